@@ -1,0 +1,35 @@
+"""What a base model is pretrained on, for the worlds whose base model is built from scratch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from warmup_rl.config import Config
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A pretraining document: the whole text with markup, and a countable kind such as `sums/chat`."""
+
+    text: str
+    kind: str
+
+
+class Corpus(Config, ABC):
+    """Config of a pretraining corpus. Draws problems from train splits only."""
+
+    type: ClassVar[str]
+
+    @abstractmethod
+    def documents(self, seed: int) -> Iterator[Document]:
+        """All documents of one pass, in an order that the seed alone decides."""
+
+    @abstractmethod
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The tokenizer with chat template, end, pad and unknown tokens set."""

@@ -1,0 +1,98 @@
+"""What a domain is: its problems and how they are graded, to a verdict and never to a number."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from warmup_rl.config import Config
+from warmup_rl.errors import SpaceError
+from warmup_rl.format import ResponseFormat
+from warmup_rl.types import Grade, Message, Problem, Score, Split
+
+
+class Domain(Config, ABC):
+    """A family of problems with its grader. One object serves distillation, reward and evaluation.
+
+    Subclasses are frozen configs: their fields are the keys under `domains:` in a recipe. Importing a domain must not
+    import torch. `python -m warmup_rl check` and the conformance tests (`tests/conformance.py`) run every domain.
+    """
+
+    type: ClassVar[str]
+    """Name in the plug-in table."""
+
+    name: str = Field(default="", exclude=True)
+    """Set from the key under `domains:`."""
+    instruction: str | None = None
+    """Text after the question that says how to answer; the domain's own where not given."""
+
+    @abstractmethod
+    def problems(self, split: Split, seed: int) -> Iterator[Problem]:
+        """Distinct problems of a split in an order that (split, seed) alone decide; ends when the split is exhausted.
+
+        Splits are disjoint for all seeds. A problem belongs to one split by a hash of its canonical key
+        (see `split_of`), or by the published split of a data set.
+        """
+
+    @abstractmethod
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        """Grades a bare answer (no think or answer tags). Never guesses; raises `Unscorable` when the grader breaks."""
+
+    @abstractmethod
+    def chance(self, problem: Problem) -> float:
+        """Probability that a uniform guess over the problem's answer space is right."""
+
+    def reference(self, problem: Problem) -> str:
+        """An answer text that must grade correct."""
+        return problem.gold
+
+    def default_instruction(self) -> str:
+        """The instruction used where the recipe gives none; empty for terse phrasings."""
+        return ""
+
+    def thinks(self, thinking: str, problem: Problem) -> bool | None:
+        """Whether the thinking goes step by step through this problem; None where that cannot be told."""
+        return None
+
+    def prompt(self, problem: Problem) -> tuple[Message, ...]:
+        """The messages of a problem: one user turn, question then instruction."""
+        instruction = self.default_instruction() if self.instruction is None else self.instruction
+        content = f"{problem.question}\n\n{instruction}" if instruction else problem.question
+        return ({"role": "user", "content": content},)
+
+    def score(self, text: str, problem: Problem, response_format: ResponseFormat) -> Score:
+        """Scores a whole completion: one lenient extraction for the verdict, the format to the letter for the form."""
+        parts = response_format.split(text)
+        thinks = self.thinks(parts.thinking or "", problem)
+        if not parts.answer:
+            note = "the thinking never ends" if parts.answer is None else "empty answer"
+            return Score("none", None, parts.well_formed, note, thinks)
+        grade = self.grade(parts.answer, problem)
+        return Score(grade.verdict, grade.extracted, parts.well_formed, grade.note, thinks)
+
+    def take(self, split: Split, seed: int, count: int) -> list[Problem]:
+        """The first `count` problems of a split. Raises `SpaceError` where the split holds fewer."""
+        found = list(islice(self.problems(split, seed), count))
+        if len(found) < count:
+            raise SpaceError(
+                f"domain {self.name or self.type!r}: {count} {split} problems asked for, {len(found)} exist with these "
+                f"settings. Ask for at most {len(found)}, or widen the domain's difficulty settings."
+            )
+        return found
+
+
+def problem_id(content: Any) -> str:
+    """Content hash of JSON-ready content: 16 hex digits, stable over runs and machines."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def split_of(canonical_key: str) -> Split:
+    """The split a problem belongs to for all seeds: 80% train, 10% validation, 10% test, by a hash of its canonical key."""
+    bucket = int.from_bytes(hashlib.sha256(canonical_key.encode()).digest()[:4], "big") % 10
+    return "validation" if bucket == 0 else "test" if bucket == 1 else "train"

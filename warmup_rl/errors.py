@@ -1,0 +1,41 @@
+"""Errors that a user can mend: one root, printed once without a traceback, exit code 2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class UserError(Exception):
+    """Something given from outside is wrong. The message says where, what was given, what is allowed and how to fix it."""
+
+
+class RecipeError(UserError):
+    """Everything that is wrong with a recipe, all at once.
+
+    Args:
+        problems: one line each, ready to print, e.g. ``recipe.yaml:12: stages.2.domain: ...``.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class DataError(UserError):
+    """A data file or a row of one is broken; the message starts with ``file:line``."""
+
+
+class SpaceError(UserError):
+    """A generator cannot give as many distinct problems as asked for."""
+
+
+class RunError(UserError):
+    """A run directory, a lock, a world size or a stage output is not what the run needs."""
+
+
+class ContractError(UserError):
+    """A model folder does not follow the chat contract that the recipe asks for."""
+
+
+class Unscorable(Exception):
+    """A verifier broke (not the answer). Never turned into an outcome: RLVR skips the rollout, evaluation stops."""

@@ -1,0 +1,1 @@
+"""Graders: text in, verdict out; they know answers, not domains."""

@@ -1,0 +1,84 @@
+"""JSON lines on disk: whole files written at once, append-only logs that survive a kill, errors that name the line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from warmup_rl.errors import DataError
+
+
+def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
+    """Writes all rows beside `path` and renames, so that a reader never sees half a file. Returns the number of rows."""
+    part = path.with_name(path.name + ".part")
+    count = 0
+    with part.open("w", encoding="utf-8") as file:
+        for count, row in enumerate(rows, start=1):
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    part.replace(path)
+    return count
+
+
+def append_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Appends rows and syncs them to disk before returning; a torn last line from a killed writer is cut off first."""
+    with path.open("a+b") as file:
+        _cut_torn_tail(file)
+        file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a file.
+
+    Raises:
+        DataError: the file is missing, or a row is not a JSON object; the message names file and line.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield _row(path, number, line)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}). Save the file as UTF-8.") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes one JSON value atomically."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def _row(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{number}: not JSON ({error.msg} at column {error.colno}). Mend or remove the line.") from None
+    if not isinstance(row, dict):
+        raise DataError(f"{path}:{number}: a JSON object is needed, found {type(row).__name__}. Mend or remove the line.")
+    return row
+
+
+def _cut_torn_tail(file: Any) -> None:
+    end = file.seek(0, os.SEEK_END)
+    if end == 0:
+        return
+    file.seek(-1, os.SEEK_END)
+    if file.read(1) == b"\n":
+        return
+    position = end
+    while position > 0:
+        step = min(65536, position)
+        file.seek(position - step)
+        newline = file.read(step).rfind(b"\n")
+        if newline >= 0:
+            file.truncate(position - step + newline + 1)
+            return
+        position -= step
+    file.truncate(0)

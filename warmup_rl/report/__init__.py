@@ -1,0 +1,1 @@
+"""From the files of finished runs to claims, tables and pictures."""

@@ -1,0 +1,125 @@
+"""What a stage is: a config that maps artifacts (a model folder, a traces file) to new ones, through files only."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from warmup_rl.config import Config
+from warmup_rl.domain import Domain
+from warmup_rl.evaluation import EvaluationSettings
+from warmup_rl.format import ResponseFormat
+
+Artifact = Literal["model", "traces"]
+Distribution = Literal["single", "ddp", "zero1", "zero2", "zero3"]
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of this launch, as found."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    distribution: Distribution = "single"
+    device: Literal["cpu", "cuda"] = "cpu"
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """Where live metrics go beside the files; `tags` and `group` name the run's place in the experiment."""
+
+    wandb_project: str | None = None
+    group: str = ""
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """What stages hand on. `model` is a folder, or a hub id for a recipe that starts from one."""
+
+    model: str | None = None
+    model_revision: str | None = None
+    traces: Path | None = None
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage may know and use while it runs.
+
+    Attributes:
+        folder: the stage's own folder; everything it makes goes there (`model/` and `traces.jsonl` are handed on).
+        inputs: artifacts of the stages before it.
+        say: prints a line for the user, on the main process only.
+    """
+
+    folder: Path
+    inputs: Artifacts
+    domains: Mapping[str, Domain]
+    response_format: ResponseFormat
+    evaluation: EvaluationSettings
+    seed: int
+    arm: str = "main"
+    stage_id: str = ""
+    world: World = World()
+    tracking: Tracking = Tracking()
+    say: Callable[[str], None] = field(default=lambda line: None)
+
+    @property
+    def model_folder(self) -> Path:
+        """Where a stage that gives a model saves it."""
+        return self.folder / "model"
+
+    @property
+    def traces_file(self) -> Path:
+        """Where a stage that gives traces writes them."""
+        return self.folder / "traces.jsonl"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What can be said of a stage before it runs, for `check`: counts, and `notes` that a reader should see."""
+
+    counts: Mapping[str, int | float | str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Stage(Config, ABC):
+    """One step of a recipe. Importing a stage and loading its config must not import torch."""
+
+    type: ClassVar[str]
+    needs: ClassVar[frozenset[Artifact]] = frozenset()
+    gives: ClassVar[frozenset[Artifact]] = frozenset()
+    every_rank: ClassVar[bool] = False
+    """Whether all processes of a launch run the stage together; else the main one runs it and the others wait."""
+
+    id: str = Field(default="", exclude=True)
+    """Name of this stage in the recipe; the stage's type where not given."""
+
+    def problems_used(self) -> tuple[str, ...]:
+        """Domains that the stage reads, by name; the recipe checks that they are declared."""
+        return ()
+
+    def check(self, *, world_size: int) -> list[str]:
+        """What is wrong with this config, `key: message` each, found without importing torch or touching data."""
+        return []
+
+    def facts(self, domains: Mapping[str, Domain]) -> Facts:
+        """What the stage will do, without doing it."""
+        return Facts()
+
+    def prepare(self, context: Context) -> None:
+        """Builds and checks what can fail before any stage runs (trainer configs, data, golds). Raises `UserError`."""
+
+    @abstractmethod
+    def run(self, context: Context) -> dict[str, Any]:
+        """Does the work and returns the summary that `stage.json` keeps (JSON values)."""
