@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 from pydantic import Field
@@ -30,3 +31,7 @@ class EvaluationSettings(Config):
     """Test problems of the target domain a curve point is measured on."""
     batch_size: int = Field(default=128, gt=0)
     """Completions generated at once on one device."""
+
+    def measured(self, declared: Collection[str]) -> tuple[str, ...]:
+        """Names of the domains measured, given those that the recipe declares."""
+        return tuple(declared) if self.domains == "all" else tuple(self.domains)

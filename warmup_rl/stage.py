@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -101,12 +101,16 @@ class Stage(Config, ABC):
     gives: ClassVar[frozenset[Artifact]] = frozenset()
     every_rank: ClassVar[bool] = False
     """Whether all processes of a launch run the stage together; else the main one runs it and the others wait."""
+    measures: ClassVar[bool] = False
+    """Whether the recipe's `evaluation:` block has a say in what the stage makes."""
+    resumes: ClassVar[bool] = False
+    """Whether the stage goes on from what a killed one left in its folder; else the folder is emptied first."""
 
     id: str = Field(default="", exclude=True)
     """Name of this stage in the recipe; the stage's type where not given."""
 
-    def problems_used(self) -> tuple[str, ...]:
-        """Domains that the stage reads, by name; the recipe checks that they are declared."""
+    def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
+        """Names of the domains that the stage reads, given those declared; the recipe checks that they are declared."""
         return ()
 
     def check(self, *, world_size: int) -> list[str]:

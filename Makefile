@@ -1,0 +1,34 @@
+# make demo: install, then run the main job (both arms and a control, with the report).   make test: install, then test.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+RECIPE ?= recipes/kk_warmup.yaml
+SEEDS  ?= 0
+ARGS   ?=
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: install demo absent test check bench clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: install
+	accelerate launch -m warmup_rl.train $(RECIPE) $(foreach seed,$(SEEDS),--seed $(seed)) $(ARGS)
+
+# The world in which warmup must not help: step-by-step skill for the target domains is not in pretraining.
+absent: install
+	accelerate launch -m warmup_rl.train $(RECIPE) run_name=kk-absent stages.pretrain.corpus.world=absent \
+	  $(foreach seed,$(SEEDS),--seed $(seed)) $(ARGS)
+
+test: install
+	$(BIN)/python -m pytest $(ARGS)
+
+check: install
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+clean:
+	rm -rf outputs build dist *.egg-info

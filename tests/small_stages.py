@@ -1,0 +1,53 @@
+"""Stages and a domain without a model, for tests of the run: each writes what it was made from."""
+
+import json
+import os
+import random
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from warmup_rl.domain import Domain, problem_id, split_of
+from warmup_rl.stage import Context, Stage
+from warmup_rl.types import Grade, Problem, Split
+
+
+class Doubles(Domain):
+    type: ClassVar[str] = "doubles"
+
+    def problems(self, split: Split, seed: int) -> Iterator[Problem]:
+        numbers = [n for n in range(1000) if split_of(f"doubles/{n}") == split]
+        random.Random(f"doubles/{split}/{seed}").shuffle(numbers)
+        for n in numbers:
+            yield Problem(problem_id(["doubles", n]), self.name, f"twice {n} ?", str(2 * n))
+
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        return Grade("correct" if answer == problem.gold else "wrong", answer)
+
+    def chance(self, problem: Problem) -> float:
+        return 1 / 1000
+
+
+class Make(Stage):
+    """Gives a model out of nothing, or out of the one before."""
+
+    type: ClassVar[str] = "make"
+    gives: ClassVar[frozenset] = frozenset({"model"})
+    note: str = ""
+    fails_if_set: str = ""
+
+    def run(self, context: Context) -> dict[str, Any]:
+        if self.fails_if_set and self.fails_if_set in os.environ:
+            raise RuntimeError(f"{self.fails_if_set} is set")
+        history = []
+        if context.inputs.model:
+            history = json.loads(open(f"{context.inputs.model}/history.json").read())
+        context.model_folder.mkdir()
+        history.append([self.note, context.seed])
+        (context.model_folder / "history.json").write_text(json.dumps(history))
+        context.say(f"made {self.note}")
+        return {"history": history}
+
+
+class Train(Make):
+    type: ClassVar[str] = "train"
+    needs: ClassVar[frozenset] = frozenset({"model"})

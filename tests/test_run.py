@@ -1,0 +1,139 @@
+"""The fold: shared stages are made once, finished ones never again, and a folder belongs to one recipe and process."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from warmup_rl.errors import RunError
+from warmup_rl.recipe import load_recipe
+from warmup_rl.run import Lane, LaneRun, claim_run_folder, shared_prefix
+from warmup_rl.stage import World
+from warmup_rl.store import sole_process
+
+STAGES = Path(__file__).with_name("small_stages.py")
+RECIPE = f"""
+run_name: small
+domains:
+  doubles: {{type: {STAGES}:Doubles}}
+claims: {{warmup: long, base: short}}
+arms: {{long: {{}}, short: {{leave_out: [second]}}}}
+stages:
+  - {{name: "{STAGES}:Make", id: first, note: a}}
+  - {{name: "{STAGES}:Train", id: second, note: b}}
+  - {{name: "{STAGES}:Train", id: third, note: c, fails_if_set: BREAK_THIRD}}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(RECIPE)
+    return load_recipe(str(file), [f"output_dir={tmp_path / 'outputs'}"])
+
+
+def run(recipe, arm, seed=0, **how):
+    lines: list[str] = []
+    lane = Lane(recipe, arm, seed)
+    LaneRun(lane, World(), lines.append).run(**how)
+    return lane, lines
+
+
+def histories(lane):
+    return [json.loads((lane.slot(step).folder / "model" / "history.json").read_text()) for step in lane.steps]
+
+
+def test_arms_share_every_stage_whose_inputs_are_alike(recipe):
+    long, _ = run(recipe, "long")
+    short, lines = run(recipe, "short")
+    assert histories(long) == [[["a", 0]], [["a", 0], ["b", 0]], [["a", 0], ["b", 0], ["c", 0]]]
+    assert histories(short) == [[["a", 0]], [["a", 0], ["c", 0]]]
+    assert "first: done before" in lines[0]
+    assert shared_prefix([long, short]).stage.id == "first"
+    assert len(list((Path(recipe.output_dir) / "store").glob("*/stage.json"))) == 4
+
+
+def test_seeds_share_nothing(recipe):
+    first, second = Lane(recipe, "long", 0), Lane(recipe, "long", 1)
+    assert not {step.key for step in first.steps} & {step.key for step in second.steps}
+
+
+def test_a_failed_run_goes_on_at_its_first_unfinished_stage(recipe, monkeypatch):
+    monkeypatch.setenv("BREAK_THIRD", "1")
+    with pytest.raises(RuntimeError, match="BREAK_THIRD is set"):
+        run(recipe, "long")
+    record = json.loads((Lane(recipe, "long", 0).folder / "run.json").read_text())
+    assert (record["state"], record["reason"]) == ("failed", "RuntimeError: BREAK_THIRD is set")
+    assert [stage["done"] for stage in record["stages"]] == [True, True, False]
+    monkeypatch.delenv("BREAK_THIRD")
+    lane, lines = run(recipe, "long")
+    assert [line.split(",")[0] for line in lines if "done" in line][:2] == ["first: done before", "second: done before"]
+    assert "third: starts" in lines and lane.done
+    assert json.loads((lane.folder / "run.json").read_text())["state"] == "finished"
+
+
+def test_a_finished_run_is_left_alone(recipe):
+    lane, _ = run(recipe, "long")
+    before = {path: path.stat().st_mtime_ns for path in lane.slot(lane.steps[-1]).folder.rglob("*")}
+    _, lines = run(recipe, "long")
+    assert all("done before" in line for line in lines)
+    assert before == {path: path.stat().st_mtime_ns for path in lane.slot(lane.steps[-1]).folder.rglob("*")}
+
+
+def test_stages_can_be_run_one_by_one(recipe):
+    with pytest.raises(RunError, match="needs the model of stage 'second', which is not done"):
+        run(recipe, "long", only="third")
+    run(recipe, "long", until="second")
+    lane, _ = run(recipe, "long", only="third")
+    assert lane.done
+    with pytest.raises(RunError, match="no stage 'fourth'. Its stages: first, second, third"):
+        run(recipe, "long", only="fourth")
+
+
+def test_links_lead_to_the_outputs_in_order(recipe):
+    lane, _ = run(recipe, "long")
+    links = sorted(path.name for path in lane.folder.iterdir() if path.is_symlink())
+    assert links == ["01-first", "02-second", "03-third"]
+    assert (lane.folder / "03-third" / "model" / "history.json").is_file()
+
+
+def test_a_run_folder_belongs_to_one_recipe(recipe, tmp_path):
+    claim_run_folder(recipe)
+    claim_run_folder(recipe)
+    other = load_recipe(str(tmp_path / "recipe.yaml"), [f"output_dir={recipe.output_dir}", "stages.second.note=z"])
+    with pytest.raises(RunError, match=r"differs in: stages\.1\.note"):
+        claim_run_folder(other)
+
+
+def test_a_foreign_folder_is_refused(recipe):
+    folder = Path(recipe.output_dir) / "small"
+    folder.mkdir(parents=True)
+    (folder / "thesis.tex").write_text("precious")
+    with pytest.raises(RunError, match="not empty and no run of warmup_rl"):
+        claim_run_folder(recipe)
+    assert (folder / "thesis.tex").read_text() == "precious"
+
+
+def test_one_process_a_lane(tmp_path):
+    lock = FileLock(str(tmp_path / ".lock"))
+    with lock, pytest.raises(RunError, match="another process runs this arm and seed"), sole_process(tmp_path):
+        pass
+
+
+def train(folder, *arguments):
+    command = [sys.executable, "-m", "warmup_rl.train", str(folder / "recipe.yaml"), f"output_dir={folder / 'outputs'}"]
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_lanes_run_side_by_side_and_the_report_waits_for_all(recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("BREAK_THIRD", "1")
+    broken = train(tmp_path, "--jobs", "2", "--seed", "0", "--seed", "1")
+    assert broken.returncode == 2
+    assert "failed: " in broken.stderr and "short seed 1" in broken.stderr
+    assert broken.stdout.count("first: starts") == 2
+    monkeypatch.delenv("BREAK_THIRD")
+    train(tmp_path, "--jobs", "2", "--seed", "0", "--seed", "1")
+    assert all(Lane(recipe, arm, seed).done for arm in recipe.arms for seed in (0, 1))

@@ -1,0 +1,50 @@
+"""The console shows our lines only: what libraries print on stdout and stderr goes to a log file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def quiet_libraries(log: Path, prefix: str = "") -> Iterator[Callable[[str], None]]:
+    """Sends file descriptors 1 and 2 to `log` and yields a function that prints a line to the real stdout and the log.
+
+    Child processes and C libraries are caught too. Both descriptors are restored at the end.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    os.close(target)
+
+    def say(line: str) -> None:
+        for part in line.splitlines() or [""]:
+            text = f"{prefix}{part}\n".encode()
+            os.write(kept[0], text)
+            os.write(1, text)
+
+    try:
+        yield say
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, saved in enumerate(kept, start=1):
+            os.dup2(saved, number)
+            os.close(saved)
+
+
+def duration(seconds: float) -> str:
+    """`47 s`, `3 min 20 s`, `1 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

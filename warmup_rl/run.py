@@ -1,0 +1,312 @@
+"""Runs a recipe: a fold over its stages, each made once in the store and linked into the run's folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from warmup_rl import __version__
+from warmup_rl.config import Config
+from warmup_rl.console import duration
+from warmup_rl.errors import RunError
+from warmup_rl.jsonl import write_json
+from warmup_rl.recipe import Recipe, dump
+from warmup_rl.stage import Artifacts, Context, Stage, Tracking, World
+from warmup_rl.store import Slot, key_of, model_key
+from warmup_rl.world import launch_id
+
+Say = Callable[[str], None]
+_PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "deepspeed", "datasets", "math-verify")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage of one arm and seed, with the key of its output and of what it reads."""
+
+    number: int
+    stage: Stage
+    key: str
+    inputs: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        return f"{self.number:02d}-{self.stage.id}"
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One arm with one seed: the unit that runs by itself."""
+
+    recipe: Recipe
+    arm: str
+    seed: int
+
+    @property
+    def run_folder(self) -> Path:
+        return Path(self.recipe.output_dir) / self.recipe.run_name
+
+    @property
+    def folder(self) -> Path:
+        return self.run_folder / self.arm / f"seed-{self.seed}"
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """The arm's stages with their keys, known before anything runs."""
+        given = {"model": model_key(self.recipe.model, self.recipe.model_revision)} if self.recipe.model else {}
+        steps = []
+        for number, stage in enumerate(self.recipe.arm(self.arm), start=1):
+            inputs = {kind: given[kind] for kind in sorted(stage.needs)}
+            step = Step(number, stage, _stage_key(self.recipe, stage, inputs, self.seed), inputs)
+            given |= {kind: step.key for kind in stage.gives}
+            steps.append(step)
+        return tuple(steps)
+
+    def slot(self, step: Step) -> Slot:
+        return Slot(Path(self.recipe.output_dir) / "store" / f"{step.stage.type}-{step.key}")
+
+    @property
+    def done(self) -> bool:
+        return all(self.slot(step).done for step in self.steps)
+
+
+class LaneRun:
+    """Runs a lane's stages in order, in one process or as one rank of several."""
+
+    def __init__(self, lane: Lane, world: World, say: Say) -> None:
+        self._lane, self._world, self._say = lane, world, say
+
+    def run(self, *, only: str | None = None, until: str | None = None) -> None:
+        """Runs what is not done yet: all stages, `only` one, or those up to and with `until`.
+
+        Raises:
+            RunError: `only` names no stage, or its inputs are not there yet.
+        """
+        chosen = _choose(self._lane, only=only, until=until)
+        pending = [step for step in chosen if not self._lane.slot(step).done]
+        for step in pending:
+            step.stage.prepare(self._context(step, Artifacts(model=self._lane.recipe.model)))
+        self._record("running")
+        try:
+            for step in chosen:
+                self._step(step)
+        except BaseException as error:
+            self._record("failed", f"{type(error).__name__}: {error}")
+            raise
+        self._record("finished" if self._lane.done else "running")
+
+    def _step(self, step: Step) -> None:
+        slot, name = self._lane.slot(step), step.stage.id
+        if slot.done:
+            self._link(step)
+            self._say(f"{name}: done before, {slot.folder}")
+            return
+        if not self._world.is_main:
+            if slot.await_start(launch_id()) and step.stage.every_rank:
+                self._execute(step, slot)
+            slot.await_done()
+            return
+        with slot.locked(lambda: self._say(f"{name}: another process makes it, waiting")):
+            if not slot.done:
+                self._say(f"{name}: starts")
+                slot.open_part(keep=step.stage.resumes, launch=launch_id())
+                start = time.monotonic()
+                summary = self._execute(step, slot)
+                seconds = round(time.monotonic() - start, 1)
+                slot.finish(self._stage_record(step, summary, seconds))
+                self._say(f"{name}: done in {duration(seconds)}")
+        self._link(step)
+        self._record("running")
+
+    def _execute(self, step: Step, slot: Slot) -> dict[str, Any]:
+        return step.stage.run(self._context(step, self._artifacts(step), slot.part))
+
+    def _artifacts(self, step: Step) -> Artifacts:
+        """Folders of what the step reads. Raises `RunError` for what is not there (under `--only`)."""
+        recipe = self._lane.recipe
+        found = Artifacts(model=recipe.model, model_revision=recipe.model_revision)
+        for kind, key in step.inputs.items():
+            maker = next((other for other in self._lane.steps if other.key == key and kind in other.stage.gives), None)
+            if maker is None:
+                continue
+            slot = self._lane.slot(maker)
+            if not slot.done:
+                raise RunError(
+                    f"stage {step.stage.id!r} needs the {kind} of stage {maker.stage.id!r}, which is not done. "
+                    f"Run the whole recipe, or --only {maker.stage.id} first."
+                )
+            if kind == "model":
+                found = replace(found, model=str(slot.folder / "model"), model_revision=None)
+            else:
+                found = replace(found, traces=slot.folder / "traces.jsonl")
+        return found
+
+    def _context(self, step: Step, inputs: Artifacts, folder: Path | None = None) -> Context:
+        recipe, lane = self._lane.recipe, self._lane
+        return Context(
+            folder=folder or lane.slot(step).part,
+            inputs=inputs,
+            domains=recipe.domains,
+            response_format=recipe.format,
+            evaluation=recipe.evaluation,
+            seed=lane.seed,
+            arm=lane.arm,
+            stage_id=step.stage.id,
+            world=self._world,
+            tracking=Tracking(
+                wandb_project=recipe.wandb.project if recipe.wandb else None,
+                group=recipe.run_name,
+                tags=(lane.arm, f"seed-{lane.seed}", step.stage.id),
+            ),
+            say=lambda line: self._say(f"{step.stage.id}: {line}"),
+        )
+
+    def _stage_record(self, step: Step, summary: dict[str, Any], seconds: float) -> dict[str, Any]:
+        return {
+            "type": step.stage.type,
+            "key": step.key,
+            "config": dump(step.stage),
+            "inputs": dict(step.inputs),
+            "seed": self._lane.seed,
+            "summary": summary,
+            "seconds": seconds,
+            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": versions(),
+            "world": {"size": self._world.size, "distribution": self._world.distribution, "device": self._world.device},
+        }
+
+    def _link(self, step: Step) -> None:
+        if not self._world.is_main:
+            return
+        link = self._lane.folder / step.name
+        target = os.path.relpath(self._lane.slot(step).folder, self._lane.folder)
+        if link.is_symlink():
+            link.unlink()
+        elif link.exists():
+            raise RunError(f"{link} is in the way: it is no link of this run. Move it, or choose another run_name.")
+        link.symlink_to(target, target_is_directory=True)
+
+    def _record(self, state: str, reason: str = "") -> None:
+        if not self._world.is_main:
+            return
+        lane = self._lane
+        stages = [
+            {
+                "id": step.stage.id,
+                "type": step.stage.type,
+                "key": step.key,
+                "folder": os.path.relpath(lane.slot(step).folder, lane.folder),
+                "gives": sorted(step.stage.gives),
+                "inputs": dict(step.inputs),
+                "done": lane.slot(step).done,
+            }
+            for step in lane.steps
+        ]
+        lane.folder.mkdir(parents=True, exist_ok=True)
+        record = {"arm": lane.arm, "seed": lane.seed, "state": state, "reason": reason, "stages": stages}
+        write_json(lane.folder / "run.json", record)
+
+
+def claim_run_folder(recipe: Recipe) -> None:
+    """Makes the run folder this recipe's own.
+
+    Raises:
+        RunError: the folder holds something else, or belongs to a recipe that says other things; nothing is changed.
+    """
+    folder = Path(recipe.output_dir) / recipe.run_name
+    record, mine = folder / "run.json", recipe.resolved()
+    try:
+        if record.is_file():
+            differing = _differences(json.loads(record.read_text(encoding="utf-8"))["recipe"], mine)
+            if differing:
+                raise RunError(
+                    f"{folder} was made by a recipe that differs in: {', '.join(differing)}. Choose another run_name "
+                    f"(finished stages with equal settings are reused), or delete {folder}."
+                )
+        elif folder.exists() and any(folder.iterdir()):
+            raise RunError(f"{folder} is not empty and no run of warmup_rl. Choose another run_name or output_dir.")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(record, {"recipe": mine, "versions": versions()})
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(mine, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"output_dir: {error.filename or folder} cannot be written ({error.strerror}).") from None
+
+
+def shared_prefix(lanes: Sequence[Lane]) -> Step | None:
+    """The last of the leading steps that all lanes (arms of one seed) share; None where they share none."""
+    last = None
+    for steps in zip(*(lane.steps for lane in lanes), strict=False):
+        if len({step.key for step in steps}) > 1:
+            break
+        last = steps[0]
+    return last
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package and of what it trains with, and the git revision where it runs from a checkout."""
+    found = {"warmup_rl": __version__}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "missing"
+    revision = _git_revision()
+    return {**found, "git": revision} if revision else found
+
+
+def _stage_key(recipe: Recipe, stage: Stage, inputs: Mapping[str, str], seed: int) -> str:
+    used = {name: dump(recipe.domains[name]) for name in sorted(stage.domains_used(recipe.evaluation, recipe.domains))}
+    evaluation: Config | None = recipe.evaluation if stage.measures else None
+    return key_of(
+        {
+            "version": __version__,
+            "type": stage.type,
+            "config": dump(stage),
+            "inputs": dict(inputs),
+            "seed": seed,
+            "domains": used,
+            "format": dump(recipe.format),
+            "evaluation": dump(evaluation) if evaluation else None,
+        }
+    )
+
+
+def _differences(old: Any, new: Any, place: str = "") -> list[str]:
+    """Places at which two resolved recipes differ, leaving out what does not change results."""
+    if place in ("seeds", "output_dir", "wandb", "claims"):
+        return []
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = dict.fromkeys([*old, *new])
+        join = f"{place}." if place else ""
+        return [d for key in keys for d in _differences(old.get(key), new.get(key), f"{join}{key}")]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [d for i, (a, b) in enumerate(zip(old, new, strict=True)) for d in _differences(a, b, f"{place}.{i}")]
+    return [] if old == new else [place]
+
+
+def _choose(lane: Lane, *, only: str | None, until: str | None) -> tuple[Step, ...]:
+    wanted = only or until
+    position = next((i for i, step in enumerate(lane.steps) if step.stage.id == wanted), None)
+    if wanted is None:
+        return lane.steps
+    if position is None:
+        ids = ", ".join(step.stage.id for step in lane.steps)
+        raise RunError(f"arm {lane.arm!r} has no stage {wanted!r}. Its stages: {ids}.")
+    return lane.steps[position : position + 1] if only else lane.steps[: position + 1]
+
+
+def _git_revision() -> str:
+    here = Path(__file__).resolve().parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""

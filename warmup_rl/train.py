@@ -1,0 +1,123 @@
+"""The main job: `accelerate launch -m warmup_rl.train recipes/kk_warmup.yaml` runs all arms and seeds of a recipe."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from warmup_rl.command import Command, parse
+from warmup_rl.console import duration, quiet_libraries
+from warmup_rl.errors import RunError, UserError
+from warmup_rl.recipe import Recipe, load_recipe
+
+USAGE = "accelerate launch -m warmup_rl.train RECIPE [KEY=VALUE ...]"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit code: 0 done, 1 a lane failed, 2 something given was wrong."""
+    try:
+        return _run(parse(sys.argv[1:] if arguments is None else arguments, usage=USAGE))
+    except UserError as error:
+        if os.environ.get("RANK", "0") == "0":
+            print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the first unfinished stage", file=sys.stderr)
+        return 130
+
+
+def _run(command: Command) -> int:
+    if command.help is not None:
+        from warmup_rl.helping import help_text
+
+        print(help_text(command.help, usage=USAGE))
+        return 0
+    recipe = load_recipe(command.recipe, command.overrides)
+    if command.dry_run:
+        from warmup_rl.checking import plan
+
+        plan(recipe, world_size=int(os.environ.get("WORLD_SIZE", "1")))
+        return 0
+    return _train(command, recipe)
+
+
+def _train(command: Command, recipe: Recipe) -> int:
+    from warmup_rl.run import Lane, claim_run_folder
+
+    arms = command.arms or tuple(recipe.arms)
+    seeds = command.seeds or recipe.seeds
+    lanes = [Lane(recipe, arm, seed) for seed in seeds for arm in arms]
+    start = time.monotonic()
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if not all(lane.done for lane in lanes):
+        from warmup_rl.world import find_world
+
+        world = find_world()
+        if world.is_main:
+            claim_run_folder(recipe)
+        workers = _workers(command, len(lanes)) if world.size == 1 and world.device == "cpu" else 1
+        if workers > 1:
+            _side_by_side(command, lanes, workers)
+        else:
+            _in_this_process(command, lanes, world)
+        if not world.is_main or command.lane:
+            return 0
+        print(f"All stages done in {duration(time.monotonic() - start)}.", flush=True)
+    if not command.lane and not command.only and os.environ.get("RANK", "0") == "0":
+        from warmup_rl.report.main import report
+
+        report(lanes[0].run_folder)
+    return 0
+
+
+def _workers(command: Command, lanes: int) -> int:
+    from warmup_rl.jobs import cores
+
+    return 1 if command.lane or command.only or command.until else min(command.jobs or cores(), lanes)
+
+
+def _side_by_side(command: Command, lanes: Sequence, workers: int) -> None:
+    from warmup_rl.jobs import run_side_by_side
+
+    print(f"{len(lanes)} lanes (arm and seed), {workers} at a time. Logs: {lanes[0].run_folder}/<arm>/seed-<n>/run.log")
+    arguments = [command.recipe, *command.overrides]
+    failed = run_side_by_side(lanes, arguments, workers, lambda line: print(line, flush=True))
+    if failed:
+        names = ", ".join(f"{lane.arm} seed {lane.seed} (exit {code})" for lane, code in failed)
+        raise RunError(
+            f"failed: {names}. Their last lines stand above, everything else in {failed[0][0].folder}/run.log; "
+            "what is done is kept, the same command goes on from there."
+        )
+
+
+def _in_this_process(command: Command, lanes: Sequence, world) -> None:
+    import torch
+
+    from warmup_rl.jobs import cores, exit_with_parent, lane_label
+    from warmup_rl.run import LaneRun
+    from warmup_rl.store import sole_process
+
+    if command.lane:
+        exit_with_parent()
+    torch.set_num_threads(command.threads or max(1, cores() // world.size))
+    for lane in lanes:
+        log = Path(lane.folder) / ("run.log" if world.is_main else f"run.rank{world.rank}.log")
+        label = "" if command.lane else lane_label(lane.arm, lane.seed)
+        with quiet_libraries(log, label) as say:
+            run = LaneRun(lane, world, say if world.is_main else _silent)
+            if world.is_main:
+                with sole_process(lane.folder):
+                    run.run(only=command.only, until=command.until)
+            else:
+                run.run(only=command.only, until=command.until)
+
+
+def _silent(line: str) -> None:
+    """Ranks other than the main one print nothing."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
