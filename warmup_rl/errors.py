@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class UserError(Exception):
@@ -39,3 +40,13 @@ class ContractError(UserError):
 
 class Unscorable(Exception):
     """A verifier broke (not the answer). Never turned into an outcome: RLVR skips the rollout, evaluation stops."""
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: as in YAML, at most 60 characters."""
+    if isinstance(value, dict):
+        return f"a mapping with {', '.join(map(str, list(value)[:5]))}" if value else "an empty mapping"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import importlib
 import importlib.util
 import sys
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import BaseModel, BeforeValidator
+from pydantic_core import PydanticCustomError
 
 from warmup_rl.errors import UserError
 
@@ -43,6 +47,9 @@ TABLE: dict[Kind, dict[str, str]] = {
     },
 }
 
+_GIVEN_NAMES: dict[type[Any], str] = {}
+"""Names of the loaded classes that are not in the table."""
+
 
 def load(kind: Kind, name: str) -> type[Any]:
     """The class behind a plug-in name, `pkg.module:Class`, or `./file.py:Class`.
@@ -57,9 +64,37 @@ def load(kind: Kind, name: str) -> type[Any]:
                         f"pkg.module:Class or ./file.py:Class.")
     module = _file_module(Path(module_name)) if module_name.endswith(".py") else _module(kind, name, module_name)
     try:
-        return getattr(module, class_name)
+        found: type[Any] = getattr(module, class_name)
     except AttributeError:
         raise UserError(f"{kind} {name!r}: {module_name} has no {class_name!r}.") from None
+    if target == name:
+        _GIVEN_NAMES[found] = name
+    return found
+
+
+def name_of(plugin: type[Any]) -> str:
+    """The name under which `load` gives this class again."""
+    return _GIVEN_NAMES.get(plugin) or str(plugin.type)
+
+
+def plugin_field(kind: Kind) -> BeforeValidator:
+    """For fields that hold a plug-in: `teacher: Annotated[Engine, plugin_field("engine")]` takes a name, or a mapping
+    with `type` and the plug-in's own keys."""
+
+    def build(given: Any) -> Any:
+        if isinstance(given, BaseModel):
+            return given
+        fields = {"type": given} if isinstance(given, str) else given
+        if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
+            text = f"a name or a mapping with 'type' is needed ({', '.join(TABLE[kind])})."
+            raise PydanticCustomError("plugin", "{text}", {"text": text})
+        try:
+            plugin = load(kind, fields["type"])
+        except UserError as error:
+            raise PydanticCustomError("plugin", "{text}", {"text": str(error)}) from None
+        return plugin.model_validate({key: value for key, value in fields.items() if key != "type"})
+
+    return BeforeValidator(build)
 
 
 def suggestion(name: str, allowed: Any) -> str:
@@ -80,10 +115,17 @@ def _module(kind: Kind, name: str, module_name: str) -> Any:
 def _file_module(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"{path}: no such plug-in file (looked from {Path.cwd()}).")
-    module_name = f"warmup_rl_plugin_{path.stem}"
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    module_name = f"warmup_rl_plugin_{path.stem}_{digest}"
+    if module_name in sys.modules:
+        return sys.modules[module_name]
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[module_name]
+        raise
     return module

@@ -1,0 +1,112 @@
+"""Plug-ins of every kind with nothing in them but keys, so that recipe tests do not depend on real stages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from warmup_rl.cleaner import Cleaner
+from warmup_rl.config import Sampling
+from warmup_rl.domain import Domain
+from warmup_rl.plugins import plugin_field
+from warmup_rl.stage import Facts, Stage
+from warmup_rl.types import Grade, Problem
+
+
+class Toy(Domain):
+    """Problems of a toy."""
+
+    type: ClassVar[str] = "toy"
+    size: int = Field(default=3, gt=0)
+    """How large the toy is."""
+
+    def problems(self, split: str, seed: int) -> Iterator[Problem]:
+        return iter(())
+
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        return Grade("none")
+
+    def chance(self, problem: Problem) -> float:
+        return 0.5
+
+
+class Shorter(Cleaner):
+    """Drops long traces."""
+
+    type: ClassVar[str] = "shorter"
+    limit: int = 10
+    """Longest trace."""
+
+    def start(self, context: Any) -> Any:
+        return lambda trace: trace
+
+
+class Make(Stage):
+    """Makes a model."""
+
+    type: ClassVar[str] = "make"
+    gives: ClassVar[frozenset[Any]] = frozenset({"model"})
+
+    def run(self, context: Any) -> dict[str, Any]:
+        return {}
+
+
+class Write(Stage):
+    """Writes traces."""
+
+    type: ClassVar[str] = "write"
+    gives: ClassVar[frozenset[Any]] = frozenset({"traces"})
+    domain: str
+    """Whose problems."""
+    cleaners: list[Annotated[Cleaner, plugin_field("cleaner")]] = []
+    sampling: Sampling = Sampling()
+
+    def domains_used(self, evaluation: Any, domains: Any) -> tuple[str, ...]:
+        return (self.domain,)
+
+    def run(self, context: Any) -> dict[str, Any]:
+        return {}
+
+
+class Learn(Stage):
+    """Trains on rewards."""
+
+    type: ClassVar[str] = "learn"
+    TRAINER: ClassVar[str] = "grpo"
+    OWNED: ClassVar[dict[str, str]] = {"max_steps": "steps", "seed": "the recipe's seeds decide"}
+    needs: ClassVar[frozenset[Any]] = frozenset({"model"})
+    gives: ClassVar[frozenset[Any]] = frozenset({"model"})
+    steps: int = Field(gt=0)
+    """Optimizer steps."""
+    problems: int = Field(default=100, gt=0)
+    allow_more: bool = False
+    args: dict[str, Any] = {}
+
+    def check(self, *, world_size: int) -> list[str]:
+        return [f"steps: {self.steps} is odd for {world_size} processes"] if self.steps % world_size else []
+
+    def facts(self, domains: Any) -> Facts:
+        return Facts({"steps": self.steps, "tokens, at most": self.steps * 1000}, ("a note",) if self.steps > 90 else ())
+
+    def run(self, context: Any) -> dict[str, Any]:
+        return {}
+
+
+class Imitate(Learn):
+    """Trains on traces."""
+
+    type: ClassVar[str] = "imitate"
+    TRAINER: ClassVar[str] = "sft"
+    needs: ClassVar[frozenset[Any]] = frozenset({"model", "traces"})
+
+
+class Measure(Stage):
+    """Measures a model."""
+
+    type: ClassVar[str] = "measure"
+    needs: ClassVar[frozenset[Any]] = frozenset({"model"})
+
+    def run(self, context: Any) -> dict[str, Any]:
+        return {}

@@ -1,0 +1,178 @@
+"""Writes run folders with figures that can be checked by hand, in the layout that real runs have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from warmup_rl.jsonl import write_json, write_jsonl
+
+CHANCE = {"kk": 0.2, "sums": 0.1, "registers": 0.1, "compass": 0.25}
+PROBLEMS = 100
+Accuracies = Mapping[str, float]
+
+
+def flat(value: float, **others: float) -> dict[str, float]:
+    """The same accuracy on the three transfer domains, others as given."""
+    return {"sums": value, "registers": value, "compass": value, **others}
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One arm with one seed, as it shall have come out.
+
+    Attributes:
+        start, end: accuracy by domain before and after RLVR; no RLVR where `end` is None.
+        curve: held-out accuracy on `sums` by step.
+        tokens, flops: spent by RLVR in one step; rollouts are 128 a step.
+        warmup_flops: of an sft stage before RLVR; no such stage where 0.
+        prompts: other prompt styles with their (validation, test) accuracy, by domain.
+        failing: what wrong completions of the start look like.
+    """
+
+    arm: str
+    seed: int
+    start: Accuracies
+    end: Accuracies | None = None
+    curve: Mapping[int, float] = field(default_factory=dict)
+    tokens: int = 1000
+    flops: float = 1e6
+    warmup_flops: float = 0.0
+    prompts: Mapping[str, tuple[Accuracies, Accuracies]] = field(default_factory=dict)
+    failing: str = "wrong"
+    state: str = "finished"
+    distill: Mapping[str, Any] | None = None
+
+
+def write_run(
+    root: Path, lanes: Sequence[Lane], *, claims: Mapping[str, Any] | None = None, samplings: Sequence[str] = ("greedy",),
+    seeds: Sequence[int] | None = None,
+) -> Path:  # fmt: skip
+    """Writes `root/outputs/made-up` with its store and returns it."""
+    folder = root / "outputs" / "made-up"
+    folder.mkdir(parents=True)
+    recipe = {
+        "run_name": "made-up",
+        "seeds": list(seeds or sorted({lane.seed for lane in lanes})),
+        "domains": {name: {"type": name} for name in CHANCE},
+        "evaluation": {"headline": "greedy"},
+        "arms": {lane.arm: {} for lane in lanes},
+        "stages": [{"name": "pretrain", "id": "pretrain", "corpus": {"type": "nano", "world": "latent"}}],
+        "claims": {"threshold": 0.6, "step": None, **(claims or {})},
+    }
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+    write_json(folder / "run.json", {"state": "finished", "versions": {"warmup_rl": "0.1.0", "git": "abc123"}})
+    for lane in lanes:
+        _Writer(folder, lane, samplings).write()
+    return folder
+
+
+class _Writer:
+    def __init__(self, folder: Path, lane: Lane, samplings: Sequence[str]) -> None:
+        self._folder = folder / lane.arm / f"seed-{lane.seed}"
+        self._store = folder.parent / "store"
+        self._lane, self._samplings = lane, samplings
+        self._stages: list[dict[str, Any]] = []
+
+    def write(self) -> None:
+        lane = self._lane
+        model = self._stage("pretrain", f"pre{lane.seed}", {}, {"flops": 1e9, "parameters": 1000}, gives=["model"])
+        if lane.distill is not None:
+            self._stage("distill", f"traces-{lane.arm}{lane.seed}", {}, {"tokens": 500}, config=lane.distill)
+        if lane.warmup_flops:
+            key = f"sft-{lane.arm}{lane.seed}"
+            model = self._stage("sft", key, {"model": model}, {"flops": lane.warmup_flops}, gives=["model"])
+        self._evaluate(model, lane.start, lane.failing, lane.prompts)
+        if lane.end is not None:
+            model = self._rlvr(model)
+            self._evaluate(model, lane.end, "wrong", {})
+        record = {"arm": lane.arm, "seed": lane.seed, "state": lane.state, "reason": "", "stages": self._stages}
+        write_json(self._folder / "run.json", record)
+
+    def _rlvr(self, model: str) -> str:
+        lane, last = self._lane, max(self._lane.curve, default=20)
+        key = f"rlvr-{lane.arm}{lane.seed}"
+        summary = {"domain": "sums", "problems": 100, "steps": last, "parameters": 1000, "flops": lane.flops * last}
+        self._stage("rlvr", key, {"model": model}, summary, gives=["model"])
+        place = self._store / f"rlvr-{key}"
+        curve = [
+            {"step": step, "domain": "sums", "problems": PROBLEMS, "lenient": value, "rollouts": 128 * step,
+             "generated_tokens": lane.tokens * step, "flops": lane.flops * step}
+            for step, value in lane.curve.items()
+        ]  # fmt: skip
+        if curve:
+            write_jsonl(place / "curve.jsonl", curve)
+        write_jsonl(
+            place / "rollouts.jsonl",
+            (
+                {"step": step, "reward": float(number < 8 * value)}
+                for step, value in lane.curve.items()
+                for number in range(8)
+            ),
+        )
+        return key
+
+    def _evaluate(
+        self, model: str, accuracies: Accuracies, failing: str, prompts: Mapping[str, tuple[Accuracies, Accuracies]]
+    ) -> None:
+        cells, rows = [], []
+        for sampling in self._samplings:
+            for domain, value in accuracies.items():
+                cells.append(_cell("test", "open", sampling, domain, value))
+                rows += _rows(sampling, domain, value, failing)
+                if prompts:
+                    cells.append(_cell("validation", "open", sampling, domain, value))
+            for style, (validation, test) in prompts.items():
+                cells += [_cell("validation", style, sampling, domain, value) for domain, value in validation.items()]
+                cells += [_cell("test", style, sampling, domain, value) for domain, value in test.items()]
+        key = f"ev-{model}"
+        self._stage("evaluate", key, {"model": model}, {"cells": cells})
+        write_jsonl(self._store / f"evaluate-{key}" / "completions.jsonl", rows)
+
+    def _stage(
+        self, type: str, key: str, inputs: dict[str, str], summary: Mapping[str, Any], *, gives: Sequence[str] = (),
+        config: Mapping[str, Any] | None = None,
+    ) -> str:  # fmt: skip
+        place = self._store / f"{type}-{key}"
+        place.mkdir(parents=True, exist_ok=True)
+        record = {
+            "type": type,
+            "key": key,
+            "config": config or {},
+            "inputs": inputs,
+            "seed": self._lane.seed,
+            "summary": summary,
+        }
+        write_json(place / "stage.json", record)
+        where = f"../../../store/{type}-{key}"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._stages.append(
+            {"id": type, "type": type, "key": key, "folder": where, "gives": list(gives), "inputs": inputs}
+        )
+        return key
+
+
+def _cell(split: str, prompt: str, sampling: str, domain: str, value: float) -> dict[str, Any]:
+    by = {f"people={n}": {"problems": 50, "lenient": value - 0.1 * (n - 2)} for n in (2, 3)} if domain == "kk" else {}
+    return {
+        "split": split, "prompt": prompt, "own": prompt == "open", "sampling": sampling, "domain": domain,
+        "problems": PROBLEMS, "samples": 1, "lenient": value, "strict": value - 0.05, "well_formed": 0.9,
+        "truncated": 0.02, "thinks": None if domain == "kk" else value, "tokens": 20 + 60 * value,
+        "chance": CHANCE[domain], "outcomes": {"correct": round(value * PROBLEMS)}, "by": by,
+    }  # fmt: skip
+
+
+def _rows(sampling: str, domain: str, value: float, failing: str) -> list[dict[str, Any]]:
+    """The first `value` of the problems are right."""
+    right = round(value * PROBLEMS)
+    verdict = "none" if failing in ("none", "truncated") else "wrong"
+    return [
+        {"split": "test", "prompt": "open", "sampling": sampling, "domain": domain, "problem_id": f"{domain}{number}",
+         "sample": 0, "truncated": number >= right and failing == "truncated",
+         "score": {"verdict": "correct" if number < right else verdict}}
+        for number in range(PROBLEMS)
+    ]  # fmt: skip

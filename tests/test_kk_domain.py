@@ -1,0 +1,272 @@
+"""The kk domain: grading by a table of answers, splits, exhaustion, settings, and the solver as its teacher."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from warmup_rl.config import Sampling
+from warmup_rl.domains.kk import KnightsKnaves
+from warmup_rl.engine import EngineContext
+from warmup_rl.engines.solver import Solver
+from warmup_rl.errors import SpaceError, UserError
+from warmup_rl.format import ResponseFormat
+from warmup_rl.knights.answers import read_answer
+from warmup_rl.knights.canonical import canonical_key
+from warmup_rl.knights.grammar import Roles
+from warmup_rl.knights.text import from_meta
+from warmup_rl.types import SPLITS, Problem, Request
+
+NAMES = ["Jack", "Jackson", "Ann"]
+"""Jack tells the truth, Jackson lies, Ann tells the truth."""
+
+CORRECT = {
+    "published": "(1) Jack is a knight\n(2) Jackson is a knave\n(3) Ann is a knight",
+    "full stops": "(1) Jack is a knight.\n(2) Jackson is a knave.\n(3) Ann is a knight.",
+    "numbers with dots": "1. Jack is a knight\n2. Jackson is a knave\n3. Ann is a knight",
+    "numbers with brackets": "1) Jack: knight 2) Jackson: knave 3) Ann: knight",
+    "no numbers": "Jack is a knight\nJackson is a knave\nAnn is a knight",
+    "other order": "Ann is a knight\nJackson is a knave\nJack is a knight",
+    "colons": "Jack: knight\nJackson: knave\nAnn: knight",
+    "colons, capitals, commas": "Jack: Knight, Jackson: Knave, Ann: Knight",
+    "equals signs": "Jack=knight Jackson=knave Ann=knight",
+    "equals signs with spaces": "Jack = knight; Jackson = knave; Ann = knight",
+    "bold names": "- **Jack** is a knight\n- **Jackson** is a knave\n- **Ann** is a knight",
+    "bold roles": "* Jack is a **knight**\n* Jackson is a **knave**\n* Ann is a **knight**",
+    "bold with colon": "**Jack:** Knight\n**Jackson:** Knave\n**Ann:** Knight",
+    "dashes": "Jack - knight\nJackson – knave\nAnn — knight",
+    "arrows": "Jack -> knight, Jackson → knave, Ann -> knight",
+    "brackets": "Jack (knight), Jackson (knave), Ann (knight)",
+    "table": "| Jack | knight |\n|---|---|\n| Jackson | knave |\n| Ann | knight |",
+    "json": '{"Jack": "knight", "Jackson": "knave", "Ann": "knight"}',
+    "latex": "\\boxed{\\text{Jack is a knight, Jackson is a knave, Ann is a knight}}",
+    "sentence": "Jack is a knight, Jackson is a knave, and Ann is a knight.",
+    "sentence with a lead": "Therefore, the answer is: Jack is a knight, Jackson is a knave and Ann is a knight.",
+    "elided verbs": "Jack is a knight, Jackson a knave, and Ann a knight.",
+    "while": "Jack is a knight while Jackson is a knave; Ann is a knight too.",
+    "must be": "Jack must be a knight, Jackson must be a knave, Ann must be a knight.",
+    "groups": "Jack and Ann are knights, and Jackson is a knave.",
+    "groups with both": "Jack and Ann are both knights. Jackson is the knave.",
+    "by role": "Knights: Jack, Ann\nKnaves: none of the others is\nJackson is a knave",
+    "by role, one": "Knights: Jack, Ann. Knave: Jackson.",
+    "by role, sentence": "The knights are Jack and Ann. The knave is Jackson.",
+    "by role, lines": "Knights:\n- Jack\n- Ann\n\nKnave:\n- Jackson",
+    "small letters": "jack is a knight, jackson is a knave, ann is a knight",
+    "large letters": "JACK: KNIGHT, JACKSON: KNAVE, ANN: KNIGHT",
+    "said twice, the same": "Jack is a knight. Jackson is a knave. Ann is a knight. So Ann is a knight.",
+    "no line breaks": "(1) Jack is a knight (2) Jackson is a knave (3) Ann is a knight",
+    "windows line breaks": "Jack is a knight\r\nJackson is a knave\r\nAnn is a knight\r\n",
+    "explained": "Jack is a knight who tells the truth. Jackson is a knave who lies. Ann is a knight.",
+}
+WRONG = {
+    "one person wrong": "Jack is a knight, Jackson is a knight, Ann is a knight",
+    "all wrong": "Jack is a knave, Jackson is a knight, Ann is a knave",
+    "roles exchanged by group": "Knaves: Jack, Ann. Knight: Jackson.",
+}
+REFUSED = {
+    "one person missing": "Jack is a knight, Jackson is a knave",
+    "one person missing, name inside another": "Jackson is a knave, Ann is a knight",
+    "person named without role": "Jack is a knight, Jackson is a knave, Ann.",
+    "unknown person": "Jack is a knight, Jackson is a knave, Ann is a knight, Zed is a knave",
+    "unknown person instead": "Jack is a knight, Jackson is a knave, Anna is a knight",
+    "unknown person in a group": "Jackson is a knave. Jack, Zed and Ann are knights.",
+    "negation": "Jack is not a knave, Jackson is a knave, Ann is a knight",
+    "negation, short": "Jack isn't a knave, Jackson is a knave, Ann is a knight",
+    "negation of the right role": "Jack is a knight, Jackson is a knave, Ann is not a knight",
+    "negated as a whole": "It is false that Jack is a knight, Jackson is a knave, Ann is a knight",
+    "no": "Jack is no knight, Jackson is a knave, Ann is a knight",
+    "non-knight": "Jack is a non-knight, Jackson is a knave, Ann is a knight",
+    "unequal": "Jack != knight, Jackson = knave, Ann = knight",
+    "contradiction": "Jack is a knight, Jackson is a knave, Ann is a knight. Ann is a knave.",
+    "both roles at once": "Jack is a knight and a knave, Jackson is a knave, Ann is a knight",
+    "either role": "Jack is a knight or a knave, Jackson is a knave, Ann is a knight",
+    "slash": "Jack: knight/knave, Jackson: knave, Ann: knight",
+    "slash, same": "Jack: knight / Jackson: knave / Ann: knight",
+    "all answers": "\n".join(f"{name} is a {role}" for name in NAMES for role in ("knight", "knave")),
+    "condition": "If Jack is a knight, Jackson is a knave and Ann is a knight",
+    "reported": "Jack says Jackson is a knave. Jack is a knight, Ann is a knight",
+    "doubt": "Jack is probably a knight, Jackson is a knave, Ann is a knight",
+    "question": "Is Jack a knight? Jackson is a knave, Ann is a knight",
+    "respectively": "Jack, Jackson and Ann are knight, knave and knight",
+    "group with a single role": "Jack and Ann is a knight, Jackson is a knave",
+    "plural for one": "Jack are knights, Jackson is a knave, Ann is a knight",
+    "role word of nobody": "knight knave knight",
+    "names and roles apart": "Jack Jackson Ann: knight knave knight",
+    "the rules": "Knights always tell the truth. Jack is a knight, Jackson is a knave, Ann is a knight",
+    "role before name": "knight Jack, knave Jackson, knight Ann",
+    "everyone": "Everyone is a knight",
+    "name glued": "Jackis a knight, Jackson is a knave, Ann is a knight",
+}
+NOTHING = {
+    "empty": "",
+    "no role": "I do not know.",
+    "names only": "Jack, Jackson, Ann",
+    "other role words": "Jack is a sage, Jackson is a fool, Ann is a sage",
+}
+
+
+def problem(roles=("knight", "knave"), names=NAMES):
+    meta = {"people": 3, "names": names, "roles": list(roles), "solution": [True, False, True], "phrasing": "english"}
+    return Problem("x", "kk", "?", "", {**meta, "statements": []})
+
+
+def verdict(answer, **keys):
+    return KnightsKnaves().grade(answer, problem(**keys)).verdict
+
+
+@pytest.mark.parametrize("answer", CORRECT.values(), ids=CORRECT)
+def test_right_answers_are_correct_in_any_layout(answer):
+    grade = KnightsKnaves().grade(answer, problem())
+    assert grade.verdict == "correct", grade.note
+
+
+@pytest.mark.parametrize("answer", WRONG.values(), ids=WRONG)
+def test_wrong_answers_are_read_and_wrong(answer):
+    grade = KnightsKnaves().grade(answer, problem())
+    assert (grade.verdict, bool(grade.extracted)) == ("wrong", True)
+
+
+@pytest.mark.parametrize("answer", REFUSED.values(), ids=REFUSED)
+def test_unclear_answers_are_refused_with_a_reason(answer):
+    grade = KnightsKnaves().grade(answer, problem())
+    assert (grade.verdict, grade.extracted) == ("wrong", None)
+    assert grade.note
+
+
+@pytest.mark.parametrize("answer", NOTHING.values(), ids=NOTHING)
+def test_texts_without_role_words_are_no_answer(answer):
+    assert verdict(answer) == "none"
+
+
+@pytest.mark.parametrize(
+    ("roles", "answer"),
+    [
+        (("hero", "villain"), "Jack and Ann are heroes, Jackson is a villain"),
+        (("angel", "devil"), "Jack is an angel, Jackson is a devil, Ann is an angel."),
+        (("knave", "knight"), "Jack is a knave, Jackson is a knight, Ann is a knave"),
+        (("altruist", "egoist"), "Altruists: Jack, Ann; Egoist: Jackson"),
+    ],
+)
+def test_role_words_are_those_of_the_puzzle(roles, answer):
+    assert verdict(answer, roles=roles) == "correct"
+    assert verdict("Jack is a saint, Jackson is a sinner, Ann is a saint", roles=roles) == "none"
+
+
+def test_a_name_that_is_also_a_small_word_is_read():
+    assert verdict("A is a knight, Will is a knave, An is a knight", names=["A", "Will", "An"]) == "correct"
+
+
+@given(st.text(max_size=60), st.permutations(NAMES))
+def test_reading_never_breaks_and_never_invents(noise, names):
+    reading = read_answer(noise, names, Roles())
+    assert reading.truthful is None or all(name.lower() in noise.lower() for name in names)
+
+
+DOMAINS = [
+    KnightsKnaves(people=[2, 4], phrasing="terse", deeper=0.3),
+    KnightsKnaves(people=3, roles="all"),
+    KnightsKnaves(people=[2, 6], width=3, names=8),
+]
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_splits_are_disjoint_for_all_seeds(domain):
+    keys = {split: set() for split in SPLITS}
+    for split in SPLITS:
+        for seed in range(3):
+            drawn = domain.take(split, seed, 60)
+            found = [canonical_key(from_meta(p.meta)[0].statements) for p in drawn]
+            assert len(set(found)) == len(found), "no puzzle twice under another name"
+            keys[split].update(found)
+    assert not keys["train"] & keys["test"]
+    assert not keys["train"] & keys["validation"]
+    assert not keys["validation"] & keys["test"]
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_gold_is_correct_and_no_other_solution_is(domain):
+    for drawn in domain.take("test", 0, 30):
+        assert domain.grade(domain.reference(drawn), drawn).verdict == "correct"
+        puzzle, _ = from_meta(drawn.meta)
+        flipped = drawn.gold.replace(puzzle.roles.truthful, "#").replace(puzzle.roles.liar, puzzle.roles.truthful)
+        assert domain.grade(flipped.replace("#", puzzle.roles.liar), drawn).verdict == "wrong"
+        assert domain.grade(drawn.question, drawn).verdict != "correct"
+        assert domain.chance(drawn) == 2.0**-puzzle.people
+
+
+def test_each_number_of_people_is_met_equally_often():
+    drawn = KnightsKnaves(people=[3, 5], phrasing="terse").take("train", 0, 600)
+    counts = [sum(p.meta["people"] == people for p in drawn) for people in (3, 4, 5)]
+    assert min(counts) > 150
+
+
+def test_a_small_space_ends_and_says_how_many_there_are():
+    domain = KnightsKnaves(people=2)
+    sizes = [len(list(domain.problems(split, seed=1))) for split in SPLITS]
+    assert sizes[0] > sum(sizes[1:]) > 0
+    with pytest.raises(SpaceError, match=f"200 test problems asked for, {sizes[2]} exist"):
+        domain.take("test", 1, 200)
+    assert "2 people" in domain.space()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"people": 1}, "people"), ({"people": [4, 3]}, "least comes first"), ({"people": 17}, "people"),
+        ({"depth": 1}, "depth"), ({"width": 1}, "width"), ({"names": 2}, "3 people"), ({"names": 99}, "built in"),
+        ({"names": ["Al", "al", "Bo"]}, "distinct"), ({"names": ["Al B", "Bo", "Cy"]}, "single words"),
+        ({"names": ["Knave", "Bo", "Cy"]}, "role word"), ({"roles": [["x", "x"]]}, "differ"), ({"roles": []}, "roles"),
+        ({"phrasing": "terse", "roles": "all"}, "terse"), ({"peple": 3}, "peple"),
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_work_are_refused(settings, message):
+    with pytest.raises(ValidationError, match=message):
+        KnightsKnaves(**settings)
+
+
+def complete(domain, teacher, problems, seed=0, samples=1):
+    context = EngineContext({"kk": domain}, ResponseFormat(), seed)
+    requests = [Request(p, domain.prompt(p), sample) for p in problems for sample in range(samples)]
+    with teacher.open(context) as session:
+        return list(session.complete(requests, Sampling()))
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("teacher", [Solver(recheck=0, second_method=0), Solver(recheck=0.5), Solver(method="cases")])
+def test_teacher_is_right_thinks_and_repeats_itself(domain, teacher):
+    problems = domain.take("train", 0, 25)
+    completions = complete(domain, teacher, problems)
+    assert completions == complete(domain, teacher, problems)
+    for drawn, completion in zip(problems, completions, strict=True):
+        text = ResponseFormat().render(thinking=completion.thinking, answer=completion.text)
+        score = domain.score(text, drawn, ResponseFormat())
+        assert (score.outcome, score.thinks, completion.truncated) == ("correct", True, False)
+        assert completion.tokens == len(completion.thinking.split()) + len(completion.text.split())
+
+
+def test_teacher_varies_with_seed_and_sample():
+    problems = DOMAINS[1].take("train", 0, 5)
+    texts = [c.thinking for seed in (0, 1) for c in complete(DOMAINS[1], Solver(), problems, seed, samples=3)]
+    assert len(set(texts)) == len(texts)
+
+
+def test_teacher_refuses_other_domains():
+    sum_problem = Problem("x", "sums", "1 + 1", "2")
+    with pytest.raises(UserError, match="sums"):
+        complete(DOMAINS[0], Solver(), [sum_problem])
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_bare_answers_do_not_think(domain):
+    drawn = domain.take("train", 0, 1)[0]
+    assert domain.thinks(drawn.gold, drawn) is False
+    assert domain.thinks("", drawn) is False
+
+
+def test_english_questions_vary_in_wording_and_roles():
+    domain = KnightsKnaves(people=3, roles="all")
+    questions = [p.question for p in domain.take("train", 0, 50)]
+    assert len({question.split()[8] for question in questions}) == 7
+    assert random.Random(0).choice(questions).endswith("?")

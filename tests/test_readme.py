@@ -1,0 +1,44 @@
+"""What the README shows works: its domain keeps the promises of a domain, its recipe is the shipped one, its links exist."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conformance import check
+from warmup_rl.recipe import load_recipe
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def test_the_example_domain_works_as_a_plugin(tmp_path):
+    (source,) = blocks("python")
+    file = tmp_path / "parity.py"
+    file.write_text(source)
+    spec = importlib.util.spec_from_file_location("parity", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    check(module.Parity())
+    recipe = load_recipe(
+        ROOT / "recipes/kk_warmup.yaml",
+        [f"domains.parity={{type: '{file}:Parity', bits: [4, 8]}}", f"output_dir={tmp_path}"],
+    )
+    assert recipe.domains["parity"].bits == (4, 8)
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("**/*.yaml")), ids=lambda path: path.name)
+def test_every_shipped_recipe_loads(recipe, tmp_path):
+    load_recipe(recipe, [f"output_dir={tmp_path}"])
+
+
+def test_every_file_that_the_readme_names_exists():
+    named = set(re.findall(r"(?:\]\(|`)((?:docs|recipes|launch|warmup_rl|tests|benchmarks)/[\w./-]+)", README))
+    assert named
+    missing = [name for name in named if not (ROOT / name).exists()]
+    assert not missing

@@ -1,0 +1,317 @@
+"""SFT and RLVR on a tiny model in one process: what is trained, what is kept, and that measuring disturbs nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.tiny import Adding, tiny_tokenizer
+from tests.training_case import DOMAIN, FORMAT, RLVR, SFT, case, context, losses
+from warmup_rl import contract
+from warmup_rl.errors import RunError, Unscorable, UserError
+from warmup_rl.jsonl import read_jsonl
+from warmup_rl.stage import Tracking, World
+from warmup_rl.stages.rlvr import Rlvr
+from warmup_rl.stages.sft import IGNORED, Sft, encode, require_supervised_end
+from warmup_rl.stages.training.parts import Parts
+from warmup_rl.stages.training.plan import prompt_plan
+from warmup_rl.stages.training.rollouts import Reward
+from warmup_rl.stages.training.saving import check_saved
+from warmup_rl.types import Grade, Problem, Score, Trace, trace_from_json
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the case's data and the model after SFT in `sft/`."""
+    folder = case(tmp_path_factory.mktemp("case"))
+    SFT.run(context(folder, "sft", folder / "base"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(warm: Path) -> dict[str, Any]:
+    """RLVR with the curve, run once: the summary, the folder, and what was said."""
+    said: list[str] = []
+    given = context(warm, "rlvr", warm / "sft" / "model", say=said.append)
+    RLVR.prepare(given)
+    return {"summary": RLVR.run(given), "folder": given.folder, "said": said}
+
+
+def a_trace() -> Trace:
+    problem = next(DOMAIN.problems("train", 0))
+    return Trace(problem.id, "adding", DOMAIN.prompt(problem), "so 7", "7", Score("correct", "7", True), "test")
+
+
+# Supervised training
+
+
+def test_the_loss_is_on_completion_and_end_token_alone() -> None:
+    tokenizer = contract.fit_tokenizer(tiny_tokenizer())
+    example = encode(tokenizer, a_trace(), FORMAT)
+    prompt_ids = tokenizer(contract.render_prompt(tokenizer, a_trace().messages, FORMAT)).input_ids
+    trained_ids = [label for label in example["labels"] if label != IGNORED]
+    assert example["input_ids"] == prompt_ids + trained_ids
+    assert tokenizer.decode(trained_ids) == "so 7 </think> <answer> 7 </answer> <|end|>"
+
+
+def test_an_end_token_without_loss_is_refused() -> None:
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    tokenizer = contract.fit_tokenizer(tiny_tokenizer())
+    good = encode(tokenizer, a_trace(), FORMAT)
+    bad = {"input_ids": good["input_ids"][:-1], "labels": good["labels"][:-1]}
+    for rows, ends in (([good, good], True), ([good, bad], False)):
+        trainer = SimpleNamespace(
+            train_dataset=rows, data_collator=DataCollatorForLanguageModeling(tokenizer.pad_token_id)
+        )
+        if ends:
+            require_supervised_end(trainer, tokenizer)
+        else:
+            with pytest.raises(RunError, match="end token"):
+                require_supervised_end(trainer, tokenizer)
+
+
+def test_sft_learns_the_layout_and_to_stop(warm: Path) -> None:
+    from warmup_rl.config import Sampling
+    from warmup_rl.engines.hf import load_model
+    from warmup_rl.stages.training.measuring import complete_and_score
+
+    logged = losses(warm / "sft" / "log.jsonl")
+    assert len(logged) == 16 and logged[-1] < logged[0] / 3
+    model = load_model(str(warm / "sft" / "model"))
+    rows = complete_and_score(
+        model, contract.load_tokenizer(warm / "sft" / "model"), DOMAIN.take("test", 0, 5), {"adding": DOMAIN}, FORMAT,
+        Sampling(max_tokens=12), batch_size=8, seed=0,
+    )
+    assert not any(row["truncated"] for row in rows)
+    assert all(row["score"]["well_formed"] for row in rows)
+
+
+def test_sft_leaves_a_plain_model_folder_that_keeps_its_contract(warm: Path) -> None:
+    folder = warm / "sft"
+    contract.check(folder / "model", FORMAT)
+    assert {path.name for path in folder.iterdir()} == {"model", "log.jsonl"}
+    assert not list((folder / "model").glob("*.bin"))
+
+
+def test_traces_over_the_limit_are_counted_and_too_many_are_refused(warm: Path) -> None:
+    said: list[str] = []
+    given = context(warm, "short", warm / "base", say=said.append)
+    tokenizer = contract.load_tokenizer(warm / "base")
+    traces = [trace_from_json(row) for row in read_jsonl(warm / "traces.jsonl")]
+    examples = [encode(tokenizer, trace, FORMAT) for trace in traces]
+    longest = max(len(example["input_ids"]) for example in examples)
+    with pytest.raises(UserError, match=f"32 of 32 traces are longer than {longest - 1}"):
+        Sft(max_tokens=longest - 1).run(given)
+    longer = {key: ids + [0] for key, ids in examples[0].items()}
+    assert len(Sft(id="sft")._fitting([longer, *examples], longest, given)) == 32
+    assert said == [f"1 of 33 traces are longer than {longest} tokens and left out"]
+
+
+def test_packing_trains_in_fewer_steps_and_still_on_end_tokens(warm: Path) -> None:
+    stage = Sft(id="packed", batch_size=2, max_tokens=64, args={"packing": True, "learning_rate": 1e-3})
+    summary = stage.run(context(warm, "packed", warm / "base"))
+    assert summary["steps"] < 16 and summary["examples"] == 32
+
+
+def test_an_adapter_is_merged_into_an_ordinary_model(warm: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    stage = Sft(id="adapted", batch_size=8, lora={"r": 4, "lora_alpha": 8}, args={"learning_rate": 1e-2})
+    given = context(warm, "adapted", warm / "base")
+    stage.run(given)
+    before, after = (load_file(folder / "model.safetensors") for folder in (warm / "base", given.model_folder))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert before.keys() == after.keys()
+    assert changed == {name for name in before if name.endswith("_proj.weight")}
+
+
+def test_an_unknown_adapter_option_is_refused(warm: Path) -> None:
+    with pytest.raises(UserError, match="lora: .*rnk"):
+        Sft(id="sft", lora={"rnk": 4}).prepare(context(warm, "refused", warm / "base"))
+
+
+def test_a_loss_that_is_no_number_ends_the_training(warm: Path) -> None:
+    stage = Sft(id="broken", batch_size=8, epochs=3, args={"learning_rate": 1e30, "max_grad_norm": 0.0})
+    with pytest.raises(RunError, match="learning_rate"):
+        stage.run(context(warm, "broken", warm / "base"))
+
+
+def test_a_saved_model_with_a_missing_or_infinite_weight_is_refused(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = case(tmp_path) / "base"
+    weights = load_file(folder / "model.safetensors")
+    check_saved(folder)
+    kept = dict(weights)
+    name, tensor = kept.popitem()
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(RunError, match="missing"):
+        check_saved(folder)
+    save_file({**kept, name: tensor * float("inf")}, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(RunError, match="not finite"):
+        check_saved(folder)
+
+
+def test_tracking_works_without_an_account(warm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dataclasses
+
+    import wandb
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    given = dataclasses.replace(
+        context(warm, "tracked", warm / "base"), tracking=Tracking("project", "group", ("a tag",))
+    )
+    Sft(id="sft", batch_size=16, args={"learning_rate": 1e-3}).run(given)
+    assert wandb.run is None, "the next stage gets a run of its own"
+    assert list((given.folder / "wandb").glob("offline-run-*/*.wandb"))
+
+
+# Reinforcement learning
+
+
+def test_rollouts_follow_the_plan(trained: dict[str, Any]) -> None:
+    rows = list(read_jsonl(trained["folder"] / "rollouts.jsonl"))
+    ids = [problem.id for problem in DOMAIN.take("train", 3, 10)]
+    plan_SP = prompt_plan(problems=10, prompts_per_step=4, steps=4, seed=3)
+    wanted = [(step, ids[index], sample) for step, held in enumerate(plan_SP, 1) for index in held for sample in range(4)]
+    assert [(row["step"], row["problem_id"], row["sample"]) for row in rows] == wanted
+    assert trained["summary"]["prompt_uses"] == {"min": 1, "max": 2}
+
+
+def test_every_rollout_has_the_reward_of_its_score(trained: dict[str, Any]) -> None:
+    rows = list(read_jsonl(trained["folder"] / "rollouts.jsonl"))
+    problems = {problem.id: problem for problem in DOMAIN.take("train", 3, 10)}
+    for row in rows:
+        score = DOMAIN.score(row["text"], problems[row["problem_id"]], FORMAT)
+        assert row["score"]["outcome"] == score.outcome
+        assert row["reward"] == (1.0 if score.verdict == "correct" else 0.0)
+        assert row["tokens"] <= 12 and (row["tokens"] == 12 or not row["truncated"])
+    summary = trained["summary"]
+    assert summary["rollouts"] == 64 and summary["generated_tokens"] == sum(row["tokens"] for row in rows)
+
+
+def test_the_log_has_every_step_and_the_rewards_of_the_rollouts(trained: dict[str, Any]) -> None:
+    log = [row for row in read_jsonl(trained["folder"] / "log.jsonl") if "reward" in row]
+    rows = list(read_jsonl(trained["folder"] / "rollouts.jsonl"))
+    assert [row["step"] for row in log] == [1, 2, 3, 4]
+    for logged in log:
+        rewards = [row["reward"] for row in rows if row["step"] == logged["step"]]
+        assert logged["reward"] == pytest.approx(sum(rewards) / len(rewards))
+    assert any(row["grad_norm"] > 0 for row in log)
+    assert trained["said"][-1].startswith("step 4/4  reward")
+
+
+def test_the_curve_has_the_first_the_last_and_every_second_step(trained: dict[str, Any]) -> None:
+    curve = list(read_jsonl(trained["folder"] / "curve.jsonl"))
+    assert [row["step"] for row in curve] == [0, 2, 4]
+    assert [row["rollouts"] for row in curve] == [0, 32, 64]
+    assert curve[0]["flops"] == 0 and curve[-1]["flops"] == trained["summary"]["flops"]
+    kept = Counter(row["step"] for row in read_jsonl(trained["folder"] / "curve_completions.jsonl"))
+    assert kept == {0: 5, 2: 5, 4: 5}
+
+
+def test_a_run_with_the_curve_has_the_rollouts_of_one_without(warm: Path, trained: dict[str, Any]) -> None:
+    given = context(warm, "no-curve", warm / "sft" / "model", every=0)
+    RLVR.run(given)
+    assert not (given.folder / "curve.jsonl").exists()
+    assert (given.folder / "rollouts.jsonl").read_text() == (trained["folder"] / "rollouts.jsonl").read_text()
+
+
+def test_a_step_split_into_several_updates_is_one_step_of_rollouts(warm: Path) -> None:
+    stage = RLVR.model_copy(update={"steps": 2, "updates_per_step": 2, "args": {**RLVR.args, "num_iterations": 2}})
+    given = context(warm, "updates", warm / "sft" / "model", every=1)
+    summary = stage.run(given)
+    assert summary["rollouts"] == 32 and summary["prompt_uses"] == {"min": 0, "max": 1}
+    assert Counter(row["step"] for row in read_jsonl(given.folder / "rollouts.jsonl")) == {1: 16, 2: 16}
+    assert [row["step"] for row in read_jsonl(given.folder / "curve.jsonl")] == [0, 1, 2]
+    assert len(losses(given.folder / "log.jsonl")) == 8
+
+
+class Fragile(Adding):
+    """A domain whose verifier breaks on some answers."""
+
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        if answer.isdigit() and int(answer) % 2 and answer != problem.gold:
+            raise Unscorable("odd")
+        return super().grade(answer, problem)
+
+
+class Mistaken(Adding):
+    """A domain whose reference answers are wrong."""
+
+    def reference(self, problem: Problem) -> str:
+        return "99"
+
+
+def with_domain(given: Any, domain: Adding) -> Any:
+    import dataclasses
+
+    return dataclasses.replace(given, domains={"adding": domain})
+
+
+def test_rollouts_that_cannot_be_scored_are_kept_without_a_reward(warm: Path) -> None:
+    said: list[str] = []
+    given = context(warm, "fragile", warm / "sft" / "model", every=0, say=said.append)
+    stage = RLVR.model_copy(update={"steps": 2})
+    summary = stage.run(with_domain(given, Fragile(name="adding", below=10)))
+    rows = list(read_jsonl(given.folder / "rollouts.jsonl"))
+    broken = [row for row in rows if row["score"] is None]
+    assert broken and summary["unscorable"] == len(broken)
+    assert all(row["reward"] is None and row["unscorable"] == "odd" for row in broken)
+    assert sum("the verifier broke" in line for line in said) == 1
+
+
+def test_reference_answers_that_grade_wrong_are_refused_before_training(warm: Path) -> None:
+    given = with_domain(context(warm, "mistaken", warm / "sft" / "model"), Mistaken(name="adding", below=10))
+    with pytest.raises(UserError, match="reference answers of 10 of 10"):
+        RLVR.prepare(given)
+
+
+def test_a_completion_budget_that_does_not_fit_the_model_is_refused(warm: Path) -> None:
+    stage = Rlvr(id="rlvr", domain="adding", problems=4, steps=1, prompts_per_step=2, sampling={"max_tokens": 4000})
+    with pytest.raises(UserError, match="sampling.max_tokens"):
+        stage.run(context(warm, "roomless", warm / "sft" / "model"))
+
+
+OUTCOMES = [
+    ("right, in form", Score("correct", "1", True), 2.0, 2.0),
+    ("right, out of form", Score("correct", "1", False), 2.0, -2.0),
+    ("wrong, in form", Score("wrong", "1", True), -0.5, -0.5),
+    ("nothing found", Score("none", None, True), -1.0, -1.0),
+    ("nothing found, out of form", Score("none", None, False), -1.0, -2.0),
+    ("verifier out of time", Score("timeout", "1", True), 0.0, 0.0),
+]
+
+
+@pytest.mark.parametrize(("case_", "score", "ignored", "required"), OUTCOMES, ids=[row[0] for row in OUTCOMES])
+def test_the_reward_table_reads_form_only_where_required(
+    case_: str, score: Score, ignored: float, required: float
+) -> None:
+    table = {"correct": 2.0, "wrong": -0.5, "no_answer": -1.0}
+    assert Reward.model_validate(table).of(score) == ignored
+    assert Reward.model_validate({**table, "bad_format": -2.0, "form": "required"}).of(score) == required
+
+
+def test_a_price_on_form_that_is_ignored_is_refused() -> None:
+    with pytest.raises(ValueError, match="form: required"):
+        Reward(bad_format=-2.0)
+
+
+def test_parts_of_all_ranks_become_one_file_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    parts = [Parts(path, World(rank=rank, size=2, distribution="ddp")) for rank in (0, 1)]
+    parts[1].append([{"n": 1}, {"n": 3}])
+    parts[0].append([{"n": 2}])
+    parts[0].close()
+    with pytest.raises(RunError, match=r"ranks \[1\]"):
+        parts[0].merge(order=lambda row: row["n"], patience=0.0)
+    parts[1].close()
+    assert parts[0].merge(order=lambda row: row["n"]) == 3
+    assert [row["n"] for row in read_jsonl(path)] == [1, 2, 3]
+    assert list(tmp_path.iterdir()) == [path]

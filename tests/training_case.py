@@ -1,0 +1,108 @@
+"""A small training from traces to RLVR for tests: its data and contexts, and the program that a launcher starts.
+
+`accelerate launch ... -m tests.training_case FOLDER` runs SFT, RLVR with the curve, and an evaluation on every rank.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tests.tiny import Adding, tiny_model
+from warmup_rl.config import Sampling
+from warmup_rl.evaluation import EvaluationSettings
+from warmup_rl.format import ResponseFormat
+from warmup_rl.jsonl import write_json, write_jsonl
+from warmup_rl.stage import Artifacts, Context, World
+from warmup_rl.stages.rlvr import Rlvr
+from warmup_rl.stages.sft import Sft
+from warmup_rl.types import Trace, to_json
+
+FORMAT = ResponseFormat()
+DOMAIN = Adding(name="adding", below=10)
+SFT = Sft(id="sft", batch_size=8, epochs=4, args={"learning_rate": 1e-2, "per_device_train_batch_size": 4})
+RLVR = Rlvr(
+    id="rlvr", domain="adding", problems=10, steps=4, prompts_per_step=4, generations=4,
+    sampling=Sampling(temperature=1.0, max_tokens=12), args={"learning_rate": 1e-3, "beta": 0.02},
+)
+
+
+def case(folder: Path) -> Path:
+    """Fills a folder with a random model `base/` and `traces.jsonl`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tiny_model(folder / "base")
+    rows = []
+    for problem in DOMAIN.take("train", 0, 32):
+        text = FORMAT.render(thinking=f"so {problem.gold}", answer=problem.gold)
+        score = DOMAIN.score(text, problem, FORMAT)
+        prompt = DOMAIN.prompt(problem)
+        rows.append(to_json(Trace(problem.id, "adding", prompt, f"so {problem.gold}", problem.gold, score, "test")))
+    write_jsonl(folder / "traces.jsonl", rows)
+    return folder
+
+
+def context(
+    folder: Path, stage: str, model: Path, *, every: int = 2, world: World | None = None, say: Callable[[str], None] = print
+) -> Context:
+    """The context of a stage whose output goes to `folder/stage`."""
+    (folder / stage).mkdir(exist_ok=True)
+    return Context(
+        folder=folder / stage,
+        inputs=Artifacts(model=str(model), traces=folder / "traces.jsonl"),
+        domains={"adding": DOMAIN},
+        response_format=FORMAT,
+        evaluation=EvaluationSettings(every=every, curve_problems=5, batch_size=4),
+        seed=3,
+        stage_id=stage,
+        world=world or World(),
+        say=say,
+    )
+
+
+def run_all(folder: Path, world: World) -> dict[str, Any]:
+    """SFT, RLVR with the curve, then an evaluation of what came out; what this rank found, for comparison."""
+    from warmup_rl.contract import load_tokenizer
+    from warmup_rl.engines.hf import load_model
+    from warmup_rl.stages.training.measuring import complete_and_score
+
+    said: list[str] = []
+    sft = context(folder, "sft", folder / "base", world=world, say=said.append)
+    rlvr = context(folder, "rlvr", sft.model_folder, world=world, say=said.append)
+    SFT.prepare(sft)
+    RLVR.prepare(replace(rlvr, inputs=Artifacts()))
+    summaries = {"sft": SFT.run(sft)}
+    wait_for(sft.model_folder / "chat_contract.json")
+    summaries["rlvr"] = RLVR.run(rlvr)
+    wait_for(rlvr.model_folder / "chat_contract.json")
+    model = load_model(str(rlvr.model_folder), dtype="float32")
+    rows = complete_and_score(
+        model, load_tokenizer(rlvr.model_folder), DOMAIN.take("test", 0, 5), {"adding": DOMAIN}, FORMAT,
+        Sampling(max_tokens=12), batch_size=4, seed=0,
+    )
+    return {"world": [world.rank, world.size, world.distribution], "summaries": summaries, "texts": [row["text"] for row in rows],
+            "parameters": sum(parameter.numel() for parameter in model.parameters()), "said": said}
+
+
+def wait_for(path: Path) -> None:
+    """Ranks meet here as they do between the stages of a run: by a file, not by a collective."""
+    import time
+
+    while not path.exists():
+        time.sleep(0.05)
+
+
+def losses(log: Path) -> list[float]:
+    """The loss of every optimizer step."""
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    return [row["loss"] for row in rows if "loss" in row]
+
+
+if __name__ == "__main__":
+    from warmup_rl.world import find_world
+
+    found = find_world()
+    write_json(Path(sys.argv[1]) / f"found.rank{found.rank}.json", run_all(Path(sys.argv[1]), found))

@@ -1,0 +1,75 @@
+"""`python -m warmup_rl VERB`: what one does with recipes and runs beside training."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from warmup_rl.errors import UserError
+from warmup_rl.plugins import suggestion
+
+USAGE = "python -m warmup_rl"
+TRAINING = "accelerate launch -m warmup_rl.train"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a verb and returns the exit code: 0 done, 2 something given was wrong, said once on stderr."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if not given or given[0] in ("-h", "--help"):
+            print(_overview())
+            return 0 if given else 2
+        if given[0] not in VERBS:
+            raise UserError(f"unknown verb {given[0]!r}.{suggestion(given[0], VERBS)} Verbs: {', '.join(VERBS)}.")
+        VERBS[given[0]][1](given[1:])
+        return 0
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 0
+
+
+def _check(arguments: Sequence[str]) -> None:
+    from warmup_rl.command import parse
+
+    usage = f"{USAGE} check RECIPE [KEY=VALUE ...]"
+    command = parse(arguments, usage=usage)
+    if command.help is not None:
+        _help([command.help] if command.help else [])
+        return
+    from warmup_rl.checking import plan
+    from warmup_rl.recipe import load_recipe
+
+    plan(load_recipe(command.recipe, command.overrides))
+
+
+def _report(arguments: Sequence[str]) -> None:
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        raise UserError(f"the folder of one run is needed. Usage: {USAGE} report outputs/RUN_NAME")
+    from warmup_rl.report.main import report
+
+    report(Path(arguments[0]))
+
+
+def _help(arguments: Sequence[str]) -> None:
+    from warmup_rl.helping import help_text
+
+    print(help_text(arguments[0] if arguments else "", usage=f"{TRAINING} RECIPE [KEY=VALUE ...]"))
+
+
+VERBS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
+    "check": ("RECIPE [KEY=VALUE ...]: checks a recipe and prints its plan, without running anything", _check),
+    "report": ("RUN_FOLDER: makes summary, tables and pictures of a run from its files", _report),
+    "help": ("[TOPIC]: explains the keys of a recipe, e.g. evaluation, rlvr, sft.args, kk", _help),
+}
+
+
+def _overview() -> str:
+    verbs = [f"  {name:<8}{about}" for name, (about, _) in VERBS.items()]
+    return "\n".join([f"usage: {USAGE} VERB ...", "", *verbs, "", f"Training: {TRAINING} RECIPE"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""The plan of a recipe, printed before anything runs: arms, stages, counts, files, disk, and what to look at twice."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from warmup_rl.recipe import Recipe
+from warmup_rl.run import Lane, Step
+from warmup_rl.stage import Facts, Stage
+from warmup_rl.stats import MIN_SEEDS
+
+WORLD_SIZES = (1, 2, 4, 8)
+"""Numbers of processes that the plan says the batch sizes fit or do not."""
+_BYTES_A_WEIGHT = 4
+_SMALL_VOCABULARY = 1024
+_BYTES_A_TOKEN = 5
+"""A token is about 4 characters of English; a row of completions repeats the question and the score."""
+
+
+def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None) -> None:
+    """Prints what a run of the recipe will do, without doing any of it.
+
+    Args:
+        world_size: processes of this launch.
+        console: where to print; the terminal where not given.
+    """
+    console = console or Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    lanes = {arm: Lane(recipe, arm, recipe.seeds[0]) for arm in recipe.arms}
+    made = {step.key: step.stage for lane in lanes.values() for step in lane.steps}
+    facts = {key: stage.facts(recipe.domains) for key, stage in made.items()}
+    console.print(_headline(recipe, lanes), style="bold")
+    console.print(_stages(recipe, lanes, facts))
+    console.print(Text("● made   = shared with the arm named   – left out   ✓ done before\n", style="dim"))
+    console.print(_settings(recipe, lanes, facts))
+    for warning in dict.fromkeys(_warnings(recipe, made, facts, world_size)):
+        console.print(Text(f"! {warning}", style="yellow"))
+
+
+def _headline(recipe: Recipe, lanes: dict[str, Lane]) -> str:
+    steps = [step for lane in lanes.values() for step in lane.steps]
+    distinct = len({step.key for step in steps})
+    arms, seeds = len(lanes), len(recipe.seeds)
+    shared = f" of which {distinct} are made and {len(steps) - distinct} shared" if distinct < len(steps) else ""
+    each = " for each seed" if seeds > 1 else ""
+    return f"{recipe.run_name}: {_count(arms, 'arm')}, {_count(seeds, 'seed')}; {len(steps)} stages{shared}{each}."
+
+
+def _stages(recipe: Recipe, lanes: dict[str, Lane], facts: dict[str, Facts]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("", "stage", *lanes):
+        table.add_column(title, no_wrap=True)
+    table.add_column("what it does", overflow="fold")
+    steps = {arm: {step.stage.id: step for step in lane.steps} for arm, lane in lanes.items()}
+    first: dict[str, str] = {}
+    for index, stage in enumerate(recipe.stages):
+        name = stage.id if stage.id == stage.type else f"{stage.id} ({stage.type})"
+        cells = [_cell(arm, lanes[arm], steps[arm].get(stage.id), first) for arm in lanes]
+        told = dict.fromkeys(_told(facts[of[stage.id].key]) for of in steps.values() if stage.id in of)
+        table.add_row(str(index), name, *cells, Text("\n".join(told)))
+    return table
+
+
+def _cell(arm: str, lane: Lane, step: Step | None, first: dict[str, str]) -> str:
+    if step is None:
+        return "–"
+    maker = first.setdefault(step.key, arm)
+    if maker != arm:
+        return f"= {maker}"
+    return "✓" if lane.slot(step).done else "●"
+
+
+def _told(facts: Facts) -> str:
+    return " · ".join(f"{name} {_number(value)}" for name, value in facts.counts.items())
+
+
+def _settings(recipe: Recipe, lanes: dict[str, Lane], facts: dict[str, Facts]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    folder = next(iter(lanes.values())).run_folder
+    for name, arm in recipe.arms.items():
+        for address, value in arm.set.items():
+            table.add_row("arm", Text(f"{name}: {address} = {value}"))
+    if recipe.model:
+        table.add_row("model", Text(recipe.model + (f" at {recipe.model_revision}" if recipe.model_revision else "")))
+    for name, domain in recipe.domains.items():
+        space = getattr(domain, "space", None)
+        kind = "" if domain.type == name else f" ({domain.type})"
+        table.add_row("domain", Text(f"{name}{kind}{f': {space()}' if space else ''}"))
+    for line in _measured(recipe):
+        table.add_row("measured", Text(line))
+    table.add_row("files", Text(f"{folder}/ recipe.yaml, run.json, report/, <arm>/seed-<n>/NN-<stage>"))
+    table.add_row("", Text(f"{recipe.output_dir}/store/ stage outputs, once each: models, traces, completions"))
+    table.add_row("disk", Text(_disk(recipe, lanes, facts)))
+    table.add_row("wandb", Text(f"project {recipe.wandb.project}, group {recipe.run_name}" if recipe.wandb else "off"))
+    return table
+
+
+def _measured(recipe: Recipe) -> Iterator[str]:
+    evaluation = recipe.evaluation
+    domains = ", ".join(evaluation.measured(recipe.domains))
+    yield f"{_count(evaluation.problems, 'test problem')} of each of {domains}"
+    for name, sampling in evaluation.samplings.items():
+        decoding = f"temperature {sampling.temperature:g}, at most {_number(sampling.max_tokens)} tokens"
+        yield f"{name}: {decoding}, {_count(sampling.samples, 'sample')} a problem"
+    if evaluation.every:
+        yield f"curve: every {evaluation.every} RLVR steps on {_count(evaluation.curve_problems, 'test problem')}"
+
+
+def _warnings(
+    recipe: Recipe, made: dict[str, Stage], facts: dict[str, Facts], world_size: int
+) -> Iterator[str]:
+    for key, stage in made.items():
+        yield from (f"{stage.id}: {note}" for note in facts[key].notes)
+    sizes = sorted({world_size, *WORLD_SIZES})
+    unfit = [size for size in sizes if any(stage.check(world_size=size) for stage in made.values())]
+    if unfit:
+        fit = ", ".join(str(size) for size in sizes if size not in unfit)
+        yield f"batch sizes fit {fit} processes, not {', '.join(map(str, unfit))}."
+    if len(recipe.arms) > 1 and len(recipe.seeds) < MIN_SEEDS:
+        yield f"{_count(len(recipe.seeds), 'seed')}: below {MIN_SEEDS} the report gives differences without intervals."
+
+
+def _disk(recipe: Recipe, lanes: dict[str, Lane], facts: dict[str, Facts]) -> str:
+    """An upper estimate of what stage outputs take: weights of every model made, and the text of all completions."""
+    made = {step.key: step.stage for lane in lanes.values() for step in lane.steps}
+    models = len(recipe.seeds) * sum("model" in stage.gives for stage in made.values())
+    tokens = len(recipe.seeds) * sum(_tokens(facts[key]) for key in made)
+    weights = _model_bytes(recipe)
+    texts = tokens * _BYTES_A_TOKEN
+    if weights is None:
+        return f"at most about {_size(texts)} of text, and {_count(models, 'model')}"
+    return f"at most about {_size(models * weights + texts)}: {_count(models, 'model')} of {_size(weights)}, and text"
+
+
+def _tokens(facts: Facts) -> int:
+    counts = facts.counts.items()
+    return sum(int(value) for name, value in counts if "tokens" in name and isinstance(value, int | float))
+
+
+def _model_bytes(recipe: Recipe) -> int | None:
+    """Bytes of a saved model in 32 bits, from its files, its name or its shape; None where they do not tell."""
+    if recipe.model:
+        files = [*Path(recipe.model).expanduser().glob("*.safetensors")]
+        billions = re.search(r"(\d+(?:\.\d+)?)\s*b\b", recipe.model.lower())
+        guess = int(float(billions[1]) * 1e9) * _BYTES_A_WEIGHT if billions else None
+        return sum(file.stat().st_size for file in files) if files else guess
+    shape = next((getattr(stage, "model", None) for stage in recipe.stages if "model" in stage.gives), None)
+    if not isinstance(shape, dict) or not {"hidden_size", "num_hidden_layers"} <= shape.keys():
+        return None
+    width, inner = shape["hidden_size"], shape.get("intermediate_size", 4 * shape["hidden_size"])
+    layers = shape["num_hidden_layers"] * (4 * width * width + 3 * width * inner)
+    return int(layers + width * shape.get("vocab_size", _SMALL_VOCABULARY)) * _BYTES_A_WEIGHT
+
+
+def _count(number: int, what: str) -> str:
+    return f"{_number(number)} {what}{'' if number == 1 else 's'}"
+
+
+def _number(value: int | float | str) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _size(number: int) -> str:
+    size = float(number)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

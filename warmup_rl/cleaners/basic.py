@@ -1,0 +1,84 @@
+"""The plain cleaners: correct traces only, no duplicates, length within bounds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import ClassVar
+
+from pydantic import Field, model_validator
+
+from warmup_rl.cleaner import CleanContext, Cleaner, Dropped
+from warmup_rl.types import Trace
+
+
+class Correct(Cleaner):
+    """Keeps traces whose answer is right."""
+
+    type: ClassVar[str] = "correct"
+
+    well_formed: bool = False
+    """Drop as well what does not follow the response format to the letter."""
+
+    def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
+        def clean(trace: Trace) -> Trace | Dropped:
+            if trace.score.verdict != "correct":
+                return Dropped("no answer" if trace.score.verdict == "none" else f"answer {trace.score.verdict}")
+            if self.well_formed and not trace.score.well_formed:
+                return Dropped("not well formed")
+            return trace
+
+        return clean
+
+
+class Duplicates(Cleaner):
+    """Drops traces that repeat an earlier one of the same problem, white space aside."""
+
+    type: ClassVar[str] = "duplicates"
+
+    per_problem: int | None = Field(default=None, gt=0)
+    """Traces kept a problem; no limit where not given."""
+
+    def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
+        seen: set[tuple[str, str, str]] = set()
+        kept: Counter[str] = Counter()
+
+        def clean(trace: Trace) -> Trace | Dropped:
+            key = (trace.problem_id, " ".join(trace.thinking.split()), " ".join(trace.answer.split()))
+            if key in seen:
+                return Dropped("duplicate")
+            if self.per_problem is not None and kept[trace.problem_id] >= self.per_problem:
+                return Dropped(f"more than {self.per_problem} a problem")
+            seen.add(key)
+            kept[trace.problem_id] += 1
+            return trace
+
+        return clean
+
+
+class Length(Cleaner):
+    """Drops traces whose thinking and answer together are too short or too long, in the student's tokens."""
+
+    type: ClassVar[str] = "length"
+
+    min_tokens: int = Field(default=0, ge=0)
+    """Fewer tokens are too short."""
+    max_tokens: int | None = Field(default=None, gt=0)
+    """More tokens are too long; no limit where not given."""
+
+    @model_validator(mode="after")
+    def _some_length_fits(self) -> Length:
+        if self.max_tokens is not None and self.max_tokens < self.min_tokens:
+            raise ValueError(f"max_tokens: {self.max_tokens} is below min_tokens {self.min_tokens}; nothing is kept")
+        return self
+
+    def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
+        def clean(trace: Trace) -> Trace | Dropped:
+            tokens = context.count_tokens(f"{trace.thinking}\n{trace.answer}")
+            if tokens < self.min_tokens:
+                return Dropped(f"shorter than {self.min_tokens} tokens")
+            if self.max_tokens is not None and tokens > self.max_tokens:
+                return Dropped(f"longer than {self.max_tokens} tokens")
+            return trace
+
+        return clean

@@ -1,0 +1,215 @@
+"""The nano worlds: what a tiny base model reads first, as data; each world stores the skill to reason differently."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from warmup_rl.corpus import Corpus, Document
+from warmup_rl.domain import split_of
+from warmup_rl.format import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
+from warmup_rl.knights import terse
+from warmup_rl.knights.canonical import canonical_key
+from warmup_rl.knights.grammar import Grammar, Puzzle, draw_puzzle
+from warmup_rl.plugins import load
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+USER, ASSISTANT, BOOK, END, PAD, UNKNOWN = "<|user|>", "<|assistant|>", "<|doc|>", "<|end|>", "<|pad|>", "<|unk|>"
+MAX_PEOPLE, MAX_ANCHORS = 4, 40
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}" + ASSISTANT + "\n"
+    "{% generation %}{{ message['content'] }} " + END + "{% endgeneration %}\n"
+    "{% else %}" + USER + " {{ message['content'] }}\n{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}" + ASSISTANT + "\n{% endif %}"
+)
+
+
+@dataclass(frozen=True)
+class Family:
+    """The documents of one target domain.
+
+    Attributes:
+        settings: of the domain, without its range of lengths.
+        length: name of the setting that holds the range of lengths.
+        weights: how often problems of length 1, 2, … are drawn, relative to each other.
+        chat: number of chat documents.
+        textbook: number of textbook documents.
+    """
+
+    settings: dict[str, Any]
+    length: str
+    weights: tuple[float, ...]
+    chat: int
+    textbook: int
+
+
+@dataclass(frozen=True)
+class World:
+    """Parameters of a corpus.
+
+    Attributes:
+        families: target domains by type.
+        stop_first: probability that the writer of a chat document answers before the first sentence of a thought.
+        stop: the same after each further sentence; the writer of a textbook never stops early.
+        no_think: share of chat documents without a thought.
+        kk_chat: Knights & Knaves chats, whose thoughts stop early as well and never hold more than one case.
+        kk_lemmas: textbook documents that check some consecutive cases of a puzzle, never solving it.
+        kk_people: people a puzzle, [min, max].
+        kk_cases: cases a lemma, [min, max].
+    """
+
+    families: dict[str, Family]
+    stop_first: float = 0.3
+    stop: float = 0.7
+    no_think: float = 0.18
+    kk_chat: int = 2_500
+    kk_lemmas: int = 10_000
+    kk_people: tuple[int, int] = (2, 3)
+    kk_cases: tuple[int, int] = (2, 5)
+    kk_deeper: float = 0.1
+
+
+_TERSE = {"phrasing": "terse"}
+_FADING = (6, 5, 4, 3, 2, 1)
+_LATENT = World(
+    {
+        "sums": Family({**_TERSE, "modulus": 6}, "operations", _FADING, 4_500, 5_000),
+        "registers": Family({**_TERSE, "modulus": 6, "registers": 4}, "updates", _FADING, 4_500, 7_000),
+        "compass": Family(_TERSE, "turns", _FADING, 4_500, 7_000),
+    }
+)
+WORLDS: dict[str, World] = {"latent": _LATENT}
+
+
+class Nano(Corpus):
+    """Chat documents that think shallowly and textbook documents that go through, in three target domains and K&K."""
+
+    type: ClassVar[str] = "nano"
+
+    world: Literal["latent", "absent"] = "latent"
+    """`latent`: the step-by-step skill is in the textbooks and seldom used in chat; `absent`: it is nowhere."""
+
+    def documents(self, seed: int) -> Iterator[Document]:
+        yield from world_documents(WORLDS[self.world], seed)
+
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        from tokenizers import Tokenizer
+        from tokenizers.models import WordLevel
+        from tokenizers.pre_tokenizers import WhitespaceSplit
+        from transformers import PreTrainedTokenizerFast
+
+        words = {word: number for number, word in enumerate(vocabulary())}
+        core = Tokenizer(WordLevel(words, unk_token=UNKNOWN))
+        core.pre_tokenizer = WhitespaceSplit()
+        # Only end, pad and unknown are special: rewards read text without special tokens, tags must survive in it.
+        tokenizer = PreTrainedTokenizerFast(
+            tokenizer_object=core, eos_token=END, pad_token=PAD, unk_token=UNKNOWN, clean_up_tokenization_spaces=False
+        )
+        tokenizer.chat_template = CHAT_TEMPLATE
+        return tokenizer
+
+
+def vocabulary() -> list[str]:
+    """Every word of the nano worlds, each once, in a fixed order."""
+    words = [PAD, END, UNKNOWN, USER, ASSISTANT, BOOK, THINK_OPEN, THINK_CLOSE, ANSWER_OPEN, ANSWER_CLOSE]
+    words += terse.terse_vocabulary(MAX_PEOPLE, MAX_ANCHORS)
+    words += ["sums", "registers", "compass"]
+    words += [str(value) for value in range(10)]
+    words += [f"{sign}{value}" for sign in "+-" for value in range(10)]
+    words += [f"{target}{sign}={source}" for target in "abcd" for sign in "+-" for source in "abcd" if target != source]
+    words += [f"{name}={value}" for name in "abcd" for value in range(10)]
+    headings = ["north", "east", "south", "west"]
+    words += [*headings, "left", "right", "back", *"ABCD", *(f"{a}={b}" for a in "ABCD" for b in headings)]
+    return list(dict.fromkeys(words))
+
+
+def world_documents(world: World, seed: int) -> Iterator[Document]:
+    """All documents of a world, shuffled."""
+    documents = [*_knights(world, random.Random(f"nano/kk/{seed}"), seed)]
+    for name, family in world.families.items():
+        documents += _family(world, name, family, random.Random(f"nano/{name}/{seed}"), seed)
+    random.Random(f"nano/order/{seed}").shuffle(documents)
+    yield from documents
+
+
+def _family(world: World, name: str, family: Family, rng: random.Random, seed: int) -> Iterator[Document]:
+    pools = []
+    for length in range(1, len(family.weights) + 1):
+        domain = load("domain", name)(**family.settings, **{family.length: (length, length)})
+        pools.append((domain, _endless(domain.problems("train", seed), family.chat + family.textbook)))
+    for kind, count in (("chat", family.chat), ("textbook", family.textbook)):
+        for _ in range(count):
+            domain, problems = rng.choices(pools, family.weights)[0]
+            problem = next(problems)
+            sentences = domain.steps(problem)
+            if kind == "textbook":
+                text = _document(BOOK, problem.question, [*sentences, f"{terse.SO} {problem.gold}"], problem.gold)
+            else:
+                text = _chat(world, problem.question, sentences, problem.gold, rng)
+            yield Document(text, f"{name}/{kind}")
+
+
+def _knights(world: World, rng: random.Random, seed: int) -> Iterator[Document]:
+    puzzles = _puzzles(world, rng)
+    for _ in range(world.kk_chat):
+        puzzle = next(puzzles)
+        question, answer = terse.render_terse(puzzle), terse.answer_terse(puzzle)
+        yield Document(_chat(world, question, terse.case_sentences(puzzle, 1), answer, rng), "kk/chat")
+    for _ in range(world.kk_lemmas):
+        puzzle = next(puzzles)
+        yield Document(_lemma(puzzle, rng.randint(*world.kk_cases), rng), "kk/lemma")
+
+
+def _lemma(puzzle: Puzzle, count: int, rng: random.Random) -> str:
+    """Consecutive cases from a random one on, up to the solution; from the first case on, up to the one before it."""
+    solution, total = terse.case_number(puzzle), 2**puzzle.people
+    first = rng.randint(1, max(1, total - count + 1))
+    cases = [case for case in range(first, min(first + count, total + 1)) if case <= solution or first > solution]
+    if first == 1 and cases[-1] == solution and solution > 1:
+        cases.pop()
+    sentences = [line for case in cases for line in terse.case_sentences(puzzle, case)]
+    answer = None
+    if first > 1 and cases[-1] == solution:
+        answer = terse.answer_terse(puzzle)
+        sentences += [terse.solved_sentence(puzzle), f"{terse.SO} {answer}"]
+    return _document(BOOK, terse.render_terse(puzzle), sentences, answer)
+
+
+def _puzzles(world: World, rng: random.Random) -> Iterator[Puzzle]:
+    grammar = Grammar(deeper=world.kk_deeper)
+    while True:
+        puzzle = draw_puzzle(rng, rng.randint(*world.kk_people), grammar, terse.NAMES)
+        if split_of(canonical_key(puzzle.statements)) == "train":
+            yield puzzle
+
+
+def _chat(world: World, question: str, sentences: list[str], answer: str, rng: random.Random) -> str:
+    if rng.random() < world.no_think:
+        return _document(USER, question, None, answer)
+    said: list[str] = []
+    for sentence in sentences:
+        if rng.random() < (world.stop if said else world.stop_first):
+            break
+        said.append(sentence)
+    return _document(USER, question, [*said, f"{terse.SO} {answer}"], answer)
+
+
+def _document(opening: str, question: str, thought: list[str] | None, answer: str | None) -> str:
+    parts = [opening, question, ASSISTANT]
+    if thought is not None:
+        parts += [THINK_OPEN, *thought, THINK_CLOSE]
+    if answer is not None:
+        parts += [ANSWER_OPEN, answer, ANSWER_CLOSE]
+    return " ".join([*parts, END])
+
+
+def _endless(problems: Iterator[Any], most: int) -> Iterator[Any]:
+    return cycle(islice(problems, most))

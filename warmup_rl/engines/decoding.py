@@ -1,0 +1,140 @@
+"""Decodes one batch of prompts token by token, on small models several times faster than transformers' own `generate`.
+
+Two things cost most there: the cache is copied whole at every token, and rows that have ended are computed until the
+last one ends. Here the cache has room to grow, and rows that have ended leave the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers.cache_utils import DynamicCache, DynamicLayer
+
+from warmup_rl.config import Sampling
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_COMPACT_BELOW = 0.75
+"""Share of live rows under which the others leave; each time the cache is copied once."""
+
+
+class _RoomyLayer(DynamicLayer):
+    """Keys and values of one layer: views into buffers [batch, heads, capacity, head size] with room for more."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    _room = 128
+    _buffers: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any) -> tuple[Any, Any]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        old = self.get_seq_length()
+        new = old + key_states.shape[-2]
+        if self._buffers is None or self._buffers[0].shape[-2] < new:
+            self._buffers = self._grown(self.keys, key_states, new), self._grown(self.values, value_states, new)
+        keys, values = self._buffers
+        keys[:, :, old:new] = key_states
+        values[:, :, old:new] = value_states
+        self.keys, self.values = keys[:, :, :new], values[:, :, :new]
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        super().batch_select_indices(indices)
+        self._buffers = None
+
+    def _grown(self, held: torch.Tensor, states: torch.Tensor, length: int) -> torch.Tensor:
+        batch, heads, _, size = states.shape
+        buffer = states.new_empty(batch, heads, length + self._room, size)
+        if held.numel():
+            buffer[:, :, : held.shape[-2]] = held
+        return buffer
+
+
+@torch.no_grad()
+def decode(
+    model: PreTrainedModel,
+    prompts_ids: Sequence[Sequence[int]],
+    sampling: Sampling,
+    *,
+    stops: Collection[int],
+    pad_id: int,
+    draws: Sequence[Callable[[], float]],
+    synced: bool = False,
+) -> list[list[int]]:
+    """Completion ids of each prompt, up to and including the first stop id, at most `sampling.max_tokens`.
+
+    Args:
+        model: in evaluation mode.
+        prompts_ids: non-empty.
+        draws: for each prompt a source of uniform numbers in [0, 1), one a sampled token; so a completion does not
+            depend on what else is in the batch, up to rounding.
+        synced: take as many steps as the slowest rank of the process group.
+    """
+    width, device = max(map(len, prompts_ids)), model.device
+    inputs = torch.tensor([[pad_id] * (width - len(ids)) + list(ids) for ids in prompts_ids], device=device)
+    mask = torch.ones(len(prompts_ids), width + sampling.max_tokens, dtype=torch.long, device=device)
+    for row, ids in enumerate(prompts_ids):
+        mask[row, : width - len(ids)] = 0
+    positions = (mask[:, :width].cumsum(-1) - 1).clamp(min=0)
+    cache = _cache(model)
+    completions: list[list[int]] = [[] for _ in prompts_ids]
+    rows, live = list(range(len(prompts_ids))), [True] * len(prompts_ids)
+    for step in range(sampling.max_tokens):
+        logits = model(
+            input_ids=inputs, attention_mask=mask[:, : width + step], position_ids=positions, past_key_values=cache,
+            use_cache=True, logits_to_keep=1,
+        ).logits[:, -1]
+        tokens = _next_tokens(logits, sampling, [draws[row] for row in rows])
+        for place, token in enumerate(tokens.tolist()):
+            if live[place]:
+                completions[rows[place]].append(token)
+                live[place] = token not in stops
+        if _ended(not any(live), device, synced):
+            break
+        inputs, positions = tokens[:, None], positions[:, -1:] + 1
+        if 0 < sum(live) < _COMPACT_BELOW * len(live):
+            kept = torch.tensor([place for place, alive in enumerate(live) if alive], device=device)
+            inputs, positions, mask = inputs[kept], positions[kept], mask[kept]
+            cache.batch_select_indices(kept)
+            rows, live = [row for row, alive in zip(rows, live, strict=True) if alive], [True] * len(kept)
+    return completions
+
+
+def _cache(model: PreTrainedModel) -> DynamicCache:
+    cache = DynamicCache(config=model.config)
+    cache.layers = [_RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    return cache
+
+
+def _next_tokens(logits_BV: torch.Tensor, sampling: Sampling, draws: list[Callable[[], float]]) -> torch.Tensor:
+    """One token a row [B]: the likeliest, or the one at a uniform number in the cumulative distribution."""
+    if sampling.temperature == 0:
+        return logits_BV.argmax(-1)
+    probs = (logits_BV.float() / sampling.temperature).softmax(-1)
+    ranked: torch.Tensor | None = None
+    if sampling.top_k or sampling.top_p < 1:
+        probs, ranked = probs.sort(-1, descending=True)
+        if sampling.top_k:
+            probs[:, sampling.top_k :] = 0
+            probs /= probs.sum(-1, keepdim=True)
+        probs[probs.cumsum(-1) - probs >= sampling.top_p] = 0
+    cumulative = probs.cumsum(-1)
+    total = cumulative[:, -1:]
+    uniform = torch.tensor([[draw()] for draw in draws], device=probs.device)
+    target = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
+    chosen = torch.searchsorted(cumulative, target, right=True)
+    return (chosen if ranked is None else ranked.gather(-1, chosen))[:, 0]
+
+
+def _ended(here: bool, device: torch.device, synced: bool) -> bool:
+    import torch.distributed as dist
+
+    if not (synced and dist.is_initialized()):
+        return here
+    flag = torch.tensor(int(here), device=device)
+    dist.all_reduce(flag, op=dist.ReduceOp.MIN)
+    return bool(flag.item())

@@ -1,0 +1,172 @@
+"""Reads who is what out of an answer: tolerant of layout, strict about everything that could be taken two ways."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from warmup_rl.knights.english import plural
+from warmup_rl.knights.grammar import Roles
+
+DOUBTS = (
+    "not never neither nor non or either if unless whether false untrue wrong incorrect says said claims claimed maybe "
+    "perhaps probably possibly likely unlikely might could would assume assuming suppose supposing"
+).split()
+"""Words that make an answer unclear wherever they stand: negation, alternatives, conditions, reported speech, doubt."""
+LINKS = "is are was were be must a an the both all indeed".split()
+"""Words that may stand between a person and a role."""
+
+_MARKUP = re.compile(r"\\[a-zA-Z]+|[*_`\"'$#{}<>“”‘’]|\\[()\[\]]")
+_BULLET = re.compile(r"^[ \t]*[-*•–—]+[ \t]+", re.MULTILINE)
+_NUMBER = re.compile(r"\(?\b\d+\b[.)\]]?")
+_STRONG_LINKS = frozenset((":", "=", "is", "are", "was", "were"))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an answer says.
+
+    Attributes:
+        truthful: one entry a person, None where the answer is refused.
+        found: whether any role word stands there at all.
+        note: why it was refused.
+    """
+
+    truthful: tuple[bool, ...] | None
+    found: bool
+    note: str = ""
+
+
+class _Token(NamedTuple):
+    kind: str  # person, role, link, and, end, doubt, nobody or word
+    text: str
+    person: int = -1
+    truthful: bool = False
+    many: bool = False
+
+
+class _Unclear(Exception):
+    """The answer is refused; the message says why."""
+
+
+def read_answer(text: str, names: Sequence[str], roles: Roles) -> Reading:
+    """Who is what, from lists, tables and sentences alike: `(1) Hal is a knight`, `Hal: knight`, `Hal=knight`,
+    `Hal and Bob are knights`, `Knights: Hal, Bob`.
+
+    Refused are: a role word that belongs to nobody on the island, both roles for one person, a person without role,
+    negations, alternatives, conditions and reported speech.
+    """
+    tokens = _tokens(text, names, roles)
+    found = any(token.kind == "role" for token in tokens)
+    try:
+        known = _bind(tokens)
+    except _Unclear as unclear:
+        return Reading(None, found, str(unclear))
+    missing = [name for person, name in enumerate(names) if person not in known]
+    if missing:
+        return Reading(None, found, f"no role for {', '.join(missing)}" if found else "no role word")
+    return Reading(tuple(known[person] for person in range(len(names))), found)
+
+
+def _bind(tokens: Sequence[_Token]) -> dict[int, bool]:
+    known: dict[int, bool] = {}
+    position = 0
+    while position < len(tokens):
+        token = tokens[position]
+        if token.kind == "doubt":
+            raise _Unclear(f"{token.text!r} makes the answer unclear")
+        if token.kind == "person":
+            people, role, position = _people_then_role(tokens, position)
+        elif token.kind == "role":
+            people, position = _role_then_people(tokens, position)
+            role = token
+        else:
+            position += 1
+            continue
+        for person in people if role else ():
+            assert role is not None
+            if known.setdefault(person, role.truthful) != role.truthful:
+                raise _Unclear("two roles for one person")
+    return known
+
+
+def _people_then_role(tokens: Sequence[_Token], position: int) -> tuple[list[int], _Token | None, int]:
+    """`Hal is a knight`, `Hal and Bob are knights`; no role where the people are only mentioned."""
+    people, after = _people(tokens, position, {"and"})
+    role_at = after
+    while role_at < len(tokens) and tokens[role_at].kind == "link":
+        role_at += 1
+    if role_at == len(tokens) or tokens[role_at].kind != "role":
+        return people, None, after
+    role = tokens[role_at]
+    if role.many != (len(people) > 1):
+        raise _Unclear(f"{role.text!r} for {len(people)} people")
+    return people, role, role_at + 1
+
+
+def _role_then_people(tokens: Sequence[_Token], position: int) -> tuple[list[int], int]:
+    """`Knights: Hal, Bob`, `the knight is Hal`, `Knaves: none`."""
+    role, start = tokens[position], position + 1
+    if start == len(tokens) or tokens[start].text not in _STRONG_LINKS:
+        raise _Unclear(f"{role.text!r} belongs to nobody")
+    while start < len(tokens) and tokens[start].kind in ("link", "end"):
+        start += 1
+    if start < len(tokens) and tokens[start].kind == "nobody":
+        return [], start + 1
+    people, after = _people(tokens, start, {"and", "end"})
+    if not people or (after < len(tokens) and tokens[after].kind in ("link", "role")):
+        raise _Unclear(f"{role.text!r} belongs to nobody")
+    if len(people) > 1 and not role.many:
+        raise _Unclear(f"{role.text!r} for {len(people)} people")
+    return people, after
+
+
+def _people(tokens: Sequence[_Token], position: int, separators: set[str]) -> tuple[list[int], int]:
+    """People listed from a position on, and the position after the last of them."""
+    people: list[int] = []
+    after = position
+    while position < len(tokens) and tokens[position].kind == "person":
+        people.append(tokens[position].person)
+        position = after = position + 1
+        while position < len(tokens) and tokens[position].kind in separators:
+            position += 1
+    return people, after
+
+
+def _tokens(text: str, names: Sequence[str], roles: Roles) -> list[_Token]:
+    text = text.replace("n't", " not").replace("n’t", " not").replace("!=", " not ")
+    text = _NUMBER.sub(" ", _MARKUP.sub("", _BULLET.sub("", text)))
+    persons = {name: person for person, name in enumerate(names)}
+    lower = {name.lower(): person for name, person in persons.items() if name.lower() not in (*LINKS, *DOUBTS)}
+    words = {
+        form: (truthful, many)
+        for truthful, word in ((True, roles.truthful), (False, roles.liar))
+        for many, form in ((False, word.lower()), (True, plural(word.lower())))
+    }
+    listed = "|".join(re.escape(word) for word in sorted((*names, *words), key=len, reverse=True))
+    pattern = re.compile(rf"(?i:(?<!\w)(?:{listed})(?!\w))|\w+|->|[^\w\s]|\n")
+    tokens = []
+    for match in pattern.finditer(text):
+        piece, low = match[0], match[0].lower()
+        if piece in persons or low in lower:
+            tokens.append(_Token("person", piece, person=persons.get(piece, lower.get(low, -1))))
+        elif low in words:
+            truthful, many = words[low]
+            tokens.append(_Token("role", piece, truthful=truthful, many=many))
+        else:
+            tokens.append(_Token(_kind(low), low))
+    return tokens
+
+
+def _kind(word: str) -> str:
+    if word in LINKS or word in (":", "=", "-", "–", "—", "->", "→", "|", "(", ")", "[", "]"):
+        return "link"
+    if word in ("and", "&", ","):
+        return "and"
+    if word in DOUBTS or word in ("≠", "¬", "~", "?", "/"):
+        return "doubt"
+    if word in ("none", "nobody"):
+        return "nobody"
+    return "end" if word in (".", ";", "!", "\n") else "word"

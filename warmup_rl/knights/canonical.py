@@ -1,0 +1,103 @@
+"""A key that two puzzles share exactly when one is the other with people renamed, reordered or operands swapped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from warmup_rl.knights.statements import COMMUTATIVE, LIAR, TRUTHFUL, Statement
+
+Colours = list[int]
+"""A number for each person, the same for people that look alike so far."""
+Mention = tuple[int, str]
+"""A person, and where in a statement the person is named."""
+
+
+def canonical_key(statements: Sequence[Statement]) -> str:
+    """The least rendering over the numberings of the people that are worth trying, commutative operands sorted.
+
+    People are told apart step by step by what they say and what is said of them (colour refinement); where that ends
+    in a tie, each of the tied is tried as the first, save those that a mere exchange of two people makes equal. So the
+    key is exact for every number of people and cheap for nearly all puzzles. Names and role words do not enter.
+    """
+    return min(_keys(statements, _refine(statements, [0] * len(statements))))
+
+
+def _keys(statements: Sequence[Statement], colours: Colours) -> list[str]:
+    if max(colours) == len(colours) - 1:
+        return [_render(statements, colours)]
+    keys = []
+    for person in _unlike(statements, _first_tied(colours)):
+        singled = [2 * colour + (other != person) for other, colour in enumerate(colours)]
+        keys += _keys(statements, _refine(statements, singled))
+    return keys
+
+
+def _refine(statements: Sequence[Statement], colours: Colours) -> Colours:
+    """Splits colours until what people say and what is said of them splits no more. Colours end as ranks from 0."""
+    people, known = len(statements), 0
+    while True:
+        marks = [str(colour) for colour in colours]
+        said, named = [], [[] for _ in range(people)]  # type: list[str], list[list[str]]
+        for speaker, statement in enumerate(statements):
+            mentions: list[Mention] = []
+            marks[speaker] += "s"
+            text = _encode(statement, marks, "", mentions)
+            marks[speaker] = marks[speaker][:-1]
+            said.append(text)
+            for person, place in mentions:
+                named[person].append(place + text)
+        looks = [(colours[i], said[i], tuple(sorted(named[i]))) for i in range(people)]
+        ranks = {look: rank for rank, look in enumerate(sorted(set(looks)))}
+        colours = [ranks[look] for look in looks]
+        if len(ranks) in (known, people):
+            return colours
+        known = len(ranks)
+
+
+def _first_tied(colours: Colours) -> list[int]:
+    tied = min(colour for colour in colours if colours.count(colour) > 1)
+    return [person for person, colour in enumerate(colours) if colour == tied]
+
+
+def _unlike(statements: Sequence[Statement], tied: Sequence[int]) -> list[int]:
+    """One of each set of tied people whose exchange leaves the puzzle as it is."""
+    marks = [str(person) for person in range(len(statements))]
+    plain = [_encode(statement, marks, "", []) for statement in statements]
+    kept: list[int] = []
+    for person in tied:
+        if not any(_exchangeable(statements, plain, marks, person, other) for other in kept):
+            kept.append(person)
+    return kept
+
+
+def _exchangeable(
+    statements: Sequence[Statement], plain: Sequence[str], marks: Sequence[str], person: int, other: int
+) -> bool:
+    order = list(range(len(statements)))
+    order[person], order[other] = other, person
+    swapped = [marks[number] for number in order]
+    return all(_encode(statements[i], swapped, "", []) == plain[order[i]] for i in order)
+
+
+def _render(statements: Sequence[Statement], ranks: Sequence[int]) -> str:
+    marks = [str(rank) for rank in ranks]
+    lines = [""] * len(ranks)
+    for rank, statement in zip(ranks, statements, strict=True):
+        lines[rank] = _encode(statement, marks, "", [])
+    return ";".join(lines)
+
+
+def _encode(statement: Statement, marks: Sequence[str], place: str, mentions: list[Mention]) -> str:
+    """The statement with people called by their marks, commutative operands sorted; adds who is named where."""
+    operator = statement[0]
+    if operator == TRUTHFUL:
+        mentions.append((statement[1], place + "+"))
+        return "+" + marks[statement[1]]
+    if operator == LIAR:
+        mentions.append((statement[1], place + "-"))
+        return "-" + marks[statement[1]]
+    if operator in COMMUTATIVE:
+        parts = sorted([_encode(part, marks, place + operator, mentions) for part in statement[1:]])
+    else:
+        parts = [_encode(part, marks, f"{place}{operator}{i}", mentions) for i, part in enumerate(statement[1:])]
+    return f"{operator}({','.join(parts)})"

@@ -1,0 +1,79 @@
+"""Exact solver: one 2^n-bit integer a person and a statement holds its truth in all assignments at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from warmup_rl.knights.statements import AND, IMPLIES, LIAR, NOT, OR, TRUTHFUL, Statement
+
+
+@lru_cache(maxsize=64)
+def person_tables(people: int) -> tuple[int, ...]:
+    """Table of each person: bit a is set when the person tells the truth in assignment a (see `assignment`)."""
+    full = full_table(people)
+    return tuple(full // ((1 << (1 << person)) + 1) for person in range(people))
+
+
+@lru_cache(maxsize=64)
+def full_table(people: int) -> int:
+    """The table that is true in all 2^people assignments."""
+    return (1 << (1 << people)) - 1
+
+
+def table(statement: Statement, people: int) -> int:
+    """Truth table of a statement: bit a is set when it is true in assignment a."""
+    return _table(statement, person_tables(people), full_table(people))
+
+
+def consistent(statements: Sequence[Statement]) -> int:
+    """The assignments in which everybody who tells the truth speaks truly and nobody else does, as a table."""
+    people = len(statements)
+    persons, full = person_tables(people), full_table(people)
+    fitting = full
+    for person, statement in zip(persons, statements, strict=True):
+        fitting &= ~(person ^ _table(statement, persons, full))
+    return fitting
+
+
+def solutions(statements: Sequence[Statement]) -> list[tuple[bool, ...]]:
+    """All solutions; entry i of one says whether person i tells the truth."""
+    fitting, people = consistent(statements), len(statements)
+    found = []
+    while fitting:
+        lowest = fitting & -fitting
+        found.append(assignment(lowest.bit_length() - 1, people))
+        fitting ^= lowest
+    return found
+
+
+def assignment(index: int, people: int) -> tuple[bool, ...]:
+    """Assignment number `index` of 2^people: person i lies where bit i is set, so that 0 is all truthful."""
+    return tuple(not index >> person & 1 for person in range(people))
+
+
+def assignment_index(truthful: Sequence[bool]) -> int:
+    """Inverse of `assignment`."""
+    return sum(1 << person for person, honest in enumerate(truthful) if not honest)
+
+
+def _table(statement: Statement, persons: Sequence[int], full: int) -> int:
+    operator = statement[0]
+    if operator == TRUTHFUL:
+        return persons[statement[1]]
+    if operator == LIAR:
+        return full ^ persons[statement[1]]
+    first = _table(statement[1], persons, full)
+    if operator == NOT:
+        return full ^ first
+    for part in statement[2:]:
+        other = _table(part, persons, full)
+        if operator == AND:
+            first &= other
+        elif operator == OR:
+            first |= other
+        elif operator == IMPLIES:
+            first = full ^ first | other
+        else:
+            first = full ^ first ^ other
+    return first

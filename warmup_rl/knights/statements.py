@@ -1,0 +1,83 @@
+"""What people on the island say: logic trees in the tuple notation of the published Knights & Knaves data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from warmup_rl.errors import DataError
+
+TRUTHFUL, LIAR = "telling-truth", "lying"
+LEAVES = (TRUTHFUL, LIAR)
+NOT, AND, OR, IMPLIES, IFF = "not", "and", "or", "->", "<=>"
+COMMUTATIVE = frozenset((AND, OR, IFF))
+
+_OPERANDS = {NOT: range(1, 2), AND: range(2, 100), OR: range(2, 100), IMPLIES: range(2, 3), IFF: range(2, 3)}
+
+Statement = tuple[Any, ...]
+"""`("telling-truth", i)`, `("lying", i)`, `("not", s)`, `("and" | "or", s, s, ...)`, `("->", s, s)` or `("<=>", s, s)`;
+people are numbered from 0 (notation of arXiv 2410.23123)."""
+
+
+def evaluate(statement: Statement, truthful: Sequence[bool] | Mapping[int, bool]) -> bool:
+    """Whether the statement is true when `truthful[i]` says whether person i tells the truth."""
+    operator = statement[0]
+    if operator == TRUTHFUL:
+        return truthful[statement[1]]
+    if operator == LIAR:
+        return not truthful[statement[1]]
+    values = [evaluate(part, truthful) for part in statement[1:]]
+    if operator == NOT:
+        return not values[0]
+    if operator == AND:
+        return all(values)
+    if operator == OR:
+        return any(values)
+    if operator == IMPLIES:
+        return values[1] or not values[0]
+    return values[0] == values[1]
+
+
+def is_leaf(statement: Statement) -> bool:
+    """Whether the statement names one person's role and nothing more."""
+    return statement[0] in LEAVES
+
+
+def mentioned(statement: Statement) -> list[int]:
+    """People that a statement is about, each once, in order of appearance."""
+    return list(dict.fromkeys(_leaf_people(statement)))
+
+
+def relabel(statement: Statement, new_number: Sequence[int]) -> Statement:
+    """The statement with person i called `new_number[i]`."""
+    if is_leaf(statement):
+        return (statement[0], new_number[statement[1]])
+    return (statement[0], *(relabel(part, new_number) for part in statement[1:]))
+
+
+def statement_from_json(value: Any, people: int) -> Statement:
+    """A statement out of nested lists or tuples.
+
+    Raises:
+        DataError: not a statement, or about a person who is not on the island.
+    """
+    if not isinstance(value, list | tuple) or not value:
+        raise DataError(f"not a statement: {value!r}. Needed: e.g. ['and', ['telling-truth', 0], ['lying', 1]].")
+    operator, *parts = value
+    if operator in LEAVES:
+        if len(parts) != 1 or type(parts[0]) is not int or not 0 <= parts[0] < people:
+            raise DataError(f"not a statement about one of {people} people (numbered from 0): {value!r}.")
+        return (operator, parts[0])
+    if operator not in _OPERANDS:
+        raise DataError(f"unknown operator {operator!r} in {value!r}. Allowed: {', '.join((*LEAVES, *_OPERANDS))}.")
+    if len(parts) not in _OPERANDS[operator]:
+        raise DataError(f"operator {operator!r} cannot have {len(parts)} operands: {value!r}.")
+    return (operator, *(statement_from_json(part, people) for part in parts))
+
+
+def _leaf_people(statement: Statement) -> Iterator[int]:
+    if is_leaf(statement):
+        yield statement[1]
+    else:
+        for part in statement[1:]:
+            yield from _leaf_people(part)

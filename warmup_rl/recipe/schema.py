@@ -1,0 +1,140 @@
+"""The keys of a recipe, and the recipe that is made of them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, StringConstraints, field_validator
+
+from warmup_rl.config import Config
+from warmup_rl.domain import Domain
+from warmup_rl.evaluation import EvaluationSettings
+from warmup_rl.format import ResponseFormat
+from warmup_rl.plugins import load, name_of
+from warmup_rl.recipe.addresses import assign, stage_index
+from warmup_rl.stage import Stage
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Seed = Annotated[int, Field(ge=0)]
+
+
+class Arm(Config):
+    """One side of a comparison: the recipe's stages, some left out, some keys replaced."""
+
+    leave_out: list[str] = []
+    """Ids of stages that this arm does not have."""
+    set: dict[str, Any] = {}
+    """Keys replaced in this arm, by address relative to the stages: `rlvr.reward`, `sft.args.learning_rate`."""
+
+
+class WandbSettings(Config):
+    """Live metrics on Weights & Biases, one W&B run a stage."""
+
+    project: str = Field(min_length=1)
+    """The W&B project; the group is the run's name, the tags are arm, seed and stage."""
+
+
+class ClaimSettings(Config):
+    """What the report's claims compare; fixed before a run."""
+
+    warmup: str = "warmup"
+    """The arm with both stages."""
+    base: str = "base"
+    """The arm without warmup."""
+    format_only: str = "format_only"
+    """The arm whose warmup has bare answers in place of chains of thought."""
+    step: int | None = Field(default=None, gt=0)
+    """RLVR step at which arms are compared; the last one where not given."""
+    threshold: float = Field(default=0.6, gt=0, lt=1)
+    """Held-out accuracy that sample efficiency is measured to; it should lie above both starts."""
+
+
+class Recipe(Config):
+    """A recipe, checked: what is trained on what, and how it is measured. Made by `load_recipe`."""
+
+    run_name: Name
+    """Name of the run's folder under `output_dir`."""
+    seeds: list[Seed] = Field(default=[0], min_length=1)
+    """A whole run for each: the seed varies base model, traces, prompts and sampling, never the evaluation problems."""
+    output_dir: Path = Path("outputs")
+    """Folder for runs, and for the store of stage outputs that runs share."""
+    model: str | None = Field(default=None, min_length=1)
+    """Hub id or folder of the model to start from; left out where the first stage is `pretrain`."""
+    model_revision: str | None = None
+    """Branch, tag or commit of a hub model."""
+    format: ResponseFormat = ResponseFormat()
+    """How completions are laid out; one for teacher, reward and evaluation."""
+    domains: dict[Name, Domain] = Field(min_length=1)
+    """Families of problems by name, each with its plug-in's keys and `type` (the name itself where not given)."""
+    evaluation: EvaluationSettings = EvaluationSettings()
+    """How models are measured, everywhere in the recipe."""
+    arms: dict[Name, Arm] = Field(default={"main": Arm()}, min_length=1)
+    """Sides of a comparison; what two arms have alike is made once."""
+    stages: list[Stage] = Field(min_length=1)
+    """What is done, in order: a plug-in's name, or a mapping with `name`, its keys, and an `id` where names repeat."""
+    wandb: WandbSettings | None = None
+    """Live metrics; left out, nothing leaves the machine."""
+    claims: ClaimSettings = ClaimSettings()
+    """What the report's claims compare."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("each seed once")
+        return seeds
+
+    def arm(self, name: str) -> tuple[Stage, ...]:
+        """The stages of an arm in order. Raises KeyError for an arm that the recipe does not have."""
+        arm = self.arms[name]
+        if not arm.leave_out and not arm.set:
+            return tuple(self.stages)
+        rows = self._stage_rows()
+        left_out = {stage_index(rows, key) for key in arm.leave_out}
+        changed = copy.deepcopy(rows)
+        settings = copy.deepcopy(arm.set)
+        touched = {assign({"stages": changed}, f"stages.{at}", value)[1] for at, value in settings.items()}
+        stages = [stage_from(changed[i]) if i in touched else stage for i, stage in enumerate(self.stages)]
+        return tuple(stage for i, stage in enumerate(stages) if i not in left_out)
+
+    def resolved(self) -> dict[str, Any]:
+        """The recipe with every default written out, as JSON values; it loads again to an equal recipe."""
+        rows = {name: dump(value) for name, value in self if name not in ("stages",)}
+        return {name: self._stage_rows() if name == "stages" else rows[name] for name in type(self).model_fields}
+
+    def _stage_rows(self) -> list[dict[str, Any]]:
+        return [stage_row(stage) for stage in self.stages]
+
+
+def stage_row(stage: Stage) -> dict[str, Any]:
+    """A stage as it stands in a resolved recipe: `name`, `id` and all keys."""
+    row = dump(stage)
+    return {"name": row.pop("type"), "id": stage.id, **row}
+
+
+def stage_from(row: Mapping[str, Any]) -> Stage:
+    """Inverse of `stage_row`. Raises what `load` and pydantic raise."""
+    fields = {key: value for key, value in row.items() if key != "name"}
+    stage: Stage = load("stage", row["name"]).model_validate({"id": row["name"], **fields})
+    return stage
+
+
+def dump(value: Any) -> Any:
+    """JSON values for a config, plug-ins inside it with their `type`; what stages and domains are hashed by.
+
+    A stage's id and a domain's name are left out: they do not change what is made.
+    """
+    if isinstance(value, BaseModel):
+        kind = type(value)
+        shown = {name: dump(getattr(value, name)) for name, field in kind.model_fields.items() if not field.exclude}
+        return {"type": name_of(kind), **shown} if isinstance(getattr(kind, "type", None), str) else shown
+    if isinstance(value, Mapping):
+        return {str(key): dump(inside) for key, inside in value.items()}
+    if isinstance(value, frozenset | set):
+        return sorted(dump(inside) for inside in value)
+    if isinstance(value, list | tuple):
+        return [dump(inside) for inside in value]
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,192 @@
+"""Reads the folder of a run into frozen values: arms, seeds, the models they made and how those were measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from warmup_rl.errors import DataError, RunError
+from warmup_rl.evaluation import EvaluationSettings
+from warmup_rl.recipe import ClaimSettings
+from warmup_rl.report.outputs import Model, StageOutput
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One arm with one seed.
+
+    Attributes:
+        start: the model that RLVR took as input; in an arm without RLVR the last model.
+        end: the model that RLVR gave; None where the arm has no RLVR or it is not finished.
+    """
+
+    arm: str
+    seed: int
+    state: str
+    reason: str
+    stages: tuple[StageOutput, ...]
+    start: Model | None
+    end: Model | None
+    rlvr: StageOutput | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as its files tell it, whether or not all of it is there yet.
+
+    Attributes:
+        lanes: by arm, then seed.
+        domains: type of each declared domain, by name.
+        recipe: the resolved recipe.
+        record: the run's own run.json; empty where there is none yet.
+    """
+
+    folder: Path
+    name: str
+    recipe: Mapping[str, Any]
+    record: Mapping[str, Any]
+    claims: ClaimSettings
+    headline: str
+    domains: Mapping[str, str]
+    lanes: Mapping[str, Mapping[int, Lane]]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(sorted({seed for lanes in self.lanes.values() for seed in lanes}))
+
+    @property
+    def unfinished(self) -> tuple[str, ...]:
+        """What the recipe plans and is not finished, one line each."""
+        planned = {(arm, seed) for arm in self.recipe.get("arms") or () for seed in self.recipe.get("seeds") or ()}
+        there = {(arm, seed): lane for arm, lanes in self.lanes.items() for seed, lane in lanes.items()}
+        return tuple(
+            f"{arm}, seed {seed}: " + (_state(there[arm, seed]) if (arm, seed) in there else "not started")
+            for arm, seed in sorted(planned | set(there))
+            if (arm, seed) not in there or there[arm, seed].state != "finished"
+        )
+
+    @cached_property
+    def measured(self) -> tuple[str, ...]:
+        """Domains that some model was measured on, in the recipe's order."""
+        stages = [s for lanes in self.lanes.values() for lane in lanes.values() for s in lane.stages]
+        found = {cell.domain for stage in stages if stage.type == "evaluate" for cell in stage.cells}
+        return tuple(name for name in self.domains if name in found) + tuple(sorted(found - set(self.domains)))
+
+    @property
+    def puzzles(self) -> tuple[str, ...]:
+        """Measured domains of the warmup's own kind (Knights & Knaves): no transfer is read off them."""
+        return tuple(name for name in self.measured if self.domains.get(name) == "kk")
+
+    @property
+    def transfer(self) -> tuple[str, ...]:
+        """Measured domains other than Knights & Knaves."""
+        return tuple(name for name in self.measured if name not in self.puzzles)
+
+
+def load(folder: Path) -> Run:
+    """Reads a run's folder; what is not finished is simply not there.
+
+    Raises:
+        RunError: the folder is not a run's.
+        DataError: a file is broken; the message names it.
+    """
+    path = folder / "recipe.yaml"
+    if not path.is_file():
+        raise RunError(
+            f"{folder}: no run lies here (no recipe.yaml). Give the folder of a run, e.g. outputs/kk-warmup."
+        )
+    recipe = _yaml(path)
+    evaluation = recipe.get("evaluation") or {}
+    lanes: dict[str, dict[int, Lane]] = {}
+    for record in sorted(folder.glob("*/seed-*/run.json")):
+        lane = _lane(record)
+        lanes.setdefault(lane.arm, {})[lane.seed] = lane
+    order = {arm: position for position, arm in enumerate(recipe.get("arms") or {})}
+    return Run(
+        folder=folder,
+        name=str(recipe.get("run_name", folder.name)),
+        recipe=recipe,
+        record=_json(folder / "run.json") if (folder / "run.json").is_file() else {},
+        claims=ClaimSettings.model_validate(recipe.get("claims") or {}),
+        headline=evaluation.get("headline", EvaluationSettings().headline),
+        domains={name: (value or {}).get("type", name) for name, value in (recipe.get("domains") or {}).items()},
+        lanes={
+            arm: dict(sorted(lanes[arm].items())) for arm in sorted(lanes, key=lambda a: (order.get(a, len(order)), a))
+        },
+    )
+
+
+def _state(lane: Lane) -> str:
+    made = f"{len(lane.stages)} stages done"
+    return f"{lane.state}, {made}" + (f" ({lane.reason})" if lane.reason else "")
+
+
+def _lane(path: Path) -> Lane:
+    record = _json(path)
+    try:
+        listed = record["stages"]
+        done = [entry for entry in listed if (path.parent / entry["folder"] / "stage.json").is_file()]
+        stages = tuple(_stage(path.parent, entry) for entry in done)
+        rlvr = next((entry for entry in reversed(listed) if entry["type"] == "rlvr"), None)
+        givers = [entry["key"] for entry in listed if "model" in entry["gives"]]
+        start = rlvr["inputs"]["model"] if rlvr else givers[-1] if givers else ""
+        return Lane(
+            arm=record["arm"],
+            seed=int(record["seed"]),
+            state=record["state"],
+            reason=record.get("reason", ""),
+            stages=stages,
+            start=_model(start, stages),
+            end=_model(rlvr["key"], stages) if rlvr else None,
+            rlvr=next((stage for stage in stages if rlvr and stage.key == rlvr["key"]), None),
+        )
+    except KeyError as error:
+        raise DataError(f"{path}: {error} is missing. Run the recipe again, it writes the file anew.") from None
+
+
+def _stage(folder: Path, entry: Mapping[str, Any]) -> StageOutput:
+    path = folder / entry["folder"] / "stage.json"
+    record = _json(path)
+    try:
+        return StageOutput(
+            id=entry["id"],
+            type=record["type"],
+            key=record["key"],
+            folder=path.parent.resolve(),
+            config=record.get("config") or {},
+            inputs=record["inputs"],
+            summary=record["summary"],
+        )
+    except KeyError as error:
+        raise DataError(f"{path}: {error} is missing. Remove the folder and run the recipe again.") from None
+
+
+def _model(key: str, stages: tuple[StageOutput, ...]) -> Model | None:
+    found = tuple(stage for stage in stages if stage.type == "evaluate" and stage.inputs.get("model") == key)
+    return Model(key, found) if found else None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON ({error}). Remove the file and run the recipe again.") from None
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: a JSON object is needed, found {type(value).__name__}.")
+    return value
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise DataError(f"{path}: not YAML ({error}).") from None
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: a mapping is needed, found {type(value).__name__}.")
+    return value

@@ -1,0 +1,142 @@
+"""What finished stages left on disk, as frozen values: measurements, curves, completions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from warmup_rl.errors import DataError
+from warmup_rl.jsonl import read_jsonl
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model on one domain, under one prompt style and one way of sampling. All accuracies are shares of 1.
+
+    Attributes:
+        own: the prompt style is the recipe's own.
+        thinks: share that goes step by step; None where the domain cannot tell.
+        tokens: mean length of a completion.
+        by: accuracy by group of problems, e.g. ``{"people=2": {"problems": 100, "lenient": 0.8}}``.
+    """
+
+    split: str
+    prompt: str
+    sampling: str
+    domain: str
+    problems: int
+    samples: int
+    lenient: float
+    strict: float
+    well_formed: float
+    truncated: float
+    thinks: float | None
+    tokens: float
+    chance: float
+    own: bool = False
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    by: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One measurement of the held-out curve; rollouts, generated tokens and flops are cumulative training so far."""
+
+    step: int
+    lenient: float
+    problems: int
+    rollouts: int
+    generated_tokens: int
+    flops: float
+
+
+@dataclass(frozen=True)
+class StageOutput:
+    """A finished stage."""
+
+    id: str
+    type: str
+    key: str
+    folder: Path
+    config: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    summary: Mapping[str, Any]
+
+    def number(self, name: str) -> float:
+        """A number of the summary; 0 where the stage does not give it (an evaluation costs no training flops)."""
+        return float(self.summary.get(name) or 0)
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """Measurements of an evaluate stage. Raises `DataError` for a cell that lacks a value."""
+        known = Cell.__dataclass_fields__
+        rows = self.summary.get("cells", ())
+        return tuple(_make(Cell, _known(row, known), self.folder / "stage.json") for row in rows)
+
+    @cached_property
+    def curve(self) -> tuple[Point, ...]:
+        """The held-out curve of an RLVR stage on its own domain, by step; empty where none was measured."""
+        path = self.folder / "curve.jsonl"
+        if not path.exists():
+            return ()
+        rows = [row for row in read_jsonl(path) if row.get("domain") == self.summary.get("domain")]
+        points = (_make(Point, _known(row, Point.__dataclass_fields__), path) for row in rows)
+        return tuple(sorted(points, key=lambda point: point.step))
+
+    def rewards(self) -> dict[int, float]:
+        """Mean reward of each training step's rollouts."""
+        path = self.folder / "rollouts.jsonl"
+        if not path.exists():
+            return {}
+        sums: dict[int, list[float]] = {}
+        for row in read_jsonl(path):
+            if row.get("reward") is not None:
+                sums.setdefault(row["step"], []).append(row["reward"])
+        return {step: sum(values) / len(values) for step, values in sorted(sums.items())}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that was evaluated, by one stage or several."""
+
+    key: str
+    evaluations: tuple[StageOutput, ...]
+
+    def cell(self, domain: str, sampling: str, *, prompt: str | None = None, split: str = "test") -> Cell | None:
+        """Its measurement, under the recipe's own prompt where none is named; None where it was not measured so."""
+        found = (
+            cell
+            for stage in self.evaluations
+            for cell in stage.cells
+            if (cell.domain, cell.sampling, cell.split) == (domain, sampling, split)
+            and (cell.own if prompt is None else cell.prompt == prompt)
+        )
+        return next(found, None)
+
+    def prompts(self, *, split: str = "test") -> tuple[str, ...]:
+        """Prompt styles it was measured under, the recipe's own first."""
+        cells = [cell for stage in self.evaluations for cell in stage.cells if cell.split == split]
+        return tuple(dict.fromkeys(cell.prompt for cell in sorted(cells, key=lambda cell: not cell.own)))
+
+    def completions(self, sampling: str, *, split: str = "test") -> Iterator[dict[str, Any]]:
+        """Its scored completions under the recipe's own prompt, read from disk as they are asked for."""
+        own = {cell.prompt for stage in self.evaluations for cell in stage.cells if cell.own}
+        for stage in self.evaluations:
+            path = stage.folder / "completions.jsonl"
+            for row in read_jsonl(path) if path.exists() else ():
+                if row["sampling"] == sampling and row["split"] == split and row["prompt"] in own:
+                    yield row
+
+
+def _make(kind: Any, values: dict[str, Any], path: Path) -> Any:
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise DataError(f"{path}: {error}. Remove the folder and run the recipe again.") from None
+
+
+def _known(row: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key in names}

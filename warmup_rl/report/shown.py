@@ -1,0 +1,127 @@
+"""The models that tables and pictures show, by name, and their accuracies with intervals."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from warmup_rl.report import measures
+from warmup_rl.report.load import Run
+from warmup_rl.report.measures import NotMeasured
+from warmup_rl.report.outputs import Cell, Model
+from warmup_rl.stats import mean, t_interval, wilson
+
+Role = Literal["base", "prompt", "control", "warmup", "other"]
+STYLES = {"open": "think tag open", "free": "tag left to the model", "few_shot": "few-shot"}
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """A mean over seeds with its interval: t over seeds from 3 on, below that Wilson over one seed's problems."""
+
+    value: float
+    low: float
+    high: float
+    by_seed: Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A row: one kind of model, in every seed that has it.
+
+    Attributes:
+        rlvr: it has been through RLVR.
+        sources: model and prompt style (None: the recipe's own) by seed.
+    """
+
+    name: str
+    role: Role
+    rlvr: bool
+    sources: Mapping[int, tuple[Model, str | None]]
+
+    def cells(self, domain: str, sampling: str) -> dict[int, Cell]:
+        """Test measurements by seed; empty where there are none."""
+        found = {seed: model.cell(domain, sampling, prompt=style) for seed, (model, style) in self.sources.items()}
+        return {seed: cell for seed, cell in found.items() if cell}
+
+    def accuracy(self, domains: Sequence[str], sampling: str) -> Accuracy | None:
+        """Lenient accuracy, mean over domains; None where no seed has them all."""
+        by_domain = [self.cells(domain, sampling) for domain in domains]
+        seeds = [seed for seed in self.sources if by_domain and all(seed in cells for cells in by_domain)]
+        if not seeds:
+            return None
+        by_seed = {seed: mean([cells[seed].lenient for cells in by_domain]) for seed in seeds}
+        problems = min(sum(cells[seed].problems for cells in by_domain) for seed in seeds)
+        return with_interval(by_seed, problems)
+
+
+def with_interval(by_seed: Mapping[int, float], problems: int) -> Accuracy:
+    """The mean of accuracies over seeds, each measured on the same `problems`, with the interval cut to [0, 1]."""
+    value = mean(list(by_seed.values()))
+    low, high = t_interval(list(by_seed.values())) or wilson(value, problems)
+    return Accuracy(value, max(0.0, low), min(1.0, high), by_seed)
+
+
+def shown(run: Run) -> tuple[Shown, ...]:
+    """All rows: base, base under other prompts, controls, warmup, then all after RLVR; those without data left out."""
+    names = run.claims
+    others = [arm for arm in run.lanes if arm not in (names.base, names.format_only, names.warmup)]
+    order = [names.base, names.format_only, *others, names.warmup]
+    arms = [arm for arm in order if arm in run.lanes]
+    base_keys = {seed: lane.start.key for seed, lane in run.lanes.get(names.base, {}).items() if lane.start}
+    rows: list[Shown] = []
+    for arm in arms:
+        before = {seed: lane.start for seed, lane in run.lanes[arm].items() if lane.start}
+        if arm != names.base and all(base_keys.get(seed) == model.key for seed, model in before.items()):
+            continue
+        name, role = _named(run, arm)
+        rows.append(Shown(name, role, False, {seed: (model, None) for seed, model in before.items()}))
+        if arm == names.base:
+            rows += _other_prompts(run)
+    for arm in arms:
+        after = {seed: (lane.end, None) for seed, lane in run.lanes[arm].items() if lane.end}
+        name, role = _named(run, arm)
+        rows.append(Shown(f"{name} + RLVR", role, True, after))
+    return tuple(row for row in rows if row.sources)
+
+
+def own_style(run: Run) -> str:
+    """How the recipe's own prompt style is called; empty where nothing was measured."""
+    lanes = [lane for lanes in run.lanes.values() for lane in lanes.values()]
+    models = [model for lane in lanes for model in (lane.start, lane.end) if model]
+    own = [cell.prompt for model in models for stage in model.evaluations for cell in stage.cells if cell.own]
+    return STYLES.get(own[0], own[0]) if own else ""
+
+
+def _named(run: Run, arm: str) -> tuple[str, Role]:
+    names = run.claims
+    known: dict[str, tuple[str, Role]] = {
+        names.base: ("base", "base"),
+        names.format_only: ("format-only control", "control"),
+        names.warmup: ("warmup", "warmup"),
+    }
+    return known.get(arm, (arm, "other"))
+
+
+def _other_prompts(run: Run) -> list[Shown]:
+    models = {seed: lane.start for seed, lane in run.lanes[run.claims.base].items() if lane.start}
+    own = {cell.prompt for model in models.values() for stage in model.evaluations for cell in stage.cells if cell.own}
+    styles = dict.fromkeys(style for model in models.values() for style in model.prompts() if style not in own)
+    rows = [
+        Shown(
+            f"base, {STYLES.get(style, style)}", "prompt", False,
+            {seed: (model, style) for seed, model in models.items() if style in model.prompts()},
+        )
+        for style in styles
+    ]  # fmt: skip
+    picked = {}
+    for seed, model in models.items():
+        try:
+            picked[seed] = (model, measures.best_prompt(run, seed))
+        except NotMeasured:
+            continue
+    counts = Counter(STYLES.get(style, style) for _, style in picked.values())
+    names = [f"{name} in {count} seeds" if len(counts) > 1 else name for name, count in counts.most_common()]
+    return [*rows, Shown(f"base, best prompt (picked on validation: {', '.join(names)})", "prompt", False, picked)]

@@ -1,0 +1,156 @@
+"""What a run says in plain words, put together from the computed claims and never from an expected result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from warmup_rl.report.claims import MEET, Meeting
+from warmup_rl.report.difference import Claim, Side, share
+from warmup_rl.report.load import Run
+from warmup_rl.report.tables import amount
+from warmup_rl.stats import MIN_SEEDS, mean
+
+NANO = (
+    "The base model of this run was pretrained from scratch{world}. Nano is a controlled miniature that tests "
+    "elicitation: it is built so that the effect can exist in one world and cannot in another. It shows whether the "
+    "method and its measurement work; evidence for real models has to come from runs on real models."
+)
+
+
+def first_line(claims: Sequence[Claim]) -> str | None:
+    """What a report must begin with: that warmup gains nothing over a better prompt. None where it does, or unknown."""
+    claim = _by_id(claims).get("transfer.best_prompt")
+    if claim is None or claim.estimate is None or claim.estimate > 0:
+        return None
+    return f"**Warmup does not beat the base with its best prompt here: {amount(claim)}, {claim.where}.**"
+
+
+def sentences(run: Run, claims: Sequence[Claim], met: Meeting) -> dict[str, str]:
+    """One short paragraph for each claim, by its name."""
+    found = _by_id(claims)
+    return {
+        "Transfer": _transfer(found),
+        "End point": _end_point(found),
+        "Retention": _retention(found),
+        "Sample efficiency": _efficiency(run, found, met),
+    }
+
+
+def seeds_note(run: Run) -> str:
+    """How far the numbers carry, given the seeds."""
+    count = len(run.seeds)
+    if count < MIN_SEEDS:
+        return (
+            f"{count} seed{'s' * (count != 1)}: no interval over seeds is given below {MIN_SEEDS}, and a difference of "
+            "a few points may be chance. Run more seeds before believing one."
+        )
+    return f"{count} seeds. Intervals are 95% t-intervals of the difference paired by seed."
+
+
+def about(run: Run) -> str:
+    """What kind of experiment this was; empty unless the base was pretrained by the recipe."""
+    stages: list[Mapping[str, Any]] = [row for row in run.recipe.get("stages") or () if isinstance(row, Mapping)]
+    pretrain = next((row for row in stages if row.get("name") == "pretrain"), None)
+    made = any(
+        stage.type == "pretrain" for lanes in run.lanes.values() for lane in lanes.values() for stage in lane.stages
+    )
+    if pretrain is None and not made:
+        return ""
+    corpus = (pretrain or {}).get("corpus")
+    world = corpus.get("world") if isinstance(corpus, Mapping) else None
+    return NANO.format(world=f" in the world `{world}`" if world else "")
+
+
+def _transfer(found: Mapping[str, Claim]) -> str:
+    claim = found["transfer.recipe_prompt"]
+    if claim.untestable:
+        return _cannot(claim)
+    others = [
+        _position(found["transfer.best_prompt"], "the base under its best prompt"),
+        _position(found["transfer.format_only"], "the format-only control"),
+    ]
+    lead = _position(claim, "the base under the same prompt")
+    return f"Before any RLVR ({claim.where}), warmup is {lead}; {'; '.join(others)}."
+
+
+def _end_point(found: Mapping[str, Claim]) -> str:
+    if "end" in found:
+        return _cannot(found["end"])
+    places = {
+        "steps.target": "steps",
+        "tokens.target": "generated tokens",
+        "compute.target": "compute with warmup charged",
+    }
+    parts = [f"at equal {how} {_position(found[f'end.{name}'], 'base + RLVR')}" for name, how in places.items()]
+    target = found["end.steps.target"].where
+    all_domains = found["end.steps.mean"]
+    whole = f" Over the {all_domains.where} it is {_position(all_domains, 'base + RLVR')}."
+    return f"On {target}, warmup + RLVR is {'; '.join(parts)}.{whole} {_increment(found['increment.target'])}"
+
+
+def _increment(claim: Claim) -> str:
+    if claim.untestable:
+        return f"Whether RLVR gains more after warmup than from base: {_cannot(claim)}"
+    if claim.verdict == "unclear":
+        return f"Whether RLVR gains more after warmup than from base stays open: {amount(claim)}."
+    more = "more" if (claim.estimate or 0) > 0 else "less"
+    return f"RLVR itself gains {more} after warmup than from base: {amount(claim)}."
+
+
+def _retention(found: Mapping[str, Claim]) -> str:
+    if "retention" in found:
+        return _cannot(found["retention"])
+    parts = []
+    for label, start in (("base", "from base"), ("warmup", "after warmup")):
+        kept, gained = found[f"retention.{label}.mean"], found[f"retention.{label}.trained"]
+        gain = amount(gained) if not gained.untestable else f"not measured ({gained.untestable})"
+        if kept.untestable:
+            parts.append(f"{start} it is not testable ({kept.untestable}; the trained domain: {gain})")
+        else:
+            parts.append(f"{start} they change by {amount(kept)} ({kept.where}; the trained domain: {gain})")
+    target = found["retention.base.trained"].where
+    return f"RLVR trains {target}; the other domains: {'; '.join(parts)}."
+
+
+def _efficiency(run: Run, found: Mapping[str, Claim], met: Meeting) -> str:
+    if "efficiency" in found:
+        return _cannot(found["efficiency"])
+    claim = found["efficiency.steps"]
+    meets = f"Where the curves meet: {met.why}."
+    if met.step is not None:
+        meets = (
+            f"From step {met.step} on base + RLVR has caught up with warmup + RLVR (within {MEET * 100:.0f} points)."
+        )
+    if claim.untestable:
+        return f"{_cannot(claim)} {meets}"
+    goal = f"To come to {share(run.claims.threshold)} on {claim.where}, {_needs(claim.right)} and {_needs(claim.left)}"
+    return f"{goal}; saved by warmup: {amount(claim)}. {meets}"
+
+
+def _needs(side: Side) -> str:
+    reached = [value for seed, value in side.values.items() if seed not in side.censored]
+    last = max((side.values[seed] for seed in side.censored), default=0)
+    if not reached:
+        return f"{side.label} never gets there within {last:.0f} steps"
+    never = f" where it gets there (in {len(side.censored)} of {len(side.values)} seeds not within {last:.0f})"
+    return f"{side.label} needs {mean(reached):.1f} steps{never if side.censored else ''}"
+
+
+def _position(claim: Claim, other: str) -> str:
+    """`ahead of X by +12.0 points [4.1, 19.9]`, with all that the seeds allow to be said and no more."""
+    if claim.untestable:
+        return f"not compared with {other} ({_cannot(claim).rstrip('.')})"
+    if claim.verdict == "unclear":
+        return f"not to be told apart from {other} ({amount(claim)})"
+    estimate = claim.estimate or 0.0
+    place = "ahead of" if estimate > 0 else "behind" if estimate < 0 else "level with"
+    return f"{place} {other} ({amount(claim)})"
+
+
+def _cannot(claim: Claim) -> str:
+    return f"not testable here: {claim.untestable}."
+
+
+def _by_id(claims: Sequence[Claim]) -> dict[str, Claim]:
+    return {claim.id: claim for claim in claims}

@@ -1,0 +1,171 @@
+"""Stage `evaluate`: how well a model does on each domain, under the recipe's own prompt and under others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from warmup_rl import contract
+from warmup_rl.config import Sampling
+from warmup_rl.domain import Domain
+from warmup_rl.engines.hf import load_model
+from warmup_rl.evaluation import EvaluationSettings
+from warmup_rl.format import ANSWER_CLOSE, ANSWER_OPEN, ResponseFormat
+from warmup_rl.jsonl import read_jsonl
+from warmup_rl.measure import cells
+from warmup_rl.stage import Artifact, Context, Facts, Stage
+from warmup_rl.stages.pace import pace
+from warmup_rl.stages.training.measuring import complete_and_score
+from warmup_rl.stages.training.parts import Parts
+from warmup_rl.types import Message, Problem, Split
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+PromptStyle = Literal["open", "free", "few_shot"]
+_PATIENCE = 3600.0
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Problems of all domains measured under one prompt style and one sampling."""
+
+    split: Split
+    prompt: PromptStyle
+    sampling: str
+    problems: Sequence[Problem]
+
+
+class Evaluate(Stage):
+    """Completes held-out problems of every domain and scores them; nothing is trained."""
+
+    type: ClassVar[str] = "evaluate"
+    needs: ClassVar[frozenset[Artifact]] = frozenset({"model"})
+    every_rank: ClassVar[bool] = True
+    measures: ClassVar[bool] = True
+
+    prompts: list[PromptStyle] | None = Field(default=None, min_length=1)
+    """Prompt styles: `open` (the prompt ends with the think tag open), `free` (the tag is left to the model),
+    `few_shot` (free, after solved problems); the recipe's own where not given. Several are measured on validation
+    problems too."""
+    shots: int = Field(default=2, gt=0)
+    """Solved train problems before each question under `few_shot`, as turns with the bare reference answer."""
+
+    def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
+        return tuple(domains) if evaluation.domains == "all" else tuple(evaluation.domains)
+
+    def check(self, *, world_size: int) -> list[str]:
+        if self.prompts and len(set(self.prompts)) < len(self.prompts):
+            return [f"prompts: each style once (got {', '.join(self.prompts)})"]
+        return []
+
+    def facts(self, domains: Mapping[str, Domain]) -> Facts:
+        return Facts({"prompt styles": ", ".join(self.prompts)} if self.prompts else {})
+
+    def prepare(self, context: Context) -> None:
+        """Raises `SpaceError` where a domain has too few problems."""
+        self._jobs(context)
+        self._examples(context)
+
+    def run(self, context: Context) -> dict[str, Any]:
+        assert context.inputs.model is not None
+        source, revision = context.inputs.model, context.inputs.model_revision
+        contract.check(source, context.response_format, revision)
+        tokenizer = contract.load_tokenizer(source, revision)
+        device = f"cuda:{context.world.local_rank}" if context.world.device == "cuda" else "cpu"
+        model = load_model(source, revision, device=device)
+        jobs = self._jobs(context)
+        output = context.folder / "completions.jsonl"
+        parts = Parts(output, context.world)
+        for job in jobs:
+            parts.append(self._measure(job, model, tokenizer, context))
+        parts.close()
+        if not context.world.is_main:
+            return {}
+        parts.merge(_order(jobs), patience=_PATIENCE)
+        found = cells(read_jsonl(output), own_prompt=context.response_format.think)
+        for line in _lines(found):
+            context.say(line)
+        return {"cells": found}
+
+    def _jobs(self, context: Context) -> list[_Job]:
+        settings, styles = context.evaluation, self._styles(context)
+        test = self._problems(context, "test")
+        jobs = [_Job("test", style, name, test) for style, name in product(styles, settings.samplings)]
+        if len(styles) > 1:
+            validation = self._problems(context, "validation")
+            jobs += [_Job("validation", style, settings.headline, validation) for style in styles]
+        return jobs
+
+    def _styles(self, context: Context) -> list[PromptStyle]:
+        return self.prompts or [context.response_format.think]
+
+    def _problems(self, context: Context, split: Literal["test", "validation"]) -> tuple[Problem, ...]:
+        settings = context.evaluation
+        count = settings.problems if split == "test" else settings.validation
+        names = self.domains_used(settings, context.domains)
+        return tuple(problem for name in names for problem in context.domains[name].take(split, settings.seed, count))
+
+    def _examples(self, context: Context) -> dict[str, tuple[Message, ...]]:
+        """Solved train problems of each domain as turns; empty where no style wants them."""
+        if "few_shot" not in self._styles(context):
+            return {}
+        turns: dict[str, tuple[Message, ...]] = {}
+        for name in self.domains_used(context.evaluation, context.domains):
+            domain = context.domains[name]
+            turns[name] = tuple(
+                turn
+                for problem in domain.take("train", context.evaluation.seed, self.shots)
+                for turn in (*domain.prompt(problem), _solved(domain, problem))
+            )
+        return turns
+
+    def _measure(
+        self, job: _Job, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, context: Context
+    ) -> list[dict[str, Any]]:
+        world, domains = context.world, context.domains
+        mine = job.problems[world.rank :: world.size]
+        examples = self._examples(context) if job.prompt == "few_shot" else {}
+        sampling: Sampling = context.evaluation.samplings[job.sampling]
+        name = f"{job.split}, prompt {job.prompt}, {job.sampling}"
+        rows = complete_and_score(
+            model, tokenizer, mine, domains,
+            ResponseFormat(think="open" if job.prompt == "open" else "free"),
+            sampling,
+            batch_size=context.evaluation.batch_size,
+            seed=context.seed,
+            messages_of=lambda problem: (*examples.get(problem.domain, ()), *domains[problem.domain].prompt(problem)),
+            on_batch=pace(context.say, name, len(mine) * sampling.samples),
+        )
+        return [{"split": job.split, "prompt": job.prompt, "sampling": job.sampling, **row} for row in rows]
+
+
+def _solved(domain: Domain, problem: Problem) -> Message:
+    return {"role": "assistant", "content": f"{ANSWER_OPEN} {domain.reference(problem)} {ANSWER_CLOSE}"}
+
+
+def _order(jobs: Sequence[_Job]) -> Callable[[dict[str, Any]], tuple[int, int, int]]:
+    """Sort key of a row: place of its job, of its problem in the job, and its sample."""
+    job_places = {(job.split, job.prompt, job.sampling): place for place, job in enumerate(jobs)}
+    places = {
+        (job.split, problem.domain, problem.id): place for job in jobs for place, problem in enumerate(job.problems)
+    }
+
+    def key(row: dict[str, Any]) -> tuple[int, int, int]:
+        job = job_places[row["split"], row["prompt"], row["sampling"]]
+        return job, places[row["split"], row["domain"], row["problem_id"]], row["sample"]
+
+    return key
+
+
+def _lines(found: Sequence[dict[str, Any]]) -> list[str]:
+    """One line a prompt style, split and sampling: lenient accuracy by domain."""
+    lines: dict[str, list[str]] = {}
+    for cell in found:
+        name = f"{cell['split']}, prompt {cell['prompt']}, {cell['sampling']}:"
+        lines.setdefault(name, []).append(f"{cell['domain']} {cell['lenient']:.2f}")
+    return [f"{name} {'  '.join(shown)}" for name, shown in lines.items()]

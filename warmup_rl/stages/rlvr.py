@@ -1,0 +1,284 @@
+"""Stage `rlvr`: reinforcement learning with verified rewards on a few problems, with TRL's GRPOTrainer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field, field_validator
+
+from warmup_rl import contract
+from warmup_rl.config import Sampling
+from warmup_rl.domain import Domain
+from warmup_rl.errors import UserError
+from warmup_rl.evaluation import EvaluationSettings
+from warmup_rl.stage import Context, Facts, Stage
+from warmup_rl.stages.training import options
+from warmup_rl.stages.training.lora import adapter_config
+from warmup_rl.stages.training.parts import Parts
+from warmup_rl.stages.training.plan import prompt_plan, use_counts
+from warmup_rl.stages.training.rollouts import (
+    Reward,
+    Rewarder,
+    mean_reward,
+    require_sound_golds,
+    training_flops,
+)
+from warmup_rl.types import Problem
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, TrainerCallback
+
+    from warmup_rl.stages.training.grpo import PlannedGRPOTrainer
+
+MOST_PROBLEMS = 100
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a run trains on: problems and their prompts in the order of the plan's indices."""
+
+    domain: Domain
+    problems: Sequence[Problem]
+    prompts: Sequence[str]
+    prompt_lengths: Sequence[int]
+    chat: contract.ChatContract
+
+
+class Rlvr(Stage):
+    """Trains the model on problems of one domain, each used equally often, rewarded by the domain's own grader."""
+
+    type: ClassVar[str] = "rlvr"
+    needs: ClassVar[frozenset[Any]] = frozenset({"model"})
+    gives: ClassVar[frozenset[Any]] = frozenset({"model"})
+    every_rank: ClassVar[bool] = True
+    measures: ClassVar[bool] = True
+    TRAINER: ClassVar[str] = "grpo"
+    OWNED: ClassVar[dict[str, str]] = {
+        **options.OWNED,
+        "gradient_accumulation_steps": "it follows from `prompts_per_step`, `generations` and the number of processes",
+        "num_train_epochs": "steps",
+        "max_steps": "steps",
+        "steps_per_generation": "updates_per_step",
+        "generation_batch_size": "use `prompts_per_step` and `generations`",
+        "num_generations": "generations",
+        "max_completion_length": "sampling.max_tokens",
+        "temperature": "sampling.temperature",
+        "top_p": "sampling.top_p",
+        "top_k": "sampling.top_k",
+        "shuffle_dataset": "the plan of prompts decides",
+        "reward_weights": "reward",
+        "chat_template_kwargs": "the chat contract decides",
+    }
+
+    domain: str
+    """Name of the target domain."""
+    problems: int = Field(default=MOST_PROBLEMS, gt=0)
+    """Training problems."""
+    allow_more: bool = False
+    """Permits more than 100 problems: the method is about few."""
+    steps: int = Field(gt=0)
+    """Batches of rollouts drawn and trained on."""
+    prompts_per_step: int = Field(default=16, gt=0)
+    """Problems a step, over all processes."""
+    generations: int = Field(default=8, ge=2)
+    """Rollouts of each prompt."""
+    updates_per_step: int = Field(default=1, gt=0)
+    """Optimizer steps that a step's rollouts are split into; more than 1 trains off-policy."""
+    sampling: Sampling = Field(default_factory=lambda: Sampling(temperature=1.0))
+    """How rollouts are drawn; temperature 1 where not given."""
+    reward: Reward = Field(default_factory=Reward)
+    """A number for every outcome."""
+    lora: dict[str, Any] | None = None
+    """Options of peft's LoraConfig, merged when the stage ends; all weights are trained where not given."""
+    args: dict[str, Any] = Field(default_factory=dict)
+    """Any option of TRL's GRPOConfig. `per_device_train_batch_size` is the largest micro batch."""
+
+    @field_validator("sampling", mode="before")
+    @classmethod
+    def _drawn_at_one(cls, given: Any) -> Any:
+        return {"temperature": 1.0, **given} if isinstance(given, dict) else given
+
+    @property
+    def rollouts_per_step(self) -> int:
+        return self.prompts_per_step * self.generations
+
+    def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
+        return (self.domain,)
+
+    def check(self, *, world_size: int) -> list[str]:
+        wrong = []
+        if self.problems > MOST_PROBLEMS and not self.allow_more:
+            wrong.append(f"problems: {self.problems} is over {MOST_PROBLEMS}. Lower it, or set `allow_more: true`.")
+        if self.sampling.temperature == 0:
+            wrong.append("sampling.temperature: 0 draws the same rollout every time. Give a number above 0.")
+        if self.sampling.samples != 1:
+            wrong.append(f"sampling.samples: use `generations` instead (now {self.generations}).")
+        if self.rollouts_per_step % self.updates_per_step:
+            wrong.append(f"updates_per_step: {self.updates_per_step} does not divide prompts_per_step × generations = "
+                         f"{self.rollouts_per_step}.")
+        else:
+            wrong += options.wrong_batch(self.rollouts_per_step // self.updates_per_step, world_size, _BATCH)
+        return wrong
+
+    def facts(self, domains: Mapping[str, Domain]) -> Facts:
+        uses = use_counts(self._plan(seed=0), self.problems)
+        notes = []
+        if self.args.get("loss_type") == "cispo" and "epsilon_high" not in self.args:
+            notes.append("args.loss_type: cispo cuts weights at epsilon_high itself (now 0.2); its paper has 5.0.")
+        if 0 in uses:
+            notes.append(f"{uses.count(0)} of {self.problems} problems are never used: raise steps.")
+        return Facts({
+            "problems": self.problems,
+            "steps": self.steps,
+            "uses of a prompt": f"{min(uses)}" if min(uses) == max(uses) else f"{min(uses)}-{max(uses)}",
+            "rollouts": self.steps * self.rollouts_per_step,
+            "generated tokens, at most": self.steps * self.rollouts_per_step * self.sampling.max_tokens,
+        }, tuple(notes))
+
+    def prepare(self, context: Context) -> None:
+        from warmup_rl.stages.training.cleanup import clean_up
+
+        domain = context.domains[self.domain]
+        require_sound_golds(domain, domain.take("train", context.seed, self.problems))
+        if context.evaluation.every:
+            domain.take("test", context.evaluation.seed, context.evaluation.curve_problems)
+        self._options(context)
+        adapter_config(self.lora)
+        clean_up()
+
+    def run(self, context: Context) -> dict[str, Any]:
+        from warmup_rl.stages.training.cleanup import training
+
+        assert context.inputs.model is not None
+        chat = contract.check(context.inputs.model, context.response_format, context.inputs.model_revision)
+        tokenizer = contract.load_tokenizer(context.inputs.model, context.inputs.model_revision)
+        task = self._task(context, tokenizer, chat)
+        with training(context):
+            return self._train(context, tokenizer, task)
+
+    def _task(self, context: Context, tokenizer: PreTrainedTokenizerBase, chat: contract.ChatContract) -> _Task:
+        domain = context.domains[self.domain]
+        problems = domain.take("train", context.seed, self.problems)
+        layout = context.response_format
+        prompts = [contract.render_prompt(tokenizer, domain.prompt(problem), layout) for problem in problems]
+        lengths = [len(ids) for ids in tokenizer(prompts).input_ids]
+        return _Task(domain, problems, prompts, lengths, chat)
+
+    def _train(self, context: Context, tokenizer: PreTrainedTokenizerBase, task: _Task) -> dict[str, Any]:
+        from warmup_rl.stages.training.saving import parameter_count, require_finished, save
+
+        config = self._options(context)
+        each = self.updates_per_step * config.num_iterations
+        parts = Parts(context.folder / "rollouts.jsonl", context.world)
+        rewarder = Rewarder(
+            context, task.domain, task.problems, task.prompt_lengths, self.reward, generations=self.generations,
+            steps_each=each, stop_ids=task.chat.stop_ids, parts=parts,
+        )
+        plan_SP = self._plan(context.seed)
+        trainer = self._trainer(context, tokenizer, task, config, rewarder, plan_SP)
+        trainer.train()
+        parts.close()
+        require_finished(trainer, self.steps * each)
+        parameters = parameter_count(trainer.model)
+        save(trainer, context, tokenizer)
+        if not context.world.is_main:
+            return {}
+        parts.merge(order=lambda row: (row["step"], row["place"]))
+        return self._summary(context, task, plan_SP, parameters, config.num_iterations)
+
+    def _trainer(
+        self, context: Context, tokenizer: PreTrainedTokenizerBase, task: _Task, config: Any, rewarder: Rewarder,
+        plan_SP: list[list[int]],
+    ) -> PlannedGRPOTrainer:
+        from datasets import Dataset
+        from transformers import PrinterCallback
+
+        from warmup_rl.stages.training.curve import Curve
+        from warmup_rl.stages.training.grpo import PlannedGRPOTrainer
+        from warmup_rl.stages.training.health import Health
+        from warmup_rl.stages.training.progress import Progress, describe_rollouts
+
+        each = self.updates_per_step * config.num_iterations
+        curve = None
+        if context.evaluation.every:
+            curve = Curve(context, task.domain, rewarder, steps_each=each, max_tokens=self.sampling.max_tokens)
+        describe = describe_rollouts(curve.points if curve else {})
+        callbacks: list[TrainerCallback] = [Progress(context, describe, steps_each=each), Health(context)]
+        trainer = PlannedGRPOTrainer(
+            model=str(context.inputs.model),
+            reward_funcs=rewarder,
+            args=config,
+            train_dataset=Dataset.from_dict({"prompt": list(task.prompts), "index": list(range(len(task.prompts)))}),
+            processing_class=tokenizer,
+            peft_config=adapter_config(self.lora),
+            callbacks=[curve, *callbacks] if curve else callbacks,
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.plan_SP = plan_SP
+        trainer.bind(task.chat)
+        self._require_room(trainer, task)
+        if curve:
+            curve.trainer = trainer
+        return trainer
+
+    def _options(self, context: Context) -> Any:
+        from trl import GRPOConfig
+
+        batch = options.split_batch(
+            self.rollouts_per_step // self.updates_per_step, context.world,
+            largest=self.args.get("per_device_train_batch_size"), says=f"{context.stage_id}: {_BATCH}",
+        )
+        return options.trainer_options(
+            GRPOConfig, self.args, context, batch,
+            max_steps=self.steps * self.updates_per_step * self.args.get("num_iterations", 1),
+            steps_per_generation=batch.accumulation * self.updates_per_step,
+            num_generations=self.generations,
+            max_completion_length=self.sampling.max_tokens,
+            temperature=self.sampling.temperature,
+            top_p=self.sampling.top_p,
+            top_k=self.sampling.top_k,
+        )
+
+    def _plan(self, seed: int) -> list[list[int]]:
+        return prompt_plan(
+            problems=self.problems, prompts_per_step=self.prompts_per_step, steps=self.steps, seed=seed
+        )
+
+    def _require_room(self, trainer: PlannedGRPOTrainer, task: _Task) -> None:
+        limit = getattr(trainer.model.config.get_text_config(), "max_position_embeddings", None)
+        longest = max(task.prompt_lengths)
+        if limit is not None and longest + self.sampling.max_tokens > limit:
+            raise UserError(
+                f"sampling.max_tokens: the longest prompt has {longest} tokens and the completion budget is "
+                f"{self.sampling.max_tokens}, more than the model's context of {limit}. Set at most {limit - longest}."
+            )
+
+    def _summary(
+        self, context: Context, task: _Task, plan_SP: list[list[int]], parameters: int, iterations: int
+    ) -> dict[str, Any]:
+        from warmup_rl.jsonl import read_jsonl
+
+        rows = list(read_jsonl(context.folder / "rollouts.jsonl"))
+        lengths = {problem.id: length for problem, length in zip(task.problems, task.prompt_lengths, strict=True)}
+        generated = sum(row["tokens"] for row in rows)
+        prompts = sum(lengths[row["problem_id"]] for row in rows)
+        uses = use_counts(plan_SP, self.problems)
+        return {
+            "domain": self.domain,
+            "problems": self.problems,
+            "steps": self.steps,
+            "rollouts": len(rows),
+            "unscorable": sum(row["score"] is None for row in rows),
+            "generated_tokens": generated,
+            "prompt_tokens": prompts,
+            "parameters": parameters,
+            "flops": training_flops(parameters, generated + prompts, iterations),
+            "prompt_uses": {"min": min(uses), "max": max(uses)},
+            "first_reward": mean_reward(rows, 1),
+            "last_reward": mean_reward(rows, self.steps),
+        }
+
+
+_BATCH = "prompts_per_step × generations / updates_per_step"

@@ -1,0 +1,130 @@
+"""Held-out accuracy during RLVR, measured by the project's own evaluator without disturbing the run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate.utils import gather_object
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from trl.models import unwrap_model_for_generation
+
+from warmup_rl.config import Sampling
+from warmup_rl.domain import Domain
+from warmup_rl.jsonl import append_jsonl
+from warmup_rl.measure import summarize
+from warmup_rl.stage import Context
+from warmup_rl.stages.training.cleanup import track
+from warmup_rl.stages.training.measuring import complete_and_score
+from warmup_rl.stages.training.rollouts import Rewarder, training_flops
+from warmup_rl.stages.training.saving import parameter_count
+from warmup_rl.types import Problem
+
+if TYPE_CHECKING:
+    from trl import GRPOTrainer
+
+_SHOWN = ("problems", "lenient", "strict", "well_formed", "truncated", "thinks", "tokens")
+_TRACKED = ("lenient", "strict", "well_formed", "truncated", "tokens")
+
+
+class Curve(TrainerCallback):
+    """Measures the first `curve_problems` test problems greedily, at step 0, at every few, and at the last.
+
+    The prompts are split over the ranks. Random state, mode and generation config of the model are as before
+    afterwards, so that a run with the curve has the same rollouts as one without.
+
+    Args:
+        steps_each: optimizer steps to one RLVR step.
+        max_tokens: completion budget, that of the training.
+
+    Attributes:
+        trainer: set once the trainer is built, before it trains.
+        points: lenient accuracy by step, so far.
+    """
+
+    trainer: GRPOTrainer
+
+    def __init__(
+        self, context: Context, domain: Domain, rewarder: Rewarder, *, steps_each: int, max_tokens: int
+    ) -> None:
+        self._context, self._domain, self._rewarder, self._each = context, domain, rewarder, steps_each
+        self._problems = held_out(context, domain)
+        self._sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
+        self._start, self._measuring = time.monotonic(), 0.0
+        self.points: dict[int, float] = {}
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._start = time.monotonic()
+        if self._context.world.is_main:
+            for name in ("curve.jsonl", "curve_completions.jsonl"):
+                (self._context.folder / name).unlink(missing_ok=True)
+        self.measure(0)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        step, rest = divmod(state.global_step, self._each)
+        if not rest and (step % self._context.evaluation.every == 0 or state.global_step == state.max_steps):
+            self.measure(step)
+
+    def measure(self, step: int) -> None:
+        """Adds a point to the curve. All ranks call it together."""
+        began = time.monotonic()
+        rows = self._complete()
+        spent = self._costs()
+        row = {
+            "step": step,
+            "domain": self._domain.name,
+            **{key: value for key, value in summarize(rows).items() if key in _SHOWN},
+            **spent,
+            "seconds": round(began - self._start - self._measuring, 3),
+        }
+        self.points[step] = row["lenient"]
+        if self._context.world.is_main:
+            append_jsonl(self._context.folder / "curve.jsonl", [row])
+            append_jsonl(self._context.folder / "curve_completions.jsonl", [{"step": step, **kept} for kept in rows])
+            track({f"held_out/{key}": row[key] for key in _TRACKED}, step * self._each)
+        self._measuring += time.monotonic() - began
+
+    def _complete(self) -> list[dict[str, Any]]:
+        """Rows of all problems, in their order, on every rank."""
+        trainer, world = self.trainer, self._context.world
+        mine = self._problems[world.rank :: world.size]
+        gathers = trainer.args.ds3_gather_for_generation
+        with (
+            torch.no_grad(),
+            unwrap_model_for_generation(
+                trainer.model_wrapped, trainer.accelerator, gather_deepspeed3_params=gathers,
+                gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
+            ) as model,
+        ):
+            rows = complete_and_score(
+                model, trainer.processing_class, mine, self._context.domains, self._context.response_format,
+                self._sampling, batch_size=self._context.evaluation.batch_size, seed=self._context.evaluation.seed,
+                synced_gpus=world.distribution == "zero3" and not gathers,
+            )
+        found = {row["problem_id"]: row for row in gather_object(rows)}
+        return [found[problem.id] for problem in self._problems]
+
+    def _costs(self) -> dict[str, int]:
+        """Training so far over all ranks: rollouts, generated tokens, floating point operations."""
+        used = self._rewarder
+        counts = torch.tensor(
+            [used.rollouts, used.generated_tokens, used.prompt_tokens], device=self.trainer.accelerator.device
+        )
+        rollouts, generated, prompts = self.trainer.accelerator.reduce(counts).tolist()
+        parameters = parameter_count(self.trainer.model)
+        return {
+            "rollouts": rollouts,
+            "generated_tokens": generated,
+            "flops": training_flops(parameters, generated + prompts, self.trainer.num_iterations),
+        }
+
+
+def held_out(context: Context, domain: Domain) -> Sequence[Problem]:
+    """The problems of the curve: the first test problems that `evaluate` measures too."""
+    return domain.take("test", context.evaluation.seed, context.evaluation.curve_problems)

@@ -1,0 +1,58 @@
+"""TRL's GRPOTrainer with our plan of prompts in place of its sampler, and bound to the chat contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch.utils.data import Dataset, Sampler
+from trl import GRPOTrainer
+
+from warmup_rl.contract import ChatContract
+
+
+class PlanSampler(Sampler[int]):
+    """Dataset indices as GRPOTrainer reads them: every prompt `generations` times in a row, every step `repeats` times.
+
+    The trainer fetches a generation batch for each micro step and uses the first (see its `_get_train_sampler`).
+    """
+
+    def __init__(self, plan_SP: Sequence[Sequence[int]], *, generations: int, repeats: int) -> None:
+        self._plan_SP, self._generations, self._repeats = plan_SP, generations, repeats
+
+    def __iter__(self) -> Iterator[int]:
+        for step in self._plan_SP:
+            for _ in range(self._repeats):
+                for index in step:
+                    yield from [index] * self._generations
+
+    def __len__(self) -> int:
+        return sum(map(len, self._plan_SP)) * self._generations * self._repeats
+
+
+class PlannedGRPOTrainer(GRPOTrainer):
+    """GRPOTrainer whose prompts come from a plan, see `warmup_rl.stages.training.plan`."""
+
+    plan_SP: Sequence[Sequence[int]]
+
+    def _get_train_sampler(self, dataset: Dataset[Any] | None = None) -> PlanSampler:
+        return PlanSampler(
+            self.plan_SP,
+            generations=self.num_generations,
+            repeats=self.num_iterations * self.args.steps_per_generation,
+        )
+
+    def bind(self, chat: ChatContract) -> None:
+        """Ends completions where the contract says, and keeps the model's own generation config out of sampling.
+
+        Keys that TRL does not set would else come from that config (say `no_repeat_ngram_size`).
+        """
+        from transformers import GenerationConfig
+
+        self.eos_token_ids = list(chat.stop_ids)
+        if not self.args.use_vllm:
+            self.generation_config.eos_token_id = list(chat.stop_ids)
+        model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        model.generation_config = GenerationConfig(
+            eos_token_id=list(chat.stop_ids), pad_token_id=chat.pad_id, bos_token_id=model.config.bos_token_id
+        )

@@ -1,0 +1,90 @@
+"""The end of a training stage: was everything trained, are the weights sound, is the folder a chat model again?"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from warmup_rl import contract
+from warmup_rl.errors import RunError
+from warmup_rl.stage import Context
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, Trainer
+
+
+def require_finished(trainer: Trainer, planned: int) -> None:
+    """Raises `RunError` where a trainer stopped before its planned steps or its losses are not numbers."""
+    done = trainer.state.global_step
+    if done != planned:
+        raise RunError(f"training: {planned} optimizer steps were planned, {done} were made.")
+    for row in trainer.state.log_history:
+        for name in ("loss", "grad_norm"):
+            if not math.isfinite(row.get(name, 0.0)):
+                raise RunError(f"training: {name} is {row[name]} at step {row['step']}. Lower args.learning_rate.")
+
+
+def parameter_count(model: Any) -> int:
+    """Parameters of a model, those that ZeRO-3 keeps elsewhere included; tied ones count once."""
+    return sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in model.parameters())
+
+
+def save(trainer: Trainer, context: Context, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Saves the trained model as a plain chat model folder; all ranks call it (ZeRO-3 gathers), the main one checks.
+
+    An adapter is saved in `adapter/` as well and merged into the weights it was trained on, so that every later stage
+    loads an ordinary model.
+
+    Raises:
+        RunError: what was saved cannot be loaded as it is.
+    """
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+    adapter = hasattr(trainer.model, "peft_config")
+    folder = context.folder / "adapter" if adapter else context.model_folder
+    trainer.save_model(str(folder))
+    unset_hf_deepspeed_config()
+    if not context.world.is_main:
+        return
+    (folder / "training_args.bin").unlink(missing_ok=True)
+    if adapter:
+        _merge(folder, context)
+    shutil.rmtree(context.folder / "trainer", ignore_errors=True)
+    contract.stamp(context.model_folder, tokenizer, context.response_format)
+    check_saved(context.model_folder)
+
+
+def check_saved(folder: Path) -> None:
+    """Raises `RunError` unless the weights in a folder have the model's names and shapes and are all finite."""
+    import torch
+    from safetensors import safe_open
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(str(folder)))
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    tied = set(model.all_tied_weights_keys)
+    found: dict[str, tuple[int, ...]] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(str(file), framework="pt") as weights:
+            for name in weights.keys():
+                tensor = weights.get_tensor(name)
+                found[name] = tuple(tensor.shape)
+                if not torch.isfinite(tensor).all():
+                    raise RunError(f"{file}: {name} has values that are not finite. Lower args.learning_rate.")
+    wrong = [name for name, shape in found.items() if wanted.get(name) != shape]
+    missing = wanted.keys() - found.keys() - tied
+    if wrong or missing:
+        names = f"wrong {sorted(wrong)[:3]}, missing {sorted(missing)[:3]}"
+        raise RunError(f"{folder}: the saved model is incomplete: {names}.")
+
+
+def _merge(adapter: Path, context: Context) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    revision = context.inputs.model_revision or "main"
+    base = AutoModelForCausalLM.from_pretrained(str(context.inputs.model), revision=revision)
+    PeftModel.from_pretrained(base, str(adapter)).merge_and_unload().save_pretrained(str(context.model_folder))

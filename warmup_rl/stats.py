@@ -1,0 +1,90 @@
+"""The statistics behind every reported number: small, pure, and honest about when there is no interval."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MIN_SEEDS = 3
+"""Below this many seeds a t-interval says nothing: none is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """When a measured curve first came to a threshold.
+
+    Attributes:
+        index: the first point at or above the threshold; None where the curve never reached it (censored).
+        x: that point's x; where censored, the last measured x: the true one lies beyond it.
+    """
+
+    index: int | None
+    x: float
+
+    @property
+    def censored(self) -> bool:
+        return self.index is None
+
+
+def mean(values: Sequence[float]) -> float:
+    """Arithmetic mean. Raises ValueError for no values."""
+    if not values:
+        raise ValueError("mean of no values")
+    return math.fsum(values) / len(values)
+
+
+def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
+    """Student's t-interval of the mean (of a paired difference, given differences). None below 3 values."""
+    if len(values) < MIN_SEEDS:
+        return None
+    from scipy.stats import t
+
+    centre, count = mean(values), len(values)
+    variance = math.fsum((value - centre) ** 2 for value in values) / (count - 1)
+    half = float(t.ppf((1 + level) / 2, count - 1)) * math.sqrt(variance / count)
+    return centre - half, centre + half
+
+
+def wilson(share: float, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson score interval of one proportion: `share` of `trials` independent items.
+
+    Raises:
+        ValueError: no trials, or a share outside [0, 1].
+    """
+    if trials < 1 or not 0 <= share <= 1:
+        raise ValueError(f"share {share} of {trials} trials")
+    from scipy.stats import norm
+
+    z = float(norm.ppf((1 + level) / 2))
+    scale = 1 + z**2 / trials
+    centre = (share + z**2 / (2 * trials)) / scale
+    half = z / scale * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def interpolate(xs: Sequence[float], ys: Sequence[float], x: float) -> float:
+    """Value at `x` on the straight lines between points; `xs` do not fall.
+
+    Raises:
+        ValueError: no points, or `x` outside the measured range (nothing is extrapolated).
+    """
+    if not xs or len(xs) != len(ys) or not xs[0] <= x <= xs[-1]:
+        raise ValueError(f"{x} is outside the measured range {list(xs[:1])}..{list(xs[-1:])}")
+    right = bisect_right(xs, x)
+    if right == len(xs):
+        return ys[-1]
+    left = right - 1
+    weight = (x - xs[left]) / (xs[right] - xs[left])
+    return ys[left] + weight * (ys[right] - ys[left])
+
+
+def first_reached(xs: Sequence[float], ys: Sequence[float], threshold: float) -> Reached:
+    """The first measured point at or above the threshold, or censored at the last. Raises ValueError for no points."""
+    if not xs or len(xs) != len(ys):
+        raise ValueError("a curve needs as many values as points, and at least one")
+    for index, (x, y) in enumerate(zip(xs, ys, strict=True)):
+        if y >= threshold:
+            return Reached(index, x)
+    return Reached(None, xs[-1])
