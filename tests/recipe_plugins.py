@@ -88,7 +88,8 @@ class Learn(Stage):
         return [f"steps: {self.steps} is odd for {world_size} processes"] if self.steps % world_size else []
 
     def facts(self, domains: Any) -> Facts:
-        return Facts({"steps": self.steps, "tokens, at most": self.steps * 1000}, ("a note",) if self.steps > 90 else ())
+        notes = ("longer than any before",) if self.steps > 90 else ()
+        return Facts({"steps": self.steps, "tokens, at most": self.steps * 1000}, notes)
 
     def run(self, context: Any) -> dict[str, Any]:
         return {}

@@ -31,8 +31,9 @@ def byte_level(specials, *, chat_template=None, bos=None, **named):
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=specials, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=400, special_tokens=specials, initial_alphabet=alphabet, show_progress=False
     )
     texts = ["<think>\nso it is four\n</think>\n<answer> 4 </answer>", "user assistant two"]
     tokenizer.train_from_iterator(texts, trainer)

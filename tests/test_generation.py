@@ -51,9 +51,9 @@ MODEL = random_model(CONFIGS["qwen3"])
 PROMPTS = prompts(20)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_greedy_equals_transformers_generate_prompt_by_prompt(name):
-    model, stop = random_model(CONFIGS[name], end_bias=2.0), TOKENIZER.eos_token_id
+@pytest.mark.parametrize(("name", "end_bias"), zip(CONFIGS, (2.0, 2.0, 5.0, 0.5), strict=True))
+def test_greedy_equals_transformers_generate_prompt_by_prompt(name, end_bias):
+    model, stop = random_model(CONFIGS[name], end_bias=end_bias), TOKENIZER.eos_token_id
     results = generate(model, TOKENIZER, PROMPTS, Sampling(max_tokens=24), batch_size=7, seed=0)
     for prompt, found in zip(PROMPTS, results, strict=True):
         ids = torch.tensor([TOKENIZER(prompt).input_ids])

@@ -1,4 +1,4 @@
-"""From global batches and `args` to trainer options: arithmetic, errors with the nearest legal values, what a stage owns."""
+"""From global batches and `args` to trainer options: arithmetic, errors with the nearest legal values, ownership."""
 
 from __future__ import annotations
 

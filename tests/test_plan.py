@@ -18,7 +18,9 @@ SHAPES = {
 
 
 @given(**SHAPES)
-def test_use_counts_differ_by_at_most_one_at_every_moment(problems: int, prompts_per_step: int, steps: int, seed: int) -> None:
+def test_use_counts_differ_by_at_most_one_at_every_moment(
+    problems: int, prompts_per_step: int, steps: int, seed: int
+) -> None:
     plan_SP = prompt_plan(problems=problems, prompts_per_step=prompts_per_step, steps=steps, seed=seed)
     counts = [0] * problems
     for index in (index for step in plan_SP for index in step):
@@ -28,7 +30,9 @@ def test_use_counts_differ_by_at_most_one_at_every_moment(problems: int, prompts
 
 
 @given(**SHAPES)
-def test_a_step_holds_no_prompt_twice_where_that_can_be(problems: int, prompts_per_step: int, steps: int, seed: int) -> None:
+def test_a_step_holds_no_prompt_twice_where_that_can_be(
+    problems: int, prompts_per_step: int, steps: int, seed: int
+) -> None:
     for step in prompt_plan(problems=problems, prompts_per_step=prompts_per_step, steps=steps, seed=seed):
         assert len(step) == prompts_per_step
         assert len(set(step)) == min(prompts_per_step, problems)

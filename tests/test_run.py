@@ -101,9 +101,11 @@ def test_links_lead_to_the_outputs_in_order(recipe):
 
 
 def test_a_run_folder_belongs_to_one_recipe(recipe, tmp_path):
-    claim_run_folder(recipe)
-    claim_run_folder(recipe)
     other = load_recipe(str(tmp_path / "recipe.yaml"), [f"output_dir={recipe.output_dir}", "stages.second.note=z"])
+    claim_run_folder(other)
+    claim_run_folder(recipe)
+    run(recipe, "short")
+    claim_run_folder(recipe)
     with pytest.raises(RunError, match=r"differs in: stages\.1\.note"):
         claim_run_folder(other)
 

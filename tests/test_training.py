@@ -65,7 +65,7 @@ def test_an_end_token_without_loss_is_refused() -> None:
     good = encode(tokenizer, a_trace(), FORMAT)
     bad = {"input_ids": good["input_ids"][:-1], "labels": good["labels"][:-1]}
     for rows, ends in (([good, good], True), ([good, bad], False)):
-        trainer = SimpleNamespace(
+        trainer: Any = SimpleNamespace(
             train_dataset=rows, data_collator=DataCollatorForLanguageModeling(tokenizer.pad_token_id)
         )
         if ends:
@@ -179,7 +179,9 @@ def test_rollouts_follow_the_plan(trained: dict[str, Any]) -> None:
     rows = list(read_jsonl(trained["folder"] / "rollouts.jsonl"))
     ids = [problem.id for problem in DOMAIN.take("train", 3, 10)]
     plan_SP = prompt_plan(problems=10, prompts_per_step=4, steps=4, seed=3)
-    wanted = [(step, ids[index], sample) for step, held in enumerate(plan_SP, 1) for index in held for sample in range(4)]
+    wanted = [
+        (step, ids[index], sample) for step, held in enumerate(plan_SP, 1) for index in held for sample in range(4)
+    ]
     assert [(row["step"], row["problem_id"], row["sample"]) for row in rows] == wanted
     assert trained["summary"]["prompt_uses"] == {"min": 1, "max": 2}
 
@@ -194,6 +196,15 @@ def test_every_rollout_has_the_reward_of_its_score(trained: dict[str, Any]) -> N
         assert row["tokens"] <= 12 and (row["tokens"] == 12 or not row["truncated"])
     summary = trained["summary"]
     assert summary["rollouts"] == 64 and summary["generated_tokens"] == sum(row["tokens"] for row in rows)
+
+
+def test_rewards_move_the_weights(warm: Path, trained: dict[str, Any]) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    before, after = (load_file(folder / "model" / "model.safetensors") for folder in (warm / "sft", trained["folder"]))
+    assert not torch.equal(before["model.embed_tokens.weight"], after["model.embed_tokens.weight"])
+    contract.check(trained["folder"] / "model", FORMAT)
 
 
 def test_the_log_has_every_step_and_the_rewards_of_the_rollouts(trained: dict[str, Any]) -> None:
@@ -301,6 +312,25 @@ def test_the_reward_table_reads_form_only_where_required(
 def test_a_price_on_form_that_is_ignored_is_refused() -> None:
     with pytest.raises(ValueError, match="form: required"):
         Reward(bad_format=-2.0)
+
+
+SILENT = [
+    ({"correct": 1.0}, "all answers are right"),
+    ({"correct": 0.0}, "all answers are wrong"),
+    ({"correct": 0.0, "completions/clipped_ratio": 1.0}, "all completions are truncated"),
+    ({"correct": 0.5}, "every group is all right or all wrong"),
+]
+
+
+@pytest.mark.parametrize(("row", "says"), SILENT)
+def test_steps_without_a_signal_are_explained_once(row: dict[str, float], says: str, tmp_path: Path) -> None:
+    from warmup_rl.stages.training.health import Health
+
+    said: list[str] = []
+    health = Health(context(tmp_path, "rlvr", tmp_path, say=said.append))
+    for share in (1.0, 1.0, 0.5, *[1.0] * 7):
+        health.on_log(None, None, None, {**row, "frac_reward_zero_std": share})  # type: ignore[arg-type]
+    assert len(said) == 1 and says in said[0]
 
 
 def test_parts_of_all_ranks_become_one_file_in_order(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from warmup_rl.evaluation import EvaluationSettings
 from warmup_rl.format import ResponseFormat
 from warmup_rl.jsonl import write_json, write_jsonl
 from warmup_rl.stage import Artifacts, Context, World
+from warmup_rl.stages.evaluate import Evaluate
 from warmup_rl.stages.rlvr import Rlvr
 from warmup_rl.stages.sft import Sft
 from warmup_rl.types import Trace, to_json
@@ -29,6 +30,7 @@ RLVR = Rlvr(
     id="rlvr", domain="adding", problems=10, steps=4, prompts_per_step=4, generations=4,
     sampling=Sampling(temperature=1.0, max_tokens=12), args={"learning_rate": 1e-3, "beta": 0.02},
 )
+EVALUATE = Evaluate(id="evaluate")
 
 
 def case(folder: Path) -> Path:
@@ -46,7 +48,8 @@ def case(folder: Path) -> Path:
 
 
 def context(
-    folder: Path, stage: str, model: Path, *, every: int = 2, world: World | None = None, say: Callable[[str], None] = print
+    folder: Path, stage: str, model: Path, *, every: int = 2, world: World | None = None,
+    say: Callable[[str], None] = print,
 ) -> Context:
     """The context of a stage whose output goes to `folder/stage`."""
     (folder / stage).mkdir(exist_ok=True)
@@ -55,7 +58,9 @@ def context(
         inputs=Artifacts(model=str(model), traces=folder / "traces.jsonl"),
         domains={"adding": DOMAIN},
         response_format=FORMAT,
-        evaluation=EvaluationSettings(every=every, curve_problems=5, batch_size=4),
+        evaluation=EvaluationSettings(
+            every=every, curve_problems=5, problems=5, batch_size=4, samplings={"greedy": Sampling(max_tokens=12)}
+        ),
         seed=3,
         stage_id=stage,
         world=world or World(),
@@ -65,26 +70,18 @@ def context(
 
 def run_all(folder: Path, world: World) -> dict[str, Any]:
     """SFT, RLVR with the curve, then an evaluation of what came out; what this rank found, for comparison."""
-    from warmup_rl.contract import load_tokenizer
-    from warmup_rl.engines.hf import load_model
-    from warmup_rl.stages.training.measuring import complete_and_score
-
     said: list[str] = []
     sft = context(folder, "sft", folder / "base", world=world, say=said.append)
     rlvr = context(folder, "rlvr", sft.model_folder, world=world, say=said.append)
-    SFT.prepare(sft)
-    RLVR.prepare(replace(rlvr, inputs=Artifacts()))
+    evaluate = context(folder, "evaluate", rlvr.model_folder, world=world, say=said.append)
+    for stage, given in ((SFT, sft), (RLVR, rlvr), (EVALUATE, evaluate)):
+        stage.prepare(replace(given, inputs=Artifacts()))
     summaries = {"sft": SFT.run(sft)}
     wait_for(sft.model_folder / "chat_contract.json")
     summaries["rlvr"] = RLVR.run(rlvr)
     wait_for(rlvr.model_folder / "chat_contract.json")
-    model = load_model(str(rlvr.model_folder), dtype="float32")
-    rows = complete_and_score(
-        model, load_tokenizer(rlvr.model_folder), DOMAIN.take("test", 0, 5), {"adding": DOMAIN}, FORMAT,
-        Sampling(max_tokens=12), batch_size=4, seed=0,
-    )
-    return {"world": [world.rank, world.size, world.distribution], "summaries": summaries, "texts": [row["text"] for row in rows],
-            "parameters": sum(parameter.numel() for parameter in model.parameters()), "said": said}
+    summaries["evaluate"] = EVALUATE.run(evaluate)
+    return {"world": [world.rank, world.size, world.distribution], "summaries": summaries, "said": said}
 
 
 def wait_for(path: Path) -> None:

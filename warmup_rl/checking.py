@@ -14,6 +14,7 @@ from rich.text import Text
 from warmup_rl.recipe import Recipe
 from warmup_rl.run import Lane, Step
 from warmup_rl.stage import Facts, Stage
+from warmup_rl.stages.evaluate import Evaluate
 from warmup_rl.stats import MIN_SEEDS
 
 WORLD_SIZES = (1, 2, 4, 8)
@@ -34,13 +35,30 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None) ->
     console = console or Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     lanes = {arm: Lane(recipe, arm, recipe.seeds[0]) for arm in recipe.arms}
     made = {step.key: step.stage for lane in lanes.values() for step in lane.steps}
-    facts = {key: stage.facts(recipe.domains) for key, stage in made.items()}
+    facts = {key: _facts(recipe, stage) for key, stage in made.items()}
     console.print(_headline(recipe, lanes), style="bold")
     console.print(_stages(recipe, lanes, facts))
     console.print(Text("● made   = shared with the arm named   – left out   ✓ done before\n", style="dim"))
     console.print(_settings(recipe, lanes, facts))
     for warning in dict.fromkeys(_warnings(recipe, made, facts, world_size)):
         console.print(Text(f"! {warning}", style="yellow"))
+
+
+def _facts(recipe: Recipe, stage: Stage) -> Facts:
+    """What a stage says of itself, and for an evaluation what the recipe's `evaluation` block makes of it."""
+    facts = stage.facts(recipe.domains)
+    if not isinstance(stage, Evaluate):
+        return facts
+    settings, styles = recipe.evaluation, len(stage.prompts or [""])
+    each = styles * len(settings.measured(recipe.domains))
+    picking = settings.validation * settings.samplings[settings.headline].samples if styles > 1 else 0
+    drawn = [(settings.problems * sampling.samples, sampling.max_tokens) for sampling in settings.samplings.values()]
+    drawn.append((picking, settings.samplings[settings.headline].max_tokens))
+    counts = {
+        "completions": each * sum(count for count, _ in drawn),
+        "generated tokens, at most": each * sum(count * budget for count, budget in drawn),
+    }
+    return Facts({**facts.counts, **counts}, facts.notes)
 
 
 def _headline(recipe: Recipe, lanes: dict[str, Lane]) -> str:

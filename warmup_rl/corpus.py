@@ -15,10 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A pretraining document: the whole text with markup, and a countable kind such as `sums/chat`."""
+    """A pretraining document.
+
+    Attributes:
+        text: all of it, with markup.
+        kind: what it is, countable, such as `sums/chat`.
+        prompt: how the text begins, up to where learning begins: it is read, without loss.
+    """
 
     text: str
     kind: str
+    prompt: str = ""
 
 
 class Corpus(Config, ABC):

@@ -221,14 +221,15 @@ def claim_run_folder(recipe: Recipe) -> None:
     """Makes the run folder this recipe's own.
 
     Raises:
-        RunError: the folder holds something else, or belongs to a recipe that says other things; nothing is changed.
+        RunError: the folder holds something else, or finished lanes of a recipe that says other things; nothing is
+            changed then.
     """
     folder = Path(recipe.output_dir) / recipe.run_name
     record, mine = folder / "run.json", recipe.resolved()
     try:
         if record.is_file():
             differing = _differences(json.loads(record.read_text(encoding="utf-8"))["recipe"], mine)
-            if differing:
+            if differing and _finished_lanes(folder):
                 raise RunError(
                     f"{folder} was made by a recipe that differs in: {', '.join(differing)}. Choose another run_name "
                     f"(finished stages with equal settings are reused), or delete {folder}."
@@ -279,6 +280,11 @@ def _stage_key(recipe: Recipe, stage: Stage, inputs: Mapping[str, str], seed: in
             "evaluation": dump(evaluation) if evaluation else None,
         }
     )
+
+
+def _finished_lanes(folder: Path) -> list[Path]:
+    records = folder.glob("*/seed-*/run.json")
+    return [record for record in records if json.loads(record.read_text(encoding="utf-8"))["state"] == "finished"]
 
 
 def _differences(old: Any, new: Any, place: str = "") -> list[str]:

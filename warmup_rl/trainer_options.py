@@ -110,11 +110,9 @@ def _fits(node: ast.expr, value: Any) -> bool:
         return value is None or base != "None"
     if isinstance(value, bool) and base != "bool":
         return False
-    if not isinstance(value, _PLAIN[base]):
-        return False
-    if base == "list" and isinstance(node, ast.Subscript):
-        return all(any(_fits(inner, item) for inner in _alternatives(node.slice)) for item in list(value))
-    return True
+    if base == "list" and isinstance(value, list) and isinstance(node, ast.Subscript):
+        return all(any(_fits(inner, item) for inner in _alternatives(node.slice)) for item in value)
+    return isinstance(value, _PLAIN[base])
 
 
 def _alternatives(node: ast.expr) -> Iterator[ast.expr]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 USER, ASSISTANT, BOOK, END, PAD, UNKNOWN = "<|user|>", "<|assistant|>", "<|doc|>", "<|end|>", "<|pad|>", "<|unk|>"
 MAX_PEOPLE, MAX_ANCHORS = 4, 40
+LONGEST = 384
+"""Words of the longest document; longer ones are drawn anew with a case less."""
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -39,16 +41,18 @@ class Family:
     Attributes:
         settings: of the domain, without its range of lengths.
         length: name of the setting that holds the range of lengths.
-        weights: how often problems of length 1, 2, … are drawn, relative to each other.
         chat: number of chat documents.
         textbook: number of textbook documents.
+        chat_weights: how often problems of length 1, 2, … stand in chat documents, relative to each other.
+        textbook_weights: the same of textbook documents.
     """
 
     settings: dict[str, Any]
     length: str
-    weights: tuple[float, ...]
     chat: int
     textbook: int
+    chat_weights: tuple[float, ...] = (8, 5, 3, 2, 1, 1)
+    textbook_weights: tuple[float, ...] = (6, 5, 4, 3, 2, 1)
 
 
 @dataclass(frozen=True)
@@ -78,12 +82,11 @@ class World:
 
 
 _TERSE = {"phrasing": "terse"}
-_FADING = (6, 5, 4, 3, 2, 1)
 _LATENT = World(
     {
-        "sums": Family({**_TERSE, "modulus": 6}, "operations", _FADING, 4_500, 5_000),
-        "registers": Family({**_TERSE, "modulus": 6, "registers": 4}, "updates", _FADING, 4_500, 7_000),
-        "compass": Family(_TERSE, "turns", _FADING, 4_500, 7_000),
+        "sums": Family({**_TERSE, "modulus": 6}, "operations", 4_500, 5_000),
+        "registers": Family({**_TERSE, "modulus": 6, "registers": 4}, "updates", 4_500, 7_000),
+        "compass": Family(_TERSE, "turns", 4_500, 7_000),
     }
 )
 WORLDS: dict[str, World] = {"latent": _LATENT}
@@ -142,19 +145,16 @@ def world_documents(world: World, seed: int) -> Iterator[Document]:
 
 def _family(world: World, name: str, family: Family, rng: random.Random, seed: int) -> Iterator[Document]:
     pools = []
-    for length in range(1, len(family.weights) + 1):
+    for length in range(1, max(len(family.chat_weights), len(family.textbook_weights)) + 1):
         domain = load("domain", name)(**family.settings, **{family.length: (length, length)})
         pools.append((domain, _endless(domain.problems("train", seed), family.chat + family.textbook)))
-    for kind, count in (("chat", family.chat), ("textbook", family.textbook)):
-        for _ in range(count):
-            domain, problems = rng.choices(pools, family.weights)[0]
-            problem = next(problems)
-            sentences = domain.steps(problem)
-            if kind == "textbook":
-                text = _document(BOOK, problem.question, [*sentences, f"{terse.SO} {problem.gold}"], problem.gold)
-            else:
-                text = _chat(world, problem.question, sentences, problem.gold, rng)
-            yield Document(text, f"{name}/{kind}")
+    for domain, problems in rng.choices(pools, family.chat_weights, k=family.chat):
+        problem = next(problems)
+        yield _chat(f"{name}/chat", world, problem.question, domain.steps(problem), problem.gold, rng)
+    for domain, problems in rng.choices(pools, family.textbook_weights, k=family.textbook):
+        problem = next(problems)
+        thought = [*domain.steps(problem), f"{terse.SO} {problem.gold}"]
+        yield _document(f"{name}/textbook", BOOK, problem.question, thought, problem.gold)
 
 
 def _knights(world: World, rng: random.Random, seed: int) -> Iterator[Document]:
@@ -162,13 +162,18 @@ def _knights(world: World, rng: random.Random, seed: int) -> Iterator[Document]:
     for _ in range(world.kk_chat):
         puzzle = next(puzzles)
         question, answer = terse.render_terse(puzzle), terse.answer_terse(puzzle)
-        yield Document(_chat(world, question, terse.case_sentences(puzzle, 1), answer, rng), "kk/chat")
+        yield _chat("kk/chat", world, question, terse.case_sentences(puzzle, 1), answer, rng)
     for _ in range(world.kk_lemmas):
         puzzle = next(puzzles)
-        yield Document(_lemma(puzzle, rng.randint(*world.kk_cases), rng), "kk/lemma")
+        cases = rng.randint(*world.kk_cases)
+        lemma = _lemma(puzzle, cases, rng)
+        while len(lemma.text.split()) > LONGEST:
+            cases -= 1
+            lemma = _lemma(puzzle, cases, rng)
+        yield lemma
 
 
-def _lemma(puzzle: Puzzle, count: int, rng: random.Random) -> str:
+def _lemma(puzzle: Puzzle, count: int, rng: random.Random) -> Document:
     """Consecutive cases from a random one on, up to the solution; from the first case on, up to the one before it."""
     solution, total = terse.case_number(puzzle), 2**puzzle.people
     first = rng.randint(1, max(1, total - count + 1))
@@ -180,7 +185,7 @@ def _lemma(puzzle: Puzzle, count: int, rng: random.Random) -> str:
     if first > 1 and cases[-1] == solution:
         answer = terse.answer_terse(puzzle)
         sentences += [terse.solved_sentence(puzzle), f"{terse.SO} {answer}"]
-    return _document(BOOK, terse.render_terse(puzzle), sentences, answer)
+    return _document("kk/lemma", BOOK, terse.render_terse(puzzle), sentences, answer)
 
 
 def _puzzles(world: World, rng: random.Random) -> Iterator[Puzzle]:
@@ -191,24 +196,27 @@ def _puzzles(world: World, rng: random.Random) -> Iterator[Puzzle]:
             yield puzzle
 
 
-def _chat(world: World, question: str, sentences: list[str], answer: str, rng: random.Random) -> str:
+def _chat(
+    kind: str, world: World, question: str, sentences: list[str], answer: str, rng: random.Random
+) -> Document:
     if rng.random() < world.no_think:
-        return _document(USER, question, None, answer)
+        return _document(kind, USER, question, None, answer)
     said: list[str] = []
     for sentence in sentences:
         if rng.random() < (world.stop if said else world.stop_first):
             break
         said.append(sentence)
-    return _document(USER, question, [*said, f"{terse.SO} {answer}"], answer)
+    return _document(kind, USER, question, [*said, f"{terse.SO} {answer}"], answer)
 
 
-def _document(opening: str, question: str, thought: list[str] | None, answer: str | None) -> str:
-    parts = [opening, question, ASSISTANT]
+def _document(kind: str, opening: str, question: str, thought: list[str] | None, answer: str | None) -> Document:
+    prompt = f"{opening} {question} {ASSISTANT}"
+    parts = [prompt]
     if thought is not None:
         parts += [THINK_OPEN, *thought, THINK_CLOSE]
     if answer is not None:
         parts += [ANSWER_OPEN, answer, ANSWER_CLOSE]
-    return " ".join([*parts, END])
+    return Document(" ".join([*parts, END]), kind, prompt)
 
 
 def _endless(problems: Iterator[Any], most: int) -> Iterator[Any]:

@@ -43,13 +43,13 @@ class Compass(Domain):
         return goes_through(thinking, len(problem.meta["turns"])) if self.phrasing == "terse" else None
 
     def steps(self, problem: Problem) -> list[str]:
-        """The sentences of a solution: `next #k HEADING TURN HEADING` a turn, at last `next HEADING LETTER=HEADING`."""
+        """The sentences of a solution: `next #k HEADING TURN HEADING` a turn, then `next solved LETTER=HEADING`."""
         heading, sentences = problem.meta["start"], []
         for number, turn in enumerate(problem.meta["turns"], start=1):
             after = _turned(heading, turn)
             sentences.append(f"next #{number} {heading} {turn} {after}")
             heading = after
-        return [*sentences, f"next {heading} {problem.gold}={heading}"]
+        return [*sentences, f"next solved {problem.gold}={heading}"]
 
     def _draw(self, rng: random.Random) -> tuple[str, Problem]:
         start = rng.choice(HEADINGS)

@@ -57,14 +57,14 @@ class Registers(Domain):
         return goes_through(thinking, len(problem.meta["program"])) if self.phrasing == "terse" else None
 
     def steps(self, problem: Problem) -> list[str]:
-        """The sentences of a worked solution: `next #k UPDATE VALUE OPERAND RESULT STATE`, one a line."""
+        """The sentences of a worked solution: `next #k UPDATE VALUE OPERAND RESULT STATE`, then `next solved STATE`."""
         state, sentences = dict(problem.meta["start"]), []
         for number, (target, sign, source) in enumerate(problem.meta["program"], start=1):
             value, operand = state[target], state[source]
             state[target] = _update(state, target, sign, source, self.modulus)
             line = f"next #{number} {target}{sign}={source} {value} {sign}{operand} {state[target]}"
             sentences.append(f"{line} {_text(state)}")
-        return sentences
+        return [*sentences, f"next solved {_text(state)}"]
 
     def _names(self) -> str:
         return ascii_lowercase[: self.registers]

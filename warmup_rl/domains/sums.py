@@ -45,13 +45,13 @@ class Sums(Domain):
         return goes_through(thinking, len(problem.meta["operands"])) if self.phrasing == "terse" else None
 
     def steps(self, problem: Problem) -> list[str]:
-        """The sentences of a worked solution: `next #k VALUE OPERAND RESULT`, one an operation."""
+        """The sentences of a worked solution: `next #k VALUE OPERAND RESULT`, one an operation, then `next solved RESULT`."""
         value, sentences = problem.meta["start"], []
         for number, operand in enumerate(problem.meta["operands"], start=1):
             result = (value + operand) % self.modulus
             sentences.append(f"next #{number} {value} {operand:+d} {result}")
             value = result
-        return sentences
+        return [*sentences, f"next solved {value}"]
 
     def _draw(self, rng: random.Random) -> tuple[str, Problem]:
         start = rng.randrange(self.modulus)

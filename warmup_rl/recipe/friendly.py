@@ -63,6 +63,21 @@ def complaints(error: ValidationError, model: type[BaseModel], given: Any) -> It
         yield ((*address, key), rest) if names_key else (address, message)
 
 
+def coercions(given: Any, built: Any) -> Iterator[tuple[Address, str]]:
+    """Address and message of every scalar that was read as another type: `'60'` or `true` as number, `yes` as true.
+
+    Args:
+        given: as written.
+        built: the same, validated and dumped.
+    """
+    if isinstance(given, dict) and isinstance(built, dict) or isinstance(given, list) and isinstance(built, list):
+        for key in given if isinstance(given, dict) else range(len(given)):
+            inside = value_at(built, (key,))
+            yield from (((key, *address), message) for address, message in coercions(value_at(given, (key,)), inside))
+    elif isinstance(given, bool | str) and isinstance(built, bool | int | float) and type(given) is not type(built):
+        yield (), f"{_TYPES[type(built).__name__]} (got {shown(given)})."
+
+
 def _message(model: type[BaseModel], given: Any, address: Address, all_details: list[ErrorDetails]) -> str:
     value, first = value_at(given, address), all_details[0]
     if first["type"] == "extra_forbidden":

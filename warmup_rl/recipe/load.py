@@ -18,8 +18,8 @@ from warmup_rl.plugins import Kind, load
 from warmup_rl.recipe.addresses import override, set_in_arm, stage_id, stage_index
 from warmup_rl.recipe.checks import Draft, chain_checks, cross_checks, stage_checks
 from warmup_rl.recipe.document import Address, Document, read_document, value_at
-from warmup_rl.recipe.friendly import complaints
-from warmup_rl.recipe.schema import Arm, Recipe, stage_row
+from warmup_rl.recipe.friendly import coercions, complaints
+from warmup_rl.recipe.schema import Arm, Recipe, dump, stage_row
 from warmup_rl.stage import Stage
 from warmup_rl.trainer_options import wrong_options
 
@@ -90,7 +90,12 @@ class Loading:
         if isinstance(data.get("arms"), dict):
             data["arms"] = {name: {} if fields is None else fields for name, fields in data["arms"].items()}
         try:
-            return Recipe.model_validate(data)
+            recipe = Recipe.model_validate(data)
+            apart = {"domains", "stages"}
+            rest = {key: value for key, value in data.items() if key not in apart}
+            for address, message in coercions(rest, dump(recipe)):
+                self._problem(self.document, address, message)
+            return recipe
         except ValidationError as error:
             for address, message in complaints(error, Recipe, data):
                 if address[0] in data or address[0] not in draft.data:
@@ -142,7 +147,10 @@ class Loading:
 
     def _build(self, document: Document, plugin: Any, fields: dict[str, Any], address: Address, **own: str) -> Any:
         try:
-            return plugin.model_validate({**fields, **own})
+            built = plugin.model_validate({**fields, **own})
+            for inner, message in coercions(fields, dump(built)):
+                self._problem(document, (*address, *inner), message)
+            return built
         except ValidationError as error:
             for inner, message in complaints(error, plugin, fields):
                 self._problem(document, (*address, *inner), message)

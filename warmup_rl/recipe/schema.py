@@ -11,9 +11,10 @@ from pydantic import BaseModel, Field, StringConstraints, field_validator
 
 from warmup_rl.config import Config
 from warmup_rl.domain import Domain
+from warmup_rl.errors import UserError
 from warmup_rl.evaluation import EvaluationSettings
 from warmup_rl.format import ResponseFormat
-from warmup_rl.plugins import load, name_of
+from warmup_rl.plugins import load, name_of, suggestion
 from warmup_rl.recipe.addresses import assign, stage_index
 from warmup_rl.stage import Stage
 
@@ -88,7 +89,9 @@ class Recipe(Config):
         return seeds
 
     def arm(self, name: str) -> tuple[Stage, ...]:
-        """The stages of an arm in order. Raises KeyError for an arm that the recipe does not have."""
+        """The stages of an arm in order. Raises `UserError` for an arm that the recipe does not have."""
+        if name not in self.arms:
+            raise UserError(f"no arm {name!r}.{suggestion(name, self.arms)} Arms: {', '.join(self.arms)}.")
         arm = self.arms[name]
         if not arm.leave_out and not arm.set:
             return tuple(self.stages)

@@ -53,7 +53,7 @@ class Clean(Stage):
             return len(tokenizer(text, add_special_tokens=False).input_ids)
 
         problems = read_problems(context.inputs.traces)
-        traces = [_read_trace(row, context) for row in read_jsonl(context.inputs.traces)]
+        traces = [_read_trace(row, problems, context) for row in read_jsonl(context.inputs.traces)]
         result = self._clean(traces, problems, CleanContext(context.domains, problems, count_tokens), context)
         if not result.kept:
             reasons = Counter(row["reason"] for row in result.dropped)
@@ -98,15 +98,19 @@ class Clean(Stage):
         return result
 
 
-def _read_trace(row: dict[str, Any], context: Context) -> Trace:
+def _read_trace(row: dict[str, Any], problems: Mapping[str, Problem], context: Context) -> Trace:
+    file = context.inputs.traces
     try:
         trace = trace_from_json(row)
     except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{context.inputs.traces}: a row is no trace ({type(error).__name__}: {error}). Run the stage "
-                        "that made it again.") from None
+        raise DataError(f"{file}: a row is no trace ({type(error).__name__}: {error}). Run the stage that made it "
+                        "again.") from None
     if trace.domain not in context.domains:
-        raise DataError(f"{context.inputs.traces}: a trace is of domain {trace.domain!r}, which the recipe does not "
-                        f"declare (declared: {', '.join(context.domains)}).")
+        raise DataError(f"{file}: a trace is of domain {trace.domain!r}, which the recipe does not declare (declared: "
+                        f"{', '.join(context.domains)}).")
+    if trace.problem_id not in problems:
+        raise DataError(f"{file}: a trace is of problem {trace.problem_id!r}, which is not in {PROBLEMS_FILE} beside "
+                        "it. Run the stage that made both again.")
     return trace
 
 

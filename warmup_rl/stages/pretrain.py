@@ -15,7 +15,7 @@ from warmup_rl.errors import UserError
 from warmup_rl.plugins import plugin_field
 from warmup_rl.stage import Artifact, Context, Facts, Stage
 from warmup_rl.stages.training.cleanup import training
-from warmup_rl.stages.training.options import split_batch, trainer_options
+from warmup_rl.stages.training.options import OWNED, split_batch, trainer_options
 from warmup_rl.stages.training.saving import parameter_count, require_finished, save
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ OPEN_ROWS = 32
 """Rows that are filled at the same time; more waste less, and mix documents less."""
 
 Row = dict[str, list[int]]
+Piece = tuple[list[int], int]
+"""Token ids of a document, and how many of them at its beginning have no loss."""
 
 
 class Pretrain(Stage):
@@ -35,6 +37,8 @@ class Pretrain(Stage):
     type: ClassVar[str] = "pretrain"
     gives: ClassVar[frozenset[Artifact]] = frozenset({"model"})
     every_rank: ClassVar[bool] = True
+    TRAINER: ClassVar[str] = "hf"
+    OWNED: ClassVar[dict[str, str]] = OWNED
 
     corpus: Annotated[Corpus, plugin_field("corpus")]
     """What is read: a corpus plug-in with its keys."""
@@ -103,23 +107,23 @@ def pack(
 ) -> list[Row]:
     """Rows of exactly `length` tokens, each a random mix of whole documents.
 
-    Positions begin at 0 with every document, by which transformers keeps them from seeing one another; the first token
-    of a document has no loss, nor has padding.
+    Positions begin at 0 with every document, by which transformers keeps them from seeing one another. A document's
+    first token, its prompt and padding have no loss.
 
     Raises:
         UserError: a document is longer than a row.
     """
-    full: list[list[list[int]]] = []
-    filling: list[list[list[int]]] = []
+    full: list[list[Piece]] = []
+    filling: list[list[Piece]] = []
     for document in documents:
         ids = tokenizer(document.text).input_ids
         if len(ids) > length:
             raise UserError(f"row_length: {length} is too short for a {document.kind} document of {len(ids)} tokens.")
-        home = next((row for row in filling if sum(map(len, row)) + len(ids) <= length), None)
+        home = next((row for row in filling if sum(len(piece) for piece, _ in row) + len(ids) <= length), None)
         if home is None:
             home = []
             filling.append(home)
-        home.append(ids)
+        home.append((ids, max(1, len(tokenizer(document.prompt).input_ids))))
         if len(filling) > OPEN_ROWS:
             full.append(filling.pop(0))
     full += filling
@@ -127,11 +131,11 @@ def pack(
     return [_row(row, length, tokenizer.pad_token_id) for row in full]
 
 
-def _row(documents: Sequence[list[int]], length: int, pad: int) -> Row:
+def _row(pieces: Sequence[Piece], length: int, pad: int) -> Row:
     row: Row = {"input_ids": [], "labels": [], "position_ids": []}
-    for ids in documents:
+    for ids, unlearned in pieces:
         row["input_ids"] += ids
-        row["labels"] += [IGNORED, *ids[1:]]
+        row["labels"] += [IGNORED] * unlearned + ids[unlearned:]
         row["position_ids"] += range(len(ids))
     rest = length - len(row["input_ids"])
     row["input_ids"] += [pad] * rest

@@ -203,7 +203,7 @@ class Rlvr(Stage):
         each = self.updates_per_step * config.num_iterations
         curve = None
         if context.evaluation.every:
-            curve = Curve(context, task.domain, rewarder, steps_each=each, max_tokens=self.sampling.max_tokens)
+            curve = Curve(context, task.domain, rewarder, steps_each=each)
         describe = describe_rollouts(curve.points if curve else {})
         callbacks: list[TrainerCallback] = [Progress(context, describe, steps_each=each), Health(context)]
         trainer = PlannedGRPOTrainer(

@@ -186,7 +186,8 @@ def _trace(row: dict[str, Any], number: int) -> Trace:
         return trace_from_json(row)
     except (KeyError, TypeError) as error:
         raise DataError(
-            f"traces.jsonl, row {number}: not a trace ({type(error).__name__}: {error}). Run the stage that made it again."
+            f"traces.jsonl, row {number}: not a trace ({type(error).__name__}: {error}). Run the stage that made it "
+            "again."
         ) from None
 
 

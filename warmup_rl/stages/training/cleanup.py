@@ -44,27 +44,27 @@ def clean_up() -> None:
 def open_tracking(context: Context) -> Any:
     """Opens the W&B run of a stage on the main process, or returns None where the recipe asks for none.
 
-    Without an account the run is kept on disk; a run that cannot be opened never stops a training.
+    Without an account or a connection the run is kept on disk; tracking never stops a training.
     """
     if context.tracking.wandb_project is None or not context.world.is_main:
         return None
     import wandb
 
-    try:
-        return wandb.init(
-            project=context.tracking.wandb_project,
-            group=context.tracking.group or None,
-            job_type=context.stage_id,
-            name=f"{context.arm}-{context.stage_id}-seed{context.seed}",
-            tags=list(context.tracking.tags),
-            dir=str(context.folder),
-            mode=_tracking_mode(wandb),
-            settings=wandb.Settings(silent=True),
-        )
-    except (wandb.Error, OSError) as error:
-        context.say(f"W&B could not be opened, going on without it: {error}")
-        os.environ["WANDB_MODE"] = "disabled"
-        return wandb.init(mode="disabled")
+    for mode in dict.fromkeys((_tracking_mode(wandb), "offline")):
+        try:
+            return wandb.init(
+                project=context.tracking.wandb_project,
+                group=context.tracking.group or None,
+                job_type=context.stage_id,
+                name=f"{context.arm}-{context.stage_id}-seed{context.seed}",
+                tags=list(context.tracking.tags),
+                dir=str(context.folder),
+                mode=mode,
+                settings=wandb.Settings(silent=True, console="off"),
+            )
+        except (wandb.Error, OSError) as error:
+            context.say(f"W&B cannot be opened ({mode}): {error}")
+    return wandb.init(mode="disabled")
 
 
 def track(values: dict[str, float], step: int) -> None:
@@ -79,7 +79,7 @@ def track(values: dict[str, float], step: int) -> None:
 def _tracking_mode(wandb: Any) -> Any:
     if os.environ.get("WANDB_MODE"):
         return os.environ["WANDB_MODE"]
-    return "online" if wandb.api.api_key else "offline"
+    return "online" if wandb.login(prompt=False, verify=False) else "offline"
 
 
 def _close_tracking() -> None:

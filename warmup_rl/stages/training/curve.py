@@ -33,11 +33,11 @@ class Curve(TrainerCallback):
     """Measures the first `curve_problems` test problems greedily, at step 0, at every few, and at the last.
 
     The prompts are split over the ranks. Random state, mode and generation config of the model are as before
-    afterwards, so that a run with the curve has the same rollouts as one without.
+    afterwards, so that a run with the curve has the same rollouts as one without. Problems and completion budget are
+    those of the recipe's evaluation, so that the curve ends where an `evaluate` stage begins.
 
     Args:
         steps_each: optimizer steps to one RLVR step.
-        max_tokens: completion budget, that of the training.
 
     Attributes:
         trainer: set once the trainer is built, before it trains.
@@ -46,12 +46,11 @@ class Curve(TrainerCallback):
 
     trainer: GRPOTrainer
 
-    def __init__(
-        self, context: Context, domain: Domain, rewarder: Rewarder, *, steps_each: int, max_tokens: int
-    ) -> None:
+    def __init__(self, context: Context, domain: Domain, rewarder: Rewarder, *, steps_each: int) -> None:
         self._context, self._domain, self._rewarder, self._each = context, domain, rewarder, steps_each
         self._problems = held_out(context, domain)
-        self._sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
+        headline = context.evaluation.samplings[context.evaluation.headline]
+        self._sampling = Sampling(temperature=0.0, max_tokens=headline.max_tokens)
         self._start, self._measuring = time.monotonic(), 0.0
         self.points: dict[int, float] = {}
 

@@ -101,6 +101,7 @@ def trainer_options(
     world = context.world
     if world.device == "cpu" and world.distribution.startswith("zero"):
         without_compiled_communication()
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "no"  # else a launcher's own default would decide in silence
     merged = {
         **_defaults(args, world),
         **args,

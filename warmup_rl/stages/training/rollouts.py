@@ -35,7 +35,7 @@ class Reward(Config):
 
     @model_validator(mode="after")
     def _bad_format_can_happen(self) -> Reward:
-        if self.form == "ignored" and "bad_format" in self.model_fields_set:
+        if self.form == "ignored" and self.bad_format:
             raise ValueError("bad_format has no effect while form is ignored. Set `form: required`, or leave it out.")
         return self
 

@@ -1,0 +1,143 @@
+"""The command line: what is read, what is refused, and how verbs end."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tests.test_recipe import write  # noqa: F401
+from warmup_rl.__main__ import main
+from warmup_rl.checking import plan
+from warmup_rl.command import Command, parse
+from warmup_rl.errors import UserError
+from warmup_rl.helping import help_text
+from warmup_rl.plugins import TABLE
+from warmup_rl.recipe import Recipe, load_recipe
+
+READ: list[tuple[str, str, Command]] = [
+    ("bare recipe", "r.yaml", Command("r.yaml")),
+    ("--config", "--config r.yaml", Command("r.yaml")),
+    ("--config=", "--config=r.yaml", Command("r.yaml")),
+    ("bare override", "r.yaml stages.sft.args.learning_rate=1e-6",
+     Command("r.yaml", ("stages.sft.args.learning_rate=1e-6",))),
+    ("override before the recipe", "seeds=[1,2] r.yaml", Command("r.yaml", ("seeds=[1,2]",))),
+    ("dashed override", "r.yaml --stages.sft.args.learning_rate 1e-6",
+     Command("r.yaml", ("stages.sft.args.learning_rate=1e-6",))),
+    ("dashed override with =", "r.yaml --stages.sft.args.learning_rate=1e-6",
+     Command("r.yaml", ("stages.sft.args.learning_rate=1e-6",))),
+    ("negative value", "r.yaml --stages.rlvr.reward.wrong -1", Command("r.yaml", ("stages.rlvr.reward.wrong=-1",))),
+    ("key at the top", "r.yaml --run_name other --wandb.project p",
+     Command("r.yaml", ("run_name=other", "wandb.project=p"))),
+    ("overrides keep their order", "r.yaml seeds=1 --seeds 2 seeds=3",
+     Command("r.yaml", ("seeds=1", "seeds=2", "seeds=3"))),
+    ("value with =", "r.yaml domains.x.text=a=b", Command("r.yaml", ("domains.x.text=a=b",))),
+    ("flags", "r.yaml --only rlvr --arm warmup --arm=base --seed 3 --seed 0 --jobs 2 --dry-run",
+     Command("r.yaml", only="rlvr", arms=("warmup", "base"), seeds=(3, 0), jobs=2, dry_run=True)),
+    ("lane", "r.yaml --arm base --seed 1 --until clean --threads 2 --lane",
+     Command("r.yaml", arms=("base",), seeds=(1,), until="clean", threads=2, lane=True)),
+    ("help", "--help", Command(help="")),
+    ("short help", "-h", Command(help="")),
+    ("help on a topic", "--help sft.args", Command(help="sft.args")),
+    ("help beside a recipe", "r.yaml --help", Command("r.yaml", help="")),
+    ("help before a recipe", "--help r.yaml", Command("r.yaml", help="")),
+    ("help before a flag", "--help --dry-run", Command(help="", dry_run=True)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "expected"), [row[1:] for row in READ], ids=[row[0] for row in READ])
+def test_a_command_line_is_read(line: str, expected: Command) -> None:
+    assert parse(line.split(), usage="program RECIPE") == expected
+
+
+REFUSED: list[tuple[str, str, str]] = [
+    ("nothing", "", "no recipe given. Usage: program RECIPE"),
+    ("two recipes", "a.yaml b.yaml", "one recipe at a time (got 'a.yaml' and 'b.yaml')"),
+    ("two recipes, one named", "a.yaml --config b.yaml", "one recipe at a time (got 'a.yaml' and 'b.yaml')"),
+    ("misspelt flag", "r.yaml --dryrun", "unknown option '--dryrun'. Did you mean '--dry-run'?"),
+    ("misspelt key", "r.yaml --stage.sft.x 1", "unknown option '--stage.sft.x'. Did you mean '--stages'?"),
+    ("misspelt top key", "r.yaml --run-name x", "unknown option '--run-name'. Did you mean '--run_name'?"),
+    ("one dash", "r.yaml -only x", "unknown option '-only'. Did you mean '--only'?"),
+    ("no value", "r.yaml --only", "--only needs ID after it."),
+    ("a flag for a value", "r.yaml --arm --dry-run", "--arm needs NAME after it."),
+    ("override without value", "r.yaml --stages.sft.epochs", "--stages.sft.epochs needs a value after it."),
+    ("seed is no number", "r.yaml --seed x", "--seed: a whole number of at least 0 is needed (got 'x')."),
+    ("no jobs", "r.yaml --jobs 0", "--jobs: a whole number of at least 1 is needed (got '0')."),
+    ("value for a switch", "r.yaml --dry-run=yes", "--dry-run takes no value (got 'yes')."),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_a_wrong_command_line_is_refused(line: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(line.split(), usage="program RECIPE")
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["chek"], "unknown verb 'chek'. Did you mean 'check'? Verbs: check, report, help."),
+    (["check", "none.yaml"], "none.yaml: no such recipe file."),
+    (["check"], "no recipe given."),
+    (["report"], "the folder of one run is needed."),
+    (["help", "rlrv"], "no help on 'rlrv'. Did you mean 'rlvr'?"),
+])  # fmt: skip
+def test_what_is_wrong_is_printed_once_and_ends_with_code_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith(message) and printed.err.count("\n") == 1
+
+
+def test_check_prints_the_plan_of_a_good_recipe(write: Any, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    assert main(["check", str(write()), "stages.learn.steps=96"]) == 0
+    printed = capsys.readouterr().out
+    assert "toy: 2 arms, 1 seed; 9 stages of which 8 are made and 1 shared." in printed
+    assert "base: learn.args.learning_rate = 1e-05" in printed
+    assert "! learn: longer than any before" in printed
+    assert "small (toy)" in printed and "200 test problems of each of small" in printed
+
+
+def test_a_plan_shows_for_each_arm_what_it_makes_shares_and_leaves_out(write: Any) -> None:  # noqa: F811
+    written = io.StringIO()
+    plan(load_recipe(write()), console=Console(file=written, width=120))
+    rows = [line.split()[:5] for line in written.getvalue().splitlines()]
+    assert ["0", "make", "●", "=", "warmup"] in rows
+    assert ["2", "imitate", "●", "–", "steps"] in rows
+    assert ["4", "learn", "●", "●", "steps"] in rows
+
+
+def test_help_documents_every_key_of_every_plug_in() -> None:
+    text = help_text("", usage="program RECIPE")
+    for name in Recipe.model_fields:
+        assert f"\n  {name}  (" in text or f"\n  {name} = " in text
+    for kind, names in TABLE.items():
+        assert all(f"\n  {kind} {name}: " in text for name in names)
+
+
+@pytest.mark.parametrize(("topic", "expected"), [
+    ("sft.args", "learning_rate = 2e-05  (float)"),
+    ("rlvr.args.beta", "beta = 0.0  (float)"),
+    ("rlvr.args.max_steps", "Not here: use 'steps'."),
+    ("evaluation", "samplings.<name>.temperature = 0.0  (number >= 0)"),
+    ("stages.rlvr.steps", "steps  (whole number > 0, needed)"),
+    ("kk", "domain kk: "),
+    ("engines", "solver"),
+])  # fmt: skip
+def test_help_has_topics(topic: str, expected: str) -> None:
+    assert expected in help_text(topic, usage="program RECIPE")
+
+
+def test_every_shipped_recipe_is_sound_and_loads_again_from_what_a_run_keeps(tmp_path: Path) -> None:
+    import yaml
+
+    found = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
+    assert found
+    for path in found:
+        recipe = load_recipe(path)
+        kept = tmp_path / "recipe.yaml"
+        kept.write_text(yaml.safe_dump(recipe.resolved(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        assert load_recipe(kept) == recipe, path
