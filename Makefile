@@ -28,7 +28,7 @@ test: install
 	$(BIN)/python -m pytest $(ARGS)
 
 check: install
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+	$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 clean:
 	rm -rf outputs build dist *.egg-info

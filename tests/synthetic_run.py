@@ -49,8 +49,8 @@ class Lane:
 
 
 def write_run(
-    root: Path, lanes: Sequence[Lane], *, claims: Mapping[str, Any] | None = None, samplings: Sequence[str] = ("greedy",),
-    seeds: Sequence[int] | None = None,
+    root: Path, lanes: Sequence[Lane], *, claims: Mapping[str, Any] | None = None,
+    samplings: Sequence[str] = ("greedy",), seeds: Sequence[int] | None = None,
 ) -> Path:  # fmt: skip
     """Writes `root/outputs/made-up` with its store and returns it."""
     folder = root / "outputs" / "made-up"

@@ -13,7 +13,7 @@ from warmup_rl.config import Sampling
 from warmup_rl.engine import EngineContext
 from warmup_rl.engines.decoding import _next_tokens
 from warmup_rl.engines.hf import HuggingFace, generate, load_model
-from warmup_rl.errors import UserError
+from warmup_rl.errors import ContractError, UserError
 from warmup_rl.format import ResponseFormat
 from warmup_rl.types import Request
 
@@ -166,6 +166,12 @@ def test_engine_answers_every_request_once_and_resumes_with_the_same_words(tmp_p
         rest = list(session.complete(requests[3:], sampling))
     assert len(whole) == len(requests)
     assert rest == [whole[found.problem_id, found.sample] for found in rest]
+
+
+def test_engine_refuses_a_model_of_another_format(tmp_path):
+    engine = HuggingFace(model=str(tiny_model(tmp_path)))
+    with pytest.raises(ContractError), engine.open(EngineContext({}, ResponseFormat(think="free"), seed=0)):
+        pass
 
 
 def test_missing_model_names_the_place(tmp_path):

@@ -1,4 +1,4 @@
-"""What the README shows works: its domain keeps the promises of a domain, its recipe is the shipped one, its links exist."""
+"""What the README shows works: its domain keeps a domain's promises, recipes load, files it names exist."""
 
 import importlib.util
 import re

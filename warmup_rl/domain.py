@@ -93,6 +93,6 @@ def problem_id(content: Any) -> str:
 
 
 def split_of(canonical_key: str) -> Split:
-    """The split a problem belongs to for all seeds: 80% train, 10% validation, 10% test, by a hash of its canonical key."""
+    """The split of a problem for all seeds: 80% train, 10% validation, 10% test, by a hash of its canonical key."""
     bucket = int.from_bytes(hashlib.sha256(canonical_key.encode()).digest()[:4], "big") % 10
     return "validation" if bucket == 0 else "test" if bucket == 1 else "train"

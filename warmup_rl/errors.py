@@ -7,7 +7,7 @@ from typing import Any
 
 
 class UserError(Exception):
-    """Something given from outside is wrong. The message says where, what was given, what is allowed and how to fix it."""
+    """Something given from outside is wrong; the message says where, what was given, what is allowed, how to fix it."""
 
 
 class RecipeError(UserError):

@@ -27,10 +27,10 @@ class Parts:
 
 
 class ResponseFormat(Config):
-    """How a completion is laid out. One per recipe, for the teacher's traces, RLVR and evaluation alike."""
+    """How a completion is laid out; one a recipe, for traces, RLVR and evaluation alike."""
 
     think: Literal["open", "free"] = "open"
-    """`open`: every prompt ends with the think tag open, as in the paper; `free`: the model opens the tag itself, or not."""
+    """`open`: every prompt ends with the think tag open, as in the paper; `free`: the tag is left to the model."""
 
     def opening(self) -> str:
         """What the prompt ends with after the chat template's generation prompt."""
@@ -62,7 +62,7 @@ class ResponseFormat(Config):
         else:
             start_ok = opened == 0
         body = tail.strip()
-        tags_ok = body.startswith(ANSWER_OPEN) and body.endswith(ANSWER_CLOSE) and len(body) >= len(ANSWER_OPEN + ANSWER_CLOSE)
+        tags_ok = body.startswith(ANSWER_OPEN) and body.endswith(ANSWER_CLOSE)
         once = all(
             (head + tail).count(tag) == number
             for tag, number in ((THINK_CLOSE, 0), (ANSWER_OPEN, 1), (ANSWER_CLOSE, 1))

@@ -12,12 +12,13 @@ from warmup_rl.errors import DataError
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
-    """Writes all rows beside `path` and renames, so that a reader never sees half a file. Returns the number of rows."""
+    """Writes all rows beside `path` and renames: a reader never sees half a file. Returns the number of rows."""
     part = path.with_name(path.name + ".part")
     count = 0
     with part.open("w", encoding="utf-8") as file:
-        for count, row in enumerate(rows, start=1):
+        for row in rows:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            count += 1
     part.replace(path)
     return count
 
@@ -59,9 +60,11 @@ def _row(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{number}: not JSON ({error.msg} at column {error.colno}). Mend or remove the line.") from None
+        what = f"not JSON ({error.msg} at column {error.colno})"
+        raise DataError(f"{path}:{number}: {what}. Mend or remove the line.") from None
     if not isinstance(row, dict):
-        raise DataError(f"{path}:{number}: a JSON object is needed, found {type(row).__name__}. Mend or remove the line.")
+        kind = type(row).__name__
+        raise DataError(f"{path}:{number}: a JSON object is needed, found {kind}. Mend or remove the line.")
     return row
 
 

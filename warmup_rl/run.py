@@ -63,10 +63,11 @@ class Lane:
     @cached_property
     def steps(self) -> tuple[Step, ...]:
         """The arm's stages with their keys, known before anything runs."""
-        given = {"model": model_key(self.recipe.model, self.recipe.model_revision)} if self.recipe.model else {}
+        recipe = self.recipe
+        given: dict[str, str] = {"model": model_key(recipe.model, recipe.model_revision)} if recipe.model else {}
         steps = []
         for number, stage in enumerate(self.recipe.arm(self.arm), start=1):
-            inputs = {kind: given[kind] for kind in sorted(stage.needs)}
+            inputs: dict[str, str] = {kind: given[kind] for kind in sorted(stage.needs)}
             step = Step(number, stage, _stage_key(self.recipe, stage, inputs, self.seed), inputs)
             given |= {kind: step.key for kind in stage.gives}
             steps.append(step)

@@ -7,11 +7,16 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from warmup_rl.command import Command, parse
 from warmup_rl.console import duration, quiet_libraries
 from warmup_rl.errors import RunError, UserError
 from warmup_rl.recipe import Recipe, load_recipe
+
+if TYPE_CHECKING:
+    from warmup_rl.run import Lane
+    from warmup_rl.stage import World
 
 USAGE = "accelerate launch -m warmup_rl.train RECIPE [KEY=VALUE ...]"
 
@@ -30,16 +35,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(command: Command) -> int:
+    world_size, main = int(os.environ.get("WORLD_SIZE", "1")), os.environ.get("RANK", "0") == "0"
+    if not main and (command.help is not None or command.dry_run):
+        return 0
     if command.help is not None:
         from warmup_rl.helping import help_text
 
         print(help_text(command.help, usage=USAGE))
         return 0
-    recipe = load_recipe(command.recipe, command.overrides)
+    recipe = load_recipe(command.recipe, command.overrides, world_size=world_size)
     if command.dry_run:
         from warmup_rl.checking import plan
 
-        plan(recipe, world_size=int(os.environ.get("WORLD_SIZE", "1")))
+        plan(recipe, world_size=world_size)
         return 0
     return _train(command, recipe)
 
@@ -79,7 +87,7 @@ def _workers(command: Command, lanes: int) -> int:
     return 1 if command.lane or command.only or command.until else min(command.jobs or cores(), lanes)
 
 
-def _side_by_side(command: Command, lanes: Sequence, workers: int) -> None:
+def _side_by_side(command: Command, lanes: Sequence[Lane], workers: int) -> None:
     from warmup_rl.jobs import run_side_by_side
 
     print(f"{len(lanes)} lanes (arm and seed), {workers} at a time. Logs: {lanes[0].run_folder}/<arm>/seed-<n>/run.log")
@@ -93,7 +101,7 @@ def _side_by_side(command: Command, lanes: Sequence, workers: int) -> None:
         )
 
 
-def _in_this_process(command: Command, lanes: Sequence, world) -> None:
+def _in_this_process(command: Command, lanes: Sequence[Lane], world: World) -> None:
     import torch
 
     from warmup_rl.jobs import cores, exit_with_parent, lane_label

@@ -35,7 +35,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """What a grader says of a bare answer: the verdict, the answer as it was understood, and why if that is not plain."""
+    """What a grader says of a bare answer: the verdict, the answer as understood, and why if that is not plain."""
 
     verdict: Verdict
     extracted: str | None = None

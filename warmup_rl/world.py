@@ -12,6 +12,9 @@ import yaml
 from warmup_rl.errors import RunError
 from warmup_rl.stage import Distribution, World
 
+_LAUNCHERS = ("accelerate", "accelerate-launch", "torchrun")
+_SWITCHES = ("cpu", "multi_gpu", "use_deepspeed", "use_fsdp", "quiet", "no_python")
+
 
 def find_world() -> World:
     """Reads the launcher's environment and checks it against the launcher's command line.
@@ -40,9 +43,9 @@ def find_world() -> World:
 
 
 def asked_processes(command: list[str] | None = None) -> int | None:
-    """How many processes the parent's `accelerate launch` or `torchrun` command asks for; None where it does not say."""
+    """How many processes the parent's `accelerate launch` or `torchrun` asks for; None where it does not say."""
     words = _parent_command() if command is None else command
-    launcher = next((i for i, word in enumerate(words) if Path(word).name in ("accelerate", "accelerate-launch", "torchrun")), None)
+    launcher = next((i for i, word in enumerate(words) if Path(word).name in _LAUNCHERS), None)
     if launcher is None:
         return None
     options = _options([word for word in words[launcher + 1 :] if word != "launch"])
@@ -93,7 +96,7 @@ def _options(words: list[str]) -> dict[str, str]:
             break
         name, equals, value = word.lstrip("-").partition("=")
         if not equals and position + 1 < len(words) and not words[position + 1].startswith("-"):
-            if name in ("cpu", "multi_gpu", "multi-gpu", "use_deepspeed", "use-deepspeed", "use_fsdp", "quiet", "no_python"):
+            if name.replace("-", "_") in _SWITCHES:
                 value = "true"
             else:
                 position += 1

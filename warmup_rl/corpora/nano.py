@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 USER, ASSISTANT, BOOK, END, PAD, UNKNOWN = "<|user|>", "<|assistant|>", "<|doc|>", "<|end|>", "<|pad|>", "<|unk|>"
 MAX_PEOPLE, MAX_ANCHORS = 4, 40
-LONGEST = 384
+LONGEST = 288
 """Words of the longest document; longer ones are drawn anew with a case less."""
 
 CHAT_TEMPLATE = (
@@ -75,10 +75,10 @@ class World:
     stop: float = 0.7
     no_think: float = 0.18
     kk_chat: int = 2_500
-    kk_lemmas: int = 10_000
+    kk_lemmas: int = 9_000
     kk_people: tuple[int, int] = (2, 3)
     kk_cases: tuple[int, int] = (2, 5)
-    kk_deeper: float = 0.1
+    kk_deeper: float = 0.3
 
 
 _TERSE = {"phrasing": "terse"}
@@ -89,7 +89,15 @@ _LATENT = World(
         "compass": Family(_TERSE, "turns", 4_500, 7_000),
     }
 )
-WORLDS: dict[str, World] = {"latent": _LATENT}
+_ABSENT = replace(
+    _LATENT,
+    families={
+        name: replace(family, chat=family.chat + family.textbook, textbook=0)
+        for name, family in _LATENT.families.items()
+    },
+    stop_first=1.0,
+)
+WORLDS: dict[str, World] = {"latent": _LATENT, "absent": _ABSENT}
 
 
 class Nano(Corpus):

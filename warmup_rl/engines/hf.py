@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from warmup_rl.config import Sampling
-from warmup_rl.contract import load_tokenizer, render_prompt, stop_ids
+from warmup_rl.contract import check, load_tokenizer, render_prompt, stop_ids
 from warmup_rl.engine import Engine, EngineContext, Session
 from warmup_rl.errors import UserError
 from warmup_rl.types import Completion, Request
@@ -100,7 +100,12 @@ class HuggingFace(Engine):
 
     @contextmanager
     def open(self, context: EngineContext) -> Iterator[Session]:
-        """Loads the model, on a GPU where there is one. Raises `UserError` where it cannot be loaded."""
+        """Loads the model, on a GPU where there is one.
+
+        Raises:
+            UserError: it cannot be loaded, or was saved with another chat contract.
+        """
+        check(self.model, context.response_format, self.revision)
         tokenizer = load_tokenizer(self.model, self.revision)
         yield _Session(load_model(self.model, self.revision, self.dtype), tokenizer, context, self.batch_size)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, Literal
 
 from warmup_rl.errors import DataError
@@ -81,12 +82,13 @@ def gains(run: Run) -> tuple[Gain, ...]:
         "base + RLVR - base": (names.base, False, names.base, True),
         "warmup + RLVR - warmup": (names.warmup, False, names.warmup, True),
     }
+    read = cache(partial(_completions, run))
     found = []
     for name, (old_arm, old_end, new_arm, new_end) in pairs.items():
         splits: dict[str, dict[int, Split]] = {}
         for seed in run.seeds:
             try:
-                old, new = _completions(run, old_arm, seed, old_end), _completions(run, new_arm, seed, new_end)
+                old, new = read(old_arm, seed, old_end), read(new_arm, seed, new_end)
             except NotMeasured:
                 continue
             for domain in old.keys() & new.keys():

@@ -138,12 +138,12 @@ def _state(run: Run) -> str:
 
 def _prompt_note(run: Run) -> str:
     style = own_style(run)
-    return f"Prompt style: the recipe's ({style}) for every model, except where a row names another." if style else ""
+    return f"Prompt style: the recipe's ({style}), except where a row names another." if style else ""
 
 
 def _limits() -> str:
     return (
-        "Accuracy is lenient: a right answer counts whatever its form. The unit of replication is the seed, differences "
+        "Accuracy is lenient: a right answer counts whatever its form. The seed is the unit of replication, differences "
         "are paired by seed, and evaluation problems are the same for all seeds and arms."
     )
 

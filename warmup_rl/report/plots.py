@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmup_rl.report.claims import Meeting
+from warmup_rl.report.difference import share
 from warmup_rl.report.load import Run
 from warmup_rl.report.shown import Accuracy, Shown
-from warmup_rl.report.tables import groups
+from warmup_rl.report.tables import group_name, groups
 from warmup_rl.stats import mean
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def people(run: Run, rows: Sequence[Shown]) -> Figure | None:
     if not found:
         return None
     figure, axes = _figure(10, 4.2)
-    _grouped_bars(axes, {_group_name(name): dict(models) for name, models in found.items()}, bars)
+    _grouped_bars(axes, {group_name(name): dict(models) for name, models in found.items()}, bars)
     _accuracy_axis(axes)
     axes.set_title(f"Knights & Knaves ({domain}) by difficulty")
     _legend_above(figure, axes)
@@ -124,8 +125,8 @@ def curves(run: Run, met: Meeting) -> Figure | None:
     _curve_panel(left, run, held_out)
     _accuracy_axis(left)
     left.set_title(f"Held-out accuracy on {_target_name(run)}")
+    left.set_xlabel(f"RLVR step (dotted line: threshold {share(run.claims.threshold)})")
     left.axhline(run.claims.threshold, color=GREY, linestyle=(0, (1, 2)), linewidth=1.2)
-    left.text(0, run.claims.threshold + 0.015, "threshold", color=GREY, fontsize=10)
     if met.step is not None:
         left.axvline(met.step, color=GREY, linewidth=1)
         left.text(met.step, 0.02, f" arms meet: step {met.step}", color=GREY, fontsize=10)
@@ -196,11 +197,13 @@ def _grouped_bars(
 
 def _models(rows: Sequence[Shown]) -> list[Shown]:
     """What the pictures compare: everything but the base's other prompts, which the table has; its best one stays."""
-    return [row for row in rows if row.role != "prompt" or "best prompt" in row.name]
+    return [row for row in rows if row.role != "prompt"]
 
 
 def _row_look(row: Shown) -> tuple[str, float]:
-    color = {"base": BLUE, "prompt": GREEN, "control": GREY, "warmup": ORANGE, "other": PURPLE}[row.role]
+    color = {"base": BLUE, "prompt": GREEN, "best prompt": GREEN, "control": GREY, "warmup": ORANGE, "other": PURPLE}[
+        row.role
+    ]
     return color, 1.0 if row.rlvr else 0.45
 
 
@@ -228,11 +231,6 @@ def _target_name(run: Run) -> str:
     return ", ".join(dict.fromkeys(str(stage.summary.get("domain")) for stage in stages))
 
 
-def _group_name(name: str) -> str:
-    key, _, value = name.partition("=")
-    return f"{value} {key}" if value else key
-
-
 def _accuracy_axis(axes: Axes) -> None:
     axes.set_ylim(0, 1.08)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".50", ".75", "1"])
@@ -242,9 +240,17 @@ def _accuracy_axis(axes: Axes) -> None:
 
 
 def _legend_above(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    names = [label.partition(" (")[0] for label in labels]
-    figure.legend(handles, names, loc="outside upper left", ncols=4, fontsize=11, handlelength=1.3, columnspacing=1.4)
+    named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    names = sorted(named, key=lambda name: name == "chance")
+    figure.legend(
+        [named[name] for name in names],
+        [name.partition(" (")[0] for name in names],
+        loc="outside upper left",
+        ncols=4,
+        fontsize=11,
+        handlelength=1.3,
+        columnspacing=1.4,
+    )
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:

@@ -13,7 +13,7 @@ from warmup_rl.report.measures import NotMeasured
 from warmup_rl.report.outputs import Cell, Model
 from warmup_rl.stats import mean, t_interval, wilson
 
-Role = Literal["base", "prompt", "control", "warmup", "other"]
+Role = Literal["base", "prompt", "best prompt", "control", "warmup", "other"]
 STYLES = {"open": "think tag open", "free": "tag left to the model", "few_shot": "few-shot"}
 
 
@@ -124,4 +124,4 @@ def _other_prompts(run: Run) -> list[Shown]:
             continue
     counts = Counter(STYLES.get(style, style) for _, style in picked.values())
     names = [f"{name} in {count} seeds" if len(counts) > 1 else name for name, count in counts.most_common()]
-    return [*rows, Shown(f"base, best prompt (picked on validation: {', '.join(names)})", "prompt", False, picked)]
+    return [*rows, Shown(f"base, best prompt (picked on validation: {', '.join(names)})", "best prompt", False, picked)]

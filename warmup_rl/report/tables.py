@@ -36,15 +36,17 @@ class Table:
 
     def rich(self) -> rich.table.Table:
         """For the console."""
+        from rich.box import SIMPLE_HEAD
         from rich.markup import escape
         from rich.table import Table as RichTable
 
-        table = RichTable(title=escape(self.title), caption=escape(self.caption), title_justify="left",
+        table = RichTable(title=escape(self.title), caption=escape(self.caption), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
                           caption_justify="left", header_style="bold", title_style="bold")  # fmt: skip
         for position, name in enumerate(self.header):
-            table.add_column(escape(name), justify="right" if position else "left", overflow="fold")
+            lines = escape(name.replace(" (chance ", "\nchance ").replace(" without", "\nwithout").rstrip(")"))
+            table.add_column(lines, justify="right" if position else "left", no_wrap=bool(position), overflow="fold")
         for row in self.rows:
-            table.add_row(*map(escape, row))
+            table.add_row(*(escape(cell.replace(" [", "\n[")) for cell in row))
         return table
 
 
@@ -68,7 +70,7 @@ def accuracy_table(run: Run, rows: Sequence[Shown], sampling: str) -> Table:
 def form_table(run: Run, rows: Sequence[Shown]) -> Table:
     """What lies behind lenient accuracy: form, truncation, thinking and length, under the headline sampling."""
     body = []
-    for row in rows:
+    for row in (row for row in rows if row.role != "best prompt"):
         for domain in run.measured:
             cells = list(row.cells(domain, run.headline).values())
             if not cells:
@@ -87,15 +89,16 @@ def form_table(run: Run, rows: Sequence[Shown]) -> Table:
 def claims_table(claims: Sequence[Claim]) -> Table:
     """Every claim with estimate, interval and seeds, or why it is not testable."""
     body = []
+    part = ""
     for claim in claims:
+        lead = (claim.part if claim.part != part else "", claim.question, claim.where)
+        part = claim.part
         if claim.untestable:
-            body.append(
-                (claim.question, claim.where, NOTHING, NOTHING, f"not testable here: {claim.untestable}", NOTHING)
-            )
+            body.append((*lead, NOTHING, NOTHING, f"not testable here: {claim.untestable}", NOTHING))
             continue
         sides = (_side_text(claim, claim.left), _side_text(claim, claim.right))
-        body.append((claim.question, claim.where, *sides, amount(claim), _by_seed(claim)))
-    header = ("claim (left - right)", "where", "left", "right", "difference [95% interval]", "by seed")
+        body.append((*lead, *sides, amount(claim), _by_seed(claim)))
+    header = ("claim", "left - right", "where", "left", "right", "difference [95% interval]", "by seed")
     notes = dict.fromkeys(f"{claim.id}: {note}." for claim in claims for note in claim.notes)
     return Table("Claims", header, tuple(body), " ".join(notes))
 
@@ -138,8 +141,14 @@ def groups_table(run: Run, rows: Sequence[Shown], domain: str) -> Table:
         for row in rows
         if any(row.name in models for models in by_group.values())
     )
-    header = ("model", *(group.replace("=", " ") for group in by_group))
+    header = ("model", *map(group_name, by_group))
     return Table(f"{domain} by difficulty, {run.headline}, lenient", header, body, f"Mean over {_seeds(run)}.")
+
+
+def group_name(group: str) -> str:
+    """`people=2` as `2 people`."""
+    key, _, value = group.partition("=")
+    return f"{value} {key}" if value else key
 
 
 def accuracy_text(found: Accuracy | None) -> str:
@@ -155,8 +164,24 @@ def amount(claim: Claim) -> str:
     text = f"{bound}{_number(claim, claim.estimate, sign=True)} {claim.unit}"
     if claim.interval is None:
         return f"{text} (no interval: {claim.no_interval})"
+    return f"{text} {_interval_text(claim)}"
+
+
+def brief(claim: Claim) -> str:
+    """The estimate for running text: `+12.0 [4.1, 19.9]`, in points where it is an accuracy."""
+    if claim.estimate is None:
+        return "open"
+    text = f"{claim.bound} {_number(claim, claim.estimate, sign=True)}".strip()
+    if claim.interval:
+        return f"{text} {_interval_text(claim)}"
+    count = len(claim.values)
+    return text if claim.bound else f"{text}, {count} seed{'s' * (count > 1)}"
+
+
+def _interval_text(claim: Claim) -> str:
+    assert claim.interval is not None
     low, high = (_number(claim, value) for value in claim.interval)
-    return f"{text} [{low}, {high}]"
+    return f"[{low}, {high}]"
 
 
 def _side_text(claim: Claim, side: Side) -> str:
@@ -173,7 +198,7 @@ def _by_seed(claim: Claim) -> str:
     for seed, value in claim.values.items():
         low, high = seed in claim.left.censored, seed in claim.right.censored
         mark = "?" if low and high else "≥" if low else "≤" if high else ""
-        texts.append(mark if mark == "?" else mark + _number(claim, value))
+        texts.append(mark if mark == "?" else mark + _number(claim, value, sign=True))
     return ", ".join(texts)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from warmup_rl.report.claims import MEET, Meeting
 from warmup_rl.report.difference import Claim, Side, share
 from warmup_rl.report.load import Run
-from warmup_rl.report.tables import amount
+from warmup_rl.report.tables import amount, brief
 from warmup_rl.stats import MIN_SEEDS, mean
 
 NANO = (
@@ -42,10 +42,10 @@ def seeds_note(run: Run) -> str:
     count = len(run.seeds)
     if count < MIN_SEEDS:
         return (
-            f"{count} seed{'s' * (count != 1)}: no interval over seeds is given below {MIN_SEEDS}, and a difference of "
-            "a few points may be chance. Run more seeds before believing one."
+            f"{count} seed{'s' * (count != 1)}. Differences are in points. No interval over seeds is given below "
+            f"{MIN_SEEDS}: a difference of a few points may be chance. Run more seeds before believing one."
         )
-    return f"{count} seeds. Intervals are 95% t-intervals of the difference paired by seed."
+    return f"{count} seeds. Differences are in points, with 95% t-intervals over seeds, paired by seed."
 
 
 def about(run: Run) -> str:
@@ -71,7 +71,7 @@ def _transfer(found: Mapping[str, Claim]) -> str:
         _position(found["transfer.format_only"], "the format-only control"),
     ]
     lead = _position(claim, "the base under the same prompt")
-    return f"Before any RLVR ({claim.where}), warmup is {lead}; {'; '.join(others)}."
+    return f"Before RLVR, {claim.where}: warmup is {lead}, {', '.join(others)}."
 
 
 def _end_point(found: Mapping[str, Claim]) -> str:
@@ -82,20 +82,19 @@ def _end_point(found: Mapping[str, Claim]) -> str:
         "tokens.target": "generated tokens",
         "compute.target": "compute with warmup charged",
     }
-    parts = [f"at equal {how} {_position(found[f'end.{name}'], 'base + RLVR')}" for name, how in places.items()]
-    target = found["end.steps.target"].where
-    all_domains = found["end.steps.mean"]
-    whole = f" Over the {all_domains.where} it is {_position(all_domains, 'base + RLVR')}."
-    return f"On {target}, warmup + RLVR is {'; '.join(parts)}.{whole} {_increment(found['increment.target'])}"
+    parts = [f"{_position(found[f'end.{name}'], 'base + RLVR')} at equal {how}" for name, how in places.items()]
+    target, all_domains = found["end.steps.target"].where, found["end.steps.mean"]
+    whole = f"over the {all_domains.where}, at equal steps, it is {_position(all_domains, 'base + RLVR')}"
+    return f"On {target}, warmup + RLVR is {', '.join(parts)}; {whole}. {_increment(found['increment.target'])}"
 
 
 def _increment(claim: Claim) -> str:
     if claim.untestable:
         return f"Whether RLVR gains more after warmup than from base: {_cannot(claim)}"
     if claim.verdict == "unclear":
-        return f"Whether RLVR gains more after warmup than from base stays open: {amount(claim)}."
+        return f"Whether RLVR gains more after warmup than from base on {claim.where} stays open ({brief(claim)})."
     more = "more" if (claim.estimate or 0) > 0 else "less"
-    return f"RLVR itself gains {more} after warmup than from base: {amount(claim)}."
+    return f"RLVR itself gains {more} after warmup than from base on {claim.where} ({brief(claim)})."
 
 
 def _retention(found: Mapping[str, Claim]) -> str:
@@ -104,13 +103,10 @@ def _retention(found: Mapping[str, Claim]) -> str:
     parts = []
     for label, start in (("base", "from base"), ("warmup", "after warmup")):
         kept, gained = found[f"retention.{label}.mean"], found[f"retention.{label}.trained"]
-        gain = amount(gained) if not gained.untestable else f"not measured ({gained.untestable})"
-        if kept.untestable:
-            parts.append(f"{start} it is not testable ({kept.untestable}; the trained domain: {gain})")
-        else:
-            parts.append(f"{start} they change by {amount(kept)} ({kept.where}; the trained domain: {gain})")
-    target = found["retention.base.trained"].where
-    return f"RLVR trains {target}; the other domains: {'; '.join(parts)}."
+        gain = f"changes {gained.where} by {brief(gained)}" if not gained.untestable else _cannot(gained)
+        rest = f"the untrained by {brief(kept)} ({kept.where})" if not kept.untestable else _cannot(kept)
+        parts.append(f"{start}, RLVR {gain}; {rest}.".replace("..", "."))
+    return " ".join(part[0].upper() + part[1:] for part in parts)
 
 
 def _efficiency(run: Run, found: Mapping[str, Claim], met: Meeting) -> str:
@@ -125,7 +121,7 @@ def _efficiency(run: Run, found: Mapping[str, Claim], met: Meeting) -> str:
     if claim.untestable:
         return f"{_cannot(claim)} {meets}"
     goal = f"To come to {share(run.claims.threshold)} on {claim.where}, {_needs(claim.right)} and {_needs(claim.left)}"
-    return f"{goal}; saved by warmup: {amount(claim)}. {meets}"
+    return f"{goal}; steps saved by warmup: {brief(claim)}. {meets}"
 
 
 def _needs(side: Side) -> str:
@@ -138,14 +134,14 @@ def _needs(side: Side) -> str:
 
 
 def _position(claim: Claim, other: str) -> str:
-    """`ahead of X by +12.0 points [4.1, 19.9]`, with all that the seeds allow to be said and no more."""
+    """`ahead of X (+12.0 [4.1, 19.9])`: as much as the seeds allow to be said and no more."""
     if claim.untestable:
         return f"not compared with {other} ({_cannot(claim).rstrip('.')})"
     if claim.verdict == "unclear":
-        return f"not to be told apart from {other} ({amount(claim)})"
+        return f"not to be told apart from {other} ({brief(claim)})"
     estimate = claim.estimate or 0.0
     place = "ahead of" if estimate > 0 else "behind" if estimate < 0 else "level with"
-    return f"{place} {other} ({amount(claim)})"
+    return f"{place} {other} ({brief(claim)})"
 
 
 def _cannot(claim: Claim) -> str:

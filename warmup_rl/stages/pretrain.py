@@ -63,7 +63,9 @@ class Pretrain(Stage):
         return Facts({"epochs": self.epochs, "tokens a step": self.batch_size * self.row_length})
 
     def run(self, context: Context) -> dict[str, Any]:
-        from transformers import Trainer, TrainingArguments, default_data_collator
+        from transformers import PrinterCallback, Trainer, TrainingArguments, default_data_collator
+
+        from warmup_rl.stages.training.progress import Progress, describe_loss
 
         tokenizer = self.corpus.tokenizer()
         documents = list(self.corpus.documents(context.seed))
@@ -72,16 +74,23 @@ class Pretrain(Stage):
         with training(context):
             batch = split_batch(self.batch_size, context.world)
             options = trainer_options(TrainingArguments, self.args, context, batch, num_train_epochs=self.epochs)
-            trainer = Trainer(model=model, args=options, train_dataset=rows, data_collator=default_data_collator)  # type: ignore[arg-type]
+            trainer = Trainer(
+                model=model, args=options, train_dataset=rows, data_collator=default_data_collator,
+                callbacks=[Progress(context, describe_loss)],
+            )
+            trainer.remove_callback(PrinterCallback)
             trainer.train()
             require_finished(trainer, trainer.state.max_steps)
             save(trainer, context, tokenizer)
             losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+            tokens = sum(token != tokenizer.pad_token_id for row in rows for token in row["input_ids"])
             return {
                 "parameters": parameter_count(model),
-                "documents": dict(Counter(document.kind for document in documents)),
-                "tokens": sum(token != tokenizer.pad_token_id for row in rows for token in row["input_ids"]),
+                "documents": len(documents),
+                "kinds": dict(Counter(document.kind for document in documents)),
+                "tokens": tokens,
                 "steps": trainer.state.global_step,
+                "flops": 6 * parameter_count(model) * tokens * self.epochs,
                 "loss": losses[-1] if losses else None,
             }
 
