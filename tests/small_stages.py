@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -34,8 +35,13 @@ class Make(Stage):
     gives: ClassVar[frozenset] = frozenset({"model"})
     note: str = ""
     fails_if_set: str = ""
+    blocks_if_set: str = ""
 
     def run(self, context: Context) -> dict[str, Any]:
+        if self.blocks_if_set and self.blocks_if_set in os.environ:
+            (context.folder / "half").write_text("made")
+            context.say(f"blocked {os.getpid()}")
+            signal.pause()
         if self.fails_if_set and self.fails_if_set in os.environ:
             raise RuntimeError(f"{self.fails_if_set} is set")
         history = []

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from filelock import FileLock
 
@@ -23,7 +24,7 @@ claims: {{warmup: long, base: short}}
 arms: {{long: {{}}, short: {{leave_out: [second]}}}}
 stages:
   - {{name: "{STAGES}:Make", id: first, note: a}}
-  - {{name: "{STAGES}:Train", id: second, note: b}}
+  - {{name: "{STAGES}:Train", id: second, note: b, blocks_if_set: BLOCK_SECOND}}
   - {{name: "{STAGES}:Train", id: third, note: c, fails_if_set: BREAK_THIRD}}
 """
 
@@ -139,3 +140,18 @@ def test_lanes_run_side_by_side_and_the_report_waits_for_all(recipe, tmp_path, m
     monkeypatch.delenv("BREAK_THIRD")
     train(tmp_path, "--jobs", "2", "--seed", "0", "--seed", "1")
     assert all(Lane(recipe, arm, seed).done for arm in recipe.arms for seed in (0, 1))
+
+
+def test_a_killed_run_ends_its_lanes_and_goes_on_where_it_was(recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("BLOCK_SECOND", "1")
+    command = [sys.executable, "-m", "warmup_rl.train", str(tmp_path / "recipe.yaml"), f"output_dir={recipe.output_dir}"]
+    with subprocess.Popen([*command, "--jobs", "2"], stdout=subprocess.PIPE, text=True) as process:
+        lane_process = next(psutil.Process(int(line.split()[-1])) for line in process.stdout if "blocked" in line)
+        process.kill()
+    lane_process.wait(timeout=60)
+    lane = Lane(recipe, "long", 0)
+    assert [lane.slot(step).done for step in lane.steps] == [True, False, False]
+    monkeypatch.delenv("BLOCK_SECOND")
+    train(tmp_path, "--jobs", "2")
+    assert lane.done
+    assert not (lane.slot(lane.steps[1]).folder / "half").exists()

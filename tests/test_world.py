@@ -14,7 +14,7 @@ MODULE = ["-m", "warmup_rl.train", "recipe.yaml", "--num_processes", "7"]
         ("asked", ["python", "/x/bin/accelerate", "launch", "--num_processes", "2", *MODULE], 2),
         ("asked with =", ["/x/bin/accelerate", "launch", "--num_processes=4", *MODULE], 4),
         ("a flag before it", ["accelerate", "launch", "--cpu", "--num_processes", "2", *MODULE], 2),
-        ("an option before it", ["accelerate", "launch", "--mixed_precision", "no", "--num-processes", "3", *MODULE], 3),
+        ("after an option", ["accelerate", "launch", "--mixed_precision", "no", "--num-processes", "3", *MODULE], 3),
         ("torchrun", ["torchrun", "--nproc_per_node", "2", *MODULE], 2),
         ("no launcher", ["make", "demo"], None),
         ("the program's own options are not the launcher's", ["accelerate", "launch", *MODULE], None),

@@ -98,7 +98,7 @@ def exit_with_parent() -> None:
     """In a lane process: ends it when the parent, which holds the other end of stdin, is gone."""
 
     def watch() -> None:
-        while sys.stdin.buffer.read(1):
+        while os.read(0, 1):
             pass
         os._exit(130)
 

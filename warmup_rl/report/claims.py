@@ -62,7 +62,7 @@ def meeting(run: Run) -> Meeting:
     if not both:
         return Meeting(None, "no seed has held-out curves of both arms")
     steps = sorted(set.intersection(*(set(curve) for pair in both for curve in pair)))
-    behind = [mean([warmup[step] - base[step] for warmup, base in both]) > MEET for step in steps]
+    behind = [round(mean([warmup[step] - base[step] for warmup, base in both]), 9) > MEET for step in steps]
     if not behind or not behind[0]:
         return Meeting(None, "warmup is not ahead when RLVR starts")
     if behind[-1]:
@@ -164,7 +164,7 @@ def _retention(run: Run, target: str) -> list[Claim]:
         found += [
             claim(name, "change by RLVR on an untrained domain", name, (name,), closed[name]) for name in untrained
         ]
-        none = "" if open_domains[label] or not untrained else "no untrained domain starts high enough above chance"
+        none = "" if open_domains[label] or not untrained else "no untrained domain starts clear of chance"
         domains = open_domains[label] or untrained
         found.append(claim("mean", "change by RLVR, mean of untrained domains", _mean_of(domains), domains, none))
     both = [name for name in open_domains["base"] if name in open_domains["warmup"]]
@@ -172,7 +172,7 @@ def _retention(run: Run, target: str) -> list[Claim]:
 
 
 def _retention_difference(run: Run, both: Sequence[str], untrained: Sequence[str]) -> Claim:
-    closed = "" if both or not untrained else "no untrained domain starts high enough above chance in both arms"
+    closed = "" if both or not untrained else "no untrained domain starts clear of chance in both arms"
     domains = both or untrained
     return compare(
         run.seeds, "retention.difference", "retention", "change on untrained domains: after warmup - from base",
@@ -240,7 +240,9 @@ def _near_chance(run: Run, arm: str, domain: str) -> str:
     lanes = run.lanes.get(arm, {}).values()
     cells = [lane.start.cell(domain, run.headline) for lane in lanes if lane.start]
     chances = [cell.chance for cell in cells if cell]
-    if start is None or not chances or round(start - mean(chances), 9) > FLOOR:
+    if start is None or not chances:
+        return "not measured before RLVR"
+    if round(start - mean(chances), 9) > FLOOR:
         return ""
     return f"the start ({share(start)}) is within {FLOOR * 100:.0f} points of chance ({share(mean(chances))})"
 

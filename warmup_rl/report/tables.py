@@ -40,8 +40,10 @@ class Table:
         from rich.markup import escape
         from rich.table import Table as RichTable
 
-        table = RichTable(title=escape(self.title), caption=escape(self.caption), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
-                          caption_justify="left", header_style="bold", title_style="bold")  # fmt: skip
+        table = RichTable(
+            title=escape(self.title), title_justify="left", title_style="bold", caption=escape(self.caption),
+            caption_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
+        )  # fmt: skip
         for position, name in enumerate(self.header):
             lines = escape(name.replace(" (chance ", "\nchance ").replace(" without", "\nwithout").rstrip(")"))
             table.add_column(lines, justify="right" if position else "left", no_wrap=bool(position), overflow="fold")

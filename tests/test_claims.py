@@ -1,0 +1,227 @@
+"""Claims computed from made-up runs whose right answers are known, and everything that must make a claim untestable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.synthetic_run import Lane, flat, write_run
+from warmup_rl.report.claims import claims, meeting
+from warmup_rl.report.difference import Claim
+from warmup_rl.report.load import load
+
+WARMUP_STARTS, BASE_STARTS = (0.70, 0.75, 0.80), (0.20, 0.30, 0.25)
+BASE_CURVE = {0: 0.2, 4: 0.3, 8: 0.4, 12: 0.5, 16: 0.6, 20: 0.7}
+WARMUP_CURVE = {0: 0.5, 4: 0.7, 8: 0.8, 12: 0.9, 16: 0.9, 20: 0.9}
+
+
+def base_lane(seed: int = 0, start: float = 0.2, end: float = 0.7) -> Lane:
+    return Lane("base", seed, flat(start, kk=0.25), flat(end, kk=0.25), BASE_CURVE)
+
+
+def warmup_lane(seed: int = 0, start: float = 0.7, end: float = 0.9) -> Lane:
+    return Lane("warmup", seed, flat(start, kk=0.9), flat(end, kk=0.85), WARMUP_CURVE, warmup_flops=5e6)
+
+
+def pair(seeds: int = 3) -> list[Lane]:
+    """Both arms; the paired lifts by warmup are .50, .45 and .55."""
+    base = [base_lane(seed, BASE_STARTS[seed]) for seed in range(seeds)]
+    return [*(warmup_lane(seed, WARMUP_STARTS[seed]) for seed in range(seeds)), *base]
+
+
+def computed(root: Path, lanes: Sequence[Lane], settings: Mapping[str, object] | None = None) -> dict[str, Claim]:
+    return {claim.id: claim for claim in claims(load(write_run(root, lanes, claims=settings)))}
+
+
+def test_transfer_is_the_paired_mean_over_domains_other_than_puzzles_with_a_t_interval(tmp_path: Path) -> None:
+    claim = computed(tmp_path, pair())["transfer.recipe_prompt"]
+    assert claim.values == pytest.approx({0: 0.50, 1: 0.45, 2: 0.55})
+    assert claim.estimate == pytest.approx(0.50)
+    # Half width: t(.975, 2) x .05 / sqrt(3).
+    assert claim.interval == pytest.approx((0.50 - 0.124207, 0.50 + 0.124207), abs=1e-5)
+    assert (claim.verdict, claim.where) == ("above", "mean of sums, registers, compass")
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_below_three_seeds_there_is_an_estimate_but_no_interval_and_it_says_why(tmp_path: Path, seeds: int) -> None:
+    claim = computed(tmp_path, pair(seeds))["transfer.recipe_prompt"]
+    assert claim.estimate == pytest.approx((0.5, 0.475)[seeds - 1])
+    assert claim.interval is None and claim.verdict == "no interval"
+    assert claim.no_interval == ("1 seed, 3 are needed", "2 seeds, 3 are needed")[seeds - 1]
+
+
+def test_the_best_prompt_is_picked_on_validation_even_where_another_is_better_on_test(tmp_path: Path) -> None:
+    prompts = {"free": (flat(0.6), flat(0.3)), "few_shot": (flat(0.5), flat(0.9))}
+    lanes = [warmup_lane(), replace(base_lane(), prompts=prompts)]
+    assert computed(tmp_path, lanes)["transfer.best_prompt"].estimate == pytest.approx(0.7 - 0.3)
+
+
+def test_the_recipes_own_prompt_is_a_candidate_too(tmp_path: Path) -> None:
+    lanes = [warmup_lane(), replace(base_lane(start=0.4), prompts={"free": (flat(0.3), flat(0.6))})]
+    assert computed(tmp_path, lanes)["transfer.best_prompt"].estimate == pytest.approx(0.7 - 0.4)
+
+
+def test_without_other_prompts_or_control_those_comparisons_say_what_is_missing(tmp_path: Path) -> None:
+    found = computed(tmp_path, pair())
+    assert "prompt styles" in found["transfer.best_prompt"].untestable
+    assert found["transfer.format_only"].untestable == "this run has no arm 'format_only'"
+
+
+def test_the_control_is_measured_at_its_last_model_where_it_has_no_rlvr(tmp_path: Path) -> None:
+    control = Lane("format_only", 0, flat(0.45), warmup_flops=5e6)
+    assert computed(tmp_path, [*pair(1), control])["transfer.format_only"].estimate == pytest.approx(0.25)
+
+
+def test_end_points_at_the_last_step_come_from_the_final_evaluations(tmp_path: Path) -> None:
+    found = computed(tmp_path, pair())
+    assert found["end.steps.target"].estimate == pytest.approx(0.2)
+    assert found["end.steps.mean"].estimate == pytest.approx(0.2)
+
+
+def test_end_points_at_a_step_fixed_before_come_from_the_curves(tmp_path: Path) -> None:
+    found = computed(tmp_path, pair(), {"step": 10})
+    assert found["end.steps.target"].estimate == pytest.approx(0.85 - 0.45)
+    assert "which is not the step of the claim" in found["end.steps.mean"].untestable
+
+
+def test_a_step_that_was_not_run_is_not_testable(tmp_path: Path) -> None:
+    assert "does not come to 40" in computed(tmp_path, pair(), {"step": 40})["end.steps.target"].untestable
+
+
+def test_equal_tokens_reads_both_curves_at_the_thriftier_arms_total(tmp_path: Path) -> None:
+    lanes = [replace(warmup_lane(), tokens=2000), base_lane()]
+    # Base has generated 20,000 tokens in all; warmup is there at step 10, between .8 and .9.
+    assert computed(tmp_path, lanes)["end.tokens.target"].estimate == pytest.approx(0.85 - 0.7)
+
+
+def test_equal_compute_charges_warmup_and_the_tokens_of_a_teacher_that_is_a_model(tmp_path: Path) -> None:
+    lanes = [replace(warmup_lane(), warmup_flops=15e6), base_lane()]
+    # Base spends 20e6 in all; warmup has 5e6 of them left for RLVR: step 5, between .7 and .8.
+    assert computed(tmp_path / "solver", lanes)["end.compute.target"].estimate == pytest.approx(0.725 - 0.7)
+    teacher = {"teacher": {"type": "hf", "model": "some/teacher"}}
+    # 2 x 1,000 parameters x 500 tokens = 1e6 flops more: step 4.
+    lanes[0] = replace(lanes[0], distill=teacher)
+    assert computed(tmp_path / "model", lanes)["end.compute.target"].estimate == pytest.approx(0.7 - 0.7)
+
+
+def test_equal_compute_is_not_testable_where_warmup_alone_costs_more_than_all_of_the_base(tmp_path: Path) -> None:
+    lanes = [replace(warmup_lane(), warmup_flops=30e6), base_lane()]
+    assert "costs less" in computed(tmp_path, lanes)["end.compute.target"].untestable
+
+
+def test_the_increment_compares_gains_and_needs_room_at_both_starts(tmp_path: Path) -> None:
+    found = computed(tmp_path / "room", [warmup_lane(start=0.7, end=0.9), base_lane(start=0.2, end=0.7)])
+    assert found["increment.target"].estimate == pytest.approx(0.2 - 0.5)
+    at_limit = computed(tmp_path / "limit", [warmup_lane(start=0.92), base_lane()])
+    assert not at_limit["increment.target"].untestable
+    full = computed(tmp_path / "full", [warmup_lane(start=0.93), base_lane()])
+    assert full["increment.target"].untestable == "a start is above .92: warmup .93, base .20"
+    assert full["increment.mean"].untestable == "a start is above .92 in every domain"
+
+
+def test_a_domain_without_room_is_left_out_of_the_mean_increment_by_name(tmp_path: Path) -> None:
+    start = {**flat(0.7), "compass": 0.95}
+    found = computed(tmp_path, [replace(warmup_lane(), start=start), base_lane()])["increment.mean"]
+    assert (found.where, found.notes) == ("mean of sums, registers", ("without compass: a start is above .92",))
+    assert found.estimate == pytest.approx(0.2 - 0.5)
+
+
+def test_retention_is_the_change_on_untrained_domains_where_the_start_lies_clear_of_chance(tmp_path: Path) -> None:
+    base = Lane(
+        "base", 0, {"sums": 0.4, "registers": 0.4, "compass": 0.35}, {"sums": 0.8, "registers": 0.3, "compass": 0.4}
+    )
+    warm = Lane("warmup", 0, flat(0.7), {"sums": 0.9, "registers": 0.72, "compass": 0.66}, warmup_flops=1.0)
+    found = computed(tmp_path, [base, warm])
+    assert found["retention.base.trained"].estimate == pytest.approx(0.4)
+    assert found["retention.base.registers"].estimate == pytest.approx(-0.1)
+    # Chance on compass is .25, so a start of .35 is within 10 points of it.
+    assert "within 10 points of chance (.25)" in found["retention.base.compass"].untestable
+    assert found["retention.warmup.mean"].estimate == pytest.approx((0.02 - 0.04) / 2)
+    assert (found["retention.difference"].where, found["retention.difference"].estimate) == (
+        "registers",
+        pytest.approx(0.12),
+    )
+
+
+def test_retention_is_not_testable_where_every_start_is_near_chance(tmp_path: Path) -> None:
+    found = computed(tmp_path, [Lane("base", 0, flat(0.15), flat(0.5)), warmup_lane()])
+    assert found["retention.base.mean"].untestable == "no untrained domain starts clear of chance"
+    assert found["retention.difference"].untestable
+
+
+def test_sample_efficiency_counts_to_the_first_measured_point_at_the_threshold(tmp_path: Path) -> None:
+    found = computed(tmp_path, pair())
+    assert found["efficiency.steps"].estimate == pytest.approx(16 - 4)
+    assert found["efficiency.rollouts"].estimate == pytest.approx(128 * 12)
+    assert found["efficiency.tokens"].estimate == pytest.approx(12_000)
+    assert found["efficiency.steps"].interval == pytest.approx((12, 12))
+
+
+def test_a_run_that_never_reaches_the_threshold_is_censored_and_kept(tmp_path: Path) -> None:
+    lanes = pair()
+    lanes[3] = replace(lanes[3], curve={**BASE_CURVE, 16: 0.5, 20: 0.55})
+    claim = computed(tmp_path, lanes)["efficiency.steps"]
+    assert claim.values == {0: 16, 1: 12, 2: 12}
+    assert claim.left.censored == {0}
+    assert (claim.bound, claim.interval) == ("at least", None)
+    assert claim.no_interval.startswith("censored")
+
+
+def test_censored_on_both_sides_leaves_the_difference_open(tmp_path: Path) -> None:
+    claim = computed(tmp_path, pair(), {"threshold": 0.95})["efficiency.steps"]
+    assert (claim.bound, claim.estimate, claim.interval) == ("open", None, None)
+
+
+def test_a_threshold_that_a_start_has_already_reached_is_not_testable(tmp_path: Path) -> None:
+    claim = computed(tmp_path, pair(), {"threshold": 0.5})["efficiency.steps"]
+    assert claim.untestable.startswith("the threshold is not above both starts: warmup starts at .50 in seed 0")
+
+
+@pytest.mark.parametrize(
+    ("base", "step"),
+    [
+        ({0: 0.2, 4: 0.69, 8: 0.6, 12: 0.89, 16: 0.88, 20: 0.95}, 12),
+        ({0: 0.2, 4: 0.3, 8: 0.4, 12: 0.5, 16: 0.6, 20: 0.7}, None),
+        ({0: 0.5, 4: 0.7, 8: 0.8, 12: 0.9, 16: 0.9, 20: 0.9}, None),
+    ],
+    ids=["level from 12 on, a touch at 4 does not count", "never", "level from the start"],
+)
+def test_the_arms_meet_where_base_stays_level_for_good(
+    tmp_path: Path, base: dict[int, float], step: int | None
+) -> None:
+    run = load(write_run(tmp_path, [warmup_lane(), replace(base_lane(), curve=base)]))
+    assert meeting(run).step == step
+    assert bool(meeting(run).why) == (step is None)
+
+
+def test_an_arm_that_was_not_run_makes_claims_untestable_and_says_so(tmp_path: Path) -> None:
+    found = computed(tmp_path, [base_lane()])
+    assert found["transfer.recipe_prompt"].untestable == "this run has no arm 'warmup'"
+    assert found["end.steps.target"].untestable == "this run has no arm 'warmup'"
+    assert not found["retention.base.trained"].untestable
+
+
+def test_a_seed_that_is_not_finished_is_left_out_by_name(tmp_path: Path) -> None:
+    lanes = [*pair(2), base_lane(2), Lane("warmup", 2, flat(0.8), state="running")]
+    folder = write_run(tmp_path, lanes)
+    (folder.parent / "store" / "evaluate-ev-pre2" / "stage.json").unlink()
+    found = {claim.id: claim for claim in claims(load(folder))}
+    claim = found["transfer.recipe_prompt"]
+    assert sorted(claim.values) == [0, 1]
+    assert any(note.startswith("seed 2 left out") for note in claim.notes)
+
+
+def test_a_claim_that_is_false_comes_out_negative(tmp_path: Path) -> None:
+    lanes = [lane for seed in range(3) for lane in (warmup_lane(seed, 0.3 - 0.01 * seed), base_lane(seed, 0.5))]
+    claim = computed(tmp_path, lanes)["transfer.recipe_prompt"]
+    assert claim.verdict == "below"
+    assert claim.estimate == pytest.approx(-0.21)
+
+
+def test_without_any_finished_rlvr_only_transfer_is_testable(tmp_path: Path) -> None:
+    found = computed(tmp_path, [Lane("base", 0, flat(0.2)), Lane("warmup", 0, flat(0.6), warmup_flops=1.0)])
+    assert found["transfer.recipe_prompt"].estimate == pytest.approx(0.4)
+    assert {found[name].untestable for name in ("end", "retention", "efficiency")} == {"no RLVR stage is done"}

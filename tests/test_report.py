@@ -1,0 +1,165 @@
+"""The report as a reader meets it: files, first line, words that follow the data, partial and broken runs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.synthetic_run import Lane, flat, write_run
+from tests.test_claims import base_lane, pair, warmup_lane
+from warmup_rl.errors import DataError, RunError
+from warmup_rl.report.gains import gains, split_gain
+from warmup_rl.report.load import load
+from warmup_rl.report.main import report
+
+completions = st.lists(
+    st.tuples(
+        *[st.tuples(st.sampled_from(["correct", "wrong", "none", "timeout"]), st.booleans()) for _ in ("old", "new")]
+    ),
+    min_size=1,
+    max_size=60,
+)
+
+
+def rows(column: list[tuple[str, bool]]) -> dict[tuple[str, int], dict[str, object]]:
+    return {(str(n), 0): {"verdict": verdict, "truncated": cut} for n, (verdict, cut) in enumerate(column)}
+
+
+def text_of(root: Path, lanes: list[Lane], **settings: object) -> str:
+    return report(write_run(root, lanes, claims=settings)).read_text(encoding="utf-8")
+
+
+@given(completions)
+def test_the_parts_of_a_gain_add_up_and_turn_their_sign_when_models_are_swapped(pairs: list) -> None:
+    old, new = (rows([pair[side] for pair in pairs]) for side in (0, 1))
+    forth, back = split_gain(old, new), split_gain(new, old)
+    correct = [sum(row["verdict"] == "correct" for row in side.values()) for side in (old, new)]
+    assert forth.format + forth.truncation + forth.rest == forth.total == correct[1] - correct[0]
+    assert (forth.format, forth.truncation, forth.rest) == (-back.format, -back.truncation, -back.rest)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        (("none", True), ("correct", False), (0, 1, 0)),
+        (("wrong", True), ("correct", False), (0, 1, 0)),
+        (("none", False), ("correct", False), (1, 0, 0)),
+        (("wrong", False), ("correct", False), (0, 0, 1)),
+        (("timeout", False), ("correct", False), (0, 0, 1)),
+        (("correct", False), ("none", False), (-1, 0, 0)),
+        (("correct", False), ("none", True), (0, -1, 0)),
+        (("correct", True), ("correct", False), (0, 0, 0)),
+        (("wrong", False), ("none", True), (0, 0, 0)),
+    ],
+    ids=[
+        "cut off",
+        "cut off with a guess",
+        "no answer",
+        "wrong",
+        "timeout",
+        "loses form",
+        "now cut off",
+        "stays",
+        "never",
+    ],
+)
+def test_a_transition_counts_for_what_the_failing_completion_shows(old: tuple, new: tuple, parts: tuple) -> None:
+    split = split_gain(rows([old]), rows([new]))
+    assert (split.format, split.truncation, split.rest) == parts
+
+
+def test_models_measured_on_different_problems_are_not_compared() -> None:
+    with pytest.raises(DataError, match="different problems"):
+        split_gain(rows([("wrong", False)]), rows([("wrong", False)] * 2))
+
+
+@pytest.mark.parametrize("failing", ["format", "truncation", "rest"])
+def test_gains_of_a_run_are_split_by_how_its_base_failed(tmp_path: Path, failing: str) -> None:
+    look = {"format": "none", "truncation": "truncated", "rest": "wrong"}[failing]
+    run = load(write_run(tmp_path, [warmup_lane(), replace(base_lane(), failing=look)]))
+    gain = next(gain for gain in gains(run) if (gain.name, gain.domain) == ("warmup - base", "sums"))
+    assert gain.total == pytest.approx(0.5) == getattr(gain, failing)
+
+
+def test_a_run_gives_markdown_json_and_pictures_and_can_be_reported_again(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, pair(), samplings=("greedy", "sampled"))
+    first = report(folder).read_text(encoding="utf-8")
+    assert report(folder).read_text(encoding="utf-8") == first
+    names = {path.name for path in (folder / "report").iterdir()}
+    assert names == {"report.md", "summary.json", "accuracy.png", "curve.png", "people.png", "tokens.png"}
+    assert first.startswith("# made-up\n")
+    assert "| base | .25 [.25, .25] | .25 [.13, .37] |" in first
+    assert "sums (chance .10)" in first and "mean without kk" in first
+    assert "## Accuracy, sampled, lenient" in first
+    assert "| 2 people | 3 people |" in first
+    assert "in the world `latent`. Nano is a controlled miniature" in first
+    summary = json.loads((folder / "report" / "summary.json").read_text(encoding="utf-8"))
+    lift = next(claim for claim in summary["claims"] if claim["id"] == "transfer.recipe_prompt")
+    assert lift["estimate"] == pytest.approx(0.5) and lift["seeds"] == [0, 1, 2]
+
+
+def test_the_first_line_says_it_where_a_better_prompt_does_as_well_as_warmup(tmp_path: Path) -> None:
+    base = replace(base_lane(), prompts={"few_shot": (flat(0.8), flat(0.8))})
+    text = text_of(tmp_path, [warmup_lane(), base])
+    assert text.splitlines()[0].startswith("**Warmup does not beat the base with its best prompt here: -10.0 points")
+    assert "base, best prompt (picked on validation: few-shot)" in text
+
+
+def test_words_follow_the_data(tmp_path: Path) -> None:
+    ahead = text_of(tmp_path / "ahead", pair())
+    assert "warmup is ahead of the base under the same prompt (+50.0 [37.6, 62.4])" in ahead
+    assert "RLVR itself gains less after warmup than from base" in ahead
+    losing = [lane for s in range(3) for lane in (warmup_lane(s, 0.3 - s / 100), base_lane(s, 0.5))]
+    assert "warmup is behind the base under the same prompt (-21.0 [" in text_of(tmp_path / "behind", losing)
+    mixed = [lane for s in range(3) for lane in (warmup_lane(s, (0.4, 0.6, 0.5)[s]), base_lane(s, 0.49))]
+    assert "not to be told apart from the base under the same prompt" in text_of(tmp_path / "open", mixed)
+
+
+def test_one_seed_says_that_there_is_no_interval(tmp_path: Path) -> None:
+    text = text_of(tmp_path, pair(1))
+    assert "(+50.0, 1 seed)" in text
+    assert "1 seed. Differences are in points. No interval over seeds is given below 3" in text
+    assert "Wilson over the problems of one seed; it says nothing about other seeds" in text
+
+
+def test_a_partial_run_is_reported_as_such(tmp_path: Path) -> None:
+    unfinished = Lane("warmup", 1, flat(0.8), warmup_flops=1.0, state="failed")
+    text = report(write_run(tmp_path, [*pair(1), unfinished], seeds=[0, 1])).read_text(encoding="utf-8")
+    assert "Not finished, so the numbers below are not final:" in text
+    assert "- base, seed 1: not started" in text
+    assert "- warmup, seed 1: failed, 3 stages done" in text
+
+
+def test_a_run_of_which_nothing_is_measured_yet_is_reported_without_numbers(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, [Lane("base", 0, flat(0.2), state="running")])
+    (folder.parent / "store" / "evaluate-ev-pre0" / "stage.json").unlink()
+    text = report(folder).read_text(encoding="utf-8")
+    assert "- base, seed 0: running, 1 stages done" in text
+    assert "not testable here: this run has no arm 'warmup'" in text
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no run lies here"):
+        report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("stage.json", "{", "stage.json: not JSON"),
+        ("stage.json", '{"type": "rlvr", "key": "k", "inputs": {}}', "stage.json: 'summary' is missing"),
+        ("curve.jsonl", '{"step": 0, "domain": "sums"}', "curve.jsonl: .*lenient"),
+        ("curve.jsonl", "nonsense", "curve.jsonl:1: not JSON"),
+    ],
+    ids=["torn record", "record without summary", "curve without accuracy", "curve is no JSON"],
+)
+def test_a_broken_file_is_named(tmp_path: Path, name: str, content: str, says: str) -> None:
+    folder = write_run(tmp_path, pair(1))
+    (folder.parent / "store" / "rlvr-rlvr-base0" / name).write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=says):
+        report(folder)
