@@ -17,11 +17,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: install
-	accelerate launch -m warmup_rl.train $(RECIPE) $(foreach seed,$(SEEDS),--seed $(seed)) $(ARGS)
+	accelerate launch --config_file launch/single.yaml -m warmup_rl.train $(RECIPE) $(foreach seed,$(SEEDS),--seed $(seed)) $(ARGS)
 
 # The world in which warmup must not help: step-by-step skill for the target domains is not in pretraining.
 absent: install
-	accelerate launch -m warmup_rl.train $(RECIPE) run_name=kk-absent stages.pretrain.corpus.world=absent \
+	accelerate launch --config_file launch/single.yaml -m warmup_rl.train $(RECIPE) run_name=kk-absent stages.pretrain.corpus.world=absent \
 	  $(foreach seed,$(SEEDS),--seed $(seed)) $(ARGS)
 
 test: install

@@ -32,14 +32,15 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, world_size: 
     """Reads, overrides and checks a recipe; imports neither torch nor trl.
 
     Args:
-        path: the YAML file.
+        path: the YAML file; `recipes/NAME.yaml` of an installed package where no such file is here.
         overrides: `address=value` each, e.g. `stages.sft.args.learning_rate=1e-6`.
         world_size: processes that batch sizes must fit.
 
     Raises:
         RecipeError: everything that is wrong, one line each.
     """
-    document = read_document(Path(path))
+    shipped = Path(__file__).parent.parent / path
+    document = read_document(shipped if shipped.is_file() and not Path(path).exists() else Path(path))
     problems = override(document, overrides)
     if problems:
         raise RecipeError(problems)

@@ -66,7 +66,7 @@ def meeting(run: Run) -> Meeting:
     if not behind or not behind[0]:
         return Meeting(None, "warmup is not ahead when RLVR starts")
     if behind[-1]:
-        return Meeting(None, f"they do not meet within {steps[-1]} steps")
+        return Meeting(None, f"the curves do not meet within {steps[-1]} steps")
     return Meeting(steps[max(index for index, is_behind in enumerate(behind) if is_behind) + 1])
 
 

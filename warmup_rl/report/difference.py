@@ -97,8 +97,8 @@ class Claim:
 
     def to_json(self) -> dict[str, Any]:
         """For summary.json."""
-        sides = [
-            {"label": side.label, "values": {**side.values}, "censored": sorted(side.censored)}
+        sides: list[dict[str, Any]] = [
+            {"label": side.label, "values": dict(side.values), "censored": sorted(side.censored)}
             for side in (self.left, self.right)
         ]
         return {

@@ -143,8 +143,8 @@ def _prompt_note(run: Run) -> str:
 
 def _limits() -> str:
     return (
-        "Accuracy is lenient: a right answer counts whatever its form. The seed is the unit of replication: differences are "
-        "paired by seed, and evaluation problems are the same for all seeds and arms."
+        "Accuracy is lenient: a right answer counts whatever its form. The unit of replication is the seed: all "
+        "differences are paired by seed, evaluation problems are the same for all seeds and arms."
     )
 
 

@@ -16,6 +16,7 @@ NANO = (
     "elicitation: it is built so that the effect can exist in one world and cannot in another. It shows whether the "
     "method and its measurement work; evidence for real models has to come from runs on real models."
 )
+STARTS = {"base": "from base", "warmup": "after warmup"}
 
 
 def first_line(claims: Sequence[Claim]) -> str | None:
@@ -63,34 +64,34 @@ def about(run: Run) -> str:
 
 
 def _transfer(found: Mapping[str, Claim]) -> str:
-    claim = found["transfer.recipe_prompt"]
-    if claim.untestable:
-        return _cannot(claim)
-    others = [
-        _position(found["transfer.best_prompt"], "the base under its best prompt"),
-        _position(found["transfer.format_only"], "the format-only control"),
-    ]
-    lead = _position(claim, "the base under the same prompt")
-    return f"Before RLVR, {claim.where}: warmup is {lead}, {', '.join(others)}."
+    against = {
+        "recipe_prompt": "the base under the same prompt",
+        "best_prompt": "the base under its best prompt",
+        "format_only": "the format-only control",
+    }
+    parts = [f"against {other} {_position(found[f'transfer.{name}'])}" for name, other in against.items()]
+    return f"Warmup before RLVR, {found['transfer.recipe_prompt'].where}: {'; '.join(parts)}."
 
 
 def _end_point(found: Mapping[str, Claim]) -> str:
     if "end" in found:
-        return _cannot(found["end"])
-    places = {
-        "steps.target": "steps",
-        "tokens.target": "generated tokens",
-        "compute.target": "compute with warmup charged",
+        return f"This is {_cannot(found['end'])}."
+    at = {
+        "steps.target": "at equal steps",
+        "tokens.target": "at equal generated tokens",
+        "compute.target": "at equal compute with warmup charged",
     }
-    parts = [f"{_position(found[f'end.{name}'], 'base + RLVR')} at equal {how}" for name, how in places.items()]
-    target, all_domains = found["end.steps.target"].where, found["end.steps.mean"]
-    whole = f"over the {all_domains.where}, at equal steps, it is {_position(all_domains, 'base + RLVR')}"
-    return f"On {target}, warmup + RLVR is {', '.join(parts)}; {whole}. {_increment(found['increment.target'])}"
+    parts = [f"{how} {_position(found[f'end.{name}'])}" for name, how in at.items()]
+    target, whole = found["end.steps.target"].where, found["end.steps.mean"]
+    parts.append(f"at equal steps over the {whole.where} {_position(whole)}")
+    return (
+        f"Against base + RLVR on {target}, warmup + RLVR is {'; '.join(parts)}. {_increment(found['increment.target'])}"
+    )
 
 
 def _increment(claim: Claim) -> str:
     if claim.untestable:
-        return f"Whether RLVR gains more after warmup than from base: {_cannot(claim)}"
+        return f"Whether RLVR gains more after warmup than from base is {_cannot(claim)}."
     if claim.verdict == "unclear":
         return f"Whether RLVR gains more after warmup than from base on {claim.where} stays open ({brief(claim)})."
     more = "more" if (claim.estimate or 0) > 0 else "less"
@@ -99,27 +100,31 @@ def _increment(claim: Claim) -> str:
 
 def _retention(found: Mapping[str, Claim]) -> str:
     if "retention" in found:
-        return _cannot(found["retention"])
-    parts = []
-    for label, start in (("base", "from base"), ("warmup", "after warmup")):
-        kept, gained = found[f"retention.{label}.mean"], found[f"retention.{label}.trained"]
-        gain = f"changes {gained.where} by {brief(gained)}" if not gained.untestable else _cannot(gained)
-        rest = f"the untrained by {brief(kept)} ({kept.where})" if not kept.untestable else _cannot(kept)
-        parts.append(f"{start}, RLVR {gain}; {rest}.".replace("..", "."))
-    return " ".join(part[0].upper() + part[1:] for part in parts)
+        return f"This is {_cannot(found['retention'])}."
+    target = found["retention.base.trained"].where
+    trained = [f"{start} {_change(found[f'retention.{label}.trained'])}" for label, start in STARTS.items()]
+    kept = [(start, found[f"retention.{label}.mean"]) for label, start in STARTS.items()]
+    rest = [f"{start} {_change(claim)}" + ("" if claim.untestable else f" ({claim.where})") for start, claim in kept]
+    return (
+        f"Change by RLVR on {target}, which it trains: {', '.join(trained)}; on untrained domains: {', '.join(rest)}."
+    )
+
+
+def _change(claim: Claim) -> str:
+    return _cannot(claim) if claim.untestable else brief(claim)
 
 
 def _efficiency(run: Run, found: Mapping[str, Claim], met: Meeting) -> str:
     if "efficiency" in found:
-        return _cannot(found["efficiency"])
+        return f"This is {_cannot(found['efficiency'])}."
     claim = found["efficiency.steps"]
-    meets = f"Where the curves meet: {met.why}."
+    meets = f"{met.why[:1].upper()}{met.why[1:]}."
     if met.step is not None:
         meets = (
             f"From step {met.step} on base + RLVR has caught up with warmup + RLVR (within {MEET * 100:.0f} points)."
         )
     if claim.untestable:
-        return f"{_cannot(claim)} {meets}"
+        return f"This is {_cannot(claim)}. {meets}"
     goal = f"To come to {share(run.claims.threshold)} on {claim.where}, {_needs(claim.right)} and {_needs(claim.left)}"
     return f"{goal}; steps saved by warmup: {brief(claim)}. {meets}"
 
@@ -133,19 +138,17 @@ def _needs(side: Side) -> str:
     return f"{side.label} needs {mean(reached):.1f} steps{never if side.censored else ''}"
 
 
-def _position(claim: Claim, other: str) -> str:
-    """`ahead of X (+12.0 [4.1, 19.9])`: as much as the seeds allow to be said and no more."""
+def _position(claim: Claim) -> str:
+    """`ahead (+12.0 [4.1, 19.9])`: as much as the seeds allow to be said and no more."""
     if claim.untestable:
-        return f"not compared with {other} ({_cannot(claim).rstrip('.')})"
-    if claim.verdict == "unclear":
-        return f"not to be told apart from {other} ({brief(claim)})"
+        return _cannot(claim)
     estimate = claim.estimate or 0.0
-    place = "ahead of" if estimate > 0 else "behind" if estimate < 0 else "level with"
-    return f"{place} {other} ({brief(claim)})"
+    place = "ahead" if estimate > 0 else "behind" if estimate < 0 else "level"
+    return f"{'not to be told apart' if claim.verdict == 'unclear' else place} ({brief(claim)})"
 
 
 def _cannot(claim: Claim) -> str:
-    return f"not testable here: {claim.untestable}."
+    return f"not testable here ({claim.untestable})"
 
 
 def _by_id(claims: Sequence[Claim]) -> dict[str, Claim]:
