@@ -70,9 +70,11 @@ def test_without_other_prompts_or_control_those_comparisons_say_what_is_missing(
     assert found["transfer.format_only"].untestable == "this run has no arm 'format_only'"
 
 
-def test_the_control_is_measured_at_its_last_model_where_it_has_no_rlvr(tmp_path: Path) -> None:
+def test_the_control_is_measured_at_its_last_model_with_or_without_rlvr(tmp_path: Path) -> None:
     control = Lane("format_only", 0, flat(0.45), warmup_flops=5e6)
-    assert computed(tmp_path, [*pair(1), control])["transfer.format_only"].estimate == pytest.approx(0.25)
+    assert computed(tmp_path / "sft", [*pair(1), control])["transfer.format_only"].estimate == pytest.approx(0.25)
+    rewarded = Lane("format_only", 0, flat(0.2), flat(0.35), {0: 0.2, 20: 0.3})
+    assert computed(tmp_path / "rlvr", [*pair(1), rewarded])["transfer.format_only"].estimate == pytest.approx(0.35)
 
 
 def test_end_points_at_the_last_step_come_from_the_final_evaluations(tmp_path: Path) -> None:

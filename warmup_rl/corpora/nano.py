@@ -85,8 +85,8 @@ _TERSE = {"phrasing": "terse"}
 _LATENT = World(
     {
         "sums": Family({**_TERSE, "modulus": 6}, "operations", 4_500, 5_000),
-        "registers": Family({**_TERSE, "modulus": 6, "registers": 4}, "updates", 4_500, 7_000),
-        "compass": Family(_TERSE, "turns", 4_500, 7_000),
+        "registers": Family({**_TERSE, "modulus": 6, "registers": 4}, "updates", 4_500, 8_000),
+        "compass": Family(_TERSE, "turns", 4_500, 6_000),
     }
 )
 _ABSENT = replace(

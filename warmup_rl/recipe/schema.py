@@ -46,7 +46,7 @@ class ClaimSettings(Config):
     base: str = "base"
     """The arm without warmup."""
     format_only: str = "format_only"
-    """The arm whose warmup has bare answers in place of chains of thought."""
+    """The control arm without warmup whose RLVR pays for the right form, be the answer right or wrong."""
     step: int | None = Field(default=None, gt=0)
     """RLVR step at which arms are compared; the last one where not given."""
     threshold: float = Field(default=0.6, gt=0, lt=1)

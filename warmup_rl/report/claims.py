@@ -78,10 +78,13 @@ def _transfer(run: Run) -> list[Claim]:
         style = measures.best_prompt(run, seed)
         return measures.accuracy(run, measures.start(run, names.base, seed), domains, style)
 
+    def control(seed: int) -> float:
+        return measures.accuracy(run, measures.final(run, names.format_only, seed), domains)
+
     against = {
         "recipe_prompt": ("warmup - base, same prompt", ("base", _start(run, names.base, domains))),
         "best_prompt": ("warmup - base under its best prompt (picked on validation)", ("base, best prompt", best)),
-        "format_only": ("warmup - format-only control", ("control", _start(run, names.format_only, domains))),
+        "format_only": ("warmup - format-only control", ("control", control)),
     }
     return [
         compare(run.seeds, f"transfer.{name}", "transfer", question, _mean_of(domains), warmup, other)

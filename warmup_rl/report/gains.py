@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Literal
 
 from warmup_rl.errors import DataError
-from warmup_rl.report import measures
 from warmup_rl.report.load import Run
-from warmup_rl.report.measures import NotMeasured
+from warmup_rl.report.measures import NotMeasured, end, final, start
 from warmup_rl.report.outputs import Model
 from warmup_rl.stats import mean
 
 Cause = Literal["format", "truncation", "rest"]
 Rows = Mapping[tuple[str, int], Mapping[str, Any]]
 """Completions by problem id and sample."""
+Find = Callable[[Run, str, int], Model]
 
 
 @dataclass(frozen=True)
@@ -76,19 +76,19 @@ def split_gain(old: Rows, new: Rows) -> Split:
 def gains(run: Run) -> tuple[Gain, ...]:
     """The gains that a report explains: by warmup, by format alone, by RLVR in both arms; on every measured domain."""
     names = run.claims
-    pairs = {
-        "warmup - base": (names.base, False, names.warmup, False),
-        "format-only control - base": (names.base, False, names.format_only, False),
-        "base + RLVR - base": (names.base, False, names.base, True),
-        "warmup + RLVR - warmup": (names.warmup, False, names.warmup, True),
+    pairs: dict[str, tuple[tuple[str, Find], tuple[str, Find]]] = {
+        "warmup - base": ((names.base, start), (names.warmup, start)),
+        "format-only control - base": ((names.base, start), (names.format_only, final)),
+        "base + RLVR - base": ((names.base, start), (names.base, end)),
+        "warmup + RLVR - warmup": ((names.warmup, start), (names.warmup, end)),
     }
     read = cache(partial(_completions, run))
     found = []
-    for name, (old_arm, old_end, new_arm, new_end) in pairs.items():
+    for name, (old_model, new_model) in pairs.items():
         splits: dict[str, dict[int, Split]] = {}
         for seed in run.seeds:
             try:
-                old, new = read(old_arm, seed, old_end), read(new_arm, seed, new_end)
+                old, new = read(*old_model, seed), read(*new_model, seed)
             except NotMeasured:
                 continue
             for domain in old.keys() & new.keys():
@@ -105,8 +105,8 @@ def _mean_gain(name: str, domain: str, splits: Mapping[int, Split]) -> Gain:
     return Gain(name, domain, tuple(splits), **parts)
 
 
-def _completions(run: Run, arm: str, seed: int, end: bool) -> dict[str, dict[tuple[str, int], Mapping[str, Any]]]:
-    model: Model = (measures.end if end else measures.start)(run, arm, seed)
+def _completions(run: Run, arm: str, find: Find, seed: int) -> dict[str, dict[tuple[str, int], Mapping[str, Any]]]:
+    model = find(run, arm, seed)
     found: dict[str, dict[tuple[str, int], Mapping[str, Any]]] = {}
     for row in _brief(model.completions(run.headline)):
         found.setdefault(row["domain"], {}).setdefault((row["problem_id"], row["sample"]), row)

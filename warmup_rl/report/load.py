@@ -24,6 +24,7 @@ class Lane:
     Attributes:
         start: the model that RLVR took as input; in an arm without RLVR the last model.
         end: the model that RLVR gave; None where the arm has no RLVR or it is not finished.
+        final: `end` where the arm has RLVR, else `start`.
     """
 
     arm: str
@@ -33,6 +34,7 @@ class Lane:
     stages: tuple[StageOutput, ...]
     start: Model | None
     end: Model | None
+    final: Model | None
     rlvr: StageOutput | None
 
 
@@ -135,15 +137,17 @@ def _lane(path: Path) -> Lane:
         stages = tuple(_stage(path.parent, entry) for entry in done)
         rlvr = next((entry for entry in reversed(listed) if entry["type"] == "rlvr"), None)
         givers = [entry["key"] for entry in listed if "model" in entry["gives"]]
-        start = rlvr["inputs"]["model"] if rlvr else givers[-1] if givers else ""
+        before = _model(rlvr["inputs"]["model"] if rlvr else givers[-1] if givers else "", stages)
+        after = _model(rlvr["key"], stages) if rlvr else None
         return Lane(
             arm=record["arm"],
             seed=int(record["seed"]),
             state=record["state"],
             reason=record.get("reason", ""),
             stages=stages,
-            start=_model(start, stages),
-            end=_model(rlvr["key"], stages) if rlvr else None,
+            start=before,
+            end=after,
+            final=after if rlvr else before,
             rlvr=next((stage for stage in stages if rlvr and stage.key == rlvr["key"]), None),
         )
     except KeyError as error:

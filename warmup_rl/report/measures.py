@@ -24,12 +24,17 @@ def lane(run: Run, arm: str, seed: int) -> Lane:
 
 def start(run: Run, arm: str, seed: int) -> Model:
     """The model that an arm's RLVR takes as input (the last model where there is no RLVR)."""
-    return _model(lane(run, arm, seed), end=False)
+    return _evaluated(lane(run, arm, seed).start, arm, "before RLVR")
 
 
 def end(run: Run, arm: str, seed: int) -> Model:
     """The model that an arm's RLVR gave."""
-    return _model(lane(run, arm, seed), end=True)
+    return _evaluated(lane(run, arm, seed).end, arm, "after RLVR")
+
+
+def final(run: Run, arm: str, seed: int) -> Model:
+    """The last model of an arm, be it after RLVR or without."""
+    return _evaluated(lane(run, arm, seed).final, arm, "at its end")
 
 
 def cell(model: Model, domain: str, sampling: str, prompt: str | None = None, split: str = "test") -> Cell:
@@ -149,11 +154,7 @@ def _by_solver(stage: StageOutput) -> bool:
     return name == "solver"
 
 
-def _model(of: Lane, *, end: bool) -> Model:
-    found = of.end if end else of.start
-    if found is None:
-        when = "after RLVR" if end else "before RLVR"
-        raise NotMeasured(
-            f"arm {of.arm!r} has no evaluation of the model {when}" + ("" if of.state == "finished" else " yet")
-        )
-    return found
+def _evaluated(model: Model | None, arm: str, when: str) -> Model:
+    if model is None:
+        raise NotMeasured(f"arm {arm!r} has no evaluation of the model {when}")
+    return model

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, told apart under all common kinds of colour blindness; light before RLVR, full after it.
-BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#B8A800")
 INK, GREY, FAINT = "#222222", "#777777", "#D9D9D9"
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -63,7 +64,7 @@ def accuracy(run: Run, rows: Sequence[Shown]) -> Figure | None:
     if not bars or not values:
         return None
     figure, axes = _figure(10, 4.6)
-    _grouped_bars(axes, values, bars)
+    _grouped_bars(axes, run, values, bars)
     for position, domain in enumerate(values):
         chances = [cell.chance for row in bars for cell in row.cells(domain, run.headline).values()]
         axes.hlines(
@@ -84,7 +85,7 @@ def people(run: Run, rows: Sequence[Shown]) -> Figure | None:
     if not found:
         return None
     figure, axes = _figure(10, 4.2)
-    _grouped_bars(axes, {group_name(name): dict(models) for name, models in found.items()}, bars)
+    _grouped_bars(axes, run, {group_name(name): dict(models) for name, models in found.items()}, bars)
     _accuracy_axis(axes)
     axes.set_title(f"Knights & Knaves ({domain}) by difficulty")
     _legend_above(figure, axes)
@@ -103,7 +104,7 @@ def tokens(run: Run, rows: Sequence[Shown]) -> Figure | None:
     if not bars or not values:
         return None
     figure, axes = _figure(10, 4.2)
-    _grouped_bars(axes, values, bars, text="{:.0f}")
+    _grouped_bars(axes, run, values, bars, text="{:.0f}")
     axes.set_ylabel(f"tokens per answer ({run.headline})")
     _legend_above(figure, axes)
     return figure
@@ -122,17 +123,21 @@ def curves(run: Run, met: Meeting) -> Figure | None:
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.4), layout="constrained", width_ratios=(1.25, 1))
-    _curve_panel(left, run, held_out)
     _accuracy_axis(left)
+    _curve_panel(left, run, held_out)
     left.set_title(f"Held-out accuracy on {_target_name(run)}")
     left.set_xlabel(f"RLVR step (dotted line: threshold {share(run.claims.threshold)})")
     left.axhline(run.claims.threshold, color=GREY, linestyle=(0, (1, 2)), linewidth=1.2)
     if met.step is not None:
         left.axvline(met.step, color=GREY, linewidth=1)
-        left.text(met.step, 0.02, f" arms meet: step {met.step}", color=GREY, fontsize=10)
+        late = met.step > left.get_xlim()[1] / 2
+        left.text(
+            met.step, 0.02, f" arms meet: step {met.step} ", color=GREY, fontsize=10, ha="right" if late else "left"
+        )
+    values = [value for found in rewards.values() for points in found for value in points.values()]
+    right.set_ylim(min([0.0, *values]), 1.04 * max([1.0, *values]))
     _curve_panel(right, run, rewards)
     right.set_title("Mean reward of the rollouts")
-    right.set_ylim(min(0.0, right.get_ylim()[0]), max(1.0, right.get_ylim()[1]))
     return figure
 
 
@@ -149,27 +154,29 @@ def _curve_panel(axes: Axes, run: Run, by_arm: Mapping[str, Sequence[Mapping[int
         steps = sorted(set.intersection(*(set(points) for points in seeds)))
         means = [mean([points[step] for points in seeds]) for step in steps]
         axes.plot(steps, means, color=color, linewidth=2.6, marker="o" if len(steps) < 25 else None, markersize=4)
-        ends.append((means[-1], steps[-1], label, color))
+        ends.append((means[-1], label, color))
     axes.set_xlabel("RLVR step")
     axes.margins(x=0.02)
     _label_ends(axes, ends)
 
 
-def _label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
-    """Names lines at their right ends, pushed apart where they would touch."""
-    last = -1.0
-    for value, step, label, color in sorted(ends):
-        last = max(value, last + 0.065)
-        axes.annotate(label, (step, value), xytext=(1.015, last), textcoords=axes.get_yaxis_transform(), color=color,
-                      va="center", fontweight="bold", fontsize=11, annotation_clip=False)  # fmt: skip
+def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
+    """Names lines at their right ends, pushed down where they would touch."""
+    low, high = axes.get_ylim()
+    gap = 0.065 * (high - low)
+    ceiling = high
+    for value, label, color in sorted(ends, reverse=True):
+        ceiling = min(value, ceiling - gap)
+        axes.text(1.015, ceiling, label, color=color, transform=axes.get_yaxis_transform(), va="center",
+                  fontweight="bold", fontsize=11)  # fmt: skip
 
 
 def _grouped_bars(
-    axes: Axes, values: Mapping[str, Mapping[str, Accuracy | None]], bars: Sequence[Shown], text: str = ""
+    axes: Axes, run: Run, values: Mapping[str, Mapping[str, Accuracy | None]], bars: Sequence[Shown], text: str = ""
 ) -> None:
     width = 0.86 / len(bars)
     for place, row in enumerate(bars):
-        color, strength = _row_look(row)
+        color, strength = _row_look(run, row)
         label: str | None = row.name
         for position, by_model in enumerate(values.values()):
             found = by_model.get(row.name)
@@ -200,17 +207,17 @@ def _models(rows: Sequence[Shown]) -> list[Shown]:
     return [row for row in rows if row.role != "prompt"]
 
 
-def _row_look(row: Shown) -> tuple[str, float]:
-    color = {"base": BLUE, "prompt": GREEN, "best prompt": GREEN, "control": GREY, "warmup": ORANGE, "other": PURPLE}[
-        row.role
-    ]
+def _row_look(run: Run, row: Shown) -> tuple[str, float]:
+    known = {"base": BLUE, "best prompt": GREEN, "control": GREY, "warmup": ORANGE}
+    color = known.get(row.role) or _arm_look(run, row.name.removesuffix(" + RLVR"))[0]
     return color, 1.0 if row.rlvr else 0.45
 
 
 def _arm_look(run: Run, arm: str) -> tuple[str, str]:
     names = run.claims
     looks = {names.base: (BLUE, "base"), names.format_only: (GREY, "format only"), names.warmup: (ORANGE, "warmup")}
-    return looks.get(arm, (PURPLE, arm))
+    others = [other for other in run.lanes if other not in looks]
+    return looks[arm] if arm in looks else (OTHERS[others.index(arm) % len(OTHERS)], arm)
 
 
 def _lighter(color: str, strength: float) -> tuple[float, ...]:

@@ -73,14 +73,15 @@ def shown(run: Run) -> tuple[Shown, ...]:
     base_keys = {seed: lane.start.key for seed, lane in run.lanes.get(names.base, {}).items() if lane.start}
     rows: list[Shown] = []
     for arm in arms:
-        before = {seed: lane.start for seed, lane in run.lanes[arm].items() if lane.start}
+        models = {seed: lane.final if arm == names.format_only else lane.start for seed, lane in run.lanes[arm].items()}
+        before = {seed: model for seed, model in models.items() if model}
         if arm != names.base and all(base_keys.get(seed) == model.key for seed, model in before.items()):
             continue
         name, role = _named(run, arm)
         rows.append(Shown(name, role, False, {seed: (model, None) for seed, model in before.items()}))
         if arm == names.base:
             rows += _other_prompts(run)
-    for arm in arms:
+    for arm in (arm for arm in arms if arm != names.format_only):
         after = {seed: (lane.end, None) for seed, lane in run.lanes[arm].items() if lane.end}
         name, role = _named(run, arm)
         rows.append(Shown(f"{name} + RLVR", role, True, after))
