@@ -107,7 +107,7 @@ class KnightsKnaves(Domain):
     def problem(self, puzzle: Puzzle, rng: random.Random) -> Problem:
         """A puzzle as a problem of this domain, rendered in its phrasing."""
         question, gold = text.render(puzzle, self.phrasing, rng), text.answer(puzzle, self.phrasing)
-        meta = text.to_meta(puzzle, self.phrasing)
+        meta = {**text.to_meta(puzzle, self.phrasing), "group": f"people={puzzle.people}"}
         return Problem(problem_id(["kk", question]), self.name or self.type, question, gold, meta)
 
     def grade(self, answer: str, problem: Problem) -> Grade:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -109,7 +110,7 @@ def _show(found: Findings, path: Path) -> None:
     from rich.console import Console
     from rich.markdown import Markdown
 
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 140)
     line = words.first_line(found.claims)
     said = words.sentences(found.run, found.claims, found.meeting)
     console.print(Markdown("\n".join([*([line, ""] if line else []), *(f"- **{k}.** {v}" for k, v in said.items())])))
