@@ -112,12 +112,12 @@ def test_the_first_line_says_it_where_a_better_prompt_does_as_well_as_warmup(tmp
 
 def test_words_follow_the_data(tmp_path: Path) -> None:
     ahead = text_of(tmp_path / "ahead", pair())
-    assert "against the base under the same prompt ahead (+50.0 [37.6, 62.4])" in ahead
+    assert "ahead of the base under the same prompt (+50.0 [37.6, 62.4])" in ahead
     assert "RLVR itself gains less after warmup than from base" in ahead
     losing = [lane for s in range(3) for lane in (warmup_lane(s, 0.3 - s / 100), base_lane(s, 0.5))]
-    assert "against the base under the same prompt behind (-21.0 [" in text_of(tmp_path / "behind", losing)
+    assert "behind the base under the same prompt (-21.0 [" in text_of(tmp_path / "behind", losing)
     mixed = [lane for s in range(3) for lane in (warmup_lane(s, (0.4, 0.6, 0.5)[s]), base_lane(s, 0.49))]
-    assert "against the base under the same prompt not to be told apart (+1.0 [" in text_of(tmp_path / "open", mixed)
+    assert "not to be told apart from the base under the same prompt (+1.0 [" in text_of(tmp_path / "open", mixed)
 
 
 def test_one_seed_says_that_there_is_no_interval(tmp_path: Path) -> None:

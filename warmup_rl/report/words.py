@@ -69,8 +69,8 @@ def _transfer(found: Mapping[str, Claim]) -> str:
         "best_prompt": "the base under its best prompt",
         "format_only": "the format-only control",
     }
-    parts = [f"against {other} {_position(found[f'transfer.{name}'])}" for name, other in against.items()]
-    return f"Warmup before RLVR, {found['transfer.recipe_prompt'].where}: {'; '.join(parts)}."
+    parts = [_position(found[f"transfer.{name}"], other) for name, other in against.items()]
+    return f"Before RLVR, on the {found['transfer.recipe_prompt'].where}, warmup is {'; '.join(parts)}."
 
 
 def _end_point(found: Mapping[str, Claim]) -> str:
@@ -84,9 +84,7 @@ def _end_point(found: Mapping[str, Claim]) -> str:
     parts = [f"{how} {_position(found[f'end.{name}'])}" for name, how in at.items()]
     target, whole = found["end.steps.target"].where, found["end.steps.mean"]
     parts.append(f"at equal steps over the {whole.where} {_position(whole)}")
-    return (
-        f"Against base + RLVR on {target}, warmup + RLVR is {'; '.join(parts)}. {_increment(found['increment.target'])}"
-    )
+    return f"On {target}, warmup + RLVR is {'; '.join(parts)}. {_increment(found['increment.target'])}"
 
 
 def _increment(claim: Claim) -> str:
@@ -138,13 +136,13 @@ def _needs(side: Side) -> str:
     return f"{side.label} needs {mean(reached):.1f} steps{never if side.censored else ''}"
 
 
-def _position(claim: Claim) -> str:
-    """`ahead (+12.0 [4.1, 19.9])`: as much as the seeds allow to be said and no more."""
+def _position(claim: Claim, other: str = "base + RLVR") -> str:
+    """`ahead of base + RLVR (+12.0 [4.1, 19.9])`: as much as the seeds allow to be said and no more."""
     if claim.untestable:
-        return _cannot(claim)
+        return f"not compared with {other}: {_cannot(claim)}"
     estimate = claim.estimate or 0.0
-    place = "ahead" if estimate > 0 else "behind" if estimate < 0 else "level"
-    return f"{'not to be told apart' if claim.verdict == 'unclear' else place} ({brief(claim)})"
+    place = "ahead of" if estimate > 0 else "behind" if estimate < 0 else "level with"
+    return f"{'not to be told apart from' if claim.verdict == 'unclear' else place} {other} ({brief(claim)})"
 
 
 def _cannot(claim: Claim) -> str:
