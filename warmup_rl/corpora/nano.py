@@ -27,7 +27,7 @@ LONGEST = 288
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{% if message['role'] == 'assistant' %}" + ASSISTANT + "\n"
-    "{% generation %}{{ message['content'] }} " + END + "{% endgeneration %}\n"
+    "{% generation %}{{ message['content'] }} " + END + "{% endgeneration %}{{ '\n' }}"
     "{% else %}" + USER + " {{ message['content'] }}\n{% endif %}"
     "{% endfor %}"
     "{% if add_generation_prompt %}" + ASSISTANT + "\n{% endif %}"

@@ -1,0 +1,151 @@
+"""The nano worlds: what stands in their documents, what never does, and how they are packed."""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import replace
+from functools import lru_cache
+
+import pytest
+
+from warmup_rl.corpora.nano import ASSISTANT, BOOK, END, LONGEST, USER, WORLDS, Nano, World, vocabulary, world_documents
+from warmup_rl.corpus import Document
+from warmup_rl.domain import split_of
+from warmup_rl.errors import UserError
+from warmup_rl.knights.canonical import canonical_key
+from warmup_rl.knights.terse import parse_terse
+from warmup_rl.plugins import load
+from warmup_rl.stages.pretrain import IGNORED, pack
+
+WORLD_NAMES = tuple(WORLDS)
+
+
+def small(world: World) -> World:
+    families = {
+        name: replace(family, chat=min(family.chat, 150), textbook=min(family.textbook, 100))
+        for name, family in world.families.items()
+    }
+    return replace(world, families=families, kk_chat=150, kk_lemmas=150)
+
+
+@lru_cache
+def documents(world: str, seed: int = 0) -> tuple[Document, ...]:
+    return tuple(world_documents(small(WORLDS[world]), seed))
+
+
+@lru_cache
+def tokenizer():  # type: ignore[no-untyped-def]
+    return Nano().tokenizer()
+
+
+def question(document: Document) -> str:
+    return document.prompt.removeprefix(USER).removeprefix(BOOK).removesuffix(ASSISTANT).strip()
+
+
+@pytest.mark.parametrize("world", WORLD_NAMES)
+def test_a_seed_alone_decides_the_documents(world: str) -> None:
+    assert documents(world) == tuple(world_documents(small(WORLDS[world]), 0))
+    assert documents(world) != documents(world, 1)
+
+
+@pytest.mark.parametrize("world", WORLD_NAMES)
+def test_every_word_is_known_and_decodes_to_itself(world: str) -> None:
+    words = set(vocabulary())
+    for document in documents(world):
+        assert set(document.text.split()) <= words
+        assert len(document.text.split()) <= LONGEST
+    text = documents(world)[0].text
+    assert tokenizer().decode(tokenizer()(text).input_ids) == text
+
+
+@pytest.mark.parametrize("world", WORLD_NAMES)
+def test_only_train_problems_are_read(world: str) -> None:
+    held_out = {
+        problem.question
+        for name, family in WORLDS[world].families.items()
+        for length in range(1, 4)
+        for split in ("validation", "test")
+        for problem in load("domain", name)(**family.settings, **{family.length: (length, length)}).take(split, 0, 5)
+    }
+    for document in documents(world):
+        assert question(document) not in held_out
+        if document.kind.startswith("kk/"):
+            assert split_of(canonical_key(parse_terse(question(document)).statements)) == "train"
+
+
+@pytest.mark.parametrize("world", WORLD_NAMES)
+def test_no_puzzle_is_solved_from_its_first_case_to_the_solution(world: str) -> None:
+    for document in documents(world):
+        if document.kind == "kk/chat":
+            assert "case2" not in document.text and "solved" not in document.text
+        elif document.kind == "kk/lemma" and "solved" in document.text:
+            assert "next case1 " not in document.text
+
+
+def test_chats_think_shallowly_and_textbooks_go_through() -> None:
+    chats = [d for d in documents("latent") if d.kind in ("sums/chat", "registers/chat", "compass/chat")]
+    thought = [d for d in chats if "<think>" in d.text]
+    assert 0.7 < len(thought) / len(chats) < 0.92
+    assert all(d.text.startswith(USER) and d.text.endswith(END) for d in chats)
+    through = [d for d in thought if "solved" in d.text]
+    assert len(through) / len(thought) < 0.2
+    books = [d for d in documents("latent") if d.kind.endswith("/textbook")]
+    assert books and all("solved" in d.text and d.text.startswith(BOOK) for d in books)
+
+
+def test_the_absent_world_holds_no_step_of_a_target_domain() -> None:
+    targets = [d for d in documents("absent") if not d.kind.startswith("kk/")]
+    assert targets and not any("next" in d.text.split() for d in targets)
+    assert any(d.kind == "kk/lemma" for d in documents("absent"))
+
+
+def test_the_answer_of_a_document_is_the_right_one() -> None:
+    family = WORLDS["latent"].families["sums"]
+    for document in documents("latent"):
+        if document.kind.startswith("sums/"):
+            words = question(document).split()
+            total = int(words[2]) + sum(int(word) for word in words if re.fullmatch(r"[+-]\d", word))
+            assert document.text.endswith(f"<answer> {total % family.settings['modulus']} </answer> {END}")
+
+
+def test_the_chat_template_renders_turns_and_ends_each_answer() -> None:
+    turns = [
+        {"role": "user", "content": "sums : 1 #1 +1 ?"},
+        {"role": "assistant", "content": "<think>\nso 2\n</think>\n<answer> 2 </answer>"},
+        {"role": "user", "content": "sums : 2 #1 +1 ?"},
+    ]
+    text = tokenizer().apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    assert text.split() == (
+        f"{USER} sums : 1 #1 +1 ? {ASSISTANT} <think> so 2 </think> <answer> 2 </answer> {END} "
+        f"{USER} sums : 2 #1 +1 ? {ASSISTANT}"
+    ).split()
+
+
+def test_rows_hold_every_document_once_with_its_own_positions() -> None:
+    chosen = documents("latent")[:200]
+    rows = pack(chosen, tokenizer(), LONGEST, random.Random(0))
+    found = []
+    for row in rows:
+        assert len(row["input_ids"]) == len(row["labels"]) == len(row["position_ids"]) == LONGEST
+        starts = [i for i, position in enumerate(row["position_ids"]) if position == 0] + [LONGEST]
+        for start, end in zip(starts, starts[1:], strict=False):
+            assert row["position_ids"][start:end] == list(range(end - start))
+            found.append(tokenizer().decode(row["input_ids"][start:end]))
+    assert sorted(text for text in found if "<|pad|>" not in text) == sorted(d.text for d in chosen)
+
+
+def test_prompts_and_padding_have_no_loss_and_answers_have() -> None:
+    chosen = documents("latent")[:100]
+    rows = pack(chosen, tokenizer(), LONGEST, random.Random(0))
+    learned = [token for row in rows for token in row["labels"] if token != IGNORED]
+    expected = [len(d.text.split()) - len(d.prompt.split()) for d in chosen]
+    assert len(learned) == sum(expected)
+    assert tokenizer().pad_token_id not in learned
+    for row in rows:
+        assert all(label in (IGNORED, token) for label, token in zip(row["labels"], row["input_ids"], strict=True))
+
+
+def test_a_document_longer_than_a_row_is_refused() -> None:
+    with pytest.raises(UserError, match="row_length"):
+        pack(documents("latent")[:50], tokenizer(), 16, random.Random(0))
