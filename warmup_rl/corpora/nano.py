@@ -65,9 +65,10 @@ class World:
         stop: the same after each further sentence; the writer of a textbook never stops early.
         no_think: share of chat documents without a thought.
         kk_chat: Knights & Knaves chats, whose thoughts stop early as well and never hold more than one case.
-        kk_lemmas: textbook documents that check some consecutive cases of a puzzle, never solving it.
+        kk_lemmas: textbook documents that check some consecutive cases of a puzzle, never all up to the solution.
         kk_people: people a puzzle, [min, max].
         kk_cases: cases a lemma, [min, max].
+        kk_deeper: share of statements that may be one operator deeper than usual.
     """
 
     families: dict[str, Family]
@@ -182,11 +183,12 @@ def _knights(world: World, rng: random.Random, seed: int) -> Iterator[Document]:
 
 
 def _lemma(puzzle: Puzzle, count: int, rng: random.Random) -> Document:
-    """Consecutive cases from a random one on, up to the solution; from the first case on, up to the one before it."""
+    """Consecutive cases from a random one on, up to the solution; from the first one on, never the solution itself."""
     solution, total = terse.case_number(puzzle), 2**puzzle.people
-    first = rng.randint(1, max(1, total - count + 1))
+    earliest = 1 if solution > 1 else 2
+    first = rng.randint(earliest, max(earliest, total - count + 1))
     cases = [case for case in range(first, min(first + count, total + 1)) if case <= solution or first > solution]
-    if first == 1 and cases[-1] == solution and solution > 1:
+    if first == 1 and cases[-1] == solution:
         cases.pop()
     sentences = [line for case in cases for line in terse.case_sentences(puzzle, case)]
     answer = None

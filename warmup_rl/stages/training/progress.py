@@ -28,12 +28,12 @@ class Progress(TrainerCallback):
 
     def __init__(self, context: Context, describe: Describe, *, steps_each: int = 1) -> None:
         self._context, self._describe, self._each = context, describe, steps_each
-        self._start, self._latest = time.monotonic(), dict[str, Any]()
+        self._start, self._latest, self._twentieths = time.monotonic(), dict[str, Any](), 0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self._start = time.monotonic()
+        self._start, self._twentieths = time.monotonic(), 0
         (self._context.folder / "log.jsonl").unlink(missing_ok=True)
 
     def on_log(
@@ -53,9 +53,10 @@ class Progress(TrainerCallback):
             self._context.say(self._line(state))
 
     def _speaks(self, state: TrainerState) -> bool:
-        step, last = state.global_step // self._each, state.max_steps // self._each
-        whole = state.global_step % self._each == 0
-        return whole and (step in (1, last) or step % max(1, round(last / _LINES)) == 0)
+        if state.global_step % self._each:
+            return False
+        before, self._twentieths = self._twentieths, _LINES * state.global_step // state.max_steps
+        return state.global_step == self._each or self._twentieths > before
 
     def _line(self, state: TrainerState) -> str:
         taken = time.monotonic() - self._start
