@@ -183,12 +183,11 @@ def _knights(world: World, rng: random.Random, seed: int) -> Iterator[Document]:
 
 
 def _lemma(puzzle: Puzzle, count: int, rng: random.Random) -> Document:
-    """Consecutive cases from a random one on, up to the solution; from the first one on, never the solution itself."""
+    """Consecutive cases from a random one on, up to the solution; from the first case on, up to the one before it."""
     solution, total = terse.case_number(puzzle), 2**puzzle.people
-    earliest = 1 if solution > 1 else 2
-    first = rng.randint(earliest, max(earliest, total - count + 1))
+    first = rng.randint(1, max(1, total - count + 1))
     cases = [case for case in range(first, min(first + count, total + 1)) if case <= solution or first > solution]
-    if first == 1 and cases[-1] == solution:
+    if first == 1 and cases[-1] == solution and solution > 1:
         cases.pop()
     sentences = [line for case in cases for line in terse.case_sentences(puzzle, case)]
     answer = None

@@ -45,7 +45,7 @@ class Sums(Domain):
         return goes_through(thinking, len(problem.meta["operands"])) if self.phrasing == "terse" else None
 
     def steps(self, problem: Problem) -> list[str]:
-        """The sentences of a worked solution: `next #k VALUE OPERAND RESULT`, one an operation, then `next solved RESULT`."""
+        """The sentences of a solution: `next #k VALUE OPERAND RESULT`, one an operation, then `next solved RESULT`."""
         value, sentences = problem.meta["start"], []
         for number, operand in enumerate(problem.meta["operands"], start=1):
             result = (value + operand) % self.modulus
