@@ -12,7 +12,7 @@ from warmup_rl.jsonl import read_jsonl
 
 ROOT = Path(__file__).parent.parent
 SMALL = [
-    "stages.pretrain.epochs=0.02",
+    "stages.pretrain.corpus.share=0.01",
     "stages.distill.problems=12",
     "stages.sft.epochs=1",
     "stages.rlvr.problems=6",

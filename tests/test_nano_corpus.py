@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import replace
+from collections import Counter
 from functools import lru_cache
 
 import pytest
 
-from warmup_rl.corpora.nano import ASSISTANT, BOOK, END, LONGEST, USER, WORLDS, Nano, World, vocabulary, world_documents
+from warmup_rl.corpora.nano import ASSISTANT, BOOK, END, LONGEST, USER, WORLDS, Nano, vocabulary, world_documents
 from warmup_rl.corpus import Document
 from warmup_rl.domain import split_of
 from warmup_rl.errors import UserError
@@ -21,17 +21,9 @@ from warmup_rl.stages.pretrain import IGNORED, pack
 WORLD_NAMES = tuple(WORLDS)
 
 
-def small(world: World) -> World:
-    families = {
-        name: replace(family, chat=min(family.chat, 150), textbook=min(family.textbook, 100))
-        for name, family in world.families.items()
-    }
-    return replace(world, families=families, kk_chat=150, kk_lemmas=150)
-
-
 @lru_cache
 def documents(world: str, seed: int = 0) -> tuple[Document, ...]:
-    return tuple(world_documents(small(WORLDS[world]), seed))
+    return tuple(world_documents(WORLDS[world].part(0.02), seed))
 
 
 @lru_cache
@@ -45,7 +37,7 @@ def question(document: Document) -> str:
 
 @pytest.mark.parametrize("world", WORLD_NAMES)
 def test_a_seed_alone_decides_the_documents(world: str) -> None:
-    assert documents(world) == tuple(world_documents(small(WORLDS[world]), 0))
+    assert documents(world) == tuple(world_documents(WORLDS[world].part(0.02), 0))
     assert documents(world) != documents(world, 1)
 
 
@@ -149,3 +141,12 @@ def test_prompts_and_padding_have_no_loss_and_answers_have() -> None:
 def test_a_document_longer_than_a_row_is_refused() -> None:
     with pytest.raises(UserError, match="row_length"):
         pack(documents("latent")[:50], tokenizer(), 16, random.Random(0))
+
+
+def test_a_share_of_a_world_has_the_same_kinds_of_documents_and_fewer() -> None:
+    kinds = Counter(document.kind for document in Nano(share=0.01).documents(0))
+    assert kinds == {
+        "kk/chat": 25, "kk/lemma": 90, "sums/chat": 45, "sums/textbook": 50,
+        "registers/chat": 45, "registers/textbook": 80, "compass/chat": 45, "compass/textbook": 60,
+    }  # fmt: skip
+    assert "sums/textbook" not in {document.kind for document in Nano(world="absent", share=0.01).documents(0)}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from warmup_rl.corpus import Corpus, Document
 from warmup_rl.domain import split_of
@@ -81,6 +84,20 @@ class World:
     kk_cases: tuple[int, int] = (2, 5)
     kk_deeper: float = 0.3
 
+    def part(self, share: float) -> World:
+        """The same world with a share of its documents, at least one of each kind that it has."""
+        if share == 1:
+            return self
+
+        def fewer(count: int) -> int:
+            return math.ceil(count * share)
+
+        families = {
+            name: replace(family, chat=fewer(family.chat), textbook=fewer(family.textbook))
+            for name, family in self.families.items()
+        }
+        return replace(self, families=families, kk_chat=fewer(self.kk_chat), kk_lemmas=fewer(self.kk_lemmas))
+
 
 _TERSE = {"phrasing": "terse"}
 _LATENT = World(
@@ -108,9 +125,11 @@ class Nano(Corpus):
 
     world: Literal["latent", "absent"] = "latent"
     """`latent`: the step-by-step skill is in the textbooks and seldom used in chat; `absent`: it is nowhere."""
+    share: float = Field(default=1.0, gt=0, le=1)
+    """Share of the world's documents that is read; less is faster and learns less."""
 
     def documents(self, seed: int) -> Iterator[Document]:
-        yield from world_documents(WORLDS[self.world], seed)
+        yield from world_documents(WORLDS[self.world].part(self.share), seed)
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
         from tokenizers import Tokenizer
