@@ -256,3 +256,13 @@ def test_broken_input_is_named(tmp_path, raw, model, change, message):
 def test_problem_files_hold_whole_problems(raw):
     rows = [json.loads(line) for line in raw.with_name("problems.jsonl").read_text().splitlines()]
     assert [asdict(problem) for problem in read_problems(raw).values()] == rows
+
+
+def test_a_teacher_that_cannot_do_the_domain_is_refused_before_the_run(tmp_path: Path) -> None:
+    stage = Distill.model_validate({"domain": "sums", "problems": 4, "teacher": "solver"})
+    context = Context(
+        folder=tmp_path, inputs=Artifacts(), domains={"sums": Sums(name="sums")}, response_format=ResponseFormat(),
+        evaluation=EvaluationSettings(), seed=0,
+    )
+    with pytest.raises(UserError, match="no Knights & Knaves puzzle"):
+        stage.prepare(context)

@@ -144,8 +144,8 @@ def test_a_lane_that_fails_stops_no_other_and_what_is_done_is_kept(recipe, tmp_p
 
 def test_a_killed_run_ends_its_lanes_and_goes_on_where_it_was(recipe, tmp_path, monkeypatch):
     monkeypatch.setenv("BLOCK_SECOND", "1")
-    command = [sys.executable, "-m", "warmup_rl.train", str(tmp_path / "recipe.yaml"), f"output_dir={recipe.output_dir}"]
-    with subprocess.Popen([*command, "--jobs", "2"], stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "warmup_rl.train", str(tmp_path / "recipe.yaml"), "--jobs", "2"]
+    with subprocess.Popen([*command, f"output_dir={recipe.output_dir}"], stdout=subprocess.PIPE, text=True) as process:
         lane_process = next(psutil.Process(int(line.split()[-1])) for line in process.stdout if "blocked" in line)
         process.kill()
     lane_process.wait(timeout=60)

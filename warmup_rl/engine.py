@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol
 from warmup_rl.config import Config, Sampling
 from warmup_rl.domain import Domain
 from warmup_rl.format import ResponseFormat
-from warmup_rl.types import Completion, Request
+from warmup_rl.types import Completion, Problem, Request
 
 
 @dataclass(frozen=True)
@@ -38,4 +38,7 @@ class Engine(Config, ABC):
 
     @abstractmethod
     def open(self, context: EngineContext) -> AbstractContextManager[Session]:
-        """Opens the engine. Raises `UserError` when it cannot serve these domains."""
+        """Opens the engine. Raises `UserError` when it cannot serve the recipe."""
+
+    def check(self, problem: Problem) -> None:
+        """Raises `UserError` where the engine cannot complete problems like this one; called before a run begins."""

@@ -94,9 +94,9 @@ class LaneRun:
             RunError: `only` names no stage, or its inputs are not there yet.
         """
         chosen = _choose(self._lane, only=only, until=until)
-        pending = [step for step in chosen if not self._lane.slot(step).done]
-        for step in pending:
-            step.stage.prepare(self._context(step, Artifacts(model=self._lane.recipe.model)))
+        for step in chosen if only else self._lane.steps:
+            if not self._lane.slot(step).done:
+                step.stage.prepare(self._context(step, Artifacts(model=self._lane.recipe.model)))
         self._record("running")
         try:
             for step in chosen:

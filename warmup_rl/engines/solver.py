@@ -40,6 +40,9 @@ class Solver(Engine):
     def open(self, context: EngineContext) -> AbstractContextManager[Session]:
         return nullcontext(_SolverSession(self, context.seed))
 
+    def check(self, problem: Problem) -> None:
+        _puzzle(problem)
+
 
 class _SolverSession:
     def __init__(self, config: Solver, seed: int) -> None:

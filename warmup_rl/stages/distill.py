@@ -52,8 +52,9 @@ class Distill(Stage):
         return Facts({"problems": self.problems, "completions": self.problems * self.sampling.samples})
 
     def prepare(self, context: Context) -> None:
-        """Raises `SpaceError` where the domain has too few train problems."""
-        context.domains[self.domain].take("train", context.seed, self.problems)
+        """Raises `UserError` where the domain has too few train problems, or the teacher cannot do them."""
+        problems = context.domains[self.domain].take("train", context.seed, self.problems)
+        self.teacher.check(problems[0])
 
     def run(self, context: Context) -> dict[str, Any]:
         domain = context.domains[self.domain]
