@@ -57,6 +57,18 @@ def test_arms_share_every_stage_whose_inputs_are_alike(recipe):
     assert len(list((Path(recipe.output_dir) / "store").glob("*/stage.json"))) == 4
 
 
+def test_a_plugin_whose_source_changes_makes_new_outputs(recipe, tmp_path):
+    own = tmp_path / "own_stages.py"
+    own.write_text(STAGES.read_text())
+    text = RECIPE.replace(str(STAGES), str(own))
+    (tmp_path / "own.yaml").write_text(text)
+    keys = []
+    for line in ("", "# changed"):
+        own.write_text(own.read_text() + line)
+        keys.append([step.key for step in Lane(load_recipe(str(tmp_path / "own.yaml")), "long", 0).steps])
+    assert not set(keys[0]) & set(keys[1])
+
+
 def test_seeds_share_nothing(recipe):
     first, second = Lane(recipe, "long", 0), Lane(recipe, "long", 1)
     assert not {step.key for step in first.steps} & {step.key for step in second.steps}

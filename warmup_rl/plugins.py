@@ -6,7 +6,10 @@ import difflib
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import sys
+import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,11 +65,18 @@ def load(kind: Kind, name: str) -> type[Any]:
     if not colon:
         raise UserError(f"unknown {kind} {name!r}.{suggestion(name, TABLE[kind])} Allowed: {', '.join(TABLE[kind])}, "
                         f"pkg.module:Class or ./file.py:Class.")
-    module = _file_module(Path(module_name)) if module_name.endswith(".py") else _module(kind, name, module_name)
+    try:
+        module = _file_module(Path(module_name)) if module_name.endswith(".py") else _module(kind, name, module_name)
+    except UserError:
+        raise
+    except Exception as error:  # a plug-in's own code may raise anything
+        raise UserError(f"{kind} {name!r} cannot be imported: {_where(error)}") from None
     try:
         found: type[Any] = getattr(module, class_name)
     except AttributeError:
         raise UserError(f"{kind} {name!r}: {module_name} has no {class_name!r}.") from None
+    if missing := getattr(found, "__abstractmethods__", None):
+        raise UserError(f"{kind} {name!r}: {class_name} does not define {', '.join(sorted(missing))}.")
     if target == name:
         _GIVEN_NAMES[found] = name
     return found
@@ -75,6 +85,21 @@ def load(kind: Kind, name: str) -> type[Any]:
 def name_of(plugin: type[Any]) -> str:
     """The name under which `load` gives this class again."""
     return _GIVEN_NAMES.get(plugin) or str(plugin.type)
+
+
+def source_digests(value: Any) -> dict[str, str]:
+    """Hashes of the source files of all plug-ins in a config, by plug-in name: what is made depends on them too."""
+    found: dict[str, str] = {}
+    if isinstance(value, BaseModel):
+        if isinstance(getattr(type(value), "type", None), str):
+            source = inspect.getsourcefile(type(value))
+            found[name_of(type(value))] = hashlib.sha256(Path(source).read_bytes() if source else b"").hexdigest()[:12]
+        parts: Iterable[Any] = [getattr(value, name) for name in type(value).model_fields]
+    else:
+        parts = value if isinstance(value, list | tuple) else value.values() if isinstance(value, dict) else ()
+    for part in parts:
+        found |= source_digests(part)
+    return found
 
 
 def plugin_field(kind: Kind) -> BeforeValidator:
@@ -101,6 +126,15 @@ def suggestion(name: str, allowed: Any) -> str:
     """` Did you mean 'x'?`, or nothing where no allowed name is near."""
     near = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _where(error: Exception) -> str:
+    """`mine.py:5: NameError: ...`, by the innermost frame outside the import machinery."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}: {error.msg}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    place = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
+    return f"{place}{type(error).__name__}: {error}"
 
 
 def _module(kind: Kind, name: str, module_name: str) -> Any:

@@ -21,6 +21,7 @@ from warmup_rl.config import Config
 from warmup_rl.console import duration
 from warmup_rl.errors import RunError
 from warmup_rl.jsonl import write_json
+from warmup_rl.plugins import source_digests
 from warmup_rl.recipe import Recipe, dump
 from warmup_rl.stage import Artifacts, Context, Stage, Tracking, World
 from warmup_rl.store import Slot, key_of, model_key
@@ -267,7 +268,8 @@ def versions() -> dict[str, str]:
 
 
 def _stage_key(recipe: Recipe, stage: Stage, inputs: Mapping[str, str], seed: int) -> str:
-    used = {name: dump(recipe.domains[name]) for name in sorted(stage.domains_used(recipe.evaluation, recipe.domains))}
+    names = sorted(stage.domains_used(recipe.evaluation, recipe.domains))
+    used = {name: recipe.domains[name] for name in names}
     evaluation: Config | None = recipe.evaluation if stage.measures else None
     return key_of(
         {
@@ -276,7 +278,8 @@ def _stage_key(recipe: Recipe, stage: Stage, inputs: Mapping[str, str], seed: in
             "config": dump(stage),
             "inputs": dict(inputs),
             "seed": seed,
-            "domains": used,
+            "domains": {name: dump(domain) for name, domain in used.items()},
+            "sources": source_digests([stage, *used.values()]),
             "format": dump(recipe.format),
             "evaluation": dump(evaluation) if evaluation else None,
         }
