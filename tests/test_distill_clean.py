@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from tests.tiny import Adding, tiny_model
 from warmup_rl.cleaner import CleanContext, Cleaner, Dropped
 from warmup_rl.config import Sampling
+from warmup_rl.domains.sums import Sums
 from warmup_rl.engine import Engine, EngineContext, Session
-from warmup_rl.errors import DataError, RunError, SpaceError
+from warmup_rl.errors import DataError, RunError, SpaceError, UserError
 from warmup_rl.evaluation import EvaluationSettings
 from warmup_rl.format import ResponseFormat
 from warmup_rl.jsonl import read_jsonl, write_jsonl
@@ -258,7 +259,7 @@ def test_problem_files_hold_whole_problems(raw):
     assert [asdict(problem) for problem in read_problems(raw).values()] == rows
 
 
-def test_a_teacher_that_cannot_do_the_domain_is_refused_before_the_run(tmp_path: Path) -> None:
+def test_a_teacher_that_cannot_do_the_domain_is_refused_before_the_run(tmp_path) -> None:
     stage = Distill.model_validate({"domain": "sums", "problems": 4, "teacher": "solver"})
     context = Context(
         folder=tmp_path, inputs=Artifacts(), domains={"sums": Sums(name="sums")}, response_format=ResponseFormat(),

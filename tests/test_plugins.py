@@ -12,7 +12,7 @@ HEAD = "from warmup_rl.domain import Domain\n"
     ("source", "message"),
     [
         ("def broken(:\n", r"mine\.py:1: invalid syntax"),
-        (HEAD + "import nowhere_to_be_found\n", r"mine\.py:2: ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
+        (HEAD + "import nowhere\n", r"mine\.py:2: ModuleNotFoundError: No module named 'nowhere'"),
         (HEAD + "\n1 / 0\n", r"mine\.py:3: ZeroDivisionError"),
         (HEAD + "class Mine(Domain):\n    type = 'mine'\n", "Mine does not define chance, grade, problems"),
         (HEAD, "has no 'Mine'"),

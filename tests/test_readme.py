@@ -26,10 +26,10 @@ def test_the_example_domain_works_as_a_plugin(tmp_path):
     spec.loader.exec_module(module)
     check(module.Parity())
     recipe = load_recipe(
-        ROOT / "recipes/kk_warmup.yaml",
-        [f"domains.parity={{type: '{file}:Parity', bits: [4, 8]}}", f"output_dir={tmp_path}"],
+        ROOT / "recipes/qwen_3b.yaml",
+        [f"domains.parity={{type: '{file}:Parity', bits: [4, 12]}}", f"output_dir={tmp_path}"],
     )
-    assert recipe.domains["parity"].bits == (4, 8)
+    assert recipe.domains["parity"].bits == (4, 12)
 
 
 @pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("**/*.yaml")), ids=lambda path: path.name)

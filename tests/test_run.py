@@ -10,8 +10,9 @@ import pytest
 from filelock import FileLock
 
 from warmup_rl.errors import RunError
+from warmup_rl.manifest import claim_run_folder
 from warmup_rl.recipe import load_recipe
-from warmup_rl.run import Lane, LaneRun, claim_run_folder, shared_prefix
+from warmup_rl.run import Lane, LaneRun, shared_prefix
 from warmup_rl.stage import World
 from warmup_rl.store import sole_process
 

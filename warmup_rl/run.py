@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from warmup_rl import __version__
 from warmup_rl.config import Config
 from warmup_rl.console import duration
 from warmup_rl.errors import RunError
 from warmup_rl.jsonl import write_json
+from warmup_rl.manifest import versions
 from warmup_rl.plugins import source_digests
 from warmup_rl.recipe import Recipe, dump
 from warmup_rl.stage import Artifacts, Context, Stage, Tracking, World
@@ -28,7 +24,6 @@ from warmup_rl.store import Slot, key_of, model_key
 from warmup_rl.world import launch_id
 
 Say = Callable[[str], None]
-_PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "deepspeed", "datasets", "math-verify")
 
 
 @dataclass(frozen=True)
@@ -219,32 +214,6 @@ class LaneRun:
         write_json(lane.folder / "run.json", record)
 
 
-def claim_run_folder(recipe: Recipe) -> None:
-    """Makes the run folder this recipe's own.
-
-    Raises:
-        RunError: the folder holds something else, or finished lanes of a recipe that says other things; nothing is
-            changed then.
-    """
-    folder = Path(recipe.output_dir) / recipe.run_name
-    record, mine = folder / "run.json", recipe.resolved()
-    try:
-        if record.is_file():
-            differing = _differences(json.loads(record.read_text(encoding="utf-8"))["recipe"], mine)
-            if differing and _finished_lanes(folder):
-                raise RunError(
-                    f"{folder} was made by a recipe that differs in: {', '.join(differing)}. Choose another run_name "
-                    f"(finished stages with equal settings are reused), or delete {folder}."
-                )
-        elif folder.exists() and any(folder.iterdir()):
-            raise RunError(f"{folder} is not empty and no run of warmup_rl. Choose another run_name or output_dir.")
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(record, {"recipe": mine, "versions": versions()})
-        (folder / "recipe.yaml").write_text(yaml.safe_dump(mine, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"output_dir: {error.filename or folder} cannot be written ({error.strerror}).") from None
-
-
 def shared_prefix(lanes: Sequence[Lane]) -> Step | None:
     """The last of the leading steps that all lanes (arms of one seed) share; None where they share none."""
     last = None
@@ -253,18 +222,6 @@ def shared_prefix(lanes: Sequence[Lane]) -> Step | None:
             break
         last = steps[0]
     return last
-
-
-def versions() -> dict[str, str]:
-    """Versions of this package and of what it trains with, and the git revision where it runs from a checkout."""
-    found = {"warmup_rl": __version__}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "missing"
-    revision = _git_revision()
-    return {**found, "git": revision} if revision else found
 
 
 def _stage_key(recipe: Recipe, stage: Stage, inputs: Mapping[str, str], seed: int) -> str:
@@ -286,24 +243,6 @@ def _stage_key(recipe: Recipe, stage: Stage, inputs: Mapping[str, str], seed: in
     )
 
 
-def _finished_lanes(folder: Path) -> list[Path]:
-    records = folder.glob("*/seed-*/run.json")
-    return [record for record in records if json.loads(record.read_text(encoding="utf-8"))["state"] == "finished"]
-
-
-def _differences(old: Any, new: Any, place: str = "") -> list[str]:
-    """Places at which two resolved recipes differ, leaving out what does not change results."""
-    if place in ("seeds", "output_dir", "wandb", "claims"):
-        return []
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = dict.fromkeys([*old, *new])
-        join = f"{place}." if place else ""
-        return [d for key in keys for d in _differences(old.get(key), new.get(key), f"{join}{key}")]
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        return [d for i, (a, b) in enumerate(zip(old, new, strict=True)) for d in _differences(a, b, f"{place}.{i}")]
-    return [] if old == new else [place]
-
-
 def _choose(lane: Lane, *, only: str | None, until: str | None) -> tuple[Step, ...]:
     wanted = only or until
     position = next((i for i, step in enumerate(lane.steps) if step.stage.id == wanted), None)
@@ -313,10 +252,3 @@ def _choose(lane: Lane, *, only: str | None, until: str | None) -> tuple[Step, .
         ids = ", ".join(step.stage.id for step in lane.steps)
         raise RunError(f"arm {lane.arm!r} has no stage {wanted!r}. Its stages: {ids}.")
     return lane.steps[position : position + 1] if only else lane.steps[: position + 1]
-
-
-def _git_revision() -> str:
-    here = Path(__file__).resolve().parent
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""

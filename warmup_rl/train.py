@@ -53,7 +53,8 @@ def _run(command: Command) -> int:
 
 
 def _train(command: Command, recipe: Recipe) -> int:
-    from warmup_rl.run import Lane, claim_run_folder
+    from warmup_rl.manifest import claim_run_folder
+    from warmup_rl.run import Lane
 
     arms = command.arms or tuple(recipe.arms)
     seeds = command.seeds or recipe.seeds
