@@ -59,7 +59,7 @@ def write_run(
         "run_name": "made-up",
         "seeds": list(seeds or sorted({lane.seed for lane in lanes})),
         "domains": {name: {"type": name} for name in CHANCE},
-        "evaluation": {"headline": "greedy"},
+        "evaluation": {"headline": "greedy", "samplings": {"greedy": {"max_tokens": 512}}},
         "arms": {lane.arm: {} for lane in lanes},
         "stages": [{"name": "pretrain", "id": "pretrain", "corpus": {"type": "nano", "world": "latent"}}],
         "claims": {"threshold": 0.6, "step": None, **(claims or {})},
@@ -82,10 +82,12 @@ class _Writer:
         lane = self._lane
         model = self._stage("pretrain", f"pre{lane.seed}", {}, {"flops": 1e9, "parameters": 1000}, gives=["model"])
         if lane.distill is not None:
-            self._stage("distill", f"traces-{lane.arm}{lane.seed}", {}, {"tokens": 500}, config=lane.distill)
+            summary = {"tokens": 500, "domain": "kk"}
+            self._stage("distill", f"traces-{lane.arm}{lane.seed}", {}, summary, config=lane.distill)
         if lane.warmup_flops:
             key = f"sft-{lane.arm}{lane.seed}"
-            model = self._stage("sft", key, {"model": model}, {"flops": lane.warmup_flops}, gives=["model"])
+            summary = {"flops": lane.warmup_flops, "examples": 450, "epochs": 8.0}
+            model = self._stage("sft", key, {"model": model}, summary, gives=["model"])
         self._evaluate(model, lane.start, lane.failing, lane.prompts)
         if lane.end is not None:
             model = self._rlvr(model)
@@ -97,7 +99,8 @@ class _Writer:
         lane, last = self._lane, max(self._lane.curve, default=20)
         key = f"rlvr-{lane.arm}{lane.seed}"
         summary = {"domain": "sums", "problems": 100, "steps": last, "parameters": 1000, "flops": lane.flops * last}
-        self._stage("rlvr", key, {"model": model}, summary, gives=["model"])
+        config = {"prompts_per_step": 16, "generations": 8, "sampling": {"max_tokens": 128}}
+        self._stage("rlvr", key, {"model": model}, summary, gives=["model"], config=config)
         place = self._store / f"rlvr-{key}"
         curve = [
             {"step": step, "domain": "sums", "problems": PROBLEMS, "lenient": value, "rollouts": 128 * step,

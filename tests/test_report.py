@@ -106,23 +106,71 @@ def test_a_run_gives_markdown_json_and_pictures_and_can_be_reported_again(tmp_pa
 def test_the_first_line_says_it_where_a_better_prompt_does_as_well_as_warmup(tmp_path: Path) -> None:
     base = replace(base_lane(), prompts={"few_shot": (flat(0.8), flat(0.8))})
     text = text_of(tmp_path, [warmup_lane(), base])
-    assert text.splitlines()[0].startswith("**Warmup does not beat the base with its best prompt here: -10.0 points")
+    assert text.splitlines()[0].startswith(
+        "**Warmup does not beat the base with its best prompt here (the prompt style"
+    )
+    assert "does best on validation problems: few-shot): -10.0 points" in text.splitlines()[0]
     assert "base, best prompt (picked on validation: few-shot)" in text
+
+
+def test_a_best_prompt_that_is_the_recipes_own_gets_no_second_row(tmp_path: Path) -> None:
+    text = text_of(tmp_path, [warmup_lane(), replace(base_lane(), prompts={"few_shot": (flat(0.1), flat(0.9))})])
+    assert "| base, best prompt" not in text and "| base, few-shot |" in text
+    assert "picked on validation problems: think tag open, the recipe's own." in text
+    assert "the base under the same prompt, which is its best (+50.0 points" in text
+
+
+@pytest.mark.parametrize(("failing", "format", "cut"), [("none", "-30.0", "+0.0"), ("truncated", "+0.0", "-30.0")])
+def test_a_loss_of_form_is_named_as_such_at_the_top(tmp_path: Path, failing: str, format: str, cut: str) -> None:
+    base = replace(base_lane(start=0.6), prompts={"few_shot": (flat(0.1), flat(0.1))})
+    broken = replace(warmup_lane(start=0.3), failing=failing)
+    top = text_of(tmp_path / "form", [broken, base]).splitlines()[0]
+    assert f"-30.0 of -30.0 points are form, not reasoning: {format} no answer can be found, {cut} cut off" in top
+    wrong = text_of(tmp_path / "wrong", [warmup_lane(start=0.3), base])
+    assert "are form, not reasoning" not in wrong and "-30.0 the answers themselves" in wrong
+
+
+def test_a_run_on_puzzles_alone_says_in_whole_sentences_what_it_cannot_test(tmp_path: Path) -> None:
+    lanes = [Lane("warmup", 0, {"kk": 0.9}, warmup_flops=1.0), Lane("base", 0, {"kk": 0.2})]
+    text = text_of(tmp_path, lanes)
+    assert "- **Transfer.** This is not testable here (no domain other than Knights & Knaves was measured)." in text
+    assert "mean of ," not in text and "the mean of  " not in text
+
+
+def test_what_was_set_up_stands_in_one_line(tmp_path: Path) -> None:
+    text = text_of(tmp_path, pair())
+    line = next(line for line in text.splitlines() if line.startswith("Set-up: "))
+    assert "model of 1,000 parameters; warmup on 450 traces (8 epochs)" in line
+    assert "RLVR on 100 sums problems, 20 steps of 16 prompts x 8 generations of at most 128 tokens" in line
+    assert "held-out curve on 100 problems; evaluation on 100 problems in each of 4 domains" in line
+    assert line.endswith("answers of at most 512 tokens; 3 seeds.")
+
+
+def test_compute_that_cannot_be_made_equal_is_a_sentence_of_its_own(tmp_path: Path) -> None:
+    text = text_of(tmp_path, [replace(warmup_lane(), warmup_flops=30e6), base_lane()])
+    why = "all of base's RLVR (2e+07 flops) costs less than the warmup (3e+07)"
+    assert f". At equal compute with warmup charged: not testable, because {why}." in text
+
+
+def test_seeds_censored_on_both_sides_are_called_so(tmp_path: Path) -> None:
+    assert "| censored, censored, censored |" in text_of(tmp_path, pair(), threshold=0.95)
 
 
 def test_words_follow_the_data(tmp_path: Path) -> None:
     ahead = text_of(tmp_path / "ahead", pair())
-    assert "ahead of the base under the same prompt (+50.0 [37.6, 62.4])" in ahead
+    assert "ahead of the base under the same prompt (+50.0 points [37.6, 62.4])" in ahead
     assert "RLVR itself gains less after warmup than from base" in ahead
     losing = [lane for s in range(3) for lane in (warmup_lane(s, 0.3 - s / 100), base_lane(s, 0.5))]
-    assert "behind the base under the same prompt (-21.0 [" in text_of(tmp_path / "behind", losing)
+    assert "behind the base under the same prompt (-21.0 points [" in text_of(tmp_path / "behind", losing)
     mixed = [lane for s in range(3) for lane in (warmup_lane(s, (0.4, 0.6, 0.5)[s]), base_lane(s, 0.49))]
-    assert "not to be told apart from the base under the same prompt (+1.0 [" in text_of(tmp_path / "open", mixed)
+    assert "not to be told apart from the base under the same prompt (+1.0 points [" in text_of(
+        tmp_path / "open", mixed
+    )
 
 
 def test_one_seed_says_that_there_is_no_interval(tmp_path: Path) -> None:
     text = text_of(tmp_path, pair(1))
-    assert "(+50.0, 1 seed)" in text
+    assert "(+50.0 points, 1 seed)" in text
     assert "1 seed. Differences are in points. No interval over seeds is given below 3" in text
     assert "Wilson over the problems of one seed; it says nothing about other seeds" in text
 

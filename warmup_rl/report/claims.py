@@ -167,7 +167,7 @@ def _retention(run: Run, target: str) -> list[Claim]:
         found += [
             claim(name, "change by RLVR on an untrained domain", name, (name,), closed[name]) for name in untrained
         ]
-        none = "" if open_domains[label] or not untrained else "no untrained domain starts clear of chance"
+        none = "" if open_domains[label] else _none_to_keep(untrained)
         domains = open_domains[label] or untrained
         found.append(claim("mean", "change by RLVR, mean of untrained domains", _mean_of(domains), domains, none))
     both = [name for name in open_domains["base"] if name in open_domains["warmup"]]
@@ -175,13 +175,17 @@ def _retention(run: Run, target: str) -> list[Claim]:
 
 
 def _retention_difference(run: Run, both: Sequence[str], untrained: Sequence[str]) -> Claim:
-    closed = "" if both or not untrained else "no untrained domain starts clear of chance in both arms"
+    closed = "" if both else _none_to_keep(untrained, " in both arms")
     domains = both or untrained
     return compare(
         run.seeds, "retention.difference", "retention", "change on untrained domains: after warmup - from base",
         _mean_of(domains), ("after warmup", _gain(run, run.claims.warmup, domains)),
         ("from base", _gain(run, run.claims.base, domains)), closed=closed,
     )  # fmt: skip
+
+
+def _none_to_keep(untrained: Sequence[str], where: str = "") -> str:
+    return f"no untrained domain starts clear of chance{where}" if untrained else "no untrained domain was measured"
 
 
 def _efficiency(run: Run, target: str) -> list[Claim]:
@@ -255,4 +259,6 @@ def _listed(starts: Mapping[str, float]) -> str:
 
 
 def _mean_of(domains: Sequence[str]) -> str:
+    if not domains:
+        return "other domains"
     return domains[0] if len(domains) == 1 else f"mean of {', '.join(domains)}"

@@ -15,12 +15,14 @@ from warmup_rl.report.difference import Claim
 from warmup_rl.report.gains import Gain, gains
 from warmup_rl.report.load import Run, load
 from warmup_rl.report.plots import draw
-from warmup_rl.report.shown import Shown, own_style, shown
+from warmup_rl.report.setting import set_up
+from warmup_rl.report.shown import Shown, best_prompt, own_style, shown
 from warmup_rl.report.tables import Table, accuracy_table, claims_table, form_table, gains_table, groups_table
 
 PICTURES = {
     "accuracy.png": "Accuracy by model and domain: bars are means over seeds, dots single seeds, lines 95% intervals.",
-    "curve.png": "RLVR: held-out accuracy and reward by step; thin lines are seeds, thick ones their mean.",
+    "curve.png": "RLVR: held-out accuracy and reward by step; thin lines are seeds, thick ones their mean. Rewards are "
+    "shown for arms that are paid for the same.",
     "people.png": "Knights & Knaves by difficulty.",
     "tokens.png": "Length of an answer by model and domain; lines span the seeds.",
 }
@@ -35,6 +37,16 @@ class Findings:
     claims: tuple[Claim, ...]
     meeting: Meeting
     gains: tuple[Gain, ...]
+
+    @property
+    def first_line(self) -> str | None:
+        """What must stand before everything else; None where nothing must."""
+        return words.first_line(self.run, self.claims, self.gains, self.rows)
+
+    @property
+    def sentences(self) -> dict[str, str]:
+        """A short paragraph for each claim, by its name."""
+        return words.sentences(self.run, self.claims, self.meeting, self.gains)
 
 
 def report(run_folder: Path) -> Path:
@@ -59,10 +71,10 @@ def report(run_folder: Path) -> Path:
 def markdown(found: Findings, pictures: Sequence[str]) -> str:
     """The report's text. Where warmup does not beat a better prompt, that is its first line."""
     run, rows = found.run, found.rows
-    parts = [words.first_line(found.claims) or "", f"# {run.name}", _state(run)]
-    said = words.sentences(run, found.claims, found.meeting)
+    parts = [found.first_line or "", f"# {run.name}", _state(run), set_up(run)]
+    said = found.sentences
     parts += ["## What this run says", "\n".join(f"- **{name}.** {text}" for name, text in said.items())]
-    parts += [words.seeds_note(run), words.about(run)]
+    parts += [words.seeds_note(run, found.claims), words.about(run)]
     if rows:
         parts += [_picture("accuracy.png", pictures), *_section(accuracy_table(run, rows, run.headline))]
         parts += [_prompt_note(run), _picture("curve.png", pictures)]
@@ -86,8 +98,9 @@ def summary(found: Findings) -> dict[str, Any]:
         "seeds": list(run.seeds),
         "unfinished": list(run.unfinished),
         "headline": run.headline,
-        "first_line": words.first_line(found.claims),
-        "sentences": words.sentences(run, found.claims, found.meeting),
+        "first_line": found.first_line,
+        "set_up": set_up(run),
+        "sentences": found.sentences,
         "claims": [claim.to_json() for claim in found.claims],
         "arms_meet": asdict(found.meeting),
         "models": [_model_json(run, row, sampling) for row in found.rows for sampling in samplings],
@@ -111,10 +124,9 @@ def _show(found: Findings, path: Path) -> None:
     from rich.markdown import Markdown
 
     console = Console(width=None if sys.stdout.isatty() else 140)
-    line = words.first_line(found.claims)
-    said = words.sentences(found.run, found.claims, found.meeting)
+    line, said = found.first_line, found.sentences
     console.print(Markdown("\n".join([*([line, ""] if line else []), *(f"- **{k}.** {v}" for k, v in said.items())])))
-    console.print(Markdown(words.seeds_note(found.run)))
+    console.print(Markdown(words.seeds_note(found.run, found.claims)))
     if found.rows:
         console.print(accuracy_table(found.run, found.rows, found.run.headline).rich())
     console.print(f"The whole report: {path}", soft_wrap=True)
@@ -138,14 +150,19 @@ def _state(run: Run) -> str:
 
 
 def _prompt_note(run: Run) -> str:
-    style = own_style(run)
-    return f"Prompt style: the recipe's ({style}), except where a row names another." if style else ""
+    style, best = own_style(run), best_prompt(run)
+    if not style:
+        return ""
+    note = f"Prompt style: the recipe's ({style}), except where a row names another."
+    return f"{note} The base's best prompt, picked on validation problems: {best}." if best else note
 
 
 def _limits() -> str:
     return (
         "Accuracy is lenient: a right answer counts whatever its form. The unit of replication is the seed: all "
-        "differences are paired by seed, evaluation problems are the same for all seeds and arms."
+        "differences are paired by seed, evaluation problems are the same for all seeds and arms. Values at equal "
+        "tokens or compute, and at a step before the last, are read off the held-out curve, which has its own number "
+        "of problems, and interpolated between its points: they can differ from the accuracy table."
     )
 
 

@@ -123,9 +123,9 @@ def at_equal_compute(run: Run, arm: str, seed: int) -> float:
     totals = {one: before[one] + curve(run, one, seed)[-1].flops for one in before}
     smaller = min(totals, key=lambda one: totals[one])
     if totals[smaller] < before[arm]:
+        spent = "the warmup" if arm == run.claims.warmup else f"what {arm} does before its own"
         raise NotMeasured(
-            f"all of RLVR in arm {smaller!r} costs less ({totals[smaller]:.2g} flops) "
-            f"than what arm {arm!r} spends before its own ({before[arm]:.2g})"
+            f"all of {smaller}'s RLVR ({totals[smaller]:.2g} flops) costs less than {spent} ({before[arm]:.2g})"
         )
     return read_off(curve(run, arm, seed), lambda point: before[arm] + point.flops, totals[smaller])
 

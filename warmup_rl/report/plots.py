@@ -1,15 +1,15 @@
-"""The pictures of a report as PNG: accuracy by domain, RLVR curves, difficulty of puzzles, length of answers."""
+"""The pictures of a report as PNG; those with bars are here: accuracy, difficulty of puzzles, length of answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from warmup_rl.report.claims import Meeting
-from warmup_rl.report.difference import share
+from warmup_rl.report.curves import curves
 from warmup_rl.report.load import Run
+from warmup_rl.report.look import BLUE, GREEN, GREY, INK, ORANGE, accuracy_axis, arm_color, legend_above, style
 from warmup_rl.report.shown import Accuracy, Shown
 from warmup_rl.report.tables import group_name, groups
 from warmup_rl.stats import mean
@@ -18,25 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, told apart under all common kinds of colour blindness; light before RLVR, full after it.
-BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
-OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#B8A800")
-INK, GREY, FAINT = "#222222", "#777777", "#D9D9D9"
-STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 12,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": INK,
-    "axes.titlesize": 13,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "text.color": INK,
-    "legend.frameon": False,
-}
+DASHED = (0, (3, 2))
 
 
 def draw(run: Run, rows: Sequence[Shown], met: Meeting, folder: Path) -> tuple[Path, ...]:
@@ -49,7 +31,7 @@ def draw(run: Run, rows: Sequence[Shown], met: Meeting, folder: Path) -> tuple[P
     }
     written = []
     for name, picture in pictures.items():
-        with _style():
+        with style():
             figure = picture()
             if figure is not None:
                 figure.savefig(folder / name, dpi=150, facecolor="white")
@@ -63,16 +45,18 @@ def accuracy(run: Run, rows: Sequence[Shown]) -> Figure | None:
     values = {name: {row.name: row.accuracy([name], run.headline) for row in bars} for name in run.measured}
     if not bars or not values:
         return None
-    figure, axes = _figure(10, 4.6)
-    _grouped_bars(axes, run, values, bars)
-    for position, domain in enumerate(values):
-        chances = [cell.chance for row in bars for cell in row.cells(domain, run.headline).values()]
+    figure, axes = _figure(10, 4.8)
+    chance = {
+        name: mean([cell.chance for row in bars for cell in row.cells(name, run.headline).values()]) for name in values
+    }
+    _grouped_bars(axes, run, values, bars, chance=chance)
+    for position, level in enumerate(chance.values()):
         axes.hlines(
-            mean(chances), position - 0.46, position + 0.46, colors=INK, linestyles=(0, (3, 2)), linewidth=1.3, zorder=4
-        )
-    axes.plot([], [], color=INK, linestyle=(0, (3, 2)), linewidth=1.3, label="chance")
-    _accuracy_axis(axes)
-    _legend_above(figure, axes)
+            level, position - 0.46, position + 0.46, colors=INK, linestyles=DASHED, linewidth=1.3, zorder=4
+        )  # fmt: skip
+    axes.plot([], [], color=INK, linestyle=DASHED, linewidth=1.3, label="chance")
+    accuracy_axis(axes)
+    legend_above(figure, axes, last="chance")
     return figure
 
 
@@ -86,9 +70,9 @@ def people(run: Run, rows: Sequence[Shown]) -> Figure | None:
         return None
     figure, axes = _figure(10, 4.2)
     _grouped_bars(axes, run, {group_name(name): dict(models) for name, models in found.items()}, bars)
-    _accuracy_axis(axes)
+    accuracy_axis(axes)
     axes.set_title(f"Knights & Knaves ({domain}) by difficulty")
-    _legend_above(figure, axes)
+    legend_above(figure, axes)
     return figure
 
 
@@ -106,79 +90,20 @@ def tokens(run: Run, rows: Sequence[Shown]) -> Figure | None:
     figure, axes = _figure(10, 4.2)
     _grouped_bars(axes, run, values, bars, text="{:.0f}")
     axes.set_ylabel(f"tokens per answer ({run.headline})")
-    _legend_above(figure, axes)
+    legend_above(figure, axes)
     return figure
-
-
-def curves(run: Run, met: Meeting) -> Figure | None:
-    """Reward and held-out accuracy over RLVR, all arms: thin lines are seeds, thick ones their mean."""
-    lanes = {arm: [lane for lane in by_seed.values() if lane.rlvr] for arm, by_seed in run.lanes.items()}
-    held_out = {
-        arm: [{p.step: p.lenient for p in lane.rlvr.curve} for lane in found if lane.rlvr and lane.rlvr.curve]
-        for arm, found in lanes.items()
-    }
-    rewards = {arm: [lane.rlvr.rewards() for lane in found if lane.rlvr] for arm, found in lanes.items()}
-    if not any(held_out.values()):
-        return None
-    from matplotlib import pyplot
-
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.4), layout="constrained", width_ratios=(1.25, 1))
-    _accuracy_axis(left)
-    _curve_panel(left, run, held_out)
-    left.set_title(f"Held-out accuracy on {_target_name(run)}")
-    left.set_xlabel(f"RLVR step (dotted line: threshold {share(run.claims.threshold)})")
-    left.axhline(run.claims.threshold, color=GREY, linestyle=(0, (1, 2)), linewidth=1.2)
-    if met.step is not None:
-        left.axvline(met.step, color=GREY, linewidth=1)
-        late = met.step > left.get_xlim()[1] / 2
-        left.text(
-            met.step, 0.02, f" arms meet: step {met.step} ", color=GREY, fontsize=10, ha="right" if late else "left"
-        )
-    values = [value for found in rewards.values() for points in found for value in points.values()]
-    right.set_ylim(min([0.0, *values]), 1.04 * max([1.0, *values]))
-    _curve_panel(right, run, rewards)
-    right.set_title("Mean reward of the rollouts")
-    return figure
-
-
-def _curve_panel(axes: Axes, run: Run, by_arm: Mapping[str, Sequence[Mapping[int, float]]]) -> None:
-    ends = []
-    for arm, seeds in by_arm.items():
-        seeds = [points for points in seeds if points]
-        if not seeds:
-            continue
-        color, label = _arm_look(run, arm)
-        if len(seeds) > 1:
-            for points in seeds:
-                axes.plot(list(points), list(points.values()), color=color, linewidth=0.9, alpha=0.35)
-        steps = sorted(set.intersection(*(set(points) for points in seeds)))
-        means = [mean([points[step] for points in seeds]) for step in steps]
-        axes.plot(steps, means, color=color, linewidth=2.6, marker="o" if len(steps) < 25 else None, markersize=4)
-        ends.append((means[-1], label, color))
-    axes.set_xlabel("RLVR step")
-    axes.margins(x=0.02)
-    _label_ends(axes, ends)
-
-
-def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
-    """Names lines at their right ends, pushed down where they would touch."""
-    low, high = axes.get_ylim()
-    gap = 0.065 * (high - low)
-    ceiling = high
-    for value, label, color in sorted(ends, reverse=True):
-        ceiling = min(value, ceiling - gap)
-        axes.text(1.015, ceiling, label, color=color, transform=axes.get_yaxis_transform(), va="center",
-                  fontweight="bold", fontsize=11)  # fmt: skip
 
 
 def _grouped_bars(
-    axes: Axes, run: Run, values: Mapping[str, Mapping[str, Accuracy | None]], bars: Sequence[Shown], text: str = ""
-) -> None:
+    axes: Axes, run: Run, values: Mapping[str, Mapping[str, Accuracy | None]], bars: Sequence[Shown], text: str = "",
+    chance: Mapping[str, float] | None = None,
+) -> None:  # fmt: skip
     width = 0.86 / len(bars)
+    size = min(9.5, 230 / (len(bars) * len(values)))
     for place, row in enumerate(bars):
         color, strength = _row_look(run, row)
         label: str | None = row.name
-        for position, by_model in enumerate(values.values()):
+        for position, (group, by_model) in enumerate(values.items()):
             found = by_model.get(row.name)
             if found is None:
                 continue
@@ -187,19 +112,28 @@ def _grouped_bars(
             label = None
             axes.vlines(x, found.low, found.high, colors=INK, linewidth=1.2, zorder=3)
             dots = list(found.by_seed.values()) if len(found.by_seed) > 1 else []
-            axes.scatter([x] * len(dots), dots, s=11, facecolors="white", edgecolors=INK, linewidths=0.7, zorder=5)
+            _dots(axes, x, dots, width)
             number = text.format(found.value) if text else f"{found.value:.2f}".removeprefix("0")
-            axes.annotate(
-                number,
-                (x, max([found.high, *dots])),
-                xytext=(0, 3),
-                textcoords="offset points",
-                ha="center",
-                fontsize=9.5,
-            )
+            height = _clear_of(max([found.high, *dots]), (chance or {}).get(group))
+            axes.annotate(number, (x, height), xytext=(0, 4.5), textcoords="offset points", ha="center", fontsize=size,
+                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.2}, zorder=4.5)  # fmt: skip
     axes.set_xticks(range(len(values)), list(values))
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(-0.55, len(values) - 0.45)
+
+
+def _dots(axes: Axes, x: float, values: Sequence[float], width: float) -> None:
+    """Seeds side by side in their order, so that equal ones do not hide each other."""
+    count = len(values)
+    places = [x + width * 0.62 * (number / (count - 1) - 0.5) for number in range(count)] if count > 1 else []
+    size = 13 if count < 5 else 7
+    axes.scatter(places, values, s=size, facecolors="white", edgecolors=INK, linewidths=0.7, zorder=5)
+
+
+def _clear_of(height: float, chance: float | None) -> float:
+    """Where a number over a bar begins, above the chance line where it would touch that."""
+    touches = chance is not None and height - 0.01 < chance < height + 0.065
+    return chance if touches and chance is not None else height
 
 
 def _models(rows: Sequence[Shown]) -> list[Shown]:
@@ -209,15 +143,8 @@ def _models(rows: Sequence[Shown]) -> list[Shown]:
 
 def _row_look(run: Run, row: Shown) -> tuple[str, float]:
     known = {"base": BLUE, "best prompt": GREEN, "control": GREY, "warmup": ORANGE}
-    color = known.get(row.role) or _arm_look(run, row.name.removesuffix(" + RLVR"))[0]
+    color = known.get(row.role) or arm_color(run, row.name.removesuffix(" + RLVR"))
     return color, 1.0 if row.rlvr else 0.45
-
-
-def _arm_look(run: Run, arm: str) -> tuple[str, str]:
-    names = run.claims
-    looks = {names.base: (BLUE, "base"), names.format_only: (GREY, "format only"), names.warmup: (ORANGE, "warmup")}
-    others = [other for other in run.lanes if other not in looks]
-    return looks[arm] if arm in looks else (OTHERS[others.index(arm) % len(OTHERS)], arm)
 
 
 def _lighter(color: str, strength: float) -> tuple[float, ...]:
@@ -233,46 +160,7 @@ def _plain(by_seed: Mapping[int, float]) -> Accuracy | None:
     return Accuracy(mean(values), min(values), max(values), by_seed)
 
 
-def _target_name(run: Run) -> str:
-    stages = [lane.rlvr for lanes in run.lanes.values() for lane in lanes.values() if lane.rlvr]
-    return ", ".join(dict.fromkeys(str(stage.summary.get("domain")) for stage in stages))
-
-
-def _accuracy_axis(axes: Axes) -> None:
-    axes.set_ylim(0, 1.08)
-    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".50", ".75", "1"])
-    axes.set_ylabel("accuracy")
-    axes.grid(axis="y", color=FAINT, linewidth=0.7, zorder=0)
-    axes.set_axisbelow(True)
-
-
-def _legend_above(figure: Figure, axes: Axes) -> None:
-    named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    names = sorted(named, key=lambda name: name == "chance")
-    figure.legend(
-        [named[name] for name in names],
-        [name.partition(" (")[0] for name in names],
-        loc="outside upper left",
-        ncols=4,
-        fontsize=11,
-        handlelength=1.3,
-        columnspacing=1.4,
-    )
-
-
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     from matplotlib import pyplot
 
     return pyplot.subplots(figsize=(width, height), layout="constrained")
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
-        yield
-    pyplot.close("all")

@@ -66,10 +66,7 @@ def with_interval(by_seed: Mapping[int, float], problems: int) -> Accuracy:
 
 def shown(run: Run) -> tuple[Shown, ...]:
     """All rows: base, base under other prompts, controls, warmup, then all after RLVR; those without data left out."""
-    names = run.claims
-    others = [arm for arm in run.lanes if arm not in (names.base, names.format_only, names.warmup)]
-    order = [names.base, names.format_only, *others, names.warmup]
-    arms = [arm for arm in order if arm in run.lanes]
+    names, arms = run.claims, arms_in_order(run)
     base_keys = {seed: lane.start.key for seed, lane in run.lanes.get(names.base, {}).items() if lane.start}
     rows: list[Shown] = []
     for arm in arms:
@@ -83,17 +80,62 @@ def shown(run: Run) -> tuple[Shown, ...]:
             rows += _other_prompts(run)
     for arm in (arm for arm in arms if arm != names.format_only):
         after = {seed: (lane.end, None) for seed, lane in run.lanes[arm].items() if lane.end}
-        name, role = _named(run, arm)
-        rows.append(Shown(f"{name} + RLVR", role, True, after))
+        rows.append(Shown(after_rlvr(run, arm), _named(run, arm)[1], True, after))
     return tuple(row for row in rows if row.sources)
+
+
+def arms_in_order(run: Run) -> list[str]:
+    """Arms that have been run, as tables and pictures list them: base, control, others, warmup."""
+    names = run.claims
+    others = [arm for arm in run.lanes if arm not in (names.base, names.format_only, names.warmup)]
+    return [arm for arm in (names.base, names.format_only, *others, names.warmup) if arm in run.lanes]
+
+
+def after_rlvr(run: Run, arm: str) -> str:
+    """What an arm is called after its RLVR, the same in tables and pictures; the control's RLVR is part of its name."""
+    name, role = _named(run, arm)
+    return name if role == "control" else f"{name} + RLVR"
 
 
 def own_style(run: Run) -> str:
     """How the recipe's own prompt style is called; empty where nothing was measured."""
+    own = _own_styles(run)
+    return STYLES.get(own[0], own[0]) if own else ""
+
+
+def best_prompt(run: Run) -> str:
+    """How the base's best prompt style, picked on validation, is called; counts seeds where they differ; may be empty.
+
+    The recipe's own style is marked as such.
+    """
+    own = _own_styles(run)
+    called = [
+        STYLES.get(style, style) + (", the recipe's own" if style in own else "") for style in _picked(run).values()
+    ]
+    counts = Counter(called)
+    return "; ".join(f"{name} in {n} seeds" if len(counts) > 1 else name for name, n in counts.most_common())
+
+
+def own_is_best(run: Run) -> bool:
+    """Whether the recipe's own prompt style is the base's best in every seed: it then has no row of its own."""
+    picked = set(_picked(run).values())
+    return bool(picked) and picked <= set(_own_styles(run))
+
+
+def _own_styles(run: Run) -> list[str]:
     lanes = [lane for lanes in run.lanes.values() for lane in lanes.values()]
     models = [model for lane in lanes for model in (lane.start, lane.end) if model]
-    own = [cell.prompt for model in models for stage in model.evaluations for cell in stage.cells if cell.own]
-    return STYLES.get(own[0], own[0]) if own else ""
+    return [cell.prompt for model in models for stage in model.evaluations for cell in stage.cells if cell.own]
+
+
+def _picked(run: Run) -> dict[int, str]:
+    found = {}
+    for seed in run.lanes.get(run.claims.base, {}):
+        try:
+            found[seed] = measures.best_prompt(run, seed)
+        except NotMeasured:
+            continue
+    return found
 
 
 def _named(run: Run, arm: str) -> tuple[str, Role]:
@@ -117,12 +159,8 @@ def _other_prompts(run: Run) -> list[Shown]:
         )
         for style in styles
     ]  # fmt: skip
-    picked = {}
-    for seed, model in models.items():
-        try:
-            picked[seed] = (model, measures.best_prompt(run, seed))
-        except NotMeasured:
-            continue
-    counts = Counter(STYLES.get(style, style) for _, style in picked.values())
-    names = [f"{name} in {count} seeds" if len(counts) > 1 else name for name, count in counts.most_common()]
-    return [*rows, Shown(f"base, best prompt (picked on validation: {', '.join(names)})", "best prompt", False, picked)]
+    picked = _picked(run)
+    if not picked or own_is_best(run):
+        return rows
+    name = f"base, best prompt (picked on validation: {best_prompt(run)})"
+    return [*rows, Shown(name, "best prompt", False, {seed: (models[seed], style) for seed, style in picked.items()})]

@@ -101,8 +101,12 @@ def claims_table(claims: Sequence[Claim]) -> Table:
         sides = (_side_text(claim, claim.left), _side_text(claim, claim.right))
         body.append((*lead, *sides, amount(claim), _by_seed(claim)))
     header = ("claim", "left - right", "where", "left", "right", "difference [95% interval]", "by seed")
-    notes = dict.fromkeys(f"{claim.id}: {note}." for claim in claims for note in claim.notes)
-    return Table("Claims", header, tuple(body), " ".join(notes))
+    notes: dict[str, list[str]] = {}
+    for claim in claims:
+        for note in claim.notes:
+            notes.setdefault(note, []).append(claim.id)
+    caption = " ".join(f"{', '.join(ids)}: {note}." for note, ids in notes.items())
+    return Table("Claims", header, tuple(body), caption)
 
 
 def gains_table(gains: Sequence[Gain]) -> Table:
@@ -170,10 +174,10 @@ def amount(claim: Claim) -> str:
 
 
 def brief(claim: Claim) -> str:
-    """The estimate for running text: `+12.0 [4.1, 19.9]`, in points where it is an accuracy."""
+    """The estimate for running text: `+12.0 points [4.1, 19.9]`."""
     if claim.estimate is None:
         return "open"
-    text = f"{claim.bound} {_number(claim, claim.estimate, sign=True)}".strip()
+    text = f"{claim.bound} {_number(claim, claim.estimate, sign=True)} {claim.unit}".strip()
     if claim.interval:
         return f"{text} {_interval_text(claim)}"
     count = len(claim.values)
@@ -199,8 +203,8 @@ def _by_seed(claim: Claim) -> str:
     texts = []
     for seed, value in claim.values.items():
         low, high = seed in claim.left.censored, seed in claim.right.censored
-        mark = "?" if low and high else "≥" if low else "≤" if high else ""
-        texts.append(mark if mark == "?" else mark + _number(claim, value, sign=True))
+        mark = "≥" if low else "≤" if high else ""
+        texts.append("censored" if low and high else mark + _number(claim, value, sign=True))
     return ", ".join(texts)
 
 

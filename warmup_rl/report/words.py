@@ -7,7 +7,9 @@ from typing import Any
 
 from warmup_rl.report.claims import MEET, Meeting
 from warmup_rl.report.difference import Claim, Side, share
+from warmup_rl.report.gains import Gain
 from warmup_rl.report.load import Run
+from warmup_rl.report.shown import Shown, best_prompt, own_is_best
 from warmup_rl.report.tables import amount, brief
 from warmup_rl.stats import MIN_SEEDS, mean
 
@@ -19,34 +21,39 @@ NANO = (
 STARTS = {"base": "from base", "warmup": "after warmup"}
 
 
-def first_line(claims: Sequence[Claim]) -> str | None:
+def first_line(run: Run, claims: Sequence[Claim], gains: Sequence[Gain], rows: Sequence[Shown]) -> str | None:
     """What a report must begin with: that warmup gains nothing over a better prompt. None where it does, or unknown."""
     claim = _by_id(claims).get("transfer.best_prompt")
     if claim is None or claim.estimate is None or claim.estimate > 0:
         return None
-    return f"**Warmup does not beat the base with its best prompt here: {amount(claim)}, {claim.where}.**"
+    explained = f"the prompt style that does best on validation problems: {best_prompt(run)}"
+    line = f"**Warmup does not beat the base with its best prompt here ({explained}): {amount(claim)}, {claim.where}.**"
+    return " ".join(part for part in (line, _broken_form(run, gains, rows)) if part)
 
 
-def sentences(run: Run, claims: Sequence[Claim], met: Meeting) -> dict[str, str]:
+def sentences(run: Run, claims: Sequence[Claim], met: Meeting, gains: Sequence[Gain]) -> dict[str, str]:
     """One short paragraph for each claim, by its name."""
     found = _by_id(claims)
     return {
-        "Transfer": _transfer(found),
-        "End point": _end_point(found),
+        "Transfer": _transfer(run, found, gains),
+        "End point": _end_point(run, found),
         "Retention": _retention(found),
         "Sample efficiency": _efficiency(run, found, met),
     }
 
 
-def seeds_note(run: Run) -> str:
-    """How far the numbers carry, given the seeds."""
-    count = len(run.seeds)
+def seeds_note(run: Run, claims: Sequence[Claim]) -> str:
+    """How far the numbers carry, given the seeds that have both sides of a difference."""
+    count = max((len(claim.values) for claim in claims), default=0) or len(run.seeds)
+    seeds = f"{count} seed{'s' * (count != 1)}"
+    if count < len(run.seeds):
+        seeds = f"{count} of {len(run.seeds)} seeds have both sides of a difference"
     if count < MIN_SEEDS:
         return (
-            f"{count} seed{'s' * (count != 1)}. Differences are in points. No interval over seeds is given below "
+            f"{seeds}. Differences are in points. No interval over seeds is given below "
             f"{MIN_SEEDS}: a difference of a few points may be chance. Run more seeds before believing one."
         )
-    return f"{count} seeds. Differences are in points, with 95% t-intervals over seeds, paired by seed."
+    return f"{seeds}. Differences are in points, with 95% t-intervals over seeds, paired by seed."
 
 
 def about(run: Run) -> str:
@@ -63,17 +70,70 @@ def about(run: Run) -> str:
     return NANO.format(world=f" in the world `{world}`" if world else "")
 
 
-def _transfer(found: Mapping[str, Claim]) -> str:
+def _transfer(run: Run, found: Mapping[str, Claim], gains: Sequence[Gain]) -> str:
+    if not run.transfer:
+        return f"This is {_cannot(found['transfer.recipe_prompt'])}."
     against = {
         "recipe_prompt": "the base under the same prompt",
         "best_prompt": "the base under its best prompt",
         "format_only": "the format-only control",
     }
-    parts = [_position(found[f"transfer.{name}"], other) for name, other in against.items()]
-    return f"Before RLVR, on the {found['transfer.recipe_prompt'].where}, warmup is {'; '.join(parts)}."
+    if own_is_best(run):
+        del against["best_prompt"]
+        against["recipe_prompt"] += ", which is its best"
+    tested = {name: other for name, other in against.items() if not found[f"transfer.{name}"].untestable}
+    parts = [_position(found[f"transfer.{name}"], other) for name, other in tested.items()]
+    where = found["transfer.recipe_prompt"].where
+    where = f"the {where}" if where.startswith("mean of ") else where
+    said = [f"Before RLVR, on {where}, warmup is {'; '.join(parts)}."] if parts else []
+    said += [
+        f"Against {other}: {_cannot(found[f'transfer.{name}'])}."
+        for name, other in against.items() if name not in tested
+    ]  # fmt: skip
+    return " ".join([*said, *_shares_of_lift(run, gains)])
 
 
-def _end_point(found: Mapping[str, Claim]) -> str:
+def _lift(run: Run, gains: Sequence[Gain]) -> dict[str, float]:
+    """Parts of warmup's difference to base, mean over the transfer domains, in points; empty where not measured."""
+    found = [gain for gain in gains if gain.name == "warmup - base" and gain.domain in run.transfer]
+    if not found:
+        return {}
+    parts = ("total", "format", "truncation", "rest")
+    return {part: 100 * mean([getattr(gain, part) for gain in found]) for part in parts}
+
+
+def _shares_of_lift(run: Run, gains: Sequence[Gain]) -> list[str]:
+    lift = _lift(run, gains)
+    if not lift or not any(round(value, 1) for value in lift.values()):
+        return []
+    return [
+        f"Of the {lift['total']:+.1f} points against the base under the same prompt, {lift['format']:+.1f} are format "
+        f"(no answer can be found), {lift['truncation']:+.1f} truncation, {lift['rest']:+.1f} the answers themselves."
+    ]
+
+
+def _broken_form(run: Run, gains: Sequence[Gain], rows: Sequence[Shown]) -> str:
+    """How much of what warmup loses against base is form; empty where form is less than half of it."""
+    lift = _lift(run, gains)
+    lost = lift["format"] + lift["truncation"] if lift else 0.0
+    if not lift or round(lift["total"], 1) >= 0 or lost > lift["total"] / 2:
+        return ""
+    shares = {row.role: _well_formed(run, row) for row in rows if row.role in ("base", "warmup") and not row.rlvr}
+    form = ""
+    if shares.get("base") is not None and shares.get("warmup") is not None:
+        form = f"; well-formed answers: base {share(shares['base'])}, warmup {share(shares['warmup'])}"
+    return (
+        f"Against the base under the same prompt, {lost:+.1f} of {lift['total']:+.1f} points are form, not reasoning: "
+        f"{lift['format']:+.1f} no answer can be found, {lift['truncation']:+.1f} cut off{form}."
+    )
+
+
+def _well_formed(run: Run, row: Shown) -> float:
+    cells = [cell for domain in run.transfer for cell in row.cells(domain, run.headline).values()]
+    return mean([cell.well_formed for cell in cells]) if cells else 0.0
+
+
+def _end_point(run: Run, found: Mapping[str, Claim]) -> str:
     if "end" in found:
         return f"This is {_cannot(found['end'])}."
     at = {
@@ -81,10 +141,18 @@ def _end_point(found: Mapping[str, Claim]) -> str:
         "tokens.target": "at equal generated tokens",
         "compute.target": "at equal compute with warmup charged",
     }
-    parts = [f"{how} {_position(found[f'end.{name}'])}" for name, how in at.items()]
     target, whole = found["end.steps.target"].where, found["end.steps.mean"]
-    parts.append(f"at equal steps over the {whole.where} {_position(whole)}")
-    return f"On {target}, warmup + RLVR is {'; '.join(parts)}. {_increment(found['increment.target'])}"
+    if run.transfer and run.transfer != (target,):
+        at["steps.mean"] = f"at equal steps over the {whole.where}"
+    by_how = {how: found[f"end.{name}"] for name, how in at.items()}
+    parts = [f"{how} {_position(claim)}" for how, claim in by_how.items() if not claim.untestable]
+    said = [f"On {target}, warmup + RLVR is {'; '.join(parts)}."] if parts else []
+    whys: dict[str, list[str]] = {}
+    for how, claim in by_how.items():
+        if claim.untestable:
+            whys.setdefault(claim.untestable, []).append(how)
+    said += [f"{_capital(_joined(hows))}: not testable, because {why}." for why, hows in whys.items()]
+    return " ".join([*said, _increment(found["increment.target"])])
 
 
 def _increment(claim: Claim) -> str:
@@ -100,31 +168,45 @@ def _retention(found: Mapping[str, Claim]) -> str:
     if "retention" in found:
         return f"This is {_cannot(found['retention'])}."
     target = found["retention.base.trained"].where
-    trained = [f"{start} {_change(found[f'retention.{label}.trained'])}" for label, start in STARTS.items()]
-    kept = [(start, found[f"retention.{label}.mean"]) for label, start in STARTS.items()]
-    rest = [f"{start} {_change(claim)}" + ("" if claim.untestable else f" ({claim.where})") for start, claim in kept]
-    return (
-        f"Change by RLVR on {target}, which it trains: {', '.join(trained)}; on untrained domains: {', '.join(rest)}."
-    )
+    trained = {start: found[f"retention.{label}.trained"] for label, start in STARTS.items()}
+    kept = {start: found[f"retention.{label}.mean"] for label, start in STARTS.items()}
+    return f"Change by RLVR on {target}, which it trains: {_changes(trained)}. On untrained domains: {_changes(kept)}."
+
+
+def _changes(claims: Mapping[str, Claim]) -> str:
+    whys = {claim.untestable for claim in claims.values()}
+    if len(whys) == 1 and "" not in whys:
+        return f"not testable here ({whys.pop()})"
+    return "; ".join(f"{start} {_change(claim)}" for start, claim in claims.items())
 
 
 def _change(claim: Claim) -> str:
-    return _cannot(claim) if claim.untestable else brief(claim)
+    if claim.untestable:
+        return _cannot(claim)
+    level = ", not to be told apart from 0" if claim.verdict == "unclear" else ""
+    where = f" ({claim.where})" if claim.id.endswith(".mean") else ""
+    return f"{brief(claim)}{level}{where}"
 
 
 def _efficiency(run: Run, found: Mapping[str, Claim], met: Meeting) -> str:
     if "efficiency" in found:
         return f"This is {_cannot(found['efficiency'])}."
     claim = found["efficiency.steps"]
-    meets = f"{met.why[:1].upper()}{met.why[1:]}."
+    meets = f"{_capital(met.why)}."
     if met.step is not None:
         meets = (
             f"From step {met.step} on base + RLVR has caught up with warmup + RLVR (within {MEET * 100:.0f} points)."
         )
     if claim.untestable:
         return f"This is {_cannot(claim)}. {meets}"
+    if all(side.values and len(side.censored) == len(side.values) for side in (claim.left, claim.right)):
+        last = min(value for side in (claim.left, claim.right) for value in side.values.values())
+        none = (
+            f"Neither warmup nor base comes to {share(run.claims.threshold)} on {claim.where} within {last:.0f} steps"
+        )
+        return f"{none}: what warmup saves stays open. {meets}"
     goal = f"To come to {share(run.claims.threshold)} on {claim.where}, {_needs(claim.right)} and {_needs(claim.left)}"
-    return f"{goal}; steps saved by warmup: {brief(claim)}. {meets}"
+    return f"{goal}; saved by warmup: {brief(claim)}. {meets}"
 
 
 def _needs(side: Side) -> str:
@@ -147,6 +229,14 @@ def _position(claim: Claim, other: str = "base + RLVR") -> str:
 
 def _cannot(claim: Claim) -> str:
     return f"not testable here ({claim.untestable})"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def _by_id(claims: Sequence[Claim]) -> dict[str, Claim]:
