@@ -12,7 +12,7 @@ from rich.console import Console
 from tests.test_recipe import write  # noqa: F401
 from warmup_rl.__main__ import main
 from warmup_rl.checking import plan
-from warmup_rl.command import Command, parse
+from warmup_rl.command import Command, parse, selection
 from warmup_rl.errors import UserError
 from warmup_rl.helping import help_text
 from warmup_rl.plugins import TABLE
@@ -108,6 +108,52 @@ def test_a_plan_shows_for_each_arm_what_it_makes_shares_and_leaves_out(write: An
     assert ["0", "make", "●", "=", "warmup"] in rows
     assert ["2", "imitate", "●", "–", "steps"] in rows
     assert ["4", "learn", "●", "●", "steps"] in rows
+
+
+@pytest.mark.parametrize(("line", "arms", "seeds"), [
+    ("", ("warmup", "base"), (0,)),
+    ("--arm base --seed 3 --seed 4 --seed 3", ("base",), (3, 4)),
+    ("--only imitate", ("warmup",), (0,)),
+    ("--until learn", ("warmup", "base"), (0,)),
+])  # fmt: skip
+def test_a_command_selects_arms_and_seeds(write: Any, line: str, arms: Any, seeds: Any) -> None:  # noqa: F811
+    command = parse(["recipe.yaml", *line.split()], usage="")
+    assert selection(command, load_recipe(write())) == (arms, seeds)
+
+
+@pytest.mark.parametrize(("line", "message"), [
+    ("--arm bas", "no arm 'bas'. Did you mean 'base'? Arms: warmup, base."),
+    ("--until lern",
+     "--until: no stage 'lern'. Did you mean 'learn'? Stages: make, write, imitate, after, learn, end."),
+    ("--arm base --only imitate", "--only: arm 'base' leaves out the stage 'imitate'. Arms that have it: warmup."),
+])  # fmt: skip
+def test_check_refuses_a_selection_that_is_not_there(
+    write: Any, line: str, message: str, capsys: pytest.CaptureFixture[str]  # noqa: F811
+) -> None:
+    assert main(["check", str(write()), *line.split()]) == 2
+    assert capsys.readouterr().err == f"{message}\n"
+
+
+def test_a_plan_counts_and_marks_what_is_selected(write: Any) -> None:  # noqa: F811
+    written = io.StringIO()
+    command = parse("recipe.yaml --seed 3 --seed 4 --only imitate".split(), usage="")
+    plan(load_recipe(write()), console=Console(file=written, width=120), command=command)
+    lines = written.getvalue().splitlines()
+    assert lines[0] == "toy: 1 arm, 2 seeds; 1 stage for each seed."
+    marks = {row.split()[1]: next(word for word in row.split() if word in "·●") for row in lines[2:8]}
+    assert marks == {"make": "·", "write": "·", "imitate": "●", "after": "·", "learn": "·", "end": "·"}
+
+
+def test_a_plan_names_the_key_that_does_not_fit_other_numbers_of_processes(write: Any) -> None:  # noqa: F811
+    written = io.StringIO()
+    plan(load_recipe(write()), console=Console(file=written, width=120))
+    assert "! imitate: steps fits 1, 2, 4 processes, not 8." in written.getvalue()
+
+
+def test_help_explains_a_plug_in_that_has_no_name_of_its_own() -> None:
+    text = help_text("tests.recipe_plugins:Toy", usage="")
+    assert text.startswith("domain tests.recipe_plugins:Toy: Problems of a toy.")
+    assert "size = 3  (whole number > 0)" in text
 
 
 def test_help_documents_every_key_of_every_plug_in() -> None:

@@ -180,10 +180,10 @@ BAD: list[tuple[str, tuple[tuple[str, str], ...], list[str]]] = [
         "recipe.yaml:5: evaluation.domains: a list or 'all' is needed (got 5).",
     ]),
     ("stages that do not fit together", (("leave_out: [write, imitate", "leave_out: [make, write"),), [
-        "recipe.yaml:14: stages.2: stage 'imitate' in arm 'base' needs a model, and no stage before it gives one, "
-        "nor does the key 'model'. Put make before it, or leave this stage out.",
-        "recipe.yaml:14: stages.2: stage 'imitate' in arm 'base' needs traces, and no stage before it gives any. "
-        "Put write before it, or leave this stage out.",
+        "recipe.yaml:7: arms.base.leave_out: arm 'base' leaves out 'make', which gives the model that 'imitate' needs. "
+        "Keep 'make', or leave 'imitate' out too.",
+        "recipe.yaml:7: arms.base.leave_out: arm 'base' leaves out 'write', which gives the traces that 'imitate' "
+        "needs. Keep 'write', or leave 'imitate' out too.",
     ]),
     ("unknown stage left out", (("[write,", "[wrote,"),), [
         "recipe.yaml:7: arms.base.leave_out.0: 'wrote': no such stage. Did you mean 'write'? "
@@ -204,7 +204,7 @@ BAD: list[tuple[str, tuple[tuple[str, str], ...], list[str]]] = [
         "recipe.yaml:7: arms.base.leave_out.2: 'after': several stages have the id 'after'. "
         "Give each an id of its own.",
         "recipe.yaml:21: stages.5.id: the id 'after' is taken already (recipe.yaml:15: stages.3). "
-        "Give this stage an id of its own, e.g. {name: after, id: after_5}.",
+        f"Give this stage an id of its own, e.g. {{name: {PLUGINS}:Measure, id: after_5}}.",
     ]),
     ("more than 100 problems", (("steps: 8\n", "steps: 8\n    problems: 101\n"),), [
         "recipe.yaml:19: stages.4.problems: at most 100 RLVR problems (got 101). "
@@ -229,7 +229,7 @@ BAD: list[tuple[str, tuple[tuple[str, str], ...], list[str]]] = [
         "recipe.yaml:1: run_name: unknown tag 'tag:yaml.org,2002:python/name:os.system'. Write a plain value.",
     ]),
     ("tabs", (("  small:", "\tsmall:"),), [
-        "recipe.yaml:4: not YAML while scanning for the next token: found character '\\t' that cannot start any token."
+        "recipe.yaml:4: not YAML: while scanning for the next token: found character '\\t' that cannot start any token."
         " Indent with spaces.",
     ]),
 ]  # fmt: skip
@@ -267,9 +267,10 @@ def test_a_world_that_the_batch_does_not_fit_is_refused_at_the_key(write: Any) -
 
 
 @pytest.mark.parametrize(("text", "expected"), [
-    ("", ["recipe.yaml: a recipe is a mapping of keys (run_name, domains, stages, ...), found none."]),
-    ("- a\n", ["recipe.yaml: a recipe is a mapping of keys (run_name, domains, stages, ...), found none."]),
-    ("a: [1\nb: 2\n", ["recipe.yaml:2: not YAML while parsing a flow sequence: expected ',' or ']', but got ':'."]),
+    ("", ["recipe.yaml: a recipe is a mapping of keys (run_name, domains, stages, ...), found nothing."]),
+    ("- a\n", ["recipe.yaml: a recipe is a mapping of keys (run_name, domains, stages, ...), found a list."]),
+    ("kk\n", ["recipe.yaml: a recipe is a mapping of keys (run_name, domains, stages, ...), found text."]),
+    ("a: [1\nb: 2\n", ["recipe.yaml:2: not YAML: while parsing a flow sequence: expected ',' or ']', but got ':'."]),
     ("a: &x [*x]\n", ["recipe.yaml:1: a.0: an alias that contains itself."]),
 ])  # fmt: skip
 def test_what_is_no_recipe_at_all_is_refused(write: Any, text: str, expected: list[str]) -> None:
@@ -313,7 +314,7 @@ MEASURES = f"{PLUGINS}:Measure"
     ("stages.learn.steps.x=1", "stages.learn.steps.x: stages.4.steps is 8: there is nothing inside it to set."),
     ("nothing.here=1", "nothing: unknown key (got a mapping with here). Allowed: arms, claims, domains, evaluation, "
      "format, model, model_revision, output_dir, run_name, seeds, stages, wandb."),
-    ("seeds=[1", "seeds: not YAML while parsing a flow sequence: expected ',' or ']', but got '<stream end>'."),
+    ("seeds=[1", "seeds: not YAML: while parsing a flow sequence: expected ',' or ']', but got '<stream end>'."),
     ("run_name", "run_name: write it as address=value, e.g. stages.sft.args.learning_rate=1e-6."),
     ("domains.small..size=1", "domains.small..size: an address is keys joined by single dots."),
     ("model=./none", "model: a model is given, and stage 'make' builds one. Remove one of the two."),

@@ -68,13 +68,20 @@ CASES: list[tuple[str, Trainer, dict[str, Any], str]] = [
     ("level", "grpo", {"importance_sampling_level": "seq"}, "allowed: token, sequence (got 'seq')."),
     ("scaling", "grpo", {"scale_rewards": "std"}, "allowed: group, batch, none, true, false (got 'std')."),
     ("owned by a key", "sft", {"max_steps": 3}, "not here: use 'epochs'."),
+    ("old spelling of an owned option", "sft", {"evaluation_strategy": "no"},
+     "unknown key (got 'no'). 'eval_strategy' is not here either: measured elsewhere."),
+    ("misspelt owned option", "grpo", {"max_step": 3},
+     "unknown key (got 3). 'max_steps' is not here either: use 'epochs'."),
+    ("old spelling of another trainer's", "hf", {"max_seq_length": 3},
+     "unknown key (got 3). TrainingArguments has no such option."),
+    ("below the least", "sft", {"learning_rate": -1}, "must be at least 0 (got -1)."),
     ("owned outright", "sft", {"seed": 3}, "not here: the recipe's seeds decide."),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("trainer", "args", "message"), [row[1:] for row in CASES], ids=[row[0] for row in CASES])
 def test_a_wrong_option_is_refused(trainer: Trainer, args: dict[str, Any], message: str) -> None:
-    owned = {"max_steps": "epochs", "seed": "the recipe's seeds decide"}
+    owned = {"max_steps": "epochs", "seed": "the recipe's seeds decide", "eval_strategy": "measured elsewhere"}
     ((_, found),) = wrong_options(trainer, args, owned)
     assert found.startswith(message)
 

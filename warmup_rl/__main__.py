@@ -42,7 +42,7 @@ def _check(arguments: Sequence[str]) -> None:
     from warmup_rl.checking import plan
     from warmup_rl.recipe import load_recipe
 
-    plan(load_recipe(command.recipe, command.overrides))
+    plan(load_recipe(command.recipe, command.overrides, draw=True), command=command)
 
 
 def _report(arguments: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from warmup_rl.command import Command, running, selection
 from warmup_rl.recipe import Recipe
 from warmup_rl.run import Lane, Step
 from warmup_rl.stage import Facts, Stage
@@ -25,23 +26,40 @@ _BYTES_A_TOKEN = 5
 """A token is about 4 characters of English; a row of completions repeats the question and the score."""
 
 
-def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None) -> None:
+def plan(
+    recipe: Recipe, world_size: int = 1, console: Console | None = None, command: Command | None = None
+) -> None:
     """Prints what a run of the recipe will do, without doing any of it.
 
     Args:
         world_size: processes of this launch.
         console: where to print; the terminal where not given.
+        command: what of the recipe is run; all of it where not given.
+
+    Raises:
+        UserError: the command asks for an arm or a stage that is not there.
     """
     console = console or Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    lanes = {arm: Lane(recipe, arm, recipe.seeds[0]) for arm in recipe.arms}
-    made = {step.key: step.stage for lane in lanes.values() for step in lane.steps}
-    facts = {key: _facts(recipe, stage) for key, stage in made.items()}
-    console.print(_headline(recipe, lanes), style="bold")
-    console.print(_stages(recipe, lanes, facts))
-    console.print(Text("● made   = shared with the arm named   – left out   ✓ done before\n", style="dim"))
-    console.print(_settings(recipe, lanes, facts))
+    command = command or Command()
+    arms, seeds = selection(command, recipe)
+    recipe = recipe.model_copy(update={"seeds": list(seeds)})
+    lanes = {arm: Lane(recipe, arm, seeds[0]) for arm in arms}
+    run = {arm: _running(command, lane) for arm, lane in lanes.items()}
+    made = {step.key: step.stage for steps in run.values() for step in steps}
+    facts = {step.key: _facts(recipe, step.stage) for lane in lanes.values() for step in lane.steps}
+    console.print(_headline(recipe, run), style="bold")
+    console.print(_stages(recipe, lanes, run, facts))
+    marks = "● made   = shared with the arm named   – left out   ✓ done before"
+    marks += "   · not in this run" if command.only or command.until else ""
+    console.print(Text(f"{marks}\n", style="dim"))
+    console.print(_settings(recipe, lanes, _disk(recipe, made, facts)))
     for warning in dict.fromkeys(_warnings(recipe, made, facts, world_size)):
         console.print(Text(f"! {warning}", style="yellow"))
+
+
+def _running(command: Command, lane: Lane) -> list[Step]:
+    ids = running(command, [step.stage.id for step in lane.steps])
+    return [step for step in lane.steps if step.stage.id in ids]
 
 
 def _facts(recipe: Recipe, stage: Stage) -> Facts:
@@ -61,16 +79,19 @@ def _facts(recipe: Recipe, stage: Stage) -> Facts:
     return Facts({**facts.counts, **counts}, facts.notes)
 
 
-def _headline(recipe: Recipe, lanes: dict[str, Lane]) -> str:
-    steps = [step for lane in lanes.values() for step in lane.steps]
+def _headline(recipe: Recipe, run: dict[str, list[Step]]) -> str:
+    steps = [step for steps in run.values() for step in steps]
     distinct = len({step.key for step in steps})
-    arms, seeds = len(lanes), len(recipe.seeds)
+    arms, seeds = len(run), len(recipe.seeds)
     shared = f" of which {distinct} are made and {len(steps) - distinct} shared" if distinct < len(steps) else ""
     each = " for each seed" if seeds > 1 else ""
-    return f"{recipe.run_name}: {_count(arms, 'arm')}, {_count(seeds, 'seed')}; {len(steps)} stages{shared}{each}."
+    counts = f"{_count(arms, 'arm')}, {_count(seeds, 'seed')}; {_count(len(steps), 'stage')}"
+    return f"{recipe.run_name}: {counts}{shared}{each}."
 
 
-def _stages(recipe: Recipe, lanes: dict[str, Lane], facts: dict[str, Facts]) -> Table:
+def _stages(
+    recipe: Recipe, lanes: dict[str, Lane], run: dict[str, list[Step]], facts: dict[str, Facts]
+) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("", "stage", *lanes):
         table.add_column(title, no_wrap=True)
@@ -79,17 +100,19 @@ def _stages(recipe: Recipe, lanes: dict[str, Lane], facts: dict[str, Facts]) -> 
     first: dict[str, str] = {}
     for index, stage in enumerate(recipe.stages):
         name = stage.id if stage.id == stage.type else f"{stage.id} ({stage.type})"
-        cells = [_cell(arm, lanes[arm], steps[arm].get(stage.id), first) for arm in lanes]
+        cells = [_cell(lanes[arm], steps[arm].get(stage.id), run[arm], first) for arm in lanes]
         told = dict.fromkeys(_told(facts[of[stage.id].key]) for of in steps.values() if stage.id in of)
         table.add_row(str(index), name, *cells, Text("\n".join(told)))
     return table
 
 
-def _cell(arm: str, lane: Lane, step: Step | None, first: dict[str, str]) -> str:
+def _cell(lane: Lane, step: Step | None, run: list[Step], first: dict[str, str]) -> str:
     if step is None:
         return "–"
-    maker = first.setdefault(step.key, arm)
-    if maker != arm:
+    if step not in run:
+        return "✓" if lane.slot(step).done else "·"
+    maker = first.setdefault(step.key, lane.arm)
+    if maker != lane.arm:
         return f"= {maker}"
     return "✓" if lane.slot(step).done else "●"
 
@@ -98,13 +121,13 @@ def _told(facts: Facts) -> str:
     return " · ".join(f"{name} {_number(value)}" for name, value in facts.counts.items())
 
 
-def _settings(recipe: Recipe, lanes: dict[str, Lane], facts: dict[str, Facts]) -> Table:
+def _settings(recipe: Recipe, lanes: dict[str, Lane], disk: str) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     folder = next(iter(lanes.values())).run_folder
-    for name, arm in recipe.arms.items():
-        for address, value in arm.set.items():
+    for name in lanes:
+        for address, value in recipe.arms[name].set.items():
             table.add_row("arm", Text(f"{name}: {address} = {value}"))
     if recipe.model:
         table.add_row("model", Text(recipe.model + (f" at {recipe.model_revision}" if recipe.model_revision else "")))
@@ -116,7 +139,7 @@ def _settings(recipe: Recipe, lanes: dict[str, Lane], facts: dict[str, Facts]) -
         table.add_row("measured", Text(line))
     table.add_row("files", Text(f"{folder}/ recipe.yaml, run.json, report/, <arm>/seed-<n>/NN-<stage>"))
     table.add_row("", Text(f"{recipe.output_dir}/store/ stage outputs, once each: models, traces, completions"))
-    table.add_row("disk", Text(_disk(recipe, lanes, facts)))
+    table.add_row("disk", Text(disk))
     table.add_row("wandb", Text(f"project {recipe.wandb.project}, group {recipe.run_name}" if recipe.wandb else "off"))
     return table
 
@@ -138,17 +161,21 @@ def _warnings(
     for key, stage in made.items():
         yield from (f"{stage.id}: {note}" for note in facts[key].notes)
     sizes = sorted({world_size, *WORLD_SIZES})
-    unfit = [size for size in sizes if any(stage.check(world_size=size) for stage in made.values())]
-    if unfit:
-        fit = ", ".join(str(size) for size in sizes if size not in unfit)
-        yield f"batch sizes fit {fit} processes, not {', '.join(map(str, unfit))}."
+    unfit: dict[str, list[int]] = {}
+    for stage in made.values():
+        for size in sizes:
+            for line in stage.check(world_size=size):
+                unfit.setdefault(f"{stage.id}: {line.partition(': ')[0]}", []).append(size)
+    for key, wrong in unfit.items():
+        fit = [size for size in sizes if size not in wrong]
+        others = [size for size in sizes if size in wrong]
+        yield f"{key} fits {_listed(fit)} process{'es' * (fit != [1])}, not {_listed(others)}."
     if len(recipe.arms) > 1 and len(recipe.seeds) < MIN_SEEDS:
         yield f"{_count(len(recipe.seeds), 'seed')}: below {MIN_SEEDS} the report gives differences without intervals."
 
 
-def _disk(recipe: Recipe, lanes: dict[str, Lane], facts: dict[str, Facts]) -> str:
+def _disk(recipe: Recipe, made: dict[str, Stage], facts: dict[str, Facts]) -> str:
     """An upper estimate of what stage outputs take: weights of every model made, and the text of all completions."""
-    made = {step.key: step.stage for lane in lanes.values() for step in lane.steps}
     models = len(recipe.seeds) * sum("model" in stage.gives for stage in made.values())
     tokens = len(recipe.seeds) * sum(_tokens(facts[key]) for key in made)
     weights = _model_bytes(recipe)
@@ -184,6 +211,10 @@ def _count(number: int, what: str) -> str:
 
 def _number(value: int | float | str) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _size(number: int) -> str:

@@ -93,6 +93,40 @@ def parse(arguments: Sequence[str], *, usage: str) -> Command:
     return Command(overrides=tuple(reader.overrides), **reader.found)
 
 
+def selection(command: Command, recipe: Recipe) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The arms and seeds that a command runs. With `--only` and `--until`, arms without that stage run nothing.
+
+    Raises:
+        UserError: no such arm or stage, or an arm was asked for that does not have the stage.
+    """
+    for name in command.arms:
+        recipe.arm(name)
+    arms = tuple(dict.fromkeys(command.arms)) or tuple(recipe.arms)
+    seeds = tuple(dict.fromkeys(command.seeds)) or tuple(recipe.seeds)
+    wanted, flag = command.only or command.until, "--only" if command.only else "--until"
+    if wanted is None:
+        return arms, seeds
+    ids = [stage.id for stage in recipe.stages]
+    if wanted not in ids:
+        raise UserError(f"{flag}: no stage {wanted!r}.{suggestion(wanted, ids)} Stages: {', '.join(ids)}.")
+    having = [arm for arm in recipe.arms if wanted in (stage.id for stage in recipe.arm(arm))]
+    lacking = [arm for arm in command.arms if arm not in having]
+    if lacking or not having:
+        who = f"arm {lacking[0]!r}" if lacking else "every arm"
+        fix = f" Arms that have it: {', '.join(having)}." if having else ""
+        raise UserError(f"{flag}: {who} leaves out the stage {wanted!r}.{fix}")
+    return tuple(arm for arm in arms if arm in having), seeds
+
+
+def running(command: Command, ids: Sequence[str]) -> tuple[str, ...]:
+    """Of the ids of an arm's stages, in order, those that a command runs."""
+    wanted = command.only or command.until
+    if wanted is None:
+        return tuple(ids)
+    end = ids.index(wanted) + 1
+    return tuple(ids[end - 1 : end] if command.only else ids[:end])
+
+
 @dataclass
 class _Arguments:
     rest: list[str]

@@ -22,6 +22,9 @@ _PLURAL: dict[Kind, str] = {
 }  # fmt: skip
 _WORDS = {"int": "whole number", "float": "number", "bool": "true or false", "str": "text", "Path": "path",
           "NoneType": "null", "Any": "any value"}  # fmt: skip
+_BASES: dict[str, Kind] = {
+    "Domain": "domain", "Engine": "engine", "Cleaner": "cleaner", "Corpus": "corpus", "Stage": "stage"
+}  # fmt: skip
 _BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
@@ -56,7 +59,7 @@ def _on(topic: str) -> Iterator[str]:
     name, _, rest = topic.partition(".")
     kind = next((kind for kind, names in TABLE.items() if name in names), None)
     if kind is None and ":" in topic:
-        raise UserError(f"no help on {topic!r}: only plug-ins with a name of their own are explained.")
+        return _plugin(_kind_of(topic), topic, "")
     if kind is None and name not in Recipe.model_fields:
         topics = [*Recipe.model_fields, *_PLURAL.values(), *(name for names in TABLE.values() for name in names)]
         if topic not in topics:
@@ -66,6 +69,16 @@ def _on(topic: str) -> Iterator[str]:
     if kind is not None:
         return _within(load(kind, name), rest, topic) if rest else _plugin(kind, name, "")
     return _within(Recipe, topic, topic)
+
+
+def _kind_of(name: str) -> Kind:
+    """The kind of a plug-in given as `pkg.module:Class` or `./file.py:Class`."""
+    found = load("domain", name)
+    bases = {base.__name__ for base in found.__mro__ if base.__module__ == f"warmup_rl.{base.__name__.lower()}"}
+    kind = next((kind for base, kind in _BASES.items() if base in bases), None)
+    if kind is None:
+        raise UserError(f"no help on {name!r}: it is no plug-in; those inherit from {', '.join(_BASES)}.")
+    return kind
 
 
 def _within(model: type[BaseModel], address: str, topic: str) -> Iterator[str]:
@@ -177,9 +190,8 @@ def _type(annotation: Any) -> str:
 
 
 def _plugin_kind(annotation: Any) -> Kind | None:
-    bases = {"Domain": "domain", "Engine": "engine", "Cleaner": "cleaner", "Corpus": "corpus", "Stage": "stage"}
     own = getattr(annotation, "__module__", "") == f"warmup_rl.{getattr(annotation, '__name__', '').lower()}"
-    return bases.get(annotation.__name__) if own else None  # type: ignore[return-value]
+    return _BASES.get(annotation.__name__) if own else None
 
 
 def _inner_model(annotation: Any) -> type[BaseModel] | None:

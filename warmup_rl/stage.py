@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -14,6 +14,7 @@ from warmup_rl.config import Config
 from warmup_rl.domain import Domain
 from warmup_rl.evaluation import EvaluationSettings
 from warmup_rl.format import ResponseFormat
+from warmup_rl.types import Problem, Split
 
 Artifact = Literal["model", "traces"]
 Distribution = Literal["single", "ddp", "zero1", "zero2", "zero3"]
@@ -93,6 +94,24 @@ class Facts:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Problems that a stage asks a domain for.
+
+    Attributes:
+        key: what says how many: a key of the stage, or an address that begins with `evaluation`.
+        seed: None for the run's own.
+        fits: raises `UserError` where the stage cannot use problems like this one.
+    """
+
+    domain: str
+    split: Split
+    count: int
+    key: str
+    seed: int | None = None
+    fits: Callable[[Problem], None] | None = None
+
+
 class Stage(Config, ABC):
     """One step of a recipe. Importing a stage and loading its config must not import torch."""
 
@@ -111,6 +130,10 @@ class Stage(Config, ABC):
 
     def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
         """Names of the domains that the stage reads, given those declared; the recipe checks that they are declared."""
+        return ()
+
+    def draws(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[Draw]:
+        """The problems that the stage will ask for, given the declared domains; `check` tries whether they exist."""
         return ()
 
     def check(self, *, world_size: int) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from warmup_rl.command import Command, parse
+from warmup_rl.command import Command, parse, selection
 from warmup_rl.console import duration, quiet_libraries
 from warmup_rl.errors import RunError, UserError
 from warmup_rl.recipe import Recipe, load_recipe
@@ -43,11 +43,11 @@ def _run(command: Command) -> int:
 
         print(help_text(command.help, usage=USAGE))
         return 0
-    recipe = load_recipe(command.recipe, command.overrides, world_size=world_size)
+    recipe = load_recipe(command.recipe, command.overrides, world_size=world_size, draw=command.dry_run)
     if command.dry_run:
         from warmup_rl.checking import plan
 
-        plan(recipe, world_size=world_size)
+        plan(recipe, world_size=world_size, command=command)
         return 0
     return _train(command, recipe)
 
@@ -56,8 +56,7 @@ def _train(command: Command, recipe: Recipe) -> int:
     from warmup_rl.manifest import claim_run_folder
     from warmup_rl.run import Lane
 
-    arms = command.arms or tuple(recipe.arms)
-    seeds = command.seeds or recipe.seeds
+    arms, seeds = selection(command, recipe)
     lanes = [Lane(recipe, arm, seed) for seed in seeds for arm in arms]
     start = time.monotonic()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

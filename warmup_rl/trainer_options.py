@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +13,7 @@ from typing import Any, Literal
 
 from warmup_rl.errors import UserError, shown
 from warmup_rl.plugins import suggestion
-from warmup_rl.trainer_spellings import LATE_CHOICES, MODEL_KEYWORDS, OLD_SPELLINGS
+from warmup_rl.trainer_spellings import LATE_CHOICES, LEAST, MODEL_KEYWORDS, OLD_SPELLINGS
 
 Trainer = Literal["hf", "sft", "grpo"]
 """Whose options: transformers' TrainingArguments, TRL's SFTConfig, TRL's GRPOConfig."""
@@ -74,9 +75,7 @@ def wrong_options(
         if name in owned:
             yield (name,), f"not here: {instead(owned[name])}"
         elif name not in known:
-            old = OLD_SPELLINGS.get(name)
-            hint = f" {old}" if old else suggestion(name, known) or f" {CLASSES[trainer]} has no such option."
-            yield (name,), f"unknown key (got {shown(value)}).{hint}"
+            yield (name,), f"unknown key (got {shown(value)}).{_hint(name, trainer, owned)}"
         elif message := _wrong_value(known[name], value):
             yield (name,), message
     inner = args.get("model_init_kwargs")
@@ -90,6 +89,18 @@ def instead(owner: str) -> str:
     return f"{owner.removesuffix('.')}." if " " in owner else f"use {owner!r}."
 
 
+def _hint(name: str, trainer: Trainer, owned: Mapping[str, str]) -> str:
+    """What is written today for an unknown option; what the stage sets itself leads on to the recipe's key."""
+    known = options(trainer)
+    hint = f" {OLD_SPELLINGS[name]}" if name in OLD_SPELLINGS else suggestion(name, known)
+    meant = re.match(r" (?:Use|Did you mean) '(\w+)", hint)
+    if meant and meant[1] in owned:
+        return f" {meant[1]!r} is not here either: {instead(owned[meant[1]])}"
+    if not hint or meant and meant[1] not in known:
+        return f" {CLASSES[trainer]} has no such option."
+    return hint
+
+
 def _wrong_value(option: Option, value: Any) -> str | None:
     alternatives = list(_alternatives(ast.parse(option.annotation, mode="eval").body))
     if option.choices:
@@ -100,7 +111,9 @@ def _wrong_value(option: Option, value: Any) -> str | None:
         allowed = ", ".join(shown(choice).strip("'") for choice in option.choices)
         return f"allowed: {allowed} (got {shown(value)}).{hint}"
     if any(_fits(node, value) for node in alternatives):
-        return None
+        least = LEAST.get(option.name)
+        is_less = least is not None and isinstance(value, int | float) and value < least
+        return f"must be at least {least} (got {shown(value)})." if is_less else None
     return f"{' or '.join(_WORDS[_base(node)] for node in alternatives)} is needed (got {shown(value)})."
 
 

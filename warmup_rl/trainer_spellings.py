@@ -41,6 +41,18 @@ OLD_SPELLINGS: dict[str, str] = {
 }
 """What to write instead of an option that trl 1.16 and transformers 5 do not have (any more)."""
 
+LEAST: dict[str, int] = {
+    "learning_rate": 0,
+    "weight_decay": 0,
+    "warmup_steps": 0,
+    "max_grad_norm": 0,
+    "beta": 0,
+    "num_iterations": 1,
+    "per_device_train_batch_size": 1,
+    "per_device_eval_batch_size": 1,
+}
+"""Least values of options of which trainers take any number."""
+
 MODEL_KEYWORDS = {"torch_dtype": "Use 'dtype'.", "use_flash_attention_2": "Use 'attn_implementation'."}
 """Old keywords inside `model_init_kwargs`."""
 

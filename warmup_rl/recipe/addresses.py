@@ -109,7 +109,7 @@ def stage_index(stages: list[Any], key: str) -> int:
     if named:
         candidates = ", ".join(_unambiguous(stages, index) for index in named)
         raise ValueError(f"{len(named)} stages are named {key!r}. Address one of them by id or index: {candidates}.")
-    ids = [stage_id(stage) for stage in stages]
+    ids = [own for stage in stages if (own := stage_id(stage))]
     raise ValueError(f"no such stage.{suggestion(key, ids)} Stages: {', '.join(ids)}.")
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from warmup_rl.config import Sampling
 from warmup_rl.domain import Domain
+from warmup_rl.engine import Engine
 from warmup_rl.evaluation import EvaluationSettings
 from warmup_rl.plugins import suggestion
 from warmup_rl.recipe.document import Address
@@ -52,33 +54,84 @@ def cross_checks(draft: Draft, world_size: int) -> Found:
             yield from stage_checks(draft, index, stage, world_size)
 
 
-def chain_checks(draft: Draft, indices: Sequence[int], arm: str) -> Found:
-    """Whether each stage of an arm, given by their indices, is given what it needs by those before it."""
+def chain_checks(draft: Draft, left_out: Mapping[str, Collection[int]]) -> Found:
+    """Whether each stage of each arm is given what it needs by those before it.
+
+    Args:
+        left_out: indices of the stages that an arm leaves out, by arm.
+    """
+    every = range(len(draft.kinds))
+    kept = {index for out in left_out.values() for index in every if index not in out}
+    missing = _by_artifact(lack for lack in _lacks(draft, every) if lack[1] in kept)
+    for artifact, lacking in missing.items():
+        yield ("stages", lacking[0]), f"{_needing(draft, lacking)} {_NEEDS[artifact]}. {_fix(draft, artifact)}"
+    for arm, out in left_out.items():
+        for artifact, lacking in _by_artifact(_lacks(draft, [i for i in every if i not in out])).items():
+            makers = _makers_among(draft, artifact, out, before=lacking[0])
+            if makers and artifact not in missing:
+                yield ("arms", arm, "leave_out"), _left_without(draft, arm, artifact, makers, lacking)
+
+
+def _lacks(draft: Draft, indices: Iterable[int]) -> Iterator[tuple[str, int]]:
+    """What a stage needs and none of `indices` before it gives, with the stage's index; ends where a kind is broken."""
     given: set[str] = {"model"} if draft.data.get("model") else set()
     for index in indices:
         kind = draft.kinds[index]
         if kind is None:
             return
         for artifact in sorted(kind.needs - given):
-            stage = repr(draft.ids[index]) + (f" in arm {arm!r}" if isinstance(draft.data.get("arms"), dict) else "")
-            yield ("stages", index), f"stage {stage} needs {_NEEDS[artifact]}. {_fix(draft, artifact)}"
+            yield artifact, index
         given |= kind.gives
 
 
+def _by_artifact(lacks: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for artifact, index in lacks:
+        found.setdefault(artifact, []).append(index)
+    return found
+
+
+def _left_without(draft: Draft, arm: str, artifact: str, makers: list[int], lacking: list[int]) -> str:
+    names = _quoted(draft, makers)
+    fix = f"Keep {names}, or leave {_quoted(draft, lacking)} out too."
+    verb = "gives" if len(makers) == 1 else "give"
+    need = "needs" if len(lacking) == 1 else "need"
+    return f"arm {arm!r} leaves out {names}, which {verb} the {artifact} that {_quoted(draft, lacking)} {need}. {fix}"
+
+
+def _makers(draft: Draft, artifact: str) -> list[int]:
+    """Stages that give an artifact out of nothing."""
+    return [i for i, kind in enumerate(draft.kinds) if kind and artifact in kind.gives - kind.needs]
+
+
+def _makers_among(draft: Draft, artifact: str, out: Collection[int], *, before: int) -> list[int]:
+    """Of the stages left out, those that give an artifact, out of nothing if there are such."""
+    kinds = draft.kinds[:before]
+    giving = [i for i, kind in enumerate(kinds) if i in out and kind and artifact in kind.gives]
+    return [i for i in giving if i in _makers(draft, artifact)] or giving
+
+
+def _needing(draft: Draft, indices: list[int]) -> str:
+    return f"stage{'s' * (len(indices) > 1)} {_quoted(draft, indices)} need{'s' * (len(indices) == 1)}"
+
+
+def _quoted(draft: Draft, indices: Iterable[int]) -> str:
+    *first, last = (repr(draft.ids[index]) for index in indices)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 _NEEDS = {
-    "model": "a model, and no stage before it gives one, nor does the key 'model'",
-    "traces": "traces, and no stage before it gives any",
+    "model": "a model, and no stage before gives one, nor does the key 'model'",
+    "traces": "traces, and no stage before gives any",
 }
 
 
 def _fix(draft: Draft, artifact: str) -> str:
-    stages = zip(draft.ids, draft.kinds, strict=True)
-    ids = [own for own, kind in stages if kind and artifact in kind.gives - kind.needs]
-    beginning = f"Put {' or '.join(ids)} before it" if ids else _FIXES[artifact]
-    return f"{beginning}, or leave this stage out."
+    ids = [draft.ids[index] for index in _makers(draft, artifact)]
+    return f"Put {' or '.join(ids)} before." if ids else _FIXES[artifact]
 
 
-_FIXES = {"model": "Set 'model', or begin with 'pretrain'", "traces": "Put a 'distill' stage before it"}
+_FIXES = {"model": "Set 'model', or begin with 'pretrain'.", "traces": "Put a 'distill' stage before."}
 
 
 def stage_checks(draft: Draft, index: int, stage: Stage, world_size: int) -> Found:
@@ -89,6 +142,12 @@ def stage_checks(draft: Draft, index: int, stage: Stage, world_size: int) -> Fou
         key, _, message = line.partition(": ")
         reported.add(key)
         yield (*address, *key.split(".")), message
+    yield from _rooms(draft, address, stage)
+    for name in type(stage).model_fields:
+        held = getattr(stage, name)
+        model = getattr(held, "model", None) if isinstance(held, Engine) else None
+        if isinstance(model, str) and model.startswith(_PATHS) and not Path(model).expanduser().is_dir():
+            yield (*address, name, "model"), _no_folder(model)
     problems = getattr(stage, "problems", None)
     if getattr(stage, "allow_more", None) is False and "problems" not in reported and isinstance(problems, int):
         if problems > MAX_RLVR_PROBLEMS:
@@ -97,12 +156,30 @@ def stage_checks(draft: Draft, index: int, stage: Stage, world_size: int) -> Fou
                 f"at most {MAX_RLVR_PROBLEMS} RLVR problems (got {problems}). "
                 f"Take {MAX_RLVR_PROBLEMS}, or add 'allow_more: true' to this stage if more are meant.",
             )
-    if draft.evaluation is None:
+    if draft.evaluation is None or not draft.domains:
         return
     measured = draft.evaluation.measured(draft.domains)  # reported under 'evaluation'
     for name in stage.domains_used(draft.evaluation, draft.domains):
         if name not in draft.domains and name not in measured:
             yield (*address, *_key_holding(stage, name)), _undeclared(name, draft)
+
+
+def _rooms(draft: Draft, address: Address, stage: Stage) -> Found:
+    """Whether the stage's completions fit into the context of the model that the recipe builds."""
+    sampling = getattr(stage, "sampling", None)
+    if "model" in stage.needs and isinstance(sampling, Sampling):
+        yield from _room(draft, (*address, "sampling", "max_tokens"), sampling.max_tokens)
+
+
+def _room(draft: Draft, address: Address, max_tokens: int) -> Found:
+    for index in _makers(draft, "model"):
+        shape = getattr(draft.stages[index], "model", None)
+        context = shape.get("max_position_embeddings") if isinstance(shape, dict) else None
+        if isinstance(context, int) and max_tokens >= context:
+            yield address, (
+                f"{max_tokens} tokens and a prompt do not fit into the model's context of {context} "
+                f"(stages.{draft.ids[index]}.model.max_position_embeddings). Set fewer, or make the context longer."
+            )
 
 
 def _key_holding(stage: Stage, value: str) -> Address:
@@ -127,6 +204,9 @@ def _evaluation(draft: Draft) -> Found:
         for position, name in enumerate(settings.domains):
             if name not in draft.domains:
                 yield ("evaluation", "domains", position), _undeclared(name, draft)
+    if any(draw.split == "test" for stage in draft.stages if stage for draw in stage.draws(settings, draft.domains)):
+        for name, sampling in settings.samplings.items():
+            yield from _room(draft, ("evaluation", "samplings", name, "max_tokens"), sampling.max_tokens)
     if settings.headline not in settings.samplings:
         names = ", ".join(settings.samplings)
         hint = suggestion(settings.headline, settings.samplings)
@@ -135,6 +215,7 @@ def _evaluation(draft: Draft) -> Found:
 
 def _claims(draft: Draft) -> Found:
     claims, arms = draft.data.get("claims"), draft.data.get("arms")
+    yield from _claimed_step(draft)
     if not isinstance(claims, dict) or not isinstance(arms, dict):
         return
     for role in ("warmup", "base", "format_only"):
@@ -142,6 +223,20 @@ def _claims(draft: Draft) -> Found:
         default = ClaimSettings.model_fields[role].default
         if isinstance(name, str) and name not in arms and name != default:
             yield ("claims", role), f"no arm {name!r}.{suggestion(name, arms)} Arms: {', '.join(arms)}."
+
+
+def _claimed_step(draft: Draft) -> Found:
+    """Whether RLVR goes as far as the claims look, in at least one arm."""
+    claims, arms = draft.data.get("claims"), draft.data.get("arms")
+    step = claims.get("step") if isinstance(claims, dict) else None
+    steps = [getattr(stage, "steps", None) for stage in draft.stages if stage and stage.type == "rlvr"]
+    for arm in arms.values() if isinstance(arms, dict) else ():
+        changes = arm.get("set") if isinstance(arm, dict) else None
+        if isinstance(changes, dict):
+            steps += [value for key, value in changes.items() if key.endswith(".steps")]
+    known = [count for count in steps if isinstance(count, int)]
+    if isinstance(step, int) and known and step > max(known):
+        yield ("claims", "step"), f"RLVR ends at step {max(known)} (got {step}). Set at most that, or leave it out."
 
 
 def _model(draft: Draft) -> Found:
@@ -157,8 +252,15 @@ def _model(draft: Draft) -> Found:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             yield ("model",), f"the folder {model} holds no model (no config.json)."
-    elif model.startswith((".", "/", "~")) or model.count("/") > 1:
-        yield ("model",), f"no such folder: {model} (looked from {Path.cwd()})."
+    elif model.startswith(_PATHS) or model.count("/") > 1:
+        yield ("model",), _no_folder(model)
+
+
+_PATHS = (".", "/", "~")
+
+
+def _no_folder(model: str) -> str:
+    return f"no such folder: {model} (looked from {Path.cwd()})."
 
 
 def _output_dir(folder: Path) -> Found:

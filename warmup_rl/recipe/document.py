@@ -88,7 +88,8 @@ def parse_document(text: str, name: str) -> Document:
     """Parses a whole document whose top is a mapping. Raises `RecipeError` with every duplicate key and unknown tag."""
     node = _compose(text, name)
     if not isinstance(node, yaml.MappingNode):
-        raise RecipeError([f"{name}: a recipe is a mapping of keys (run_name, domains, stages, ...), found none."])
+        found = {yaml.SequenceNode: "a list", yaml.ScalarNode: "text"}.get(type(node), "nothing")
+        raise RecipeError([f"{name}: a recipe is a mapping of keys (run_name, domains, stages, ...), found {found}."])
     reader = _Reader(name)
     data = reader.value(node, ())
     if reader.problems:
@@ -194,8 +195,8 @@ def _compose(text: str, name: str) -> yaml.Node | None:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark and "\n" in text.strip() else ""
         hint = " Indent with spaces." if "\\t" in str(error.problem) else ""
-        context = f" {error.context}" if error.context else ""
-        raise RecipeError([f"{name}{line}: not YAML{context}: {error.problem}.{hint}"]) from None
+        said = ": ".join(filter(None, [error.context, error.problem]))
+        raise RecipeError([f"{name}{line}: not YAML: {said}.{hint}"]) from None
     except yaml.YAMLError as error:
         raise RecipeError([f"{name}: not YAML: {' '.join(str(error).split())}"]) from None
 

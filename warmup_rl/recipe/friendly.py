@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -44,7 +45,7 @@ _LIMITS = {
     "string_pattern_mismatch": "letters, digits, '.', '_' and '-' only, a letter or digit first",
     "string_too_short": "must not be empty",
     "too_short": "at least {min_length} needed",
-    "too_long": "at most {max_length} allowed",
+    "too_long": "at most {max_length} items allowed",
     "value_error": "{error}",
     "assertion_error": "{error}",
 }
@@ -56,11 +57,27 @@ def complaints(error: ValidationError, model: type[BaseModel], given: Any) -> It
     for details in error.errors(include_url=False):
         found.setdefault(_inside(details, given), []).append(details)
     for address, all_details in found.items():
+        all_details = _of_the_meant_alternative(address, all_details, found)
+        if not all_details:
+            continue
         message = _message(model, given, address, all_details)
         key, colon, rest = message.partition(": ")  # a validator of a whole model names the key itself
         of_model = bool(colon) and all_details[0]["type"] == "value_error"
         names_key = of_model and key in allowed_keys(model, given, address)
         yield ((*address, key), rest) if names_key else (address, message)
+
+
+def _of_the_meant_alternative(
+    address: Address, all_details: list[ErrorDetails], found: Iterable[Address]
+) -> list[ErrorDetails]:
+    """Without the types of a union's other alternatives where one has the right type and is wrong further inside."""
+    further = [details for details in all_details if not _is_type(details)]
+    below = any(len(other) > len(address) and other[: len(address)] == address for other in found)
+    return further if below or any(details["type"] in _LIMITS for details in further) else all_details
+
+
+def _is_type(details: ErrorDetails) -> bool:
+    return details["type"].endswith(("_type", "_parsing", "_from_float"))
 
 
 def coercions(given: Any, built: Any) -> Iterator[tuple[Address, str]]:
@@ -84,19 +101,23 @@ def _message(model: type[BaseModel], given: Any, address: Address, all_details: 
         allowed = sorted(allowed_keys(model, given, address[:-1]))
         hint = suggestion(str(address[-1]), allowed) or f" Allowed: {', '.join(allowed)}."
         return f"unknown key (got {shown(value)}).{hint}"
+    if first["type"] == "missing" and isinstance(around := value_at(given, address[:-1]), list):
+        return f"missing (got {shown(around)})."
     if first["type"] == "missing":
         about = _documentation(model, given, address)
         return f"missing. {about}" if about else "missing."
     texts = list(dict.fromkeys(_text(details) for details in all_details))
     if first["type"] in ("plugin", "value_error") and len(texts) == 1:
-        is_whole = texts[0].endswith(".") or isinstance(value, dict)
+        is_whole = texts[0].endswith(".") or isinstance(value, dict) or "got " in texts[0]
         return f"{texts[0].removesuffix('.')}." if is_whole else f"{texts[0]} (got {shown(value)})."
     options = [option for details in all_details for option in _options(details)]
     hint = suggestion(value, options) if isinstance(value, str) else ""
     if len(texts) > 1:
         bare = [text.removeprefix("allowed: ").removesuffix(" is needed") for text in texts]
         texts = [f"{' or '.join(bare)} is needed"]
-    return f"{texts[0]} (got {shown(value)}).{hint}"
+    wraps = texts == [_TYPES["list"]] and address != ("stages",) and isinstance(value, int | float | str)
+    example = f", e.g. [{value}]" if wraps else ""
+    return f"{texts[0]} (got {shown(value)}){example}.{hint}"
 
 
 def _text(details: ErrorDetails) -> str:
@@ -104,7 +125,8 @@ def _text(details: ErrorDetails) -> str:
     if kind in ("literal_error", "enum"):
         return f"allowed: {context['expected']}"
     if kind in _LIMITS:
-        return _LIMITS[kind].format(**context)
+        text = _LIMITS[kind].format(**context)
+        return re.sub(r"got \((.*)\)$", r"got [\1]", text)  # a list of the recipe is a tuple to validators
     return _TYPES.get(kind.partition("_")[0], details["msg"][:1].lower() + details["msg"][1:])
 
 

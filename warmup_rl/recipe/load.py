@@ -18,6 +18,7 @@ from warmup_rl.plugins import Kind, load
 from warmup_rl.recipe.addresses import override, set_in_arm, stage_id, stage_index
 from warmup_rl.recipe.checks import Draft, chain_checks, cross_checks, stage_checks
 from warmup_rl.recipe.document import Address, Document, read_document, value_at
+from warmup_rl.recipe.draws import draw_checks
 from warmup_rl.recipe.friendly import coercions, complaints
 from warmup_rl.recipe.schema import Arm, Recipe, dump, stage_row
 from warmup_rl.stage import Stage
@@ -28,13 +29,16 @@ M = TypeVar("M", bound=BaseModel)
 _ID = re.compile(r"[A-Za-z0-9_-]*[A-Za-z_-][A-Za-z0-9_-]*")
 
 
-def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, world_size: int = 1) -> Recipe:
+def load_recipe(
+    path: str | Path, overrides: Sequence[str] = (), *, world_size: int = 1, draw: bool = False
+) -> Recipe:
     """Reads, overrides and checks a recipe; imports neither torch nor trl.
 
     Args:
         path: the YAML file; `recipes/NAME.yaml` of an installed package where no such file is here.
         overrides: `address=value` each, e.g. `stages.sft.args.learning_rate=1e-6`.
         world_size: processes that batch sizes must fit.
+        draw: whether to try that the domains hold the problems asked for too, some tenths of a second each.
 
     Raises:
         RecipeError: everything that is wrong, one line each.
@@ -44,7 +48,8 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, world_size: 
     problems = override(document, overrides)
     if problems:
         raise RecipeError(problems)
-    return Loading(document, world_size).recipe()
+    _find_beside(document.data, Path(document.name).parent)
+    return Loading(document, world_size, draw).recipe()
 
 
 @dataclass
@@ -53,6 +58,7 @@ class Loading:
 
     document: Document
     world_size: int
+    draw: bool = False
     problems: list[str] = field(default_factory=list)
     places: set[str] = field(default_factory=set)
 
@@ -71,9 +77,12 @@ class Loading:
         recipe = self._top(draft)
         self._once(self.document, cross_checks(draft, self.world_size))
         arms = data.get("arms", {"main": {}})
-        for name, fields in arms.items() if isinstance(arms, dict) else ():
-            if arm := _attempt(Arm, {} if fields is None else fields):
-                self._arm(str(name), arm, draft)
+        if rows and all(draft.ids) and isinstance(arms, dict):
+            self._arms(arms, draft)
+        if self.draw and draft.evaluation is not None:
+            seed = recipe.seeds[0] if recipe else 0
+            for address, message in draw_checks(draft.stages, draft.domains, draft.evaluation, seed):
+                self._problem(self.document, address, message)
         if self.problems:
             raise RecipeError(sorted(dict.fromkeys(self.problems), key=self._line_number))
         assert recipe is not None
@@ -84,7 +93,7 @@ class Loading:
         data = dict(draft.data)
         for key, parts in (("domains", draft.domains), ("stages", draft.stages)):
             built = _built(parts)
-            if built or not data.get(key):
+            if built or key in data and not data[key]:
                 data[key] = built
             elif parts:
                 del data[key]  # all broken, each reported already
@@ -139,6 +148,8 @@ class Loading:
         try:
             if not isinstance(name, str):
                 raise UserError(f"the name of a {kind} is needed (got {shown(name)}).")
+            if name.endswith(".py"):
+                raise UserError(f"a file may hold several classes: add the one that is the {kind}, {name}:NAME.")
             plugin = load(kind, name)
             if not (isinstance(plugin, type) and issubclass(plugin, base)):
                 raise UserError(f"{name!r} is no {kind}: it does not inherit from {base.__module__}:{base.__name__}.")
@@ -167,16 +178,27 @@ class Loading:
             address: Address = ("stages", index, "id") if written else ("stages", index)
             if written and isinstance(rows[index]["id"], str) and not _ID.fullmatch(own):
                 self._problem(self.document, address, f"letters, digits, '_' and '-', not digits alone (got {own!r}).")
-            elif own in ids[:index]:
+            elif own and own in ids[:index]:
                 first = self.document.line(("stages", ids.index(own)), "")
-                fix = f"Give this stage an id of its own, e.g. {{name: {own}, id: {own}_{index}}}."
+                name = rows[index].get("name") if isinstance(rows[index], dict) else own
+                fix = f"Give this stage an id of its own, e.g. {{name: {name}, id: {own}_{index}}}."
                 self._problem(self.document, address, f"the id {own!r} is taken already ({first}). {fix}")
         return ids
 
-    def _arm(self, name: str, arm: Arm, draft: Draft) -> None:
-        """Checks an arm: its addresses, the changed stages, and whether each stage gets what it needs."""
+    def _arms(self, arms: dict[str, Any], draft: Draft) -> None:
+        """Checks the arms, and whether each stage is given what it needs in each of them."""
         rows = [stage_row(s) if s else draft.data["stages"][i] for i, s in enumerate(draft.stages)]
-        left_out = self._left_out(name, arm, rows)
+        left_out: dict[str, set[int]] = {}
+        for name, fields in arms.items():
+            keys = fields.get("leave_out") if isinstance(fields, dict) else None
+            left_out[name] = self._left_out(name, keys if isinstance(keys, list) else [], rows)
+            if arm := _attempt(Arm, {} if fields is None else fields):
+                self._arm(name, arm, draft, rows, left_out[name])
+        for address, message in chain_checks(draft, left_out):
+            self._problem(self.document, address, message)
+
+    def _arm(self, name: str, arm: Arm, draft: Draft, rows: list[Any], left_out: set[int]) -> None:
+        """Checks an arm's addresses and the stages that it changes."""
         document, changes = set_in_arm(self.document, name, arm.set, rows)
         stages = list(draft.stages)
         for written, (index, problem) in changes.items():
@@ -188,15 +210,14 @@ class Loading:
         for index, stage in enumerate(stages):
             if stage and stage is not draft.stages[index]:
                 self._once(document, stage_checks(draft, index, stage, self.world_size))
-        kept = [index for index in range(len(stages)) if index not in left_out]
-        for address, message in chain_checks(draft, kept, name):
-            self._problem(self.document, address, message)
 
-    def _left_out(self, name: str, arm: Arm, rows: list[Any]) -> set[int]:
+    def _left_out(self, name: str, keys: list[Any], rows: list[Any]) -> set[int]:
+        """Indices of the stages that an arm leaves out; what is no text is reported with the arm's keys."""
         found = set()
-        for position, key in enumerate(arm.leave_out):
+        for position, key in enumerate(keys):
             try:
-                found.add(stage_index(rows, key))
+                if isinstance(key, str):
+                    found.add(stage_index(rows, key))
             except ValueError as error:
                 self._problem(self.document, ("arms", name, "leave_out", position), f"{key!r}: {error}")
         return found
@@ -220,6 +241,16 @@ class Loading:
     def _problem(self, document: Document, address: Address, message: str) -> None:
         self.problems.append(document.line(address, message))
         self.places.add(document.line(address, ""))
+
+
+def _find_beside(data: Any, folder: Path) -> None:
+    """Rewrites plug-in files (`./file.py:Class`) that lie beside the recipe, and not here, as seen from here."""
+    for key, value in list(data.items() if isinstance(data, dict) else enumerate(data)):
+        if isinstance(value, dict | list):
+            _find_beside(value, folder)
+        elif isinstance(value, str) and (file := re.fullmatch(r"(\S+\.py):(\w+)", value)):
+            if not Path(file[1]).exists() and (folder / file[1]).is_file():
+                data[key] = f"{folder / file[1]}:{file[2]}"
 
 
 def _built(parts: dict[str, Any] | list[Any]) -> dict[str, Any] | list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -17,7 +17,7 @@ from warmup_rl.evaluation import EvaluationSettings
 from warmup_rl.format import ResponseFormat
 from warmup_rl.jsonl import append_jsonl, read_jsonl, write_jsonl
 from warmup_rl.plugins import name_of, plugin_field
-from warmup_rl.stage import Artifact, Context, Facts, Stage
+from warmup_rl.stage import Artifact, Context, Draw, Facts, Stage
 from warmup_rl.stages.pace import pace
 from warmup_rl.types import Completion, Problem, Request, Trace, to_json, trace_from_json
 
@@ -47,6 +47,9 @@ class Distill(Stage):
 
     def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
         return (self.domain,)
+
+    def draws(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[Draw]:
+        return (Draw(self.domain, "train", self.problems, "problems", fits=self.teacher.check),)
 
     def facts(self, domains: Mapping[str, Domain]) -> Facts:
         return Facts({"problems": self.problems, "completions": self.problems * self.sampling.samples})

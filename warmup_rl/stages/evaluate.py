@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -17,7 +17,7 @@ from warmup_rl.evaluation import EvaluationSettings
 from warmup_rl.format import ANSWER_CLOSE, ANSWER_OPEN, ResponseFormat
 from warmup_rl.jsonl import read_jsonl
 from warmup_rl.measure import cells
-from warmup_rl.stage import Artifact, Context, Facts, Stage
+from warmup_rl.stage import Artifact, Context, Draw, Facts, Stage
 from warmup_rl.stages.pace import pace
 from warmup_rl.stages.training.measuring import complete_and_score
 from warmup_rl.stages.training.parts import Parts
@@ -57,6 +57,15 @@ class Evaluate(Stage):
 
     def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
         return tuple(domains) if evaluation.domains == "all" else tuple(evaluation.domains)
+
+    def draws(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[Draw]:
+        styles = self.prompts or []
+        for name in self.domains_used(evaluation, domains):
+            yield Draw(name, "test", evaluation.problems, "evaluation.problems", evaluation.seed)
+            if len(styles) > 1:
+                yield Draw(name, "validation", evaluation.validation, "evaluation.validation", evaluation.seed)
+            if "few_shot" in styles:
+                yield Draw(name, "train", self.shots, "shots", evaluation.seed)
 
     def check(self, *, world_size: int) -> list[str]:
         if self.prompts and len(set(self.prompts)) < len(self.prompts):

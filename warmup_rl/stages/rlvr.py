@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,7 +13,7 @@ from warmup_rl.config import Sampling
 from warmup_rl.domain import Domain
 from warmup_rl.errors import UserError
 from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.stage import Context, Facts, Stage
+from warmup_rl.stage import Context, Draw, Facts, Stage
 from warmup_rl.stages.training import options
 from warmup_rl.stages.training.lora import adapter_config
 from warmup_rl.stages.training.parts import Parts
@@ -106,6 +106,11 @@ class Rlvr(Stage):
 
     def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
         return (self.domain,)
+
+    def draws(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[Draw]:
+        yield Draw(self.domain, "train", self.problems, "problems")
+        if evaluation.every:
+            yield Draw(self.domain, "test", evaluation.curve_problems, "evaluation.curve_problems", evaluation.seed)
 
     def check(self, *, world_size: int) -> list[str]:
         wrong = []

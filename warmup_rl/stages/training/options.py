@@ -18,8 +18,8 @@ _MEASURED = "held-out accuracy is measured by `evaluation.every` and by `evaluat
 _LAUNCHED = "the hardware is the launcher's affair: choose a file under launch/"
 OWNED: dict[str, str] = {
     "output_dir": "where a run lies is the recipe's affair: output_dir and run_name",
-    "seed": "use the recipe's `seed`",
-    "data_seed": "use the recipe's `seed`",
+    "seed": "use the recipe's `seeds`",
+    "data_seed": "use the recipe's `seeds`",
     "run_name": "use the recipe's `run_name`",
     "report_to": "use the recipe's `wandb`",
     "gradient_accumulation_steps": "it follows from `batch_size` and the number of processes",

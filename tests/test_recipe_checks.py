@@ -1,0 +1,182 @@
+"""What a recipe's checks find before anything runs: chains of stages, problems that do not exist, near misses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from warmup_rl.errors import RecipeError
+from warmup_rl.recipe import load_recipe
+
+RECIPE = """\
+run_name: x
+domains:
+  kk: {people: [2, 3], deeper: 0.1}
+  registers: {updates: [1, 6]}
+evaluation: {problems: 20, validation: 20, samplings: {greedy: {max_tokens: 100}}}
+arms:
+  warmup: {}
+  base: {leave_out: [distill, clean, sft]}
+stages:
+  - {name: pretrain, corpus: nano, model: {model_type: qwen3, max_position_embeddings: 512}}
+  - {name: evaluate, id: before, prompts: [open, few_shot]}
+  - {name: distill, domain: kk, problems: 20, teacher: solver}
+  - clean
+  - sft
+  - {name: rlvr, domain: registers, steps: 10, sampling: {max_tokens: 100}}
+  - {name: evaluate, id: after}
+"""
+
+PLUGIN = """\
+from warmup_rl.domain import Domain
+from warmup_rl.types import Grade, Problem
+
+
+class Few(Domain):
+    type = "few"
+
+    def problems(self, split, seed):
+        yield from (Problem(f"{split}{number}", self.name, "?", "!", {}) for number in range(3))
+
+    def grade(self, answer, problem):
+        return Grade("none")
+
+    def chance(self, problem):
+        return 0.5
+
+
+class Broken(Few):
+    type = "broken"
+
+    def problems(self, split, seed):
+        return {}[split]
+
+
+class Endless(Few):
+    type = "endless"
+
+    def problems(self, split, seed):
+        number = 0
+        while number := number + 1:
+            yield Problem(f"{split}{number}", self.name, "?", "!", {})
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with recipe.yaml, and recipes/other.yaml with a plug-in file beside it."""
+    monkeypatch.chdir(tmp_path)
+    Path("recipe.yaml").write_text(RECIPE, encoding="utf-8")
+    Path("recipes").mkdir()
+    Path("recipes/other.yaml").write_text(RECIPE, encoding="utf-8")
+    Path("recipes/mine.py").write_text(PLUGIN, encoding="utf-8")
+    return tmp_path
+
+
+def found(*overrides: str, path: str = "recipe.yaml") -> list[str]:
+    """What is wrong, without where the overrides were written."""
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path, overrides, draw=True)
+    return [line.removeprefix("command line: ") for line in caught.value.problems]
+
+
+CASES: list[tuple[str, list[str]]] = [
+    ("claims.step=11", ["claims.step: RLVR ends at step 10 (got 11). Set at most that, or leave it out."]),
+    ("stages.sft.args.learning_rate=-1", ["stages.sft.args.learning_rate: must be at least 0 (got -1)."]),
+    ("stages.sft.args.per_device_train_batch_size=0",
+     ["stages.sft.args.per_device_train_batch_size: must be at least 1 (got 0)."]),
+    ("stages.rlvr.sampling.max_tokens=512", [
+        "stages.rlvr.sampling.max_tokens: 512 tokens and a prompt do not fit into the model's context of 512 "
+        "(stages.pretrain.model.max_position_embeddings). Set fewer, or make the context longer.",
+    ]),
+    ("evaluation.samplings.greedy.max_tokens=600", [
+        "evaluation.samplings.greedy.max_tokens: 600 tokens and a prompt do not fit into the model's context of 512 "
+        "(stages.pretrain.model.max_position_embeddings). Set fewer, or make the context longer.",
+    ]),
+    ("stages.distill.id=before", [
+        "stages.distill.id: the id 'before' is taken already (recipe.yaml:11: stages.1). "
+        "Give this stage an id of its own, e.g. {name: distill, id: before_2}.",
+    ]),
+    ("stages.sft.args.seed=3", ["stages.sft.args.seed: not here: use the recipe's `seeds`."]),
+    ("domains.kk.people=[2, 30]", ["domains.kk.people.1: must be at most 16 (got 30)."]),
+    ("domains.kk.people=[2, 3, 4]", ["domains.kk.people: at most 2 items allowed (got [2, 3, 4])."]),
+    ("domains.kk.people=[2]", ["domains.kk.people.1: missing (got [2])."]),
+    ("domains.kk.people=[9, 3]", ["domains.kk.people: the least comes first, got [9, 3]."]),
+    ("domains.registers.updates=[6, 1]",
+     ["domains.registers.updates: [min, max] with 1 <= min <= max is needed, got [6, 1]."]),
+    ("domains.kk.type=./mine.py",
+     ["domains.kk.type: a file may hold several classes: add the one that is the domain, ./mine.py:NAME."]),
+    ("seeds=3", ["seeds: a list is needed (got 3), e.g. [3]."]),
+    ("stages=[]", ["stages: at least 1 needed (got [])."]),
+    ("arms.base.leave_out=[pretrain, distill, clean, sft]", [
+        "arms.base.leave_out: arm 'base' leaves out 'pretrain', which gives the model that 'before' and 'rlvr' need. "
+        "Keep 'pretrain', or leave 'before' and 'rlvr' out too.",
+    ]),
+    ("arms.base.leave_out=[distil, 7]", [
+        "arms.base.leave_out.1: text is needed (got 7).",
+        "arms.base.leave_out.0: 'distil': no such stage. Did you mean 'distill'? "
+        "Stages: pretrain, before, distill, clean, sft, rlvr, after.",
+    ]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("override", "expected"), CASES, ids=[case[0] for case in CASES])
+def test_a_mistake_is_named_once_with_its_place(folder: Path, override: str, expected: list[str]) -> None:
+    assert found(override) == expected
+
+
+def test_a_teacher_whose_folder_is_missing_is_refused(folder: Path) -> None:
+    (line,) = found("stages.distill.teacher={type: hf, model: ./nowhere}")
+    assert line.startswith("stages.distill.teacher.model: no such folder: ./nowhere (looked from ")
+
+
+def test_a_recipe_of_nothing_misses_its_keys(folder: Path) -> None:
+    Path("recipe.yaml").write_text("run_name: x\n", encoding="utf-8")
+    assert [line.partition(". ")[0] for line in found()] == [
+        "recipe.yaml: domains: missing", "recipe.yaml: stages: missing"
+    ]  # fmt: skip
+
+
+def test_a_model_that_nobody_gives_is_missed_once_for_all_arms(folder: Path) -> None:
+    text = RECIPE.replace(RECIPE[RECIPE.index("  - {name: pretrain") : RECIPE.index("  - {name: evaluate, id: b")], "")
+    Path("recipe.yaml").write_text(text, encoding="utf-8")
+    assert found() == [
+        "recipe.yaml:10: stages.0: stages 'before', 'clean' and 'sft' need a model, and no stage before gives one, nor "
+        "does the key 'model'. Set 'model', or begin with 'pretrain'.",
+    ]
+
+
+def test_a_stage_without_name_is_all_that_is_said(folder: Path) -> None:
+    Path("recipe.yaml").write_text(RECIPE.replace("- sft", "- {nme: sft}"), encoding="utf-8")
+    assert found() == [
+        "recipe.yaml:14: stages.4: a stage's name, or a mapping with 'name', is needed (got a mapping with nme).",
+    ]
+
+
+@pytest.mark.parametrize(("overrides", "expected"), [
+    (("domains.kk={type: ./recipes/mine.py:Few}",),
+     "recipe.yaml:12: stages.2.problems: 20 train problems of domain 'kk' asked for, 3 exist with these settings. "
+     "Ask for at most 3, or widen the domain's difficulty settings."),
+    (("domains.new={type: ./recipes/mine.py:Few}",),
+     "recipe.yaml:5: evaluation.problems: 20 test problems of domain 'new' asked for, 3 exist with these settings. "
+     "Ask for at most 3, or widen the domain's difficulty settings."),
+    (("domains.new={type: ./recipes/mine.py:Broken}",), "domains.new: problems("),
+    (("stages.distill.domain=registers",), "recipe.yaml:12: stages.2: "),
+])  # fmt: skip
+def test_problems_that_a_domain_does_not_give_are_named(folder: Path, overrides: Any, expected: str) -> None:
+    assert any(line.startswith(expected) for line in found(*overrides))
+
+
+def test_more_problems_than_can_be_drawn_in_hours_are_refused_without_drawing_them(folder: Path) -> None:
+    (line,) = found("domains.kk={type: ./recipes/mine.py:Endless}", "stages.distill.problems=1000000000000000")
+    assert line.startswith("stages.distill.problems: 1000000000000000 train problems of domain 'kk' asked for: drawing")
+
+
+def test_a_plug_in_file_is_found_beside_the_recipe(folder: Path) -> None:
+    override = ["domains.new={type: ./mine.py:Endless}"]
+    recipe = load_recipe("recipes/other.yaml", override)
+    assert recipe.resolved()["domains"]["new"]["type"] == "recipes/mine.py:Endless"
+    with pytest.raises(RecipeError, match="no such plug-in file"):
+        load_recipe("recipe.yaml", override)
