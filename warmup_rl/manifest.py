@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from warmup_rl import __version__
 from warmup_rl.errors import RunError
 from warmup_rl.jsonl import write_json
 from warmup_rl.recipe import Recipe
+from warmup_rl.store import POLL_SECONDS
+from warmup_rl.world import launch_id
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "deepspeed", "datasets", "math-verify")
 
@@ -38,10 +41,17 @@ def claim_run_folder(recipe: Recipe) -> None:
         elif folder.exists() and any(folder.iterdir()):
             raise RunError(f"{folder} is not empty and no run of warmup_rl. Choose another run_name or output_dir.")
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(record, {"recipe": mine, "versions": versions()})
+        write_json(record, {"recipe": mine, "versions": versions(), "launch": launch_id()})
         (folder / "recipe.yaml").write_text(yaml.safe_dump(mine, sort_keys=False, allow_unicode=True), encoding="utf-8")
     except OSError as error:
         raise RunError(f"output_dir: {error.filename or folder} cannot be written ({error.strerror}).") from None
+
+
+def await_claim(recipe: Recipe) -> None:
+    """For ranks other than the main one: returns when the main one of this launch has claimed the run folder."""
+    record = Path(recipe.output_dir) / recipe.run_name / "run.json"
+    while not record.is_file() or json.loads(record.read_text(encoding="utf-8")).get("launch") != launch_id():
+        time.sleep(POLL_SECONDS)
 
 
 def versions() -> dict[str, str]:

@@ -17,7 +17,8 @@ from filelock import FileLock, Timeout
 from warmup_rl.errors import RunError
 
 RECORD = "stage.json"
-_POLL_SECONDS = 0.2
+POLL_SECONDS = 0.2
+"""How often ranks look for what another one has written; they never wait in a collective, which could time out."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,12 @@ class Slot:
                     return True
             except FileNotFoundError:
                 pass
-            time.sleep(_POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
 
     def await_done(self) -> None:
         """For ranks other than the main one: returns when the output is in its place."""
         while not self.done:
-            time.sleep(_POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
 
 
 def key_of(content: Any) -> str:

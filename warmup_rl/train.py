@@ -53,7 +53,7 @@ def _run(command: Command) -> int:
 
 
 def _train(command: Command, recipe: Recipe) -> int:
-    from warmup_rl.manifest import claim_run_folder
+    from warmup_rl.manifest import await_claim, claim_run_folder
     from warmup_rl.run import Lane
 
     arms, seeds = selection(command, recipe)
@@ -64,8 +64,7 @@ def _train(command: Command, recipe: Recipe) -> int:
         from warmup_rl.world import find_world
 
         world = find_world()
-        if world.is_main:
-            claim_run_folder(recipe)
+        claim_run_folder(recipe) if world.is_main else await_claim(recipe)
         workers = _workers(command, len(lanes)) if world.size == 1 and world.device == "cpu" else 1
         if workers > 1:
             _side_by_side(command, lanes, workers)
