@@ -1,5 +1,9 @@
 """JSON lines survive kills and say where they are broken."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,3 +48,13 @@ def test_byte_order_mark_and_blank_lines_are_fine(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"a": 1}\r\n\r\n{"a": 2}\n')
     assert [row["a"] for row in read_jsonl(path)] == [1, 2]
+
+
+def test_processes_that_write_the_same_file_do_not_meet(tmp_path):
+    path = tmp_path / "value.json"
+    code = "import sys; from pathlib import Path; from warmup_rl.jsonl import write_json\n"
+    code += "for n in range(300): write_json(Path(sys.argv[1]), {'n': n})"
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(path)]) for _ in range(2)]
+    assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
+    assert json.loads(path.read_text()) == {"n": 299}
+    assert list(tmp_path.iterdir()) == [path]

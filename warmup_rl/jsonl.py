@@ -13,7 +13,7 @@ from warmup_rl.errors import DataError
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     """Writes all rows beside `path` and renames: a reader never sees half a file. Returns the number of rows."""
-    part = path.with_name(path.name + ".part")
+    part = _part(path)
     count = 0
     with part.open("w", encoding="utf-8") as file:
         for row in rows:
@@ -51,9 +51,14 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes one JSON value atomically."""
-    part = path.with_name(path.name + ".part")
+    part = _part(path)
     part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     part.replace(path)
+
+
+def _part(path: Path) -> Path:
+    """Where a file is made; each process has its own, so that two that write the same file do not meet."""
+    return path.with_name(f"{path.name}.{os.getpid()}.part")
 
 
 def _row(path: Path, number: int, line: str) -> dict[str, Any]:

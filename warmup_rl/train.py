@@ -64,7 +64,8 @@ def _train(command: Command, recipe: Recipe) -> int:
         from warmup_rl.world import find_world
 
         world = find_world()
-        claim_run_folder(recipe) if world.is_main else await_claim(recipe)
+        if not command.lane:  # the run that began a lane has claimed the folder for it
+            claim_run_folder(recipe) if world.is_main else await_claim(recipe)
         workers = _workers(command, len(lanes)) if world.size == 1 and world.device == "cpu" else 1
         if workers > 1:
             _side_by_side(command, lanes, workers)
