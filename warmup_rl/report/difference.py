@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -141,7 +142,7 @@ def compare(
     left_out = (f"seed {', '.join(map(str, seeds))} left out: {why}" for why, seeds in absent.items())
     return Claim(
         id, part, question, where, Side(left[0], lefts), Side(right[0], rights),
-        untestable=closed or ("" if lefts else "; ".join(absent) or "no seed has been run"),
+        untestable=closed or ("" if lefts else _once(absent) or "no seed has been run"),
         notes=(*notes, *(left_out if lefts else ())),
     )  # fmt: skip
 
@@ -149,3 +150,11 @@ def compare(
 def share(value: float) -> str:
     """A share of 1 with two digits: `.07`, `.93`, `1.00`."""
     return f"{value:.2f}".removeprefix("0")
+
+
+def _once(reasons: Iterable[str]) -> str:
+    """Reasons of single seeds, those that differ in their numbers alone only once."""
+    alike: dict[str, list[str]] = {}
+    for reason in reasons:
+        alike.setdefault(re.sub(r"\d+(\.\d+)?(e[+-]?\d+)?", "", reason), []).append(reason)
+    return "; ".join(f"{first}{', likewise in the other seeds' * bool(rest)}" for first, *rest in alike.values())
