@@ -88,7 +88,7 @@ class Learn(Stage):
     def check(self, *, world_size: int) -> list[str]:
         return [f"steps: {self.steps} is odd for {world_size} processes"] if self.steps % world_size else []
 
-    def facts(self, domains: Any) -> Facts:
+    def facts(self, evaluation: Any, domains: Any) -> Facts:
         notes = ("longer than any before",) if self.steps > 90 else ()
         return Facts({"steps": self.steps, "tokens, at most": self.steps * 1000}, notes)
 

@@ -15,7 +15,6 @@ from warmup_rl.command import Command, running, selection
 from warmup_rl.recipe import Recipe
 from warmup_rl.run import Lane, Step
 from warmup_rl.stage import Facts, Stage
-from warmup_rl.stages.evaluate import Evaluate
 from warmup_rl.stats import MIN_SEEDS
 
 WORLD_SIZES = (1, 2, 4, 8)
@@ -46,7 +45,8 @@ def plan(
     lanes = {arm: Lane(recipe, arm, seeds[0]) for arm in arms}
     run = {arm: _running(command, lane) for arm, lane in lanes.items()}
     made = {step.key: step.stage for steps in run.values() for step in steps}
-    facts = {step.key: _facts(recipe, step.stage) for lane in lanes.values() for step in lane.steps}
+    steps = [step for lane in lanes.values() for step in lane.steps]
+    facts = {step.key: step.stage.facts(recipe.evaluation, recipe.domains) for step in steps}
     console.print(_headline(recipe, run), style="bold")
     console.print(_stages(recipe, lanes, run, facts))
     marks = "● made   = shared with the arm named   – left out   ✓ done before"
@@ -60,23 +60,6 @@ def plan(
 def _running(command: Command, lane: Lane) -> list[Step]:
     ids = running(command, [step.stage.id for step in lane.steps])
     return [step for step in lane.steps if step.stage.id in ids]
-
-
-def _facts(recipe: Recipe, stage: Stage) -> Facts:
-    """What a stage says of itself, and for an evaluation what the recipe's `evaluation` block makes of it."""
-    facts = stage.facts(recipe.domains)
-    if not isinstance(stage, Evaluate):
-        return facts
-    settings, styles = recipe.evaluation, len(stage.prompts or [""])
-    each = styles * len(settings.measured(recipe.domains))
-    picking = settings.validation * settings.samplings[settings.headline].samples if styles > 1 else 0
-    drawn = [(settings.problems * sampling.samples, sampling.max_tokens) for sampling in settings.samplings.values()]
-    drawn.append((picking, settings.samplings[settings.headline].max_tokens))
-    counts = {
-        "completions": each * sum(count for count, _ in drawn),
-        "generated tokens, at most": each * sum(count * budget for count, budget in drawn),
-    }
-    return Facts({**facts.counts, **counts}, facts.notes)
 
 
 def _headline(recipe: Recipe, run: dict[str, list[Step]]) -> str:

@@ -62,7 +62,7 @@ def run_side_by_side(lanes: Sequence[Lane], arguments: Sequence[str], workers: i
     """
     threads = max(1, cores() // workers)
     first = first_jobs(lanes, workers)
-    waiting = {lane.seed for lane in (job.lane for job in first)}
+    waiting = {job.lane.seed for job in first}
     rest = [Job(lane, threads) for lane in sorted(lanes, key=_open_stages, reverse=True) if not lane.done]
     failed: list[tuple[Lane, int]] = []
     processes: set[subprocess.Popen[bytes]] = set()
@@ -84,8 +84,9 @@ def run_side_by_side(lanes: Sequence[Lane], arguments: Sequence[str], workers: i
                     if code:
                         failed.append((job.lane, code))
                     elif job.until:
-                        for other in (other for other in rest if other.lane.seed == job.lane.seed):
-                            start(other)
+                        for other in rest:
+                            if other.lane.seed == job.lane.seed:
+                                start(other)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in list(processes):

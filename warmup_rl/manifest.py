@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -54,8 +56,12 @@ def await_claim(recipe: Recipe) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def versions() -> dict[str, str]:
-    """Versions of this package and of what it trains with, and the git revision where it runs from a checkout."""
+@cache
+def versions() -> Mapping[str, str]:
+    """Versions of this package and of what it trains with, and the git revision where it runs from a checkout.
+
+    Read once: what a process runs is what it was started with.
+    """
     found = {"warmup_rl": __version__}
     for package in _PACKAGES:
         try:

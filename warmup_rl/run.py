@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from warmup_rl import __version__
-from warmup_rl.config import Config
 from warmup_rl.console import duration
 from warmup_rl.errors import RunError
 from warmup_rl.jsonl import write_json
@@ -227,7 +226,6 @@ def shared_prefix(lanes: Sequence[Lane]) -> Step | None:
 def _stage_key(recipe: Recipe, stage: Stage, inputs: Mapping[str, str], seed: int) -> str:
     names = sorted(stage.domains_used(recipe.evaluation, recipe.domains))
     used = {name: recipe.domains[name] for name in names}
-    evaluation: Config | None = recipe.evaluation if stage.measures else None
     return key_of(
         {
             "version": __version__,
@@ -238,7 +236,7 @@ def _stage_key(recipe: Recipe, stage: Stage, inputs: Mapping[str, str], seed: in
             "domains": {name: dump(domain) for name, domain in used.items()},
             "sources": source_digests([stage, *used.values()]),
             "format": dump(recipe.format),
-            "evaluation": dump(evaluation) if evaluation else None,
+            "evaluation": dump(recipe.evaluation) if stage.measures else None,
         }
     )
 

@@ -140,7 +140,7 @@ class Stage(Config, ABC):
         """What is wrong with this config, `key: message` each, found without importing torch or touching data."""
         return []
 
-    def facts(self, domains: Mapping[str, Domain]) -> Facts:
+    def facts(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Facts:
         """What the stage will do, without doing it."""
         return Facts()
 

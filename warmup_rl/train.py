@@ -22,11 +22,11 @@ USAGE = "accelerate launch -m warmup_rl.train RECIPE [KEY=VALUE ...]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit code: 0 done, 1 a lane failed, 2 something given was wrong."""
+    """Runs the command line and returns the exit code: 0 done, 2 something given was wrong or a lane failed."""
     try:
         return _run(parse(sys.argv[1:] if arguments is None else arguments, usage=USAGE))
     except UserError as error:
-        if os.environ.get("RANK", "0") == "0":
+        if _is_main():
             print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -35,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(command: Command) -> int:
-    world_size, main = int(os.environ.get("WORLD_SIZE", "1")), os.environ.get("RANK", "0") == "0"
-    if not main and (command.help is not None or command.dry_run):
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if not _is_main() and (command.help is not None or command.dry_run):
         return 0
     if command.help is not None:
         from warmup_rl.helping import help_text
@@ -74,11 +74,16 @@ def _train(command: Command, recipe: Recipe) -> int:
         if not world.is_main or command.lane:
             return 0
         print(f"All stages done in {duration(time.monotonic() - start)}.", flush=True)
-    if not command.lane and not command.only and os.environ.get("RANK", "0") == "0":
+    if not command.lane and not command.only and _is_main():
         from warmup_rl.report.main import report
 
         report(lanes[0].run_folder)
     return 0
+
+
+def _is_main() -> bool:
+    """Whether this is the one process that prints, known before anything of the world is."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _workers(command: Command, lanes: int) -> int:

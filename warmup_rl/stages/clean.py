@@ -13,12 +13,13 @@ from warmup_rl.cleaner import CleanContext, Cleaner, Dropped
 from warmup_rl.contract import load_tokenizer
 from warmup_rl.domain import Domain
 from warmup_rl.errors import DataError, RunError
+from warmup_rl.evaluation import EvaluationSettings
 from warmup_rl.format import ResponseFormat
-from warmup_rl.jsonl import read_jsonl, write_jsonl
+from warmup_rl.jsonl import write_jsonl
 from warmup_rl.plugins import name_of, plugin_field
 from warmup_rl.stage import Artifact, Context, Facts, Stage
-from warmup_rl.stages.distill import PROBLEMS_FILE, read_problems
-from warmup_rl.types import Problem, Trace, to_json, trace_from_json
+from warmup_rl.stages.distill import PROBLEMS_FILE, read_problems, read_traces
+from warmup_rl.types import Problem, Trace, to_json
 
 DEFAULT_STEPS: tuple[Any, ...] = ("correct", "duplicates", "rechecks", {"type": "length", "max_tokens": 8192})
 
@@ -42,7 +43,7 @@ class Clean(Stage):
     )
     """Cleaners by name, or mappings with `type` and keys: correct, duplicates, rechecks, length (student's tokens)."""
 
-    def facts(self, domains: Mapping[str, Domain]) -> Facts:
+    def facts(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Facts:
         return Facts({"steps": ", ".join(name_of(type(step)) for step in self.steps)})
 
     def run(self, context: Context) -> dict[str, Any]:
@@ -53,7 +54,9 @@ class Clean(Stage):
             return len(tokenizer(text, add_special_tokens=False).input_ids)
 
         problems = read_problems(context.inputs.traces)
-        traces = [_read_trace(row, problems, context) for row in read_jsonl(context.inputs.traces)]
+        traces = list(read_traces(context.inputs.traces))
+        for trace in traces:
+            _require_known(trace, problems, context)
         result = self._clean(traces, problems, CleanContext(context.domains, problems, count_tokens), context)
         if not result.kept:
             reasons = Counter(row["reason"] for row in result.dropped)
@@ -98,20 +101,14 @@ class Clean(Stage):
         return result
 
 
-def _read_trace(row: dict[str, Any], problems: Mapping[str, Problem], context: Context) -> Trace:
+def _require_known(trace: Trace, problems: Mapping[str, Problem], context: Context) -> None:
     file = context.inputs.traces
-    try:
-        trace = trace_from_json(row)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{file}: a row is no trace ({type(error).__name__}: {error}). Run the stage that made it "
-                        "again.") from None
     if trace.domain not in context.domains:
         raise DataError(f"{file}: a trace is of domain {trace.domain!r}, which the recipe does not declare (declared: "
                         f"{', '.join(context.domains)}).")
     if trace.problem_id not in problems:
         raise DataError(f"{file}: a trace is of problem {trace.problem_id!r}, which is not in {PROBLEMS_FILE} beside "
                         "it. Run the stage that made both again.")
-    return trace
 
 
 def _words(trace: Trace) -> tuple[str, str]:

@@ -51,7 +51,7 @@ class Distill(Stage):
     def draws(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[Draw]:
         return (Draw(self.domain, "train", self.problems, "problems", fits=self.teacher.check),)
 
-    def facts(self, domains: Mapping[str, Domain]) -> Facts:
+    def facts(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Facts:
         return Facts({"problems": self.problems, "completions": self.problems * self.sampling.samples})
 
     def prepare(self, context: Context) -> None:
@@ -66,8 +66,7 @@ class Distill(Stage):
         journal = context.folder / _JOURNAL
         self._complete(problems, domain, context, journal)
         places = {problem_id: place for place, problem_id in enumerate(problems)}
-        traces = [trace_from_json(row) for row in read_jsonl(journal)]
-        traces.sort(key=lambda trace: (places[trace.problem_id], trace.sample))
+        traces = sorted(read_traces(journal), key=lambda trace: (places[trace.problem_id], trace.sample))
         correct = [trace for trace in traces if trace.score.verdict == "correct"]
         kept = traces if self.keep_wrong else correct
         if not kept:
@@ -106,6 +105,17 @@ class Distill(Stage):
                 traces = (_trace(item, problems[item.problem_id], domain, form, teacher) for item in chunk)
                 append_jsonl(journal, map(to_json, traces))
                 step(len(chunk))
+
+
+def read_traces(path: Path) -> Iterator[Trace]:
+    """Traces of a file in order. Raises `DataError` where the file or a row is broken."""
+    for number, row in enumerate(read_jsonl(path), start=1):
+        try:
+            yield trace_from_json(row)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"{path}: row {number} is no trace ({type(error).__name__}: {error}). Run the stage that made it again."
+            ) from None
 
 
 def read_problems(traces: Path) -> dict[str, Problem]:

@@ -56,7 +56,7 @@ class Evaluate(Stage):
     """Solved train problems before each question under `few_shot`, as turns with the bare reference answer."""
 
     def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
-        return tuple(domains) if evaluation.domains == "all" else tuple(evaluation.domains)
+        return evaluation.measured(domains)
 
     def draws(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[Draw]:
         styles = self.prompts or []
@@ -72,8 +72,16 @@ class Evaluate(Stage):
             return [f"prompts: each style once (got {', '.join(self.prompts)})"]
         return []
 
-    def facts(self, domains: Mapping[str, Domain]) -> Facts:
-        return Facts({"prompt styles": ", ".join(self.prompts)} if self.prompts else {})
+    def facts(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Facts:
+        headline, styles = evaluation.samplings[evaluation.headline], len(self.prompts or [""])
+        each = styles * len(evaluation.measured(domains))
+        drawn = [(evaluation.problems * way.samples, way.max_tokens) for way in evaluation.samplings.values()]
+        drawn.append((evaluation.validation * headline.samples if styles > 1 else 0, headline.max_tokens))
+        return Facts({
+            **({"prompt styles": ", ".join(self.prompts)} if self.prompts else {}),
+            "completions": each * sum(count for count, _ in drawn),
+            "generated tokens, at most": each * sum(count * budget for count, budget in drawn),
+        })
 
     def prepare(self, context: Context) -> None:
         """Raises `SpaceError` where a domain has too few problems."""

@@ -12,10 +12,11 @@ from pydantic import Field
 from warmup_rl.corpus import Corpus, Document
 from warmup_rl.domain import Domain
 from warmup_rl.errors import UserError
+from warmup_rl.evaluation import EvaluationSettings
 from warmup_rl.plugins import plugin_field
 from warmup_rl.stage import Artifact, Context, Facts, Stage
 from warmup_rl.stages.training.cleanup import training
-from warmup_rl.stages.training.options import OWNED, split_batch, trainer_options
+from warmup_rl.stages.training.options import OWNED, split_batch, trainer_options, wrong_batch
 from warmup_rl.stages.training.saving import parameter_count, require_finished, save
 
 if TYPE_CHECKING:
@@ -55,11 +56,9 @@ class Pretrain(Stage):
 
     def check(self, *, world_size: int) -> list[str]:
         problems = [] if "model_type" in self.model else ["model: `model_type` is missing, for example qwen3"]
-        if self.batch_size % world_size:
-            problems.append(f"batch_size: {self.batch_size} rows cannot be shared equally by {world_size} processes")
-        return problems
+        return problems + wrong_batch(self.batch_size, world_size)
 
-    def facts(self, domains: Mapping[str, Domain]) -> Facts:
+    def facts(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Facts:
         return Facts({"epochs": self.epochs, "tokens a step": self.batch_size * self.row_length})
 
     def run(self, context: Context) -> dict[str, Any]:

@@ -127,7 +127,7 @@ class Rlvr(Stage):
             wrong += options.wrong_batch(self.rollouts_per_step // self.updates_per_step, world_size, _BATCH)
         return wrong
 
-    def facts(self, domains: Mapping[str, Domain]) -> Facts:
+    def facts(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Facts:
         uses = use_counts(self._plan(seed=0), self.problems)
         notes = []
         if self.args.get("loss_type") == "cispo" and "epsilon_high" not in self.args:

@@ -11,13 +11,14 @@ from pydantic import Field
 
 from warmup_rl import contract
 from warmup_rl.domain import Domain
-from warmup_rl.errors import DataError, RunError, UserError
+from warmup_rl.errors import RunError, UserError
+from warmup_rl.evaluation import EvaluationSettings
 from warmup_rl.format import ResponseFormat
-from warmup_rl.jsonl import read_jsonl
 from warmup_rl.stage import Context, Facts, Stage
+from warmup_rl.stages.distill import read_traces
 from warmup_rl.stages.training import options
 from warmup_rl.stages.training.lora import adapter_config
-from warmup_rl.types import Trace, trace_from_json
+from warmup_rl.types import Trace
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -64,7 +65,7 @@ class Sft(Stage):
     def check(self, *, world_size: int) -> list[str]:
         return options.wrong_batch(self.batch_size, world_size)
 
-    def facts(self, domains: Mapping[str, Domain]) -> Facts:
+    def facts(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Facts:
         return Facts({"batch_size": self.batch_size, "epochs": self.epochs})
 
     def prepare(self, context: Context) -> None:
@@ -80,7 +81,7 @@ class Sft(Stage):
         assert context.inputs.model is not None and context.inputs.traces is not None
         contract.check(context.inputs.model, context.response_format, context.inputs.model_revision)
         tokenizer = contract.load_tokenizer(context.inputs.model, context.inputs.model_revision)
-        traces = [_trace(row, number) for number, row in enumerate(read_jsonl(context.inputs.traces), start=1)]
+        traces = read_traces(context.inputs.traces)
         examples = [encode(tokenizer, trace, context.response_format) for trace in traces]
         limit = self.max_tokens or _context_length(context)
         fitting = self._fitting(examples, limit, context)
@@ -179,16 +180,6 @@ def require_supervised_end(trainer: SFTTrainer, tokenizer: PreTrainedTokenizerBa
 
 def _stretches(labels: Sequence[int]) -> list[list[int]]:
     return [list(ids) for trained, ids in groupby(labels, key=lambda label: label != IGNORED) if trained]
-
-
-def _trace(row: dict[str, Any], number: int) -> Trace:
-    try:
-        return trace_from_json(row)
-    except (KeyError, TypeError) as error:
-        raise DataError(
-            f"traces.jsonl, row {number}: not a trace ({type(error).__name__}: {error}). Run the stage that made it "
-            "again."
-        ) from None
 
 
 def _context_length(context: Context) -> int | None:
