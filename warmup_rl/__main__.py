@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from warmup_rl.errors import UserError
@@ -59,9 +60,21 @@ def _help(arguments: Sequence[str]) -> None:
     print(help_text(arguments[0] if arguments else "", usage=f"{TRAINING} RECIPE [KEY=VALUE ...]"))
 
 
+def _lazy(verb: str) -> Callable[[Sequence[str]], None]:
+    """A verb with a file of its own under `warmup_rl/verbs`, imported when it is called."""
+
+    def call(arguments: Sequence[str]) -> None:
+        import_module(f"warmup_rl.verbs.{verb}").main(arguments)
+
+    return call
+
+
 VERBS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "check": ("RECIPE [KEY=VALUE ...]: checks a recipe and prints its plan, without running anything", _check),
     "report": ("RUN_FOLDER: makes summary, tables and pictures of a run from its files", _report),
+    "puzzles": ("--out FILE: makes Knights & Knaves puzzles in the columns of the published data, or checks a file",
+                _lazy("puzzles")),
+    "clean": ("--in TRACES --out TRACES: cleans traces with DLCoT, and shows what was done", _lazy("clean")),
     "help": ("[TOPIC]: explains the keys of a recipe, e.g. evaluation, rlvr, sft.args, kk", _help),
 }
 

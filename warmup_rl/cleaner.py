@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
 
 from warmup_rl.config import Config
 from warmup_rl.domain import Domain
+from warmup_rl.format import ResponseFormat
 from warmup_rl.types import Problem, Trace
 
 
@@ -27,17 +29,34 @@ class CleanContext:
         domains: by name.
         problems: problems of the traces by id.
         count_tokens: tokens of a text under the student's tokenizer.
+        response_format: of the recipe.
+        held_out: problems that the recipe evaluates on; only for cleaners that declare `reads_evaluation`.
+        model: the student, a folder or a hub id; None where cleaning runs without one.
+        folder: the stage's own folder, kept when a killed run goes on: a place for caches.
+        seed: of the run.
+        audit: takes a row that says what was done to the trace in hand and why.
+        say: prints a line for the user.
     """
 
     domains: Mapping[str, Domain]
     problems: Mapping[str, Problem]
     count_tokens: Callable[[str], int]
+    response_format: ResponseFormat = ResponseFormat()
+    held_out: Callable[[], Iterable[Problem]] = field(default=tuple)
+    model: str | None = None
+    model_revision: str | None = None
+    folder: Path | None = None
+    seed: int = 0
+    audit: Callable[[Mapping[str, Any]], None] = field(default=lambda row: None)
+    say: Callable[[str], None] = field(default=lambda line: None)
 
 
 class Cleaner(Config, ABC):
     """Config of one cleaning step."""
 
     type: ClassVar[str]
+    reads_evaluation: ClassVar[bool] = False
+    """Whether the cleaner reads the problems that the recipe evaluates on."""
 
     @abstractmethod
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 from warmup_rl.config import Config, Sampling
@@ -16,11 +17,22 @@ from warmup_rl.types import Completion, Problem, Request
 
 @dataclass(frozen=True)
 class EngineContext:
-    """What an engine may know of the recipe: its domains by name, the response format and the seed."""
+    """What an engine may know of the recipe and use.
+
+    Attributes:
+        domains: by name.
+        model: the student as it is when the stage begins: a folder, or a hub id; only for engines that read it.
+        folder: the stage's own folder, kept when a killed run goes on: a place for caches.
+        say: prints a line for the user.
+    """
 
     domains: Mapping[str, Domain]
     response_format: ResponseFormat
     seed: int
+    model: str | None = None
+    model_revision: str | None = None
+    folder: Path | None = None
+    say: Callable[[str], None] = field(default=lambda line: None)
 
 
 class Session(Protocol):
@@ -35,6 +47,8 @@ class Engine(Config, ABC):
     """Config of a completion maker; what holds something open (a model, a connection) lives in the session."""
 
     type: ClassVar[str]
+    reads_model: ClassVar[bool] = False
+    """Whether the engine works with the student's own model, so that a stage before must give one."""
 
     @abstractmethod
     def open(self, context: EngineContext) -> AbstractContextManager[Session]:
@@ -42,3 +56,11 @@ class Engine(Config, ABC):
 
     def check(self, problem: Problem) -> None:
         """Raises `UserError` where the engine cannot complete problems like this one; called before a run begins."""
+
+    def notes(self, parameters: int | None) -> tuple[str, ...]:
+        """What a reader of the plan should see.
+
+        Args:
+            parameters: of the student; None where that is not known beforehand.
+        """
+        return ()

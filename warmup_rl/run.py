@@ -62,7 +62,7 @@ class Lane:
         given: dict[str, str] = {"model": model_key(recipe.model, recipe.model_revision)} if recipe.model else {}
         steps = []
         for number, stage in enumerate(self.recipe.arm(self.arm), start=1):
-            inputs: dict[str, str] = {kind: given[kind] for kind in sorted(stage.needs)}
+            inputs: dict[str, str] = {kind: given[kind] for kind in sorted(stage.inputs())}
             step = Step(number, stage, _stage_key(self.recipe, stage, inputs, self.seed), inputs)
             given |= {kind: step.key for kind in stage.gives}
             steps.append(step)
@@ -236,7 +236,7 @@ def _stage_key(recipe: Recipe, stage: Stage, inputs: Mapping[str, str], seed: in
             "domains": {name: dump(domain) for name, domain in used.items()},
             "sources": source_digests([stage, *used.values()]),
             "format": dump(recipe.format),
-            "evaluation": dump(recipe.evaluation) if stage.measures else None,
+            "evaluation": dump(recipe.evaluation) if stage.reads_evaluation() else None,
         }
     )
 

@@ -128,6 +128,14 @@ class Stage(Config, ABC):
     id: str = Field(default="", exclude=True)
     """Name of this stage in the recipe; the stage's type where not given."""
 
+    def inputs(self) -> frozenset[Artifact]:
+        """Artifacts that the stage reads, as configured: `needs`, and more where a plug-in of its own wants it."""
+        return self.needs
+
+    def reads_evaluation(self) -> bool:
+        """Whether the recipe's `evaluation:` block has a say in what the stage makes, as configured."""
+        return self.measures
+
     def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
         """Names of the domains that the stage reads, given those declared; the recipe checks that they are declared."""
         return ()

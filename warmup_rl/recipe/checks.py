@@ -79,7 +79,8 @@ def _lacks(draft: Draft, indices: Iterable[int]) -> Iterator[tuple[str, int]]:
         kind = draft.kinds[index]
         if kind is None:
             return
-        for artifact in sorted(kind.needs - given):
+        stage = draft.stages[index]
+        for artifact in sorted((stage.inputs() if stage else kind.needs) - given):
             yield artifact, index
         given |= kind.gives
 

@@ -45,6 +45,9 @@ class Distill(Stage):
     keep_wrong: bool = False
     """Hand on traces with a wrong answer too. All completions stay in `completions.jsonl` either way."""
 
+    def inputs(self) -> frozenset[Artifact]:
+        return frozenset({"model"}) if self.teacher.reads_model else self.needs
+
     def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
         return (self.domain,)
 
@@ -99,7 +102,11 @@ class Distill(Stage):
             context.say(f"{len(done)} completions from before, {len(missing)} to come")
         teacher, form = name_of(type(self.teacher)), context.response_format
         step = pace(context.say, "completions", len(missing))
-        with self.teacher.open(EngineContext(context.domains, form, context.seed)) as session:
+        opened = EngineContext(
+            context.domains, form, context.seed, context.inputs.model, context.inputs.model_revision, context.folder,
+            context.say,
+        )
+        with self.teacher.open(opened) as session:
             completions = session.complete(missing, self.sampling)
             for chunk in _chunks(completions, _CHUNK):
                 traces = (_trace(item, problems[item.problem_id], domain, form, teacher) for item in chunk)

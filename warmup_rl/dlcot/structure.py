@@ -1,0 +1,87 @@
+"""What DLCoT finds in a chain of thought, as spans of its text: nothing here holds words of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from warmup_rl.domain import Domain
+from warmup_rl.types import Problem, Trace
+
+Part = Literal["restatement", "understanding", "exploration", "verification", "conclusion"]
+Label = Literal["correct", "incorrect", "incomplete"]
+Reason = Literal["redundant", "unsolvable", "wrong approach", "wrong span"]
+
+
+class Doubt(Exception):
+    """A trace cannot be taken apart with confidence, so it stays as it is; the message is a short, countable reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Characters `start` to `end` (exclusive) of `trace.thinking`."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Approach:
+    """One way of attacking the problem (the paper's "approach", or "solution").
+
+    Attributes:
+        span: all of it.
+        steps: a partition of the span, in order.
+        label: by the answer it comes to: right, wrong, or none at all.
+        method: what it does, in a few words for readers, e.g. `assumes Zoey is a knight`.
+        cluster: approaches with equal numbers follow the same method.
+        errors: spans with a calculation or derivation error.
+        repaired: verification steps that completeness repair moved in; they are the last of `steps`.
+    """
+
+    span: Span
+    steps: tuple[Span, ...]
+    label: Label
+    method: str
+    cluster: int
+    errors: tuple[Span, ...] = ()
+    repaired: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """A chain of thought taken apart.
+
+    Attributes:
+        parts: the parts that are there, each once, in the order of the text; they partition it. `exploration` spans all
+            approaches.
+        approaches: in the order of the text, a partition of the exploration.
+        verification: steps of the verification, after completeness repair.
+    """
+
+    parts: tuple[tuple[Part, Span], ...]
+    approaches: tuple[Approach, ...]
+    verification: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A span to be removed.
+
+    Attributes:
+        approach: index of the approach it lies in; None outside the exploration.
+        like: for `redundant`: index of the approach that it repeats.
+    """
+
+    span: Span
+    reason: Reason
+    approach: int | None = None
+    like: int | None = None
+
+
+class Backend(Protocol):
+    """Takes traces apart: by rules, or with a model as judge."""
+
+    def read(self, trace: Trace, problem: Problem, domain: Domain) -> Structure:
+        """The structure of a trace. Raises `Doubt` where it is not clear."""
+        ...
