@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from warmup_rl.config import Config
-from warmup_rl.errors import SpaceError
+from warmup_rl.errors import SpaceError, Unscorable
 from warmup_rl.format import ResponseFormat
 from warmup_rl.types import Grade, Message, Problem, Score, Split
 
@@ -26,6 +28,8 @@ class Domain(Config, ABC):
 
     type: ClassVar[str]
     """Name in the plug-in table."""
+    waits: ClassVar[bool] = False
+    """Whether grading waits for other processes, so that several completions are graded at the same time."""
 
     name: str = Field(default="", exclude=True)
     """Set from the key under `domains:`."""
@@ -76,6 +80,10 @@ class Domain(Config, ABC):
         grade = self.grade(parts.answer, problem)
         return Score(grade.verdict, grade.extracted, parts.well_formed, grade.note, thinks)
 
+    def digest(self) -> str:
+        """Changes when the data behind the domain do (files, not settings); empty for generated problems."""
+        return ""
+
     def take(self, split: Split, seed: int, count: int) -> list[Problem]:
         """The first `count` problems of a split. Raises `SpaceError` where the split holds fewer."""
         found = list(islice(self.problems(split, seed), count))
@@ -85,6 +93,24 @@ class Domain(Config, ABC):
                 f"settings. Ask for at most {len(found)}, or widen the domain's difficulty settings."
             )
         return found
+
+
+def score_all(
+    items: Sequence[tuple[Domain, Problem, str]], response_format: ResponseFormat
+) -> list[Score | Unscorable]:
+    """Scores of whole completions, in their order; where a grader broke, what it raised."""
+
+    def score(item: tuple[Domain, Problem, str]) -> Score | Unscorable:
+        domain, problem, text = item
+        try:
+            return domain.score(text, problem, response_format)
+        except Unscorable as error:
+            return error
+
+    if not any(domain.waits for domain, _, _ in items):
+        return [score(item) for item in items]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return list(threads.map(score, items))
 
 
 def problem_id(content: Any) -> str:

@@ -234,6 +234,7 @@ def _stage_key(recipe: Recipe, stage: Stage, inputs: Mapping[str, str], seed: in
             "inputs": dict(inputs),
             "seed": seed,
             "domains": {name: dump(domain) for name, domain in used.items()},
+            "data": {name: digest for name, domain in used.items() if (digest := domain.digest())},
             "sources": source_digests([stage, *used.values()]),
             "format": dump(recipe.format),
             "evaluation": dump(recipe.evaluation) if stage.reads_evaluation() else None,

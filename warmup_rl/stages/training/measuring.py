@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from warmup_rl.config import Sampling
 from warmup_rl.contract import render_prompt
-from warmup_rl.domain import Domain
+from warmup_rl.domain import Domain, score_all
 from warmup_rl.engines.hf import generate
+from warmup_rl.errors import Unscorable
 from warmup_rl.format import ResponseFormat
 from warmup_rl.types import Message, Problem, to_json
 
@@ -51,6 +52,10 @@ def complete_and_score(
         model, tokenizer, prompts, sampling, batch_size=batch_size, seed=seed, synced_gpus=synced_gpus,
         names=[f"{problem.id}/{sample}" for problem, sample in wanted], on_batch=on_batch,
     )
+    items = [(domains[problem.domain], problem, result.text) for (problem, _), result in zip(wanted, results, strict=True)]
+    scores = score_all(items, response_format)
+    if broken := next((score for score in scores if isinstance(score, Unscorable)), None):
+        raise broken
     return [
         {
             "domain": problem.domain,
@@ -63,7 +68,7 @@ def complete_and_score(
             "truncated": result.truncated,
             "chance": domains[problem.domain].chance(problem),
             "group": problem.meta.get("group"),
-            "score": to_json(domains[problem.domain].score(result.text, problem, response_format)),
+            "score": to_json(score),
         }
-        for (problem, sample), result in zip(wanted, results, strict=True)
+        for (problem, sample), result, score in zip(wanted, results, scores, strict=True)
     ]

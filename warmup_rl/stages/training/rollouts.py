@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from warmup_rl.config import Config
-from warmup_rl.domain import Domain
+from warmup_rl.domain import Domain, score_all
 from warmup_rl.errors import Unscorable, UserError
 from warmup_rl.stage import Context
 from warmup_rl.stages.training.parts import Parts
@@ -77,18 +77,20 @@ class Rewarder:
         """Rewards in the order of the completions; None where the verifier broke, so that the rollout is left out."""
         step = trainer_state.global_step // self._steps_each + 1
         first = self._context.world.rank * len(completions)
+        problems = [self._problems[number] for number in index]
+        items = [(self._domain, problem, text) for problem, text in zip(problems, completions, strict=True)]
+        scores = score_all(items, self._context.response_format)
         rows = [
-            self._row(step, place, problem, text, ids)
-            for place, problem, text, ids in zip(
-                range(first, first + len(completions)), map(self._problems.__getitem__, index), completions,
-                completion_ids, strict=True,
-            )
+            self._row(step, first + place, problem, completions[place], completion_ids[place], scores[place])
+            for place, problem in enumerate(problems)
         ]
         self._parts.append(rows)
         self._count(rows, index, log_metric)
         return [row["reward"] for row in rows]
 
-    def _row(self, step: int, place: int, problem: Problem, text: str, ids: Sequence[int]) -> dict[str, Any]:
+    def _row(
+        self, step: int, place: int, problem: Problem, text: str, ids: Sequence[int], score: Score | Unscorable
+    ) -> dict[str, Any]:
         row: dict[str, Any] = {
             "step": step,
             "place": place,
@@ -99,10 +101,8 @@ class Rewarder:
             "tokens": len(ids),
             "truncated": not ids or ids[-1] not in self._stop_ids,
         }
-        try:
-            score = self._domain.score(text, problem, self._context.response_format)
-        except Unscorable as error:
-            return {**row, "reward": None, "score": None, "unscorable": str(error)}
+        if isinstance(score, Unscorable):
+            return {**row, "reward": None, "score": None, "unscorable": str(score)}
         return {**row, "reward": self._reward.of(score), "score": to_json(score)}
 
     def _count(self, rows: Sequence[Mapping[str, Any]], index: Sequence[int], log_metric: Any) -> None:
