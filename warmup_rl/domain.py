@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, ClassVar
@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from warmup_rl.config import Config
-from warmup_rl.errors import SpaceError, Unscorable
-from warmup_rl.format import ResponseFormat
-from warmup_rl.types import Grade, Message, Problem, Score, Split
+from warmup_rl.errors import DataError, SpaceError, Unscorable
+from warmup_rl.format import THINK_OPEN, ResponseFormat
+from warmup_rl.types import Grade, Message, Problem, Score, Split, Validity
 
 
 class Domain(Config, ABC):
@@ -28,6 +28,9 @@ class Domain(Config, ABC):
 
     type: ClassVar[str]
     """Name in the plug-in table."""
+    finite: ClassVar[bool] = False
+    """Whether the problems are the rows of a data set: what is measured on them takes all there are where they are
+    fewer than asked for."""
     waits: ClassVar[bool] = False
     """Whether grading waits for other processes, so that several completions are graded at the same time."""
 
@@ -64,6 +67,10 @@ class Domain(Config, ABC):
         """Whether the thinking goes step by step through this problem; None where that cannot be told."""
         return None
 
+    def validity(self, thinking: str, problem: Problem) -> Validity | None:
+        """How far the steps of the thinking follow; None where that cannot be told. `score` calls it every time."""
+        return None
+
     def prompt(self, problem: Problem) -> tuple[Message, ...]:
         """The messages of a problem: one user turn, question then instruction."""
         instruction = self.default_instruction() if self.instruction is None else self.instruction
@@ -74,25 +81,60 @@ class Domain(Config, ABC):
         """Scores a whole completion: one lenient extraction for the verdict, the format to the letter for the form."""
         parts = response_format.split(text)
         thinks = self.thinks(parts.thinking or "", problem)
+        endless = text.rpartition(THINK_OPEN)[2] if parts.answer is None else ""
+        steps = self.validity(parts.thinking or endless, problem)
         if not parts.answer:
             note = "the thinking never ends" if parts.answer is None else "empty answer"
-            return Score("none", None, parts.well_formed, note, thinks)
+            return Score("none", None, parts.well_formed, note, thinks, steps)
         grade = self.grade(parts.answer, problem)
-        return Score(grade.verdict, grade.extracted, parts.well_formed, grade.note, thinks)
+        return Score(grade.verdict, grade.extracted, parts.well_formed, grade.note, thinks, steps)
+
+    def read(self, row: Mapping[str, Any], place: str) -> Problem:
+        """A problem out of a user's row: `question` and `gold`, or the data set's own fields under `problem`.
+
+        Args:
+            place: of the row, such as `rows.jsonl:3`, for messages.
+
+        Raises:
+            DataError: fields are missing or broken.
+        """
+        question, gold = row.get("question"), row.get("gold")
+        if not isinstance(question, str) or not isinstance(gold, str | int | float) or isinstance(gold, bool):
+            raise DataError(f"{place}: 'question' and 'gold' are needed (fields: {', '.join(map(str, row))}).")
+        return Problem(problem_id([self.type, question]), self.name or self.type, question, str(gold), {})
+
+    def traps(self, problem: Problem) -> Iterator[tuple[str, str]]:
+        """Names and texts of answers that must not grade correct, for the self-test of `grade`; beside those that it
+        tries on every domain."""
+        return iter(())
 
     def digest(self) -> str:
         """Changes when the data behind the domain do (files, not settings); empty for generated problems."""
         return ""
 
-    def take(self, split: Split, seed: int, count: int) -> list[Problem]:
-        """The first `count` problems of a split. Raises `SpaceError` where the split holds fewer."""
-        found = list(islice(self.problems(split, seed), count))
-        if len(found) < count:
+    def each(self, split: Split, seed: int, count: int) -> Iterator[Problem]:
+        """The first `count` problems of a split, as they are drawn.
+
+        Raises:
+            SpaceError: the split holds fewer; of a finite domain, none that could be measured.
+        """
+        found = 0
+        for problem in islice(self.problems(split, seed), count):
+            found += 1
+            yield problem
+        if found < count and not (found and self.may_fall_short(split)):
             raise SpaceError(
-                f"domain {self.name or self.type!r}: {count} {split} problems asked for, {len(found)} exist with these "
-                f"settings. Ask for at most {len(found)}, or widen the domain's difficulty settings."
+                f"domain {self.name or self.type!r}: {count} {split} problems asked for, {found} exist with these "
+                f"settings. Ask for at most {found}, or widen the domain's difficulty settings."
             )
-        return found
+
+    def may_fall_short(self, split: Split) -> bool:
+        """Whether fewer problems than asked for are fine: a data set is measured whole."""
+        return self.finite and split != "train"
+
+    def take(self, split: Split, seed: int, count: int) -> list[Problem]:
+        """`each` as a list."""
+        return list(self.each(split, seed, count))
 
 
 def score_all(

@@ -88,3 +88,15 @@ def first_reached(xs: Sequence[float], ys: Sequence[float], threshold: float) ->
         if y >= threshold:
             return Reached(index, x)
     return Reached(None, xs[-1])
+
+
+def resolvable(problems: int, discordant: float = 0.3, power: float = 0.8, level: float = 0.95) -> float:
+    """The smallest difference in accuracy between two models that so many problems, answered once by both, can show.
+
+    Normal approximation of the paired comparison (McNemar): with a share `discordant` of problems that one model gets
+    right and the other does not, the difference has a standard error of sqrt(discordant / problems).
+    """
+    from scipy.stats import norm
+
+    z = float(norm.ppf((1 + level) / 2) + norm.ppf(power))
+    return min(1.0, z * math.sqrt(discordant / problems))

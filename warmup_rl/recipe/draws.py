@@ -57,6 +57,8 @@ def _drawn(domain: Domain, places: dict[Place, list[tuple[Address, Draw]]]) -> I
             return
         each = (time.monotonic() - begun) / max(len(problems), 1)
         for address, draw in wanted:
+            if domain.may_fall_short(split) and problems and in_time:
+                continue
             if message := _message(draw, len(problems), None if in_time else each):
                 yield address, message
             elif problems and (message := _misfit(draw, problems[0])):

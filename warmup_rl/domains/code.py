@@ -1,0 +1,325 @@
+"""Python functions to be written: HumanEval+ and MBPP+ (arXiv 2305.01210), graded by running them in a sandbox."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from warmup_rl.domains.rows import Row, RowDomain, question_id, rank, text_of
+from warmup_rl.errors import DataError, Unscorable
+from warmup_rl.grading.code import SECONDS, Oracle, Tests, expected_values, grade_program
+from warmup_rl.sources import Source
+from warmup_rl.types import SPLITS, Grade, Problem, Split
+
+_NOT_NONE = {"737", "787", "794"}
+"""MBPP tasks whose published tests ask only whether something is found."""
+_ROOT_TOLERANCE = 1e-4
+"""How far from 0 a polynomial may be at a root, as published."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cases:
+    """What a function is called on, and what must come out.
+
+    Attributes:
+        expected: published results, one an input; None where they come from running the reference solution.
+    """
+
+    inputs: Sequence[Sequence[Any]]
+    expected: Sequence[Any] | None
+    tolerance: float
+    oracle: Oracle
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What a row says of a function.
+
+    Attributes:
+        solution: the reference solution, a whole program.
+        cases: reads them, which may take a while; raises `DataError` where the row's tests are broken.
+    """
+
+    function: str
+    solution: str
+    preamble: str
+    cases: Callable[[], Cases]
+
+
+class _Functions(RowDomain):
+    """What HumanEval+ and MBPP+ have in common."""
+
+    waits: ClassVar[bool] = True
+
+    train: int = Field(ge=0)
+    """Train problems; which ones follows from the problems' content, the rest is measured."""
+    validation: int = Field(default=0, ge=0)
+    """Validation problems, taken from what is measured otherwise."""
+    max_tests: int | None = Field(default=None, gt=0)
+    """Inputs a program is run on; all published ones where not given."""
+
+    def divide(self, problems: Mapping[Split, Iterable[Problem]]) -> dict[Split, list[Problem]]:
+        ordered = sorted(problems["test"], key=rank)
+        ends = (self.train, self.train + self.validation)
+        parts = (ordered[: ends[0]], ordered[ends[0] : ends[1]], ordered[ends[1] :])
+        return dict(zip(SPLITS, parts, strict=True))
+
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        return grade_program(answer, self.tests(problem))
+
+    def read(self, row: Row, place: str) -> Problem:
+        if not isinstance(row.get("problem"), Mapping):
+            raise DataError(f"{place}: the data set's own row is needed under 'problem': prompt, tests and solution.")
+        return super().read(row, place)
+
+    def traps(self, problem: Problem) -> Iterator[tuple[str, str]]:
+        name = problem.meta["function"]
+        equal = "class E:\n    def __eq__(self, other): return True\n    def __hash__(self): return 0"
+        yield "ends the process", f"```python\nimport os\ndef {name}(*a): return None\nos._exit(0)\n```"
+        yield "equal to all", f"```python\n{equal}\ndef {name}(*a): return E()\n```"
+        yield "no function", "```python\nprint('all tests passed')\n```"
+        yield "raises", f"```python\ndef {name}(*a): raise SystemExit(0)\n```"
+        yield "runs for ever", f"```python\ndef {name}(*a):\n    while True: pass\n```"
+
+    def tests(self, problem: Problem) -> Tests:
+        """The tests of a problem; expected values are computed once a process where they are not published."""
+        if problem.id not in _TASKS:
+            self.table()
+        return _tests(problem.id, _TASKS[problem.id], self.max_tests)
+
+    def fault(self, problem: Problem) -> str:
+        try:
+            self.tests(problem)
+        except (Unscorable, DataError) as error:
+            return str(error)
+        return ""
+
+    def reference(self, problem: Problem) -> str:
+        return f"```python\n{problem.gold}\n```"
+
+    def chance(self, problem: Problem) -> float:
+        return 0.0
+
+    def _problem(self, question: str, task: Task) -> Problem:
+        problem_id = question_id(self.type, question)
+        _TASKS[problem_id] = task
+        meta = {"function": task.function}
+        return Problem(problem_id, self.name or self.type, question, task.solution.strip("\n"), meta)
+
+
+class HumanEvalPlus(_Functions):
+    """Functions to be completed from signature and docstring; 50 to train on and 114 to measure, as in the paper."""
+
+    type: ClassVar[str] = "humaneval_plus"
+
+    data: Source = Source(path="evalplus/humanevalplus", split="test")
+    """All rows: prompt, canonical_solution, entry_point, and test or base_input and plus_input."""
+    train: int = Field(default=50, ge=0)
+
+    def sources(self) -> Mapping[Split, Source]:
+        return {"test": self.data}
+
+    def read_row(self, row: Row, place: str) -> Problem:
+        prompt, function = text_of(row, "prompt", place), text_of(row, "entry_point", place)
+        solution = f"{prompt}{text_of(row, 'canonical_solution', place)}"
+        preamble = _preamble(prompt, function, place)
+        root = function == "find_zero"  # many roots are right, and the published test compares with one
+        if "base_input" in row:
+            inputs = [*_given(row, "base_input", place), *_given(row, "plus_input", place)]
+            cases = Cases(inputs, None, float(row.get("atol") or 0), "root" if root else "equal")
+            task = Task(function, solution, preamble, lambda: cases)
+        else:
+            test = text_of(row, "test", place)
+            task = Task(function, solution, preamble, lambda: _published(test, place, root=root))
+        return self._problem(f"```python\n{prompt.strip()}\n```", task)
+
+    def default_instruction(self) -> str:
+        return "Write the whole function, with its imports, in one Python code block."
+
+
+class MbppPlus(_Functions):
+    """Small functions described in a sentence with an example."""
+
+    type: ClassVar[str] = "mbpp_plus"
+
+    data: Source = Source(path="evalplus/mbppplus", split="test")
+    """All rows: prompt, code, test_list and test; or prompt, canonical_solution, base_input and plus_input."""
+    train: int = Field(default=100, ge=0)
+
+    def sources(self) -> Mapping[Split, Source]:
+        return {"test": self.data}
+
+    def read_row(self, row: Row, place: str) -> Problem:
+        prompt, number = text_of(row, "prompt", place), str(row.get("task_id", "")).rpartition("/")[2]
+        if "base_input" in row:
+            function, solution = text_of(row, "entry_point", place), text_of(row, "canonical_solution", place)
+            cases = _from_inputs(row, function, prompt, number, place)
+            task = Task(function, solution, "", lambda: cases)
+            question = prompt.strip().strip('"').strip()
+        else:
+            test, solution = text_of(row, "test", place), text_of(row, "code", place)
+            task = Task(_called(test, place), solution, "", lambda: _published(test, place))
+            question = "\n".join([prompt.strip(), *[str(line) for line in row.get("test_list") or ()][:1]])
+        return self._problem(question, task)
+
+    def default_instruction(self) -> str:
+        return "Write the function, named as in the example, with its imports, in one Python code block."
+
+
+_TASKS: dict[str, Task] = {}
+"""Tasks read so far by problem id: the tests of one may fill a megabyte, too much to travel with the problem."""
+
+
+@lru_cache(maxsize=4096)
+def _tests(problem_id: str, task: Task, most: int | None) -> Tests:
+    cases = task.cases()
+    chosen = sorted(range(len(cases.inputs)), key=lambda i: hashlib.sha256(f"{problem_id}/{i}".encode()).digest())
+    chosen = chosen if most is None else chosen[:most]
+    inputs = [cases.inputs[place] for place in chosen]
+    plain = cases.expected is None and cases.oracle != "not_none"
+    values, seconds = expected_values(task.solution, task.function, inputs, plain=plain)
+    if cases.expected is not None:
+        values = [cases.expected[place] for place in chosen]
+    limit = max(SECONDS, 4 * seconds)
+    return Tests(task.function, inputs, values, cases.tolerance, cases.oracle, task.preamble, limit)
+
+
+def _from_inputs(row: Row, function: str, prompt: str, number: str, place: str) -> Cases:
+    """Cases of an MBPP+ row whose inputs went through JSON; the assertions say which lists are tuples or sets."""
+    assertion = str(row.get("assertion") or "")
+    shapes = _argument_shapes(assertion, function)
+    inputs = [*_given(row, "base_input", place), *_given(row, "plus_input", place)]
+    typed = [[_shaped(value, shapes.get(i)) for i, value in enumerate(arguments)] for arguments in inputs]
+    in_sets = f"set({function}(" in f"{prompt}\n{assertion}".replace(" ", "")
+    oracle: Oracle = "not_none" if number in _NOT_NONE else "set" if in_sets else "equal"
+    return Cases(typed, None, float(row.get("atol") or 0), oracle)
+
+
+def _published(test: str, place: str, *, root: bool = False) -> Cases:
+    """Cases of a published test program: lists of inputs and results, and a loop that compares them."""
+    try:
+        nodes = list(_statements(ast.parse(test)))
+    except (SyntaxError, ValueError) as error:
+        raise DataError(f"{place}: 'test' is no Python ({error}). Mend or remove the row.") from None
+    lists = {
+        target.id: node.value
+        for node in nodes if isinstance(node, ast.Assign)
+        for target in node.targets if isinstance(target, ast.Name)
+    }
+    if "inputs" not in lists:
+        raise DataError(f"{place}: 'test' holds no list named inputs. Mend or remove the row.")
+    expected = [_literal(value, place) for value in _elements(lists["results"])] if "results" in lists else None
+    inputs = [_literal(value, place) for value in _elements(lists["inputs"])]
+    if root:
+        return Cases(inputs, None, _ROOT_TOLERANCE, "root")
+    loop = next((node for node in nodes if isinstance(node, ast.For)), None)
+    oracle: Oracle = "set" if "out = set(out)" in test else "not_none" if "(out is not None)" in test else "equal"
+    return Cases(inputs, expected, _last_number(loop) if loop else 0.0, oracle)
+
+
+def _statements(module: ast.Module) -> Iterator[ast.stmt]:
+    """Those of the module and of its function `check`."""
+    for node in module.body:
+        if isinstance(node, ast.FunctionDef) and node.name == "check":
+            yield from node.body
+        yield node
+
+
+def _elements(node: ast.expr) -> list[ast.expr]:
+    return list(node.elts) if isinstance(node, ast.List | ast.Tuple) else []
+
+
+def _last_number(loop: ast.For) -> float:
+    """The tolerance: the last argument of the call that compares."""
+    calls = [node for node in ast.walk(loop) if isinstance(node, ast.Call) and len(node.args) == 3]
+    value = calls[0].args[2] if calls else None
+    return float(value.value) if isinstance(value, ast.Constant) and isinstance(value.value, int | float) else 0.0
+
+
+def _called(test: str, place: str) -> str:
+    """Name of the function under test: what the loop at the end calls on the inputs."""
+    found = re.findall(r"\bassert\w*\(?\s*(\w+)\(\*inp\)", test)
+    if not found:
+        raise DataError(f"{place}: 'test' calls no function on its inputs. Mend or remove the row.")
+    return str(found[-1])
+
+
+def _literal(node: ast.expr, place: str) -> Any:
+    """The value of a literal, in which inf, nan and set() may stand too."""
+    if isinstance(node, ast.Name) and node.id in ("inf", "nan"):
+        return math.inf if node.id == "inf" else math.nan
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "set" and not node.args:
+        return set()
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_literal(node.operand, place)
+    if isinstance(node, ast.List | ast.Tuple | ast.Set):
+        make: Callable[[Iterable[Any]], Any] = {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)]
+        return make(_literal(part, place) for part in node.elts)
+    if isinstance(node, ast.Dict):
+        keys = [_literal(key, place) for key in node.keys if key is not None]
+        return dict(zip(keys, [_literal(value, place) for value in node.values], strict=True))
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{place}: 'test' holds a value that is no literal ({error}).") from None
+
+
+def _given(row: Row, key: str, place: str) -> list[list[Any]]:
+    value = row.get(key) or []
+    if not isinstance(value, list) or not all(isinstance(arguments, list) for arguments in value):
+        raise DataError(f"{place}: {key!r} must be a list of lists of arguments. Mend or remove the row.")
+    return value
+
+
+def _preamble(prompt: str, function: str, place: str) -> str:
+    """What stands before the function in its prompt: imports and helpers."""
+    try:
+        nodes = ast.parse(f"{prompt}\n    pass\n").body
+    except (SyntaxError, ValueError) as error:
+        raise DataError(f"{place}: 'prompt' is no Python ({error}). Mend or remove the row.") from None
+    for node in nodes:
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            return "\n".join(prompt.splitlines()[: node.lineno - 1])
+    return ""
+
+
+def _argument_shapes(assertion: str, function: str) -> dict[int, Any]:
+    """What types arguments have in the published assertions, where JSON lost them: the first example by position."""
+    try:
+        calls = [node for node in ast.walk(ast.parse(assertion)) if isinstance(node, ast.Call)]
+    except SyntaxError:
+        return {}
+    found: dict[int, Any] = {}
+    for call in calls:
+        if isinstance(call.func, ast.Name) and call.func.id == function:
+            for position, argument in enumerate(call.args):
+                try:
+                    found.setdefault(position, ast.literal_eval(argument))
+                except (ValueError, TypeError):
+                    continue
+    return found
+
+
+def _shaped(value: Any, like: Any) -> Any:
+    """A value of JSON with the lists that stand for tuples and sets, and the texts for numbers, turned back."""
+    if isinstance(value, str) and isinstance(like, int | float | complex):
+        return complex(value)
+    if not isinstance(value, list):
+        return value
+    examples = list(like) if isinstance(like, list | tuple | set) else []
+    containers = [part for part in examples if isinstance(part, list | tuple | set)]
+    parts = [
+        _shaped(part, next(iter(containers), like) if isinstance(part, list) else next(iter(examples), None))
+        for part in value
+    ]
+    if isinstance(like, tuple):
+        return tuple(parts)
+    return set(parts) if isinstance(like, set) else parts

@@ -1,0 +1,236 @@
+"""How rows of a user's file are graded: one config a grader, chosen by name in a recipe."""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Annotated, Any, ClassVar
+
+import regex
+from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic_core import PydanticCustomError
+
+from warmup_rl.config import Config
+from warmup_rl.domains.kk_rows import grade_islanders, read_islanders
+from warmup_rl.errors import DataError
+from warmup_rl.grading.choice import choose
+from warmup_rl.grading.math import same_answer, unusable
+from warmup_rl.grading.plain import matches, same_json, same_number, same_set, same_text
+from warmup_rl.plugins import suggestion
+from warmup_rl.types import Grade, Problem
+
+
+class Grader(Config, ABC):
+    """Grades answers to rows of a user's file; `columns` are those it reads beside question and answer."""
+
+    type: ClassVar[str]
+    waits: ClassVar[bool] = False
+    """Whether grading waits for other processes."""
+    instruction: ClassVar[str] = ""
+    """Text after the question where the user gives none."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ()
+
+    def meta(self, row: Mapping[str, Any], gold: str, place: str) -> dict[str, Any]:
+        """What grading needs of a row beside its gold (JSON values). Raises `DataError` for a broken row."""
+        return {}
+
+    @abstractmethod
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        """Grades a bare answer."""
+
+    def reference(self, problem: Problem) -> str:
+        """An answer that must grade correct."""
+        return problem.gold
+
+    def fault(self, problem: Problem) -> str:
+        """What is wrong with a gold; empty where it grades correct."""
+        grade = self.grade(self.reference(problem), problem)
+        return "" if grade.verdict == "correct" else grade.note or f"it grades {grade.verdict}"
+
+    def digest(self) -> str:
+        """Changes when files behind the grader do."""
+        return ""
+
+
+class MathGrader(Grader):
+    """Answers as mathematics: fractions, sets, intervals, expressions."""
+
+    type: ClassVar[str] = "math"
+    waits: ClassVar[bool] = True
+    instruction: ClassVar[str] = "Put the final answer into \\boxed{}."
+
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        return same_answer(gold=problem.gold, answer=answer)
+
+    def reference(self, problem: Problem) -> str:
+        return f"\\boxed{{{problem.gold}}}"
+
+    def fault(self, problem: Problem) -> str:
+        return unusable(problem.gold)
+
+
+class NumberGrader(Grader):
+    """One number, within a tolerance, with or without its unit."""
+
+    type: ClassVar[str] = "number"
+    instruction: ClassVar[str] = "Give the answer as one number."
+
+    tolerance: float = Field(default=0.0, ge=0)
+    """How far from the gold an answer may be."""
+    relative: float = Field(default=0.0, ge=0)
+    """The same as a share of the gold."""
+    units: list[str] = Field(default=[])
+    """Spellings of the unit that may follow the number, such as km and kilometers."""
+
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        return same_number(
+            gold=problem.gold, answer=answer, tolerance=self.tolerance, relative=self.relative, units=self.units
+        )
+
+
+class ChoiceGrader(Grader):
+    """Multiple choice by letter."""
+
+    type: ClassVar[str] = "choice"
+    instruction: ClassVar[str] = "Answer with the letter of the right option."
+
+    options: str | None = None
+    """Column with the options, as a list or as text with one a line; where not given, the lines of the question that
+    begin with `A.`, `B.` and so on."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.options,) if self.options else ()
+
+    def meta(self, row: Mapping[str, Any], gold: str, place: str) -> dict[str, Any]:
+        given = row.get(self.options) if self.options else "\n".join(str(value) for value in row.values())
+        if self.options:
+            options = [str(one) for one in (given if isinstance(given, list) else str(given or "").splitlines()) if one]
+        else:
+            options = list(dict.fromkeys(re.findall(r"^\s*\(?([A-Z])[.):]\s", str(given), re.MULTILINE)))
+        letters = string.ascii_uppercase[: len(options)]
+        if len(options) < 2 or gold.strip() not in letters:
+            raise DataError(f"{place}: the answer {gold!r} is not the letter of one of {len(options)} options found.")
+        return {"letters": letters, **({"options": options} if self.options else {})}
+
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        return choose(gold=problem.gold.strip(), answer=answer, letters=problem.meta["letters"])
+
+
+class ExactGrader(Grader):
+    """The same text, white space and closing punctuation aside."""
+
+    type: ClassVar[str] = "exact"
+
+    ignore_case: bool = True
+    """Whether `Paris` and `paris` are the same."""
+
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        return same_text(gold=problem.gold, answer=answer, ignore_case=self.ignore_case)
+
+
+class SetGrader(Grader):
+    """The same members in any order, separated by commas, semicolons or lines."""
+
+    type: ClassVar[str] = "set"
+    instruction: ClassVar[str] = "Give the answer as a list separated by commas."
+
+    ignore_case: bool = True
+    """Whether `Paris` and `paris` are the same."""
+
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        return same_set(gold=problem.gold, answer=answer, ignore_case=self.ignore_case)
+
+
+class JsonGrader(Grader):
+    """An equal JSON value, fenced or bare."""
+
+    type: ClassVar[str] = "json"
+    instruction: ClassVar[str] = "Give the answer as JSON."
+
+    def meta(self, row: Mapping[str, Any], gold: str, place: str) -> dict[str, Any]:
+        try:
+            json.loads(gold)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{place}: the answer is not JSON ({error.msg} at column {error.colno}).") from None
+        return {}
+
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        return same_json(gold=problem.gold, answer=answer)
+
+
+class RegexGrader(Grader):
+    """A pattern that the whole answer must match: the gold is the pattern."""
+
+    type: ClassVar[str] = "regex"
+
+    example: str
+    """Column with an answer that matches, so that the pattern can be tested."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.example,)
+
+    def meta(self, row: Mapping[str, Any], gold: str, place: str) -> dict[str, Any]:
+        try:
+            regex.compile(gold)
+        except regex.error as error:
+            raise DataError(f"{place}: the answer is no pattern ({error}).") from None
+        return {"example": str(row.get(self.example) or "")}
+
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        return matches(pattern=problem.gold, answer=answer)
+
+    def reference(self, problem: Problem) -> str:
+        return str(problem.meta["example"])
+
+
+class KkGrader(Grader):
+    """Knights & Knaves: who is what, all or nothing; names and role words come from the question."""
+
+    type: ClassVar[str] = "kk"
+    instruction: ClassVar[str] = "Give the answer as a numbered list with one line for each person."
+
+    def meta(self, row: Mapping[str, Any], gold: str, place: str) -> dict[str, Any]:
+        return read_islanders({"question": row["question"], "gold": gold}, place)[1]
+
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        return grade_islanders(answer, problem.meta)
+
+
+_HERE = (MathGrader, NumberGrader, ChoiceGrader, ExactGrader, SetGrader, JsonGrader, RegexGrader, KkGrader)
+GRADERS: dict[str, str] = {
+    **{grader.type: f"{__name__}:{grader.__name__}" for grader in _HERE},
+    "code": "warmup_rl.domains.program_graders:CodeGrader",
+    "python": "warmup_rl.domains.program_graders:PythonGrader",
+}
+"""Where graders are found, by name."""
+
+
+def _built(given: Any) -> Any:
+    """A grader out of a name, a mapping with `type`, or `python: my_rules.py:grade` as text or as a mapping."""
+    if isinstance(given, Grader):
+        return given
+    fields = {"type": given} if isinstance(given, str) else dict(given) if isinstance(given, dict) else {}
+    name = fields.pop("type", None)
+    if isinstance(name, str) and name.startswith("python:"):
+        name, fields = "python", {"function": name.removeprefix("python:").strip(), **fields}
+    elif name is None and isinstance(fields.get("python"), str):
+        name, fields = "python", {**fields, "function": fields.pop("python")}
+        fields.pop("python", None)
+    if name not in GRADERS:
+        text = f"unknown grader {name!r}.{suggestion(str(name), GRADERS)} Allowed: {', '.join(GRADERS)}"
+        raise PydanticCustomError("grader", "{text}", {"text": text})
+    module, _, kind = GRADERS[name].partition(":")
+    return getattr(import_module(module), kind).model_validate(fields)
+
+
+OwnGrader = Annotated[SerializeAsAny[Grader], BeforeValidator(_built)]
+"""A field that takes a grader by name, as a mapping with `type` and its keys, or `python: my_rules.py:grade`."""

@@ -1,0 +1,115 @@
+"""Competition mathematics: MATH to train on and MATH-500 to measure with, GSM8K; answers compared as mathematics."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+from pydantic import Field, model_validator
+
+from warmup_rl.domains.rows import Row, RowDomain, question_id, text_of
+from warmup_rl.errors import DataError
+from warmup_rl.grading.math import final_answer, same_answer, unusable
+from warmup_rl.sources import Source
+from warmup_rl.types import Grade, Problem, Split
+
+
+class _Mathematics(RowDomain):
+    """What MATH and GSM8K have in common."""
+
+    waits: ClassVar[bool] = True
+
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        return same_answer(gold=problem.gold, answer=answer)
+
+    def fault(self, problem: Problem) -> str:
+        return unusable(problem.gold)
+
+    def reference(self, problem: Problem) -> str:
+        return f"\\boxed{{{problem.gold}}}"
+
+    def chance(self, problem: Problem) -> float:
+        return 0.0
+
+    def traps(self, problem: Problem) -> Iterator[tuple[str, str]]:
+        gold = problem.gold
+        yield "a giant power in a box", "\\boxed{9^{9^9}}"
+        yield "a giant factorial", "\\boxed{(10^7)!}"
+        yield "a sum over millions", "\\boxed{\\sum_{i=1}^{100000000} i}"
+        yield "two boxes, the last one another", f"\\boxed{{{gold}}} or \\boxed{{{gold}+1}}"
+        yield "two values in a box", f"\\boxed{{{gold} \\text{{ or }} 123456789}}"
+        yield "an equation that holds the answer", f"\\boxed{{{gold}=123456789}}"
+        yield "an unclosed box", f"\\boxed{{{gold}"
+
+    def default_instruction(self) -> str:
+        return "Put the final answer into \\boxed{}."
+
+
+class Math(_Mathematics):
+    """MATH (arXiv 2103.03874): its train split, and the 500 test problems of arXiv 2305.20050 (MATH-500)."""
+
+    type: ClassVar[str] = "math"
+
+    train: Source = Source(path="DigitalLearningGmbH/MATH-lighteval", split="train")
+    """Rows to train on: fields problem, and answer or a boxed solution."""
+    test: Source = Source(path="HuggingFaceH4/MATH-500", split="test")
+    """Rows to measure with; problems that also stand in `train` are left out there."""
+    levels: tuple[int, int] = (1, 5)
+    """Least and greatest difficulty level; rows without a level are kept only where this is [1, 5]."""
+    subjects: list[str] = Field(default=[])
+    """Subjects, such as Algebra or Number Theory; all where empty."""
+
+    @model_validator(mode="after")
+    def _levels_fit(self) -> Math:
+        if not 1 <= self.levels[0] <= self.levels[1] <= 5:
+            raise ValueError(f"levels: two numbers from 1 to 5, the least first, got {list(self.levels)}")
+        return self
+
+    def sources(self) -> Mapping[Split, Source]:
+        return {"train": self.train, "test": self.test}
+
+    def read_row(self, row: Row, place: str) -> Problem | None:
+        question = text_of(row, "problem", place)
+        level = _level(row)
+        subject = str(row.get("subject") or row.get("type") or "")
+        wanted = {name.lower() for name in self.subjects}
+        if wanted and subject.lower() not in wanted or not self._has_level(level):
+            return None
+        gold = row.get("answer") or final_answer(text_of(row, "solution", place), boxed_only=True)
+        if not gold:
+            raise DataError(f"{place}: neither 'answer' nor a boxed answer in 'solution'. Mend or remove the row.")
+        meta = {"group": f"level={level}" if level else None, "subject": subject}
+        return Problem(question_id("math", question), self.name or self.type, question, str(gold), meta)
+
+    def _has_level(self, level: int | None) -> bool:
+        return self.levels == (1, 5) if level is None else self.levels[0] <= level <= self.levels[1]
+
+
+class Gsm8k(_Mathematics):
+    """Grade-school word problems (arXiv 2110.14168); the reference is the number after the four hash signs."""
+
+    type: ClassVar[str] = "gsm8k"
+
+    train: Source = Source(path="openai/gsm8k", name="main", split="train")
+    """Rows to train on: fields question and answer."""
+    test: Source = Source(path="openai/gsm8k", name="main", split="test")
+    """Rows to measure with."""
+
+    def sources(self) -> Mapping[Split, Source]:
+        return {"train": self.train, "test": self.test}
+
+    def read_row(self, row: Row, place: str) -> Problem | None:
+        question, solution = text_of(row, "question", place), text_of(row, "answer", place)
+        _, marked, gold = solution.rpartition("####")
+        if not marked or not gold.strip():
+            raise DataError(f"{place}: 'answer' does not end with '#### NUMBER'. Mend or remove the row.")
+        return Problem(
+            question_id("gsm8k", question), self.name or self.type, question, gold.strip().replace(",", ""), {}
+        )
+
+
+def _level(row: Row) -> int | None:
+    """1 to 5, from `level` as in `Level 3` or `3`; from `difficulty` where that is such a number."""
+    found = re.search(r"[1-5](?!\d)", str(row.get("level") or row.get("difficulty") or ""))
+    return int(found[0]) if found else None

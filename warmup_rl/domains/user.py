@@ -1,0 +1,148 @@
+"""The user's own problems: rows of a file, a grader by name, and splits that make much of few labels."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
+from pydantic import Field, model_validator
+
+from warmup_rl.domain import problem_id
+from warmup_rl.domains.alike import groups_alike
+from warmup_rl.domains.graders import OwnGrader
+from warmup_rl.domains.rows import Row, RowDomain, normal_question, rank, text_of
+from warmup_rl.errors import DataError
+from warmup_rl.sources import Source
+from warmup_rl.types import SPLITS, Grade, Problem, Split
+
+MOST_HELD_OUT = 20
+"""Rows held out where a recipe says nothing, or a quarter of all rows where that is less."""
+
+
+class UserRows(RowDomain):
+    """Problems out of your own file; `python -m warmup_rl init FILE` writes this block for you."""
+
+    type: ClassVar[str] = "jsonl"
+
+    file: Source
+    """JSON lines, JSON, CSV, TSV or Parquet, also gzipped; or the id of a hub dataset."""
+    question: str = "question"
+    """Column with the question, or a template with columns in braces, such as `{context}\\n\\n{question}`."""
+    answer: str = "answer"
+    """Column with the reference answer."""
+    grader: OwnGrader
+    """How answers are graded: math, number, choice, exact, set, json, regex, code, kk, or `python: my_rules.py:grade`;
+    with keys of its own as a mapping, such as `{type: number, tolerance: 0.01, units: [km]}`."""
+    holdout: int | None = Field(default=None, gt=0)
+    """Rows that are measured and never trained on; 20, or a quarter of all, where neither this nor `folds` is given."""
+    folds: int | None = Field(default=None, ge=2, le=20)
+    """Cross-validation in place of a holdout: every row is measured once, by a model that did not see it, and a last
+    model is trained on all rows."""
+    fold: int | None = Field(default=None, ge=0)
+    """The fold that is measured; set by the run. None trains on all rows and measures none."""
+    validation: int = Field(default=0, ge=0)
+    """Rows taken out of training where something is to be picked, such as the best of several prompts."""
+    alike: float = Field(default=0.95, gt=0, le=1)
+    """Questions at least so similar (1 is the same) stay on one side of a split."""
+
+    @model_validator(mode="after")
+    def _one_way_to_split(self) -> UserRows:
+        if self.holdout is not None and self.folds is not None:
+            raise ValueError("holdout: give either holdout or folds")
+        if self.fold is not None and (self.folds is None or self.fold >= self.folds):
+            raise ValueError(f"fold: one of {self.folds or 0} folds, counted from 0")
+        return self
+
+    @property
+    def waits(self) -> bool:  # type: ignore[override]
+        return self.grader.waits
+
+    def each_fold(self) -> list[UserRows]:
+        """The domain once for each fold; alone where there are none."""
+        if self.folds is None:
+            return [self]
+        return [self.model_copy(update={"fold": fold}) for fold in range(self.folds)]
+
+    def sources(self) -> Mapping[Split, Source]:
+        return {"test": self.file}
+
+    def digest(self) -> str:
+        return f"{super().digest()} {self.grader.digest()}".strip()
+
+    def read_row(self, row: Row, place: str) -> Problem:
+        question, gold = self._question(row, place), text_of(row, self.answer, place)
+        meta = self.grader.meta({**row, "question": question}, gold, place)
+        listed = meta.pop("options", None)
+        if listed:
+            letters = string.ascii_uppercase
+            question = "\n".join([question, *(f"{letters[i]}. {option}" for i, option in enumerate(listed))])
+        key = problem_id([self.type, normal_question(question)])
+        return Problem(key, self.name or self.type, question, gold.strip(), meta)
+
+    def divide(self, problems: Mapping[Split, Iterable[Problem]]) -> dict[Split, list[Problem]]:
+        """By content alone; rows that are nearly the same go to the same side."""
+        rows = list(problems["test"])
+        groups = sorted(groups_alike(rows, [row.question for row in rows], self.alike), key=lambda group: _place(group))
+        found: dict[Split, list[Problem]] = {split: [] for split in SPLITS}
+        if self.folds is None:
+            wanted = min(self.holdout or min(MOST_HELD_OUT, max(1, len(rows) // 4)), len(rows))
+            found["test"], groups = _first(groups, wanted)
+        elif self.fold is not None:
+            parts = deal(groups, self.folds)
+            found["test"] = [problem for group in parts[self.fold] for problem in group]
+            groups = [group for number, part in enumerate(parts) if number != self.fold for group in part]
+        if self.validation:
+            found["validation"], groups = _first(groups, self.validation)
+        found["train"] = [problem for group in groups for problem in group]
+        if not found["train"]:
+            raise DataError(f"{self.file.path}: of {len(rows)} rows none is left to train on. Hold out fewer.")
+        return found
+
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        return self.grader.grade(answer, problem)
+
+    def reference(self, problem: Problem) -> str:
+        return self.grader.reference(problem)
+
+    def fault(self, problem: Problem) -> str:
+        return self.grader.fault(problem)
+
+    def chance(self, problem: Problem) -> float:
+        letters = problem.meta.get("letters")
+        return 1 / len(letters) if letters else 0.0
+
+    def default_instruction(self) -> str:
+        return self.grader.instruction
+
+    def _question(self, row: Row, place: str) -> str:
+        if "{" not in self.question:
+            return text_of(row, self.question, place).strip()
+        fields = [name for _, name, _, _ in string.Formatter().parse(self.question) if name]
+        values = {name: text_of(row, name, place) for name in fields}
+        return self.question.format_map(values).strip()
+
+
+def deal(groups: list[list[Problem]], folds: int) -> list[list[list[Problem]]]:
+    """Groups dealt out to folds of nearly the same number of problems, the smallest fold next."""
+    parts: list[list[list[Problem]]] = [[] for _ in range(folds)]
+    sizes = [0] * folds
+    for group in groups:
+        smallest = sizes.index(min(sizes))
+        parts[smallest].append(group)
+        sizes[smallest] += len(group)
+    return parts
+
+
+def _place(group: list[Problem]) -> float:
+    return min(rank(problem, "split") for problem in group)
+
+
+def _first(groups: list[list[Problem]], wanted: int) -> tuple[list[Problem], list[list[Problem]]]:
+    """Problems of the first groups, as many as wanted or up to a group more, and the groups that are left."""
+    taken: list[Problem] = []
+    for number, group in enumerate(groups):
+        if len(taken) >= wanted:
+            return taken, groups[number:]
+        taken += group
+    return taken, []
