@@ -1,28 +1,13 @@
 """Cleaners keep, change or drop traces for counted reasons."""
 
-import random
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from warmup_rl.cleaner import CleanContext, Dropped
 from warmup_rl.cleaners.basic import Correct, Duplicates, Length
-from warmup_rl.cleaners.rechecks import Rechecks, cut_rechecks
-from warmup_rl.knights.chain import terse_chain
-from warmup_rl.knights.english import NAMES, ROLES
-from warmup_rl.knights.grammar import Grammar, Puzzle, draw_puzzle
-from warmup_rl.knights.reasoning import Noise, think
-from warmup_rl.knights.story import tell
 from warmup_rl.types import Score, Trace
 
 CONTEXT = CleanContext({}, {}, lambda text: len(text.split()))
-puzzles = st.builds(
-    lambda seed, people: draw_puzzle(random.Random(seed), people, Grammar(deeper=0.2), NAMES, ROLES),
-    st.integers(0, 10**6),
-    st.integers(2, 5),
-)
 
 
 def trace(thinking="a b c", answer="d", verdict="correct", well_formed=True, problem="p", sample=0):
@@ -33,11 +18,6 @@ def trace(thinking="a b c", answer="d", verdict="correct", well_formed=True, pro
 def run(cleaner, traces):
     clean = cleaner.start(CONTEXT)
     return [clean(item) for item in traces]
-
-
-def is_subsequence(words, source):
-    rest = iter(source)
-    return all(word in rest for word in words)
 
 
 @pytest.mark.parametrize(
@@ -84,50 +64,3 @@ def test_length_counts_thinking_and_answer(words, bounds, reason):
 def test_length_bounds_that_leave_nothing_are_refused():
     with pytest.raises(ValidationError, match="min_tokens"):
         Length(min_tokens=5, max_tokens=4)
-
-
-@given(puzzles, st.integers(0, 999), st.sampled_from((0.0, 0.5, 1.0)))
-def test_terse_rechecks_are_cut_to_the_clean_chain(puzzle, seed, doubt):
-    puzzle = Puzzle(puzzle.names, puzzle.statements, puzzle.solution)
-    noisy = " ".join(terse_chain(puzzle, random.Random(seed), Noise(0.5, doubt)))
-    clean, cut = cut_rechecks(noisy)
-    assert clean == " ".join(terse_chain(puzzle, random.Random(seed)))
-    assert cut == noisy.split().count("recheck")
-    assert is_subsequence(clean.split(), noisy.split())
-
-
-@given(puzzles, st.integers(0, 999), st.sampled_from((0.0, 0.5, 1.0)), st.sampled_from(("search", "cases")))
-def test_english_rechecks_are_cut_and_all_else_stays(puzzle, seed, doubt, method):
-    rng = random.Random(seed)
-    steps = think(puzzle, rng, method=method, noise=Noise(0.4, doubt, 0.5))
-    noisy = tell(puzzle, steps, rng, hesitate=doubt)
-    clean, cut = cut_rechecks(noisy)
-    assert cut == sum(step.again for step in steps)
-    assert is_subsequence(clean.split(), noisy.split())
-    assert [p for p in noisy.split("\n\n") if p in clean.split("\n\n")] == clean.split("\n\n")
-    assert cut_rechecks(clean) == (clean, 0)
-
-
-@pytest.mark.parametrize(
-    "thinking",
-    [
-        "", "plain words", "next", "so x", "next case1 p1 A=knight next #1 knight(A) A=knight true so A=knight",
-        "next case1 p1 A=knight next #1 x bad next recheck case1 p1 A=knight next #1 x ok next solved case1",
-        "next case1 p1 A=knight next #1 x bad next recheck case2 p1 A=knave next #1 x bad next solved case1",
-        "next recheck case1 p1 A=knight next #1 x bad",
-        "next case1 p1 A=knight next #1 x bad next wait next case2 p1 A=knave next #1 x ok so A=knave",
-        "Wait, let me double-check that. No, that was wrong: Bob is a knave.",
-        "I said: Wait, let me double-check that. Yes, that still holds.",
-    ],
-)  # fmt: skip
-def test_what_is_no_plain_repetition_stays(thinking):
-    assert cut_rechecks(thinking) == (thinking, 0)
-
-
-def test_rechecks_count_what_they_cut_and_touch_nothing_else():
-    noisy = trace("A.\n\nLet me re-check this. A. Yes, that still holds.\n\nB.", answer="d")
-    changed, same = run(Rechecks(), [noisy, trace("A.\n\nB.")])
-    assert changed.thinking == "A.\n\nB."
-    assert changed.meta == {"rechecks_cut": 1, "tokens_before": 11, "tokens_after": 2}
-    assert (changed.answer, changed.score, changed.messages) == (noisy.answer, noisy.score, noisy.messages)
-    assert same == trace("A.\n\nB.")

@@ -1,5 +1,6 @@
 """The kk domain: grading by a table of answers, splits, exhaustion, settings, and the solver as its teacher."""
 
+import json
 import random
 
 import pytest
@@ -7,6 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tests.conformance import check
+from tests.test_knights import PUBLISHED
+from warmup_rl.__main__ import main
 from warmup_rl.config import Sampling
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.engine import EngineContext
@@ -263,6 +267,96 @@ def test_bare_answers_do_not_think(domain):
     drawn = domain.take("train", 0, 1)[0]
     assert domain.thinks(drawn.gold, drawn) is False
     assert domain.thinks("", drawn) is False
+
+
+@pytest.fixture
+def puzzle_file(tmp_path):
+    path = tmp_path / "kk.jsonl"
+    assert main(["puzzles", "--people", "2-4", "--size", "300", "--roles", "all", "--out", str(path)]) == 0
+    return path
+
+
+def test_a_file_gives_its_problems_by_its_column_split(puzzle_file):
+    rows = {row["id"]: row for row in map(json.loads, puzzle_file.read_text().splitlines())}
+    domain = KnightsKnaves(file=str(puzzle_file))
+    found = {split: list(domain.problems(split, 0)) for split in SPLITS}
+    assert sum(map(len, found.values())) == 300
+    for split, problems in found.items():
+        for problem in problems:
+            row = rows[problem.id]
+            assert (row["split"], row["quiz"], row["solution_text_format"]) == (split, problem.question, problem.gold)
+            assert (row["difficulty"], row["depth"]) == (problem.meta["difficulty"], problem.meta["depth"])
+    check(domain, count=10)
+    assert domain.space().startswith(f"{len(found['train'])} train")
+    with pytest.raises(SpaceError, match="test problems asked for"):
+        domain.take("test", 0, 300)
+
+
+def test_a_file_without_splits_is_split_by_canonical_form(puzzle_file):
+    rows = [json.loads(line) for line in puzzle_file.read_text().splitlines()]
+    keys = ("quiz", "names", "statements", "solution", "knight_knave")
+    puzzle_file.write_text("\n".join(json.dumps({key: row[key] for key in keys}) for row in rows))
+    for split in SPLITS:
+        problems = KnightsKnaves(file=str(puzzle_file)).problems(split, 0)
+        assert {problem.id for problem in problems} == {row["id"] for row in rows if row["split"] == split}
+
+
+def test_a_file_is_read_anew_when_it_changes(puzzle_file):
+    domain = KnightsKnaves(file=str(puzzle_file))
+    before, digest = len(list(domain.problems("train", 0))), domain.digest()
+    puzzle_file.write_text("\n".join(puzzle_file.read_text().splitlines()[:20]))
+    assert len(list(domain.problems("train", 0))) < before
+    assert domain.digest() != digest
+
+
+@pytest.mark.skipif(not PUBLISHED, reason="published puzzle files are not there")
+def test_a_published_file_is_a_domain():
+    domain = KnightsKnaves(file=str(PUBLISHED[0]))
+    check(domain, count=20)
+    problems = domain.take("train", 0, 50)
+    assert all(score.outcome == "correct" for score in solved(domain, problems))
+    assert {len(list(domain.problems(split, 0))) > 40 for split in SPLITS} == {True}
+
+
+def solved(domain, problems):
+    for problem, completion in zip(problems, complete(domain, Solver(), problems), strict=True):
+        text = ResponseFormat().render(thinking=completion.thinking, answer=completion.text)
+        yield domain.score(text, problem, ResponseFormat())
+
+
+def test_difficulty_bounds_what_is_drawn_and_order_changes_the_order_alone(puzzle_file):
+    for keys in ({"people": (2, 5)}, {"file": str(puzzle_file)}):
+        easy = KnightsKnaves(**keys, difficulty=(0, 0)).take("train", 0, 30)
+        hard = KnightsKnaves(**keys, difficulty=(5, 99)).take("train", 0, 30)
+        assert {problem.meta["difficulty"] for problem in easy} == {0}
+        assert min(problem.meta["difficulty"] for problem in hard) >= 5
+        drawn = KnightsKnaves(**keys).take("train", 0, 60)
+        ordered = KnightsKnaves(**keys, order="difficulty").take("train", 0, 60)
+        assert sorted(p.id for p in ordered) == sorted(p.id for p in drawn)
+        hardness = [problem.meta["difficulty"] for problem in ordered]
+        assert hardness == sorted(hardness) != [problem.meta["difficulty"] for problem in drawn]
+
+
+def test_an_impossible_difficulty_ends():
+    assert not list(KnightsKnaves(people=2, difficulty=(50, 60)).problems("train", 0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"file": "kk.jsonl", "people": 3}, "leave out people"), ({"difficulty": (3, 1)}, "least comes first"),
+        ({"perturb": "leafs"}, "perturb"), ({"phrasing": "terse", "perturb": "flipped"}, "terse"),
+        ({"order": "hard"}, "order"), ({"difficulty": (-1, 1)}, "difficulty"),
+    ],
+)  # fmt: skip
+def test_settings_of_files_and_curricula_that_cannot_work_are_refused(settings, message):
+    with pytest.raises(ValidationError, match=message):
+        KnightsKnaves(**settings)
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(UserError, match="nowhere.jsonl: no such file"):
+        KnightsKnaves(file="nowhere.jsonl").take("train", 0, 1)
 
 
 def test_english_questions_vary_in_wording_and_roles():

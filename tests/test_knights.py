@@ -14,6 +14,7 @@ from warmup_rl.knights import english, terse
 from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.chain import terse_chain
 from warmup_rl.knights.grammar import Grammar, Puzzle, Roles, draw_puzzle, make_puzzle
+from warmup_rl.knights.reading import parse_english
 from warmup_rl.knights.reasoning import Noise, think, truth_of
 from warmup_rl.knights.solver import assignment, assignment_index, solutions
 from warmup_rl.knights.space import count_statements, estimate_space
@@ -174,7 +175,7 @@ def test_terse_text_reads_back_as_the_same_puzzle(puzzle):
 
 @given(puzzles, st.integers(0, 10**6))
 def test_english_text_reads_back_as_the_same_puzzle(puzzle, seed):
-    assert english.parse_english(english.render_english(puzzle, random.Random(seed))) == puzzle
+    assert parse_english(english.render_english(puzzle, random.Random(seed))) == puzzle
 
 
 @given(puzzles)
@@ -233,7 +234,9 @@ def test_broken_terse_text_is_refused(text):
         ("Bob is a knave", "Zed is a knave"),
         ("Bob is a knave", "Bob is a fool"),
         ("Bob is a knave", "Bob was a knave"),
-        ("Hal said", "Hal sang"),
+        ("Hal said", "Somebody said"),
+        ("Hal said", "Hal never said"),
+        ("Hal said", "Hal and Bob said"),
         ("always lie", "sometimes lie"),
         ("So who is a knight", "So who is a hero"),
         ("Hal, and Bob", "Hal, Ann, and Bob"),
@@ -246,9 +249,9 @@ def test_broken_english_text_is_refused(old, new):
         '"Hal is a knave" - Bob. '
         "So who is a knight and who is a knave?"
     )
-    assert english.parse_english(text).solution == (True, False)
+    assert parse_english(text).solution == (True, False)
     with pytest.raises(DataError):
-        english.parse_english(text.replace(old, new))
+        parse_english(text.replace(old, new))
 
 
 @pytest.mark.parametrize(
@@ -268,7 +271,7 @@ def test_published_puzzles_are_solved_from_statements_and_from_text():
         for row in parquet.read_table(path, columns=["quiz", "names", "solution", "statements"]).to_pylist():
             statements = ast.literal_eval(row["statements"])
             assert solutions(statements) == [tuple(row["solution"])]
-            assert english.parse_english(row["quiz"]) == make_puzzle(row["names"], statements)
+            assert parse_english(row["quiz"]) == make_puzzle(row["names"], statements)
             rows += 1
     assert rows == 4500
 

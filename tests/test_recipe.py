@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warmup_rl.errors import RecipeError
+from warmup_rl.plugins import TABLE
 from warmup_rl.recipe import Recipe, dump, load_recipe
 from warmup_rl.recipe.document import parse_document, parse_value
 
@@ -161,7 +162,7 @@ BAD: list[tuple[str, tuple[tuple[str, str], ...], list[str]]] = [
     ]),
     ("unknown plug-in inside a stage", ((f'cleaners: ["{PLUGINS}:Shorter"]', "cleaners: [lenght]"),), [
         "recipe.yaml:13: stages.1.cleaners.0: unknown cleaner 'lenght'. Did you mean 'length'? "
-        "Allowed: correct, duplicates, length, rechecks, pkg.module:Class or ./file.py:Class.",
+        f"Allowed: {', '.join(TABLE['cleaner'])}, pkg.module:Class or ./file.py:Class.",
     ]),
     ("plug-in of the wrong kind", ((f"name: {PLUGINS}:Write", f"name: {PLUGINS}:Toy"),), [
         "recipe.yaml:10: stages.1.name: 'tests.recipe_plugins:Toy' is no stage: "

@@ -15,7 +15,7 @@ TRAINING = "accelerate launch -m warmup_rl.train"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a verb and returns the exit code: 0 done, 2 something given was wrong, said once on stderr."""
+    """Runs a verb; returns the exit code: 0 done, 1 a test failed, 2 something given was wrong, said once on stderr."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if not given or given[0] in ("-h", "--help"):
@@ -23,8 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0 if given else 2
         if given[0] not in VERBS:
             raise UserError(f"unknown verb {given[0]!r}.{suggestion(given[0], VERBS)} Verbs: {', '.join(VERBS)}.")
-        VERBS[given[0]][1](given[1:])
-        return 0
+        return VERBS[given[0]][1](given[1:]) or 0
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -60,21 +59,25 @@ def _help(arguments: Sequence[str]) -> None:
     print(help_text(arguments[0] if arguments else "", usage=f"{TRAINING} RECIPE [KEY=VALUE ...]"))
 
 
-def _lazy(verb: str) -> Callable[[Sequence[str]], None]:
+def _lazy(verb: str) -> Callable[[Sequence[str]], int | None]:
     """A verb with a file of its own under `warmup_rl/verbs`, imported when it is called."""
 
-    def call(arguments: Sequence[str]) -> None:
-        import_module(f"warmup_rl.verbs.{verb}").main(arguments)
+    def call(arguments: Sequence[str]) -> int | None:
+        code: int | None = import_module(f"warmup_rl.verbs.{verb}").main(arguments)
+        return code
 
     return call
 
 
-VERBS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
+VERBS: dict[str, tuple[str, Callable[[Sequence[str]], int | None]]] = {
     "check": ("RECIPE [KEY=VALUE ...]: checks a recipe and prints its plan, without running anything", _check),
     "report": ("RUN_FOLDER: makes summary, tables and pictures of a run from its files", _report),
     "puzzles": ("--out FILE: makes Knights & Knaves puzzles in the columns of the published data, or checks a file",
                 _lazy("puzzles")),
     "clean": ("--in TRACES --out TRACES: cleans traces with DLCoT, and shows what was done", _lazy("clean")),
+    "grade": ("--domain NAME --in ROWS --out VERDICTS: grades rows, or tests a grader (--self-test)", _lazy("grade")),
+    "init": ("FILE: looks at a file of yours, tries a grader on its answers, and writes a recipe", _lazy("init")),
+    "doctor": ("tells what this machine has and what is missing", _lazy("doctor")),
     "help": ("[TOPIC]: explains the keys of a recipe, e.g. evaluation, rlvr, sft.args, kk", _help),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import sys
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from warmup_rl.command import Command, running, selection
+from warmup_rl.engine import Engine
 from warmup_rl.recipe import Recipe
 from warmup_rl.run import Lane, Step
 from warmup_rl.stage import Facts, Stage
@@ -142,7 +145,9 @@ def _warnings(
     recipe: Recipe, made: dict[str, Stage], facts: dict[str, Facts], world_size: int
 ) -> Iterator[str]:
     for key, stage in made.items():
-        yield from (f"{stage.id}: {note}" for note in facts[key].notes)
+        teacher = getattr(stage, "teacher", None)
+        notes = teacher.notes(parameters(recipe)) if isinstance(teacher, Engine) else ()
+        yield from (f"{stage.id}: {note}" for note in (*facts[key].notes, *notes))
     sizes = sorted({world_size, *WORLD_SIZES})
     unfit: dict[str, list[int]] = {}
     for stage in made.values():
@@ -161,11 +166,12 @@ def _disk(recipe: Recipe, made: dict[str, Stage], facts: dict[str, Facts]) -> st
     """An upper estimate of what stage outputs take: weights of every model made, and the text of all completions."""
     models = len(recipe.seeds) * sum("model" in stage.gives for stage in made.values())
     tokens = len(recipe.seeds) * sum(_tokens(facts[key]) for key in made)
-    weights = _model_bytes(recipe)
+    weights = parameters(recipe)
     texts = tokens * _BYTES_A_TOKEN
     if weights is None:
         return f"at most about {_size(texts)} of text, and {_count(models, 'model')}"
-    return f"at most about {_size(models * weights + texts)}: {_count(models, 'model')} of {_size(weights)}, and text"
+    size = weights * _BYTES_A_WEIGHT
+    return f"at most about {_size(models * size + texts)}: {_count(models, 'model')} of {_size(size)}, and text"
 
 
 def _tokens(facts: Facts) -> int:
@@ -173,19 +179,29 @@ def _tokens(facts: Facts) -> int:
     return sum(int(value) for name, value in counts if "tokens" in name and isinstance(value, int | float))
 
 
-def _model_bytes(recipe: Recipe) -> int | None:
-    """Bytes of a saved model in 32 bits, from its files, its name or its shape; None where they do not tell."""
+def parameters(recipe: Recipe) -> int | None:
+    """Parameters of the model, from its files, its name or its shape; None where they do not tell."""
     if recipe.model:
         files = [*Path(recipe.model).expanduser().glob("*.safetensors")]
-        billions = re.search(r"(\d+(?:\.\d+)?)\s*b\b", recipe.model.lower())
-        guess = int(float(billions[1]) * 1e9) * _BYTES_A_WEIGHT if billions else None
-        return sum(file.stat().st_size for file in files) if files else guess
+        billions = re.search(r"(\d+(?:\.\d+)?)\s*([bm])\b", recipe.model.lower())
+        guess = int(float(billions[1]) * {"b": 1e9, "m": 1e6}[billions[2]]) if billions else None
+        return sum(map(_weights, files)) if files else guess
     shape = next((getattr(stage, "model", None) for stage in recipe.stages if "model" in stage.gives), None)
     if not isinstance(shape, dict) or not {"hidden_size", "num_hidden_layers"} <= shape.keys():
         return None
     width, inner = shape["hidden_size"], shape.get("intermediate_size", 4 * shape["hidden_size"])
     layers = shape["num_hidden_layers"] * (4 * width * width + 3 * width * inner)
-    return int(layers + width * shape.get("vocab_size", _SMALL_VOCABULARY)) * _BYTES_A_WEIGHT
+    return int(layers + width * shape.get("vocab_size", _SMALL_VOCABULARY))
+
+
+def _weights(file: Path) -> int:
+    """Numbers in a safetensors file, by its header; where that is broken, by its size."""
+    try:
+        with file.open("rb") as opened:
+            header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+        return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+    except (ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError):
+        return file.stat().st_size // _BYTES_A_WEIGHT
 
 
 def _count(number: int, what: str) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from warmup_rl.config import Config
 from warmup_rl.domain import Domain
@@ -35,6 +35,8 @@ class CleanContext:
         folder: the stage's own folder, kept when a killed run goes on: a place for caches.
         seed: of the run.
         audit: takes a row that says what was done to the trace in hand and why.
+        remember: keeps a JSON value of a cleaner whose verdict depends on the traces before.
+        remembered: what the cleaner kept that way before it was killed, in order; it gives back its state exactly.
         say: prints a line for the user.
     """
 
@@ -48,7 +50,18 @@ class CleanContext:
     folder: Path | None = None
     seed: int = 0
     audit: Callable[[Mapping[str, Any]], None] = field(default=lambda row: None)
+    remember: Callable[[Any], None] = field(default=lambda value: None)
+    remembered: Iterable[Any] = ()
     say: Callable[[str], None] = field(default=lambda line: None)
+
+
+@runtime_checkable
+class LooksAhead(Protocol):
+    """A step that is told what comes, so that it can ask somebody about many traces at the same time."""
+
+    def ahead(self, traces: Sequence[Trace]) -> None:
+        """Called with the next traces, in order, before the step is called on each of them."""
+        ...
 
 
 class Cleaner(Config, ABC):
@@ -60,4 +73,8 @@ class Cleaner(Config, ABC):
 
     @abstractmethod
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
-        """A function to call on each trace in order; it may keep state (say, what it has seen)."""
+        """A function to call on each trace in order.
+
+        Where it keeps state (say, what it has seen), it begins with `context.remembered` and hands what it adds to
+        `context.remember`, so that a killed run goes on exactly. It may be an object that `LooksAhead`.
+        """

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 
 class Config(BaseModel):
     """Frozen, strict about unknown keys; field descriptions are the documentation that `--help` prints."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # somebody may have pasted a secret
+    )
+
+
+def aside(default: Any = ..., **limits: Any) -> Any:
+    """A field that has no say in what is made, such as a time limit: changing it does not make a stage run anew."""
+    return Field(default=default, json_schema_extra={"aside": True}, **limits)
+
+
+def is_aside(field: FieldInfo) -> bool:
+    """Whether a field was declared with `aside`."""
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("aside"))
 
 
 class Sampling(Config):

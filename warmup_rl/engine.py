@@ -57,6 +57,14 @@ class Engine(Config, ABC):
     def check(self, problem: Problem) -> None:
         """Raises `UserError` where the engine cannot complete problems like this one; called before a run begins."""
 
+    def digest(self) -> str:
+        """Changes when the data behind the engine do (files, not settings); empty for those that have none."""
+        return ""
+
+    def bill(self, completions: int, sampling: Sampling) -> Mapping[str, int | float | str]:
+        """What so many completions take, for the plan; empty where that cannot be told or is of no interest."""
+        return {}
+
     def notes(self, parameters: int | None) -> tuple[str, ...]:
         """What a reader of the plan should see.
 

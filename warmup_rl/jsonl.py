@@ -15,9 +15,9 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     """Writes all rows beside `path` and renames: a reader never sees half a file. Returns the number of rows."""
     part = _part(path)
     count = 0
-    with part.open("w", encoding="utf-8") as file:
+    with part.open("wb") as file:
         for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(json_line(row))
             count += 1
     part.replace(path)
     return count
@@ -27,9 +27,17 @@ def append_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Appends rows and syncs them to disk before returning; a torn last line from a killed writer is cut off first."""
     with path.open("a+b") as file:
         _cut_torn_tail(file)
-        file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+        file.write(b"".join(map(json_line, rows)))
         file.flush()
         os.fsync(file.fileno())
+
+
+def json_line(value: Any) -> bytes:
+    """A JSON value as one line of UTF-8; a text that is no Unicode (half of a surrogate pair) is written escaped."""
+    try:
+        return json.dumps(value, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(value).encode() + b"\n"
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:

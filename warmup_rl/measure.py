@@ -38,7 +38,9 @@ def summarize(rows: Sequence[Row]) -> Row:
     Returns:
         problems, samples (rows a problem), lenient (share correct by verdict), strict (share correct and well formed),
         well_formed, truncated, thinks (share where the domain can tell, else None), tokens (mean), chance (mean),
-        outcomes (count by strict outcome).
+        outcomes (count by strict outcome), and where the domain judges steps, else None: valid_steps (share of the
+        steps that could be read), unparsed_steps (share of all steps), both means over completions with such steps;
+        right_from_invalid (share of the right answers whose thinking holds an invalid step).
     """
     problems = len({row["problem_id"] for row in rows})
     scores = [row["score"] for row in rows]
@@ -54,7 +56,19 @@ def summarize(rows: Sequence[Row]) -> Row:
         "tokens": _mean(row["tokens"] for row in rows),
         "chance": _mean(row["chance"] for row in rows),
         "outcomes": dict(sorted(Counter(score["outcome"] for score in scores).items())),
+        **_steps(scores),
     }
+
+
+def _steps(scores: Sequence[Row]) -> Row:
+    judged = [(score["steps"], score["verdict"] == "correct") for score in scores if score.get("steps")]
+    read = [(steps["valid"], steps["valid"] + steps["invalid"], steps["unparsed"]) for steps, _ in judged]
+    shares = {
+        "valid_steps": [valid / parsed for valid, parsed, _ in read if parsed],
+        "unparsed_steps": [unparsed / (parsed + unparsed) for _, parsed, unparsed in read if parsed + unparsed],
+        "right_from_invalid": [steps["invalid"] > 0 for steps, right in judged if right],
+    }
+    return {name: _mean(values) if values else None for name, values in shares.items()}
 
 
 def _by_group(rows: Sequence[Row]) -> dict[str, Row]:

@@ -26,16 +26,31 @@ TABLE: dict[Kind, dict[str, str]] = {
         "sums": "warmup_rl.domains.sums:Sums",
         "registers": "warmup_rl.domains.registers:Registers",
         "compass": "warmup_rl.domains.compass:Compass",
+        "math": "warmup_rl.domains.math:Math",
+        "gsm8k": "warmup_rl.domains.math:Gsm8k",
+        "mmlu_pro": "warmup_rl.domains.mmlu_pro:MmluPro",
+        "humaneval_plus": "warmup_rl.domains.code:HumanEvalPlus",
+        "mbpp_plus": "warmup_rl.domains.code:MbppPlus",
+        "jsonl": "warmup_rl.domains.user:UserRows",
     },
     "engine": {
         "solver": "warmup_rl.engines.solver:Solver",
         "hf": "warmup_rl.engines.hf:HuggingFace",
+        "openai": "warmup_rl.engines.openai:OpenAI",
+        "vllm": "warmup_rl.engines.vllm:Vllm",
+        "replay": "warmup_rl.engines.replay:Replay",
+        "self": "warmup_rl.engines.selfmade:SelfMade",
     },
     "cleaner": {
         "correct": "warmup_rl.cleaners.basic:Correct",
         "duplicates": "warmup_rl.cleaners.basic:Duplicates",
         "length": "warmup_rl.cleaners.basic:Length",
-        "rechecks": "warmup_rl.cleaners.rechecks:Rechecks",
+        "repetition": "warmup_rl.cleaners.repetition:Repetition",
+        "decontaminate": "warmup_rl.cleaners.decontaminate:Decontaminate",
+        "naturalness": "warmup_rl.cleaners.naturalness:Naturalness",
+        "dlcot": "warmup_rl.cleaners.dlcot:DLCoT",
+        "answers_only": "warmup_rl.cleaners.controls:AnswersOnly",
+        "shuffled": "warmup_rl.cleaners.controls:Shuffled",
     },
     "corpus": {
         "nano": "warmup_rl.corpora.nano:Nano",
@@ -88,12 +103,15 @@ def name_of(plugin: type[Any]) -> str:
 
 
 def source_digests(value: Any) -> dict[str, str]:
-    """Hashes of the source files of all plug-ins in a config, by plug-in name: what is made depends on them too."""
+    """Hashes of the source files of all plug-ins in a config, by plug-in name, and of the data behind them: what is
+    made depends on them too."""
     found: dict[str, str] = {}
     if isinstance(value, BaseModel):
         if isinstance(getattr(type(value), "type", None), str):
             source = inspect.getsourcefile(type(value))
             found[name_of(type(value))] = hashlib.sha256(Path(source).read_bytes() if source else b"").hexdigest()[:12]
+            if data := getattr(value, "digest", str)():
+                found[f"{name_of(type(value))} {data}"] = data
         parts: Iterable[Any] = [getattr(value, name) for name in type(value).model_fields]
     else:
         parts = value if isinstance(value, list | tuple) else value.values() if isinstance(value, dict) else ()

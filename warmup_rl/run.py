@@ -230,11 +230,10 @@ def _stage_key(recipe: Recipe, stage: Stage, inputs: Mapping[str, str], seed: in
         {
             "version": __version__,
             "type": stage.type,
-            "config": dump(stage),
+            "config": dump(stage, asides=False),
             "inputs": dict(inputs),
             "seed": seed,
-            "domains": {name: dump(domain) for name, domain in used.items()},
-            "data": {name: digest for name, domain in used.items() if (digest := domain.digest())},
+            "domains": {name: dump(domain, asides=False) for name, domain in used.items()},
             "sources": source_digests([stage, *used.values()]),
             "format": dump(recipe.format),
             "evaluation": dump(recipe.evaluation) if stage.reads_evaluation() else None,

@@ -43,6 +43,24 @@ class Grade:
 
 
 @dataclass(frozen=True, slots=True)
+class Validity:
+    """How far the steps of a chain of thought follow where they are made.
+
+    Attributes:
+        valid, invalid: steps that were read and follow, or do not.
+        unparsed: steps that claim something and could not be read.
+        leaps: valid steps that take more than one premise of the problem at a time.
+        first_invalid: character of the thinking at which the first invalid step begins; None where there is none.
+    """
+
+    valid: int
+    invalid: int
+    unparsed: int
+    leaps: int = 0
+    first_invalid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """Verdict (lenient) and form of one completion, kept apart.
 
@@ -52,6 +70,7 @@ class Score:
         well_formed: the completion follows the recipe's response format to the letter.
         note: why, where it is not plain.
         thinks: whether the thinking goes step by step; None where the domain cannot tell.
+        steps: how far its steps follow; None where the domain cannot tell.
     """
 
     verdict: Verdict
@@ -59,6 +78,7 @@ class Score:
     well_formed: bool
     note: str = ""
     thinks: bool | None = None
+    steps: Validity | None = None
 
     @property
     def outcome(self) -> Outcome:
@@ -88,6 +108,8 @@ class Completion:
         truncated: the token budget ended it.
         finish_reason: the engine's word for why it stopped.
         cost: in US dollars, 0 for local engines.
+        prompt_tokens: length of the prompt in tokens; 0 where the engine does not count them.
+        attempts: how often it was asked for, the failed ones included.
     """
 
     problem_id: str
@@ -98,6 +120,8 @@ class Completion:
     thinking: str | None = None
     finish_reason: str = "stop"
     cost: float = 0.0
+    prompt_tokens: int = 0
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,4 +158,6 @@ def to_json(value: Any) -> dict[str, Any]:
 def trace_from_json(row: dict[str, Any]) -> Trace:
     """Inverse of `to_json` for traces. Raises KeyError or TypeError when a field is missing or unknown."""
     score = {key: value for key, value in row["score"].items() if key != "outcome"}
+    if score.get("steps"):
+        score["steps"] = Validity(**score["steps"])
     return Trace(**{**row, "messages": tuple(row["messages"]), "score": Score(**score)})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable
 from typing import ClassVar
@@ -40,19 +42,26 @@ class Duplicates(Cleaner):
     """Traces kept a problem; no limit where not given."""
 
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
-        seen: set[tuple[str, str, str]] = set()
+        seen: set[bytes] = set()
         kept: Counter[str] = Counter()
 
+        def keep(key: bytes, problem_id: str) -> None:
+            seen.add(key)
+            if self.per_problem is not None:
+                kept[problem_id] += 1
+
         def clean(trace: Trace) -> Trace | Dropped:
-            key = (trace.problem_id, " ".join(trace.thinking.split()), " ".join(trace.answer.split()))
+            key = _key(trace)
             if key in seen:
                 return Dropped("duplicate")
             if self.per_problem is not None and kept[trace.problem_id] >= self.per_problem:
                 return Dropped(f"more than {self.per_problem} a problem")
-            seen.add(key)
-            kept[trace.problem_id] += 1
+            keep(key, trace.problem_id)
+            context.remember([key.hex(), trace.problem_id])
             return trace
 
+        for key, problem_id in context.remembered:
+            keep(bytes.fromhex(key), problem_id)
         return clean
 
 
@@ -74,7 +83,7 @@ class Length(Cleaner):
 
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         def clean(trace: Trace) -> Trace | Dropped:
-            tokens = context.count_tokens(f"{trace.thinking}\n{trace.answer}")
+            tokens = context.count_tokens(trace.thinking) + context.count_tokens(trace.answer)
             if tokens < self.min_tokens:
                 return Dropped(f"shorter than {self.min_tokens} tokens")
             if self.max_tokens is not None and tokens > self.max_tokens:
@@ -82,3 +91,9 @@ class Length(Cleaner):
             return trace
 
         return clean
+
+
+def _key(trace: Trace) -> bytes:
+    """16 bytes that stand for a trace's words: the memory of 100,000 long traces stays small."""
+    words = (trace.problem_id, " ".join(trace.thinking.split()), " ".join(trace.answer.split()))
+    return hashlib.blake2b(json.dumps(words).encode(), digest_size=16).digest()

@@ -37,6 +37,9 @@ class Approach:
         cluster: approaches with equal numbers follow the same method.
         errors: spans with a calculation or derivation error.
         repaired: verification steps that completeness repair moved in; they are the last of `steps`.
+        settles: comes to no answer itself, but later approaches build on it: a hypothesis or a case that it refutes,
+            facts that it derives. Such work is no "unsolvable" approach (our reading: the paper's data has whole
+            solutions only, and labels by the final answer alone).
     """
 
     span: Span
@@ -46,6 +49,7 @@ class Approach:
     cluster: int
     errors: tuple[Span, ...] = ()
     repaired: int = 0
+    settles: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,13 @@ class Structure:
             approaches.
         approaches: in the order of the text, a partition of the exploration.
         verification: steps of the verification, after completeness repair.
+        repeats: steps, or whole sentences, anywhere in the text that only go again through what was just found.
     """
 
     parts: tuple[tuple[Part, Span], ...]
     approaches: tuple[Approach, ...]
     verification: tuple[Span, ...] = ()
+    repeats: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

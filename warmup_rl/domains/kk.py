@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import random
 import re
-from collections.abc import Iterator, Sequence
-from typing import Annotated, ClassVar, Literal
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from warmup_rl.domain import Domain, problem_id, split_of
+from warmup_rl.domain import Domain, problem_id
+from warmup_rl.domains.kk_puzzles import Drawn, Tally, Wanted, from_file, generate, vary
+from warmup_rl.domains.kk_rows import grade_islanders, read_islanders
 from warmup_rl.errors import SpaceError
 from warmup_rl.knights import english, terse, text
-from warmup_rl.knights.answers import read_answer
-from warmup_rl.knights.canonical import canonical_key
-from warmup_rl.knights.grammar import KNIGHTS, Grammar, Puzzle, Roles, draw_puzzle
+from warmup_rl.knights.difficulty import difficulty
+from warmup_rl.knights.grammar import KNIGHTS, Grammar, Roles
+from warmup_rl.knights.perturb import Perturbation
 from warmup_rl.knights.space import estimate_space
-from warmup_rl.types import Grade, Problem, Split
+from warmup_rl.knights.validity import step_validity
+from warmup_rl.sources import Source
+from warmup_rl.types import SPLITS, Grade, Problem, Split, Validity
 
 People = Annotated[int, Field(ge=2, le=16)]
-PATIENCE = 10_000
-"""Draws in a row without a new puzzle after which a split counts as exhausted for a number of people."""
+_OF_THE_GENERATOR = ("people", "depth", "width", "deeper", "phrasing", "names", "roles")
 
 _REASONING = re.compile(
     r"\b(if|suppose|assum\w+|so|then|hence|thus|since|because|therefore|must|means|contradict\w*)\b", re.IGNORECASE
@@ -28,7 +31,7 @@ _REASONING = re.compile(
 
 
 class KnightsKnaves(Domain):
-    """Puzzles of the published grammar (arXiv 2410.23123) with exactly one solution."""
+    """Puzzles of the published grammar (arXiv 2410.23123) with exactly one solution, generated or from a file."""
 
     type: ClassVar[str] = "kk"
 
@@ -46,9 +49,27 @@ class KnightsKnaves(Domain):
     """The names drawn from: how many of the built-in ones, or a list; all built-in ones where not given."""
     roles: list[tuple[str, str]] | Literal["all"] = Field(default=[(KNIGHTS.truthful, KNIGHTS.liar)], min_length=1)
     """Pairs of words for those who tell the truth and those who lie; `all` is the seven pairs of the published data."""
+    file: Source | None = None
+    """Puzzles out of a file (or a hub dataset) with the published columns, e.g. of `python -m warmup_rl puzzles`, in
+    place of generated ones. Its column `split` counts; without one, the canonical form decides as for drawn ones."""
+    perturb: Perturbation | None = None
+    """Gives a variant in place of each puzzle, its id in `meta.original`: `statement` and `leaf` change what one person
+    says and with it who lies; `roles`, `names`, `reordered` and `flipped` (knaves tell the truth) only the words.
+    Puzzles that have no such variant are left out."""
+    difficulty: tuple[Annotated[int, Field(ge=0)], int] | None = None
+    """The least and the most hypotheses that the puzzle takes beside plain deduction (0: none needed)."""
+    order: Literal["drawn", "difficulty"] = "drawn"
+    """`difficulty`: of the problems that a stage takes, the same as else, the easy ones come first. (RLVR shuffles its
+    prompts: for a curriculum there, use one stage after the other, each with a domain of its own `difficulty`.)"""
 
     @model_validator(mode="after")
     def _fits(self) -> KnightsKnaves:
+        if self.file is not None and (given := [key for key in _OF_THE_GENERATOR if key in self.model_fields_set]):
+            raise ValueError(f"{given[0]}: puzzles of a file are as they are; leave out {', '.join(given)}, or file")
+        if self.difficulty and self.difficulty[0] > self.difficulty[1]:
+            raise ValueError(f"difficulty: the least comes first, got {list(self.difficulty)}")
+        if self.phrasing == "terse" and self.perturb in ("roles", "flipped", "reordered"):
+            raise ValueError("perturb: the terse phrasing allows statement, leaf and names")
         counts, pool = self.counts, self.name_pool
         if not counts:
             raise ValueError(f"people: the least comes first, got {self.people}")
@@ -93,30 +114,77 @@ class KnightsKnaves(Domain):
         return terse.NAMES if self.phrasing == "terse" else english.NAMES
 
     def problems(self, split: Split, seed: int) -> Iterator[Problem]:
-        rng = random.Random(f"kk/{split}/{seed}")
-        seen: set[str] = set()
-        open_counts = list(self.counts)
-        while open_counts:
-            people = rng.choice(open_counts)
-            puzzle = self._new_puzzle(rng, people, split, seen)
-            if puzzle is None:
-                open_counts.remove(people)
-            else:
-                yield self.problem(puzzle, rng)
+        return (self.problem(drawn) for drawn in self.draws(split, seed))
 
-    def problem(self, puzzle: Puzzle, rng: random.Random) -> Problem:
-        """A puzzle as a problem of this domain, rendered in its phrasing."""
-        question, gold = text.render(puzzle, self.phrasing, rng), text.answer(puzzle, self.phrasing)
-        meta = {**text.to_meta(puzzle, self.phrasing), "group": f"people={puzzle.people}"}
+    def each(self, split: Split, seed: int, count: int) -> Iterator[Problem]:
+        if self.order == "drawn":
+            return super().each(split, seed, count)
+        return iter(sorted(super().each(split, seed, count), key=_hardness))
+
+    def digest(self) -> str:
+        return self.file.digest() if self.file else ""
+
+    def draws(self, split: Split | None, seed: int, tally: Tally | None = None) -> Iterator[Drawn]:
+        """The puzzles of a split, or of all splits (of a file: in its order); counts in `tally` what happens.
+
+        Raises:
+            SpaceError: the settings allow no puzzle at all.
+            DataError: the file is missing or broken.
+        """
+        tally = Tally() if tally is None else tally
+        if self.file is not None:
+            source = from_file(self.file, split, seed, self.difficulty)
+        else:
+            source = generate(self._wanted, split, seed, tally)
+        if self.perturb:
+            source = vary(source, self.perturb, self.phrasing, None if self.file else self.grammar, tally)
+        try:
+            yield from source
+        except SpaceError as error:
+            raise SpaceError(f"domain {self.name or self.type!r}: {error}") from None
+
+    @property
+    def _wanted(self) -> Wanted:
+        return Wanted(self.counts, self.grammar, self.name_pool, self.role_pairs, self.phrasing, self.difficulty)
+
+    def problem(self, drawn: Drawn) -> Problem:
+        """A puzzle as a problem of this domain."""
+        puzzle, hardness = drawn.puzzle, difficulty(drawn.puzzle.statements)
+        meta = {
+            **text.to_meta(puzzle, self.phrasing),
+            "group": f"people={puzzle.people}",
+            "difficulty": hardness.hypotheses,
+            "depth": hardness.depth,
+        }
+        if drawn.original:
+            meta |= {"original": drawn.original, "perturbation": drawn.perturbation}
+        gold = text.answer(puzzle, self.phrasing)
+        return Problem(drawn.id, self.name or self.type, drawn.question, gold, meta)
+
+    def read(self, row: Mapping[str, Any], place: str) -> Problem:
+        question, meta = read_islanders(row, place)
+        roles = Roles(*meta["roles"])
+        lines = zip(meta["names"], meta["solution"], strict=True)
+        gold = ", ".join(f"{name} is a {roles.of(truthful)}" for name, truthful in lines)
         return Problem(problem_id(["kk", question]), self.name or self.type, question, gold, meta)
 
+    def traps(self, problem: Problem) -> Iterator[tuple[str, str]]:
+        names, roles, solution = problem.meta["names"], Roles(*problem.meta["roles"]), problem.meta["solution"]
+
+        def listed(truthful: Sequence[bool], word: str = "is") -> str:
+            people = zip(names, truthful, strict=True)
+            return "\n".join(f"({n}) {name} {word} a {roles.of(t)}" for n, (name, t) in enumerate(people, start=1))
+
+        opposite = [not truthful for truthful in solution]
+        yield "both roles for everybody", f"{listed(solution)}\n{listed(opposite)}"
+        yield "the opposite, denied", listed(opposite, "is not")
+        yield "one person wrong", listed([opposite[0], *solution[1:]])
+        yield "one person missing", listed(solution).partition("\n")[2]
+        either = f"a {roles.truthful} or a {roles.liar}"
+        yield "everybody truthful or not", "\n".join(f"{name} is {either}" for name in names)
+
     def grade(self, answer: str, problem: Problem) -> Grade:
-        names, roles = problem.meta["names"], Roles(*problem.meta["roles"])
-        reading = read_answer(answer, names, roles)
-        if reading.truthful is None:
-            return Grade("wrong" if reading.found else "none", None, reading.note)
-        said = ", ".join(f"{name}={roles.of(truthful)}" for name, truthful in zip(names, reading.truthful, strict=True))
-        return Grade("correct" if list(reading.truthful) == problem.meta["solution"] else "wrong", said)
+        return grade_islanders(answer, problem.meta)
 
     def chance(self, problem: Problem) -> float:
         return 0.5 ** problem.meta["people"]
@@ -134,20 +202,18 @@ class KnightsKnaves(Domain):
         named = all(re.search(rf"\b{re.escape(name)}\b", own_words) for name in problem.meta["names"])
         return named and len(_REASONING.findall(own_words)) >= problem.meta["people"]
 
+    def validity(self, thinking: str, problem: Problem) -> Validity | None:
+        """Each claim held against the solver's tables (see `knights.validity.judge`)."""
+        return step_validity(thinking, *text.from_meta(problem.meta))
+
     def space(self) -> str:
         """How many distinct puzzles there are, up to renaming and reordering (some hundredths of a second)."""
+        if self.file is not None:
+            counts = Counter(drawn.split for drawn in from_file(self.file, None, 0, self.difficulty))
+            return ", ".join(f"{counts[split]:,} {split}" for split in SPLITS) + f" in {self.file.path}"
         parts = (f"{estimate_space(people, self.grammar)} with {people} people" for people in self.counts)
         return "about " + ", ".join(parts)
 
-    def _new_puzzle(self, rng: random.Random, people: int, split: Split, seen: set[str]) -> Puzzle | None:
-        names, roles = self.name_pool, self.role_pairs
-        for _ in range(PATIENCE):
-            try:
-                puzzle = draw_puzzle(rng, people, self.grammar, names, roles)
-            except SpaceError as error:
-                raise SpaceError(f"domain {self.name or self.type!r}: {error}") from None
-            key = canonical_key(puzzle.statements)
-            if key not in seen and split_of(key) == split:
-                seen.add(key)
-                return puzzle
-        return None
+
+def _hardness(problem: Problem) -> tuple[int, int, int]:
+    return problem.meta["difficulty"], problem.meta["depth"], problem.meta["people"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +16,7 @@ from warmup_rl.contract import check, load_tokenizer, render_prompt, stop_ids
 from warmup_rl.engine import Engine, EngineContext, Session
 from warmup_rl.errors import UserError
 from warmup_rl.types import Completion, Request
+from warmup_rl.weights import load_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -98,6 +99,9 @@ class HuggingFace(Engine):
     batch_size: int = Field(default=64, gt=0)
     """Completions generated at once."""
 
+    def bill(self, completions: int, sampling: Sampling) -> Mapping[str, int | float | str]:
+        return {"generated tokens, at most": completions * sampling.max_tokens}
+
     @contextmanager
     def open(self, context: EngineContext) -> Iterator[Session]:
         """Loads the model, on a GPU where there is one.
@@ -108,27 +112,6 @@ class HuggingFace(Engine):
         check(self.model, context.response_format, self.revision)
         tokenizer = load_tokenizer(self.model, self.revision)
         yield _Session(load_model(self.model, self.revision, self.dtype), tokenizer, context, self.batch_size)
-
-
-def load_model(
-    folder_or_id: str, revision: str | None = None, dtype: str = "auto", device: str | None = None
-) -> PreTrainedModel:
-    """A causal language model in evaluation mode, on `device` or on a GPU where there is one.
-
-    Raises:
-        UserError: there is no such model.
-    """
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    try:
-        model = AutoModelForCausalLM.from_pretrained(folder_or_id, revision=revision or "main", dtype=dtype)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{folder_or_id}: no model can be loaded ({str(error).strip().splitlines()[0]}). Give a folder with model "
-            "files, or the id of a hub model that is cached or can be reached."
-        ) from None
-    return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
 
 
 class _Session:

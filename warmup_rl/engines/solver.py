@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from warmup_rl.config import Sampling
+from warmup_rl.config import Sampling, aside
 from warmup_rl.engine import Engine, EngineContext, Session
 from warmup_rl.errors import DataError, UserError
 from warmup_rl.knights.chain import terse_chain
@@ -18,6 +18,9 @@ from warmup_rl.knights.reasoning import Method, Noise, think
 from warmup_rl.knights.story import tell
 from warmup_rl.knights.text import Phrasing, answer, from_meta
 from warmup_rl.types import Completion, Problem, Request
+
+LARGE = 100_000_000
+"""Parameters of a student above which the solver is not a fit teacher."""
 
 
 class Solver(Engine):
@@ -36,6 +39,13 @@ class Solver(Engine):
     """Probability that such a re-check opens with a word of doubt."""
     second_method: float = Field(default=0.3, ge=0, le=1)
     """Probability that the answer is confirmed in a second way (English)."""
+    abandon: float = Field(default=0.0, ge=0, le=1)
+    """Probability that, before a case, a later one is begun and given up unfinished (terse)."""
+    slip: float = Field(default=0.0, ge=0, le=1)
+    """Probability that a check comes to a wrong value, which is noticed and put right at once (terse)."""
+
+    solver_ok: bool = aside(False)
+    """Silences the warning of `check` about this teacher for a large model."""
 
     def open(self, context: EngineContext) -> AbstractContextManager[Session]:
         return nullcontext(_SolverSession(self, context.seed))
@@ -43,11 +53,21 @@ class Solver(Engine):
     def check(self, problem: Problem) -> None:
         _puzzle(problem)
 
+    def notes(self, parameters: int | None) -> tuple[str, ...]:
+        if self.solver_ok or parameters is None or parameters <= LARGE:
+            return ()
+        return (
+            f"the solver teaches a model of about {parameters / 1e9:.1f} B parameters. It is meant for nano worlds: a "
+            "teacher that does not reason took its student to 11% on MATH (arXiv 2505.13718), and rendered search "
+            "procedures teach their shape, not the search (arXiv 2606.21884). Use traces of a reasoning model (teacher "
+            "openai, vllm or replay), or set `solver_ok: true`.",
+        )
+
 
 class _SolverSession:
     def __init__(self, config: Solver, seed: int) -> None:
         self._config, self._seed = config, seed
-        self._noise = Noise(config.recheck, config.hesitate, config.second_method)
+        self._noise = Noise(config.recheck, config.hesitate, config.second_method, config.abandon, config.slip)
 
     def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
         for request in requests:

@@ -10,6 +10,7 @@ Colours = list[int]
 """A number for each person, the same for people that look alike so far."""
 Mention = tuple[int, str]
 """A person, and where in a statement the person is named."""
+_SIGNS = {TRUTHFUL: "+", LIAR: "-"}
 
 
 def canonical_key(statements: Sequence[Statement]) -> str:
@@ -46,7 +47,9 @@ def _refine(statements: Sequence[Statement], colours: Colours) -> Colours:
             said.append(text)
             for person, place in mentions:
                 named[person].append(place + text)
-        looks = [(colours[i], said[i], tuple(sorted(named[i]))) for i in range(people)]
+        for places in named:
+            places.sort()
+        looks = [(colours[i], said[i], tuple(named[i])) for i in range(people)]
         ranks = {look: rank for rank, look in enumerate(sorted(set(looks)))}
         colours = [ranks[look] for look in looks]
         if len(ranks) in (known, people):
@@ -62,7 +65,7 @@ def _first_tied(colours: Colours) -> list[int]:
 def _unlike(statements: Sequence[Statement], tied: Sequence[int]) -> list[int]:
     """One of each set of tied people whose exchange leaves the puzzle as it is."""
     marks = [str(person) for person in range(len(statements))]
-    plain = [_encode(statement, marks, "", []) for statement in statements]
+    plain = [_text(statement, marks) for statement in statements]
     kept: list[int] = []
     for person in tied:
         if not any(_exchangeable(statements, plain, marks, person, other) for other in kept):
@@ -76,28 +79,45 @@ def _exchangeable(
     order = list(range(len(statements)))
     order[person], order[other] = other, person
     swapped = [marks[number] for number in order]
-    return all(_encode(statements[i], swapped, "", []) == plain[order[i]] for i in order)
+    return all(_text(statements[i], swapped) == plain[order[i]] for i in order)
 
 
 def _render(statements: Sequence[Statement], ranks: Sequence[int]) -> str:
     marks = [str(rank) for rank in ranks]
     lines = [""] * len(ranks)
     for rank, statement in zip(ranks, statements, strict=True):
-        lines[rank] = _encode(statement, marks, "", [])
+        lines[rank] = _text(statement, marks)
     return ";".join(lines)
 
 
-def _encode(statement: Statement, marks: Sequence[str], place: str, mentions: list[Mention]) -> str:
-    """The statement with people called by their marks, commutative operands sorted; adds who is named where."""
+def _text(statement: Statement, marks: Sequence[str]) -> str:
+    """The statement with people called by their marks, commutative operands sorted."""
     operator = statement[0]
-    if operator == TRUTHFUL:
-        mentions.append((statement[1], place + "+"))
-        return "+" + marks[statement[1]]
-    if operator == LIAR:
-        mentions.append((statement[1], place + "-"))
-        return "-" + marks[statement[1]]
+    if operator in _SIGNS:
+        return _SIGNS[operator] + marks[statement[1]]
+    parts = [_SIGNS[part[0]] + marks[part[1]] if part[0] in _SIGNS else _text(part, marks) for part in statement[1:]]
     if operator in COMMUTATIVE:
-        parts = sorted([_encode(part, marks, place + operator, mentions) for part in statement[1:]])
-    else:
-        parts = [_encode(part, marks, f"{place}{operator}{i}", mentions) for i, part in enumerate(statement[1:])]
+        parts.sort()
+    return f"{operator}({','.join(parts)})"
+
+
+def _encode(statement: Statement, marks: Sequence[str], place: str, mentions: list[Mention]) -> str:
+    """`_text`, and besides who is named where."""
+    operator = statement[0]
+    if operator in _SIGNS:
+        sign = _SIGNS[operator]
+        mentions.append((statement[1], place + sign))
+        return sign + marks[statement[1]]
+    place, swaps = place + operator, operator in COMMUTATIVE
+    parts = []
+    for position, part in enumerate(statement[1:]):
+        inner = place if swaps else f"{place}{position}"
+        if part[0] in _SIGNS:  # in line, since most operands are leaves
+            sign = _SIGNS[part[0]]
+            mentions.append((part[1], inner + sign))
+            parts.append(sign + marks[part[1]])
+        else:
+            parts.append(_encode(part, marks, inner, mentions))
+    if swaps:
+        parts.sort()
     return f"{operator}({','.join(parts)})"

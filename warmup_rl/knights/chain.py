@@ -1,26 +1,49 @@
-"""The solver's terse chain of thought: cases one by one until one fits, with needless re-checks as noise."""
+"""The solver's terse chain of thought: cases one by one until one fits, with noise that does not change the answer."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator, Sequence
 
 from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.reasoning import CLEAN, Noise
 from warmup_rl.knights.terse import NEXT, RECHECK, SO, WAIT, answer_terse, case_number, case_sentences, solved_sentence
 
+HESITATION = f"{NEXT} {WAIT}"
+"""Stands after what is given up or put right, and before some re-checks."""
+_FLIPPED = {"true": "false", "false": "true"}
+
 
 def terse_chain(puzzle: Puzzle, rng: random.Random, noise: Noise = CLEAN) -> list[str]:
     """The sentences of a chain: all cases up to the solution, `solved`, and at last `so` with the answer.
 
-    A re-checked case stands directly after the case itself: `next recheck case2 ...`, all its sentences again; `next
-    wait` may stand before it.
+    Noise is of three kinds. A re-checked case stands directly after the case itself: `next recheck case2 ...`, all its
+    sentences again; `next wait` may stand before it. An abandoned case stands before the case whose turn it is: the
+    opening of a later case and some of its checks, never the last one, then `next wait`. A slip is a check with the
+    wrong truth value, then `next wait` and the same check as it should be.
     """
-    sentences = []
+    sentences: list[str] = []
     for case in range(1, case_number(puzzle) + 1):
+        if noise.abandon and case < 2**puzzle.people and rng.random() < noise.abandon:
+            sentences += _abandoned(puzzle, rng.randint(case + 1, 2**puzzle.people), rng)
         checked = case_sentences(puzzle, case)
-        sentences += checked
+        sentences += _with_slips(checked, rng, noise) if noise.slip else checked
         if noise.recheck and rng.random() < noise.recheck:
             if noise.hesitate and rng.random() < noise.hesitate:
-                sentences.append(f"{NEXT} {WAIT}")
+                sentences.append(HESITATION)
             sentences += [f"{NEXT} {RECHECK}{checked[0].removeprefix(NEXT)}", *checked[1:]]
     return [*sentences, solved_sentence(puzzle), f"{SO} {answer_terse(puzzle)}"]
+
+
+def _abandoned(puzzle: Puzzle, case: int, rng: random.Random) -> list[str]:
+    sentences = case_sentences(puzzle, case)
+    return [*sentences[: rng.randrange(1, len(sentences))], HESITATION]
+
+
+def _with_slips(sentences: Sequence[str], rng: random.Random, noise: Noise) -> Iterator[str]:
+    """Only checks that end in a truth value go wrong: openings and verdicts do not."""
+    for sentence in sentences:
+        check, _, value = sentence.rpartition(" ")
+        if value in _FLIPPED and rng.random() < noise.slip:
+            yield from (f"{check} {_FLIPPED[value]}", HESITATION)
+        yield sentence

@@ -26,17 +26,21 @@ _WIDEST = 8
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """What a chain of thought holds beside the shortest way; each a probability, each leaves every sentence true.
+    """What a chain of thought holds beside the shortest way; each a probability, all but `slip` leave sentences true.
 
     Attributes:
         recheck: that a finished check is gone through again without need.
         hesitate: that a re-check is opened by a word of doubt.
         second_method: that the answer is confirmed in another way at the end (English only).
+        abandon: that a later case is begun before its turn and given up unfinished (terse only).
+        slip: that a check comes to a wrong value, which is noticed and put right at once (terse only).
     """
 
     recheck: float = 0.0
     hesitate: float = 0.0
     second_method: float = 0.0
+    abandon: float = 0.0
+    slip: float = 0.0
 
 
 CLEAN = Noise()

@@ -1,14 +1,41 @@
-"""How many puzzles a grammar holds: statements counted exactly, the share with one solution by sampling."""
+"""How many puzzles a grammar holds: all of them enumerated where they are few, else estimated."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import combinations, permutations, product
 from math import comb, factorial, perm
 
+from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.grammar import Grammar
-from warmup_rl.knights.solver import consistent
+from warmup_rl.knights.solver import consistent, full_table, person_tables, table
 from warmup_rl.knights.statements import AND, IFF, IMPLIES, LIAR, NOT, OR, TRUTHFUL, Statement
+
+_MOST_COMBINATIONS = 300_000
+"""Combinations of statements up to which all are gone through (about two seconds)."""
+
+
+@lru_cache(maxsize=16)
+def all_keys(people: int, grammar: Grammar) -> frozenset[str] | None:
+    """The canonical keys of all puzzles of a grammar; None where they are too many or statements nest deeper than 2."""
+    count = count_statements(people, grammar.depth, grammar.width)
+    if grammar.depth != 2 or grammar.deeper or count**people > _MOST_COMBINATIONS:
+        return None
+    persons, full = person_tables(people), full_table(people)
+    choices = [
+        [(said, full ^ persons[speaker] ^ table(said, people)) for said in _statements(speaker, people, grammar.width)]
+        for speaker in range(people)
+    ]
+    keys = set()
+    for island in product(*choices):
+        fitting = full
+        for _, fits in island:
+            fitting &= fits
+        if fitting and not fitting & (fitting - 1):
+            keys.add(canonical_key([said for said, _ in island]))
+    return frozenset(keys)
 
 
 @lru_cache(maxsize=256)
@@ -38,6 +65,17 @@ def estimate_space(people: int, grammar: Grammar, samples: int = 400) -> str:
     total = count_statements(people, depth, grammar.width) ** people // factorial(people) * hits // samples
     digits = len(str(total))
     return f"{round(total, 2 - digits):,}" if digits < 10 else f"10^{digits - 1}"
+
+
+def _statements(speaker: int, people: int, width: int) -> Iterator[Statement]:
+    """All statements of depth 2, the order of commutative operands aside."""
+    leaves = [_leaf(number, speaker, people) for number in range(2 * people - 1)]
+    yield from leaves
+    yield from ((NOT, leaf) for leaf in leaves)
+    yield from ((IFF, *pair) for pair in combinations(leaves, 2))
+    yield from ((IMPLIES, *pair) for pair in permutations(leaves, 2))
+    for operands in range(2, min(width, len(leaves)) + 1):
+        yield from ((operator, *parts) for operator in (AND, OR) for parts in combinations(leaves, operands))
 
 
 def _uniform(rng: random.Random, speaker: int, people: int, depth: int, width: int) -> Statement:

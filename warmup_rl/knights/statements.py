@@ -68,7 +68,7 @@ def statement_from_json(value: Any, people: int) -> Statement:
         if len(parts) != 1 or type(parts[0]) is not int or not 0 <= parts[0] < people:
             raise DataError(f"not a statement about one of {people} people (numbered from 0): {value!r}.")
         return (operator, parts[0])
-    if operator not in _OPERANDS:
+    if not isinstance(operator, str) or operator not in _OPERANDS:
         raise DataError(f"unknown operator {operator!r} in {value!r}. Allowed: {', '.join((*LEAVES, *_OPERANDS))}.")
     if len(parts) not in _OPERANDS[operator]:
         raise DataError(f"operator {operator!r} cannot have {len(parts)} operands: {value!r}.")

@@ -6,21 +6,28 @@ import random
 from typing import Any, Literal
 
 from warmup_rl.errors import DataError
-from warmup_rl.knights.english import answer_english, parse_english, render_english
+from warmup_rl.knights.english import Told, answer_english, render_told
+from warmup_rl.knights.english import told as told_english
 from warmup_rl.knights.grammar import Puzzle, Roles
+from warmup_rl.knights.reading import parse_english
 from warmup_rl.knights.statements import statement_from_json
 from warmup_rl.knights.terse import answer_terse, parse_terse, render_terse
 
 Phrasing = Literal["english", "terse"]
 
 
-def render(puzzle: Puzzle, phrasing: Phrasing, rng: random.Random) -> str:
-    """The question; `rng` picks ways of speaking in English."""
-    return render_terse(puzzle) if phrasing == "terse" else render_english(puzzle, rng)
+def told(puzzle: Puzzle, phrasing: Phrasing, rng: random.Random) -> Told:
+    """The puzzle with a way of telling it; `rng` picks ways of speaking in English."""
+    return Told(puzzle, ()) if phrasing == "terse" else told_english(puzzle, rng)
+
+
+def render(tale: Told, phrasing: Phrasing) -> str:
+    """The question."""
+    return render_terse(tale.puzzle) if phrasing == "terse" else render_told(tale)
 
 
 def parse(text: str, phrasing: Phrasing) -> Puzzle:
-    """Inverse of `render`. Raises `DataError` when the text is no puzzle in this phrasing."""
+    """The puzzle of a question. Raises `DataError` when the text is none in this phrasing."""
     return parse_terse(text) if phrasing == "terse" else parse_english(text)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StringConstraints, field_validator
 
-from warmup_rl.config import Config
+from warmup_rl.config import Config, is_aside
 from warmup_rl.domain import Domain
 from warmup_rl.errors import UserError
 from warmup_rl.evaluation import EvaluationSettings
@@ -125,19 +125,26 @@ def stage_from(row: Mapping[str, Any]) -> Stage:
     return stage
 
 
-def dump(value: Any) -> Any:
+def dump(value: Any, *, asides: bool = True) -> Any:
     """JSON values for a config, plug-ins inside it with their `type`; what stages and domains are hashed by.
 
     A stage's id and a domain's name are left out: they do not change what is made.
+
+    Args:
+        asides: with the fields that do not change it either (see `warmup_rl.config.aside`).
     """
     if isinstance(value, BaseModel):
         kind = type(value)
-        shown = {name: dump(getattr(value, name)) for name, field in kind.model_fields.items() if not field.exclude}
+        shown = {
+            name: dump(getattr(value, name), asides=asides)
+            for name, field in kind.model_fields.items()
+            if not field.exclude and (asides or not is_aside(field))
+        }
         return {"type": name_of(kind), **shown} if isinstance(getattr(kind, "type", None), str) else shown
     if isinstance(value, Mapping):
-        return {str(key): dump(inside) for key, inside in value.items()}
+        return {str(key): dump(inside, asides=asides) for key, inside in value.items()}
     if isinstance(value, frozenset | set):
-        return sorted(dump(inside) for inside in value)
+        return sorted(dump(inside, asides=asides) for inside in value)
     if isinstance(value, list | tuple):
-        return [dump(inside) for inside in value]
+        return [dump(inside, asides=asides) for inside in value]
     return str(value) if isinstance(value, Path) else value

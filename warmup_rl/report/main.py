@@ -10,6 +10,7 @@ from typing import Any
 
 from warmup_rl.jsonl import write_json
 from warmup_rl.report import words
+from warmup_rl.report.ablation import Outcome, ablation, ablation_sentence, ablation_table
 from warmup_rl.report.claims import Meeting, claims, meeting
 from warmup_rl.report.difference import Claim
 from warmup_rl.report.gains import Gain, gains
@@ -18,9 +19,11 @@ from warmup_rl.report.plots import draw
 from warmup_rl.report.setting import set_up
 from warmup_rl.report.shown import Shown, best_prompt, own_style, shown
 from warmup_rl.report.tables import Table, accuracy_table, claims_table, form_table, gains_table, groups_table
+from warmup_rl.report.validity import validity_sentence, validity_table
 
 PICTURES = {
     "accuracy.png": "Accuracy by model and domain: bars are means over seeds, dots single seeds, lines 95% intervals.",
+    "ablation.png": "Every arm: bars are means over seeds, dots single seeds, lines 95% intervals.",
     "curve.png": "RLVR: held-out accuracy and reward by step; thin lines are seeds, thick ones their mean. Rewards are "
     "shown for arms that are paid for the same.",
     "people.png": "Knights & Knaves by difficulty.",
@@ -37,6 +40,7 @@ class Findings:
     claims: tuple[Claim, ...]
     meeting: Meeting
     gains: tuple[Gain, ...]
+    ablation: tuple[Outcome, ...] = ()
 
     @property
     def first_line(self) -> str | None:
@@ -46,7 +50,10 @@ class Findings:
     @property
     def sentences(self) -> dict[str, str]:
         """A short paragraph for each claim, by its name."""
-        return words.sentences(self.run, self.claims, self.meeting, self.gains)
+        said = words.sentences(self.run, self.claims, self.meeting, self.gains)
+        if steps := validity_sentence(self.run, self.rows):
+            said["Step validity"] = steps
+        return {"Ablation": ablation_sentence(self.run, self.ablation), **said} if self.ablation else said
 
 
 def report(run_folder: Path) -> Path:
@@ -57,10 +64,10 @@ def report(run_folder: Path) -> Path:
         DataError: one of its files is broken; the message names it.
     """
     run = load(run_folder)
-    found = Findings(run, shown(run), claims(run), meeting(run), gains(run))
+    found = Findings(run, shown(run), claims(run), meeting(run), gains(run), ablation(run))
     folder = run_folder / "report"
     folder.mkdir(exist_ok=True)
-    pictures = draw(run, found.rows, found.meeting, folder)
+    pictures = draw(run, found.rows, found.meeting, found.ablation, folder)
     write_json(folder / "summary.json", summary(found))
     path = folder / "report.md"
     path.write_text(markdown(found, [picture.name for picture in pictures]), encoding="utf-8")
@@ -78,6 +85,8 @@ def markdown(found: Findings, pictures: Sequence[str]) -> str:
     if rows:
         parts += [_picture("accuracy.png", pictures), *_section(accuracy_table(run, rows, run.headline))]
         parts += [_prompt_note(run), _picture("curve.png", pictures)]
+    if found.ablation:
+        parts += [*_section(ablation_table(run, found.ablation)), _picture("ablation.png", pictures)]
     parts += [*_section(claims_table(found.claims)), _limits()]
     if found.gains:
         parts += _section(gains_table(found.gains))
@@ -85,6 +94,7 @@ def markdown(found: Findings, pictures: Sequence[str]) -> str:
         parts += [*_section(groups_table(run, rows, domain)), _picture("people.png", pictures)]
     if rows:
         parts += [*_section(form_table(run, rows)), _picture("tokens.png", pictures)]
+        parts += _section(validity_table(run, rows))
     parts += [part for sampling in _other_samplings(run) for part in _section(accuracy_table(run, rows, sampling))]
     return "\n\n".join(part for part in [*parts, _provenance(run)] if part) + "\n"
 
@@ -105,6 +115,7 @@ def summary(found: Findings) -> dict[str, Any]:
         "arms_meet": asdict(found.meeting),
         "models": [_model_json(run, row, sampling) for row in found.rows for sampling in samplings],
         "gains": [asdict(gain) for gain in found.gains],
+        "ablation": [outcome.to_json() for outcome in found.ablation],
         "versions": run.record.get("versions", {}),
     }
 
@@ -129,6 +140,8 @@ def _show(found: Findings, path: Path) -> None:
     console.print(Markdown(words.seeds_note(found.run, found.claims)))
     if found.rows:
         console.print(accuracy_table(found.run, found.rows, found.run.headline).rich())
+    if found.ablation:
+        console.print(ablation_table(found.run, found.ablation).rich())
     console.print(f"The whole report: {path}", soft_wrap=True)
 
 

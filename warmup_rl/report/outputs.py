@@ -20,6 +20,7 @@ class Cell:
         own: the prompt style is the recipe's own.
         thinks: share that goes step by step; None where the domain cannot tell.
         tokens: mean length of a completion.
+        valid_steps, unparsed_steps, right_from_invalid: step validity; None where the domain judges no steps.
         by: accuracy by group of problems, e.g. ``{"people=2": {"problems": 100, "lenient": 0.8}}``.
     """
 
@@ -38,6 +39,9 @@ class Cell:
     chance: float
     own: bool = False
     outcomes: Mapping[str, int] = field(default_factory=dict)
+    valid_steps: float | None = None
+    unparsed_steps: float | None = None
+    right_from_invalid: float | None = None
     by: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 

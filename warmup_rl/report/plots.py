@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from warmup_rl.report.ablation import Outcome, ablation_picture
 from warmup_rl.report.claims import Meeting
 from warmup_rl.report.curves import curves
 from warmup_rl.report.load import Run
@@ -19,16 +20,24 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DASHED = (0, (3, 2))
+MOST_BARS = 9
+"""Models side by side in a group of bars; where there are more, only the picture of the ablation shows them."""
 
 
-def draw(run: Run, rows: Sequence[Shown], met: Meeting, folder: Path) -> tuple[Path, ...]:
-    """Draws every picture that the run has data for. Returns the files, all in `folder`."""
+def draw(
+    run: Run, rows: Sequence[Shown], met: Meeting, outcomes: Sequence[Outcome], folder: Path
+) -> tuple[Path, ...]:
+    """Draws every picture that the run has data for and that can be read. Returns the files, all in `folder`."""
     pictures: dict[str, Callable[[], Figure | None]] = {
         "accuracy.png": lambda: accuracy(run, rows),
+        "ablation.png": lambda: ablation_picture(run, outcomes),
         "curve.png": lambda: curves(run, met),
         "people.png": lambda: people(run, rows),
         "tokens.png": lambda: tokens(run, rows),
     }
+    if outcomes and len(_models(rows)) > MOST_BARS:
+        for name in ("accuracy.png", "people.png", "tokens.png"):
+            del pictures[name]
     written = []
     for name, picture in pictures.items():
         with style():

@@ -1,34 +1,33 @@
-"""Stage `clean`: the warmup corpus out of raw traces; what is dropped is counted by reason and kept aside."""
+"""Stage `clean`: the warmup corpus out of raw traces; what is cut, changed or dropped is counted and kept aside."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from warmup_rl.cleaner import CleanContext, Cleaner, Dropped
+from warmup_rl.cleaner import CleanContext, Cleaner
 from warmup_rl.contract import load_tokenizer
+from warmup_rl.dlcot.page import write_page
 from warmup_rl.domain import Domain
 from warmup_rl.errors import DataError, RunError
 from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.format import ResponseFormat
 from warmup_rl.jsonl import write_jsonl
 from warmup_rl.plugins import name_of, plugin_field
 from warmup_rl.stage import Artifact, Context, Facts, Stage
-from warmup_rl.stages.distill import PROBLEMS_FILE, read_problems, read_traces
-from warmup_rl.types import Problem, Trace, to_json
+from warmup_rl.stages.cleaning import AUDIT, TRACES, Cleaning, Counts, by_count, counted
+from warmup_rl.stages.distill import PROBLEMS_FILE, read_traces
+from warmup_rl.stages.pace import pace
+from warmup_rl.stages.problem_file import ProblemFile
+from warmup_rl.types import Problem, to_json
 
-DEFAULT_STEPS: tuple[Any, ...] = ("correct", "duplicates", "rechecks", {"type": "length", "max_tokens": 8192})
+DEFAULT_STEPS: tuple[Any, ...] = ("correct", "duplicates", "dlcot", {"type": "length", "max_tokens": 8192})
 
-
-@dataclass
-class _Result:
-    kept: list[Trace] = field(default_factory=list)
-    dropped: list[dict[str, Any]] = field(default_factory=list)
-    changed: int = 0
+Done = Callable[[int], Callable[[int], None]]
 
 
 class Clean(Stage):
@@ -37,11 +36,21 @@ class Clean(Stage):
     type: ClassVar[str] = "clean"
     needs: ClassVar[frozenset[Artifact]] = frozenset({"model", "traces"})
     gives: ClassVar[frozenset[Artifact]] = frozenset({"traces"})
+    resumes: ClassVar[bool] = True
 
     steps: list[Annotated[Cleaner, plugin_field("cleaner")]] = Field(
         default_factory=lambda: list(DEFAULT_STEPS), min_length=1, validate_default=True
     )
-    """Cleaners by name, or mappings with `type` and keys: correct, duplicates, rechecks, length (student's tokens)."""
+    """Cleaners by name, or mappings with `type` and keys, in the order in which a trace passes them."""
+
+    def reads_evaluation(self) -> bool:
+        return any(step.reads_evaluation for step in self.steps)
+
+    def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
+        """Those that the recipe evaluates on, where a step reads their problems."""
+        if not self.reads_evaluation():
+            return ()
+        return tuple(domains) if evaluation.every else evaluation.measured(domains)
 
     def facts(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Facts:
         return Facts({"steps": ", ".join(name_of(type(step)) for step in self.steps)})
@@ -49,86 +58,112 @@ class Clean(Stage):
     def run(self, context: Context) -> dict[str, Any]:
         assert context.inputs.model is not None and context.inputs.traces is not None
         tokenizer = load_tokenizer(context.inputs.model, context.inputs.model_revision)
-
-        def count_tokens(text: str) -> int:
-            return len(tokenizer(text, add_special_tokens=False).input_ids)
-
-        problems = read_problems(context.inputs.traces)
-        traces = list(read_traces(context.inputs.traces))
-        for trace in traces:
-            _require_known(trace, problems, context)
-        result = self._clean(traces, problems, CleanContext(context.domains, problems, count_tokens), context)
-        if not result.kept:
-            reasons = Counter(row["reason"] for row in result.dropped)
-            raise RunError(f"clean: none of {len(traces)} traces is left ({_counted(reasons)}). Loosen `steps`, or "
-                           "distill more problems.")
-        _write(result, problems, context)
-        dropped = dict(Counter(row["reason"] for row in result.dropped).most_common())
-        context.say(f"{len(result.kept)} of {len(traces)} traces kept, {result.changed} of them changed"
-                    + (f"; dropped: {_counted(dropped)}" if dropped else ""))
-
-        def tokens(some: Iterable[Trace]) -> int:
-            return sum(count_tokens(context.response_format.render(thinking=trace.thinking, answer=trace.answer))
-                       for trace in some)
-
-        return {
-            "read": len(traces),
-            "kept": len(result.kept),
-            "dropped": dropped,
-            "changed": result.changed,
-            "tokens_before": tokens(traces),
-            "tokens_after": tokens(result.kept),
-        }
-
-    def _clean(
-        self, traces: Iterable[Trace], problems: Mapping[str, Problem], cleaning: CleanContext, context: Context
-    ) -> _Result:
-        steps = [(name_of(type(step)), step.start(cleaning)) for step in self.steps]
-        result = _Result()
-        for original in traces:
-            trace = original
-            for name, step in steps:
-                outcome = step(trace)
-                if isinstance(outcome, Dropped):
-                    result.dropped.append({**to_json(original), "reason": outcome.reason, "step": name})
-                    break
-                trace = outcome
-            else:
-                if _words(trace) != _words(original):
-                    trace = _rescored(trace, problems, context.domains, context.response_format)
-                    result.changed += 1
-                result.kept.append(trace)
-        return result
+        with closing(ProblemFile(context.inputs.traces.with_name(PROBLEMS_FILE))) as problems:
+            cleaning = CleanContext(
+                domains=context.domains,
+                problems=problems,
+                count_tokens=lambda text: len(tokenizer(text, add_special_tokens=False).input_ids),
+                response_format=context.response_format,
+                held_out=lambda: held_out(context.evaluation, context.domains),
+                model=context.inputs.model,
+                model_revision=context.inputs.model_revision,
+                folder=context.folder,
+                seed=context.seed,
+                say=context.say,
+            )
+            counts = clean(context.inputs.traces, self.steps, cleaning)
+        dropped = f"; dropped: {counted(counts.dropped)}" if counts.dropped else ""
+        context.say(f"{counts.kept:,} of {counts.read:,} traces kept, {counts.changed:,} of them changed{dropped}")
+        write_audit(counts, self.steps, context.folder, subtitle=f"arm {context.arm}, seed {context.seed}")
+        return summary(counts)
 
 
-def _require_known(trace: Trace, problems: Mapping[str, Problem], context: Context) -> None:
-    file = context.inputs.traces
-    if trace.domain not in context.domains:
-        raise DataError(f"{file}: a trace is of domain {trace.domain!r}, which the recipe does not declare (declared: "
-                        f"{', '.join(context.domains)}).")
-    if trace.problem_id not in problems:
-        raise DataError(f"{file}: a trace is of problem {trace.problem_id!r}, which is not in {PROBLEMS_FILE} beside "
-                        "it. Run the stage that made both again.")
+def clean(traces: Path, steps: Sequence[Cleaner], context: CleanContext, done: Done | None = None) -> Counts:
+    """Cleans a traces file into the folder of `context`, beside what a killed run left there.
+
+    Args:
+        done: called with the number of all traces, gives what is to be called with numbers of finished ones.
+
+    Raises:
+        DataError: a row is no trace, or one of a problem or domain that is not there; found before cleaning begins.
+        RunError: no trace is left.
+    """
+    total = _checked(traces, context)
+    status = traces.stat()
+    work = Cleaning(steps, context, [str(traces), status.st_size, status.st_mtime_ns])
+    if work.counts.read:
+        context.say(f"{work.counts.read:,} of {total:,} traces from before")
+    counts = work.run(read_traces(traces), done(total) if done else pace(context.say, "traces", total))
+    if not counts.kept:
+        raise RunError(f"clean: none of {total} traces is left ({counted(counts.dropped)}). Loosen `steps`, or "
+                       "distill more problems.")
+    assert context.folder is not None
+    write_jsonl(context.folder / PROBLEMS_FILE, _problems(context.folder / TRACES, context.problems))
+    return counts
 
 
-def _words(trace: Trace) -> tuple[str, str]:
-    return trace.thinking, trace.answer
+def write_audit(
+    counts: Counts, steps: Sequence[Cleaner], folder: Path, *, subtitle: str, unit: str = "tokens"
+) -> Path | None:
+    """Writes `audit.html` beside `audit.jsonl`; nothing where no step takes traces apart."""
+    if "dlcot" not in counts.outcomes:
+        return None
+    page = folder / "audit.html"
+    named = ", ".join(map(_described, steps))
+    write_page(
+        page, folder / AUDIT, summary(counts), title="DLCoT audit", subtitle=f"{subtitle} · steps {named}", unit=unit
+    )
+    return page
 
 
-def _rescored(
-    trace: Trace, problems: Mapping[str, Problem], domains: Mapping[str, Domain], response_format: ResponseFormat
-) -> Trace:
-    """The score of what the student will be shown, where cleaning changed that."""
-    text = response_format.render(thinking=trace.thinking, answer=trace.answer)
-    return replace(trace, score=domains[trace.domain].score(text, problems[trace.problem_id], response_format))
+def summary(counts: Counts) -> dict[str, Any]:
+    """Counts as `stage.json` keeps them: what is more frequent comes first."""
+    return {
+        "read": counts.read,
+        "kept": counts.kept,
+        "dropped": by_count(counts.dropped),
+        "changed": counts.changed,
+        "tokens_before": counts.tokens_before,
+        "tokens_dropped": counts.tokens_dropped,
+        "tokens_after": counts.tokens_after,
+        "outcomes": {cleaner: by_count(outcomes) for cleaner, outcomes in counts.outcomes.items()},
+    }
 
 
-def _write(result: _Result, problems: Mapping[str, Problem], context: Context) -> None:
-    write_jsonl(context.traces_file, map(to_json, result.kept))
-    write_jsonl(context.folder / "dropped.jsonl", result.dropped)
-    kept_ids = dict.fromkeys(trace.problem_id for trace in result.kept)
-    write_jsonl(context.folder / PROBLEMS_FILE, (to_json(problems[problem_id]) for problem_id in kept_ids))
+def held_out(evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Iterator[Problem]:
+    """The problems that a recipe evaluates on: both splits of all domains measured, and the held-out curve of any."""
+    measured = evaluation.measured(domains)
+    for name, domain in domains.items():
+        counts = {"test": evaluation.problems, "validation": evaluation.validation} if name in measured else {}
+        if evaluation.every:
+            counts["test"] = max(counts.get("test", 0), evaluation.curve_problems)
+        for split, count in counts.items():
+            yield from islice(domain.problems(split, evaluation.seed), count)  # type: ignore[arg-type]
 
 
-def _counted(reasons: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+def _described(step: Cleaner) -> str:
+    """A step with the keys that are not at their defaults: `length (max_tokens 8192)`."""
+    keys = step.model_dump(mode="json", exclude_defaults=True, serialize_as_any=True)
+    plain = {key: value for key, value in keys.items() if not isinstance(value, dict | list)}
+    told = ", ".join(key if value is True else f"{key} {value}" for key, value in plain.items())
+    return f"{name_of(type(step))} ({told})" if told else name_of(type(step))
+
+
+def _checked(traces: Path, context: CleanContext) -> int:
+    """How many traces there are, each of a known domain and problem."""
+    count = 0
+    for trace in read_traces(traces):
+        count += 1
+        if trace.domain not in context.domains:
+            raise DataError(f"{traces}: a trace is of domain {trace.domain!r}, which the recipe does not declare "
+                            f"(declared: {', '.join(context.domains)}).")
+        if trace.problem_id not in context.problems:
+            raise DataError(f"{traces}: a trace is of problem {trace.problem_id!r}, which is not in {PROBLEMS_FILE} "
+                            "beside it. Run the stage that made both again.")
+    return count
+
+
+def _problems(traces: Path, problems: Mapping[str, Problem]) -> Iterator[dict[str, Any]]:
+    """Problems of a traces file, in the order of their first traces."""
+    for problem_id in dict.fromkeys(trace.problem_id for trace in read_traces(traces)):
+        yield to_json(problems[problem_id])

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import islice
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import asdict, fields
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from warmup_rl.config import Sampling
+from warmup_rl.dialects import Said, TeacherFormat, take_apart
 from warmup_rl.domain import Domain
-from warmup_rl.engine import Engine, EngineContext
-from warmup_rl.errors import DataError, RunError
+from warmup_rl.engine import Engine, EngineContext, Session
+from warmup_rl.errors import DataError, RunError, Unscorable, UserError
 from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.format import ResponseFormat
-from warmup_rl.jsonl import append_jsonl, read_jsonl, write_jsonl
+from warmup_rl.jsonl import read_jsonl, write_jsonl
 from warmup_rl.plugins import name_of, plugin_field
 from warmup_rl.stage import Artifact, Context, Draw, Facts, Stage
+from warmup_rl.stages.bill import Bill
+from warmup_rl.stages.journal import Journal
 from warmup_rl.stages.pace import pace
-from warmup_rl.types import Completion, Problem, Request, Trace, to_json, trace_from_json
+from warmup_rl.stages.problem_file import ProblemFile
+from warmup_rl.types import Completion, Problem, Request, Score, Trace, to_json, trace_from_json
 
 PROBLEMS_FILE = "problems.jsonl"
 """Beside a traces file: the problems that its traces are about."""
 _JOURNAL = "completions.jsonl"
-_CHUNK = 64
 
 
 class Distill(Stage):
@@ -40,8 +45,14 @@ class Distill(Stage):
     """Train problems; which ones follows from the run's seed."""
     teacher: Annotated[Engine, plugin_field("engine")]
     """What writes the chains of thought: an engine by name, or a mapping with `type` and its keys."""
+    teacher_format: TeacherFormat = "recipe"
+    """How the teacher lays out what it says: `recipe` (as the recipe's format), `tags` (thinking up to the closing
+    think tag, then prose), `plain` (no tags), `boxed`, or `auto`; traces are laid out anew in the recipe's format."""
     sampling: Sampling = Sampling()
     """How the teacher's completions are drawn, and how many a problem."""
+    enough: int | None = Field(default=None, gt=0)
+    """Correct traces after which no more are drawn for a problem, one sample a round and at most `sampling.samples`;
+    all samples are drawn where not given."""
     keep_wrong: bool = False
     """Hand on traces with a wrong answer too. All completions stay in `completions.jsonl` either way."""
 
@@ -55,63 +66,186 @@ class Distill(Stage):
         return (Draw(self.domain, "train", self.problems, "problems", fits=self.teacher.check),)
 
     def facts(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Facts:
-        return Facts({"problems": self.problems, "completions": self.problems * self.sampling.samples})
+        completions = self.problems * self.sampling.samples
+        name = "completions" if self.enough is None else "completions, at most"
+        return Facts({"problems": self.problems, name: completions, **self.teacher.bill(completions, self.sampling)})
 
     def prepare(self, context: Context) -> None:
         """Raises `UserError` where the domain has too few train problems, or the teacher cannot do them."""
-        problems = context.domains[self.domain].take("train", context.seed, self.problems)
-        self.teacher.check(problems[0])
+        problems = context.domains[self.domain].each("train", context.seed, self.problems)
+        self.teacher.check(next(problems))
+        for _ in problems:
+            pass
 
     def run(self, context: Context) -> dict[str, Any]:
-        domain = context.domains[self.domain]
-        problems = {problem.id: problem for problem in domain.take("train", context.seed, self.problems)}
-        write_jsonl(context.folder / PROBLEMS_FILE, (to_json(problem) for problem in problems.values()))
-        journal = context.folder / _JOURNAL
-        self._complete(problems, domain, context, journal)
-        places = {problem_id: place for place, problem_id in enumerate(problems)}
-        traces = sorted(read_traces(journal), key=lambda trace: (places[trace.problem_id], trace.sample))
-        correct = [trace for trace in traces if trace.score.verdict == "correct"]
-        kept = traces if self.keep_wrong else correct
-        if not kept:
-            raise RunError(
-                f"distill: none of {len(traces)} completions of teacher {name_of(type(self.teacher))!r} is correct. "
-                f"See {journal}; give it more tokens (sampling.max_tokens), easier problems, or another teacher."
-            )
-        write_jsonl(context.traces_file, map(to_json, kept))
-        return {
-            "domain": self.domain,
-            "problems": len(problems),
-            "traces": len(kept),
-            "correct": len(correct),
-            "tokens": sum(trace.meta["tokens"] for trace in traces),
-        }
+        return _Distilling(self, context).run()
 
-    def _complete(self, problems: Mapping[str, Problem], domain: Domain, context: Context, journal: Path) -> None:
-        """Appends the traces that the journal does not hold yet, some at a time."""
-        append_jsonl(journal, [])
-        done = {(row["problem_id"], row["sample"]) for row in read_jsonl(journal)}
-        missing = [
-            Request(problem, domain.prompt(problem), sample)
-            for problem in problems.values()
-            for sample in range(self.sampling.samples)
-            if (problem.id, sample) not in done
-        ]
-        if not missing:
-            return
-        if done:
-            context.say(f"{len(done)} completions from before, {len(missing)} to come")
-        teacher, form = name_of(type(self.teacher)), context.response_format
-        step = pace(context.say, "completions", len(missing))
-        opened = EngineContext(
-            context.domains, form, context.seed, context.inputs.model, context.inputs.model_revision, context.folder,
-            context.say,
+
+class _Distilling:
+    """One run of the stage. Problems and completions stay on disk; in memory are those in the teacher's hands."""
+
+    def __init__(self, stage: Distill, context: Context) -> None:
+        self._stage, self._context = stage, context
+        self._domain, self._teacher = context.domains[stage.domain], name_of(type(stage.teacher))
+        self._problems_file, self._journal_file = context.folder / PROBLEMS_FILE, context.folder / _JOURNAL
+        self._correct: Counter[str] = Counter()
+        self._not_completed = 0
+
+    def run(self) -> dict[str, Any]:
+        stage, context = self._stage, self._context
+        problems = self._domain.each("train", context.seed, stage.problems)
+        write_jsonl(self._problems_file, map(to_json, problems))
+        bill = Bill()
+        with ExitStack() as files:
+            self._problems = files.enter_context(closing(ProblemFile(self._problems_file)))
+            places = {problem_id: place for place, problem_id in enumerate(self._problems)}
+            journal = files.enter_context(closing(Journal(self._journal_file, places, stage.sampling.samples)))
+            self._complete(journal)
+            journal.sync()
+            kept = write_jsonl(context.traces_file, map(to_json, self._traces(journal, bill)))
+        bill.not_completed = self._not_completed
+        context.say(bill.told())
+        if not kept:
+            context.traces_file.unlink()
+            raise RunError(
+                f"distill: none of {bill.completions} completions of teacher {self._teacher!r} is correct. See "
+                f"{self._journal_file}; set `teacher_format` if the teacher lays out its answers in another way, give "
+                "it more tokens (sampling.max_tokens), easier problems, or another teacher."
+            )
+        return {"domain": stage.domain, "problems": stage.problems, "traces": kept, **bill.summary()}
+
+    def _complete(self, journal: Journal) -> None:
+        """Has the teacher complete what the journal does not hold yet; each completion is kept as it comes.
+
+        Raises:
+            RunError: the teacher gives up, or gives what was not asked for.
+        """
+        stage, context = self._stage, self._context
+        if stage.enough:
+            self._correct = Counter(self._correct_before(journal))
+        if journal.count:
+            context.say(f"{journal.count} completions from before")
+        step = pace(context.say, "completions", stage.problems * stage.sampling.samples - journal.count)
+        samples = range(stage.sampling.samples)
+        with ExitStack() as stack:
+            session: Session | None = None
+            for some in [samples] if stage.enough is None else [[sample] for sample in samples]:
+                requests = self._missing(journal, some)
+                if (first := next(requests, None)) is None:
+                    continue
+                session = session or stack.enter_context(stage.teacher.open(self._engine_context()))
+                try:
+                    self._collect(session, chain([first], requests), journal, step)
+                except UserError as error:
+                    if not journal.count:
+                        raise
+                    raise RunError(
+                        f"{error}\n{journal.count} completions are kept in {self._journal_file}: run the same command "
+                        "again to go on from there."
+                    ) from None
+
+    def _missing(self, journal: Journal, samples: Iterable[int]) -> Iterator[Request]:
+        for problem in self._problems.values():
+            if self._stage.enough is None or self._correct[problem.id] < self._stage.enough:
+                for sample in samples:
+                    if (problem.id, sample) not in journal:
+                        yield Request(problem, self._domain.prompt(problem), sample)
+
+    def _collect(
+        self, session: Session, requests: Iterator[Request], journal: Journal, step: Callable[[int], None]
+    ) -> None:
+        waiting: set[tuple[str, int]] = set()
+
+        def asked() -> Iterator[Request]:
+            for request in requests:
+                waiting.add((request.problem.id, request.sample))
+                yield request
+
+        for completion in session.complete(asked(), self._stage.sampling):
+            if (completion.problem_id, completion.sample) not in waiting:
+                raise RunError(
+                    f"teacher {self._teacher!r} gave sample {completion.sample} of problem {completion.problem_id}, "
+                    "which was not asked for, or twice. This is a fault of the engine."
+                )
+            waiting.remove((completion.problem_id, completion.sample))
+            journal.add(self._judged(completion, self._problems[completion.problem_id]))
+            step(1)
+        self._not_completed += len(waiting) + sum(1 for _ in requests)
+
+    def _judged(self, completion: Completion, problem: Problem) -> dict[str, Any]:
+        """A row of the journal: what the teacher said, word for word, with the answer found in it and its score."""
+        row = asdict(completion)
+        try:
+            answer, score = self._answer_and_score(completion, problem)
+        except Unscorable as error:
+            return {**row, "answer": None, "score": None, "unscorable": str(error)}
+        self._correct[problem.id] += score.verdict == "correct"
+        return {**row, "answer": answer, "score": to_json(score)}
+
+    def _answer_and_score(self, completion: Completion, problem: Problem) -> tuple[str, Score]:
+        """The score of what the student will be shown. Raises `Unscorable` when the grader breaks."""
+        form, said = self._context.response_format, self._said(completion)
+        if not said.answers:
+            reason = "" if completion.finish_reason == "stop" else f" ({completion.finish_reason})"
+            return "", Score("none", None, False, f"no answer{reason}", self._domain.thinks(said.thinking, problem))
+        answer = said.answers[0]
+        if len(said.answers) > 1:
+            answer = next((a for a in said.answers if self._domain.grade(a, problem).extracted is not None), answer)
+        return answer, self._domain.score(form.render(thinking=said.thinking, answer=answer), problem, form)
+
+    def _said(self, completion: Completion) -> Said:
+        return take_apart(
+            completion.text, self._stage.teacher_format, self._context.response_format,
+            thinking=completion.thinking, truncated=completion.truncated,
         )
-        with self.teacher.open(opened) as session:
-            completions = session.complete(missing, self.sampling)
-            for chunk in _chunks(completions, _CHUNK):
-                traces = (_trace(item, problems[item.problem_id], domain, form, teacher) for item in chunk)
-                append_jsonl(journal, map(to_json, traces))
-                step(len(chunk))
+
+    def _traces(self, journal: Journal, bill: Bill) -> Iterator[Trace]:
+        """The traces to hand on, in the order of problems and samples; what becomes of all others is counted."""
+        for problem in self._problems.values():
+            for sample in range(self._stage.sampling.samples):
+                row = journal.row(problem.id, sample)
+                if row is None:
+                    continue
+                completion = Completion(**{field.name: row[field.name] for field in fields(Completion)})
+                bill.charge(completion)
+                if row["score"] is None:  # the grader may be well again
+                    row = self._judged(completion, problem)
+                if row["score"] is None:
+                    bill.unscorable += 1
+                    continue
+                trace = self._trace(completion, problem, row)
+                bill.correct += trace.score.verdict == "correct"
+                bill.no_answer += trace.score.verdict == "none"
+                if trace.score.verdict == "correct" or self._stage.keep_wrong and (trace.thinking or trace.answer):
+                    yield trace
+
+    def _trace(self, completion: Completion, problem: Problem, row: Mapping[str, Any]) -> Trace:
+        return trace_from_json({
+            "problem_id": problem.id,
+            "domain": problem.domain,
+            "messages": self._domain.prompt(problem),
+            "thinking": self._said(completion).thinking,
+            "answer": row["answer"],
+            "score": row["score"],
+            "teacher": self._teacher,
+            "sample": completion.sample,
+            "meta": {"tokens": completion.tokens, "truncated": completion.truncated, "cost": completion.cost},
+        })
+
+    def _correct_before(self, journal: Journal) -> Iterator[str]:
+        """The problem of each completion in the journal that is correct."""
+        for problem in self._problems.values():
+            for sample in range(self._stage.sampling.samples):
+                row = journal.row(problem.id, sample)
+                if row and row["score"] and row["score"]["verdict"] == "correct":
+                    yield problem.id
+
+    def _engine_context(self) -> EngineContext:
+        context = self._context
+        return EngineContext(
+            context.domains, context.response_format, context.seed, context.inputs.model, context.inputs.model_revision,
+            context.folder, context.say,
+        )
 
 
 def read_traces(path: Path) -> Iterator[Trace]:
@@ -123,40 +257,3 @@ def read_traces(path: Path) -> Iterator[Trace]:
             raise DataError(
                 f"{path}: row {number} is no trace ({type(error).__name__}: {error}). Run the stage that made it again."
             ) from None
-
-
-def read_problems(traces: Path) -> dict[str, Problem]:
-    """Problems of a traces file by id, from the file beside it. Raises `DataError` where that is missing or broken."""
-    path = traces.with_name(PROBLEMS_FILE)
-    try:
-        return {row["id"]: Problem(**row) for row in read_jsonl(path)}
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{path}: a row is no problem ({error}). Run the distill stage again.") from None
-
-
-def _trace(
-    completion: Completion, problem: Problem, domain: Domain, response_format: ResponseFormat, teacher: str
-) -> Trace:
-    """Takes a completion apart and scores what the student will be shown; what has no answer is scored as it is."""
-    thinking, answer, text = completion.thinking, completion.text, completion.text
-    if thinking is None:
-        parts = response_format.split(completion.text)
-        thinking, answer = (parts.thinking or "", parts.answer or "") if parts.answer else (completion.text, "")
-    if answer:
-        text = response_format.render(thinking=thinking, answer=answer)
-    return Trace(
-        problem_id=problem.id,
-        domain=problem.domain,
-        messages=domain.prompt(problem),
-        thinking=thinking,
-        answer=answer,
-        score=domain.score(text, problem, response_format),
-        teacher=teacher,
-        sample=completion.sample,
-        meta={"tokens": completion.tokens, "truncated": completion.truncated, "cost": completion.cost},
-    )
-
-
-def _chunks(completions: Iterator[Completion], size: int) -> Iterator[list[Completion]]:
-    while chunk := list(islice(completions, size)):
-        yield chunk

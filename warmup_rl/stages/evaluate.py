@@ -12,7 +12,6 @@ from pydantic import Field
 from warmup_rl import contract
 from warmup_rl.config import Sampling
 from warmup_rl.domain import Domain
-from warmup_rl.engines.hf import load_model
 from warmup_rl.evaluation import EvaluationSettings
 from warmup_rl.format import ANSWER_CLOSE, ANSWER_OPEN, ResponseFormat
 from warmup_rl.jsonl import read_jsonl
@@ -22,6 +21,7 @@ from warmup_rl.stages.pace import pace
 from warmup_rl.stages.training.measuring import complete_and_score
 from warmup_rl.stages.training.parts import Parts
 from warmup_rl.types import Message, Problem, Split
+from warmup_rl.weights import load_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

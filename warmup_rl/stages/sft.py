@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from warmup_rl import contract
+from warmup_rl.dlcot.organs import ORGANS, Organ, organs
 from warmup_rl.domain import Domain
 from warmup_rl.errors import RunError, UserError
 from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.format import ResponseFormat
+from warmup_rl.format import THINK_CLOSE, ResponseFormat
 from warmup_rl.stage import Context, Facts, Stage
 from warmup_rl.stages.distill import read_traces
 from warmup_rl.stages.training import options
@@ -52,7 +53,13 @@ class Sft(Stage):
     batch_size: int = Field(default=8, gt=0)
     """Traces a step, over all processes."""
     epochs: float = Field(default=1.0, gt=0)
-    """Passes over the traces."""
+    """Passes over the traces; unless `steps` or `tokens` is given."""
+    steps: int | None = Field(default=None, gt=0)
+    """Optimizer steps, in place of `epochs`: for comparing corpora at equal steps."""
+    tokens: int | None = Field(default=None, gt=0)
+    """Tokens that carry loss, over all passes, in place of `epochs`: for comparing corpora at equal training tokens."""
+    loss_on: list[Organ] = list(ORGANS)
+    """Organs of the chain of thought that carry loss; tags, answer and end token always do. All where not given."""
     max_tokens: int | None = Field(default=None, gt=0)
     """Longest example, prompt and completion together; the model's context where not given."""
     may_leave_out: float = Field(default=0.1, ge=0, le=1)
@@ -62,16 +69,33 @@ class Sft(Stage):
     args: dict[str, Any] = Field(default_factory=dict)
     """Any option of TRL's SFTConfig. `per_device_train_batch_size` is the largest micro batch."""
 
+    @field_validator("loss_on")
+    @classmethod
+    def _each_once(cls, loss_on: list[Organ]) -> list[Organ]:
+        return [organ for organ in ORGANS if organ in loss_on]
+
+    @model_validator(mode="after")
+    def _one_measure(self) -> Sft:
+        if self.steps is not None and self.tokens is not None:
+            raise ValueError(f"steps: {self.steps} and tokens: {self.tokens} both say how long to train. Give one.")
+        return self
+
     def check(self, *, world_size: int) -> list[str]:
         return options.wrong_batch(self.batch_size, world_size)
 
     def facts(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Facts:
-        return Facts({"batch_size": self.batch_size, "epochs": self.epochs})
+        measure = {"steps": self.steps} if self.steps else {"tokens": self.tokens} if self.tokens else {}
+        counts: dict[str, int | float | str] = {"batch_size": self.batch_size, **(measure or {"epochs": self.epochs})}
+        return Facts(counts if self._whole else {**counts, "loss_on": ", ".join([*self.loss_on, "answer"])})
+
+    @property
+    def _whole(self) -> bool:
+        return len(self.loss_on) == len(ORGANS)
 
     def prepare(self, context: Context) -> None:
         from warmup_rl.stages.training.cleanup import clean_up
 
-        self._options(context, max_length=None)
+        self._options(context, max_length=None, epochs=self.epochs)
         adapter_config(self.lora)
         clean_up()
 
@@ -82,7 +106,7 @@ class Sft(Stage):
         contract.check(context.inputs.model, context.response_format, context.inputs.model_revision)
         tokenizer = contract.load_tokenizer(context.inputs.model, context.inputs.model_revision)
         traces = read_traces(context.inputs.traces)
-        examples = [encode(tokenizer, trace, context.response_format) for trace in traces]
+        examples = [encode(tokenizer, trace, context.response_format, self.loss_on) for trace in traces]
         limit = self.max_tokens or _context_length(context)
         fitting = self._fitting(examples, limit, context)
         with training(context):
@@ -98,44 +122,47 @@ class Sft(Stage):
         from warmup_rl.stages.training.progress import Progress, describe_loss
         from warmup_rl.stages.training.saving import parameter_count, require_finished, save
 
+        tokens = sum(len(example["input_ids"]) for example in examples)
+        trained = sum(label != IGNORED for example in examples for label in example["labels"])
+        epochs = self.tokens / trained if self.tokens else self.epochs
         trainer = SFTTrainer(
             model=str(context.inputs.model),
-            args=self._options(context, max_length=limit if self.args.get("packing") else None),
+            args=self._options(context, max_length=limit if self.args.get("packing") else None, epochs=epochs),
             train_dataset=Dataset.from_list(examples),
             processing_class=tokenizer,
             peft_config=adapter_config(self.lora),
             callbacks=[Progress(context, describe_loss)],
         )
         trainer.remove_callback(PrinterCallback)
-        require_supervised_end(trainer, tokenizer)
-        planned = math.ceil(self.epochs * math.ceil(len(trainer.train_dataset) / self.batch_size))
+        require_supervised_end(trainer, tokenizer, whole=self._whole)
+        per_epoch = math.ceil(len(trainer.train_dataset) / self.batch_size)
         trainer.train()
-        require_finished(trainer, planned)
+        require_finished(trainer, self.steps or math.ceil(epochs * per_epoch))
+        if self.steps or self.tokens:
+            epochs = trainer.state.global_step / per_epoch
         parameters = parameter_count(trainer.model)
         save(trainer, context, tokenizer)
-        tokens = sum(len(example["input_ids"]) for example in examples)
-        trained = sum(label != IGNORED for example in examples for label in example["labels"])
         losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
         return {
             "examples": len(examples),
-            "epochs": self.epochs,
+            "epochs": epochs,
             "steps": trainer.state.global_step,
-            "tokens": round(tokens * self.epochs),
-            "trained_tokens": round(trained * self.epochs),
+            "tokens": round(tokens * epochs),
+            "trained_tokens": round(trained * epochs),
             "parameters": parameters,
-            "flops": round(6 * parameters * tokens * self.epochs),
+            "flops": round(6 * parameters * tokens * epochs),
             "first_loss": losses[0],
             "last_loss": losses[-1],
         }
 
-    def _options(self, context: Context, *, max_length: int | None) -> Any:
+    def _options(self, context: Context, *, max_length: int | None, epochs: float) -> Any:
         from trl import SFTConfig
 
         batch = options.split_batch(
             self.batch_size, context.world, largest=self.args.get("per_device_train_batch_size"),
             says=f"{context.stage_id}.batch_size",
         )
-        owned = {"num_train_epochs": self.epochs, "max_length": max_length}
+        owned = {"num_train_epochs": epochs, "max_steps": self.steps or -1, "max_length": max_length}
         return options.trainer_options(SFTConfig, self.args, context, batch, **owned)
 
     def _fitting(self, examples: list[Example], limit: int | None, context: Context) -> list[Example]:
@@ -153,7 +180,9 @@ class Sft(Stage):
         return fitting
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, trace: Trace, response_format: ResponseFormat) -> Example:
+def encode(
+    tokenizer: PreTrainedTokenizerBase, trace: Trace, response_format: ResponseFormat, loss_on: Sequence[Organ] = ORGANS
+) -> Example:
     """A trace as token ids and labels: prompt as in RLVR and evaluation, then the completion and the end token.
 
     Prompt and completion are tokenized apart, since a model that generates never sees tokens merged over their border.
@@ -161,14 +190,43 @@ def encode(tokenizer: PreTrainedTokenizerBase, trace: Trace, response_format: Re
     prompt_ids = tokenizer(contract.render_prompt(tokenizer, trace.messages, response_format)).input_ids
     completion = response_format.render(thinking=trace.thinking, answer=trace.answer)
     completion_ids = [*tokenizer(completion, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
-    return {"input_ids": prompt_ids + completion_ids, "labels": [IGNORED] * len(prompt_ids) + completion_ids}
+    labels = completion_ids
+    if len(loss_on) < len(ORGANS):
+        parts = token_organs(tokenizer, completion, trace.thinking.strip())
+        kept = [part is None or part in loss_on for part in (*parts, None)]
+        labels = [token if keep else IGNORED for token, keep in zip(completion_ids, kept, strict=True)]
+    return {"input_ids": prompt_ids + completion_ids, "labels": [IGNORED] * len(prompt_ids) + labels}
 
 
-def require_supervised_end(trainer: SFTTrainer, tokenizer: PreTrainedTokenizerBase, rows: int = 8) -> None:
-    """Raises `RunError` unless every stretch of labels in a collated batch ends with the end token."""
+def token_organs(tokenizer: PreTrainedTokenizerBase, completion: str, thinking: str) -> list[Organ | None]:
+    """The organ of each token of a rendered completion; None for tags and answer.
+
+    A token belongs where its last character stands, since tokens hold the white space before a word, not that after it.
+    Raises `UserError` for a tokenizer that cannot say which characters a token covers.
+    """
+    if not tokenizer.is_fast:
+        raise UserError(f"sft.loss_on: {tokenizer.name_or_path} has no fast tokenizer, which is needed to tell where "
+                        "tokens stand. Leave `loss_on` out, or take a model with a `tokenizer.json`.")
+    start = completion.index(f"{thinking}\n{THINK_CLOSE}")
+    by_character: list[Organ | None] = [None] * len(completion)
+    for organ, span in organs(thinking):
+        by_character[start + span.start : start + span.end] = [organ] * (span.end - span.start)
+    offsets = tokenizer(completion, add_special_tokens=False, return_offsets_mapping=True).offset_mapping
+    return [by_character[max(end - 1, 0)] for _, end in offsets]
+
+
+def require_supervised_end(
+    trainer: SFTTrainer, tokenizer: PreTrainedTokenizerBase, rows: int = 8, *, whole: bool = True
+) -> None:
+    """Raises `RunError` unless what is trained in a collated batch ends with the end token.
+
+    Args:
+        whole: whole completions are trained, so that every stretch of labels has to end so; else the last of each row.
+    """
     dataset = trainer.train_dataset
     batch = trainer.data_collator([dataset[index] for index in range(min(rows, len(dataset)))])
-    stretches = [ids for labels in batch["labels"].tolist() for ids in _stretches(labels)]
+    by_row = [_stretches(labels) for labels in batch["labels"].tolist()]
+    stretches = [ids for row in by_row for ids in (row if whole else row[-1:])]
     wrong = [ids for ids in stretches if ids[-1] != tokenizer.eos_token_id]
     if wrong or not stretches:
         shown = repr(tokenizer.decode(wrong[0][-20:])) if wrong else "nothing at all"

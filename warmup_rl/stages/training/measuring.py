@@ -52,7 +52,8 @@ def complete_and_score(
         model, tokenizer, prompts, sampling, batch_size=batch_size, seed=seed, synced_gpus=synced_gpus,
         names=[f"{problem.id}/{sample}" for problem, sample in wanted], on_batch=on_batch,
     )
-    items = [(domains[problem.domain], problem, result.text) for (problem, _), result in zip(wanted, results, strict=True)]
+    texts = [result.text for result in results]
+    items = [(domains[problem.domain], problem, text) for (problem, _), text in zip(wanted, texts, strict=True)]
     scores = score_all(items, response_format)
     if broken := next((score for score in scores if isinstance(score, Unscorable)), None):
         raise broken

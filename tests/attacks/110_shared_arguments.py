@@ -1,0 +1,3 @@
+def add(a, b):
+    a.append(b)
+    return sum(a)

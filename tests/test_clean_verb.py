@@ -1,0 +1,330 @@
+"""`python -m warmup_rl clean`: our traces and everybody's files, nothing lost, nothing overwritten."""
+
+import csv
+import multiprocessing
+import os
+import re
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from typing import ClassVar
+
+import pytest
+
+from tests.raw_traces import KK, raw_traces, write_raw
+from warmup_rl.__main__ import main
+from warmup_rl.cleaner import CleanContext, Cleaner, Dropped
+from warmup_rl.cleaners.dlcot import DLCoT
+from warmup_rl.dlcot.cut import is_subsequence
+from warmup_rl.format import ResponseFormat
+from warmup_rl.jsonl import read_jsonl, write_jsonl
+from warmup_rl.stages.distill import read_traces
+from warmup_rl.stages.problem_file import ProblemFile
+from warmup_rl.types import Trace
+
+HERE = __name__
+TAGS = ResponseFormat(think="free")
+
+
+class DiesOnce(Cleaner):
+    """Kills its process at the trace numbered `$DIES_AT`."""
+
+    type: ClassVar[str] = "dies_once"
+
+    def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
+        left = int(os.environ["DIES_AT"])
+
+        def step(trace: Trace) -> Trace:
+            nonlocal left
+            left -= 1
+            if not left:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return trace
+
+        return step
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    return write_raw(tmp_path_factory.mktemp("own"), *raw_traces(30, per_problem=2))
+
+
+def plain_rows(count=12):
+    """Rows as users have them: a question, a reference answer, a tagged response, and a column of their own."""
+    problems, traces = raw_traces(count, per_problem=1)
+    known = {problem.id: problem for problem in problems}
+    return [
+        {"n": n, "question": known[trace.problem_id].question, "gold": known[trace.problem_id].gold,
+         "response": TAGS.render(thinking=trace.thinking, answer=trace.answer)}
+        for n, trace in enumerate(traces)
+    ]  # fmt: skip
+
+
+def run(*arguments):
+    return main(["clean", *map(str, arguments)])
+
+
+def rows(path):
+    return list(read_jsonl(path))
+
+
+def table(capsys):
+    """The numbers of the closing table, by name."""
+    found = {}
+    for line in capsys.readouterr().out.splitlines():
+        if match := re.match(r" *(\S.*?) +([\d,]+)(?:   .*)?$", line):
+            found[match[1]] = int(match[2].replace(",", ""))
+    return found
+
+
+def test_our_traces_become_our_traces_and_the_table_adds_up(tmp_path, own, capsys):
+    before = own.read_bytes()
+    assert run("--in", own, "--out", tmp_path / "clean.jsonl", "--audit", tmp_path / "audit.html") == 0
+    kept, dropped = list(read_traces(tmp_path / "clean.jsonl")), rows(tmp_path / "clean.dropped.jsonl")
+    problems = ProblemFile(tmp_path / "problems.jsonl")
+    assert {trace.problem_id for trace in kept} == set(problems)
+    original = {(trace.problem_id, trace.sample): trace for trace in read_traces(own)}
+    for trace in kept:
+        source = original[trace.problem_id, trace.sample]
+        assert is_subsequence(trace.thinking, source.thinking) and trace.answer == source.answer
+        text = ResponseFormat().render(thinking=trace.thinking, answer=trace.answer)
+        assert KK.score(text, problems[trace.problem_id], ResponseFormat()).verdict == "correct"
+    found = table(capsys)
+    assert found["traces read"] == len(list(read_traces(own))) == found["kept"] + found["dropped"]
+    assert (found["kept"], found["dropped"]) == (len(kept), len(dropped))
+    assert found["dropped"] == found["answer wrong"] + found["duplicate"] > 0
+    assert found["words of kept traces"] > found["after cleaning"] > 0
+    assert len(rows(tmp_path / "audit.jsonl")) == len(kept) and "<html" in (tmp_path / "audit.html").read_text()
+    assert own.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "clean.jsonl", "clean.dropped.jsonl", "problems.jsonl", "audit.html", "audit.jsonl"
+    }  # fmt: skip
+
+
+def test_cleaning_twice_gives_the_same_file(tmp_path, own):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        assert run("--in", own, "--out", tmp_path / name / "clean.jsonl", "--audit", tmp_path / name / "x.html") == 0
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def _jsonl(path, found):
+    write_jsonl(path, found)
+
+
+def _csv(path, found):
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, found[0])
+        writer.writeheader()
+        writer.writerows(found)
+
+
+def _parquet(path, found):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist(found), path)
+
+
+@pytest.mark.parametrize(("name", "write"), [("a.jsonl", _jsonl), ("a.csv", _csv), ("a.parquet", _parquet)])
+def test_rows_of_users_keep_all_their_columns_and_only_lose_words(tmp_path, name, write, capsys):
+    given = plain_rows()
+    write(tmp_path / name, given)
+    assert run("--in", tmp_path / name, "--out", tmp_path / "clean.jsonl") == 0
+    kept = rows(tmp_path / "clean.jsonl")
+    changed = 0
+    for row in kept:
+        source = given[int(row["n"])]
+        assert {**row, "n": source["n"], "response": source["response"]} == source
+        assert is_subsequence(row["response"], source["response"])
+        changed += row["response"] != source["response"]
+    found = table(capsys)
+    assert (found["traces read"], found["kept"]) == (len(given), len(kept)) and 0 < len(kept) < len(given)
+    assert changed > 0
+
+
+def test_thinking_apart_and_columns_by_name(tmp_path):
+    given = plain_rows()
+    for row in given:
+        parts = TAGS.split(row.pop("response"))
+        row |= {"puzzle": row.pop("question"), "cot": parts.thinking, "said": parts.answer}
+    write_jsonl(tmp_path / "a.jsonl", given)
+    out, names = tmp_path / "clean.jsonl", "question=puzzle,thinking=cot,response=said"
+    assert run("--in", tmp_path / "a.jsonl", "--out", out, "--columns", names) == 0
+    kept = rows(out)
+    assert kept and all(row["said"] == given[row["n"]]["said"] for row in kept)
+    assert any(row["cot"] != given[row["n"]]["cot"] for row in kept)
+    assert all(is_subsequence(row["cot"], given[row["n"]]["cot"]) for row in kept)
+
+
+def test_thinking_and_answer_columns_are_one_response(tmp_path):
+    given = [{"question": "What is 2 + 2?", "gold": "4", "thinking": "Two and two.", "answer": "4"},
+             {"question": "What is 2 + 3?", "gold": "5", "thinking": "Two and three.", "answer": "6"}]  # fmt: skip
+    write_jsonl(tmp_path / "a.jsonl", given)
+    assert run("--in", tmp_path / "a.jsonl", "--out", tmp_path / "b.jsonl", "--domain", "gsm8k") == 0
+    assert rows(tmp_path / "b.jsonl") == given[:1]
+
+
+def test_other_domains_grade_what_they_are_given(tmp_path):
+    text = "Half of it.\n</think>\nSo it is \\boxed{{{}}}."
+    given = [{"n": n, "problem": f"What is {n}/2?", "answer": f"\\frac{{{n}}}{{2}}", "completion": text.format(said)}
+             for n, said in enumerate(("0", "0.5", "1", "2.5"))]  # fmt: skip
+    write_jsonl(tmp_path / "a.jsonl", given)
+    assert run("--in", tmp_path / "a.jsonl", "--out", tmp_path / "b.jsonl", "--domain", "math") == 0
+    assert rows(tmp_path / "b.jsonl") == given[:3]
+    assert [row["reason"] for row in rows(tmp_path / "b.dropped.jsonl")] == ["answer wrong"]
+
+
+def test_a_response_without_an_answer_is_dropped_and_counted(tmp_path, capsys):
+    given = plain_rows(4)
+    given[1]["response"], given[2]["response"] = None, "I wonder"
+    write_jsonl(tmp_path / "a.jsonl", given)
+    assert run("--in", tmp_path / "a.jsonl", "--out", tmp_path / "b.jsonl") == 0
+    assert table(capsys)["no answer"] == 2
+
+
+def test_a_killed_command_goes_on(tmp_path, own):
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+
+    def clean(folder, dies_at):
+        os.environ["DIES_AT"] = str(dies_at)
+        steps = f"correct, duplicates, '{HERE}:DiesOnce', dlcot"
+        return run("--in", own, "--out", folder / "clean.jsonl", "--audit", folder / "audit.html", "--steps", steps)
+
+    assert clean(tmp_path / "whole", -1) == 0
+    process = multiprocessing.get_context("fork").Process(target=clean, args=(tmp_path / "killed", 38))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert [path.name for path in (tmp_path / "killed").iterdir()] == ["clean.jsonl.part"]
+    assert clean(tmp_path / "killed", -1) == 0
+    for path in (tmp_path / "whole").iterdir():
+        assert path.read_bytes() == (tmp_path / "killed" / path.name).read_bytes()
+    assert len(list((tmp_path / "killed").iterdir())) == 5
+
+
+def test_options_are_the_fields_of_the_cleaner(tmp_path, own, capsys):
+    with pytest.raises(SystemExit):
+        run("--help")
+    told = " ".join(capsys.readouterr().out.split())
+    for name, field in DLCoT.model_fields.items():
+        assert f"--{name.replace('_', '-')}" in told and (field.description or "").split()[0] in told
+    assert run("--in", own, "--out", tmp_path / "a.jsonl", "--redundancy", "none") == 0
+    assert "dlcot unchanged" in capsys.readouterr().out
+    assert list(read_traces(tmp_path / "a.jsonl"))[0].thinking == _first_right(own).thinking
+    assert run("--in", own, "--out", tmp_path / "a.jsonl", "--min-ratio", "0.999") == 0
+    assert "refused: less than 0.999" in capsys.readouterr().out
+
+
+def _first_right(path):
+    return next(trace for trace in read_traces(path) if trace.score.verdict == "correct")
+
+
+def test_a_recipe_gives_steps_domains_and_held_out_problems(tmp_path, capsys):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "run_name: r\nmodel: some/model\ndomains: {puzzles: {type: kk, people: 3}}\n"
+        "evaluation: {problems: 5, validation: 2}\nstages:\n"
+        "  - {name: distill, domain: puzzles, problems: 4, teacher: solver}\n"
+        "  - {name: clean, id: first, steps: [duplicates]}\n"
+        f"  - {{name: clean, id: second, steps: [correct, '{HERE}:Kept', dlcot]}}\n"
+    )
+    domain = KK.model_copy(update={"name": "puzzles"})
+    problems, traces = raw_traces(6)
+    held = domain.take("test", 0, 5)
+    problems = [replace(problem, domain="puzzles") for problem in problems] + held
+    traces = [replace(trace, domain="puzzles") for trace in traces]
+    traces.append(replace(traces[-1], problem_id=held[0].id))
+    raw = write_raw(tmp_path / "raw", problems, traces)
+    out = tmp_path / "out.jsonl"
+    assert run("--in", raw, "--out", out, "--recipe", recipe) == 2
+    assert "--stage, one of: first, second" in capsys.readouterr().err
+    assert run("--in", raw, "--out", out, "--recipe", recipe, "--stage", "second", "--errors", "delete_all") == 0
+    assert table(capsys)["held out"] == 1
+
+
+class Kept(Cleaner):
+    """Drops what the recipe evaluates on."""
+
+    type: ClassVar[str] = "kept"
+    reads_evaluation: ClassVar[bool] = True
+
+    def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
+        known = {problem.id for problem in context.held_out()}
+        return lambda trace: Dropped("held out") if trace.problem_id in known else trace
+
+
+def test_problems_beside_the_output_are_added_to(tmp_path, own):
+    other = write_raw(tmp_path / "other", *raw_traces(33, per_problem=1))
+    (tmp_path / "out").mkdir()
+    for name, source in (("a", own), ("b", other), ("a", own)):
+        assert run("--in", source, "--out", tmp_path / "out" / f"{name}.jsonl") == 0
+    problems = ProblemFile(tmp_path / "out" / "problems.jsonl")
+    for name in ("a", "b"):
+        assert all(trace.problem_id in problems for trace in read_traces(tmp_path / "out" / f"{name}.jsonl"))
+    assert len(set(problems)) == len((tmp_path / "out" / "problems.jsonl").read_text().splitlines())
+
+
+PLAIN, NO_PUZZLE = plain_rows(2)[1:], [{"question": "What is 1 + 1?", "gold": "2", "response": "</think> 2"}]
+
+
+@pytest.mark.parametrize(
+    ("given", "arguments", "message"),
+    [
+        ([], [], "has no rows"),
+        ([{"q": "?", "r": "!"}], [], "no column is known to hold the question"),
+        ([{"q": "?", "r": "!"}], ["--columns", "question=Q"], "no column 'Q'. There are: q, r"),
+        ([{"q": "?", "r": "!"}], ["--columns", "frage=q"], "with keys question, gold, response, thinking"),
+        (NO_PUZZLE, [], "--domain math"),
+        (NO_PUZZLE, ["--domain", "kk"], "is no Knights & Knaves puzzle: 'What is 1"),
+        (NO_PUZZLE, ["--domain", "mth"], "Did you mean 'math'"),
+        ([{**NO_PUZZLE[0], "gold": " "}], ["--domain", "math"], "in.jsonl:1: no reference answer in this row"),
+        ([{**NO_PUZZLE[0], "response": ["2"]}], ["--domain", "math"], "'response' holds a list"),
+        (PLAIN, ["--redundancy", "all"], "--redundancy: Input should be 'none', 'delete_multi_1'"),
+        (PLAIN, ["--redundancy", "none", "--steps", "correct"], "--redundancy is for the step dlcot"),
+        (PLAIN, ["--steps", "corect"], "Did you mean 'correct'"),
+        (PLAIN, ["--steps", "{type: length, max_token: 4}"], "max_token"),
+        (PLAIN, ["--steps", "{oops"], "--steps: names or {type: NAME"),
+        (PLAIN, ["--steps", "correct", "--audit", "a.html"], "the step dlcot"),
+        (PLAIN, ["--steps", f"'{HERE}:Kept'"], "give --recipe"),
+        (PLAIN, ["--audit", "a.htm"], "--audit must end with .html"),
+        (PLAIN, ["--audit", "nowhere/a.html"], "there is no folder"),
+        (PLAIN, ["--stage", "x"], "give --recipe too"),
+        (PLAIN, ["--redundency", "none"], "Did you mean '--redundancy'"),
+        ([{"question": PLAIN[0]["question"], "response": ""}], [], "none of 1 traces is left (1 no answer)"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)  # fmt: skip
+def test_what_is_wrong_is_said_and_nothing_is_written(tmp_path, capsys, monkeypatch, given, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    write_jsonl(tmp_path / "in.jsonl", given)
+    assert run("--in", "in.jsonl", "--out", "out.jsonl", *arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
+    assert {path.name for path in tmp_path.iterdir()} <= {"in.jsonl", "out.jsonl.part"}
+
+
+@pytest.mark.parametrize("out", ["traces.jsonl", "./traces.jsonl", "problems.jsonl", "link.jsonl"])
+def test_the_input_is_never_overwritten(tmp_path, own, capsys, monkeypatch, out):
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for name in ("traces.jsonl", "problems.jsonl"):
+        (folder / name).write_bytes(own.with_name(name).read_bytes())
+    (folder / "link.jsonl").symlink_to(folder / "traces.jsonl")
+    monkeypatch.chdir(folder)
+    assert run("--in", "traces.jsonl", "--out", out) == 2
+    assert "would overwrite the input" in capsys.readouterr().err
+    assert (folder / "traces.jsonl").read_bytes() == own.read_bytes()
+
+
+def test_traces_without_their_problems_are_refused(tmp_path, own, capsys):
+    (tmp_path / "traces.jsonl").write_bytes(own.read_bytes())
+    assert run("--in", tmp_path / "traces.jsonl", "--out", tmp_path / "clean.jsonl") == 2
+    assert "problems.jsonl: no such file" in capsys.readouterr().err
+
+
+def test_a_missing_file_is_named(tmp_path, capsys):
+    assert run("--in", tmp_path / "no.jsonl", "--out", tmp_path / "clean.jsonl") == 2
+    assert "no.jsonl: no such file" in capsys.readouterr().err

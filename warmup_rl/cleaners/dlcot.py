@@ -1,0 +1,107 @@
+"""The cleaner `dlcot`: takes a chain of thought apart and cuts what it does not need, or leaves it as it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from pydantic import Field
+
+from warmup_rl.cleaner import CleanContext, Cleaner, Dropped
+from warmup_rl.dlcot.audit_row import Outcome, audit_row
+from warmup_rl.dlcot.cut import Refused, cut_out, require_answer, require_length
+from warmup_rl.dlcot.judge import Judge, Reader
+from warmup_rl.dlcot.rules import Rules
+from warmup_rl.dlcot.structure import Backend, Cut, Doubt, Structure
+from warmup_rl.dlcot.variants import Errors, Redundancy, simplify
+from warmup_rl.types import Trace
+
+
+class DLCoT(Cleaner):
+    """Prunes long chains of thought (arXiv 2503.16385): repeated approaches, needless re-checks, on request dead ends.
+
+    What is left is a subsequence of the source, and its answer was graded again. A changed trace carries `dlcot` in its
+    `meta`: cuts by reason, and the tokens of its thinking before and after. In doubt a trace stays as it is.
+    """
+
+    type: ClassVar[str] = "dlcot"
+
+    redundancy: Redundancy = "delete_multi_all"
+    """Which repeats of an approach go: `none`; `delete_multi_1`, `delete_multi_2` (the last, the last two);
+    `delete_multi_all` (one approach a method stays); `delete_multi_incorrect_incomplete` (correct ones stay);
+    `keep_first` (nothing stays after the first correct approach). With each but `none`, re-checks go that only repeat
+    what was just found."""
+    unsolvable: bool = False
+    """Cut approaches that come to no answer and settle nothing."""
+    errors: Errors = "none"
+    """Wrong turns: `none` keeps them, as the paper advises; `delete_solution` cuts wrong approaches after the first
+    correct one; `delete_all` also cuts wrong steps before it."""
+    min_ratio: float = Field(default=0.05, ge=0, le=1)
+    """Where less than this share of the thinking would be left, the trace stays as it is."""
+    max_ratio: float = Field(default=1.0, gt=0, le=1)
+    """Where more than this share would be left, the trace stays as it is; 1 takes every cut."""
+    judge: Judge | None = None
+    """A model that takes traces apart instead of the rules: a mapping with `engine` and the judge's keys."""
+
+    def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
+        return _Judging(self, context, self.judge.start(context)) if self.judge else _Cleaning(self, context, Rules())
+
+
+@dataclass(frozen=True)
+class _Cleaning:
+    """The cleaner at work."""
+
+    config: DLCoT
+    context: CleanContext
+    backend: Backend
+
+    def __call__(self, trace: Trace) -> Trace:
+        problem, domain = self.context.problems[trace.problem_id], self.context.domains[trace.domain]
+        outcome: Outcome = "unchanged"
+        why, thinking = "", trace.thinking
+        structure: Structure | None = None
+        cuts: tuple[Cut, ...] = ()
+        try:
+            structure = self.backend.read(trace, problem, domain)
+            cuts = self._cuts(structure)
+            if cuts:
+                thinking = self._without(trace, cuts)
+                outcome = "cut"
+        except Doubt as doubt:
+            outcome, why = "doubt", str(doubt)
+        except Refused as refused:
+            outcome, why = "refused", str(refused)
+        before = self.context.count_tokens(trace.thinking)
+        after = self.context.count_tokens(thinking) if outcome == "cut" else before
+        self.context.audit(audit_row(
+            trace, problem, outcome=outcome, why=why, structure=structure, cuts=cuts, cleaned=thinking,
+            tokens=(before, after),
+        ))
+        if outcome != "cut":
+            return trace
+        counts = {"cuts": dict(Counter(cut.reason for cut in cuts)), "tokens_before": before, "tokens_after": after}
+        return replace(trace, thinking=thinking, meta={**trace.meta, "dlcot": counts})
+
+    def _cuts(self, structure: Structure) -> tuple[Cut, ...]:
+        return simplify(
+            structure, redundancy=self.config.redundancy, unsolvable=self.config.unsolvable, errors=self.config.errors
+        )
+
+    def _without(self, trace: Trace, cuts: tuple[Cut, ...]) -> str:
+        thinking = cut_out(trace.thinking, cuts)
+        require_length(trace.thinking, thinking, least=self.config.min_ratio, most=self.config.max_ratio)
+        problem, domain = self.context.problems[trace.problem_id], self.context.domains[trace.domain]
+        require_answer(trace, thinking, problem, domain, self.context.response_format)
+        return thinking
+
+
+@dataclass(frozen=True)
+class _Judging(_Cleaning):
+    """The cleaner at work with a judge, which reads many traces at the same time."""
+
+    backend: Reader
+
+    def ahead(self, traces: Sequence[Trace]) -> None:
+        self.backend.ahead(traces)

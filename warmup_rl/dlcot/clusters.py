@@ -1,0 +1,122 @@
+"""Puts approaches in prose into clusters: those that follow the same method, by what they say and compute."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rapidfuzz import fuzz
+
+_NAMED = {
+    name: re.compile(words, re.IGNORECASE)
+    for name, words in {
+        "Heron": r"\bheron",
+        "quadratic formula": r"quadratic formula|discriminant",
+        "Vieta": r"\bvieta",
+        "factoring": r"\bfactor(?:ing|ise|ize|ed|s)?\b(?! of \d)",
+        "completing the square": r"complet\w+ the square",
+        "substitution": r"\bsubstitut(?:ion|ing)\b",
+        "elimination": r"\beliminat(?:ion|ing)\b",
+        "induction": r"\binduction\b",
+        "graph": r"\bgraph(?:ing|s|ically)?\b|\bplot",
+        "enumeration": r"brute[- ]force|\benumerat|list(?:ing)? (?:all|them|out)|one by one|try(?:ing)? values",
+        "coordinates": r"\bcoordinate",
+        "trigonometry": r"\btrig|law of (?:co)?sines|\bsine rule|\bcosine rule",
+        "similar triangles": r"similar triangles|similarity of triangles",
+        "calculus": r"\bderivativ|\bcalculus|\bintegra(?:l|te|ting)\b|\bdifferentiat",
+        "generating function": r"generating function",
+        "modular arithmetic": r"\bmod(?:ulo|ular)?\b|\bcongruen",
+        "symmetry": r"\bsymmetr",
+        "complement": r"\bcomplement",
+        "inclusion-exclusion": r"inclusion[- ]exclusion",
+        "recursion": r"\brecurs|\brecurrence",
+        "inequality": r"\bam-?gm\b|\bcauchy",
+        "matrix": r"\bmatri(?:x|ces)|\bdeterminant",
+        "vectors": r"\bvector",
+        "Pythagoras": r"\bpythag",
+        "working backwards": r"work(?:ing)? backward",
+        "estimation": r"\bestimat|\bapproximat",
+    }.items()
+}
+_TOKEN = re.compile(r"\d+(?:\.\d+)?|[a-z]+|[=+*/^<>-]")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_COMMON = frozenset(
+    "the a an is are so and of to in that it we i if then this be as with for on let me s can have get but now wait "
+    "okay hmm well since which therefore thus hence from by there was just would will its not do what about"
+    " also".split()
+)
+_REDO = re.compile(r"\b(?:redo|re-do|recompute|recalculate|start (?:over|again)|once more|again|rework|repeat)\b", re.I)
+
+SAME_WORDS = 90.0
+"""`token_set_ratio` from which two approaches are the same by their words alone."""
+ALIKE = 60.0
+"""`token_set_ratio` that is needed beside the same values in between."""
+MUCH_ALIKE = 75.0
+"""The same where hardly any values tell, and both name one method or the later says that it does something again."""
+SAME_VALUES = 0.8
+"""Share of the later one's values in between (neither given nor the answer) that the earlier one has."""
+SOME_VALUES = 0.7
+"""The same, where both name one method or the later says that it does something again."""
+_FEWEST_WORDS, _FEWEST_VALUES = 8, 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Features:
+    names: tuple[str, ...]
+    words: str
+    count: int
+    values: frozenset[str]
+    again: bool
+
+
+def method_of(opening: str) -> str:
+    """What an approach does, for readers: the methods that its opening names, else the opening's first words."""
+    names = _names(opening)
+    if names:
+        return ", ".join(names)
+    words = " ".join(opening.split())
+    return words if len(words) <= 60 else f"{words[:57].rsplit(' ', 1)[0]} …"
+
+
+def clusters(texts: Sequence[str], openings: Sequence[str], *, question: str, gold: str) -> list[int]:
+    """A number for each approach, equal for those of one method, in order of first appearance.
+
+    Approaches whose openings name different methods differ. Else a later one follows the method of an earlier one if
+    its words are nearly the same, or it comes to the same values in between with words that are alike; where both name
+    one method, or the later one says that it does something again, fewer common values are enough.
+
+    Args:
+        openings: the first sentences of each, where a method is named.
+    """
+    given = frozenset(_NUMBER.findall(question)) | frozenset(_NUMBER.findall(gold))
+    found: list[int] = []
+    features = [_features(text, opening, given) for text, opening in zip(texts, openings, strict=True)]
+    for index, later in enumerate(features):
+        same = next((found[i] for i in range(index) if _same(features[i], later)), None)
+        found.append(max(found, default=-1) + 1 if same is None else same)
+    return found
+
+
+def _same(earlier: _Features, later: _Features) -> bool:
+    if earlier.names and later.names and not set(earlier.names) & set(later.names):
+        return False
+    alike = fuzz.token_set_ratio(earlier.words, later.words)
+    new = later.values - earlier.values
+    if alike >= SAME_WORDS and min(earlier.count, later.count) >= _FEWEST_WORDS and not new:
+        return True
+    told = later.again or bool(set(earlier.names) & set(later.names))
+    if len(later.values) < _FEWEST_VALUES:
+        return told and alike >= MUCH_ALIKE and not new
+    common = 1 - len(new) / len(later.values)
+    return common >= (SOME_VALUES if told else SAME_VALUES) and alike >= ALIKE
+
+
+def _features(text: str, opening: str, given: frozenset[str]) -> _Features:
+    tokens = [token for token in _TOKEN.findall(text.lower()) if token not in _COMMON]
+    values = frozenset(_NUMBER.findall(text)) - given
+    return _Features(_names(opening), " ".join(tokens), len(tokens), values, bool(_REDO.search(opening)))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name, words in _NAMED.items() if words.search(text))

@@ -1,0 +1,85 @@
+"""Carries out cuts by character offsets, so that what is left is a subsequence of the source; refuses in doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from warmup_rl.dlcot.structure import Cut
+from warmup_rl.domain import Domain
+from warmup_rl.format import ResponseFormat
+from warmup_rl.types import Problem, Trace
+
+
+class Refused(Exception):
+    """The cuts cannot be made, so the original stays; the message is a short, countable reason."""
+
+
+def cut_out(text: str, cuts: Sequence[Cut]) -> str:
+    """The text without the spans of the cuts; white space changes at the seams only, and is the source's own there.
+
+    Raises:
+        Refused: spans overlap, lie outside the text, or leave nothing; or less or more is gone than they hold.
+    """
+    spans = [cut.span for cut in cuts]
+    edges = [0, *(edge for span in spans for edge in (span.start, span.end)), len(text)]
+    if edges != sorted(edges):
+        raise Refused("cuts overlap")
+    kept = list(zip(edges[::2], edges[1::2], strict=True))
+    pieces = [text[start:end] for start, end in kept if start < end or start in (0, len(text))]
+    left = pieces[0]
+    for piece in pieces[1:]:
+        left = _joined(left, piece)
+    if not left.strip():
+        raise Refused("nothing would be left")
+    if _letters(left) != _letters(text) - sum(_letters(text[span.start : span.end]) for span in spans):
+        raise Refused("not what was to be cut is gone")
+    return left
+
+
+def require_answer(
+    trace: Trace, thinking: str, problem: Problem, domain: Domain, response_format: ResponseFormat
+) -> None:
+    """Grades the answer in what the student would be shown with the new thinking.
+
+    Raises:
+        Refused: its verdict is another one than the trace's own, or its form is broken where the trace's was not.
+    """
+    shown = response_format.split(response_format.render(thinking=thinking, answer=trace.answer))
+    verdict = domain.grade(shown.answer, problem).verdict if shown.answer else "none"
+    if verdict != trace.score.verdict:
+        raise Refused(f"the answer would be graded {verdict}")
+    if trace.score.well_formed and not shown.well_formed:
+        raise Refused("the format would be broken")
+
+
+def require_length(before: str, after: str, *, least: float, most: float) -> None:
+    """Raises `Refused` unless the length in characters is between these shares of what it was."""
+    share = len(after) / len(before)
+    if share < least:
+        raise Refused(f"less than {least:g} of the thinking would be left")
+    if share > most:
+        raise Refused(f"more than {most:g} of the thinking would be left")
+
+
+def is_subsequence(text: str, source: str) -> bool:
+    """Whether all characters of `text` stand in `source` in this order."""
+    position = 0
+    for character in text:
+        position = source.find(character, position) + 1
+        if not position:
+            return False
+    return True
+
+
+def _joined(left: str, right: str) -> str:
+    """Both around one run of white space: of the runs at the seam the one with more line breaks."""
+    head, tail = left.rstrip(), right.lstrip()
+    if not head or not tail:
+        return head or tail
+    runs = left[len(head) :], right[: len(right) - len(tail)]
+    return head + max(runs, key=lambda run: (run.count("\n"), len(run))) + tail
+
+
+def _letters(text: str) -> int:
+    """Characters that are no white space."""
+    return len("".join(text.split()))

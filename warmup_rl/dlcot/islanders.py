@@ -1,0 +1,234 @@
+"""Takes a chain of thought in prose about a puzzle apart: by what is claimed in it, and under which hypothesis."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from warmup_rl.dlcot.markers import affirms
+from warmup_rl.dlcot.outline import Outline, Sentence, outline, read_sentences
+from warmup_rl.dlcot.repeats import Rechecks, repeats
+from warmup_rl.dlcot.structure import Approach, Doubt, Label, Span, Structure
+from warmup_rl.knights.claims import Claim, read_claims
+from warmup_rl.knights.english import role_text
+from warmup_rl.knights.grammar import Puzzle
+from warmup_rl.knights.reasoning import Facts
+from warmup_rl.knights.validity import judge
+
+_WORK = frozenset(("assert", "check", "contradiction", "conclude"))
+
+
+def read_islanders(text: str, question: str, puzzle: Puzzle) -> Structure:
+    """The structure of a chain of thought about a puzzle.
+
+    An approach begins with an outermost hypothesis, or with what is deduced without one, and goes on to where that is
+    given up; hypotheses within it are its steps. It comes to an answer where everybody has a role in the end, which is
+    right if it is the solution; it settles something where it refutes its hypothesis or finds a role. Approaches are of
+    one cluster where they begin with the same hypothesis; without one, where they know the same. Its errors are claims
+    that do not follow where they are made.
+
+    Raises:
+        Doubt: it is not clear.
+    """
+    said = read_sentences(text)
+    claims = _Claims(text, said, read_claims(text, puzzle), puzzle)
+    rechecks = Rechecks(text, question, said, claims.new)
+    outlined = outline(
+        text, question, said, repeats=rechecks.end, openings=claims.openings, working=claims.working
+    )
+    if not any(claims.working(index) for index in range(outlined.understood, outlined.explored)):
+        raise Doubt("nothing is claimed of anybody")
+    approaches, end = _Approaches(outlined, claims, puzzle).read()
+    return outlined.structure(end, approaches, repeats(text, outlined, end, rechecks, claims.apart))
+
+
+class _Claims:
+    """The claims of a text by the sentences in which they begin."""
+
+    def __init__(self, text: str, said: Sequence[Sentence], claims: Sequence[Claim], puzzle: Puzzle) -> None:
+        starts = [sentence.start for sentence in said]
+        self.text, self.said = text, said
+        self.of: list[list[Claim]] = [[] for _ in said]
+        self.wrong: dict[int, Span] = {}
+        for claim, judgement in zip(_settled(claims), judge(claims, puzzle), strict=True):
+            start = claim.end - len(text[claim.start : claim.end].lstrip())
+            self.of[bisect_right(starts, start) - 1].append(claim)
+            if judgement.label == "not entailed":
+                self.wrong[claim.start] = Span(start, claim.end)
+
+    def between(self, first: int, end: int) -> list[Claim]:
+        return [claim for index in range(first, end) for claim in self.of[index]]
+
+    def working(self, index: int) -> bool | None:
+        """Whether a sentence works at the puzzle (true) or restates it (false)."""
+        kinds = {claim.kind for claim in self.of[index]}
+        if kinds & _WORK or "assume" in kinds or "backtrack" in kinds:
+            return True
+        return False if "restate" in kinds else None
+
+    def new(self, first: int, end: int) -> bool:
+        """Whether sentences claim what was not claimed just before them, or cannot be read."""
+        told = self.between(first, end)
+        if any(claim.kind in ("assume", "backtrack", "unparsed") for claim in told):
+            return True
+        facts = {fact for claim in told for fact in claim.facts}
+        before: set[tuple[int, bool]] = set()
+        index = first
+        while index > 0 and not facts <= before:
+            index -= 1
+            for claim in self.of[index]:
+                before.update(claim.facts)
+                before.update(claim.hypotheses)
+        return not facts <= before
+
+    def apart(self, first: int, later: int) -> bool:
+        """Whether two sentences stand under different hypotheses."""
+        between = self.between(first + 1, later + 1)
+        return any(claim.kind in ("assume", "backtrack", "contradiction") for claim in between)
+
+    def openings(self, first: int, end: int) -> list[int]:
+        """The sentences that begin approaches."""
+        found = [first]
+        top: Facts | None = None
+        worked = False
+        fresh: int | None = None
+        for index in range(first, end):
+            if worked and fresh is None and self.said[index].move == "alternative" and not self._assumes_within(index):
+                fresh = index
+            for claim in self.of[index]:
+                if claim.kind == "backtrack" and not claim.frames:
+                    fresh, top = index + 1, None
+                elif claim.kind == "assume" and len(claim.frames) == 1 and claim.frames[0] != top:
+                    if worked:
+                        found.append(fresh if fresh is not None else self._announced(index, found[-1]))
+                    top, worked, fresh = claim.frames[0], True, None
+                elif claim.kind in _WORK:
+                    if fresh is not None and index >= fresh:
+                        if not self._checks(fresh, index):
+                            found.append(fresh)
+                        fresh = None
+                    worked = True
+        return found
+
+    def _checks(self, first: int, last: int) -> bool:
+        """Whether what comes after a settled hypothesis is introduced as a check."""
+        return any(self.said[index].move == "verify" and self.said[index].begins for index in range(first, last + 1))
+
+    def _assumes_within(self, index: int) -> bool:
+        return any(claim.kind == "assume" and len(claim.frames) > 1 for claim in self.of[index])
+
+    def _announced(self, index: int, opening: int) -> int:
+        """The first of the sentences right before a hypothesis that only announce it."""
+        while index - 1 > opening and all(claim.kind == "talk" for claim in self.of[index - 1]):
+            before = self.said[index - 1]
+            if affirms(self.text[before.start : before.end]):
+                break
+            index -= 1
+        return index
+
+
+@dataclass(frozen=True)
+class _Approaches:
+    """Labels, methods and clusters of the approaches of an outline."""
+
+    outlined: Outline
+    claims: _Claims
+    puzzle: Puzzle
+
+    def read(self) -> tuple[tuple[Approach, ...], int]:
+        """All approaches, and the sentence at which the last one ends after completeness repair."""
+        known: dict[int, bool] = {}
+        clusters: dict[object, int] = {}
+        found = []
+        end = self.outlined.explored
+        for first, last in self.outlined.approaches():
+            told = self.claims.between(first, last)
+            label, settles = self._label(told, known)
+            repaired = 0
+            if last == self.outlined.explored and label == "incomplete" and not settles:
+                label, repaired, last = self._completed(first, known)
+                end = last
+            hypothesis = next((claim.frames[0] for claim in told if claim.kind == "assume" and claim.frames), ())
+            key = frozenset(hypothesis) or (frozenset(known.items()), "no hypothesis")
+            found.append(Approach(
+                self.outlined.span(first, last), self.outlined.steps(first, last), label,
+                self._method(hypothesis, known), clusters.setdefault(key, len(clusters)),
+                self._errors(told), repaired, settles,
+            ))
+            known = self._known_after(told, known)
+        return tuple(found), end
+
+    def _label(self, told: Sequence[Claim], known: dict[int, bool]) -> tuple[Label, bool]:
+        """The label, and whether something is settled on the way to the answer."""
+        working = [claim for claim in told if claim.kind in _WORK or claim.kind in ("assume", "backtrack")]
+        if not working:
+            return "incomplete", False
+        after = self._known_after(told, known)
+        last = working[-1]
+        if last.kind == "contradiction" or (last.kind == "backtrack" and not last.frames):
+            return "incomplete", True
+        roles = _facts(working, last.frames)
+        if all(known.get(person, truthful) == truthful for frame in last.frames for person, truthful in frame):
+            roles = {**known, **roles}
+        if len(roles) < self.puzzle.people:
+            return "incomplete", after != known
+        right = all(roles[person] == truthful for person, truthful in enumerate(self.puzzle.solution))
+        return "correct" if right else "incorrect", False
+
+    def _known_after(self, told: Sequence[Claim], known: dict[int, bool]) -> dict[int, bool]:
+        return {**known, **_facts([claim for claim in told if claim.kind != "restate"], ())}
+
+    def _completed(self, first: int, known: dict[int, bool]) -> tuple[Label, int, int]:
+        """Completeness repair, as in `rules`: label, steps moved in, and where the approach then ends."""
+        explored, verified = self.outlined.explored, self.outlined.verified
+        ends = [i for i in range(explored + 1, verified) if self.outlined.sentences[i].begins]
+        for steps, end in enumerate([*ends, verified] if verified > explored else [], start=1):
+            label, _ = self._label(self.claims.between(first, end), known)
+            if label != "incomplete":
+                return label, steps, end
+        label, _ = self._label(self.claims.between(first, len(self.outlined.sentences)), known)
+        return label, 0, explored
+
+    def _method(self, hypothesis: Facts, known: dict[int, bool]) -> str:
+        if hypothesis:
+            return f"assumes {self._roles(hypothesis)}"
+        facts = tuple(sorted(known.items()))
+        return f"deduces, knowing {self._roles(facts)}" if facts else "deduces from the statements"
+
+    def _roles(self, facts: Facts) -> str:
+        return ", ".join(role_text(self.puzzle, *fact) for fact in facts)
+
+    def _errors(self, told: Sequence[Claim]) -> tuple[Span, ...]:
+        """What does not follow where it is claimed, by the solver."""
+        return tuple(self.claims.wrong[claim.start] for claim in told if claim.start in self.claims.wrong)
+
+
+def _settled(claims: Sequence[Claim]) -> Iterator[Claim]:
+    """The claims, with hypotheses given up where the opposite is said after a contradiction, in whatever words."""
+    refuted: set[Facts] = set()
+    contradicted = False
+    for claim in claims:
+        if claim.kind == "assume":
+            refuted.discard(claim.frames[-1] if claim.frames else ())
+            contradicted = False
+        frames = tuple(frame for frame in claim.frames if frame not in refuted)
+        kind = claim.kind
+        if kind == "contradiction":
+            contradicted = True
+        elif contradicted and kind in ("assert", "backtrack", "conclude"):
+            opposite = {(person, not truthful) for person, truthful in claim.facts}
+            outer = next((i for i, frame in enumerate(frames) if opposite & set(frame)), len(frames))
+            if outer < len(frames):
+                refuted.update(frames[outer:])
+                frames, kind, contradicted = frames[:outer], "backtrack", False
+        yield claim if frames == claim.frames and kind == claim.kind else replace(claim, frames=frames, kind=kind)
+
+
+def _facts(claims: Sequence[Claim], frames: tuple[Facts, ...]) -> dict[int, bool]:
+    """What is claimed under some of these assumptions, or is one of them."""
+    found = {person: truthful for frame in frames for person, truthful in frame}
+    for claim in claims:
+        if claim.kind != "contradiction" and not claim.loose and claim.frames == frames[: len(claim.frames)]:
+            found.update(claim.facts)
+    return found

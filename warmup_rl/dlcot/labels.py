@@ -1,0 +1,99 @@
+"""Labels an approach by the answer it comes to, as the domain's own grader sees it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from warmup_rl.dlcot.structure import Doubt, Label
+from warmup_rl.domain import Domain
+from warmup_rl.errors import Unscorable
+from warmup_rl.grading.math import final_answer
+from warmup_rl.types import Problem
+
+_VALUE = r"(?P<value>(?:[^.\n;,!?]|[.,](?=\d)){1,80})"
+_FIRM = re.compile(
+    r"\b(?:(?:the |my |our )?(?:final |correct |right )?(?:answer|solution|choice|option)(?: to [^.\n]{1,40}?)?"
+    r"(?:\s*[:=]\s*|(?: is| must be| should be| would be| comes out to be| has to be)(?: indeed| still| therefore)?"
+    rf"(?: option)?:?\s+)){_VALUE}",
+    re.IGNORECASE,
+)
+"""An answer said to be one; a box counts as well."""
+_LOOSE = re.compile(
+    r"(?:=|≈|\b(?:is|are|get|gets|gives|got|yields|makes|equals|leaves|it['’]s|that['’]s|left with|total of))\s*"
+    r"(?P<value>\$?-?(?:\\d?frac\{[^{}]*\}\{[^{}]*\}|\\sqrt\{?\w+\}?|\d[\d,]*(?:\.\d+)?(?:/\d+)?|[A-J](?![\w'’]))[^\s.,;!?=]{0,20})"
+    r"|\b(?:[Ss]o|[Oo]ption|[Cc]hoice)\s+(?P<letter>[A-HJ])(?=\s*(?:again|too|[.,;!)]|$))"
+)
+"""A value that something comes to."""
+_THEREFORE = re.compile(r"\b(?:so|therefore|thus|hence|finally|in total|altogether)\b[^.\n]*$", re.IGNORECASE)
+_EQUATION = re.compile(r"(?=[^.,;:\n=]*[A-Za-z])(?=[^.,;:\n=]*[-+*^)])(?:(?!\bso\b)[^.,;:\n=])+=\s*$", re.IGNORECASE)
+"""The left side of an equation with an unknown in a term, such as `(x - 6)(x + 2) =`: its right side is no answer."""
+_LOOKED_AT = 2
+
+
+def label_of(answers: Sequence[str], problem: Problem, domain: Domain) -> Label:
+    """`correct` where one of the answers is right, `incomplete` where none can be taken for an answer.
+
+    Raises:
+        Doubt: the grader broke.
+    """
+    verdicts = [_verdict(answer, problem, domain) for answer in answers if answer]
+    if "correct" in verdicts:
+        return "correct"
+    return "incorrect" if "wrong" in verdicts else "incomplete"
+
+
+def label_text(text: str, problem: Problem, domain: Domain) -> Label:
+    """The label of an approach's text.
+
+    Its last answer said to be one (a box, `the answer is ...`) decides, unless what it comes to after that is right.
+    Without one, the last values that something comes to are looked at; they count as a wrong answer only after a
+    `so`, since the value of a step in between is no answer.
+
+    Raises:
+        Doubt: the grader broke.
+    """
+    found = firm_answer(text)
+    if found and (label := label_of([found[1]], problem, domain)) != "incomplete":
+        later = [value for _, value in loose_answers(text[found[0] :])[-_LOOKED_AT:]]
+        return "correct" if label_of(later, problem, domain) == "correct" else label
+    loose = loose_answers(text)[-_LOOKED_AT:]
+    label = label_of([value for _, value in loose], problem, domain)
+    before = text[: loose[-1][0]][-200:] if loose else ""
+    if label == "incorrect" and (not _THEREFORE.search(before) or _EQUATION.search(before)):
+        return "incomplete"
+    return label
+
+
+def firm_answer(text: str) -> tuple[int, str] | None:
+    """The last answer said to be one, and where it ends; None where there is none."""
+    said = None
+    for match in _FIRM.finditer(text):
+        said = match
+    box = max(text.rfind("\\boxed{"), text.rfind("\\fbox{"))
+    inside = final_answer(text[box:]) if box >= 0 else None
+    if inside and not (said and said.start() > box):
+        return box + len(inside), f"\\boxed{{{inside}}}"
+    return (said.end(), _trimmed(said["value"])) if said else None
+
+
+def loose_answers(text: str) -> list[tuple[int, str]]:
+    """Values that something comes to, each with the place where it is said."""
+    found = []
+    for match in _LOOSE.finditer(text):
+        group = match.lastgroup or "value"
+        found.append((match.start(group), _trimmed(match[group])))
+    return found
+
+
+def _trimmed(answer: str) -> str:
+    answer = answer.strip().strip("*_` ").rstrip(":")
+    return answer if answer.count("$") % 2 == 0 else answer.replace("$", "")
+
+
+def _verdict(answer: str, problem: Problem, domain: Domain) -> str:
+    try:
+        grade = domain.grade(answer, problem)
+    except Unscorable:
+        raise Doubt("the grader broke on an approach") from None
+    return grade.verdict

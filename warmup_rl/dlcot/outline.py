@@ -1,0 +1,250 @@
+"""The outline of a chain of thought in prose: its sentences, and where parts and approaches begin."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from warmup_rl.dlcot.markers import DEAD_END, GIVEN_UP, Move, move
+from warmup_rl.dlcot.reading import sentences
+from warmup_rl.dlcot.structure import Approach, Doubt, Part, Span, Structure
+
+_WORD = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)?")
+_THEREFORE = re.compile(r"[\W_]*(?:so|thus|therefore|hence|overall|altogether|in total)\b", re.IGNORECASE)
+_LETTERS = re.compile(r"[^\W\d_]{2,}")
+_COMMON = frozenset("the a an is are so and of to in that it we i if then this be as with for on".split())
+_LEAST_ENGLISH = 0.08
+"""Share of the commonest English words below which a text is taken for another language; prose has a quarter."""
+_SAMPLE = 2_000
+"""Characters by which the language is told."""
+_LONGEST_PARAGRAPH = 4_000
+"""Characters without a line break beyond which sentences cannot be told to belong together."""
+_NEW_WORDS = 0.4
+"""Share of new words up to which a sentence restates the question."""
+_FEW_WORDS = 5
+"""Words of a sentence that says nothing yet, as in `Okay, let's see.`"""
+_FEW_CHARACTERS, _SHORT = 50, 200
+"""Characters of a short sentence, and of a last paragraph that only sums up."""
+_ANNOUNCED = 160
+"""Characters without a number in which an approach is only announced."""
+_CONCLUSION = 0.3
+"""Share of the sentences, from the end, in which the conclusion may begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One sentence with the white space behind it, what it opens, and whether it begins a paragraph."""
+
+    start: int
+    end: int
+    move: Move
+    begins: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A chain of thought as sentences, and the indices at which its parts end.
+
+    Attributes:
+        restated: end of the restatement, `understood` of the understanding, `explored` of the exploration and
+            `verified` of the verification; the conclusion is the rest. A part is empty where two are equal.
+        openings: the sentences that begin approaches; the first is `understood`.
+    """
+
+    sentences: tuple[Sentence, ...]
+    restated: int
+    understood: int
+    explored: int
+    verified: int
+    openings: tuple[int, ...]
+
+    def span(self, first: int, end: int) -> Span:
+        """Characters of the sentences from `first` to `end` (exclusive)."""
+        return Span(self.sentences[first].start, self.sentences[end - 1].end)
+
+    def steps(self, first: int, end: int) -> tuple[Span, ...]:
+        """A partition of these sentences by paragraphs."""
+        if first == end:
+            return ()
+        starts = [first, *(i for i in range(first + 1, end) if self.sentences[i].begins)]
+        return tuple(self.span(start, to) for start, to in zip(starts, [*starts[1:], end], strict=True))
+
+    def approaches(self) -> list[tuple[int, int]]:
+        """First and last (exclusive) sentence of each approach."""
+        return list(zip(self.openings, [*self.openings[1:], self.explored], strict=True))
+
+    def structure(self, explored: int, approaches: tuple[Approach, ...], repeats: tuple[Span, ...]) -> Structure:
+        """The structure that this outline gives.
+
+        Args:
+            explored: end of the exploration after completeness repair.
+        """
+        edges: list[tuple[Part, int, int]] = [
+            ("restatement", 0, self.restated),
+            ("understanding", self.restated, self.understood),
+            ("exploration", self.understood, explored),
+            ("verification", explored, self.verified),
+            ("conclusion", self.verified, len(self.sentences)),
+        ]
+        parts = tuple((part, self.span(first, end)) for part, first, end in edges if first < end)
+        return Structure(parts, approaches, self.steps(explored, self.verified), repeats)
+
+
+def read_sentences(text: str) -> tuple[Sentence, ...]:
+    """The sentences of a text in English.
+
+    Raises:
+        Doubt: it is empty, in another language, or without paragraphs.
+    """
+    words = _LETTERS.findall(text[:_SAMPLE].lower())
+    if not words:
+        raise Doubt("no exploration")
+    if sum(map(_COMMON.__contains__, words)) < _LEAST_ENGLISH * len(words):
+        raise Doubt("not in English")
+    if len(text) > _LONGEST_PARAGRAPH and "\n" not in text.strip():
+        raise Doubt("no paragraphs")
+    found = []
+    begins = True
+    spaced = "\n\n" in text
+    for span in sentences(text):
+        found.append(Sentence(span.start, span.end, move(text, span.start, span.end), begins))
+        gap = text[span.start : span.end]
+        breaks = gap[len(gap.rstrip()) :].count("\n")
+        begins = breaks > 1 if spaced else breaks > 0
+    return tuple(found)
+
+
+def outline(
+    text: str,
+    question: str,
+    said: Sequence[Sentence],
+    *,
+    repeats: Callable[[int], int],
+    openings: Callable[[int, int], list[int]] | None = None,
+    working: Callable[[int], bool | None] = lambda index: None,
+) -> Outline:
+    """Where the parts and approaches of a text begin.
+
+    Args:
+        repeats: end of the re-check that a sentence opens, or the sentence itself where it opens none.
+        openings: the sentences between two that begin approaches; by discourse markers where not given.
+        working: whether a sentence works at the problem (true) or only states it (false); None where that is open.
+
+    Raises:
+        Doubt: nothing is explored.
+    """
+    verified = _conclusion(text, said)
+    restated = _restated(text, question, said, verified, working)
+    understood = restated
+    while understood < verified and said[understood].move in ("plan", "restate") and not working(understood):
+        understood += 1
+    understood = max(restated, _paragraph(said, understood, verified))
+    if understood == verified:
+        raise Doubt("no exploration")
+    found = (openings or _Markers(text, said).openings)(understood, verified)
+    starts = sorted({understood, *found})
+    explored = _checked(text, said, starts[-1] + 1, verified, repeats)
+    return Outline(tuple(said), restated, understood, explored, verified, tuple(starts))
+
+
+def _checked(text: str, said: Sequence[Sentence], first: int, end: int, repeats: Callable[[int], int]) -> int:
+    """Where the verification begins: with a check that is no needless one, or is the only one before the conclusion."""
+    index, last = first, end
+    while index < end:
+        after = repeats(index)
+        if after == index and said[index].move == "verify" and _may_check(text, said, index):
+            return index
+        if after == end > index and said[index].begins:
+            last = index
+        index = max(after, index + 1)
+    return last
+
+
+class _Markers:
+    """Finds approaches by what sentences open, and by where hypotheses end."""
+
+    def __init__(self, text: str, said: Sequence[Sentence]) -> None:
+        self.text, self.said = text, said
+        self.ends = sorted(match.start() for form in (DEAD_END, GIVEN_UP) for match in form.finditer(text))
+
+    def openings(self, first: int, end: int) -> list[int]:
+        found = [first]
+        for index in range(first + 1, end):
+            if self._opens(index, found[-1]) and not self._only_announced(found[-1], index):
+                found.append(index)
+        return found
+
+    def _opens(self, index: int, since: int) -> bool:
+        sentence = self.said[index]
+        if sentence.move == "alternative":
+            return True
+        if sentence.move == "case":
+            return sentence.begins
+        return sentence.move == "suppose" and self._ended(self.said[since].start, sentence.start)
+
+    def _ended(self, start: int, end: int) -> bool:
+        """Whether a hypothesis met its end between two places."""
+        return bisect_left(self.ends, start) < bisect_left(self.ends, end)
+
+    def _only_announced(self, opening: int, index: int) -> bool:
+        """Whether what opened just before was only announced: `Maybe there is a better way. Let me try …`"""
+        start, end = self.said[opening].start, self.said[index].start
+        return end - start < _ANNOUNCED and not any(c.isdigit() or c == "=" for c in self.text[start:end])
+
+
+def _conclusion(text: str, said: Sequence[Sentence]) -> int:
+    """The sentence that begins the conclusion; their number where there is none."""
+    least = min(int(len(said) * (1 - _CONCLUSION)), len(said) - 3)
+    begins = within = len(said)
+    for index in range(len(said) - 1, max(least, 0), -1):
+        if said[index].move in ("alternative", "case", "suppose", "verify"):
+            break
+        if said[index].move == "conclude":
+            begins = index if said[index].begins else begins
+            within = index if within == len(said) else within
+    if begins < len(said) or within < len(said):
+        return begins if begins < len(said) else within
+    last = next((index for index in range(len(said) - 1, 0, -1) if said[index].begins), 0)
+    ending = text[said[last].start :].strip()
+    sums_up = last == len(said) - 1 and len(ending) < _SHORT and _THEREFORE.match(ending)
+    return last if last and said[last].move == "" and (sums_up or "\\boxed" in ending) else len(said)
+
+
+def _restated(
+    text: str, question: str, said: Sequence[Sentence], end: int, working: Callable[[int], bool | None]
+) -> int:
+    """End of the restatement: sentences that hold little but what the question says."""
+    known = {word.lower() for word in _WORD.findall(question)}
+    index = 0
+    while index < end:
+        work = working(index)
+        if work or said[index].move in ("alternative", "case", "suppose", "verify", "conclude"):
+            break
+        words = [word.lower() for word in _WORD.findall(text, said[index].start, said[index].end)]
+        content = {word for word in words if word not in _COMMON}
+        new = content - known
+        numbers = any(word[0].isdigit() for word in new)
+        restates = said[index].move == "restate" or work is False or len(words) <= _FEW_WORDS
+        if numbers or not (restates or (content and len(new) <= _NEW_WORDS * len(content))):
+            break
+        index += 1
+    return _paragraph(said, index, end)
+
+
+def _paragraph(said: Sequence[Sentence], index: int, end: int) -> int:
+    """The beginning of the paragraph in which a part ends, since its last sentences then belong to the next part; the
+    first paragraph alone may hold two parts."""
+    if index == end:
+        return index
+    beginning = next(i for i in range(index, -1, -1) if said[i].begins)
+    return beginning or index
+
+
+def _may_check(text: str, said: Sequence[Sentence], index: int) -> bool:
+    """Whether a check can begin here: with a paragraph or right after its first short words, or after an answer."""
+    before = said[index - 1]
+    words = text[before.start : before.end]
+    hesitates = before.begins and len(words) < _FEW_CHARACTERS
+    return said[index].begins or hesitates or "=" in words or "\\boxed" in words or "answer" in words.lower()

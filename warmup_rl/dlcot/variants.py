@@ -1,0 +1,138 @@
+"""What is cut out of a chain of thought: the variants of arXiv 2503.16385 as pure functions of its structure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from warmup_rl.dlcot.structure import Approach, Cut, Structure
+
+Redundancy = Literal[
+    "none", "delete_multi_1", "delete_multi_2", "delete_multi_all", "delete_multi_incorrect_incomplete", "keep_first"
+]
+"""What happens to repeats: approaches of a cluster (one method) after its first one. Names are those of the paper's
+code (`redundancy_deduction.py`); each but `none` also cuts steps that only go again through what was just found.
+
+- `none`: all stay.
+- `delete_multi_1`, `delete_multi_2`: the last one, the last two of all repeats go ("from the back").
+- `delete_multi_all`: all repeats go, one approach a method stays; the paper's main setting.
+- `delete_multi_incorrect_incomplete`: repeats go unless they are correct (in the paper's code by name only).
+- `keep_first`: nothing stays after the first correct approach. By name only in the paper's code; as truncation at the
+  earliest correct point it is STOP (arXiv 2605.13165).
+"""
+Errors = Literal["none", "delete_solution", "delete_all"]
+"""What happens to errors on the way (`incorrectness_deduction.py`; the paper found that none of it helps). The main
+path is all approaches up to the first correct one; where none is correct nothing is cut.
+
+- `none`: wrong turns stay.
+- `delete_solution`: whole wrong approaches off the main path go.
+- `delete_all`: these, and the erroneous spans of the approaches on the main path and of correct ones off it.
+"""
+
+_RANK = {"correct": 3, "incorrect": 1, "incomplete": 1}
+
+
+def simplify(
+    structure: Structure,
+    *,
+    redundancy: Redundancy = "delete_multi_all",
+    unsolvable: bool = False,
+    errors: Errors = "none",
+) -> tuple[Cut, ...]:
+    """The cuts of a variant, in the order of the text, none inside another.
+
+    The approach that the conclusion rests on (the last correct one, else the last) goes only as a repeat where the
+    approach before it, of those that stay, is correct or says the same. So where one is correct, a correct one stays.
+
+    Args:
+        unsolvable: cut approaches that come to no answer and settle nothing (the paper's "unsolvable solutions").
+    """
+    approaches = structure.approaches
+    cuts = _repeats(approaches, redundancy)
+    gone = {cut.approach for cut in cuts}
+    rests_on = _rests_on(approaches)
+    if unsolvable:
+        cuts += [
+            Cut(approach.span, "unsolvable", index)
+            for index, approach in enumerate(approaches)
+            if approach.label == "incomplete" and not approach.settles and index != rests_on and index not in gone
+        ]
+        gone = {cut.approach for cut in cuts}
+    cuts += _wrong(approaches, errors, gone)
+    if redundancy != "none":
+        for span in structure.repeats:
+            index = next((i for i, a in enumerate(approaches) if a.span.start <= span.start < a.span.end), None)
+            cuts.append(Cut(span, "redundant", index, index))
+    return _outermost(cuts)
+
+
+def _repeats(approaches: Sequence[Approach], redundancy: Redundancy) -> list[Cut]:
+    if redundancy == "none":
+        return []
+    if redundancy == "keep_first":
+        first = _first_correct(approaches)
+        if first is None:
+            return []
+        return [Cut(approaches[i].span, "redundant", i, first) for i in range(first + 1, len(approaches))]
+    found = _removable(approaches)
+    if redundancy == "delete_multi_incorrect_incomplete":
+        return [cut for cut in found if cut.approach is not None and approaches[cut.approach].label != "correct"]
+    return found if redundancy == "delete_multi_all" else found[-1:] if redundancy == "delete_multi_1" else found[-2:]
+
+
+def _removable(approaches: Sequence[Approach]) -> list[Cut]:
+    """All repeats. What is correct repeats only what is correct, what settles something only what does so too."""
+    kept: list[int] = []
+    cuts: list[Cut] = []
+    rests_on = _rests_on(approaches)
+    for index, approach in enumerate(approaches):
+        alike = (i for i in kept if approaches[i].cluster == approach.cluster)
+        like = next((i for i in alike if _rank(approaches[i]) >= _rank(approach)), None)
+        if like is None or (index == rests_on and not _stands_for(approaches[kept[-1]], approach)):
+            kept.append(index)
+        else:
+            cuts.append(Cut(approach.span, "redundant", index, like))
+    return cuts
+
+
+def _stands_for(before: Approach, last: Approach) -> bool:
+    """Whether the conclusion can follow `before` as it followed `last`."""
+    return before.label == "correct" or (before.cluster, before.label) == (last.cluster, last.label)
+
+
+def _wrong(approaches: Sequence[Approach], errors: Errors, gone: set[int | None]) -> list[Cut]:
+    end = _first_correct(approaches)
+    if errors == "none" or end is None:
+        return []
+    cuts = []
+    for index, approach in enumerate(approaches):
+        if index in gone:
+            continue
+        if index > end and approach.label != "correct":
+            if approach.label == "incorrect" or approach.errors:
+                cuts.append(Cut(approach.span, "wrong approach", index))
+        elif errors == "delete_all":
+            cuts += [Cut(span, "wrong span", index) for span in approach.errors]
+    return cuts
+
+
+def _rank(approach: Approach) -> int:
+    return 2 if approach.settles else _RANK[approach.label]
+
+
+def _first_correct(approaches: Sequence[Approach]) -> int | None:
+    return next((index for index, approach in enumerate(approaches) if approach.label == "correct"), None)
+
+
+def _rests_on(approaches: Sequence[Approach]) -> int:
+    last = len(approaches) - 1
+    return next((index for index in range(last, -1, -1) if approaches[index].label == "correct"), last)
+
+
+def _outermost(cuts: Sequence[Cut]) -> tuple[Cut, ...]:
+    """Without cuts that overlap one that begins before them, or a longer one that begins with them."""
+    found: list[Cut] = []
+    for cut in sorted(cuts, key=lambda cut: (cut.span.start, -cut.span.end)):
+        if cut.span.start < cut.span.end and (not found or cut.span.start >= found[-1].span.end):
+            found.append(cut)
+    return tuple(found)

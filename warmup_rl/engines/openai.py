@@ -1,0 +1,147 @@
+"""Completions from an OpenAI-compatible endpoint: vLLM, SGLang, a hosted service."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from warmup_rl.config import Sampling, aside
+from warmup_rl.engine import Engine, EngineContext, Session
+from warmup_rl.engines.client import Connection, connected
+from warmup_rl.engines.endpoint import Mode
+from warmup_rl.errors import UserError
+from warmup_rl.types import Problem
+
+_OWNED = ("model", "messages", "prompt", "stream", "n")
+_SECRET_KEY = re.compile(r"api[-_]?key|authori[sz]ation|secret|password|bearer|(?:access|auth)[-_]?token", re.I)
+_SECRET = re.compile(r"(?<![A-Za-z0-9])(?:sk|pk|rk|hf|gsk|xai|nvapi|pplx|r8|ghp|glpat|AIza)[-_A-Za-z0-9]{16,}")
+
+
+class OpenAI(Engine):
+    """A model behind an OpenAI-compatible endpoint.
+
+    As many requests are under way as `concurrency` says, or finished and not yet taken: a killed run loses no more.
+    What is no usable answer is asked for again (429, 408, 409, 5xx, broken connections, time limits, HTML, broken or
+    empty answers); what asking again cannot mend ends the run at once (401, 403, 404 and other 4xx). An empty answer
+    and one that a content filter stopped are completions without answer.
+    """
+
+    type: ClassVar[str] = "openai"
+
+    base_url: str = aside()
+    """Address up to `/v1`, e.g. `http://localhost:8000/v1`."""
+    model: str = Field(min_length=1)
+    """Name of the model as the server knows it."""
+    api_key_env: str | None = aside(None)
+    """NAME of the environment variable that holds the key; left out for servers that need none. The key itself may
+    stand nowhere in a recipe."""
+    mode: Mode = "chat"
+    """`chat`: messages; `completion`: the prompt as plain text (`User: ...`, `Assistant: `), for base models."""
+    concurrency: int = aside(32, gt=0, le=1000)
+    """Requests under way at once."""
+    timeout: float = aside(600.0, gt=0)
+    """Seconds that an answer may take."""
+    retries: int = aside(8, ge=0)
+    """How often a request is asked again before the server counts as out of service; a rate limit (429) counts only
+    while no other request is answered."""
+    backoff: float = aside(1.0, ge=0)
+    """Seconds before the first repetition, with jitter; then twice as long each time, up to 60. Where the server asks
+    for more (Retry-After), that is kept to."""
+    price_in: float = aside(0.0, ge=0)
+    """US dollars a million prompt tokens."""
+    price_out: float = aside(0.0, ge=0)
+    """US dollars a million completion tokens."""
+    extra: dict[str, Any] = {}
+    """More keys for the body of each request, as the server knows them: `{min_p: 0.05, reasoning_effort: low}`; null
+    leaves a key out that is sent else, such as `seed`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_key_inside(cls, given: Any) -> Any:
+        if isinstance(given, dict) and (place := _secret_place({k: v for k, v in given.items() if k != "api_key_env"})):
+            raise ValueError(
+                f"{place}: a key may not stand in a recipe. Put it into an environment variable and give the "
+                "variable's name: `api_key_env: NAME`."
+            )
+        return given
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_a_name(cls, name: str | None) -> str | None:
+        if name is not None and (not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name) or _SECRET.search(name)):
+            raise ValueError(
+                "the NAME of an environment variable is needed, in capitals, such as OPENAI_API_KEY, never the key."
+            )
+        return name
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("an address with http:// or https:// is needed, such as http://localhost:8000/v1")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("an address without user, password, query or fragment is needed; a key is given by "
+                             "`api_key_env`, the name of an environment variable.")
+        if end := re.search(r"/(chat/)?completions/?$", parts.path):
+            raise ValueError(f"leave out {end[0].rstrip('/')!r}: it is added")
+        return url.rstrip("/")
+
+    @field_validator("extra")
+    @classmethod
+    def _is_free(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        if owned := [key for key in _OWNED if key in extra]:
+            raise ValueError(f"{owned[0]!r} is set by the engine itself")
+        return extra
+
+    def check(self, problem: Problem) -> None:
+        self._key()
+
+    def bill(self, completions: int, sampling: Sampling) -> Mapping[str, int | float | str]:
+        tokens = completions * sampling.max_tokens
+        dollars = f"${tokens * self.price_out / 1e6:,.2f} and the prompts"
+        return {"generated tokens, at most": tokens, **({"cost, at most": dollars} if self.price_out else {})}
+
+    def open(self, context: EngineContext) -> AbstractContextManager[Session]:
+        """Raises `UserError` where the environment does not hold the key."""
+        connection = Connection(
+            base_url=self.base_url, model=self.model, key=self._key(), key_name=self.api_key_env, mode=self.mode,
+            concurrency=self.concurrency, timeout=self.timeout, retries=self.retries, backoff=self.backoff,
+            price_in=self.price_in, price_out=self.price_out, extra=self.extra,
+        )  # fmt: skip
+        return connected(connection, context)
+
+    def _key(self) -> str:
+        """The key, empty where none is needed."""
+        key = os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
+        if self.api_key_env and not key:
+            raise UserError(
+                f"teacher 'openai': the environment variable {self.api_key_env} is not set. Set it to the key of "
+                f"{self.base_url} (export {self.api_key_env}=...), or leave out `api_key_env` for a server that needs "
+                "none."
+            )
+        if not (key.isascii() and key.isprintable()):
+            raise UserError(f"teacher 'openai': {self.api_key_env} holds characters that no key has. Set it anew.")
+        return key
+
+
+def _secret_place(value: Any, place: str = "") -> str:
+    """Where in a config a key stands, or what looks like one; empty where none does."""
+    if isinstance(value, dict):
+        for key, inside in value.items():
+            here = f"{place}.{key}" if place else str(key)
+            if _SECRET_KEY.search(str(key)) and inside is not None:
+                return here
+            if found := _secret_place(inside, here):
+                return found
+    elif isinstance(value, list):
+        return next(filter(None, (_secret_place(inside, place) for inside in value)), "")
+    elif isinstance(value, str) and _SECRET.search(value):
+        return place
+    return ""

@@ -1,0 +1,123 @@
+"""Completions from a model that vLLM runs in this process."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, ClassVar
+
+from pydantic import Field, field_validator
+
+from warmup_rl.config import Sampling, aside
+from warmup_rl.engine import Engine, EngineContext, Session
+from warmup_rl.engines.endpoint import Mode, request_body
+from warmup_rl.errors import UserError
+from warmup_rl.types import Completion, Problem, Request
+
+_OWNED = {"model": "model", "revision": "revision", "dtype": "dtype", "tensor_parallel_size": "tensor_parallel"}
+
+
+class Vllm(Engine):
+    """A hub model or model folder under vLLM's offline interface; needs a GPU of its own while the stage runs."""
+
+    type: ClassVar[str] = "vllm"
+
+    model: str = Field(min_length=1)
+    """Folder or hub id."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub model."""
+    dtype: str = "auto"
+    """Number format of the weights, as vLLM names it."""
+    mode: Mode = "chat"
+    """`chat`: messages through the model's chat template; `completion`: the prompt as plain text, for base models."""
+    tensor_parallel: int = aside(1, gt=0)
+    """GPUs that the model is split over."""
+    batch_size: int = aside(512, gt=0)
+    """Requests handed over at once; a killed run loses those that it has in hand."""
+    args: dict[str, Any] = {}
+    """More arguments of `vllm.LLM`: `{max_model_len: 16384, gpu_memory_utilization: 0.85}`."""
+    extra: dict[str, Any] = {}
+    """More arguments of `vllm.SamplingParams`: `{min_p: 0.05, repetition_penalty: 1.05}`; null leaves one out."""
+
+    @field_validator("args")
+    @classmethod
+    def _is_free(cls, args: dict[str, Any]) -> dict[str, Any]:
+        if owned := [key for key in _OWNED if key in args]:
+            raise ValueError(f"{owned[0]!r} is set by the teacher's key {_OWNED[owned[0]]!r}")
+        return args
+
+    def check(self, problem: Problem) -> None:
+        if importlib.util.find_spec("vllm") is None:
+            raise UserError(
+                "teacher 'vllm': vLLM is not installed here. Install it (pip install 'warmup_rl[vllm]'), or serve the "
+                "model elsewhere (vllm serve MODEL) and use the teacher `openai` with its address."
+            )
+
+    def bill(self, completions: int, sampling: Sampling) -> Mapping[str, int | float | str]:
+        return {"generated tokens, at most": completions * sampling.max_tokens}
+
+    @contextmanager
+    def open(self, context: EngineContext) -> Iterator[Session]:
+        """Loads the model. Raises `UserError` where vLLM is missing or cannot load it."""
+        try:
+            from vllm import LLM, SamplingParams  # type: ignore[import-not-found, unused-ignore]
+        except ImportError as error:
+            raise UserError(f"teacher 'vllm': vLLM cannot be imported ({error}). Install it: pip install 'warmup_rl"
+                            "[vllm]'.") from None
+        try:
+            llm = LLM(
+                model=self.model, revision=self.revision, dtype=self.dtype, seed=context.seed,
+                tensor_parallel_size=self.tensor_parallel, **self.args,
+            )  # fmt: skip
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"{self.model}: vLLM cannot load the model ({reason}). See `model` and `args`.") from None
+        yield VllmSession(self, context, llm, SamplingParams)
+        del llm
+        gc.collect()
+
+
+class VllmSession:
+    """An open model.
+
+    Args:
+        llm: a `vllm.LLM`, of which `chat` and `generate` are used.
+        sampling_params: the class `vllm.SamplingParams`.
+    """
+
+    def __init__(self, config: Vllm, context: EngineContext, llm: Any, sampling_params: Any) -> None:
+        self._config, self._context, self._llm, self._sampling_params = config, context, llm, sampling_params
+
+    def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
+        """Completions in the order of the requests, a batch at a time."""
+        iterator = iter(requests)
+        config, context = self._config, self._context
+        while batch := list(islice(iterator, config.batch_size)):
+            bodies = [
+                request_body(request, sampling, mode=config.mode, seed=context.seed,
+                             response_format=context.response_format, extra=config.extra)
+                for request in batch
+            ]
+            prompts = [body.pop("messages" if config.mode == "chat" else "prompt") for body in bodies]
+            ask = self._llm.chat if config.mode == "chat" else self._llm.generate
+            results = ask(prompts, [self._sampling_params(**body) for body in bodies], use_tqdm=False)
+            for request, result in zip(batch, results, strict=True):
+                yield _completion(request, result)
+
+
+def _completion(request: Request, result: Any) -> Completion:
+    """Args: result: a `vllm.RequestOutput`."""
+    made = result.outputs[0]
+    reason = made.finish_reason or "stop"
+    return Completion(
+        problem_id=request.problem.id,
+        sample=request.sample,
+        text=made.text,
+        tokens=len(made.token_ids),
+        truncated=reason == "length",
+        finish_reason=reason,
+        prompt_tokens=len(result.prompt_token_ids or ()),
+    )

@@ -1,0 +1,241 @@
+"""Step validity: with the solver's tables, whether each claim of a chain of thought follows where it is made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from warmup_rl.knights.claims import Claim, read_claims
+from warmup_rl.knights.grammar import Puzzle
+from warmup_rl.knights.parts import Said, as_fact
+from warmup_rl.knights.reasoning import Facts
+from warmup_rl.knights.solver import full_table, person_tables, table
+from warmup_rl.knights.statements import Statement
+from warmup_rl.knights.text import Phrasing
+from warmup_rl.types import Validity
+
+Label = Literal["entailed", "not entailed", "unparsed"]
+Frames = tuple[Facts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is said of one claim.
+
+    Attributes:
+        label: None for claims that hold nothing to be true (talk, assumptions).
+        leap: it is entailed, but not by what is known there and one statement.
+    """
+
+    label: Label | None
+    leap: bool = False
+
+
+SILENT, ENTAILED, NOT_ENTAILED, UNPARSED = (
+    Judgement(None), Judgement("entailed"), Judgement("not entailed"), Judgement("unparsed"),
+)  # fmt: skip
+LEAP = Judgement("entailed", leap=True)
+
+
+def judge(claims: Sequence[Claim], puzzle: Puzzle) -> list[Judgement]:
+    """One judgement a claim.
+
+    Entailment by all statements at once would be useless here: from a wrong assumption everything follows, so that
+    every sentence of a branch that ends in a contradiction would pass. A step is one move of the argument, and so it
+    is judged by what that move may use:
+
+    - known are the assumptions of the branch and what was validly claimed in it before; what was not entailed never
+      becomes known, so whatever is built on it is not entailed either;
+    - a claim is entailed when it holds in every assignment that agrees with what is known, or with that and any ONE
+      person's statement, provided there is such an assignment (nothing follows from a contradiction but the
+      contradiction). A role may also be concluded against what is known of that very person: so are contradictions
+      found;
+    - a contradiction is entailed when no assignment agrees with what is known and one statement; the branch's last
+      assumption is then known to be false outside it. What a branch finds is known outside it as "if assumed, then
+      found";
+    - a claim that needs two statements, or all of them in a branch that holds the solution, is entailed as a `leap`;
+    - a conclusion must be what all statements entail, without assumptions; an assumption made after it begins a new
+      argument, in which nothing is known yet;
+    - a citation must be what the person says (terse: the anchor's word, the case's number).
+
+    In a terse case every role is assumed, so that its checks are evaluated exactly.
+    """
+    judge_ = _Judge(puzzle)
+    return [judge_.judge(claim) for claim in claims]
+
+
+def step_validity(thinking: str, puzzle: Puzzle, phrasing: Phrasing | None = None) -> Validity:
+    """The claims of a chain of thought, read, judged and counted."""
+    claims = read_claims(thinking, puzzle, phrasing)
+    judged = judge(claims, puzzle)
+    labels = Counter(judgement.label for judgement in judged)
+    wrong = (claim.start for claim, judgement in zip(claims, judged, strict=True) if judgement.label == "not entailed")
+    return Validity(
+        valid=labels["entailed"],
+        invalid=labels["not entailed"],
+        unparsed=labels["unparsed"],
+        leaps=sum(judgement.leap for judgement in judged),
+        first_invalid=next(wrong, None),
+    )
+
+
+class _Known(NamedTuple):
+    """What is known in a branch, as tables: everything, and roles alone.
+
+    Where formulas clash before the argument has noticed, its next step may still follow from the roles.
+    """
+
+    everything: int
+    roles: int
+
+
+class _Judge:
+    def __init__(self, puzzle: Puzzle) -> None:
+        self._people = people = puzzle.people
+        self._full, self._persons = full_table(people), person_tables(people)
+        self._tables: dict[Statement, int] = {}
+        self._fitting = [
+            self._full ^ self._persons[speaker] ^ self._table(statement)
+            for speaker, statement in enumerate(puzzle.statements)
+        ]
+        self._all = self._full
+        for fitting in self._fitting:
+            self._all &= fitting
+        self._known: dict[Frames, _Known] = {(): _Known(self._full, self._full)}
+        self._solved, self._concluded = self._full, False
+
+    def judge(self, claim: Claim) -> Judgement:
+        if claim.kind == "assume":
+            if self._concluded:
+                self._known, self._concluded = {(): _Known(self._full, self._full)}, False
+            self._enter(claim.frames)
+            return SILENT if claim.cites is None else ENTAILED if claim.cites else NOT_ENTAILED
+        if claim.kind == "talk":
+            return SILENT
+        if claim.kind == "unparsed":
+            return UNPARSED
+        found = [] if claim.cites is None else [ENTAILED if claim.cites else NOT_ENTAILED]
+        if claim.kind == "conclude":
+            self._concluded = True
+            found.append(self._conclusion(claim))
+        else:
+            found += [self._claimed(said, claim) for said in claim.said]
+        if claim.kind == "contradiction":
+            found.append(self._contradiction(claim.frames, claim.loose))
+        if NOT_ENTAILED in found:
+            return NOT_ENTAILED
+        return LEAP if LEAP in found else ENTAILED if found else SILENT
+
+    def _claimed(self, said: Said, claim: Claim) -> Judgement:
+        """Judges one thing said in the branch, or outside its loose condition; what holds there is known then."""
+        truth, fact = self._table(said.formula), as_fact(said.formula)
+        complete = len(claim.hypotheses) >= self._people
+        speakers = () if complete or said.how == "given" else claim.speakers
+        person = fact[0] if fact and said.how == "role" else None
+        for frames in _readings(claim.frames, claim.loose):
+            known = self._branch(frames)
+            found = self._follows(known, truth, speakers, person)
+            if said.how == "must" and any(_within(self._by_role(known, i), truth) for i in speakers):
+                found = ENTAILED
+            if found is not NOT_ENTAILED:
+                self._learn(frames, truth, role=fact is not None)
+                return found
+        return NOT_ENTAILED
+
+    def _follows(self, known: _Known, truth: int, speakers: Iterable[int], person: int | None) -> Judgement:
+        """Whether something is true wherever known things are, or these and the statement of one of the speakers."""
+        if any(_within(held, truth) for held in known):
+            return ENTAILED
+        tables = [*known, *(() if person is None else (self._forget(known.roles, person),))]
+        if any(_within(held & self._fitting[speaker], truth) for speaker in speakers for held in tables):
+            return ENTAILED
+        if person is not None and person in speakers:
+            alone = self._forget(known.roles, person)
+            if any(_within(alone & half, truth) for half in self._halves(person)):
+                return ENTAILED
+        return LEAP if _within(known.everything & self._all, truth) else NOT_ENTAILED
+
+    def _halves(self, speaker: int) -> tuple[int, int]:
+        """That a person's statement is true if the person is truthful, and that it is false if the person lies."""
+        person, fitting = self._persons[speaker], self._fitting[speaker]
+        return fitting | (self._full ^ person), fitting | person
+
+    def _by_role(self, known: _Known, speaker: int) -> int:
+        """What one person's known role and statement come to, whatever else is known; nothing without a role."""
+        person = self._persons[speaker]
+        role = next((side for side in (person, self._full ^ person) if not known.roles & ~side), 0)
+        return role & self._fitting[speaker]
+
+    def _contradiction(self, branch: Frames, loose: bool) -> Judgement:
+        for frames in _readings(branch, loose):
+            known = self._branch(frames).everything
+            found = NOT_ENTAILED
+            if not all(known & fitting for fitting in self._fitting):
+                found = ENTAILED
+            elif not known & self._all:
+                found = LEAP
+            if found is not NOT_ENTAILED:
+                self._learn(frames[:-1], self._full ^ self._assumed(frames[-1:]), role=len(frames[-1]) == 1)
+                return found
+        return NOT_ENTAILED
+
+    def _conclusion(self, claim: Claim) -> Judgement:
+        truth = self._full
+        for formula, _ in claim.said:
+            truth &= self._table(formula)
+        if self._all & ~truth:
+            return NOT_ENTAILED
+        shown = not self._solved & ~truth or self._follows(self._branch(claim.frames), truth, (), None) is ENTAILED
+        self._solved &= truth
+        return ENTAILED if shown else LEAP
+
+    def _branch(self, frames: Frames) -> _Known:
+        return self._known[frames] if frames in self._known else self._enter(frames)
+
+    def _enter(self, frames: Frames) -> _Known:
+        """What is known where an assumption is made; it alone where it goes against all that is known."""
+        if not frames:
+            return self._known[()]
+        outside, assumed = self._branch(frames[:-1]), self._assumed(frames[-1:])
+        alone = self._assumed(frames)
+        self._known[frames] = _Known(outside.everything & assumed or alone, outside.roles & assumed or alone)
+        return self._known[frames]
+
+    def _learn(self, frames: Frames, truth: int, *, role: bool) -> None:
+        """Makes something known in a branch and, under its assumptions, outside it; what contradicts is left out."""
+        known = self._branch(frames)
+        roles = known.roles & truth if role else 0
+        self._known[frames] = _Known(known.everything & truth or known.everything, roles or known.roles)
+        while frames:
+            truth |= self._full ^ self._assumed(frames[-1:])
+            frames = frames[:-1]
+            outside = self._branch(frames)
+            self._known[frames] = outside._replace(everything=outside.everything & truth or outside.everything)
+
+    def _assumed(self, frames: Frames) -> int:
+        held = self._full
+        for frame in frames:
+            for person, truthful in frame:
+                held &= self._persons[person] if truthful else self._full ^ self._persons[person]
+        return held
+
+    def _forget(self, known: int, person: int) -> int:
+        """The table with nothing known of one person any more."""
+        honest, width = known & self._persons[person], 1 << person
+        return known | honest << width | (known ^ honest) >> width
+
+    def _table(self, formula: Statement) -> int:
+        found = self._tables.get(formula)
+        if found is None:
+            found = self._tables[formula] = table(formula, self._people)
+        return found
+
+
+def _within(held: int, truth: int) -> bool:
+    return bool(held) and not held & ~truth
+
+
+def _readings(frames: Frames, loose: bool) -> list[Frames]:
+    return [frames[:-1], frames] if loose else [frames]

@@ -1,0 +1,245 @@
+"""One child from start to end: starts it, listens to it, decides what became of the program, leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import logging
+import marshal
+import os
+import select
+import signal
+import subprocess
+import time
+from contextlib import ExitStack, suppress
+from functools import lru_cache
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+from warmup_rl.sandbox import child
+from warmup_rl.sandbox.child import MAX_TOTAL, MAX_VALUE
+from warmup_rl.sandbox.program import Program, Raised, Ran, Refused, Status
+from warmup_rl.sandbox.rungs import ENVIRONMENT, Rung
+from warmup_rl.sandbox.values import Malformed, decode, pack
+
+START_S = 20.0
+_MAX_BYTES = MAX_TOTAL + (1 << 20)
+_MAX_LINE = MAX_VALUE + 64
+_END_S = 5.0
+_log = logging.getLogger(__name__)
+
+
+class Killed(Exception):
+    """The child could not start, or was killed by somebody else; `ran` is what to say if it happens again."""
+
+    def __init__(self, why: str, ran: Ran | None = None) -> None:
+        super().__init__(why)
+        self.ran = ran
+
+
+class Child:
+    """One process for one program, from start to end."""
+
+    def __init__(self, rung: Rung, job: bytes, program: Program) -> None:
+        self._rung = rung
+        self._job = job
+        self._program = program
+        self._values: list[Any] = []
+        self._buffer = bytearray()
+        self._bytes = 0
+        self._began: float | None = None
+        self._errors = b""
+
+    def result(self) -> Ran:
+        """What became of the program. Raises `Killed` when the child did not start or was killed by somebody else."""
+        with ExitStack() as stack:
+            try:
+                self._start(stack)
+            except OSError as error:
+                raise Killed(f"cannot start a process ({error})") from None
+            try:
+                return self._listen()
+            finally:
+                self._end()
+
+    def _start(self, stack: ExitStack) -> None:
+        job = os.memfd_create("job")
+        stack.callback(os.close, job)
+        _write_all(job, self._job)
+        os.lseek(job, 0, os.SEEK_SET)
+        with ExitStack() as ends:  # the child's, of which this process keeps none
+            self._results, results = _pipe(stack, ends)
+            self._info, info = _pipe(stack, ends)
+            os.set_blocking(self._info, False)
+            command = self._rung.command(job, results)
+            if self._rung.wrapper:
+                command[1:1] = ["--info-fd", str(info)]
+            self._process = subprocess.Popen(
+                command, pass_fds=(job, results, *([info] if self._rung.wrapper else [])), stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True, env=ENVIRONMENT, cwd="/",
+            )  # fmt: skip
+        assert self._process.stderr is not None
+        stack.callback(self._process.stderr.close)
+        self._stderr = self._process.stderr.fileno()
+
+    def _listen(self) -> Ran:
+        poll = select.poll()
+        for descriptor in (self._results, self._stderr):
+            poll.register(descriptor, select.POLLIN)
+        deadline = time.monotonic() + START_S
+        while True:
+            left = deadline - time.monotonic()
+            events = poll.poll(max(0, 1000 * left)) if left > 0 else []
+            if not events:
+                if self._began is None:
+                    raise Killed(f"not ready after {START_S:g} s{self._said()}")
+                return self._ran("timeout", f"no end within {self._program.timeout_s:g} s")
+            for descriptor, _ in events:
+                data = os.read(descriptor, 1 << 16)
+                if descriptor == self._stderr:
+                    self._errors = (self._errors + data)[-4096:]
+                    if not data:
+                        poll.unregister(descriptor)
+                    continue
+                try:
+                    ran = self._heard(data) if data else self._gone()
+                except Malformed as error:
+                    return self._ran("tampered", str(error))
+                if ran is not None:
+                    return ran
+            if self._began is not None:
+                deadline = self._began + self._program.timeout_s
+
+    def _heard(self, data: bytes) -> Ran | None:
+        """Takes what came through the result pipe; the outcome, once it is known."""
+        self._bytes += len(data)
+        self._buffer += data
+        *lines, rest = self._buffer.split(b"\n") if b"\n" in data else [self._buffer]
+        self._buffer = bytearray(rest)
+        if len(self._buffer) > _MAX_LINE or self._bytes > _MAX_BYTES:
+            raise Malformed("more than the child ever writes")
+        for line in lines:
+            ran = self._message(*decode(bytes(line)))
+            if ran is not None:
+                return ran
+        return None
+
+    def _message(self, word: str, body: Any) -> Ran | None:
+        if self._began is None:
+            if word != "ready":
+                raise Malformed("no beginning")
+            self._began = time.monotonic()
+            return None
+        missing = len(self._program.calls) - len(self._values)
+        match word:
+            case "value" | "raised" | "refused" if missing:
+                kinds = {"raised": Raised, "refused": Refused}
+                self._values.append(kinds[word](body) if word in kinds else body)
+                return None
+            case "broken" if not self._values:
+                return self._ran("raised", f"loading it raised {body}")
+            case "missing" if missing:
+                return self._ran("no_function", f"it defines no function {body}")
+            case "end" if not missing:
+                return self._ran("done")
+        raise Malformed(f"{word[:20]!r} out of turn")
+
+    def _gone(self) -> Ran:
+        """The pipe has ended before the program did."""
+        if self._began is None:
+            raise Killed(f"ended before it was ready{self._said()}")
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(0.5)
+        code = self._process.returncode
+        ran = self._ran("crashed", _how_ended(code))
+        if code == -signal.SIGKILL:
+            raise Killed("the sandbox was killed", None if self._rung.wrapper else ran)
+        if code == 128 + signal.SIGKILL:
+            raise Killed("the program was killed", ran)
+        return ran
+
+    def _ran(self, status: Status, note: str = "") -> Ran:
+        assert self._began is not None
+        return Ran(status, tuple(self._values), time.monotonic() - self._began, note)
+
+    def _said(self) -> str:
+        """The last line that a child which did not start has written, with a colon before it."""
+        poll = select.poll()
+        poll.register(self._stderr, select.POLLIN)
+        while poll.poll(200) and (data := os.read(self._stderr, 1 << 16)):
+            self._errors = (self._errors + data)[-4096:]
+        text = self._errors.decode(errors="replace").strip()
+        return f": {text.splitlines()[-1]}" if text else ""
+
+    def _end(self) -> None:
+        """Kills what still runs and waits for it: first inside the wrapper, so that the wrapper can reap it."""
+        inner = self._inner() if self._rung.wrapper and self._process.poll() is None else None
+        if inner is not None:
+            with suppress(ProcessLookupError):
+                os.kill(inner, signal.SIGKILL)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_END_S)
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._drain()
+
+    def _inner(self) -> int | None:
+        """The first process within the wrapper's walls, by the wrapper's own word."""
+        try:
+            return int(json.loads(os.read(self._info, 4096))["child-pid"])
+        except (BlockingIOError, ValueError, KeyError):
+            return None
+
+    def _drain(self) -> None:
+        """Waits until nobody holds the result pipe any more."""
+        poll = select.poll()
+        poll.register(self._results, select.POLLIN)
+        deadline = time.monotonic() + _END_S
+        while poll.poll(max(0, 1000 * (deadline - time.monotonic()))):
+            if not os.read(self._results, 1 << 20):
+                return
+        _log.warning("something of a sandboxed program outlived it by %g s", _END_S)
+
+
+def job_of(program: Program, rung: Rung) -> bytes:
+    """What a child reads: its own code, the program, and what to give up. Raises TypeError where an argument of a call
+    is not plain data."""
+    seconds = int(program.timeout_s) + 2
+    limits = {
+        "RLIMIT_CPU": seconds, "RLIMIT_AS": program.memory_mb << 20, "RLIMIT_STACK": 64 << 20, "RLIMIT_FSIZE": 0,
+        "RLIMIT_CORE": 0, "RLIMIT_NOFILE": 64, "RLIMIT_NPROC": 0, "RLIMIT_MEMLOCK": 0, "RLIMIT_MSGQUEUE": 0,
+    }  # fmt: skip
+    calls = [(call.function, pack(call)) for call in program.calls]
+    confine = {**rung.confine, "limits": list(limits.items())}
+    return marshal.dumps((_child(), {"source": program.source, "calls": calls, "confine": confine}))
+
+
+@lru_cache
+def _child() -> CodeType:
+    """The compiled text of the child: its interpreter is the parent's, and so need not compile it on every start."""
+    path = Path(child.__file__)
+    return compile(path.read_text(encoding="utf-8"), "<child>", "exec", dont_inherit=True)
+
+
+def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
+    """A pipe whose two ends are closed with these."""
+    ends = os.pipe2(os.O_CLOEXEC)
+    reader.callback(os.close, ends[0])
+    writer.callback(os.close, ends[1])
+    return ends
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _how_ended(code: int | None) -> str:
+    if code is None:
+        return "it closed the result pipe"
+    number = -code if code < 0 else code - 128
+    known = {int(name): name.name for name in signal.Signals}
+    return f"ended by {known[number]}" if number in known else f"exited with code {code}"

@@ -1,0 +1,90 @@
+"""What goes into a sandbox and what comes out of it, and the two ways in which a sandbox itself can fail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from warmup_rl.errors import Unscorable, UserError
+
+Status = Literal["done", "timeout", "crashed", "tampered", "raised", "no_function"]
+
+
+class SandboxError(UserError):
+    """No sandbox can be opened on this machine, or the open one keeps failing; says what to do."""
+
+
+class SandboxUnavailable(Unscorable):
+    """The sandbox failed on one program, and not by the program's doing: there is no verdict on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a function that the program defines.
+
+    Attributes:
+        function: a name at the top of the program.
+        arguments: positional arguments; exact builtin types only (None, bool, int, float, complex, str, bytes, tuple,
+            list, dict, set, frozenset), nested as one likes.
+        keywords: keyword arguments of the same types.
+    """
+
+    function: str
+    arguments: Sequence[Any] = ()
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program and the calls to make, in this order, in one process.
+
+    Attributes:
+        source: Python; it is run as a module whose `__name__` is not `__main__`.
+        timeout_s: wall clock for loading and all calls together; starting the interpreter does not count.
+        memory_mb: address space.
+    """
+
+    source: str
+    calls: Sequence[Call]
+    timeout_s: float = 3.0
+    memory_mb: int = 1024
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Raised:
+    """Stands for the value of a call that raised; `kind` is the name of the exception's class, in the child's words.
+
+    Equal to nothing, not even to another of its kind: no program is right because it fails like the reference.
+    """
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Refused:
+    """Stands for a value that is not plain data; `why` names its type, or says that it is too large or too deep.
+
+    Equal to nothing, as `Raised`: the name of a type is the program's own word.
+    """
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What became of a program.
+
+    Attributes:
+        status: `done`: every call has a value; `timeout`; `crashed`: the process ended early (exit, signal, memory);
+            `tampered`: what came through the result pipe is not what the child writes; `raised`: the program could not
+            be loaded; `no_function`: it does not define a function that is to be called.
+        values: one a call, as far as the calls got; plain data, `Raised` or `Refused`.
+        seconds: wall clock from the program's first line.
+        note: why, where the status is not `done`.
+    """
+
+    status: Status
+    values: tuple[Any, ...]
+    seconds: float
+    note: str = ""

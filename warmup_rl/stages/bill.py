@@ -1,0 +1,62 @@
+"""What a teacher's completions came to: how many, how good, what they cost."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from warmup_rl.types import Completion
+
+
+@dataclass
+class Bill:
+    """Counts over the completions of a distill stage, those before a kill included.
+
+    Attributes:
+        no_answer: completions without an answer: cut off, empty, or not understood.
+        unscorable: completions that the domain's grader could not score since it broke.
+        not_completed: requests that the teacher left open.
+        requests: attempts, failed ones included; `retries` are those after a request's first.
+        cost: in US dollars.
+    """
+
+    completions: int = 0
+    correct: int = 0
+    no_answer: int = 0
+    unscorable: int = 0
+    not_completed: int = 0
+    tokens: int = 0
+    prompt_tokens: int = 0
+    requests: int = 0
+    retries: int = 0
+    cost: float = 0.0
+
+    def charge(self, completion: Completion) -> None:
+        """Counts what a completion took."""
+        self.completions += 1
+        self.tokens += completion.tokens
+        self.prompt_tokens += completion.prompt_tokens
+        self.requests += completion.attempts
+        self.retries += completion.attempts - 1
+        self.cost += completion.cost
+
+    def summary(self) -> dict[str, Any]:
+        return {**asdict(self), "cost": round(self.cost, 6)}
+
+    def told(self) -> str:
+        """A line such as `40 completions: 36 correct, 3 wrong, 1 without answer; 51,200 tokens`."""
+        parts = {
+            "correct": self.correct,
+            "wrong": self.completions - self.correct - self.no_answer - self.unscorable,
+            "without answer": self.no_answer,
+            "not scored, as the grader broke": self.unscorable,
+            "not completed by the teacher": self.not_completed,
+        }
+        line = f"{self.completions:,} completions: "
+        line += ", ".join(f"{number:,} {what}" for what, number in parts.items() if number or what == "correct")
+        line += f"; {self.tokens:,} tokens"
+        if self.prompt_tokens:
+            line += f", prompts {self.prompt_tokens:,}"
+        if self.retries:
+            line += f"; {self.requests:,} requests, {self.retries:,} of them repeated"
+        return line + (f"; ${self.cost:,.2f}" if self.cost else "")

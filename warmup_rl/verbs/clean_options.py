@@ -1,0 +1,168 @@
+"""The command line of `clean`: what is cleaned how, from options, a recipe and the fields of the step `dlcot`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from warmup_rl.cleaner import Cleaner
+from warmup_rl.cleaners.dlcot import DLCoT
+from warmup_rl.domain import Domain
+from warmup_rl.errors import UserError
+from warmup_rl.evaluation import EvaluationSettings
+from warmup_rl.format import ResponseFormat
+from warmup_rl.plugins import name_of
+from warmup_rl.stages.clean import Clean
+from warmup_rl.stages.distill import PROBLEMS_FILE
+from warmup_rl.verbs.arguments import Arguments
+from warmup_rl.verbs.given_traces import COLUMNS
+
+if TYPE_CHECKING:
+    import argparse
+
+_ABOUT = (
+    "Cleans traces: wrong and repeated ones are dropped, and what DLCoT finds needless is cut out of the rest, each "
+    "answer verified again. Reads traces.jsonl of a run with problems.jsonl beside it, or rows (JSONL, JSON, CSV, "
+    "Parquet, .gz) with a question, a reference answer and a response. A killed command goes on when called again."
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a recipe says, or the defaults where there is none."""
+
+    steps: tuple[Cleaner, ...] = tuple(Clean().steps)
+    domains: Mapping[str, Domain] = field(default_factory=dict)
+    response_format: ResponseFormat = ResponseFormat()
+    evaluation: EvaluationSettings | None = None
+    seed: int = 0
+
+
+def parser() -> Arguments:
+    parser = Arguments("clean", _ABOUT)
+    add = parser.add_argument
+    add("--in", dest="source", type=Path, required=True, metavar="TRACES", help="the file to clean; it stays as it is")
+    add("--out", type=Path, required=True, metavar="FILE", help=".jsonl, with the fields of the input; dropped traces "
+        "go to FILE with .dropped before its ending")
+    add("--audit", type=Path, metavar="PAGE", help=".html: what was done to each trace; the same as .jsonl beside it")
+    add("--steps", metavar="STEP,...", help="cleaners in order, by name or as {type: length, max_tokens: 4096} "
+        f"({', '.join(name_of(type(step)) for step in Clean().steps)})")
+    add("--recipe", metavar="RECIPE", help="steps, domains and format of a recipe, and the problems it evaluates on")
+    add("--stage", metavar="ID", help="which clean stage of the recipe, where it has several")
+    add("--domain", metavar="NAME", help="what grades the answers: kk, math, ... or ./file.py:Class (by the traces; kk "
+        "where the first question is a Knights & Knaves puzzle)")
+    add("--columns", metavar="KEY=NAME,...", help=f"names of columns, keys are {', '.join(COLUMNS)} (usual names)")
+    add("--tokenizer", metavar="MODEL", help="whose tokens are counted: a folder or a hub id (words are counted)")
+    group = parser.add_argument_group("the step dlcot")
+    for name, info in DLCoT.model_fields.items():
+        text = " ".join((info.description or "").split()).replace("%", "%%")
+        if info.annotation is bool:
+            group.add_argument(_option(name), dest=f"dlcot.{name}", action="store_true", default=None, help=text)
+        else:
+            shown = "" if info.default is None else f" ({info.default})"
+            value = _metavar(info.annotation)
+            group.add_argument(_option(name), dest=f"dlcot.{name}", metavar=value, help=text + shown)
+    return parser
+
+
+def _option(field_name: str) -> str:
+    return f"--{field_name.replace('_', '-')}"
+
+
+def _metavar(annotation: Any) -> str:
+    """`NUMBER`, or `YAML` for what has keys of its own."""
+    if any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in (annotation, *get_args(annotation))):
+        return "YAML"
+    return "NUMBER" if annotation in (int, float) else "VARIANT"
+
+
+def check_paths(given: argparse.Namespace) -> None:
+    for option, path, suffix in (("--out", given.out, ".jsonl"), ("--audit", given.audit, ".html")):
+        if path is not None and path.suffix != suffix:
+            raise UserError(f"clean: {option} must end with {suffix}, got {path}.")
+        if path is not None and not path.parent.is_dir():
+            raise UserError(f"clean: {option}: there is no folder {path.parent}. Make it first.")
+    mine = {given.source.resolve(), given.source.with_name(PROBLEMS_FILE).resolve()}
+    written = [given.out, dropped_file(given.out), *([given.audit.with_suffix(".jsonl")] if given.audit else [])]
+    for path in written:
+        if path.resolve() in mine:
+            raise UserError(f"clean: {path} would overwrite the input. Give another --out or --audit.")
+    if len({path.resolve() for path in written}) < len(written):
+        raise UserError(f"clean: --out and --audit would both write {given.out}. Give them different names.")
+
+
+def read_setting(given: argparse.Namespace) -> Setting:
+    setting = _from_recipe(given.recipe, given.stage) if given.recipe else Setting()
+    if given.stage and not given.recipe:
+        raise UserError("clean: --stage names a stage of a recipe: give --recipe too.")
+    steps = _steps(given.steps) if given.steps else setting.steps
+    options = {name.removeprefix("dlcot."): value for name, value in vars(given).items() if name.startswith("dlcot.")}
+    steps = _with_options(steps, {name: value for name, value in options.items() if value is not None})
+    if given.audit and not any(isinstance(step, DLCoT) for step in steps):
+        raise UserError("clean: --audit shows what the step dlcot did, which is not among the steps. Add it.")
+    blind = [name_of(type(step)) for step in steps if step.reads_evaluation]
+    if blind and setting.evaluation is None:
+        raise UserError(f"clean: the step {blind[0]!r} needs the problems that a recipe evaluates on: give --recipe.")
+    return Setting(steps, setting.domains, setting.response_format, setting.evaluation, setting.seed)
+
+
+def _from_recipe(path: str, stage_id: str | None) -> Setting:
+    from warmup_rl.recipe import load_recipe
+
+    recipe = load_recipe(path)
+    stages = {stage.id: stage for stage in recipe.stages if isinstance(stage, Clean)}
+    if not stages:
+        raise UserError(f"clean: {path} has no clean stage.")
+    if len(stages) > 1 and stage_id is None or stage_id is not None and stage_id not in stages:
+        raise UserError(f"clean: which clean stage of {path}? Give --stage, one of: {', '.join(stages)}.")
+    stage = stages[stage_id or next(iter(stages))]
+    return Setting(tuple(stage.steps), recipe.domains, recipe.format, recipe.evaluation, min(recipe.seeds, default=0))
+
+
+def _steps(text: str) -> tuple[Cleaner, ...]:
+    try:
+        return tuple(Clean(steps=yaml.safe_load(f"[{text}]")).steps)
+    except yaml.YAMLError:
+        raise UserError(
+            f"clean: --steps: names or {{type: NAME, key: value}}, separated by commas, got {text!r}."
+        ) from None
+    except ValidationError as error:
+        raise _complaint("--steps", error) from None
+
+
+def _with_options(steps: tuple[Cleaner, ...], options: Mapping[str, Any]) -> tuple[Cleaner, ...]:
+    """The steps with options of the command line in the step `dlcot`."""
+    if options and not any(isinstance(step, DLCoT) for step in steps):
+        raise UserError(f"clean: {_option(next(iter(options)))} is for the step dlcot, which is not among --steps.")
+    try:
+        values = {name: yaml.safe_load(value) if isinstance(value, str) else value for name, value in options.items()}
+        return tuple(
+            type(step).model_validate({**{key: getattr(step, key) for key in step.model_fields_set}, **values})
+            if isinstance(step, DLCoT) else step
+            for step in steps
+        )  # fmt: skip
+    except yaml.YAMLError as error:
+        raise UserError(f"clean: no YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        raise _complaint("", error) from None
+
+
+def _complaint(option: str, error: ValidationError) -> UserError:
+    """All that is wrong with the fields of steps, by the option that set them."""
+    lines = []
+    for details in error.errors():
+        first, *rest = map(str, details["loc"])
+        place = ": ".join(filter(None, (option or _option(first), ".".join(rest))))
+        what = "unknown key" if details["type"] == "extra_forbidden" else details["msg"].removeprefix("Value error, ")
+        lines.append(f"clean: {place}: {what}")
+    return UserError("\n".join(dict.fromkeys(lines)))
+
+
+def dropped_file(out: Path) -> Path:
+    """Where dropped traces go."""
+    return out.with_name(f"{out.stem}.dropped{out.suffix}")
