@@ -4,7 +4,10 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from warmup_rl.format import ResponseFormat
+from warmup_rl.sandbox import SandboxError, open_sandbox
 from warmup_rl.types import SPLITS
 
 FORM = ResponseFormat()
@@ -42,6 +45,14 @@ def _check_grading(domain, problem, other):
         assert outcome(FORM.render(thinking="so", answer=wrong)) != "correct", f"{wrong[:40]!r} must not be correct"
     if domain.grade(domain.reference(other), problem).verdict == "correct":
         assert domain.chance(problem) > 1e-4, "another problem's answer is correct in a large answer space"
+
+
+def sandbox_or_skip():
+    """Skips a test where programs cannot be run on this machine."""
+    try:
+        open_sandbox()
+    except SandboxError as error:
+        pytest.skip(str(error))
 
 
 def imports_torch(module):

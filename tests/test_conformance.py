@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.conformance import check, imports_torch
+from tests.conformance import check, imports_torch, sandbox_or_skip
+from tests.rows_data import settings
 from warmup_rl.plugins import TABLE, load
 
 SETTINGS = [
@@ -22,8 +23,16 @@ def test_domain_keeps_its_promises(name, settings):
     check(load("domain", name)(**settings))
 
 
-def test_every_domain_of_the_table_is_checked():
-    assert {name for name, _ in SETTINGS} == set(TABLE["domain"])
+@pytest.mark.parametrize("name", ["math", "gsm8k", "mmlu_pro", "humaneval_plus", "mbpp_plus", "jsonl"])
+def test_domain_over_a_file_keeps_its_promises(name, tmp_path):
+    if name in ("humaneval_plus", "mbpp_plus"):
+        sandbox_or_skip()
+    given, count = settings(tmp_path)[name]
+    check(load("domain", name).model_validate(given), count)
+
+
+def test_every_domain_of_the_table_is_checked(tmp_path):
+    assert {name for name, _ in SETTINGS} | set(settings(tmp_path)) == set(TABLE["domain"])
 
 
 def test_no_domain_imports_torch():

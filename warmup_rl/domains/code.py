@@ -21,6 +21,7 @@ from warmup_rl.types import SPLITS, Grade, Problem, Split
 
 _NOT_NONE = {"737", "787", "794"}
 """MBPP tasks whose published tests ask only whether something is found."""
+_COMPLEX = re.compile(r"\(?(?:[+-]?\d[\d.]*(?:e[+-]?\d+)?)?[+-]?\d[\d.]*(?:e[+-]?\d+)?j\)?")
 _ROOT_TOLERANCE = 1e-4
 """How far from 0 a polynomial may be at a root, as published."""
 
@@ -197,7 +198,11 @@ def _from_inputs(row: Row, function: str, prompt: str, number: str, place: str) 
     assertion = str(row.get("assertion") or "")
     shapes = _argument_shapes(assertion, function)
     inputs = [*_given(row, "base_input", place), *_given(row, "plus_input", place)]
-    typed = [[_shaped(value, shapes.get(i)) for i, value in enumerate(arguments)] for arguments in inputs]
+    complex_at = {i for arguments in inputs for i, value in enumerate(arguments) if _is_complex(value)}
+    typed = [
+        [complex(value) if i in complex_at else _shaped(value, shapes.get(i)) for i, value in enumerate(arguments)]
+        for arguments in inputs
+    ]
     in_sets = f"set({function}(" in f"{prompt}\n{assertion}".replace(" ", "")
     oracle: Oracle = "not_none" if number in _NOT_NONE else "set" if in_sets else "equal"
     return Cases(typed, None, float(row.get("atol") or 0), oracle)
@@ -308,10 +313,13 @@ def _argument_shapes(assertion: str, function: str) -> dict[int, Any]:
     return found
 
 
+def _is_complex(value: Any) -> bool:
+    """Whether a text stands for a complex number, as in `(1+2j)`."""
+    return isinstance(value, str) and bool(_COMPLEX.fullmatch(value))
+
+
 def _shaped(value: Any, like: Any) -> Any:
-    """A value of JSON with the lists that stand for tuples and sets, and the texts for numbers, turned back."""
-    if isinstance(value, str) and isinstance(like, int | float | complex):
-        return complex(value)
+    """A value of JSON with the lists that stand for tuples and sets turned back."""
     if not isinstance(value, list):
         return value
     examples = list(like) if isinstance(like, list | tuple | set) else []

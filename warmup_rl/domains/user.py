@@ -44,7 +44,7 @@ class UserRows(RowDomain):
     validation: int = Field(default=0, ge=0)
     """Rows taken out of training where something is to be picked, such as the best of several prompts."""
     alike: float = Field(default=0.95, gt=0, le=1)
-    """Questions at least so similar (1 is the same) stay on one side of a split."""
+    """Questions with the same numbers and at least so similar (1 is the same) stay on one side of a split."""
 
     @model_validator(mode="after")
     def _one_way_to_split(self) -> UserRows:
@@ -96,7 +96,8 @@ class UserRows(RowDomain):
             found["validation"], groups = _first(groups, self.validation)
         found["train"] = [problem for group in groups for problem in group]
         if not found["train"]:
-            raise DataError(f"{self.file.path}: of {len(rows)} rows none is left to train on. Hold out fewer.")
+            raise DataError(f"{self.file.path}: of {len(rows)} rows none is left to train on. Hold out "
+                            "fewer, or raise `alike` where most questions are nearly the same.")
         return found
 
     def grade(self, answer: str, problem: Problem) -> Grade:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from warmup_rl.errors import Unscorable
-from warmup_rl.sandbox import Call, Program, Raised, Ran, Refused, Sandbox, open_sandbox
+from warmup_rl.sandbox import Call, Program, Raised, Ran, Refused, Sandbox, as_set, open_sandbox
 from warmup_rl.types import Grade
 
 Oracle = Literal["equal", "set", "not_none", "root"]
@@ -141,7 +141,7 @@ def _fault(value: Any, expected: Any, arguments: Sequence[Any], tests: Tests) ->
     elif isinstance(value, Refused):
         return f"{tests.function}{_shown(arguments)} returns no plain data ({value.why})"
     elif tests.oracle == "set":
-        right = _as_set(value) is not None and _as_set(value) == _as_set(expected)
+        right = as_set(value) is not None and as_set(value) == as_set(expected)
     elif tests.oracle == "root":
         right = _is_root(arguments[0], value, tests.tolerance)
     else:
@@ -160,18 +160,12 @@ def _equal(value: Any, expected: Any) -> bool:
         return False
 
 
-def _as_set(value: Any) -> set[Any] | None:
-    try:
-        return set(value)
-    except TypeError:
-        return None
-
-
 def _is_root(coefficients: Sequence[float], value: Any, tolerance: float) -> bool:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     try:
-        return abs(sum(c * math.pow(value, power) for power, c in enumerate(coefficients))) <= tolerance
+        result = sum(c * math.pow(value, power) for power, c in enumerate(coefficients))
+        return math.isfinite(value) and abs(result) <= tolerance
     except OverflowError:
         return False
 

@@ -29,6 +29,10 @@ _TOO_HEAVY = re.compile(
     r"|\\(?:sum|prod|int|binom|tbinom|dbinom)\b.*\d{4,}"
 )
 _LETTER = re.compile(r"\(?\s*([A-Za-z])\s*\)?")
+_WORD = re.compile(
+    r"(?<![\\A-Za-z])(?!(?:sin|cos|tan|cot|sec|csc|log|exp|sqrt|inf|infinity|max|min|mod|gcd|lcm|det|and|frac|times)\b)"
+    r"[A-Za-z]{3,}(?![A-Za-z])"
+)
 _SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
 _TERM = re.compile(r"[+-]?\d+(?:\.\d+)?\s*\*?\s*[A-Za-z]")
 """A number times a name, which math-verify takes for a number with a unit."""
@@ -255,6 +259,8 @@ def _refusal(given: str, reference: str) -> str:
     """Why an answer is wrong without being compared; empty where it deserves comparison."""
     if _TOO_HEAVY.search(given) and not _TOO_HEAVY.search(reference):
         return "too large to be computed"
+    if len(_WORD.findall(given)) > 1 and len(_WORD.findall(reference)) < 2:
+        return "a sentence, not one answer"
     if given.count("{") > 60 or given.count("(") > 60:
         return "nested too deeply"
     return ""

@@ -1,0 +1,126 @@
+"""`python -m warmup_rl grade`: verdicts in the order of the rows, golds in all forms, a self-test that can fail."""
+
+import json
+import sys
+
+import pytest
+
+from tests.rows_data import settings
+from warmup_rl.__main__ import main
+from warmup_rl.jsonl import write_jsonl
+
+QUIZ = (
+    "A very special island is inhabited only by knights and knaves. Knights always tell the truth, and knaves always "
+    "lie. You meet 2 inhabitants: Zoey, and Oliver. "
+    "Zoey remarked, \"Oliver is not a knight\". Oliver stated, \"Oliver is a "
+    "knight if and only if Zoey is a knave\". So who is a knight and who is a knave?"
+)
+RIGHT = "(1) Zoey is a knave\n(2) Oliver is a knight"
+
+
+def graded(tmp_path, rows, *options):
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    code = main(["grade", *options, "--in", str(tmp_path / "rows.jsonl"), "--out", str(tmp_path / "out.jsonl")])
+    assert code == 0
+    return [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+
+
+def whole(answer):
+    return f"so\n</think>\n<answer> {answer} </answer>"
+
+
+def test_verdicts_come_in_the_order_of_the_rows_with_form_and_answer_apart(tmp_path):
+    rows = [
+        {"id": "a", "question": "1+1?", "gold": "2", "completion": whole("\\boxed{2}")},
+        {"id": "b", "question": "1+1?", "gold": 2, "completion": "so</think> it is \\boxed{2}"},
+        {"id": "c", "question": "1+1?", "gold": "2", "completion": whole("\\boxed{3}")},
+        {"id": "d", "question": "1+1?", "gold": "2", "completion": "I never stop thinking \\boxed{2}"},
+        {"id": "e", "question": "1+1?", "gold": "2", "completion": f"<think>{whole('2')}"},
+        {"id": "f", "question": "1+1?", "gold": "\\frac{x+1}{2}", "completion": whole("\\boxed{(x+y+z)^{999}}")},
+    ]
+    out = graded(tmp_path, rows, "--domain", "math")
+    assert [row["id"] for row in out] == list("abcdef")
+    assert [row["outcome"] for row in out] == ["correct", "bad_format", "wrong", "bad_format", "correct", "timeout"]
+    assert [row["verdict"] for row in out] == ["correct", "correct", "wrong", "none", "correct", "timeout"]
+    assert all(set(row) == {"id", "outcome", "verdict", "extracted", "note", "ms"} for row in out)
+
+
+def test_bare_answers_are_graded_on_request(tmp_path):
+    rows = [{"question": "1+1?", "gold": "2", "answer": answer} for answer in ("2", "2.0", "3", "")]
+    out = graded(tmp_path, rows, "--domain", "math", "--answers")
+    assert [row["outcome"] for row in out] == ["correct", "correct", "wrong", "no_answer"]
+
+
+@pytest.mark.parametrize(
+    "gold",
+    [RIGHT, "Zoey is a knave, and Oliver is a knight.", {"Zoey": False, "Oliver": True}, [False, True],
+     {"Zoey": "knave", "Oliver": "knight"}],
+    ids=["list", "sentence", "mapping", "booleans", "words"],
+)
+def test_golds_of_puzzles_come_in_many_forms(tmp_path, gold):
+    rows = [{"question": QUIZ, "gold": gold, "completion": whole(answer)} for answer in (RIGHT, "Zoey is a knight")]
+    assert [row["verdict"] for row in graded(tmp_path, rows, "--domain", "kk")] == ["correct", "wrong"]
+
+
+def test_role_words_come_from_the_question(tmp_path):
+    quiz = QUIZ.replace("knight", "pioneer").replace("knave", "laggard").replace("Knight", "Pioneer").replace(
+        "Knave", "Laggard"
+    )
+    rows = [{"question": quiz, "gold": [False, True], "completion": whole(text)}
+            for text in ("Zoey is a laggard, Oliver is a pioneer", RIGHT)]
+    assert [row["verdict"] for row in graded(tmp_path, rows, "--domain", "kk")] == ["correct", "none"]
+
+
+def test_a_gold_that_is_not_the_solution_is_named(tmp_path, capsys):
+    write_jsonl(tmp_path / "rows.jsonl", [{"question": QUIZ, "gold": [True, True], "completion": "x"}])
+    code = main(["grade", "--domain", "kk", "--in", str(tmp_path / "rows.jsonl"), "--out", str(tmp_path / "o.jsonl")])
+    assert code == 2
+    assert "rows.jsonl:1" in capsys.readouterr().err
+
+
+def test_rows_of_a_benchmark_are_read_from_its_own_fields(tmp_path):
+    problem = {"question": "Which?", "options": ["one", "two", "three"], "answer": "B", "category": "physics"}
+    answers = ("B", "The answer is (B)", "C", "D", "I think")
+    rows = [{"problem": problem, "completion": whole(answer)} for answer in answers]
+    out = graded(tmp_path, rows, "--domain", "mmlu_pro")
+    assert [row["verdict"] for row in out] == ["correct", "correct", "wrong", "wrong", "none"]
+
+
+@pytest.mark.parametrize("name", ["kk", "compass", "math", "gsm8k", "mmlu_pro", "jsonl"])
+def test_the_self_test_of_a_shipped_grader_passes(tmp_path, name, capsys):
+    fields = settings(tmp_path).get(name, ({}, 0))[0]
+    given = [f"--set={key}={json.dumps(value)}" for key, value in fields.items()]
+    assert main(["grade", "--self-test", "--domain", name, "--problems", "12", *given]) == 0
+    assert "passed" in capsys.readouterr().out
+
+
+CREDULOUS = '''
+from warmup_rl.domains.sums import Sums
+from warmup_rl.types import Grade
+
+class Credulous(Sums):
+    def grade(self, answer, problem):
+        return Grade("correct" if problem.gold in answer else "wrong", answer)
+'''
+
+
+def test_the_self_test_of_a_users_own_grader_finds_credit_by_substring(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(CREDULOUS)
+    assert main(["grade", "--self-test", "--domain", f"{tmp_path}/mine.py:Credulous", "--problems", "12"]) == 1
+    out = capsys.readouterr().out
+    assert "failed" in out and "the question echoed" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--domain", "math"], "--in ROWS and --out"),
+        (["--domain", "mth", "--self-test"], "Did you mean 'math'"),
+        (["--domain", "math", "--set", "levels=[9,1]", "--self-test"], "levels"),
+        (["--domain", "math", "--in", "no.jsonl", "--out", "o.jsonl"], "no such file"),
+    ],
+)
+def test_what_is_wrong_is_said(arguments, message, capsys):
+    assert main(["grade", *arguments]) == 2
+    assert message in capsys.readouterr().err
+    sys.stdout.flush()

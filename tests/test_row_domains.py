@@ -1,0 +1,162 @@
+"""Domains over files: splits frozen by content, golds checked before they are used, near-duplicates on one side."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conformance import sandbox_or_skip
+from tests.rows_data import math_rows, settings, write_rows
+from warmup_rl.domains.alike import groups_alike
+from warmup_rl.domains.code import HumanEvalPlus, MbppPlus
+from warmup_rl.domains.math import Gsm8k, Math
+from warmup_rl.domains.mmlu_pro import MmluPro
+from warmup_rl.domains.user import UserRows
+from warmup_rl.errors import DataError
+from warmup_rl.types import SPLITS
+
+DATA = Path("../shared/data")
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the benchmark files are not beside the repository")
+
+
+def ids(domain, split):
+    return {problem.id for problem in domain.table().problems[split]}
+
+
+def test_a_problem_of_train_that_stands_in_test_is_measured_only(tmp_path):
+    train = write_rows(tmp_path / "train.jsonl", math_rows(0, 40))
+    test = write_rows(tmp_path / "test.jsonl", math_rows(30, 20))
+    domain = Math(train=train, test=test)
+    assert not ids(domain, "test") & (ids(domain, "train") | ids(domain, "validation"))
+    assert domain.table().left_out == {"also in test": 10}
+
+
+def test_levels_and_subjects_choose_rows(tmp_path):
+    given, _ = settings(tmp_path)["math"]
+    domain = Math(**given, levels=(2, 3), subjects=["algebra"])
+    metas = [problem.meta for split in SPLITS for problem in domain.table().problems[split]]
+    assert {meta["group"] for meta in metas} == {"level=2", "level=3"}
+    assert {meta["subject"] for meta in metas} == {"Algebra"}
+
+
+def test_a_gold_that_cannot_be_used_is_named_and_can_be_dropped(tmp_path):
+    rows = [*math_rows(0, 30), {"problem": "Broken?", "answer": "\\frac{1}{"}, {"problem": "None?", "answer": None}]
+    test = write_rows(tmp_path / "e.jsonl", math_rows(50, 9))
+    files = {"train": write_rows(tmp_path / "t.jsonl", rows), "test": test}
+    with pytest.raises(DataError, match="t.jsonl:32"):
+        Math(**files).take("train", 0, 5)
+    dropping = Math(**files, drop_bad_golds=True)
+    drawn = list(dropping.problems("train", 0)) + list(dropping.problems("validation", 0))
+    assert len(drawn) == 30 and dropping.table().left_out == {"unusable": 1}
+    broken = Math(train=write_rows(tmp_path / "u.jsonl", rows[:31]), test=files["test"])
+    with pytest.raises(DataError, match=r"u.jsonl:31: the reference answer .* cannot be used"):
+        [*broken.problems("train", 0), *broken.problems("validation", 0)]
+
+
+def test_the_split_of_a_row_does_not_depend_on_the_order_of_the_file(tmp_path):
+    given, _ = settings(tmp_path)["jsonl"]
+    lines = Path(given["file"]).read_text().splitlines()
+    other = tmp_path / "reversed.csv"
+    other.write_text("\n".join([lines[0], *reversed(lines[1:])]) + "\n")
+    turned = UserRows.model_validate({**given, "file": str(other)})
+    assert ids(UserRows.model_validate(given), "test") == ids(turned, "test")
+
+
+def test_folds_measure_every_row_once_and_never_train_on_it(tmp_path):
+    given, _ = settings(tmp_path)["jsonl"]
+    folds = UserRows.model_validate({**given, "validation": 0, "folds": 4}).each_fold()
+    measured = [problem for fold in folds for problem in ids(fold, "test")]
+    assert len(measured) == len(set(measured)) == 80
+    assert all(not ids(fold, "test") & ids(fold, "train") for fold in folds)
+    whole = UserRows.model_validate({**given, "validation": 0, "folds": 4})
+    assert len(ids(whole, "train")) == 80 and not ids(whole, "test")
+
+
+def test_questions_that_are_nearly_the_same_stay_together():
+    questions = ["How far is it to the old station at the end of the road?", "Something else entirely.",
+                 "How far is it to the old station at the end of the road ?", "A third thing."]
+    assert groups_alike(range(4), questions, 0.95) == [[0, 2], [1], [3]]
+
+
+@pytest.mark.parametrize(
+    ("grader", "gold", "right", "wrong"),
+    [
+        ("number", "12", "The answer is 12.", "13"),
+        ({"type": "number", "tolerance": 0.1, "units": ["km"]}, "4.2 km", "4.25", "4.4 km"),
+        ("exact", "Paris", " paris.", "London"),
+        ("set", "a, b", "B; A", "a"),
+        ("json", '{"a": [1]}', '```json\n{"a": [1.0]}\n```', '{"a": [true]}'),
+        ("math", "\\frac{1}{2}", "\\boxed{0.5}", "\\boxed{0.6}"),
+    ],
+    ids=["number", "number with unit", "exact", "set", "json", "math"],
+)
+def test_graders_of_own_rows(tmp_path, grader, gold, right, wrong):
+    rows = [{"question": f"Question number {n}, what is it?", "answer": gold} for n in range(8)]
+    domain = UserRows(file=write_rows(tmp_path / "own.jsonl", rows), grader=grader, alike=1.0)
+    problem = domain.take("train", 0, 1)[0]
+    assert [domain.grade(answer, problem).verdict for answer in (right, wrong)] == ["correct", "wrong"]
+
+
+def test_choices_with_a_column_of_options(tmp_path):
+    rows = [{"question": f"Which is {n}?", "choices": ["x", "y", str(n)], "answer": "C"} for n in range(8)]
+    domain = UserRows(file=write_rows(tmp_path / "o.jsonl", rows), grader={"type": "choice", "options": "choices"})
+    problem = domain.take("train", 0, 1)[0]
+    assert problem.question.splitlines()[1] == "A. x"
+    assert [domain.grade(answer, problem).verdict for answer in ("C", "B", "D")] == ["correct", "wrong", "wrong"]
+
+
+def test_a_users_own_rule_runs_in_the_sandbox(tmp_path):
+    sandbox_or_skip()
+    rules = tmp_path / "my_rules.py"
+    rules.write_text("def grade(question, answer, gold):\n    return None if not answer else answer[::-1] == gold\n")
+    rows = [{"question": f"Reverse word number {n}", "answer": "abc"} for n in range(8)]
+    domain = UserRows(file=write_rows(tmp_path / "o.jsonl", rows), grader=f"python: {rules}:grade", drop_bad_golds=True)
+    problem = domain.table().problems["train"][0]
+    assert [domain.grade(answer, problem).verdict for answer in ("cba", "abc", "")] == ["correct", "wrong", "none"]
+
+
+def test_tested_functions_of_a_user(tmp_path):
+    sandbox_or_skip()
+    rows = [{"question": f"Write add{n}.", "answer": f"def add{n}(a, b):\n    return a + b",
+             "tests": f"assert add{n}(1, 2) == 3\nassert add{n}(0, 0) == 0"} for n in range(4)]
+    domain = UserRows(file=write_rows(tmp_path / "o.jsonl", rows), grader="code")
+    problem = domain.take("train", 0, 1)[0]
+    name = problem.meta["tests"].split("(")[0].removeprefix("assert ")
+    wrong = f"```python\ndef {name}(a, b):\n    return 3\n```"
+    assert [domain.grade(a, problem).verdict for a in (domain.reference(problem), wrong)] == ["correct", "wrong"]
+
+
+def test_a_template_joins_columns(tmp_path):
+    rows = [{"context": f"Ann has {n} pears.", "ask": "How many?", "answer": n} for n in range(8)]
+    file = write_rows(tmp_path / "o.jsonl", rows)
+    domain = UserRows(file=file, question="{context}\n\n{ask}", grader="number")
+    assert "pears.\n\nHow many?" in domain.take("train", 0, 1)[0].question
+
+
+def test_a_missing_column_is_named_with_those_that_are_there(tmp_path):
+    file = write_rows(tmp_path / "o.jsonl", [{"q": "x", "answer": 1}])
+    with pytest.raises(DataError, match=r"o.jsonl:1: no 'question' \(fields: q, answer\)"):
+        UserRows(file=file, grader="number").table()
+
+
+@needs_data
+def test_published_files_are_read_whole():
+    math = Math(train=f"{DATA}/math_train.jsonl", test=f"{DATA}/math500.jsonl", drop_bad_golds=True)
+    gsm8k = Gsm8k(train=f"{DATA}/gsm8k_train.jsonl", test=f"{DATA}/gsm8k_test.jsonl")
+    mmlu = MmluPro(data=f"{DATA}/mmlu_pro_test_questions.jsonl.gz", categories=["physics", "history"])
+    assert [len(domain.table().problems["test"]) for domain in (math, gsm8k, mmlu)] == [500, 1319, 1480]
+    assert len(mmlu.table().problems["train"]) == 200
+    assert len(gsm8k.take("test", 0, 1319)) == 1319
+
+
+@needs_data
+@pytest.mark.parametrize(("kind", "file"), [(HumanEvalPlus, "HumanEvalPlus"), (MbppPlus, "MbppPlus")])
+@pytest.mark.parametrize("form", ["", "-OriginFmt"], ids=["inputs", "programs"])
+def test_published_solutions_pass_and_mutated_ones_fail(kind, file, form):
+    sandbox_or_skip()
+    domain = kind(data=f"{DATA}/{file}{form}.jsonl.gz")
+    for problem in domain.take("train", 0, 4):
+        assert domain.grade(domain.reference(problem), problem).verdict == "correct"
+        mutated = domain.reference(problem).replace("return ", "return None and ")
+        assert domain.grade(mutated, problem).verdict == "wrong"
+    assert json.dumps(problem.meta)
