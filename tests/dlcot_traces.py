@@ -210,7 +210,8 @@ So the answer is 10.""",
     gone=("Wait, let me double check.", "Let me just double-check one more time."),
 )
 WRITTEN = {
-    "triangle": TRIANGLE, "thrice": THRICE, "counting": COUNTING, "redone": REDONE, "unfinished": UNFINISHED, "cases": CASES, "repeated": REPEATED,
+    "triangle": TRIANGLE, "thrice": THRICE,
+    "counting": COUNTING, "redone": REDONE, "unfinished": UNFINISHED, "cases": CASES, "repeated": REPEATED,
     "insulin": INSULIN,
 }  # fmt: skip
 

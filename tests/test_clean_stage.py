@@ -258,7 +258,7 @@ def test_memory_does_not_grow_with_the_number_of_traces(tmp_path):
     problems, (trace, *_) = raw_traces(1)
     peaks = []
     for count in (30, 150):
-        many = (replace(trace, thinking=f"{number} {'word ' * 4000}") for number in range(count))
+        many = (replace(trace, thinking=f"{number} {'x' * 20_000}") for number in range(count))
         raw = write_raw(tmp_path / f"raw{count}", problems, many)
         tracemalloc.start()
         cleaned(tmp_path / f"clean{count}", raw, ["duplicates", {"type": f"{HERE}:Echo"}])

@@ -173,7 +173,7 @@ def test_other_domains_grade_what_they_are_given(tmp_path):
     write_jsonl(tmp_path / "a.jsonl", given)
     assert run("--in", tmp_path / "a.jsonl", "--out", tmp_path / "b.jsonl", "--domain", "math") == 0
     assert rows(tmp_path / "b.jsonl") == given[:3]
-    assert [row["reason"] for row in rows(tmp_path / "b.dropped.jsonl")] == ["answer wrong"]
+    assert rows(tmp_path / "b.dropped.jsonl") == [{**given[3], "reason": "answer wrong", "step": "correct"}]
 
 
 def test_a_response_without_an_answer_is_dropped_and_counted(tmp_path, capsys):

@@ -22,6 +22,7 @@ from warmup_rl.dlcot.variants import Errors, Redundancy, simplify
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.engine import EngineContext
 from warmup_rl.engines.solver import Solver
+from warmup_rl.errors import Unscorable
 from warmup_rl.format import ResponseFormat
 from warmup_rl.knights.chain import terse_chain
 from warmup_rl.knights.english import NAMES, ROLES, answer_english, render_english
@@ -30,7 +31,7 @@ from warmup_rl.knights.reasoning import CLEAN, Noise, think
 from warmup_rl.knights.story import DOUBT_OPENERS, RECHECK_CLOSERS, RECHECK_OPENERS, tell
 from warmup_rl.knights.terse import NAMES as TERSE_NAMES
 from warmup_rl.knights.text import answer, to_meta
-from warmup_rl.types import Problem, Request, Score, Trace
+from warmup_rl.types import Grade, Problem, Request, Score, Trace
 
 FORMAT = ResponseFormat()
 ENGLISH, TERSE = KnightsKnaves(name="kk", roles="all"), KnightsKnaves(name="kk", phrasing="terse")
@@ -314,6 +315,7 @@ def cut_approaches(structure, **options):
         ("the last of wrong ones goes after its like", "I1 I0 I0", {}, [2]),
         ("unsolvable", "-0 s1 C2 -3", {"unsolvable": True}, [0, 3]),
         ("the last stays where none is correct", "-0 s1 -2", {"unsolvable": True}, [0]),
+        ("or what it repeats", "-0 -1 -1", {"unsolvable": True}, [0, 2]),
         ("wrong ones off the path", "I0 C1 I2 -3 -4!", {"errors": "delete_solution"}, [2, 4]),
         ("no path", "I0 I1 -2!", {"errors": "delete_all"}, []),
     ],
@@ -471,3 +473,36 @@ def test_hypotheses_of_the_solver_are_the_approaches(puzzle, seed, method):
     assert len(assumed) == (len(cases) if method == "cases" else len(outermost))
     assert [a.label for a in structure.approaches].count("correct") == 1
     assert answer_english(puzzle) == problem.gold
+
+
+def test_programs_are_answers_only_in_fences():
+    graded = []
+
+    class Programs(type(WRITTEN["redone"].domain)):
+        def reference(self, problem):
+            return f"```python\n{problem.gold}\n```"
+
+        def grade(self, answer, problem):
+            graded.append(answer)
+            return Grade("correct" if "return a + b" in answer else "wrong", answer)
+
+    thinking = ("First, I try to multiply, so the value is 6.\n\n```python\ndef f(a, b):\n    return a * b\n```\n\n"
+                "Alternatively, I can just add.\n\n```python\ndef f(a, b):\n    return a + b\n```\n\nSo that is it.")
+    problem = Problem("p", "written", "Add two numbers.", "def f(a, b):\n    return a + b")
+    structure = structure_of(thinking, problem, Programs(name="written"))
+    assert [approach.label for approach in structure.approaches] == ["incorrect", "correct"]
+    assert all(answer.startswith("```") for answer in graded)
+
+
+def test_a_grader_that_breaks_leaves_the_trace_and_is_told():
+    written = WRITTEN["repeated"]
+
+    class Broken(type(written.domain)):
+        def grade(self, answer, problem):
+            raise Unscorable("no")
+
+    rows = []
+    context = CleanContext({"written": Broken(name="written")}, {"written": written.problem}, len, audit=rows.append)
+    before = trace_of(written.thinking, written.problem, written.domain)
+    assert DLCoT().start(context)(before) == before
+    assert (rows[0]["outcome"], rows[0]["why"]) == ("doubt", "the grader broke on an approach")

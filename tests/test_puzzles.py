@@ -219,6 +219,7 @@ REFUSED = {
     "two solutions": quiz('Ann said, "Bob is a knave." Bob said, "Ann is a knave." Cy said, "Cy is a knight."'),
     "empty": "",
     "something else": "Natalia sold clips to 48 of her friends in April. How many clips did she sell?",
+    "too long": quiz(REST + ' Ann said, "' + "Bob is a knight and " * 2000 + 'Bob is a knight."'),
     "too many people": quiz("", people=", ".join(f"N{i}" for i in range(64))),
 }  # fmt: skip
 

@@ -71,7 +71,7 @@ def typed(value: Any) -> Any:
     return type(value).__name__, repr(value)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(VALUES)
 def test_a_value_is_the_same_on_the_other_side(value: Any) -> None:
     line = f'["value",{plain(value)}]'.encode()
@@ -96,6 +96,8 @@ REFUSED: list[tuple[str, str, str]] = [
     ("own class called Match", "type('Match', (), {})()", "Match"),
     ("function", "len", "builtin_function_or_method"),
     ("too deep", "eval('[' * 60 + ']' * 60)", "nested too deep"),
+    ("range without end", "range(10 ** 12)", "too large"),
+    ("range beyond all", "range(10 ** 30)", "too large"),
     ("too large", f"'x' * {MAX_VALUE}", "too large"),
     ("number too long to be written", "10 ** 5000", "too large"),
     ("lone surrogate", "chr(0xd800)", "UnicodeEncodeError"),
@@ -135,11 +137,12 @@ MALFORMED: list[tuple[str, str]] = [
     ("keys that collide", json.dumps(["value", ["s", *(["i", f"{n * ((1 << 61) - 1):x}"] for n in range(1, 99))]])),
     ("hex with a prefix", '["value",["i","0x1f"]]'),
     ("hex with blanks", '["value",["i"," 1f"]]'),
-    ("hex too long", '["value",["i","' + "f" * 5000 + '"]]'),
     ("number for text", '["value",["i",5]]'),
     ("bad float", '["value",["f","1,5"]]'),
     ("float too large", '["value",["f","0x1p99999"]]'),
     ("range without step", '["value",["r",1,2,0]]'),
+    ("range without end", '["value",["r",0,9000000000000,1]]'),
+    ("range beyond all", '["value",["r",0,["i","ffffffffffffffffffff"],1]]'),
     ("range of booleans", '["value",["r",true,2,3]]'),
     ("lone surrogate", '["value","\\ud800"]'),
     ("lone surrogate in a name", '["raised","\\ud800"]'),

@@ -163,8 +163,16 @@ STEPS = {
     "misquoted": ('Zoey says "Oliver is a knight".', "not"),
     "right condition": ("If Zoey is a knave, then Oliver is a knight.", "entailed"),
     "wrong condition": ("If Oliver is a knight, then Ethan is a knight.", "not"),
-    "right answer": ("So the answer is: Zoey is a knight, Oliver is a knave and Ethan is a knight.", "entailed"),
-    "wrong answer": ("So the answer is: Zoey is a knight, Oliver is a knave and Ethan is a knave.", "not"),
+    "guess": ("So the answer is: Zoey is a knight, Oliver is a knave and Ethan is a knight.", "not"),
+    "right answer": (
+        f"{SUPPOSED} Oliver is a knave. So Ethan is a knight. So the answer is: Zoey is a knight, Oliver is a knave "
+        "and Ethan is a knight.",
+        "- entailed entailed entailed",
+    ),
+    "wrong answer": (
+        f"{SUPPOSED} Oliver is a knave. So the answer is: Zoey is a knight, Oliver is a knave and Ethan is a knave.",
+        "- entailed not",
+    ),
 }  # fmt: skip
 
 
@@ -173,9 +181,17 @@ def test_single_steps_are_judged_as_a_person_would(text: str, expected: str) -> 
     assert labels(text) == [{"not": "not entailed"}.get(word, word) for word in expected.split()]
 
 
-def test_an_answer_out_of_nothing_is_a_leap() -> None:
-    found = step_validity("Zoey is a knight, Oliver is a knave and Ethan is a knight.", PUZZLE)
-    assert found == Validity(valid=1, invalid=0, unparsed=0, leaps=1)
+def test_an_answer_after_what_could_not_be_read_is_a_leap() -> None:
+    found = step_validity("So she lies. Zoey is a knight, Oliver is a knave and Ethan is a knight.", PUZZLE)
+    assert found == Validity(valid=1, invalid=0, unparsed=1, leaps=1)
+
+
+def test_a_terse_case_that_was_not_checked_shows_nothing() -> None:
+    puzzle, text = chain(5, 3, Noise())
+    opening, _, checks = text[text.rindex("next case", 0, text.index("next solved")) :].partition(" next ")
+    solved = text[text.index("next solved") :]
+    assert step_validity(f"{opening} next {checks}", puzzle).invalid == 0
+    assert step_validity(f"{opening} {solved}", puzzle).invalid == 2
 
 
 def test_the_first_invalid_step_is_told_by_its_place() -> None:
@@ -224,12 +240,12 @@ def test_cells_hold_the_share_of_valid_steps_and_of_right_answers_from_invalid_o
     assert cell["right_from_invalid"] == 0.5
 
 
-def test_cells_of_domains_that_judge_no_steps_say_so() -> None:
+def test_cells_of_domains_that_judge_no_steps_say_nothing_of_them() -> None:
     old = row("correct", None)
     del old["score"]["steps"]  # type: ignore[attr-defined]
     for rows in ([row("correct", None)], [old]):
         cell = summarize(rows)
-        assert [cell[name] for name in ("valid_steps", "unparsed_steps", "right_from_invalid")] == [None] * 3
+        assert not {"valid_steps", "unparsed_steps", "right_from_invalid"} & set(cell)
 
 
 def text_of(folder: Path) -> str:

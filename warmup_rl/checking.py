@@ -6,17 +6,18 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from warmup_rl.command import Command, running, selection
+from warmup_rl.command import Command, running, selected_folds, selection
 from warmup_rl.engine import Engine
 from warmup_rl.recipe import Recipe
 from warmup_rl.run import Lane, Step
+from warmup_rl.scarce import folds, resolution, short_training
 from warmup_rl.stage import Facts, Stage
 from warmup_rl.stats import MIN_SEEDS
 
@@ -45,18 +46,20 @@ def plan(
     command = command or Command()
     arms, seeds = selection(command, recipe)
     recipe = recipe.model_copy(update={"seeds": list(seeds)})
-    lanes = {arm: Lane(recipe, arm, seeds[0]) for arm in arms}
+    chosen = selected_folds(command, recipe)
+    every = [Lane(recipe, arm, seeds[0], fold) for arm in arms for fold in chosen]
+    lanes = {lane.arm: lane for lane in every if lane.fold == chosen[0]}
     run = {arm: _running(command, lane) for arm, lane in lanes.items()}
-    made = {step.key: step.stage for steps in run.values() for step in steps}
-    steps = [step for lane in lanes.values() for step in lane.steps]
-    facts = {step.key: step.stage.facts(recipe.evaluation, recipe.domains) for step in steps}
-    console.print(_headline(recipe, run), style="bold")
+    planned = [(lane, step) for lane in every for step in _running(command, lane)]
+    made = {step.key: step.stage for _, step in planned}
+    facts = {step.key: _facts(lane, step) for lane in every for step in lane.steps}
+    console.print(_headline(recipe, [step for _, step in planned], len(arms), len(chosen)), style="bold")
     console.print(_stages(recipe, lanes, run, facts))
     marks = "● made   = shared with the arm named   – left out   ✓ done before"
     marks += "   · not in this run" if command.only or command.until else ""
     console.print(Text(f"{marks}\n", style="dim"))
     console.print(_settings(recipe, lanes, _disk(recipe, made, facts)))
-    for warning in dict.fromkeys(_warnings(recipe, made, facts, world_size)):
+    for warning in dict.fromkeys([*_warnings(recipe, made, facts, world_size), *short_training(recipe)]):
         console.print(Text(f"! {warning}", style="yellow"))
 
 
@@ -65,13 +68,18 @@ def _running(command: Command, lane: Lane) -> list[Step]:
     return [step for step in lane.steps if step.stage.id in ids]
 
 
-def _headline(recipe: Recipe, run: dict[str, list[Step]]) -> str:
-    steps = [step for steps in run.values() for step in steps]
+def _facts(lane: Lane, step: Step) -> Facts:
+    domains, evaluation = lane.recipe.seen_by(step.stage, lane.fold)
+    return step.stage.facts(evaluation, domains)
+
+
+def _headline(recipe: Recipe, steps: Sequence[Step], arms: int, folds: int) -> str:
     distinct = len({step.key for step in steps})
-    arms, seeds = len(run), len(recipe.seeds)
+    seeds = len(recipe.seeds)
     shared = f" of which {distinct} are made and {len(steps) - distinct} shared" if distinct < len(steps) else ""
     each = " for each seed" if seeds > 1 else ""
-    counts = f"{_count(arms, 'arm')}, {_count(seeds, 'seed')}; {_count(len(steps), 'stage')}"
+    lanes = f", {_count(folds - 1, 'fold')} and the last model" if recipe.folded and folds == len(recipe.folds) else ""
+    counts = f"{_count(arms, 'arm')}, {_count(seeds, 'seed')}{lanes}; {_count(len(steps), 'stage')}"
     return f"{recipe.run_name}: {counts}{shared}{each}."
 
 
@@ -111,7 +119,7 @@ def _settings(recipe: Recipe, lanes: dict[str, Lane], disk: str) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    folder = next(iter(lanes.values())).run_folder
+    folder = Path(recipe.output_dir) / recipe.run_name
     for name in lanes:
         for address, value in recipe.arms[name].set.items():
             table.add_row("arm", Text(f"{name}: {address} = {value}"))
@@ -121,9 +129,14 @@ def _settings(recipe: Recipe, lanes: dict[str, Lane], disk: str) -> Table:
         space = getattr(domain, "space", None)
         kind = "" if domain.type == name else f" ({domain.type})"
         table.add_row("domain", Text(f"{name}{kind}{f': {space()}' if space else ''}"))
+    for line in folds(recipe, len(lanes), len(recipe.seeds)):
+        table.add_row("folds", Text(line))
     for line in _measured(recipe):
         table.add_row("measured", Text(line))
-    table.add_row("files", Text(f"{folder}/ recipe.yaml, run.json, report/, <arm>/seed-<n>/NN-<stage>"))
+    for line in resolution(recipe):
+        table.add_row("resolves", Text(line))
+    where = "[/fold-<k>]" if recipe.folded else ""
+    table.add_row("files", Text(f"{folder}/ recipe.yaml, run.json, report/, <arm>/seed-<n>{where}/NN-<stage>"))
     table.add_row("", Text(f"{recipe.output_dir}/store/ stage outputs, once each: models, traces, completions"))
     table.add_row("disk", Text(disk))
     table.add_row("wandb", Text(f"project {recipe.wandb.project}, group {recipe.run_name}" if recipe.wandb else "off"))

@@ -12,6 +12,8 @@ from warmup_rl.errors import UserError
 from warmup_rl.plugins import suggestion
 from warmup_rl.recipe import Recipe
 
+LAST = "last"
+"""How the command line calls the model that is trained on all rows of a domain with folds."""
 _ADDRESS = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*")
 
 
@@ -24,7 +26,7 @@ class Command:
         overrides: `address=value` each, later ones win.
         only: id of the one stage to run.
         until: id of the last stage to run.
-        arms, seeds: what to run; empty means all that the recipe has.
+        arms, seeds, folds: what to run; empty means all that the recipe has. A fold None is the last model.
         jobs: lanes side by side at most; None is as many as fit.
         threads: threads of a lane.
         lane: this process runs one lane of a run that another one began.
@@ -37,6 +39,7 @@ class Command:
     until: str | None = None
     arms: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
+    folds: tuple[int | None, ...] = ()
     jobs: int | None = None
     threads: int | None = None
     dry_run: bool = False
@@ -55,7 +58,7 @@ class Flag:
     """
 
     field: str
-    kind: Literal["text", "count", "number", "switch"]
+    kind: Literal["text", "count", "number", "fold", "switch"]
     value: str
     about: str
     repeats: bool = False
@@ -66,6 +69,7 @@ FLAGS: dict[str, Flag] = {
     "--config": Flag("recipe", "text", "RECIPE", "the recipe, where it is not given by its bare name"),
     "--arm": Flag("arms", "text", "NAME", "run this arm only; may be repeated", repeats=True),
     "--seed": Flag("seeds", "number", "N", "run this seed instead of the recipe's; may be repeated", repeats=True),
+    "--fold": Flag("folds", "fold", "K", "run this fold only, or the last model: last; may be repeated", repeats=True),
     "--only": Flag("only", "text", "ID", "run this stage only, on what the stages before it have left"),
     "--until": Flag("until", "text", "ID", "run the stages up to and with this one"),
     "--jobs": Flag("jobs", "count", "N", "run at most N arms and seeds side by side"),
@@ -118,11 +122,22 @@ def selection(command: Command, recipe: Recipe) -> tuple[tuple[str, ...], tuple[
     return tuple(arm for arm in arms if arm in having), seeds
 
 
+def selected_folds(command: Command, recipe: Recipe) -> tuple[int | None, ...]:
+    """The folds that a command runs. Raises `UserError` for one that the recipe does not have."""
+    wrong = [fold for fold in command.folds if fold not in recipe.folds]
+    if wrong or command.folds and not recipe.folded:
+        have = f"Folds: {', '.join(map(str, recipe.folds[:-1]))}, {LAST}." if recipe.folded else "No domain has folds."
+        raise UserError(f"--fold: no fold {wrong[0] if wrong else LAST}. {have}")
+    return tuple(dict.fromkeys(command.folds)) or recipe.folds
+
+
 def running(command: Command, ids: Sequence[str]) -> tuple[str, ...]:
     """Of the ids of an arm's stages, in order, those that a command runs."""
     wanted = command.only or command.until
     if wanted is None:
         return tuple(ids)
+    if wanted not in ids:
+        return ()
     end = ids.index(wanted) + 1
     return tuple(ids[end - 1 : end] if command.only else ids[:end])
 
@@ -158,7 +173,10 @@ class _Arguments:
         if flag.field == "recipe":
             self._recipe(value)
             return
-        typed = value if flag.kind == "text" else _whole_number(name, value, least=1 if flag.kind == "count" else 0)
+        typed: Any = value
+        if flag.kind != "text":
+            last = flag.kind == "fold" and value == LAST
+            typed = None if last else _whole_number(name, value, least=1 if flag.kind == "count" else 0)
         self.found[flag.field] = (*self.found.get(flag.field, ()), typed) if flag.repeats else typed
 
     def _dashed_override(self, name: str, given: str | None) -> None:

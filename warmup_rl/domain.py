@@ -24,6 +24,9 @@ class Domain(Config, ABC):
 
     Subclasses are frozen configs: their fields are the keys under `domains:` in a recipe. Importing a domain must not
     import torch. `python -m warmup_rl check` and the conformance tests (`tests/conformance.py`) run every domain.
+
+    A domain with the fields `folds` (how many, or None) and `fold` (one of them, or None) is cross-validated: a run
+    sets `fold`, which leaves that fold to be measured and the others to train on; None leaves all to train on.
     """
 
     type: ClassVar[str]
@@ -31,6 +34,8 @@ class Domain(Config, ABC):
     finite: ClassVar[bool] = False
     """Whether the problems are the rows of a data set: what is measured on them takes all there are where they are
     fewer than asked for."""
+    public: ClassVar[bool] = False
+    """Whether the problems are published, so that a model may have met them in pretraining."""
     waits: ClassVar[bool] = False
     """Whether grading waits for other processes, so that several completions are graded at the same time."""
 
@@ -128,6 +133,10 @@ class Domain(Config, ABC):
                 f"settings. Ask for at most {found}, or widen the domain's difficulty settings."
             )
 
+    def rows_in(self, split: Split) -> int | None:
+        """How many problems a split has, where that is known without drawing them: in a data set."""
+        return None
+
     def may_fall_short(self, split: Split) -> bool:
         """Whether fewer problems than asked for are fine: a data set is measured whole."""
         return self.finite and split != "train"
@@ -135,6 +144,18 @@ class Domain(Config, ABC):
     def take(self, split: Split, seed: int, count: int) -> list[Problem]:
         """`each` as a list."""
         return list(self.each(split, seed, count))
+
+
+def each_fold(domain: Domain) -> list[Domain]:
+    """The domain once for each fold that it is to be split into; else alone."""
+    if not is_folded(domain):
+        return [domain]
+    return [domain.model_copy(update={"fold": fold}) for fold in range(getattr(domain, "folds", 0))]
+
+
+def is_folded(domain: Domain) -> bool:
+    """Whether a run has to cross-validate on the domain."""
+    return bool(getattr(domain, "folds", None)) and getattr(domain, "fold", None) is None
 
 
 def score_all(

@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import groupby
 
+from warmup_rl.command import LAST
 from warmup_rl.run import Lane, shared_prefix
 
 Say = Callable[[str], None]
@@ -26,12 +27,12 @@ class Job:
 
     @property
     def label(self) -> str:
-        return lane_label("shared" if self.until else self.lane.arm, self.lane.seed)
+        return lane_label("shared", self.lane.seed) if self.until else lane_label(*self.lane.place)
 
 
-def lane_label(arm: str, seed: int) -> str:
+def lane_label(arm: str, seed: int, fold: int | None = None) -> str:
     """What each console line of a lane begins with."""
-    return f"seed {seed} {arm:<11}│ "
+    return f"seed {seed} {arm if fold is None else f'{arm} fold {fold}':<11}│ "
 
 
 def cores() -> int:
@@ -113,6 +114,8 @@ def _open_stages(lane: Lane) -> int:
 def _run(job: Job, arguments: Sequence[str], say: Say, processes: set[subprocess.Popen[bytes]]) -> int:
     until = ["--until", job.until] if job.until else []
     command = [sys.executable, "-m", "warmup_rl.train", *arguments, "--arm", job.lane.arm, "--seed", str(job.lane.seed)]
+    if job.lane.recipe.folded:
+        command += ["--fold", LAST if job.lane.fold is None else str(job.lane.fold)]
     command += [*until, "--threads", str(job.threads), "--lane"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(job.threads)}
     with subprocess.Popen(

@@ -43,7 +43,9 @@ def claim_run_folder(recipe: Recipe) -> None:
         elif folder.exists() and any(folder.iterdir()):
             raise RunError(f"{folder} is not empty and no run of warmup_rl. Choose another run_name or output_dir.")
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(record, {"recipe": mine, "versions": versions(), "launch": launch_id()})
+        public = [name for name, domain in recipe.domains.items() if domain.public]
+        found = {"recipe": mine, "public": public, "versions": versions(), "launch": launch_id()}
+        write_json(record, found)
         (folder / "recipe.yaml").write_text(yaml.safe_dump(mine, sort_keys=False, allow_unicode=True), encoding="utf-8")
     except OSError as error:
         raise RunError(f"output_dir: {error.filename or folder} cannot be written ({error.strerror}).") from None
@@ -73,7 +75,7 @@ def versions() -> Mapping[str, str]:
 
 
 def _finished_lanes(folder: Path) -> list[Path]:
-    records = folder.glob("*/seed-*/run.json")
+    records = [*folder.glob("*/seed-*/run.json"), *folder.glob("*/seed-*/fold-*/run.json")]
     return [record for record in records if json.loads(record.read_text(encoding="utf-8"))["state"] == "finished"]
 
 

@@ -38,9 +38,9 @@ def summarize(rows: Sequence[Row]) -> Row:
     Returns:
         problems, samples (rows a problem), lenient (share correct by verdict), strict (share correct and well formed),
         well_formed, truncated, thinks (share where the domain can tell, else None), tokens (mean), chance (mean),
-        outcomes (count by strict outcome), and where the domain judges steps, else None: valid_steps (share of the
-        steps that could be read), unparsed_steps (share of all steps), both means over completions with such steps;
-        right_from_invalid (share of the right answers whose thinking holds an invalid step).
+        outcomes (count by strict outcome). Where the domain judges steps also valid_steps (share of the steps that
+        could be read) and unparsed_steps (share of all), means over the completions with such steps, and
+        right_from_invalid (share of the right answers whose thinking holds an invalid step); None where there are none.
     """
     problems = len({row["problem_id"] for row in rows})
     scores = [row["score"] for row in rows]
@@ -61,6 +61,8 @@ def summarize(rows: Sequence[Row]) -> Row:
 
 
 def _steps(scores: Sequence[Row]) -> Row:
+    if not any(score.get("steps") for score in scores):
+        return {}
     judged = [(score["steps"], score["verdict"] == "correct") for score in scores if score.get("steps")]
     read = [(steps["valid"], steps["valid"] + steps["invalid"], steps["unparsed"]) for steps, _ in judged]
     shares = {

@@ -15,14 +15,17 @@ from warmup_rl import __version__
 from warmup_rl.console import duration
 from warmup_rl.errors import RunError
 from warmup_rl.jsonl import write_json
+from warmup_rl.leaks import draw
 from warmup_rl.manifest import versions
 from warmup_rl.plugins import source_digests
-from warmup_rl.recipe import Recipe, dump
+from warmup_rl.recipe import Recipe, dump, lane_name
 from warmup_rl.stage import Artifacts, Context, Stage, Tracking, World
 from warmup_rl.store import Slot, key_of, model_key
 from warmup_rl.world import launch_id
 
 Say = Callable[[str], None]
+PROBLEMS = "problems.json"
+"""In a stage's folder: which problems it touched, and what for."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Lane:
-    """One arm with one seed: the unit that runs by itself."""
+    """One arm with one seed: the unit that runs by itself; where a domain has folds, one of them or the last model.
+
+    Attributes:
+        fold: None for the last model, which is trained on all rows, and where no domain has folds.
+    """
 
     recipe: Recipe
     arm: str
     seed: int
+    fold: int | None = None
 
     @property
     def run_folder(self) -> Path:
@@ -53,7 +61,17 @@ class Lane:
 
     @property
     def folder(self) -> Path:
-        return self.run_folder / self.arm / f"seed-{self.seed}"
+        folder = self.run_folder / self.arm / f"seed-{self.seed}"
+        return folder if self.fold is None else folder / f"fold-{self.fold}"
+
+    @property
+    def place(self) -> tuple[str, int, int | None]:
+        """Arm, seed and fold."""
+        return self.arm, self.seed, self.fold
+
+    @property
+    def name(self) -> str:
+        return lane_name(*self.place)
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
@@ -61,9 +79,9 @@ class Lane:
         recipe = self.recipe
         given: dict[str, str] = {"model": model_key(recipe.model, recipe.model_revision)} if recipe.model else {}
         steps = []
-        for number, stage in enumerate(self.recipe.arm(self.arm), start=1):
+        for number, stage in enumerate(self.recipe.stages_of(self.arm, self.fold), start=1):
             inputs: dict[str, str] = {kind: given[kind] for kind in sorted(stage.inputs())}
-            step = Step(number, stage, _stage_key(self.recipe, stage, inputs, self.seed), inputs)
+            step = Step(number, stage, _stage_key(self, stage, inputs), inputs)
             given |= {kind: step.key for kind in stage.gives}
             steps.append(step)
         return tuple(steps)
@@ -119,6 +137,7 @@ class LaneRun:
                 start = time.monotonic()
                 summary = self._execute(step, slot)
                 seconds = round(time.monotonic() - start, 1)
+                write_json(slot.part / PROBLEMS, self._problems(step))
                 slot.finish(self._stage_record(step, summary, seconds))
                 self._say(f"{name}: done in {duration(seconds)}")
         self._link(step)
@@ -149,12 +168,14 @@ class LaneRun:
 
     def _context(self, step: Step, inputs: Artifacts, folder: Path | None = None) -> Context:
         recipe, lane = self._lane.recipe, self._lane
+        domains, evaluation = recipe.seen_by(step.stage, lane.fold)
+        fold = () if lane.fold is None else (f"fold-{lane.fold}",)
         return Context(
             folder=folder or lane.slot(step).part,
             inputs=inputs,
-            domains=recipe.domains,
+            domains=domains,
             response_format=recipe.format,
-            evaluation=recipe.evaluation,
+            evaluation=evaluation,
             seed=lane.seed,
             arm=lane.arm,
             stage_id=step.stage.id,
@@ -162,10 +183,18 @@ class LaneRun:
             tracking=Tracking(
                 wandb_project=recipe.wandb.project if recipe.wandb else None,
                 group=recipe.run_name,
-                tags=(lane.arm, f"seed-{lane.seed}", step.stage.id),
+                tags=(lane.arm, f"seed-{lane.seed}", *fold, step.stage.id),
             ),
             say=lambda line: self._say(f"{step.stage.id}: {line}"),
         )
+
+    def _problems(self, step: Step) -> dict[str, dict[str, list[str]]]:
+        """Ids of the problems that a stage touched, by what for and domain: its splits, frozen."""
+        found: dict[str, dict[str, list[str]]] = {}
+        for asked in self._lane.recipe.asked_by(step.stage, *self._lane.place):
+            ids = found.setdefault(asked.draw.used_for, {}).setdefault(asked.domain.name, [])
+            ids += [problem.id for problem in draw(asked)]
+        return {use: {name: list(dict.fromkeys(ids)) for name, ids in some.items()} for use, some in found.items()}
 
     def _stage_record(self, step: Step, summary: dict[str, Any], seconds: float) -> dict[str, Any]:
         return {
@@ -209,7 +238,8 @@ class LaneRun:
             for step in lane.steps
         ]
         lane.folder.mkdir(parents=True, exist_ok=True)
-        record = {"arm": lane.arm, "seed": lane.seed, "state": state, "reason": reason, "stages": stages}
+        fold = {} if lane.fold is None else {"fold": lane.fold}
+        record = {"arm": lane.arm, "seed": lane.seed, **fold, "state": state, "reason": reason, "stages": stages}
         write_json(lane.folder / "run.json", record)
 
 
@@ -223,20 +253,20 @@ def shared_prefix(lanes: Sequence[Lane]) -> Step | None:
     return last
 
 
-def _stage_key(recipe: Recipe, stage: Stage, inputs: Mapping[str, str], seed: int) -> str:
-    names = sorted(stage.domains_used(recipe.evaluation, recipe.domains))
-    used = {name: recipe.domains[name] for name in names}
+def _stage_key(lane: Lane, stage: Stage, inputs: Mapping[str, str]) -> str:
+    domains, evaluation = lane.recipe.seen_by(stage, lane.fold)
+    used = {name: domains[name] for name in sorted(stage.domains_used(evaluation, domains))}
     return key_of(
         {
             "version": __version__,
             "type": stage.type,
             "config": dump(stage, asides=False),
             "inputs": dict(inputs),
-            "seed": seed,
+            "seed": lane.seed,
             "domains": {name: dump(domain, asides=False) for name, domain in used.items()},
             "sources": source_digests([stage, *used.values()]),
-            "format": dump(recipe.format),
-            "evaluation": dump(recipe.evaluation) if stage.reads_evaluation() else None,
+            "format": dump(lane.recipe.format),
+            "evaluation": dump(evaluation) if stage.reads_evaluation() else None,
         }
     )
 

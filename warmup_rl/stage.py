@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -12,12 +12,16 @@ from pydantic import Field
 
 from warmup_rl.config import Config
 from warmup_rl.domain import Domain
+from warmup_rl.errors import UserError
 from warmup_rl.evaluation import EvaluationSettings
 from warmup_rl.format import ResponseFormat
 from warmup_rl.types import Problem, Split
 
 Artifact = Literal["model", "traces"]
 Distribution = Literal["single", "ddp", "zero1", "zero2", "zero3"]
+Use = Literal["training", "examples", "choice", "curve", "measurement"]
+"""What labelled problems are touched for: training, solved examples in a prompt, the choice of a prompt, the held-out
+curve of a training, measurement."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,8 @@ class Draw:
     Attributes:
         key: what says how many: a key of the stage, or an address that begins with `evaluation`.
         seed: None for the run's own.
+        whole: all problems of a data set, of which there may be `count` at most.
+        use: what for; by the split where not given.
         fits: raises `UserError` where the stage cannot use problems like this one.
     """
 
@@ -109,7 +115,34 @@ class Draw:
     count: int
     key: str
     seed: int | None = None
+    whole: bool = False
+    use: Use | None = None
     fits: Callable[[Problem], None] | None = None
+
+    @property
+    def used_for(self) -> Use:
+        by_split: dict[Split, Use] = {"train": "training", "validation": "choice", "test": "measurement"}
+        return self.use or by_split[self.split]
+
+    def problems(self, domain: Domain, seed: int) -> Iterator[Problem]:
+        """The problems, given the run's seed.
+
+        Raises:
+            SpaceError: there are too few.
+            UserError: all were asked for, and there are too many or no end of them.
+        """
+        seed = seed if self.seed is None else self.seed
+        if not self.whole:
+            return domain.each(self.split, seed, self.count)
+        size = domain.rows_in(self.split)
+        if size is None or size > self.count:
+            what = (
+                f"has {size:,}; at most {self.count:,} are meant" if size else "makes as many as are asked for"
+            )
+            raise UserError(
+                f"{self.key}: all {self.split} problems of domain {domain.name!r}, which {what}. Give a number."
+            )
+        return domain.problems(self.split, seed)
 
 
 class Stage(Config, ABC):
@@ -122,6 +155,8 @@ class Stage(Config, ABC):
     """Whether all processes of a launch run the stage together; else the main one runs it and the others wait."""
     measures: ClassVar[bool] = False
     """Whether the recipe's `evaluation:` block has a say in what the stage makes."""
+    all_folds: ClassVar[bool] = False
+    """Whether the stage is the same in all folds of a cross-validation, though it reads the domain that has them."""
     resumes: ClassVar[bool] = False
     """Whether the stage goes on from what a killed one left in its folder; else the folder is emptied first."""
 
@@ -141,7 +176,10 @@ class Stage(Config, ABC):
         return ()
 
     def draws(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[Draw]:
-        """The problems that the stage will ask for, given the declared domains; `check` tries whether they exist."""
+        """The problems that the stage will ask for, given the declared domains.
+
+        `check` tries whether they exist, a run that none is both trained and evaluated on, the report counts them.
+        """
         return ()
 
     def check(self, *, world_size: int) -> list[str]:

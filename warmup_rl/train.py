@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from warmup_rl.command import Command, parse, selection
+from warmup_rl.command import Command, parse, running, selected_folds, selection
 from warmup_rl.console import duration, quiet_libraries
 from warmup_rl.errors import RunError, UserError
 from warmup_rl.recipe import Recipe, load_recipe
@@ -53,19 +53,29 @@ def _run(command: Command) -> int:
 
 
 def _train(command: Command, recipe: Recipe) -> int:
+    from warmup_rl.leaks import leaks, refuse
     from warmup_rl.manifest import await_claim, claim_run_folder
     from warmup_rl.run import Lane
+    from warmup_rl.scarce import resolution
 
     arms, seeds = selection(command, recipe)
-    lanes = [Lane(recipe, arm, seed) for seed in seeds for arm in arms]
+    folds = selected_folds(command, recipe)
+    lanes = [Lane(recipe, arm, seed, fold) for seed in seeds for arm in arms for fold in folds]
+    lanes = [lane for lane in lanes if running(command, [step.stage.id for step in lane.steps])]
     start = time.monotonic()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if not all(lane.done for lane in lanes):
         from warmup_rl.world import find_world
 
         world = find_world()
-        if not command.lane:  # the run that began a lane has claimed the folder for it
-            claim_run_folder(recipe) if world.is_main else await_claim(recipe)
+        if not command.lane:  # the run that began a lane has looked for leaks and claimed the folder for it
+            if world.is_main:
+                refuse(leaks(recipe.asked(*lane.place) for lane in lanes))
+                claim_run_folder(recipe)
+                for line in resolution(recipe):
+                    print(line, flush=True)
+            else:
+                await_claim(recipe)
         workers = _workers(command, len(lanes)) if world.size == 1 and world.device == "cpu" else 1
         if workers > 1:
             _side_by_side(command, lanes, workers)
@@ -95,11 +105,12 @@ def _workers(command: Command, lanes: int) -> int:
 def _side_by_side(command: Command, lanes: Sequence[Lane], workers: int) -> None:
     from warmup_rl.jobs import run_side_by_side
 
-    print(f"{len(lanes)} lanes (arm and seed), {workers} at a time. Logs: {lanes[0].run_folder}/<arm>/seed-<n>/run.log")
+    what, logs = ("arm, seed and fold", "<n>/fold-<k>") if lanes[0].recipe.folded else ("arm and seed", "<n>")
+    print(f"{len(lanes)} lanes ({what}), {workers} at a time. Logs: {lanes[0].run_folder}/<arm>/seed-{logs}/run.log")
     arguments = [command.recipe, *command.overrides]
     failed = run_side_by_side(lanes, arguments, workers, lambda line: print(line, flush=True))
     if failed:
-        names = ", ".join(f"{lane.arm} seed {lane.seed} (exit {code})" for lane, code in failed)
+        names = ", ".join(f"{lane.name.replace(',', '')} (exit {code})" for lane, code in failed)
         raise RunError(
             f"failed: {names}. Their last lines stand above, everything else in {failed[0][0].folder}/run.log; "
             "what is done is kept, the same command goes on from there."
@@ -118,7 +129,7 @@ def _in_this_process(command: Command, lanes: Sequence[Lane], world: World) -> N
     torch.set_num_threads(command.threads or max(1, cores() // world.size))
     for lane in lanes:
         log = Path(lane.folder) / ("run.log" if world.is_main else f"run.rank{world.rank}.log")
-        label = "" if command.lane else lane_label(lane.arm, lane.seed)
+        label = "" if command.lane else lane_label(*lane.place)
         with quiet_libraries(log, label) as say:
             run = LaneRun(lane, world, say if world.is_main else _silent)
             if world.is_main:

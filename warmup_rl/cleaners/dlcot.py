@@ -16,6 +16,7 @@ from warmup_rl.dlcot.judge import Judge, Reader
 from warmup_rl.dlcot.rules import Rules
 from warmup_rl.dlcot.structure import Backend, Cut, Doubt, Structure
 from warmup_rl.dlcot.variants import Errors, Redundancy, simplify
+from warmup_rl.errors import Unscorable
 from warmup_rl.types import Trace
 
 
@@ -73,6 +74,8 @@ class _Cleaning:
             outcome, why = "doubt", str(doubt)
         except Refused as refused:
             outcome, why = "refused", str(refused)
+        except Unscorable:
+            outcome, why = "refused", "the grader broke"
         before = self.context.count_tokens(trace.thinking)
         after = self.context.count_tokens(thinking) if outcome == "cut" else before
         self.context.audit(audit_row(

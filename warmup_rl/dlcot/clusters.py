@@ -8,37 +8,36 @@ from dataclasses import dataclass
 
 from rapidfuzz import fuzz
 
-_NAMED = {
-    name: re.compile(words, re.IGNORECASE)
-    for name, words in {
-        "Heron": r"\bheron",
-        "quadratic formula": r"quadratic formula|discriminant",
-        "Vieta": r"\bvieta",
-        "factoring": r"\bfactor(?:ing|ise|ize|ed|s)?\b(?! of \d)",
-        "completing the square": r"complet\w+ the square",
-        "substitution": r"\bsubstitut(?:ion|ing)\b",
-        "elimination": r"\beliminat(?:ion|ing)\b",
-        "induction": r"\binduction\b",
-        "graph": r"\bgraph(?:ing|s|ically)?\b|\bplot",
-        "enumeration": r"brute[- ]force|\benumerat|list(?:ing)? (?:all|them|out)|one by one|try(?:ing)? values",
-        "coordinates": r"\bcoordinate",
-        "trigonometry": r"\btrig|law of (?:co)?sines|\bsine rule|\bcosine rule",
-        "similar triangles": r"similar triangles|similarity of triangles",
-        "calculus": r"\bderivativ|\bcalculus|\bintegra(?:l|te|ting)\b|\bdifferentiat",
-        "generating function": r"generating function",
-        "modular arithmetic": r"\bmod(?:ulo|ular)?\b|\bcongruen",
-        "symmetry": r"\bsymmetr",
-        "complement": r"\bcomplement",
-        "inclusion-exclusion": r"inclusion[- ]exclusion",
-        "recursion": r"\brecurs|\brecurrence",
-        "inequality": r"\bam-?gm\b|\bcauchy",
-        "matrix": r"\bmatri(?:x|ces)|\bdeterminant",
-        "vectors": r"\bvector",
-        "Pythagoras": r"\bpythag",
-        "working backwards": r"work(?:ing)? backward",
-        "estimation": r"\bestimat|\bapproximat",
-    }.items()
+_METHODS = {
+    "Heron": r"heron",
+    "quadratic formula": r"quadratic formula|discriminant",
+    "Vieta": r"vieta",
+    "factoring": r"factor(?:ing|ise|ize|ed|s)?\b(?! of \d)",
+    "completing the square": r"complet\w+ the square",
+    "substitution": r"substitut(?:ion|ing)\b",
+    "elimination": r"eliminat(?:ion|ing)",
+    "induction": r"induction",
+    "graph": r"graph(?:ing|s|ically)?\b|plot",
+    "enumeration": r"brute[- ]force|enumerat|list(?:ing)? (?:all|them|out)|one by one|try(?:ing)? values",
+    "coordinates": r"coordinate",
+    "trigonometry": r"trig|law of (?:co)?sines|sine rule|cosine rule",
+    "similar triangles": r"similar triangles|similarity of triangles",
+    "calculus": r"derivativ|calculus|integra(?:l|te|ting)\b|differentiat",
+    "generating function": r"generating function",
+    "modular arithmetic": r"mod(?:ulo|ular)?\b|congruen",
+    "symmetry": r"symmetr",
+    "complement": r"complement",
+    "inclusion-exclusion": r"inclusion[- ]exclusion",
+    "recursion": r"recurs|recurrence",
+    "inequality": r"am-?gm\b|cauchy",
+    "matrix": r"matri(?:x|ces)|determinant",
+    "vectors": r"vector",
+    "Pythagoras": r"pythag",
+    "working backwards": r"work(?:ing)? backward",
+    "estimation": r"estimat|approximat",
 }
+_NAMES = tuple(_METHODS)
+_NAMED = re.compile(r"\b(?:" + "|".join(f"({words})" for words in _METHODS.values()) + ")")
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|[a-z]+|[=+*/^<>-]")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _COMMON = frozenset(
@@ -119,4 +118,5 @@ def _features(text: str, opening: str, given: frozenset[str]) -> _Features:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(name for name, words in _NAMED.items() if words.search(text))
+    found = {match.lastindex for match in _NAMED.finditer(text.lower())}
+    return tuple(name for number, name in enumerate(_NAMES, start=1) if number in found)

@@ -25,6 +25,7 @@ _LOOSE = re.compile(
     r"|\b(?:[Ss]o|[Oo]ption|[Cc]hoice)\s+(?P<letter>[A-HJ])(?=\s*(?:again|too|[.,;!)]|$))"
 )
 """A value that something comes to."""
+_FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 _THEREFORE = re.compile(r"\b(?:so|therefore|thus|hence|finally|in total|altogether)\b[^.\n]*$", re.IGNORECASE)
 _EQUATION = re.compile(r"(?=[^.,;:\n=]*[A-Za-z])(?=[^.,;:\n=]*[-+*^)])(?:(?!\bso\b)[^.,;:\n=])+=\s*$", re.IGNORECASE)
 """The left side of an equation with an unknown in a term, such as `(x - 6)(x + 2) =`: its right side is no answer."""
@@ -48,11 +49,14 @@ def label_text(text: str, problem: Problem, domain: Domain) -> Label:
 
     Its last answer said to be one (a box, `the answer is ...`) decides, unless what it comes to after that is right.
     Without one, the last values that something comes to are looked at; they count as a wrong answer only after a
-    `so`, since the value of a step in between is no answer.
+    `so`, since the value of a step in between is no answer. Where the reference answer has several lines (a program),
+    an answer is a fenced block of code.
 
     Raises:
         Doubt: the grader broke.
     """
+    if "\n" in problem.gold.strip():
+        return label_of(_FENCED.findall(text)[-1:], problem, domain)
     found = firm_answer(text)
     if found and (label := label_of([found[1]], problem, domain)) != "incomplete":
         later = [value for _, value in loose_answers(text[found[0] :])[-_LOOKED_AT:]]

@@ -26,11 +26,12 @@ _MOVES: dict[Move, tuple[str, ...]] = {
         r"in conclusion|to (?:conclude|sum up|summarize)|in summary|final (?:answer|solution)\b",
         r"(?:the|my) (?:final |correct |right )?(?:answer|solution|option|choice)(?: to [^.]{1,40})? "
         r"(?:is|must be|should be|has to be|would be)",
-        r"i(?:'m| am) (?:now )?confident|answer\s*:|(?:all|both) (?:the )?(?:methods|approaches|ways|results|answers)\b",
+        r"i(?:'m| am) (?:now )?confident|answer\s*:",
+        r"(?:all|both) (?:the )?(?:methods|approaches|ways|results|answers)\b",
     ),
     "alternative": (
-        rf"{_LET} (?:verify|check|confirm|double[- ]?check|test)[^.!?]{{0,40}} (?:using|with|by|in|via) (?:a|an|another)"
-        r" (?:different|second|alternative|other|independent)?\s*(?:approach|way|method)",
+        rf"{_LET} (?:verify|check|confirm|double[- ]?check|test)[^.!?]{{0,40}} (?:using|with|by|in|via)"
+        r" (?:a|an|another) (?:different|second|alternative|other|independent)?\s*(?:approach|way|method)",
         rf"alternatively|another {_WAY}|(?:the )?(?:second|third|other) {_WAY}|as a (?:second|third) {_WAY}",
         r"(?:there(?:['’]s| is| might be| may be| must be| has to be) |is there |a |an )+(?:another|better|simpler"
         rf"|easier|different|cleverer|second|third|faster|quicker|alternative) {_WAY}",
@@ -83,30 +84,27 @@ _MOVE = re.compile(
 )
 _FIRST = re.compile(_FILLER + r"(?P<word>[a-z]+)", re.IGNORECASE)
 _FIRST_WORDS = frozenset(
-    "a all alternative alternatively an another answer approach as assume assuming attempt back before begin better both case"
-    " check checking choices did does double final given going hypothesise hypothesize i if imagine in instead is"
-    " knaves knights last let method my next on once options other otherwise plugging possibility pretend recall"
-    " recalling remaining remember remembering sanity say scenario second solution statements strategy suppose the"
-    " there third this to try verification way we what within".split()
+    "a all alternative alternatively an another answer approach as assume assuming attempt back before begin"
+    " better both case check checking choices did does double final fourth given going hypothesise hypothesize i if"
+    " imagine in instead is knaves knights last let method my next on once options other otherwise plugging"
+    " possibility pretend recall recalling remaining remember remembering sanity say scenario second solution"
+    " statements strategy suppose the there third this to try verification way we what within".split()
 )
 """All words with which moves begin: most sentences are done with after one look."""
 
 DEAD_END = re.compile(
     r"contradict|inconsisten|impossible|can(?:not|['’]t) be\b|not possible|something is wrong|dead end|leads nowhere"
     r"|(?:does|do|did|would)(?:n['’]t| not) (?:work|hold|fit|match)|no (?:real |integer |valid |such )?solutions?\b"
-    r"|ruled out|rules? (?:this|that|it) out|assumption (?:fails|is wrong|was wrong|is false|must be false)",
-    re.IGNORECASE,
+    r"|ruled out|rules? (?:this|that|it) out|assumption (?:fails|is wrong|was wrong|is false|must be false)"
 )
-"""Words that end a hypothesis in a contradiction."""
+"""Words that end a hypothesis in a contradiction, in lower case."""
 GIVEN_UP = re.compile(
     r"not (?:sure|getting anywhere|helpful)|too (?:messy|complicated|complex|hard|tedious|long)|(?:i['’]m|i am) stuck"
-    r"|getting (?:messy|complicated|nowhere)|isn['’]t (?:leading|helping|working)|don['’]t see how",
-    re.IGNORECASE,
+    r"|getting (?:messy|complicated|nowhere)|isn['’]t (?:leading|helping|working)|don['’]t see how"
 )
-"""Words that give an approach up."""
+"""Words that give an approach up, in lower case."""
 CORRECTS = re.compile(
-    r"\bmistake|\berror\b|(?<!something is )\bwrong\b|\bincorrect|\boops|\bactually\b|\bmisread|\bmiscalculat"
-    r"|\bno[,.—]",
+    r"\b(?:mistake|error\b|(?<!something is )wrong\b|incorrect|oops|actually\b|misread|miscalculat|no[,.—])",
     re.IGNORECASE,
 )
 """Words that take back what was said."""

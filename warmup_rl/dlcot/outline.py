@@ -167,7 +167,8 @@ class _Markers:
 
     def __init__(self, text: str, said: Sequence[Sentence]) -> None:
         self.text, self.said = text, said
-        self.ends = sorted(match.start() for form in (DEAD_END, GIVEN_UP) for match in form.finditer(text))
+        low = text.lower()  # places may shift by a character or two where a rare letter becomes two
+        self.ends = sorted(match.start() for form in (DEAD_END, GIVEN_UP) for match in form.finditer(low))
 
     def openings(self, first: int, end: int) -> list[int]:
         found = [first]

@@ -80,7 +80,7 @@ class _Prose:
         text = self._said(outlined, first, end)
         label = label_text(text, self.problem, self.domain)
         opens = {sentence.move for sentence in outlined.sentences[first : min(first + _OPENING, end)]}
-        ends = bool(DEAD_END.search(text, max(0, len(text) - _ENDING)))
+        ends = bool(DEAD_END.search(text[-_ENDING:].lower()))
         settled = ends if "suppose" in opens else ends or label == "incorrect" if "case" in opens else False
         if label != "correct" and settled:
             return "incomplete", True

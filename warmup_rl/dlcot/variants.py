@@ -51,6 +51,7 @@ def simplify(
     cuts = _repeats(approaches, redundancy)
     gone = {cut.approach for cut in cuts}
     rests_on = _rests_on(approaches)
+    rests_on = next((cut.like for cut in cuts if cut.approach == rests_on and cut.like is not None), rests_on)
     if unsolvable:
         cuts += [
             Cut(approach.span, "unsolvable", index)
@@ -112,7 +113,8 @@ def _wrong(approaches: Sequence[Approach], errors: Errors, gone: set[int | None]
             if approach.label == "incorrect" or approach.errors:
                 cuts.append(Cut(approach.span, "wrong approach", index))
         elif errors == "delete_all":
-            cuts += [Cut(span, "wrong span", index) for span in approach.errors]
+            whole = approach.span if approach.label == "correct" else None
+            cuts += [Cut(span, "wrong span", index) for span in approach.errors if span != whole]
     return cuts
 
 

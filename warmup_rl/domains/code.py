@@ -15,7 +15,7 @@ from pydantic import Field
 
 from warmup_rl.domains.rows import Row, RowDomain, question_id, rank, text_of
 from warmup_rl.errors import DataError, Unscorable
-from warmup_rl.grading.code import SECONDS, Oracle, Tests, expected_values, grade_program
+from warmup_rl.grading.code import SECONDS, Oracle, Tests, expected_values, grade_program, too_large
 from warmup_rl.sources import Source
 from warmup_rl.types import SPLITS, Grade, Problem, Split
 
@@ -56,7 +56,11 @@ class Task:
 
 
 class _Functions(RowDomain):
-    """What HumanEval+ and MBPP+ have in common."""
+    """What HumanEval+ and MBPP+ have in common.
+
+    Inputs on which the reference solution itself returns more than a megabyte are left out: some of the published ones
+    return hundreds, which no sandbox should carry for each completion.
+    """
 
     waits: ClassVar[bool] = True
 
@@ -186,9 +190,10 @@ def _tests(problem_id: str, task: Task, most: int | None) -> Tests:
     chosen = chosen if most is None else chosen[:most]
     inputs = [cases.inputs[place] for place in chosen]
     plain = cases.expected is None and cases.oracle != "not_none"
-    values, seconds = expected_values(task.solution, task.function, inputs, plain=plain)
-    if cases.expected is not None:
-        values = [cases.expected[place] for place in chosen]
+    returned, seconds = expected_values(task.solution, task.function, inputs, plain=plain)
+    values = returned if cases.expected is None else [cases.expected[place] for place in chosen]
+    kept = [place for place, value in enumerate(returned) if not too_large(value)]
+    inputs, values = [inputs[place] for place in kept], [values[place] for place in kept]
     limit = max(SECONDS, 4 * seconds)
     return Tests(task.function, inputs, values, cases.tolerance, cases.oracle, task.preamble, limit)
 
@@ -198,9 +203,10 @@ def _from_inputs(row: Row, function: str, prompt: str, number: str, place: str) 
     assertion = str(row.get("assertion") or "")
     shapes = _argument_shapes(assertion, function)
     inputs = [*_given(row, "base_input", place), *_given(row, "plus_input", place)]
-    complex_at = {i for arguments in inputs for i, value in enumerate(arguments) if _is_complex(value)}
+    complex_numbers = any(_is_complex(value) for arguments in inputs for value in arguments)
     typed = [
-        [complex(value) if i in complex_at else _shaped(value, shapes.get(i)) for i, value in enumerate(arguments)]
+        [_shaped(complex(value) if complex_numbers and _is_number(value) else value, shapes.get(i))
+         for i, value in enumerate(arguments)]
         for arguments in inputs
     ]
     in_sets = f"set({function}(" in f"{prompt}\n{assertion}".replace(" ", "")
@@ -316,6 +322,10 @@ def _argument_shapes(assertion: str, function: str) -> dict[int, Any]:
 def _is_complex(value: Any) -> bool:
     """Whether a text stands for a complex number, as in `(1+2j)`."""
     return isinstance(value, str) and bool(_COMPLEX.fullmatch(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, str) and (_is_complex(value) or bool(re.fullmatch(r"-?[\d.]+(?:e[+-]?\d+)?", value)))
 
 
 def _shaped(value: Any, like: Any) -> Any:

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from warmup_rl.domain import Domain, problem_id
 from warmup_rl.errors import DataError, Unscorable
+from warmup_rl.overlap import Evaluated
 from warmup_rl.sources import Source
 from warmup_rl.types import SPLITS, Problem, Split
 
@@ -40,10 +41,12 @@ class Table:
 class RowDomain(Domain):
     """A domain over the rows of a data set. A row's id is a hash of its question, so a split is frozen by content.
 
-    Rows that repeat a question are left out; of a question that stands in two splits, the test split keeps it.
+    Rows that repeat a question are left out; of a question that stands in two splits, the test split keeps it. So are
+    nearly equal ones (see `overlap`): where splits are published, the test split keeps them, else the train split.
     """
 
     finite: ClassVar[bool] = True
+    public: ClassVar[bool] = True
 
     drop_bad_golds: bool = Field(default=False)
     """Leave out rows that are broken or whose reference answer is unusable; else such a row is an error."""
@@ -63,6 +66,16 @@ class RowDomain(Domain):
             found["validation"] = [problem for problem in found["train"] if rank(problem) < 0.1]
             found["train"] = [problem for problem in found["train"] if rank(problem) >= 0.1]
         return found
+
+    def keep_apart(
+        self, problems: Mapping[Split, list[Problem]], left_out: Counter[str]
+    ) -> Mapping[Split, list[Problem]]:
+        """The splits without problems of one that nearly repeat those of another; counts what is left out."""
+        keeps: Split = "test" if len(self.sources()) > 1 else "train"
+        others = [problem for split in SPLITS if split != keeps for problem in problems[split]]
+        alike = {problem.id for problem, _ in Evaluated(problems[keeps]).repeated(others)}
+        left_out.update({f"like a {keeps} problem": len(alike)} if alike else {})
+        return {split: [problem for problem in found if problem.id not in alike] for split, found in problems.items()}
 
     def fault(self, problem: Problem) -> str:
         """What is wrong with a reference answer; empty where it grades correct."""
@@ -101,6 +114,9 @@ class RowDomain(Domain):
                     "Mend the row, or set `drop_bad_golds: true` to leave such rows out."
                 )
 
+    def rows_in(self, split: Split) -> int | None:
+        return len(self.table().problems[split])
+
     def table(self) -> Table:
         """All problems, read once a process."""
         key = (type(self), repr(self), self.digest())
@@ -135,7 +151,8 @@ class RowDomain(Domain):
                     continue
                 splits[problem.id], places[problem.id] = split, place
                 published[split].append(problem)
-        return Table({split: tuple(found) for split, found in self.divide(published).items()}, places, left_out)
+        divided = self.keep_apart(self.divide(published), left_out)
+        return Table({split: tuple(found) for split, found in divided.items()}, places, left_out)
 
 
 _TABLES: dict[Any, Table] = {}

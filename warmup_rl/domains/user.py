@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import string
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from warmup_rl.domain import problem_id
+from warmup_rl.domain import is_folded, problem_id
 from warmup_rl.domains.alike import groups_alike
 from warmup_rl.domains.graders import OwnGrader
 from warmup_rl.domains.rows import Row, RowDomain, normal_question, rank, text_of
@@ -24,6 +25,7 @@ class UserRows(RowDomain):
     """Problems out of your own file; `python -m warmup_rl init FILE` writes this block for you."""
 
     type: ClassVar[str] = "jsonl"
+    public: ClassVar[bool] = False
 
     file: Source
     """JSON lines, JSON, CSV, TSV or Parquet, also gzipped; or the id of a hub dataset."""
@@ -40,9 +42,9 @@ class UserRows(RowDomain):
     """Cross-validation in place of a holdout: every row is measured once, by a model that did not see it, and a last
     model is trained on all rows."""
     fold: int | None = Field(default=None, ge=0)
-    """The fold that is measured; set by the run. None trains on all rows and measures none."""
+    """The fold that is measured, counted from 0; set by the run. None trains on all rows and measures none."""
     validation: int = Field(default=0, ge=0)
-    """Rows taken out of training where something is to be picked, such as the best of several prompts."""
+    """Rows for picking something, such as the best of several prompts: never trained on, and in no fold."""
     alike: float = Field(default=0.95, gt=0, le=1)
     """Questions with the same numbers and at least so similar (1 is the same) stay on one side of a split."""
 
@@ -58,11 +60,9 @@ class UserRows(RowDomain):
     def waits(self) -> bool:  # type: ignore[override]
         return self.grader.waits
 
-    def each_fold(self) -> list[UserRows]:
-        """The domain once for each fold; alone where there are none."""
-        if self.folds is None:
-            return [self]
-        return [self.model_copy(update={"fold": fold}) for fold in range(self.folds)]
+    def space(self) -> str:
+        rows = sum(len(found) for found in self.table().problems.values())
+        return f"{rows:,} rows in {self.folds} folds" if is_folded(self) else super().space()
 
     def sources(self) -> Mapping[Split, Source]:
         return {"test": self.file}
@@ -88,17 +88,27 @@ class UserRows(RowDomain):
         if self.folds is None:
             wanted = min(self.holdout or min(MOST_HELD_OUT, max(1, len(rows) // 4)), len(rows))
             found["test"], groups = _first(groups, wanted)
-        elif self.fold is not None:
+        found["validation"], groups = _first(groups, self.validation)
+        if self.folds is not None and len(groups) < self.folds:
+            raise DataError(
+                f"{self.file.path}: {self.folds} folds need as many rows that are not alike; there are {len(groups)}. "
+                "Give fewer folds, or a `holdout`."
+            )
+        if self.folds is not None and self.fold is not None:
             parts = deal(groups, self.folds)
             found["test"] = [problem for group in parts[self.fold] for problem in group]
             groups = [group for number, part in enumerate(parts) if number != self.fold for group in part]
-        if self.validation:
-            found["validation"], groups = _first(groups, self.validation)
         found["train"] = [problem for group in groups for problem in group]
         if not found["train"]:
             raise DataError(f"{self.file.path}: of {len(rows)} rows none is left to train on. Hold out "
                             "fewer, or raise `alike` where most questions are nearly the same.")
         return found
+
+    def keep_apart(
+        self, problems: Mapping[Split, list[Problem]], left_out: Counter[str]
+    ) -> Mapping[Split, list[Problem]]:
+        """As they are: rows that are nearly the same are on one side already."""
+        return problems
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         return self.grader.grade(answer, problem)

@@ -103,7 +103,14 @@ class VllmSession:
             ]
             prompts = [body.pop("messages" if config.mode == "chat" else "prompt") for body in bodies]
             ask = self._llm.chat if config.mode == "chat" else self._llm.generate
-            results = ask(prompts, [self._sampling_params(**body) for body in bodies], use_tqdm=False)
+            try:
+                results = ask(prompts, [self._sampling_params(**body) for body in bodies], use_tqdm=False)
+            except (ValueError, TypeError) as error:
+                reason = str(error).strip().splitlines()[0]
+                raise UserError(
+                    f"teacher 'vllm': vLLM refuses the requests ({reason}). See `sampling`, `extra` and `args` "
+                    "(max_model_len holds prompt and completion)."
+                ) from None
             for request, result in zip(batch, results, strict=True):
                 yield _completion(request, result)
 

@@ -22,6 +22,7 @@ SECONDS = 3.0
 """Least time a program has; more where the reference solution takes more than a quarter of it."""
 MAX_LENGTH = 60_000
 """Characters of a program; longer ones are not run."""
+_REFERENCE_SECONDS = 120.0
 _RELATIVE = 1e-7
 _FENCE = re.compile(r"^```[ \t]*(?:python3?|py)?[ \t]*$", re.MULTILINE | re.IGNORECASE)
 
@@ -66,7 +67,8 @@ def grade_program(answer: str, tests: Tests) -> Grade:
         return Grade("wrong", source[:200], f"longer than {MAX_LENGTH} characters")
     order = list(range(len(tests.inputs)))
     random.Random(repr(tests.inputs[:3])).shuffle(order)
-    ran = run_calls(f"{tests.preamble}\n{source}", tests.function, [tests.inputs[i] for i in order], tests.seconds)
+    inputs = [tests.inputs[i] for i in order]
+    ran = run_calls(f"{tests.preamble}\n{source}", tests.function, inputs, tests.seconds)
     if ran.status == "timeout":
         return Grade("timeout", source, f"not done within {tests.seconds:g} s")
     for place, value in zip(order, ran.values, strict=False):
@@ -107,7 +109,7 @@ def sandbox(process_id: int) -> Sandbox:
 def expected_values(
     source: str, function: str, inputs: Sequence[Sequence[Any]], *, plain: bool = True
 ) -> tuple[list[Any], float]:
-    """What a reference solution returns, and the seconds it took.
+    """What a reference solution returns, and the seconds it took; see `too_large` for what cannot be carried.
 
     Args:
         plain: values must be plain data, else it is enough that something is returned.
@@ -115,12 +117,19 @@ def expected_values(
     Raises:
         Unscorable: it does not run to the end, or returns what cannot be compared.
     """
-    ran = run_calls(source, function, inputs, seconds=60.0)
-    kinds = (Raised, Refused) if plain else (Raised,)
-    bad = next((value for value in ran.values if isinstance(value, kinds)), None)
+    ran = run_calls(source, function, inputs, seconds=_REFERENCE_SECONDS)
+    odd = (Raised, Refused) if plain else (Raised,)
+    bad = next((value for value in ran.values if isinstance(value, odd) and not too_large(value)), None)
     if ran.status != "done" or bad is not None:
         raise Unscorable(f"the reference solution of {function} fails: {bad or ran.note or ran.status}")
     return list(ran.values), ran.seconds
+
+
+def too_large(value: Any) -> bool:
+    """Whether a call came to more than a program may hold or return (megabytes): it cannot be tested."""
+    if isinstance(value, Raised):
+        return value.kind == "MemoryError"
+    return isinstance(value, Refused) and value.why == "too large"
 
 
 def same_value(value: Any, expected: Any, tolerance: float) -> bool:

@@ -82,7 +82,7 @@ class _Reader:
                 self._premise, self._part.lists = letter, False
             elif letter in "s;t,":
                 self._connect(letter, index)
-            elif letter in "RUTF" and self._mode != "skip":
+            elif letter in "RUTFl" and self._mode != "skip":
                 self._left = True
             elif letter == "i":
                 self._if(gap, index - position)

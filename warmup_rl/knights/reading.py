@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 
 from warmup_rl.errors import DataError
 from warmup_rl.knights.english import Told, plural
@@ -27,7 +28,10 @@ _ASKED = re.compile(r"who is an? (.+?) and who is an? (.+?)$")
 _TASK = re.compile(r"(?:Determine|Find out|Find|Identify|Work out|Decide|Tell me|Question)\b[^.\"]*\.?\s*$")
 _SENTENCE_END = re.compile(r"(?<=[.!])[\"')]*\s+")
 _NUMBER = re.compile(r"(?:^|(?<=\s))\(?\d+[.)]\s*")
-_CUT = re.compile(r" that |: |, | ")
+_CUT = re.compile(r" that |: |, ")
+_TWO_WORDS = re.compile(r"\S+ \S+ ")
+_LONGEST = 20_000
+"""Characters of a text that is read; a published one of ten people has about a thousand."""
 _REFUSED = re.compile(r"\b(?:not|never|nobody|den(?:y|ies|ied)|doubt\w*)\b|n't\b", re.IGNORECASE)
 """Words that turn "X ... that" into something else than a statement of X."""
 
@@ -46,6 +50,8 @@ def parse_told(text: str) -> Told:
     Raises:
         DataError: the text is no such puzzle, or somebody does not speak exactly once.
     """
+    if len(text) > _LONGEST:
+        raise DataError(f"a puzzle has at most {_LONGEST:,} characters, this text {len(text):,}: {text[:80]!r}")
     text = _plain(text)
     names, start = _names(text)
     speeches, question = _split_question(text[start:])
@@ -170,12 +176,10 @@ def _quoted(
 
 
 def _reported(sentence: str, names: Sequence[str], roles: Roles) -> tuple[int, Statement, str]:
-    """`X said that ...`, `X: ...`, `according to X, ...`: the first cut after which a statement stands."""
+    """`X said that ...`, `X: ...`, `according to X, ...`, `X says ...`: cut where a statement stands after the cut."""
     sentence = sentence.rstrip(".!")
-    for cut in _CUT.finditer(sentence):
+    for cut in chain(_CUT.finditer(sentence), filter(None, [_TWO_WORDS.match(sentence)])):
         lead, what = sentence[: cut.end()].strip(), sentence[cut.end() :]
-        if cut[0] == " " and len(lead.split()) != 2:
-            continue
         try:
             person = _speaker(lead, names)
             statement = statement_from_text(what, names, roles, person)

@@ -12,7 +12,7 @@ from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.parts import Said, as_fact
 from warmup_rl.knights.reasoning import Facts
 from warmup_rl.knights.solver import full_table, person_tables, table
-from warmup_rl.knights.statements import Statement
+from warmup_rl.knights.statements import AND, IFF, LIAR, NOT, TRUTHFUL, Statement
 from warmup_rl.knights.text import Phrasing
 from warmup_rl.types import Validity
 
@@ -56,8 +56,10 @@ def judge(claims: Sequence[Claim], puzzle: Puzzle) -> list[Judgement]:
       assumption is then known to be false outside it. What a branch finds is known outside it as "if assumed, then
       found";
     - a claim that needs two statements, or all of them in a branch that holds the solution, is entailed as a `leap`;
-    - a conclusion must be what all statements entail, without assumptions; an assumption made after it begins a new
-      argument, in which nothing is known yet;
+    - a conclusion must be what all statements entail, and be shown: by what is known in the branch and one statement,
+      or where everybody's role is assumed (a case), by every statement having been held against it. A right answer out
+      of nothing is a guess and not entailed, unless something before it could not be read; then it is a leap. An
+      assumption made after a conclusion begins a new argument, in which nothing is known yet;
     - a citation must be what the person says (terse: the anchor's word, the case's number).
 
     In a terse case every role is assumed, so that its checks are evaluated exactly.
@@ -104,7 +106,14 @@ class _Judge:
         for fitting in self._fitting:
             self._all &= fitting
         self._known: dict[Frames, _Known] = {(): _Known(self._full, self._full)}
-        self._solved, self._concluded = self._full, False
+        self._held: dict[Frames, set[int]] = {}
+        self._about: dict[Statement, set[int]] = {}
+        for speaker, statement in enumerate(puzzle.statements):
+            fits: Statement = (IFF, (TRUTHFUL, speaker), statement)
+            fit = ((AND, (role, speaker), fits) for role in (TRUTHFUL, LIAR))
+            for formula in (statement, (NOT, statement), fits, *fit):
+                self._about.setdefault(formula, set()).add(speaker)
+        self._solved, self._concluded, self._gap = self._full, False, False
 
     def judge(self, claim: Claim) -> Judgement:
         if claim.kind == "assume":
@@ -115,6 +124,7 @@ class _Judge:
         if claim.kind == "talk":
             return SILENT
         if claim.kind == "unparsed":
+            self._gap = True
             return UNPARSED
         found = [] if claim.cites is None else [ENTAILED if claim.cites else NOT_ENTAILED]
         if claim.kind == "conclude":
@@ -141,6 +151,8 @@ class _Judge:
                 found = ENTAILED
             if found is not NOT_ENTAILED:
                 self._learn(frames, truth, role=fact is not None)
+                if said.how != "role":
+                    self._held.setdefault(frames, set()).update(self._about.get(said.formula, ()))
                 return found
         return NOT_ENTAILED
 
@@ -187,7 +199,15 @@ class _Judge:
             truth &= self._table(formula)
         if self._all & ~truth:
             return NOT_ENTAILED
-        shown = not self._solved & ~truth or self._follows(self._branch(claim.frames), truth, (), None) is ENTAILED
+        if not self._solved & ~truth:
+            return ENTAILED
+        if claim.frames and len(claim.frames[-1]) >= self._people:
+            shown = len(self._held.get(claim.frames, ())) == self._people
+        else:
+            everybody = range(self._people)
+            shown = self._follows(self._branch(claim.frames), truth, everybody, None) is ENTAILED
+        if not shown and not self._gap:
+            return NOT_ENTAILED
         self._solved &= truth
         return ENTAILED if shown else LEAP
 

@@ -106,8 +106,8 @@ END_OF_SPEECH = re.compile(r"[;.sgdx]|,(?!t)")
 """Where reported speech without quotation marks ends at the latest."""
 TWISTED = re.compile(r"[nz0NjX][^,;&=]*$|[TFC]o$|f[P,&|]*$")
 """Words that turn what follows into something else than it looks like: `it is not true that`, `one of`."""
-TELLING = re.compile("[PRUTFQxBHK]|ozv")
-"""Letters without which a sentence is only talk; `ozv` is `This can't be`."""
+TELLING = re.compile("[PRUTFQxBHK]|ozv|pl")
+"""Letters without which a sentence is only talk; `ozv` is `This can't be`, `pl` is `she lies`."""
 JOINS = {"|": OR, ",|": OR, "E|": OR, "|E": OR, "u": IFF, "i&ji": IFF}
 """What may stand between two formulas that make one."""
 AGAIN = re.compile(r"double.check|re-?check|once more|check (?:that|this|it) again|\bright\?", re.IGNORECASE)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from warmup_rl.config import Sampling
-from warmup_rl.domain import Domain
+from warmup_rl.domain import Domain, is_folded
 from warmup_rl.engine import Engine
 from warmup_rl.evaluation import EvaluationSettings
 from warmup_rl.plugins import suggestion
@@ -46,12 +46,22 @@ def cross_checks(draft: Draft, world_size: int) -> Found:
     yield from _evaluation(draft)
     yield from _claims(draft)
     yield from _model(draft)
+    yield from _folds(draft)
     folder = draft.data.get("output_dir", "outputs")
     if isinstance(folder, str) and folder:
         yield from _output_dir(Path(folder))
     for index, stage in enumerate(draft.stages):
         if stage is not None:
             yield from stage_checks(draft, index, stage, world_size)
+
+
+def _folds(draft: Draft) -> Found:
+    folded = [name for name, domain in draft.domains.items() if domain is not None and is_folded(domain)]
+    for name in folded[1:]:
+        yield ("domains", name, "folds"), f"domain {folded[0]!r} has folds already, and one domain of a recipe may."
+    for name in folded[:1]:
+        if draft.evaluation and name not in draft.evaluation.measured(draft.domains):
+            yield ("domains", name, "folds"), f"nothing measures domain {name!r}. Add it to 'evaluation.domains'."
 
 
 def chain_checks(draft: Draft, left_out: Mapping[str, Collection[int]]) -> Found:

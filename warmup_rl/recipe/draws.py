@@ -6,12 +6,14 @@ import time
 import traceback
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from warmup_rl.domain import Domain
+from warmup_rl.domain import Domain, each_fold, is_folded
 from warmup_rl.errors import UserError
 from warmup_rl.evaluation import EvaluationSettings
+from warmup_rl.leaks import Asked
 from warmup_rl.recipe.document import Address
 from warmup_rl.stage import Draw, Stage
 from warmup_rl.types import Problem, Split
@@ -26,53 +28,72 @@ Place = tuple[Split, int]
 """A split and the seed that decides its order."""
 
 
-def draw_checks(
-    stages: Sequence[Stage | None], domains: dict[str, Domain | None], evaluation: EvaluationSettings, seed: int
-) -> Iterator[tuple[Address, str]]:
-    """Places and messages of draws that fail, hold too few or unfit problems, or would take hours."""
-    asked: dict[str, dict[Place, list[tuple[Address, Draw]]]] = defaultdict(lambda: defaultdict(list))
-    for index, stage in enumerate(stages):
-        for draw in stage.draws(evaluation, domains) if stage else ():
-            place = (draw.split, seed if draw.seed is None else draw.seed)
-            asked[draw.domain][place].append((_address(index, draw), draw))
-    for name, places in asked.items():
-        if domain := domains.get(name):
-            yield from _drawn(domain, places)
+@dataclass
+class Drawing:
+    """Draws from domains within the budget, and holds what was drawn."""
 
+    held: dict[tuple[str, Split, int], list[Problem]] = field(default_factory=dict)
 
-def _drawn(domain: Domain, places: dict[Place, list[tuple[Address, Draw]]]) -> Iterator[tuple[Address, str]]:
-    start = time.monotonic()
-    train_first = sorted(places.items(), key=lambda place: place[0][0] != "train")
-    for number, ((split, seed), wanted) in enumerate(train_first, start=1):
-        begun, until = time.monotonic(), start + BUDGET * number / len(places)
-        if begun > start + BUDGET:
-            return
-        try:
-            problems, in_time = _take(domain, split, seed, max(draw.count for _, draw in wanted), until)
-        except UserError as error:
-            yield ("domains", domain.name), str(error)
-            return
-        except Exception as error:  # a plug-in's own code may raise anything
-            yield ("domains", domain.name), f"problems({split!r}, {seed}) raises {_told(error)}"
-            return
-        each = (time.monotonic() - begun) / max(len(problems), 1)
-        for address, draw in wanted:
-            if domain.may_fall_short(split) and problems and in_time:
-                continue
-            if message := _message(draw, len(problems), None if in_time else each):
-                yield address, message
-            elif problems and (message := _misfit(draw, problems[0])):
-                yield address[:2], message
+    def checks(
+        self, stages: Sequence[Stage | None], domains: dict[str, Domain | None], evaluation: EvaluationSettings,
+        seed: int,
+    ) -> Iterator[tuple[Address, str]]:  # fmt: skip
+        """Places and messages of draws that fail, hold too few or unfit problems, or would take hours."""
+        asked: dict[str, dict[Place, list[tuple[Address, Draw]]]] = defaultdict(lambda: defaultdict(list))
+        for index, stage in enumerate(stages):
+            for draw in stage.draws(evaluation, domains) if stage else ():
+                place = (draw.split, seed if draw.seed is None else draw.seed)
+                asked[draw.domain][place].append((_address(index, draw), draw))
+        for name, places in asked.items():
+            if domain := domains.get(name):
+                yield from self._drawn(domain, places)
 
+    def take(self, asked: Asked) -> Sequence[Problem]:
+        """Of what a stage asks for, the problems that were drawn."""
+        seed = asked.seed if asked.draw.seed is None else asked.draw.seed
+        return self.held.get((repr(asked.domain), asked.draw.split, seed), [])[: asked.draw.count]
 
-def _take(domain: Domain, split: Split, seed: int, most: int, until: float) -> tuple[list[Problem], bool]:
-    """The first problems of a split, `most` or those drawn in time, and whether time sufficed."""
-    found: list[Problem] = []
-    for problem in islice(domain.problems(split, seed), most):
-        found.append(problem)
-        if len(found) < most and time.monotonic() > until:
-            return found, False
-    return found, True
+    def _drawn(self, domain: Domain, places: dict[Place, list[tuple[Address, Draw]]]) -> Iterator[tuple[Address, str]]:
+        start = time.monotonic()
+        train_first = sorted(places.items(), key=lambda place: place[0][0] != "train")
+        for number, ((split, seed), wanted) in enumerate(train_first, start=1):
+            begun, until = time.monotonic(), start + BUDGET * number / len(places)
+            if begun > start + BUDGET:
+                return
+            try:
+                most = max(draw.count for _, draw in wanted)
+                problems, in_time = self._take_smallest(domain, split, seed, most, until)
+            except UserError as error:
+                yield ("domains", domain.name), str(error)
+                return
+            except Exception as error:  # a plug-in's own code may raise anything
+                yield ("domains", domain.name), f"problems({split!r}, {seed}) raises {_told(error)}"
+                return
+            each = (time.monotonic() - begun) / max(len(problems), 1)
+            for address, draw in wanted:
+                if message := _message(domain, draw, problems, None if in_time else each):
+                    yield address, message
+                elif problems and (message := _misfit(draw, problems[0])):
+                    yield address[:2], message
+
+    def _take_smallest(
+        self, domain: Domain, split: Split, seed: int, most: int, until: float
+    ) -> tuple[list[Problem], bool]:
+        """The first problems of a split, `most` or those drawn in time, and whether time sufficed; of a domain with
+        folds, those of the fold that has the fewest to train on, or the most to measure."""
+        parts = [domain, *each_fold(domain)] if is_folded(domain) and split == "train" else each_fold(domain)
+        found = [self._take(part, split, seed, most, until) for part in parts]
+        smallest = min(found, key=lambda drawn: len(drawn[0]) if split == "train" else -len(drawn[0]))
+        return smallest[0], all(in_time for _, in_time in found)
+
+    def _take(self, domain: Domain, split: Split, seed: int, most: int, until: float) -> tuple[list[Problem], bool]:
+        found: list[Problem] = []
+        self.held[repr(domain), split, seed] = found
+        for problem in islice(domain.problems(split, seed), most):
+            found.append(problem)
+            if len(found) < most and time.monotonic() > until:
+                return found, False
+        return found, True
 
 
 def _misfit(draw: Draw, problem: Problem) -> str:
@@ -84,17 +105,37 @@ def _misfit(draw: Draw, problem: Problem) -> str:
     return ""
 
 
-def _message(draw: Draw, found: int, each: float | None) -> str:
-    """What is wrong with a draw of which so many were found; `each` is the seconds of one where time was up."""
-    count, asked = draw.count, f"{draw.count} {draw.split} problems of domain {draw.domain!r} asked for"
+def _message(domain: Domain, draw: Draw, problems: Sequence[Problem], each: float | None) -> str:
+    """What is wrong with a draw that gave these problems; `each` is the seconds of one where time was up."""
+    count, found, asked = draw.count, len(problems), f"{draw.count} {draw.split} problems of domain {draw.domain!r}"
+    if draw.whole:
+        try:
+            draw.problems(domain, 0)
+        except UserError as error:
+            return str(error).partition(": ")[2]
+        return ""
+    if is_folded(domain) and draw.used_for == "measurement" and each is None and found == count < _rows(domain):
+        return f"a fold of domain {draw.domain!r} has {_rows(domain)} rows (got {count}). Measure them all."
+    if domain.may_fall_short(draw.split) and problems and each is None:
+        return ""
     if each is None and found < count:
-        return (
-            f"{asked}, {found} exist with these settings. "
-            f"Ask for at most {found}, or widen the domain's difficulty settings."
-        )
+        return f"{asked} asked for, {found} exist with these settings. {_mend(domain, draw, found)}"
     if each is not None and each * count > LONGEST:
-        return f"{asked}: drawing them would take about {each * count / 3600:,.0f} hours. Ask for fewer."
+        return f"{asked} asked for: drawing them would take about {each * count / 3600:,.0f} hours. Ask for fewer."
     return ""
+
+
+def _mend(domain: Domain, draw: Draw, found: int) -> str:
+    if found == 0 and draw.split == "validation" and "validation" in type(domain).model_fields:
+        return f"Set `validation` of domain {draw.domain!r}, or measure one prompt style."
+    widen = "" if domain.finite else ", or widen the domain's difficulty settings"
+    where = " in every fold" if is_folded(domain) else ""
+    return f"Ask for at most {found}{where}{widen}."
+
+
+def _rows(domain: Domain) -> int:
+    """Rows of the largest fold."""
+    return max(part.rows_in("test") or 0 for part in each_fold(domain))
 
 
 def _address(index: int, draw: Draw) -> Address:

@@ -14,11 +14,12 @@ from pydantic import BaseModel, ValidationError
 from warmup_rl.domain import Domain
 from warmup_rl.errors import RecipeError, UserError, shown
 from warmup_rl.evaluation import EvaluationSettings
+from warmup_rl.leaks import leaks, refuse
 from warmup_rl.plugins import Kind, load
 from warmup_rl.recipe.addresses import override, set_in_arm, stage_id, stage_index
 from warmup_rl.recipe.checks import Draft, chain_checks, cross_checks, stage_checks
 from warmup_rl.recipe.document import Address, Document, read_document, value_at
-from warmup_rl.recipe.draws import draw_checks
+from warmup_rl.recipe.draws import Drawing
 from warmup_rl.recipe.friendly import coercions, complaints
 from warmup_rl.recipe.schema import Arm, Recipe, dump, stage_row
 from warmup_rl.stage import Stage
@@ -81,8 +82,12 @@ class Loading:
             self._arms(arms, draft)
         if self.draw and draft.evaluation is not None:
             seed = recipe.seeds[0] if recipe else 0
-            for address, message in draw_checks(draft.stages, draft.domains, draft.evaluation, seed):
+            drawing = Drawing()
+            for address, message in drawing.checks(draft.stages, draft.domains, draft.evaluation, seed):
                 self._problem(self.document, address, message)
+            if recipe and not self.problems:
+                lanes = (recipe.asked(arm, seed, fold) for arm in recipe.arms for fold in recipe.folds)
+                refuse(leaks(lanes, drawing.take))
         if self.problems:
             raise RecipeError(sorted(dict.fromkeys(self.problems), key=self._line_number))
         assert recipe is not None

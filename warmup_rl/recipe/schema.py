@@ -10,10 +10,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, StringConstraints, field_validator
 
 from warmup_rl.config import Config, is_aside
-from warmup_rl.domain import Domain
+from warmup_rl.domain import Domain, each_fold, is_folded
 from warmup_rl.errors import UserError
 from warmup_rl.evaluation import EvaluationSettings
 from warmup_rl.format import ResponseFormat
+from warmup_rl.leaks import Asked
 from warmup_rl.plugins import load, name_of, suggestion
 from warmup_rl.recipe.addresses import assign, stage_index
 from warmup_rl.stage import Stage
@@ -88,6 +89,52 @@ class Recipe(Config):
             raise ValueError("each seed once")
         return seeds
 
+    @property
+    def folded(self) -> str | None:
+        """Name of the domain that the run cross-validates on."""
+        return next((name for name, domain in self.domains.items() if is_folded(domain)), None)
+
+    @property
+    def folds(self) -> tuple[int | None, ...]:
+        """What each arm and seed runs: every fold, then (None) with all rows to train on; that alone without folds."""
+        folds = len(each_fold(self.domains[self.folded])) if self.folded else 0
+        return (*range(folds), None)
+
+    def seen_by(self, stage: Stage, fold: int | None) -> tuple[Mapping[str, Domain], EvaluationSettings]:
+        """The domains and the evaluation as a stage sees them in a fold.
+
+        A fold measures the domain that has folds, and no other; the last model (None), trained on all of it, measures
+        the others. What has nothing to do with that domain is the same everywhere, and so made once.
+        """
+        evaluation, name = self.evaluation, self.folded
+        if name is None or stage.all_folds or name not in stage.domains_used(evaluation, self.domains):
+            return self.domains, evaluation
+        if fold is not None:
+            part = self.domains[name].model_copy(update={"fold": fold})
+            return {**self.domains, name: part}, evaluation.model_copy(update={"domains": [name]})
+        others = [other for other in evaluation.measured(self.domains) if other != name]
+        return self.domains, evaluation.model_copy(update={"domains": others, "every": 0})
+
+    def stages_of(self, arm: str, fold: int | None = None) -> tuple[Stage, ...]:
+        """The stages of an arm that have something to do in a fold. Raises `UserError` as `arm` does."""
+
+        def idle(stage: Stage) -> bool:
+            domains, evaluation = self.seen_by(stage, fold)
+            return stage.measures and not stage.gives and not evaluation.measured(domains)
+
+        return tuple(stage for stage in self.arm(arm) if not idle(stage))
+
+    def asked(self, arm: str, seed: int, fold: int | None = None) -> list[list[Asked]]:
+        """The problems that each stage asks for, in order."""
+        return [self.asked_by(stage, arm, seed, fold) for stage in self.stages_of(arm, fold)]
+
+    def asked_by(self, stage: Stage, arm: str, seed: int, fold: int | None = None) -> list[Asked]:
+        """The problems that a stage asks for."""
+        domains, evaluation = self.seen_by(stage, fold)
+        lane = lane_name(arm, seed, fold)
+        draws = stage.draws(evaluation, domains)
+        return [Asked(lane, stage.id, draw, domains[draw.domain], seed) for draw in draws]
+
     def arm(self, name: str) -> tuple[Stage, ...]:
         """The stages of an arm in order. Raises `UserError` for an arm that the recipe does not have."""
         if name not in self.arms:
@@ -110,6 +157,11 @@ class Recipe(Config):
 
     def _stage_rows(self) -> list[dict[str, Any]]:
         return [stage_row(stage) for stage in self.stages]
+
+
+def lane_name(arm: str, seed: int, fold: int | None = None) -> str:
+    """How messages call an arm with a seed, and a fold of it."""
+    return f"{arm}, seed {seed}" + ("" if fold is None else f", fold {fold}")
 
 
 def stage_row(stage: Stage) -> dict[str, Any]:

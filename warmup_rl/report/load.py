@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,12 @@ import yaml
 
 from warmup_rl.errors import DataError, RunError
 from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.recipe import ClaimSettings
+from warmup_rl.format import ResponseFormat
+from warmup_rl.recipe import ClaimSettings, lane_name
+from warmup_rl.report.folds import pooled_curve, pooled_model
 from warmup_rl.report.outputs import Model, StageOutput
+
+NOT_STARTED = "not started"
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Lane:
         start: the model that RLVR took as input; in an arm without RLVR the last model.
         end: the model that RLVR gave; None where the arm has no RLVR or it is not finished.
         final: `end` where the arm has RLVR, else `start`.
+        folds: where a domain was cross-validated, what its folds left; their measurements are part of the models here.
     """
 
     arm: str
@@ -36,6 +41,7 @@ class Lane:
     end: Model | None
     final: Model | None
     rlvr: StageOutput | None
+    folds: Mapping[int, Lane] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,11 +73,26 @@ class Run:
         """What the recipe plans and is not finished, one line each."""
         planned = {(arm, seed) for arm in self.recipe.get("arms") or () for seed in self.recipe.get("seeds") or ()}
         there = {(arm, seed): lane for arm, lanes in self.lanes.items() for seed, lane in lanes.items()}
+        lanes: list[tuple[str, int, int | None, Lane | None]] = []
+        for arm, seed in sorted(planned | set(there)):
+            lane = there.get((arm, seed))
+            lanes += [(arm, seed, fold, lane.folds.get(fold) if lane else None) for fold in range(self.fold_count)]
+            lanes.append((arm, seed, None, lane))
         return tuple(
-            f"{arm}, seed {seed}: " + (_state(there[arm, seed]) if (arm, seed) in there else "not started")
-            for arm, seed in sorted(planned | set(there))
-            if (arm, seed) not in there or there[arm, seed].state != "finished"
+            f"{lane_name(arm, seed, fold)}: {_state(lane) if lane else NOT_STARTED}"
+            for arm, seed, fold, lane in lanes
+            if lane is None or lane.state != "finished"
         )
+
+    @property
+    def folded(self) -> str:
+        """Name of the domain that was cross-validated; empty where none was."""
+        domains = (self.recipe.get("domains") or {}).items()
+        return next((name for name, keys in domains if (keys or {}).get("folds") and keys.get("fold") is None), "")
+
+    @property
+    def fold_count(self) -> int:
+        return int(self.recipe["domains"][self.folded]["folds"]) if self.folded else 0
 
     @cached_property
     def measured(self) -> tuple[str, ...]:
@@ -106,11 +127,14 @@ def load(folder: Path) -> Run:
     recipe = _yaml(path)
     evaluation = recipe.get("evaluation") or {}
     lanes: dict[str, dict[int, Lane]] = {}
-    for record in sorted(folder.glob("*/seed-*/run.json")):
-        lane = _lane(record)
-        lanes.setdefault(lane.arm, {})[lane.seed] = lane
+    for place in sorted(folder.glob("*/seed-*")):
+        folds = {int(record.parent.name[5:]): _lane(record) for record in sorted(place.glob("fold-*/run.json"))}
+        lane = _lane(place / "run.json") if (place / "run.json").is_file() else _not_started(folds)
+        if lane:
+            lanes.setdefault(lane.arm, {})[lane.seed] = replace(lane, folds=folds)
+    own_prompt = str((recipe.get("format") or {}).get("think", ResponseFormat().think))
     order = {arm: position for position, arm in enumerate(recipe.get("arms") or {})}
-    return Run(
+    run = Run(
         folder=folder,
         name=str(recipe.get("run_name", folder.name)),
         recipe=recipe,
@@ -122,9 +146,35 @@ def load(folder: Path) -> Run:
             arm: dict(sorted(lanes[arm].items())) for arm in sorted(lanes, key=lambda a: (order.get(a, len(order)), a))
         },
     )
+    if not run.folded:
+        return run
+    pooled = {arm: {seed: pool(run, lane, own_prompt) for seed, lane in seeds.items()} for arm, seeds in run.lanes.items()}
+    return replace(run, lanes=pooled)
+
+
+def pool(run: Run, lane: Lane, own_prompt: str) -> Lane:
+    """A lane with the measurements of its folds put together; as it is where a fold is missing."""
+    folds = [lane.folds.get(fold) for fold in range(run.fold_count)]
+    here = [fold for fold in folds if fold]
+    models = {
+        name: pooled_model(getattr(lane, name), [getattr(fold, name) for fold in here], run.folded, own_prompt)
+        for name in ("start", "end", "final") if len(here) == len(folds)
+    }  # fmt: skip
+    rlvr = lane.rlvr and pooled_curve(lane.rlvr, [fold.rlvr for fold in here], run.folded, run.fold_count)
+    added = (stage for model in models.values() if model for stage in model.evaluations)
+    stages = {id(stage): stage for stage in (*lane.stages, *added)}
+    return replace(lane, stages=tuple(stages.values()), rlvr=rlvr, **models)
+
+
+def _not_started(folds: Mapping[int, Lane]) -> Lane | None:
+    """A lane of which only folds have run."""
+    first = next(iter(folds.values()), None)
+    return first and Lane(first.arm, first.seed, NOT_STARTED, "", (), None, None, None, None)
 
 
 def _state(lane: Lane) -> str:
+    if lane.state == NOT_STARTED:
+        return NOT_STARTED
     made = f"{len(lane.stages)} stages done"
     return f"{lane.state}, {made}" + (f" ({lane.reason})" if lane.reason else "")
 

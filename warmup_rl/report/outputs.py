@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -76,9 +77,7 @@ class StageOutput:
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """Measurements of an evaluate stage. Raises `DataError` for a cell that lacks a value."""
-        known = Cell.__dataclass_fields__
-        rows = self.summary.get("cells", ())
-        return tuple(_make(Cell, _known(row, known), self.folder / "stage.json") for row in rows)
+        return tuple(cell_from(row, self.folder / "stage.json") for row in self.summary.get("cells", ()))
 
     @cached_property
     def curve(self) -> tuple[Point, ...]:
@@ -89,6 +88,18 @@ class StageOutput:
         rows = [row for row in read_jsonl(path) if row.get("domain") == self.summary.get("domain")]
         points = (_make(Point, _known(row, Point.__dataclass_fields__), path) for row in rows)
         return tuple(sorted(points, key=lambda point: point.step))
+
+    def completions(self) -> Iterator[dict[str, Any]]:
+        """The scored completions of an evaluate stage, read from disk as they are asked for."""
+        path = self.folder / "completions.jsonl"
+        yield from read_jsonl(path) if path.exists() else ()
+
+    @cached_property
+    def touched(self) -> Mapping[str, Mapping[str, frozenset[str]]]:
+        """Ids of the problems that the stage touched, by what for and domain; empty where it is not on record."""
+        path = self.folder / "problems.json"
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return {use: {name: frozenset(ids) for name, ids in by_domain.items()} for use, by_domain in found.items()}
 
     def rewards(self) -> dict[int, float]:
         """Mean reward of each training step's rollouts."""
@@ -129,10 +140,15 @@ class Model:
         """Its scored completions under the recipe's own prompt, read from disk as they are asked for."""
         own = {cell.prompt for stage in self.evaluations for cell in stage.cells if cell.own}
         for stage in self.evaluations:
-            path = stage.folder / "completions.jsonl"
-            for row in read_jsonl(path) if path.exists() else ():
+            for row in stage.completions():
                 if row["sampling"] == sampling and row["split"] == split and row["prompt"] in own:
                     yield row
+
+
+def cell_from(row: Mapping[str, Any], path: Path) -> Cell:
+    """A cell out of what `measure.cells` gives, read from `path`. Raises `DataError` where it lacks a value."""
+    found: Cell = _make(Cell, _known(row, Cell.__dataclass_fields__), path)
+    return found
 
 
 def _make(kind: Any, values: dict[str, Any], path: Path) -> Any:

@@ -14,7 +14,7 @@ def set_up(run: Run) -> str:
     stages = [stage for lanes in run.lanes.values() for lane in lanes.values() for stage in lane.stages]
     parameters = _each(stage.summary.get("parameters") for stage in stages)
     parts = [f"model of {parameters} parameters" if parameters else "", _warmup(run), _rlvr(stages)]
-    parts += [_curve(stages), _evaluation(run, stages), f"{len(run.seeds)} seed{'s' * (len(run.seeds) != 1)}"]
+    parts += [_curve(stages), _evaluation(run, stages), _folds(run), f"{len(run.seeds)} seed{'s' * (len(run.seeds) != 1)}"]
     return f"Set-up: {'; '.join(part for part in parts if part)}."
 
 
@@ -57,6 +57,13 @@ def _evaluation(run: Run, stages: Iterable[StageOutput]) -> str:
     text = f"evaluation on {problems} problems in each of {count} domains ({', '.join(run.measured)})"
     text = text if count > 1 else f"evaluation on {problems} {run.measured[0]} problems"
     return text + (f", answers of at most {budget} tokens" if budget else "")
+
+
+def _folds(run: Run) -> str:
+    if not run.folded:
+        return ""
+    each = "each row was measured once, by a model that was not trained on it"
+    return f"{run.folded} in {run.fold_count} folds: {each}; the last model was trained on all rows"
 
 
 def _each(values: Iterable[Any]) -> str:

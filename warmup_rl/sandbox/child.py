@@ -12,7 +12,7 @@ import sys
 MAX_DEPTH = 50
 MAX_VALUE = 1 << 20
 MAX_TOTAL = 8 << 20
-MAX_BITS = 14_280  # of a number that Python still writes in decimal (4,300 digits)
+MAX_RANGE = 1 << 20  # elements: somebody may walk through it
 SMALL = 1 << 53
 
 
@@ -111,7 +111,7 @@ def scalar(value, kind, room):
     if kind is int:
         if -SMALL < value < SMALL:
             return str(value)
-        return f'["i","{value:x}"]' if value.bit_length() <= MAX_BITS else too_large()
+        return f'["i","{value:x}"]' if value.bit_length() < 4 * room else too_large()
     if kind is float:
         return f'["f","{value.hex()}"]'
     if kind is complex:
@@ -122,7 +122,10 @@ def scalar(value, kind, room):
     if kind is bytes or kind is bytearray:
         return f'["{"b" if kind is bytes else "y"}","{value.hex()}"]' if len(value) < room else too_large()
     if kind is range:
-        return f'["r",{",".join(scalar(part, int, room) for part in (value.start, value.stop, value.step))}]'
+        ends = value.start, value.stop, value.step
+        if max(map(abs, ends)) > SMALL or len(value) > MAX_RANGE:
+            too_large()
+        return f'["r",{",".join(map(str, ends))}]'
     raise TypeError(name_of(kind))
 
 

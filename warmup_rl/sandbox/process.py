@@ -114,8 +114,9 @@ class Child:
         """Takes what came through the result pipe; the outcome, once it is known."""
         self._bytes += len(data)
         self._buffer += data
-        *lines, rest = self._buffer.split(b"\n") if b"\n" in data else [self._buffer]
-        self._buffer = bytearray(rest)
+        lines: list[bytearray] = []
+        if b"\n" in data:
+            *lines, self._buffer = self._buffer.split(b"\n")
         if len(self._buffer) > _MAX_LINE or self._bytes > _MAX_BYTES:
             raise Malformed("more than the child ever writes")
         for line in lines:
@@ -213,7 +214,8 @@ def job_of(program: Program, rung: Rung) -> bytes:
     }  # fmt: skip
     calls = [(call.function, pack(call)) for call in program.calls]
     confine = {**rung.confine, "limits": list(limits.items())}
-    return marshal.dumps((_child(), {"source": program.source, "calls": calls, "confine": confine}))
+    job = {"source": program.source, "calls": calls, "confine": confine}
+    return marshal.dumps((_child(), job))
 
 
 @lru_cache

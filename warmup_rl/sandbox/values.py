@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import marshal
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
-from warmup_rl.sandbox.child import MAX_BITS, MAX_DEPTH
+from warmup_rl.sandbox.child import MAX_DEPTH, MAX_RANGE, SMALL
 from warmup_rl.sandbox.program import Call
 
 MAX_SAME_HASH = 16
@@ -48,16 +47,15 @@ def decode(line: bytes) -> tuple[str, Any]:
     return word, body if body is None else _text(body)
 
 
-def as_set(values: Iterable[Any]) -> set[Any] | None:
-    """The distinct ones among values that came back; None where one cannot be hashed or they were made to collide.
+def as_set(values: Any) -> set[Any] | None:
+    """The distinct ones among values that came back; None where they are not several, cannot be hashed, or were made
+    to collide.
 
     For callers that compare without order: `set(values)` of numbers picked for their hashes takes minutes.
     """
-    listed = list(values)
     try:
-        if _collide(listed):
-            return None
-        return set(listed)
+        listed = list(values)
+        return None if _collide(listed) else set(listed)
     except TypeError:
         return None
 
@@ -93,8 +91,9 @@ def _container(tag: str, parts: list[Any]) -> Any:
             return (set if tag == "s" else frozenset)(_keys(parts))
         case "d" if len(parts) % 2 == 0:
             return dict(zip(_keys(parts[::2]), parts[1::2], strict=True))
-        case "r" if len(parts) == 3 and all(type(part) is int for part in parts) and parts[2] != 0:
-            return range(*parts)
+        case "r" if len(parts) == 3 and all(type(part) is int and abs(part) <= SMALL for part in parts) and parts[2]:
+            if len(range(*parts)) <= MAX_RANGE:
+                return range(*parts)
     raise Malformed(f"no value is written as {tag[:20]!r}")
 
 
@@ -112,13 +111,14 @@ def _keys(parts: list[Any]) -> list[Any]:
 
 def _collide(parts: list[Any]) -> bool:
     """Whether many different parts have one hash. Raises TypeError where one has none."""
-    first: dict[int, Any] = {}
-    others: Counter[int] = Counter()
+    alike: dict[int, list[Any]] = {}
     for part in parts:
-        code = hash(part)
-        if first.setdefault(code, part) != part:
-            others[code] += 1
-    return bool(others) and max(others.values()) > MAX_SAME_HASH
+        same = alike.setdefault(hash(part), [])
+        if part not in same:
+            same.append(part)
+        if len(same) > MAX_SAME_HASH:
+            return True
+    return False
 
 
 def _text(item: str) -> str:
@@ -131,7 +131,7 @@ def _text(item: str) -> str:
 
 
 def _hex(text: str) -> int:
-    if len(text) > MAX_BITS // 4 + 2 or not _HEX.fullmatch(text):
+    if not _HEX.fullmatch(text):
         raise ValueError
     return int(text, 16)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -13,7 +13,7 @@ from pydantic import Field
 from warmup_rl.cleaner import CleanContext, Cleaner
 from warmup_rl.contract import load_tokenizer
 from warmup_rl.dlcot.page import write_page
-from warmup_rl.domain import Domain
+from warmup_rl.domain import Domain, each_fold
 from warmup_rl.errors import DataError, RunError
 from warmup_rl.evaluation import EvaluationSettings
 from warmup_rl.jsonl import write_jsonl
@@ -37,6 +37,7 @@ class Clean(Stage):
     needs: ClassVar[frozenset[Artifact]] = frozenset({"model", "traces"})
     gives: ClassVar[frozenset[Artifact]] = frozenset({"traces"})
     resumes: ClassVar[bool] = True
+    all_folds: ClassVar[bool] = True
 
     steps: list[Annotated[Cleaner, plugin_field("cleaner")]] = Field(
         default_factory=lambda: list(DEFAULT_STEPS), min_length=1, validate_default=True
@@ -137,8 +138,8 @@ def held_out(evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> I
         counts = {"test": evaluation.problems, "validation": evaluation.validation} if name in measured else {}
         if evaluation.every:
             counts["test"] = max(counts.get("test", 0), evaluation.curve_problems)
-        for split, count in counts.items():
-            yield from islice(domain.problems(split, evaluation.seed), count)  # type: ignore[arg-type]
+        for part, (split, count) in product(each_fold(domain), counts.items()):
+            yield from islice(part.problems(split, evaluation.seed), count)  # type: ignore[arg-type]
 
 
 def _described(step: Cleaner) -> str:

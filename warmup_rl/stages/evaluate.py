@@ -65,7 +65,7 @@ class Evaluate(Stage):
             if len(styles) > 1:
                 yield Draw(name, "validation", evaluation.validation, "evaluation.validation", evaluation.seed)
             if "few_shot" in styles:
-                yield Draw(name, "train", self.shots, "shots", evaluation.seed)
+                yield Draw(name, "train", self.shots, "shots", evaluation.seed, use="examples")
 
     def check(self, *, world_size: int) -> list[str]:
         if self.prompts and len(set(self.prompts)) < len(self.prompts):
@@ -74,13 +74,15 @@ class Evaluate(Stage):
 
     def facts(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Facts:
         headline, styles = evaluation.samplings[evaluation.headline], len(self.prompts or [""])
-        each = styles * len(evaluation.measured(domains))
-        drawn = [(evaluation.problems * way.samples, way.max_tokens) for way in evaluation.samplings.values()]
-        drawn.append((evaluation.validation * headline.samples if styles > 1 else 0, headline.max_tokens))
+        counts: dict[Split, int] = {"test": evaluation.problems, "validation": evaluation.validation}
+        measured = [domains[name] for name in evaluation.measured(domains)]
+        held = {split: sum(min(one.rows_in(split) or n, n) for one in measured) for split, n in counts.items()}
+        drawn = [(held["test"] * way.samples, way.max_tokens) for way in evaluation.samplings.values()]
+        drawn.append((held["validation"] * headline.samples if styles > 1 else 0, headline.max_tokens))
         return Facts({
             **({"prompt styles": ", ".join(self.prompts)} if self.prompts else {}),
-            "completions": each * sum(count for count, _ in drawn),
-            "generated tokens, at most": each * sum(count * budget for count, budget in drawn),
+            "completions": styles * sum(count for count, _ in drawn),
+            "generated tokens, at most": styles * sum(count * budget for count, budget in drawn),
         })
 
     def prepare(self, context: Context) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -74,8 +75,8 @@ class Rlvr(Stage):
 
     domain: str
     """Name of the target domain."""
-    problems: int = Field(default=MOST_PROBLEMS, gt=0)
-    """Training problems."""
+    problems: Annotated[int, Field(gt=0)] | Literal["all"] = MOST_PROBLEMS
+    """Training problems: a number, or `all` that a data set has for training."""
     allow_more: bool = False
     """Permits more than 100 problems: the method is about few."""
     steps: int = Field(gt=0)
@@ -108,13 +109,20 @@ class Rlvr(Stage):
         return (self.domain,)
 
     def draws(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[Draw]:
-        yield Draw(self.domain, "train", self.problems, "problems")
+        yield self._draw
         if evaluation.every:
-            yield Draw(self.domain, "test", evaluation.curve_problems, "evaluation.curve_problems", evaluation.seed)
+            count, key = evaluation.curve_problems, "evaluation.curve_problems"
+            yield Draw(self.domain, "test", count, key, evaluation.seed, use="curve")
+
+    @property
+    def _draw(self) -> Draw:
+        if self.problems != "all":
+            return Draw(self.domain, "train", self.problems, "problems")
+        return Draw(self.domain, "train", sys.maxsize if self.allow_more else MOST_PROBLEMS, "problems", whole=True)
 
     def check(self, *, world_size: int) -> list[str]:
         wrong = []
-        if self.problems > MOST_PROBLEMS and not self.allow_more:
+        if self.problems != "all" and self.problems > MOST_PROBLEMS and not self.allow_more:
             wrong.append(f"problems: {self.problems} is over {MOST_PROBLEMS}. Lower it, or set `allow_more: true`.")
         if self.sampling.temperature == 0:
             wrong.append("sampling.temperature: 0 draws the same rollout every time. Give a number above 0.")
@@ -128,14 +136,16 @@ class Rlvr(Stage):
         return wrong
 
     def facts(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Facts:
-        uses = use_counts(self._plan(seed=0), self.problems)
+        domain = domains.get(self.domain)
+        count = self.problems if self.problems != "all" else (domain and domain.rows_in("train")) or 1
+        uses = use_counts(self._plan(count, seed=0), count)
         notes = []
         if self.args.get("loss_type") == "cispo" and "epsilon_high" not in self.args:
             notes.append("args.loss_type: cispo cuts weights at epsilon_high itself (now 0.2); its paper has 5.0.")
         if 0 in uses:
-            notes.append(f"{uses.count(0)} of {self.problems} problems are never used: raise steps.")
+            notes.append(f"{uses.count(0)} of {count} problems are never used: raise steps.")
         return Facts({
-            "problems": self.problems,
+            "problems": count,
             "steps": self.steps,
             "uses of a prompt": f"{min(uses)}" if min(uses) == max(uses) else f"{min(uses)}-{max(uses)}",
             "rollouts": self.steps * self.rollouts_per_step,
@@ -146,7 +156,7 @@ class Rlvr(Stage):
         from warmup_rl.stages.training.cleanup import clean_up
 
         domain = context.domains[self.domain]
-        require_sound_golds(domain, domain.take("train", context.seed, self.problems))
+        require_sound_golds(domain, list(self._draw.problems(domain, context.seed)))
         if context.evaluation.every:
             domain.take("test", context.evaluation.seed, context.evaluation.curve_problems)
         self._options(context)
@@ -165,7 +175,7 @@ class Rlvr(Stage):
 
     def _task(self, context: Context, tokenizer: PreTrainedTokenizerBase, chat: contract.ChatContract) -> _Task:
         domain = context.domains[self.domain]
-        problems = domain.take("train", context.seed, self.problems)
+        problems = list(self._draw.problems(domain, context.seed))
         layout = context.response_format
         prompts = [contract.render_prompt(tokenizer, domain.prompt(problem), layout) for problem in problems]
         lengths = [len(ids) for ids in tokenizer(prompts).input_ids]
@@ -181,7 +191,7 @@ class Rlvr(Stage):
             context, task.domain, task.problems, task.prompt_lengths, self.reward, generations=self.generations,
             steps_each=each, stop_ids=task.chat.stop_ids, parts=parts,
         )
-        plan_SP = self._plan(context.seed)
+        plan_SP = self._plan(len(task.problems), context.seed)
         trainer = self._trainer(context, tokenizer, task, config, rewarder, plan_SP)
         trainer.train()
         parts.close()
@@ -246,10 +256,8 @@ class Rlvr(Stage):
             top_k=self.sampling.top_k,
         )
 
-    def _plan(self, seed: int) -> list[list[int]]:
-        return prompt_plan(
-            problems=self.problems, prompts_per_step=self.prompts_per_step, steps=self.steps, seed=seed
-        )
+    def _plan(self, problems: int, seed: int) -> list[list[int]]:
+        return prompt_plan(problems=problems, prompts_per_step=self.prompts_per_step, steps=self.steps, seed=seed)
 
     def _require_room(self, trainer: PlannedGRPOTrainer, task: _Task) -> None:
         limit = getattr(trainer.model.config.get_text_config(), "max_position_embeddings", None)
@@ -269,10 +277,10 @@ class Rlvr(Stage):
         lengths = {problem.id: length for problem, length in zip(task.problems, task.prompt_lengths, strict=True)}
         generated = sum(row["tokens"] for row in rows)
         prompts = sum(lengths[row["problem_id"]] for row in rows)
-        uses = use_counts(plan_SP, self.problems)
+        uses = use_counts(plan_SP, len(task.problems))
         return {
             "domain": self.domain,
-            "problems": self.problems,
+            "problems": len(task.problems),
             "steps": self.steps,
             "rollouts": len(rows),
             "unscorable": sum(row["score"] is None for row in rows),

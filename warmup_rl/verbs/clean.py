@@ -9,13 +9,10 @@ from contextlib import closing, contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from warmup_rl.cleaner import CleanContext
 from warmup_rl.domain import Domain
 from warmup_rl.errors import UserError
 from warmup_rl.jsonl import read_jsonl, write_jsonl
-from warmup_rl.plugins import load
 from warmup_rl.sources import Source
 from warmup_rl.stages.clean import Done, clean, held_out, write_audit
 from warmup_rl.stages.cleaning import AUDIT, DROPPED, TRACES, Counts, by_count
@@ -24,6 +21,7 @@ from warmup_rl.stages.problem_file import ProblemFile
 from warmup_rl.types import to_json
 from warmup_rl.verbs.clean_options import Setting, check_paths, dropped_file, parser, read_setting
 from warmup_rl.verbs.given_traces import COLUMNS, Intake, find_columns, is_own, looks_like_puzzle
+from warmup_rl.verbs.grade import configured
 
 if TYPE_CHECKING:
     import argparse
@@ -64,11 +62,12 @@ def _run(given: argparse.Namespace, setting: Setting) -> None:
         page.replace(given.audit)
         (folder / AUDIT).replace(given.audit.with_suffix(".jsonl"))
     if intake:
+        write_jsonl(dropped_file(given.out), intake.dropped(folder / DROPPED))
         write_jsonl(given.out, intake.restored(folder / TRACES))
     else:
         _add_problems(folder / PROBLEMS_FILE, given)
+        (folder / DROPPED).replace(dropped_file(given.out))
         (folder / TRACES).replace(given.out)
-    (folder / DROPPED).replace(dropped_file(given.out))
     shutil.rmtree(folder)
     print("\n".join(_closing(given, counts, unit)))
 
@@ -96,22 +95,17 @@ def _pairs(text: str | None) -> dict[str, str]:
     return found
 
 
-def _domain(name: str, setting: Setting) -> Domain:
-    """A domain by the name that the recipe declares it under, else by its type."""
-    if name in setting.domains:
-        return setting.domains[name]
-    try:
-        domain: Domain = load("domain", name)(name=name)
-    except ValidationError as error:
-        raise UserError(f"clean: --domain {name} cannot stand alone: {error.errors()[0]['msg']}. Declare it in a "
-                        "recipe and give --recipe.") from None
-    return domain
+def _domain(grader: str, setting: Setting, name: str = "") -> Domain:
+    """A domain by the name that the recipe declares it under, else by its type; `name` is what the traces call it."""
+    if grader in setting.domains:
+        return setting.domains[grader]
+    return configured(grader, ()).model_copy(update={"name": name or grader})
 
 
 def _domains(given: argparse.Namespace, setting: Setting) -> dict[str, Domain]:
     """The domains of our own traces, by the names that stand in them."""
     names = dict.fromkeys(row.get("domain") for row in read_jsonl(given.source.with_name(PROBLEMS_FILE)))
-    return {str(name): _domain(given.domain or str(name), setting) for name in names}
+    return {str(name): _domain(given.domain or str(name), setting, str(name)) for name in names}
 
 
 def _counter(model: str | None) -> tuple[Callable[[str], int], str]:
@@ -164,7 +158,7 @@ def _closing(given: argparse.Namespace, counts: Counts, unit: str) -> Iterator[s
         return f"{name:<24}{number:>12,}{note and '   ' + note}"
 
     before = counts.tokens_before - counts.tokens_dropped
-    saved = f"{(counts.tokens_after - before) / before:+.1%}" if before else ""
+    saved = f"{(counts.tokens_after - before) / before:+.1%}" if counts.tokens_after != before else "unchanged"
     yield line("traces read", counts.read)
     yield line("  kept", counts.kept, f"{counts.changed:,} of them changed")
     yield line("  dropped", counts.read - counts.kept)

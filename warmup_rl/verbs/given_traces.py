@@ -14,7 +14,7 @@ from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.domains.rows import RowDomain
 from warmup_rl.errors import DataError, Unscorable, UserError
 from warmup_rl.format import ResponseFormat
-from warmup_rl.jsonl import write_json, write_jsonl
+from warmup_rl.jsonl import read_jsonl, write_json, write_jsonl
 from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.reading import parse_english
 from warmup_rl.knights.text import answer, to_meta
@@ -118,8 +118,14 @@ class Intake:
         """The rows whose traces are in a file that cleaning gave, in order, with the cleaned words in their columns."""
         rows = self._rows()
         for trace in read_traces(cleaned):
-            row = next(row for number, _, row in rows if number == trace.meta[_ROW])
-            yield self._restored(row, trace)
+            yield self._restored(_numbered(rows, trace.meta[_ROW]), trace)
+
+    def dropped(self, dropped: Path) -> Iterator[dict[str, Any]]:
+        """The rows whose traces were dropped, as they were, each with `reason` and `step`."""
+        rows = self._rows()
+        for trace in read_jsonl(dropped):
+            row = _numbered(rows, trace["meta"][_ROW])
+            yield {**row, "reason": trace["reason"], "step": trace["step"]}
 
     def _rows(self) -> Iterator[tuple[int, str, dict[str, Any]]]:
         for number, (place, row) in enumerate(self.source.rows()):
@@ -175,7 +181,7 @@ class Intake:
                 break
         assert found is not None
         messages = self.domain.prompt(problem)
-        teacher = str(row.get("teacher") or row.get("model") or self.source.path)
+        teacher = str(row.get("teacher") or row.get("model") or Path(self.source.path).name)
         meta = {_ROW: number}
         return Trace(problem.id, problem.domain, messages, said.thinking, said_answer, found, teacher, number, meta)
 
@@ -206,6 +212,11 @@ class Intake:
 
 
 _TAGGED = ResponseFormat(think="free")
+
+
+def _numbered(rows: Iterator[tuple[int, str, dict[str, Any]]], number: int) -> dict[str, Any]:
+    """The row of this number, of those that are still to come."""
+    return next(row for place, _, row in rows if place == number)
 
 
 def _puzzle(question: str) -> Puzzle | None:

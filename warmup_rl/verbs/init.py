@@ -14,13 +14,14 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from warmup_rl.domain import score_all
+from warmup_rl.domain import each_fold, score_all
 from warmup_rl.domains.user import UserRows
 from warmup_rl.errors import DataError, Unscorable, UserError
 from warmup_rl.format import ResponseFormat
 from warmup_rl.recipe import load_recipe
+from warmup_rl.scarce import told
 from warmup_rl.sources import Source
-from warmup_rl.stats import resolvable
+from warmup_rl.stages.rlvr import MOST_PROBLEMS
 from warmup_rl.types import Problem
 from warmup_rl.verbs.arguments import Arguments
 from warmup_rl.verbs.columns import Column, columns_of, propose_answer, propose_grader, propose_question
@@ -52,8 +53,9 @@ def main(arguments: Sequence[str]) -> int:
     sound = _tried(domain, problems, console)
     measured = len(problems) if given.folds else len(table.problems["test"])
     _tell_power(measured, console)
-    train = min(len(folded.table().problems["train"]) for folded in domain.each_fold())
-    out.write_text(_recipe(out, block, given.model, train, measured), encoding="utf-8")
+    least = min(part.rows_in("train") or 0 for part in each_fold(domain))
+    train = "all" if (domain.rows_in("train") or 0) <= MOST_PROBLEMS else min(MOST_PROBLEMS, least)
+    out.write_text(_recipe(out, block, given.model, str(train), measured), encoding="utf-8")
     load_recipe(out, [])
     console.print(f"\nwrote {out}. Next: python -m warmup_rl check {out}")
     return 0 if sound else 1
@@ -135,11 +137,7 @@ def _tried(domain: UserRows, problems: Sequence[Problem], console: Console) -> b
 
 
 def _tell_power(measured: int, console: Console) -> None:
-    least = resolvable(measured)
-    console.print(
-        f"With {measured} problems measured, differences of about {100 * least:.0f} points and more between two models "
-        "can be told from chance (80% power, if the two differ on 3 of 10 problems)."
-    )
+    console.print(f"With {measured} problems measured, {told(measured)}.")
 
 
 def _flow(value: Any) -> str:
@@ -148,10 +146,10 @@ def _flow(value: Any) -> str:
     return text.strip().removesuffix("...").strip()
 
 
-def _recipe(out: Path, block: dict[str, Any], model: str, train: int, measured: int) -> str:
+def _recipe(out: Path, block: dict[str, Any], model: str, train: str, measured: int) -> str:
     template = Path(__file__).with_name("recipe.yaml.jinja").read_text(encoding="utf-8")
     return Template(template, keep_trailing_newline=True).render(
         recipe=out.name, name=out.name.partition(".")[0], model=_flow(model), measured=measured,
         block={key: value if key == "folds" else _flow(value) for key, value in block.items()},
-        train=min(train, 100), problems=max(measured, 100),
+        train=train, problems=max(measured, 100),
     )

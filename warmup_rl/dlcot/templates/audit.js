@@ -97,10 +97,16 @@ function show(row, scroll) {
     return;
   }
   row.button.setAttribute("aria-current", "true");
-  row.button.scrollIntoView({ block: "nearest" });
+  bringIntoList(row.button);
   history.replaceState(null, "", `#${row.trace}`);
   $("trace").replaceChildren(...draw(row));
   if (scroll && $("trace").getBoundingClientRect().top < 0) $("trace").scrollIntoView();
+}
+
+/* Scrolls the list alone; `scrollIntoView` would move the page too. */
+function bringIntoList(button) {
+  const list = $("list"), inner = button.getBoundingClientRect(), outer = list.getBoundingClientRect();
+  list.scrollTop += Math.min(0, inner.top - outer.top) + Math.max(0, inner.bottom - outer.bottom);
 }
 
 function draw(row) {
@@ -126,8 +132,8 @@ function head(row) {
 
 function asked(row) {
   const before = row.verdict_before, after = row.verdict_after;
-  const verdict = make("span", "verdict", make("span", `badge ${before}`, before), after ? make("span", "", " → ") : null,
-    after ? make("span", `badge ${after}`, after) : null, after ? " before and after cleaning" : " before cleaning");
+  const verdict = make("span", "verdict", make("span", `badge ${before}`, before), after ? make("span", "", "→") : null,
+    after ? make("span", `badge ${after}`, after) : null, make("span", "", after ? "before and after cleaning" : "before cleaning"));
   const cell = (name, text, more = null) => make("div", "", make("b", "", name), words(text), more);
   return make("section", "asked", cell("Question", row.question), cell("Reference answer", row.gold), cell("Final answer", row.answer, verdict));
 }

@@ -1,0 +1,241 @@
+"""Cross-validation on few rows: each is measured once, by a model that did not see it; the last model sees all."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import tiny_model
+from warmup_rl.checking import plan
+from warmup_rl.command import Command, parse, selected_folds
+from warmup_rl.domain import each_fold
+from warmup_rl.errors import RecipeError, UserError
+from warmup_rl.jsonl import read_jsonl
+from warmup_rl.recipe import load_recipe
+from warmup_rl.report.load import load
+from warmup_rl.report.main import report
+from warmup_rl.run import Lane, LaneRun
+from warmup_rl.stage import World
+
+STAGES, TINY = (Path(__file__).with_name(name) for name in ("fold_stages.py", "tiny.py"))
+RECIPE = f"""
+run_name: few
+domains:
+  adding: {{type: "{TINY}:Adding"}}
+  mine: {{type: jsonl, file: FILE, grader: number, folds: 3}}
+evaluation: {{problems: 6, curve_problems: 6, every: 1, samplings: {{greedy: {{max_tokens: 8}}}}}}
+claims: {{warmup: long, base: short}}
+arms: {{long: {{}}, short: {{leave_out: [warm]}}}}
+stages:
+  - {{name: "{STAGES}:Begin", id: begin}}
+  - {{name: "{STAGES}:Learn", id: warm, domain: adding, problems: 20}}
+  - {{name: "{STAGES}:Measure", id: before}}
+  - {{name: "{STAGES}:Learn", id: learn, domain: mine}}
+  - {{name: "{STAGES}:Measure", id: after}}
+"""
+ROWS = 11
+
+
+def rows_file(folder, count=ROWS):
+    lines = [f"{n} + {n * n % 80} =,{n + n * n % 80}" for n in range(20, 20 + count)]
+    file = folder / "mine.csv"
+    file.write_text("\n".join(["question,answer", *lines]) + "\n")
+    return file
+
+
+@pytest.fixture
+def recipe_file(tmp_path):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(RECIPE.replace("FILE", str(rows_file(tmp_path))))
+    return file
+
+
+def loaded(file, *overrides):
+    return load_recipe(str(file), [f"output_dir={file.parent / 'outputs'}", *overrides], draw=True)
+
+
+def lanes(recipe):
+    return [Lane(recipe, arm, 0, fold) for arm in recipe.arms for fold in recipe.folds]
+
+
+def run(recipe, folds=(0, 1, 2, None)):
+    for lane in lanes(recipe):
+        if lane.fold in folds:
+            LaneRun(lane, World(), lambda line: None).run()
+    (Path(recipe.output_dir) / "few" / "recipe.yaml").write_text(json.dumps(recipe.resolved()))
+    return Path(recipe.output_dir) / "few"
+
+
+def output(lane, stage):
+    return next(lane.slot(step).folder for step in lane.steps if step.stage.id == stage)
+
+
+def completed(lane, domain="mine"):
+    rows = read_jsonl(output(lane, "after") / "completions.jsonl")
+    return [row["problem_id"] for row in rows if row["domain"] == domain]
+
+
+def trained(lane):
+    return set(json.loads((output(lane, "learn") / "model" / "trained.json").read_text()))
+
+
+def every_id(recipe):
+    return {problem.id for problem in recipe.domains["mine"].table().problems["train"]}
+
+
+def test_every_row_is_measured_once_by_a_model_that_did_not_see_it(recipe_file):
+    recipe = loaded(recipe_file)
+    run(recipe)
+    for arm in recipe.arms:
+        folds = [Lane(recipe, arm, 0, fold) for fold in range(3)]
+        measured = [completed(lane) for lane in folds]
+        assert sorted(sum(measured, [])) == sorted(every_id(recipe)) and len(every_id(recipe)) == ROWS
+        for lane, ids in zip(folds, measured, strict=True):
+            assert not trained(lane) & set(ids)
+            assert trained(lane) >= every_id(recipe) - set(ids)
+
+
+def test_the_last_model_is_trained_on_all_rows_and_measures_the_other_domains(recipe_file):
+    recipe = loaded(recipe_file)
+    run(recipe)
+    last = Lane(recipe, "long", 0)
+    assert trained(last) >= every_id(recipe)
+    assert {row["domain"] for row in read_jsonl(output(last, "after") / "completions.jsonl")} == {"adding"}
+    assert not (output(last, "learn") / "curve.jsonl").exists()
+    assert last.folder == Path(recipe.output_dir) / "few" / "long" / "seed-0"
+    assert Lane(recipe, "long", 0, 1).folder == last.folder / "fold-1"
+
+
+def test_stages_that_do_not_read_the_folded_domain_are_made_once(recipe_file):
+    recipe = loaded(recipe_file)
+    keys = {name: [{step.stage.id: step.key for step in lane.steps}.get(name) for lane in lanes(recipe)]
+            for name in ("begin", "warm", "before", "learn", "after")}
+    assert [len(set(keys[name]) - {None}) for name in keys] == [1, 1, 8, 8, 8]
+
+
+def test_folds_go_side_by_side_and_the_report_pools_them(recipe_file):
+    folder = recipe_file.parent / "outputs"
+    command = [sys.executable, "-m", "warmup_rl.train", str(recipe_file), f"output_dir={folder}"]
+    done = subprocess.run([*command, "--jobs", "2"], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "8 lanes (arm, seed and fold), 2 at a time" in done.stdout
+    assert "mine: 11 problems measured in 3 folds; differences of about 46 points" in done.stdout
+    assert done.stdout.count("warm: starts") == 1
+    text = (folder / "few" / "report" / "report.md").read_text()
+    assert "mine in 3 folds: each row was measured once, by a model that was not trained on it" in text
+    again = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert again.returncode == 0 and ": starts" not in again.stdout
+
+
+def test_the_report_pools_every_row_once(recipe_file):
+    recipe = loaded(recipe_file)
+    found = load(run(recipe))
+    lane = found.lanes["long"][0]
+    cell = lane.end.cell("mine", "greedy")
+    assert (cell.problems, cell.samples, cell.lenient) == (ROWS, 1, 1.0)
+    assert lane.end.cell("adding", "greedy").problems == 6
+    assert len([row for row in lane.end.completions("greedy") if row["domain"] == "mine"]) == ROWS
+    assert [(point.step, point.problems, point.lenient) for point in lane.rlvr.curve] == [
+        (0, ROWS, 0.0), (1, ROWS, pytest.approx(0.1)), (2, ROWS, pytest.approx(0.2))]
+    assert found.unfinished == () and found.measured == ("adding", "mine")
+
+
+def test_a_missing_fold_is_reported_as_such_and_nothing_is_pooled_without_it(recipe_file):
+    recipe = loaded(recipe_file)
+    folder = run(recipe, folds=(0, 2, None))
+    found = load(folder)
+    assert found.lanes["long"][0].end.cell("mine", "greedy") is None
+    assert found.measured == ("adding",)
+    assert found.unfinished == ("long, seed 0, fold 1: not started", "short, seed 0, fold 1: not started")
+    assert "- long, seed 0, fold 1: not started" in report(folder).read_text()
+
+
+def test_folds_are_pooled_where_the_last_model_is_missing(recipe_file):
+    recipe = loaded(recipe_file)
+    found = load(run(recipe, folds=(0, 1, 2)))
+    assert found.lanes["short"][0].end.cell("mine", "greedy").problems == ROWS
+    assert "short, seed 0: not started" in found.unfinished
+
+
+def test_the_plan_says_what_folds_do(recipe_file, capsys):
+    plan(loaded(recipe_file), command=Command("recipe.yaml"))
+    told = " ".join(capsys.readouterr().out.split())
+    assert "2 arms, 1 seed, 3 folds and the last model" in told
+    assert "mine: 3 folds of 3 to 4 rows; each of 11 rows is measured once, by a model that was not trained" in told
+    assert "8 lanes: 2 arms x 1 seed x (3 folds + the last)" in told
+    assert "mine: 11 problems measured in 3 folds; differences of about 46 points" in told
+
+
+def test_a_fold_can_be_run_alone(recipe_file):
+    recipe = loaded(recipe_file)
+
+    def chosen(*flags):
+        return selected_folds(parse(["r.yaml", *flags], usage=""), recipe)
+
+    assert chosen() == (0, 1, 2, None)
+    assert chosen("--fold", "1", "--fold", "last") == (1, None)
+    with pytest.raises(UserError, match="--fold: no fold 3. Folds: 0, 1, 2, last."):
+        chosen("--fold", "3")
+    with pytest.raises(UserError, match="--fold: a whole number"):
+        chosen("--fold", "first")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["domains.other={type: jsonl, file: FILE, grader: number, folds: 2}"], "domain 'mine' has folds already"),
+        (["evaluation.domains=[adding]"], "nothing measures domain 'mine'"),
+        (["evaluation.problems=3"], "a fold of domain 'mine' has 4 rows (got 3). Measure them all."),
+        (["stages.learn.problems=9"], "7 exist with these settings. Ask for at most 7 in every fold."),
+        (["domains.mine.folds=12"], "12 folds need as many rows that are not alike; there are 11"),
+        (["domains.mine.holdout=3"], "give either holdout or folds"),
+        (["stages.after.prompts=[open, free]"], "Set `validation` of domain 'mine', or measure one prompt style."),
+    ],
+    ids=["two domains", "not measured", "some rows", "too many to train on", "too few rows", "holdout", "validation"],
+)
+def test_what_cannot_be_cross_validated_is_refused(recipe_file, overrides, says):
+    file = str(recipe_file.parent / "mine.csv")
+    with pytest.raises(RecipeError) as caught:
+        loaded(recipe_file, *(text.replace("FILE", file) for text in overrides))
+    assert says in str(caught.value)
+
+
+def test_rows_for_validation_are_in_no_fold(recipe_file):
+    recipe = loaded(recipe_file, "domains.mine.validation=3")
+    parts = each_fold(recipe.domains["mine"])
+    kept = {problem.id for problem in parts[0].table().problems["validation"]}
+    assert len(kept) == 3
+    for part in [*parts, recipe.domains["mine"]]:
+        table = part.table().problems
+        assert {problem.id for problem in table["validation"]} == kept
+        assert not kept & {problem.id for problem in (*table["train"], *table["test"])}
+
+
+def test_real_stages_cross_validate(tmp_path):
+    model = tiny_model(tmp_path / "model")
+    file = tmp_path / "recipe.yaml"
+    file.write_text(f"""
+run_name: few
+model: {model}
+domains:
+  adding: {{type: "{TINY}:Adding"}}
+  mine: {{type: jsonl, file: {rows_file(tmp_path, 6)}, grader: number, folds: 2, alike: 1.0}}
+evaluation: {{problems: 4, curve_problems: 4, every: 1, samplings: {{greedy: {{max_tokens: 8}}}}}}
+stages:
+  - {{name: evaluate, id: before}}
+  - {{name: rlvr, domain: mine, problems: all, steps: 1, prompts_per_step: 2, generations: 2,
+     sampling: {{max_tokens: 8}}}}
+  - {{name: evaluate, id: after}}
+""")
+    recipe = loaded(file)
+    run(recipe)
+    files = [output(lane, "rlvr") / "rollouts.jsonl" for lane in lanes(recipe)]
+    rollouts = [{row["problem_id"] for row in read_jsonl(file)} for file in files]
+    measured = [completed(lane) for lane in lanes(recipe)]
+    assert sorted(measured[0] + measured[1]) == sorted(every_id(recipe)) and measured[2] == []
+    for shown, asked in zip(rollouts, measured, strict=True):
+        assert shown and not shown & set(asked)
+    summary = json.loads((output(lanes(recipe)[2], "rlvr") / "stage.json").read_text())["summary"]
+    assert summary["problems"] == 6
