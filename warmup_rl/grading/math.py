@@ -97,6 +97,8 @@ def unusable(gold: str) -> str:
         return "it is empty"
     if reference.words:
         return ""
+    if reference.body.count("{") != reference.body.count("}"):
+        return "its braces do not match"
     try:
         return "" if _all_parse(shape(reference.body)) else "it cannot be parsed as mathematics"
     except _Late:
@@ -266,9 +268,14 @@ def _refusal(given: str, reference: str) -> str:
     return ""
 
 
+def _compact(text: str) -> str:
+    """Without spaces, but after a command: math-verify takes a letter after a space for a unit."""
+    return re.sub(r"(\\[A-Za-z]+)?\s+", lambda match: f"{match[1]} " if match[1] else "", text)
+
+
 def _verified(reference: str, given: str) -> bool:
     """Whether math-verify takes two expressions for equal. Raises `Unscorable` where the reference is none."""
-    result = verify(reference, given)
+    result = verify(_compact(reference), _compact(given))
     if isinstance(result, TimedOut):
         raise _Late
     assert isinstance(result, Answered)

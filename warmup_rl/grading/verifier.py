@@ -74,7 +74,7 @@ def _compare(gold: str, answer: str) -> dict[str, Any]:
         reference = _parsed_gold(gold)
     except _FAILURES:
         return {"bad_gold": True, "same": False}
-    if not reference:
+    if all(isinstance(part, str) for part in reference):  # a text alone is what it gives for no mathematics
         return {"bad_gold": True, "same": False}
     try:
         given = _parse(answer)

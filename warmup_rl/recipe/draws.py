@@ -114,7 +114,7 @@ def _message(domain: Domain, draw: Draw, problems: Sequence[Problem], each: floa
         except UserError as error:
             return str(error).partition(": ")[2]
         return ""
-    if is_folded(domain) and draw.used_for == "measurement" and each is None and found == count < _rows(domain):
+    if is_folded(domain) and draw.used_for == "measurement" and count < _rows(domain):
         return f"a fold of domain {draw.domain!r} has {_rows(domain)} rows (got {count}). Measure them all."
     if domain.may_fall_short(draw.split) and problems and each is None:
         return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -40,8 +40,8 @@ class PooledEvaluation(StageOutput):
                     continue  # rows for validation are in no fold, and each fold's model answers them
                 if seen.setdefault(key, part) is not part:
                     raise DataError(
-                        f"{part.folder}: measures problem {row['problem_id']} of domain {self.domain!r}, which the fold "
-                        f"of {seen[key].folder} measures too. Run the recipe again under another run_name."
+                        f"{part.folder}: measures problem {row['problem_id']} of domain {self.domain!r}, which "
+                        f"{seen[key].folder} measures too, another fold. Run the recipe again under another run_name."
                     )
                 yield row
 
@@ -83,10 +83,10 @@ def pooled_model(last: Model | None, folds: Sequence[Model | None], domain: str,
     return Model(key, (*(last.evaluations if last else ()), *pooled))
 
 
-def pooled_curve(last: StageOutput, folds: Sequence[StageOutput | None], domain: str, count: int) -> StageOutput:
+def pooled_curve(last: StageOutput, folds: Sequence[StageOutput | None], domain: str) -> StageOutput:
     """RLVR with the curve of the folds where it trains on the domain that has them and all have been measured."""
     parts = [part for part in folds if part and part.curve]
-    if last.summary.get("domain") != domain or len(parts) < count:
+    if last.summary.get("domain") != domain or len(parts) < len(folds):
         return last
     values = {name: getattr(last, name) for name in StageOutput.__dataclass_fields__}
     return PooledCurve(**values, parts=tuple(parts))
@@ -102,5 +102,7 @@ def _by_id(stages: Sequence[StageOutput]) -> dict[str, list[StageOutput]]:
 def _together(step: int, points: Sequence[Point]) -> Point:
     problems = sum(point.problems for point in points)
     right = sum(point.lenient * point.problems for point in points)
-    spent = {name: mean([getattr(point, name) for point in points]) for name in ("rollouts", "generated_tokens", "flops")}
-    return replace(points[0], step=step, lenient=right / problems, problems=problems, **spent)
+    rollouts, tokens, flops = (
+        mean([getattr(point, name) for point in points]) for name in ("rollouts", "generated_tokens", "flops")
+    )
+    return Point(step, right / problems, problems, round(rollouts), round(tokens), flops)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -148,22 +148,27 @@ def load(folder: Path) -> Run:
     )
     if not run.folded:
         return run
-    pooled = {arm: {seed: pool(run, lane, own_prompt) for seed, lane in seeds.items()} for arm, seeds in run.lanes.items()}
-    return replace(run, lanes=pooled)
+    return replace(run, lanes={
+        arm: {seed: _pooled(run, lane, own_prompt) for seed, lane in seeds.items()} for arm, seeds in run.lanes.items()
+    })  # fmt: skip
 
 
-def pool(run: Run, lane: Lane, own_prompt: str) -> Lane:
+def _pooled(run: Run, lane: Lane, own_prompt: str) -> Lane:
     """A lane with the measurements of its folds put together; as it is where a fold is missing."""
     folds = [lane.folds.get(fold) for fold in range(run.fold_count)]
     here = [fold for fold in folds if fold]
-    models = {
-        name: pooled_model(getattr(lane, name), [getattr(fold, name) for fold in here], run.folded, own_prompt)
-        for name in ("start", "end", "final") if len(here) == len(folds)
-    }  # fmt: skip
-    rlvr = lane.rlvr and pooled_curve(lane.rlvr, [fold.rlvr for fold in here], run.folded, run.fold_count)
-    added = (stage for model in models.values() if model for stage in model.evaluations)
+    if len(here) < len(folds):
+        return lane
+
+    def model(of: Callable[[Lane], Model | None]) -> Model | None:
+        return pooled_model(of(lane), [of(fold) for fold in here], run.folded, own_prompt)
+
+    start, end = model(lambda one: one.start), model(lambda one: one.end)
+    final = end if any(fold.rlvr for fold in here) else start
+    added = (stage for one in (start, end) if one for stage in one.evaluations)
     stages = {id(stage): stage for stage in (*lane.stages, *added)}
-    return replace(lane, stages=tuple(stages.values()), rlvr=rlvr, **models)
+    rlvr = lane.rlvr and pooled_curve(lane.rlvr, [fold.rlvr for fold in here], run.folded)
+    return replace(lane, stages=tuple(stages.values()), start=start, end=end, final=final, rlvr=rlvr)
 
 
 def _not_started(folds: Mapping[int, Lane]) -> Lane | None:

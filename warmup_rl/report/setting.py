@@ -14,7 +14,8 @@ def set_up(run: Run) -> str:
     stages = [stage for lanes in run.lanes.values() for lane in lanes.values() for stage in lane.stages]
     parameters = _each(stage.summary.get("parameters") for stage in stages)
     parts = [f"model of {parameters} parameters" if parameters else "", _warmup(run), _rlvr(stages)]
-    parts += [_curve(stages), _evaluation(run, stages), _folds(run), f"{len(run.seeds)} seed{'s' * (len(run.seeds) != 1)}"]
+    parts += [_curve(stages), _evaluation(run, stages), _folds(run)]
+    parts.append(f"{len(run.seeds)} seed{'s' * (len(run.seeds) != 1)}")
     return f"Set-up: {'; '.join(part for part in parts if part)}."
 
 
