@@ -37,7 +37,7 @@ _SPELLINGS = (
     (re.compile(r"\\\\(?=%)"), r"\\"),
     (re.compile(r"(?<=\d)[eE]([+-]?\d{1,3})(?![\d.])"), r"\\times 10^{\1}"),
 )
-_THOUSANDS = re.compile(r"(?<![\d.])\d{1,3}(?:(?:,|\{,\}|\\,|\\!|\\ |\s)\d{3})+(?![\d])")
+_THOUSANDS = re.compile(r"(?<![\d.])\d{1,3}(?:(?:(?:,|\{,\})?\\[,!]|,|\{,\}|\\ |\s)\d{3})+(?![\d])")
 _SEPARATOR = re.compile(r",|\{,\}|\\,|\\!|\\ |\s")
 _TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _PHRASE = re.compile(

@@ -268,14 +268,14 @@ def _refusal(given: str, reference: str) -> str:
     return ""
 
 
-def _compact(text: str) -> str:
-    """Without spaces, but after a command: math-verify takes a letter after a space for a unit."""
-    return re.sub(r"(\\[A-Za-z]+)?\s+", lambda match: f"{match[1]} " if match[1] else "", text)
+def _closed(text: str) -> str:
+    """With braces around a name at the end, which math-verify takes for a unit else."""
+    return text if re.search(r"\\[A-Za-z]+$", text) else re.sub(r"([A-Za-z])$", r"{\1}", text)
 
 
 def _verified(reference: str, given: str) -> bool:
     """Whether math-verify takes two expressions for equal. Raises `Unscorable` where the reference is none."""
-    result = verify(_compact(reference), _compact(given))
+    result = verify(_closed(reference), _closed(given))
     if isinstance(result, TimedOut):
         raise _Late
     assert isinstance(result, Answered)
