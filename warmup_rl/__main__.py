@@ -77,13 +77,15 @@ VERBS: dict[str, tuple[str, Callable[[Sequence[str]], int | None]]] = {
     "clean": ("--in TRACES --out TRACES: cleans traces with DLCoT, and shows what was done", _lazy("clean")),
     "grade": ("--domain NAME --in ROWS --out VERDICTS: grades rows, or tests a grader (--self-test)", _lazy("grade")),
     "init": ("FILE: looks at a file of yours, tries a grader on its answers, and writes a recipe", _lazy("init")),
+    "contamination": ("--model M --domain NAME: whether a model has met a domain's questions in pretraining",
+                      _lazy("contamination")),
     "doctor": ("tells what this machine has and what is missing", _lazy("doctor")),
     "help": ("[TOPIC]: explains the keys of a recipe, e.g. evaluation, rlvr, sft.args, kk", _help),
 }
 
 
 def _overview() -> str:
-    verbs = [f"  {name:<8}{about}" for name, (about, _) in VERBS.items()]
+    verbs = [f"  {name:<14}{about}" for name, (about, _) in VERBS.items()]
     return "\n".join([f"usage: {USAGE} VERB ...", "", *verbs, "", f"Training: {TRAINING} RECIPE"])
 
 

@@ -270,7 +270,7 @@ def _refusal(given: str, reference: str) -> str:
 
 def _closed(text: str) -> str:
     """With braces around a name at the end, which math-verify takes for a unit else."""
-    return text if re.search(r"\\[A-Za-z]+$", text) else re.sub(r"([A-Za-z])$", r"{\1}", text)
+    return text if re.search(r"\\[A-Za-z]+$", text) else re.sub(r"([A-DF-HJ-Za-df-hj-z])$", r"{\1}", text)
 
 
 def _verified(reference: str, given: str) -> bool:

@@ -164,7 +164,7 @@ def _pooled(run: Run, lane: Lane, own_prompt: str) -> Lane:
         return pooled_model(of(lane), [of(fold) for fold in here], run.folded, own_prompt)
 
     start, end = model(lambda one: one.start), model(lambda one: one.end)
-    final = end if any(fold.rlvr for fold in here) else start
+    final = start if all(fold.final is fold.start for fold in here) else end
     added = (stage for one in (start, end) if one for stage in one.evaluations)
     stages = {id(stage): stage for stage in (*lane.stages, *added)}
     rlvr = lane.rlvr and pooled_curve(lane.rlvr, [fold.rlvr for fold in here], run.folded)

@@ -14,6 +14,7 @@ from warmup_rl.report.ablation import Outcome, ablation, ablation_sentence, abla
 from warmup_rl.report.claims import Meeting, claims, meeting
 from warmup_rl.report.difference import Claim
 from warmup_rl.report.gains import Gain, gains
+from warmup_rl.report.labels import Labels, contamination, labels, labels_table
 from warmup_rl.report.load import Run, load
 from warmup_rl.report.plots import draw
 from warmup_rl.report.setting import set_up
@@ -41,6 +42,7 @@ class Findings:
     meeting: Meeting
     gains: tuple[Gain, ...]
     ablation: tuple[Outcome, ...] = ()
+    labels: tuple[Labels, ...] = ()
 
     @property
     def first_line(self) -> str | None:
@@ -64,7 +66,7 @@ def report(run_folder: Path) -> Path:
         DataError: one of its files is broken; the message names it.
     """
     run = load(run_folder)
-    found = Findings(run, shown(run), claims(run), meeting(run), gains(run), ablation(run))
+    found = Findings(run, shown(run), claims(run), meeting(run), gains(run), ablation(run), labels(run))
     folder = run_folder / "report"
     folder.mkdir(exist_ok=True)
     pictures = draw(run, found.rows, found.meeting, found.ablation, folder)
@@ -81,7 +83,7 @@ def markdown(found: Findings, pictures: Sequence[str]) -> str:
     parts = [found.first_line or "", f"# {run.name}", _state(run), set_up(run)]
     said = found.sentences
     parts += ["## What this run says", "\n".join(f"- **{name}.** {text}" for name, text in said.items())]
-    parts += [words.seeds_note(run, found.claims), words.about(run)]
+    parts += [words.seeds_note(run, found.claims), words.about(run), " ".join(contamination(run))]
     if rows:
         parts += [_picture("accuracy.png", pictures), *_section(accuracy_table(run, rows, run.headline))]
         parts += [_prompt_note(run), _picture("curve.png", pictures)]
@@ -96,6 +98,8 @@ def markdown(found: Findings, pictures: Sequence[str]) -> str:
         parts += [*_section(form_table(run, rows)), _picture("tokens.png", pictures)]
         parts += _section(validity_table(run, rows))
     parts += [part for sampling in _other_samplings(run) for part in _section(accuracy_table(run, rows, sampling))]
+    if found.labels:
+        parts += _section(labels_table(found.labels))
     return "\n\n".join(part for part in [*parts, _provenance(run)] if part) + "\n"
 
 
@@ -115,6 +119,8 @@ def summary(found: Findings) -> dict[str, Any]:
         "arms_meet": asdict(found.meeting),
         "models": [_model_json(run, row, sampling) for row in found.rows for sampling in samplings],
         "gains": [asdict(gain) for gain in found.gains],
+        "labels": [one.to_json() for one in found.labels],
+        "contamination": contamination(run),
         "ablation": [outcome.to_json() for outcome in found.ablation],
         "versions": run.record.get("versions", {}),
     }

@@ -1,0 +1,136 @@
+"""The label budget: how many problems with a reference answer each arm touched, and what for; and what was seen before.
+
+Problems count once a domain and use in each seed, whatever the number of stages and folds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from warmup_rl.report.difference import share
+from warmup_rl.report.load import Lane, Run
+from warmup_rl.report.tables import NOTHING, Table
+from warmup_rl.stage import Use
+
+USES: dict[Use, str] = {
+    "training": "training", "examples": "examples", "choice": "prompt choice", "curve": "held-out curve",
+    "measurement": "measurement",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What one arm touched of one domain: distinct problems by use, and in all, by seed."""
+
+    arm: str
+    domain: str
+    by_use: Mapping[str, Mapping[int, int]]
+    in_all: Mapping[int, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """For summary.json."""
+        uses = {use: dict(counts) for use, counts in self.by_use.items()}
+        return {"arm": self.arm, "domain": self.domain, "uses": uses, "in_all": dict(self.in_all)}
+
+
+def labels(run: Run) -> tuple[Labels, ...]:
+    """By domain, in the recipe's order, then arm; empty where the run has no record of its problems."""
+    found: dict[tuple[str, str], dict[int, dict[str, set[str]]]] = defaultdict(dict)
+    for arm, lanes in run.lanes.items():
+        for seed, lane in lanes.items():
+            for domain, uses in _touched(lane).items():
+                found[domain, arm][seed] = uses
+    order = [*run.domains, *sorted({domain for domain, _ in found} - set(run.domains))]
+    return tuple(
+        _labels(arm, domain, by_seed)
+        for domain in order for (name, arm), by_seed in found.items() if name == domain
+    )  # fmt: skip
+
+
+def labels_table(found: tuple[Labels, ...]) -> Table:
+    """One row for arms that touched as many of a domain."""
+    uses = [use for use in USES if any(use in one.by_use for one in found)]
+    arms: dict[tuple[str, ...], list[str]] = {}
+    for one in found:
+        cells = (one.domain, *(_range(one.by_use.get(use, {})) for use in uses), _range(one.in_all))
+        arms.setdefault(cells, []).append(one.arm)
+    body = tuple((domain, ", ".join(names), *counts) for (domain, *counts), names in arms.items())
+    return Table(
+        "Labels", ("domain", "arm", *(USES[use] for use in uses), "in all"), body,
+        "Distinct problems whose reference answers one seed of an arm used, and what for.",
+    )  # fmt: skip
+
+
+def contamination(run: Run) -> list[str]:
+    """What is known of each published domain's questions in the pretraining of the base model, one sentence each."""
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(run.folder.parent.glob("contamination/*.json"))]
+    mine = [record for record in records if _is_base(run, record)]
+    public = run.record.get("public") or ()
+    said = []
+    for name in run.measured:
+        about = [_seen(name, record) for record in mine if record["domain"] == run.domains.get(name)]
+        said += about
+        if not about and name in public:
+            command = f"python -m warmup_rl contamination --model {_base(run) or 'MODEL'} --domain {run.domains[name]}"
+            said.append(f"Whether the base model met the questions of {name} in pretraining was not measured: `{command}`.")
+    return said
+
+
+def _touched(lane: Lane) -> dict[str, dict[str, set[str]]]:
+    found: dict[str, dict[str, set[str]]] = {}
+    for stage in (stage for one in (lane, *lane.folds.values()) for stage in one.stages):
+        for use, by_domain in stage.touched.items():
+            for domain, ids in by_domain.items():
+                found.setdefault(domain, {}).setdefault(use, set()).update(ids)
+    return found
+
+
+def _labels(arm: str, domain: str, by_seed: Mapping[int, Mapping[str, set[str]]]) -> Labels:
+    uses = dict.fromkeys(use for touched in by_seed.values() for use in touched)
+    by_use = {use: {seed: len(touched.get(use, ())) for seed, touched in by_seed.items()} for use in uses}
+    return Labels(arm, domain, by_use, {seed: len(set().union(*t.values())) for seed, t in by_seed.items()})
+
+
+def _range(counts: Mapping[int, int]) -> str:
+    if not counts:
+        return NOTHING
+    least, most = min(counts.values()), max(counts.values())
+    return f"{least:,}" if least == most else f"{least:,}-{most:,}"
+
+
+def _base(run: Run) -> str:
+    return str(run.recipe.get("model") or "")
+
+
+def _is_base(run: Run, record: Mapping[str, Any]) -> bool:
+    """Whether a measurement is of the model that the run starts from, or that its first stage made."""
+    if _base(run):
+        revisions = {record.get("revision"), run.recipe.get("model_revision")}
+        return record["model"] == _base(run) and len(revisions) == 1
+    made = {stage.folder / "model" for stage in _pretrained(run)}
+    return Path(record["model"]).resolve() in {folder.resolve() for folder in made}
+
+
+def _pretrained(run: Run) -> Iterator[Any]:
+    for lanes in run.lanes.values():
+        for lane in lanes.values():
+            yield from (stage for stage in lane.stages if stage.type == "pretrain")
+
+
+def _seen(name: str, record: Mapping[str, Any]) -> str:
+    found, control = record["found"], record["control"]
+    settings = f" with {', '.join(record['settings'])}" if record["settings"] else ""
+    return (
+        f"The base model finishes {found['whole']} of {found['questions']} {record['split']} questions of {name}{settings} "
+        f"word for word from their first {record['shown']:.0%} ({_interval(found)}; of generated ones "
+        f"{_interval(control)}). {record['verdict']}"
+    )
+
+
+def _interval(kind: Mapping[str, Any]) -> str:
+    return f"{share(kind['share'])} [{share(kind['low'])}, {share(kind['high'])}]"
