@@ -1,4 +1,9 @@
-# make demo: install, then run the main job (both arms and a control, with the report).   make test: install, then test.
+# make demo: install, then run the main job (both arms and a control, with the report).   make # Which part of a warmup trace carries the transfer: raw, cleaned, emptied, shuffled traces, and one organ at a time.
+ablation: install
+	accelerate launch --config_file launch/single.yaml -m warmup_rl.train recipes/ablation.yaml --seed 0 --seed 1 --seed 2 --seed 3 --seed 4 $(ARGS)
+
+test: install, then test.
+# make ablation: which part of a warmup trace carries the transfer (16 arms, 5 seeds).   make bench: speed, side by side with peers.
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -7,7 +12,7 @@ SEEDS  ?= 0
 ARGS   ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install demo absent test check bench clean
+.PHONY: install demo absent test ablation check bench clean
 
 install: $(VENV)/.installed
 
@@ -29,6 +34,11 @@ test: install
 
 check: install
 	$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+# Needs what the extra `bench` names; figures go to benchmarks/results.
+bench: install
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:
 	rm -rf outputs build dist *.egg-info

@@ -30,7 +30,7 @@ def figures() -> Iterator[Figure]:
     with ThreadPoolExecutor(2) as threads:
         verdicts = list(threads.map(lambda answer: same_answer(gold="x^2+1", answer=answer).verdict, _POISON))
     yield at_most("64 poison answers, two at once", time.monotonic() - start, "s", 80)
-    yield Figure("poison answers that ran out of time", verdicts.count("timeout"), f"of 64, after {SECONDS:g} s", "", None)
+    yield Figure("poison answers that ran out of time", verdicts.count("timeout"), f"of 64, after {SECONDS:g} s")
     close()
 
 

@@ -16,8 +16,8 @@ Organ = Literal["exploration", "verification", "backtracking", "conclusion"]
 ORGANS: tuple[Organ, ...] = get_args(Organ)
 
 _GOES_BACK = re.compile(
-    r"(?:[\W_]*(?:but|so|oh|no|and)\b)*[\W_]*(?:going back|back to|wait|hmm+|actually|scratch that|therefore the hypothesis was"
-    r" wrong|(?:so )?(?:this|that|the) (?:\w+ ){0,2}(?:fails|is wrong|was wrong|doesn['’]t work|does not work|is ruled out))\b",
+    r"(?:[\W_]*(?:but|so|oh|no|and)\b)*[\W_]*(?:going back|back to|wait|hmm+|actually|scratch that|"
+    r"therefore the hypothesis was wrong|(?:so )?(?:this|that|the) (?:\w+ ){0,2}(?:fails|is wrong|was wrong|doesn['’]t work|does not work|is ruled out))\b",
     re.IGNORECASE,
 )
 _SOLVED = re.compile(r"now everybody has a role|this works out for all", re.IGNORECASE)
