@@ -14,7 +14,7 @@ MADE: dict[str, Callable[[], str]] = {
     "47_syntax_bomb": lambda: f"x = {'(' * 100_000}1{')' * 100_000}\n",
     "47_syntax_bomb_unary": lambda: f"x = {'-' * 1_000_000}1\n",
     "47_syntax_bomb_blocks": lambda: "".join(f"{' ' * n}if 1:\n" for n in range(150)),
-    "47_long_source": lambda: "x = [" + "1, " * 1_000_000 + "]\nwhile True:\n    pass\n",
+    "47_long_source": lambda: "x = [" + "1, " * 100_000 + "]\nwhile True:\n    pass\n",
     "47_empty": lambda: "",
     "47_markdown": lambda: "```python\ndef add(a, b):\n    return a + b\n```\n",
 }

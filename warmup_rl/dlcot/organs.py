@@ -17,7 +17,8 @@ ORGANS: tuple[Organ, ...] = get_args(Organ)
 
 _GOES_BACK = re.compile(
     r"(?:[\W_]*(?:but|so|oh|no|and)\b)*[\W_]*(?:going back|back to|wait|hmm+|actually|scratch that|"
-    r"therefore the hypothesis was wrong|(?:so )?(?:this|that|the) (?:\w+ ){0,2}(?:fails|is wrong|was wrong|doesn['’]t work|does not work|is ruled out))\b",
+    r"therefore the hypothesis was wrong|(?:so )?(?:this|that|the) (?:\w+ ){0,2}"
+    r"(?:fails|is wrong|was wrong|doesn['’]t work|does not work|is ruled out))\b",
     re.IGNORECASE,
 )
 _SOLVED = re.compile(r"now everybody has a role|this works out for all", re.IGNORECASE)

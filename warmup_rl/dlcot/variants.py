@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from warmup_rl.dlcot.structure import Approach, Cut, Structure
+from warmup_rl.dlcot.structure import Approach, Cut, Span, Structure
 
 Redundancy = Literal[
     "none", "delete_multi_1", "delete_multi_2", "delete_multi_all", "delete_multi_incorrect_incomplete", "keep_first"
@@ -61,10 +61,22 @@ def simplify(
         gone = {cut.approach for cut in cuts}
     cuts += _wrong(approaches, errors, gone)
     if redundancy != "none":
-        for span in structure.repeats:
-            index = next((i for i, a in enumerate(approaches) if a.span.start <= span.start < a.span.end), None)
-            cuts.append(Cut(span, "redundant", index, index))
+        cuts += _needless(structure)
     return _outermost(cuts)
+
+
+def _needless(structure: Structure) -> list[Cut]:
+    """Re-checks and paragraphs that stand again; an approach that is nothing else stays."""
+    within: dict[int | None, list[Span]] = {}
+    for span in structure.repeats:
+        inside = (i for i, a in enumerate(structure.approaches) if a.span.start <= span.start < a.span.end)
+        within.setdefault(next(inside, None), []).append(span)
+    cuts = []
+    for index, spans in within.items():
+        whole = structure.approaches[index].span if index is not None else None
+        if whole is None or sum(span.end - span.start for span in spans) < whole.end - whole.start:
+            cuts += [Cut(span, "redundant", index, index) for span in spans]
+    return cuts
 
 
 def _repeats(approaches: Sequence[Approach], redundancy: Redundancy) -> list[Cut]:

@@ -116,10 +116,10 @@ def ablation_sentence(run: Run, outcomes: Sequence[Outcome]) -> str:
         places: dict[str, list[str]] = {}
         for arm, claim in claims.items():
             if claim is not None:
-                places.setdefault(_PLACES[claim.verdict], []).append(f"{arm} ({brief(claim)})")
+                places.setdefault(_PLACES[claim.verdict], []).append(f"{arm} {100 * (claim.estimate or 0):+.1f}")
         if places:
             parts = (f"{place}: {', '.join(arms)}" for place, arms in sorted(places.items()))
-            said.append(f"Against {other}, {'; '.join(parts)}.")
+            said.append(f"Against {other}, in points: {'; '.join(parts)}.")
     return " ".join(said) or "No two arms can be compared yet."
 
 

@@ -12,9 +12,10 @@ from warmup_rl.jsonl import write_json
 from warmup_rl.report import words
 from warmup_rl.report.ablation import Outcome, ablation, ablation_sentence, ablation_table
 from warmup_rl.report.claims import Meeting, claims, meeting
+from warmup_rl.report.contamination import contamination
 from warmup_rl.report.difference import Claim
 from warmup_rl.report.gains import Gain, gains
-from warmup_rl.report.labels import Labels, contamination, labels, labels_table
+from warmup_rl.report.labels import Labels, labels, labels_table
 from warmup_rl.report.load import Run, load
 from warmup_rl.report.plots import draw
 from warmup_rl.report.setting import set_up

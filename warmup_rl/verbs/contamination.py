@@ -123,9 +123,8 @@ def control_questions(questions: Sequence[str], phrasing: Any) -> list[str]:
     lengths = [len(question.split()) for question in questions]
     most = max(8, max(lengths) // 2)
     domain = Registers(updates=(3, most), phrasing=phrasing)
-    pool = sorted(
-        ((len(p.question.split()), p.question) for p in domain.take("test", 0, 8 * len(questions))), key=lambda one: one[0]
-    )  # fmt: skip
+    drawn = [problem.question for problem in domain.take("test", 0, 8 * len(questions))]
+    pool = sorted((len(question.split()), question) for question in drawn)
     found = []
     for length in lengths:
         place = min(bisect_left(pool, (length, "")), len(pool) - 1)

@@ -46,6 +46,9 @@ def main(arguments: Sequence[str]) -> int:
         raise DataError(f"{given.rows}: no such file (looked from {Path.cwd()}).")
     if given.out.resolve() == Path(rows.path).expanduser().resolve():
         raise UserError("--out is the file that is read. Give another name.")
+    for place, row in rows.rows():  # what is wrong with a row is said before anything is graded
+        domain.read(row, place)
+        _text(row, "answer" if given.answers else "completion", place)
     counts: Counter[str] = Counter()
     started = time.monotonic()
     write_jsonl(given.out, _counted(_verdicts(domain, rows, given.answers, given.think), counts))

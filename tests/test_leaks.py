@@ -1,0 +1,196 @@
+"""What was trained on is not measured: leaks are found before anything runs, and named; splits are written down."""
+
+import csv
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.rows_data import math_rows, write_rows
+from warmup_rl.domain import problem_id
+from warmup_rl.domains.kk import KnightsKnaves
+from warmup_rl.domains.math import Math
+from warmup_rl.domains.mmlu_pro import MmluPro
+from warmup_rl.errors import RecipeError, RunError
+from warmup_rl.leaks import Asked, leaks, refuse
+from warmup_rl.overlap import Evaluated
+from warmup_rl.recipe import load_recipe
+from warmup_rl.run import PROBLEMS, Lane, LaneRun
+from warmup_rl.stage import Draw, World
+from warmup_rl.train import main as train
+from warmup_rl.types import Problem
+
+STAGES, TINY = (Path(__file__).with_name(name) for name in ("fold_stages.py", "tiny.py"))
+DATA = Path("../shared/data")
+LONG = (
+    "A train leaves the old station at seven in the morning with {n} passengers, of whom a third get off in Arden and "
+    "twice as many get on there. How many passengers are on the train when it comes to Belton?"
+)
+
+
+def recipe(tmp_path, domains, evaluated, trains="mine"):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(f"""
+run_name: leaky
+output_dir: {tmp_path / "outputs"}
+domains: {json.dumps(domains)}
+evaluation: {{domains: {json.dumps(evaluated)}, problems: 20, samplings: {{greedy: {{max_tokens: 8}}}}}}
+arms: {{long: {{}}, short: {{leave_out: [learn]}}}}
+stages:
+  - {{name: "{STAGES}:Begin", id: begin}}
+  - {{name: "{STAGES}:Measure", id: before}}
+  - {{name: "{STAGES}:Learn", id: learn, domain: {trains}, problems: 5}}
+  - {{name: "{STAGES}:Measure", id: after}}
+""")
+    return file
+
+
+def table(path, rows):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([["question", "answer"], *rows])
+    return str(path)
+
+
+def asked(stage, domain, split, count=50, use=None):
+    return Asked("", stage, Draw(domain.name, split, count, "problems", use=use), domain, 0)
+
+
+def found(*stages):
+    return list(leaks([[[one] for one in stages]]))
+
+
+def test_a_file_whose_puzzles_are_evaluated_in_other_names_is_refused(tmp_path):
+    evaluated = KnightsKnaves(name="kk", people=3)
+    other = KnightsKnaves(name="warm", people=3, perturb="names")
+    same = found(asked("distill", _as_training(other), "train"), asked("after", evaluated, "test"))
+    assert len(same) == 50 and {leak.found.why for leak in same} == {"same puzzle"}
+    with pytest.raises(RunError) as caught:
+        refuse(same)
+    told = str(caught.value).splitlines()
+    assert told[0] == (
+        "stage 'distill' trains on 50 problems of domain 'warm' that stage 'after' evaluates on (domain 'kk'):"
+    )
+    assert len(told) == 6 and told[4] == "  and 47 more" and same[0].problem.id in told[1]
+
+
+def _as_training(domain):
+    """The domain with its test problems for training."""
+
+    class Turned(type(domain)):
+        def problems(self, split, seed):
+            return super().problems({"train": "test", "test": "train"}.get(split, split), seed)
+
+    return Turned.model_validate({**domain.model_dump(exclude_unset=True), "name": domain.name})
+
+
+def test_published_puzzles_do_not_leak_into_generated_ones(tmp_path):
+    english = KnightsKnaves(name="kk", people=(3, 5))
+    assert not found(asked("distill", english, "train", 200), asked("after", english, "test", 100))
+
+
+def test_what_is_measured_before_the_training_alone_is_no_leak():
+    domain = KnightsKnaves(name="kk", people=2, phrasing="terse")
+    train, test = asked("learn", _as_training(domain), "train"), asked("measure", domain, "test")
+    assert not found(test, train) and len(found(train, test)) == 50
+
+
+def test_the_curve_of_a_training_counts_and_so_do_examples_in_a_prompt():
+    domain = KnightsKnaves(name="kk", people=2, phrasing="terse")
+    own = _as_training(domain)
+    assert list(leaks([[[asked("rlvr", own, "train"), asked("rlvr", domain, "test", use="curve")]]]))
+    shown = asked("before", own, "train", 2, "examples")
+    assert len(list(leaks([[[shown, asked("before", domain, "test")]]]))) == 2
+    assert not list(leaks([[[shown], [asked("after", domain, "test")]]]))
+
+
+@pytest.mark.parametrize(
+    ("question", "why"),
+    [(LONG.format(n=90), "same question"), (LONG.format(n=90).upper() + " ", "same question"),
+     (LONG.format(n=96), "words of an evaluation problem"), ("How many legs have two dogs and a hen?", None)],
+    ids=["the same", "in capitals", "another number", "another"],
+)  # fmt: skip
+def test_a_problem_of_one_data_set_in_another_is_found_before_anything_runs(tmp_path, question, why, capsys):
+    other = [[f"Which number comes {n} after the one that is {n} more than {n * n}?", n] for n in range(20)]
+    mine = table(tmp_path / "mine.csv", [*other[:10], [question, 3]])
+    theirs = table(tmp_path / "theirs.csv", [*other[10:], [LONG.format(n=90), 150]])
+    domains = {
+        "mine": {"type": "jsonl", "file": mine, "grader": "number", "holdout": 1},
+        "theirs": {"type": "jsonl", "file": theirs, "grader": "number", "holdout": 10},
+    }
+    file = recipe(tmp_path, domains, ["theirs"])
+    for attempt in (lambda: load_recipe(str(file), ["stages.learn.problems=10"], draw=True), ):
+        if why is None:
+            attempt()
+            continue
+        try:
+            attempt()
+        except RunError as error:
+            assert "stage 'learn' trains on 1 problem of domain 'mine' that stage 'after' evaluates on" in str(error)
+            assert why in str(error) and "before" not in str(error).split("evaluates on")[0]
+
+
+def test_a_run_with_a_leak_is_refused_and_leaves_nothing(tmp_path, capsys):
+    rows = [[LONG.format(n=n).replace("train", f"train number {n * n}"), n] for n in range(12)]
+    mine = table(tmp_path / "mine.csv", rows)
+    theirs = table(tmp_path / "theirs.csv", rows)
+    own = {"type": "jsonl", "grader": "number", "alike": 1.0}
+    domains = {"mine": {**own, "file": mine, "holdout": 1}, "theirs": {**own, "file": theirs, "holdout": 11}}
+    file = recipe(tmp_path, domains, ["theirs"])
+    assert train([str(file), "--jobs", "1"]) == 2
+    assert "long, seed 0: stage 'learn' trains on 5 problems of domain 'mine'" in capsys.readouterr().err
+    assert not (tmp_path / "outputs" / "leaky").exists()
+    assert train([str(file), "--arm", "short", "--dry-run"]) == 2
+
+
+def test_which_problems_a_stage_touched_is_written_down(tmp_path):
+    domains = {"mine": {"type": "jsonl", "file": table(tmp_path / "m.csv", [[f"{n} and {n * n}?", n] for n in range(12)]),
+                        "grader": "number", "holdout": 4}, "adding": {"type": f"{TINY}:Adding"}}  # fmt: skip
+    loaded = load_recipe(str(recipe(tmp_path, domains, ["mine", "adding"])), ["evaluation.every=1"], draw=True)
+    lane = Lane(loaded, "long", 0)
+    LaneRun(lane, World(), lambda line: None).run()
+    touched = {step.stage.id: json.loads((lane.slot(step).folder / PROBLEMS).read_text()) for step in lane.steps}
+    mine = loaded.domains["mine"]
+    test = [problem.id for problem in mine.problems("test", 0)]
+    assert touched["begin"] == {}
+    assert touched["learn"] == {
+        "training": {"mine": [problem.id for problem in mine.take("train", 0, 5)]}, "curve": {"mine": test}
+    }
+    assert touched["after"]["measurement"]["mine"] == test and len(touched["after"]["measurement"]["adding"]) == 20
+
+
+def test_rows_of_a_published_train_split_that_repeat_a_test_problem_are_left_out(tmp_path):
+    near = {"problem": LONG.format(n=96), "answer": "1", "level": "Level 1", "subject": "Algebra"}
+    train = write_rows(tmp_path / "train.jsonl", [*math_rows(0, 30), near])
+    test = write_rows(tmp_path / "test.jsonl", [*math_rows(40, 9), {**near, "problem": LONG.format(n=90)}])
+    tab = Math(train=train, test=test).table()
+    assert tab.left_out == {"like a test problem": 1} and len(tab.problems["test"]) == 10
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the benchmark files are not beside the repository")
+def test_splits_of_published_data_do_not_leak():
+    maths = Math(train=f"{DATA}/math_train.jsonl", test=f"{DATA}/math500.jsonl", drop_bad_golds=True)
+    choices = MmluPro(data=f"{DATA}/mmlu_pro_test_questions.jsonl.gz", categories=["physics"])
+    for domain in (maths, choices):
+        table = domain.table().problems
+        assert not list(Evaluated(table["test"]).repeated([*table["train"], *table["validation"]]))
+
+
+def test_boilerplate_is_no_leak_and_a_repeat_among_it_is():
+    rng = random.Random(3)
+    start = "You are given a list of numbers. Your task is to say which of them is the largest of all, and nothing else: "
+
+    def problem(domain):
+        question = start + " ".join(str(rng.randrange(10**6)) for _ in range(20))
+        return Problem(problem_id([domain, question]), domain, question, "1")
+
+    evaluated, others = [problem("a") for _ in range(30)], [problem("b") for _ in range(30)]
+    copy = Problem("copy", "b", evaluated[4].question + " 17", "1")
+    repeated = list(Evaluated(evaluated).repeated([*others, copy]))
+    assert [(one.id, found.problem_id) for one, found in repeated] == [("copy", evaluated[4].id)]
+
+
+def test_everything_else_that_is_wrong_comes_first(tmp_path):
+    domains = {"adding": {"type": f"{TINY}:Adding"}}
+    with pytest.raises(RecipeError, match="stages.learn.problems|5000 train problems"):
+        load_recipe(str(recipe(tmp_path, domains, ["adding"], "adding")), ["stages.learn.problems=5000"], draw=True)
