@@ -5,6 +5,7 @@ import pytest
 from tests.conformance import check, imports_torch, sandbox_or_skip
 from tests.rows_data import settings
 from warmup_rl.plugins import TABLE, load
+from warmup_rl.stages.training.rollouts import Reward
 
 SETTINGS = [
     ("kk", {"people": [2, 3], "phrasing": "terse"}),
@@ -29,6 +30,12 @@ def test_domain_over_a_file_keeps_its_promises(name, tmp_path):
         sandbox_or_skip()
     given, count = settings(tmp_path)[name]
     check(load("domain", name).model_validate(given), count)
+
+
+@pytest.mark.parametrize("name", TABLE["domain"])
+def test_what_a_domain_pays_by_default_is_a_reward_table_that_prefers_right_answers(name):
+    reward = Reward.model_validate(load("domain", name).REWARDS)
+    assert reward.correct > max(reward.wrong, reward.no_answer, reward.bad_format, reward.timeout)
 
 
 def test_every_domain_of_the_table_is_checked(tmp_path):

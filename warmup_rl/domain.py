@@ -31,6 +31,9 @@ class Domain(Config, ABC):
 
     type: ClassVar[str]
     """Name in the plug-in table."""
+    REWARDS: ClassVar[Mapping[str, Any]] = {}
+    """What RLVR pays for each outcome where a recipe says nothing (keys of `reward`); 1 for a correct answer, else 0,
+    where empty."""
     finite: ClassVar[bool] = False
     """Whether the problems are the rows of a data set: what is measured on them takes all there are where they are
     fewer than asked for."""

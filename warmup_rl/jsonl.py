@@ -15,11 +15,14 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     """Writes all rows beside `path` and renames: a reader never sees half a file. Returns the number of rows."""
     part = _part(path)
     count = 0
-    with part.open("wb") as file:
-        for row in rows:
-            file.write(json_line(row))
-            count += 1
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            for row in rows:
+                file.write(json_line(row))
+                count += 1
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return count
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from warmup_rl import __version__
 from warmup_rl.console import duration
 from warmup_rl.errors import RunError
+from warmup_rl.grading.code import sandbox_used
 from warmup_rl.jsonl import write_json
 from warmup_rl.leaks import draw
 from warmup_rl.manifest import versions
@@ -207,6 +208,7 @@ class LaneRun:
             "seconds": seconds,
             "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": versions(),
+            **({"sandbox": used} if (used := sandbox_used()) else {}),
             "world": {"size": self._world.size, "distribution": self._world.distribution, "device": self._world.device},
         }
 

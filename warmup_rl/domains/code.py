@@ -63,6 +63,8 @@ class _Functions(RowDomain):
     """
 
     waits: ClassVar[bool] = True
+    REWARDS: ClassVar[Mapping[str, Any]] = {**RowDomain.REWARDS, "wrong": -1.0}
+    """The table of arXiv 2505.13718 for HumanEval+: a program that fails, crashes or runs out of time has -1."""
 
     train: int = Field(ge=0)
     """Train problems; which ones follows from the problems' content, the rest is measured."""

@@ -34,6 +34,10 @@ class KnightsKnaves(Domain):
     """Puzzles of the published grammar (arXiv 2410.23123) with exactly one solution, generated or from a file."""
 
     type: ClassVar[str] = "kk"
+    REWARDS: ClassVar[Mapping[str, Any]] = {
+        "form": "required", "correct": 2.0, "wrong": -0.5, "no_answer": -1.0, "bad_format": -2.0, "timeout": -1.0,
+    }  # fmt: skip
+    """The table of arXiv 2505.13718."""
 
     people: People | tuple[People, People] = (2, 3)
     """How many people: a number, or the least and the most; each number in between is met equally often."""

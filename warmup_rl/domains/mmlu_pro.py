@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -23,6 +23,8 @@ class MmluPro(RowDomain):
     """Questions of some categories; which are for training follows from their content, the rest is measured."""
 
     type: ClassVar[str] = "mmlu_pro"
+    REWARDS: ClassVar[Mapping[str, Any]] = {**RowDomain.REWARDS, "no_answer": -0.5}
+    """The table of arXiv 2505.13718, in which an answer without a letter is a wrong one."""
 
     data: Source = Source(path="TIGER-Lab/MMLU-Pro", split="test")
     """All rows: fields question, options, answer (a letter) and category."""

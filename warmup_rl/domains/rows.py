@@ -45,6 +45,10 @@ class RowDomain(Domain):
     nearly equal ones (see `overlap`): where splits are published, the test split keeps them, else the train split.
     """
 
+    REWARDS: ClassVar[Mapping[str, Any]] = {
+        "form": "required", "correct": 2.0, "wrong": -0.5, "no_answer": -1.0, "bad_format": -2.0, "timeout": -1.0,
+    }  # fmt: skip
+    """The table of arXiv 2505.13718 for MATH; what runs out of time is paid as no answer."""
     finite: ClassVar[bool] = True
     public: ClassVar[bool] = True
 

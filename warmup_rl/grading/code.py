@@ -106,6 +106,14 @@ def sandbox(process_id: int) -> Sandbox:
     return open_sandbox()
 
 
+def sandbox_used() -> dict[str, str] | None:
+    """What kept programs in so far in this process, for a run's record; None where none was run."""
+    if not sandbox.cache_info().currsize:
+        return None
+    opened = sandbox(os.getpid())
+    return {"rung": opened.rung, "how": opened.how}
+
+
 def expected_values(
     source: str, function: str, inputs: Sequence[Sequence[Any]], *, plain: bool = True
 ) -> tuple[list[Any], float]:

@@ -89,8 +89,9 @@ class Rlvr(Stage):
     """Optimizer steps that a step's rollouts are split into; more than 1 trains off-policy."""
     sampling: Sampling = Field(default_factory=lambda: Sampling(temperature=1.0))
     """How rollouts are drawn; temperature 1 where not given."""
-    reward: Reward = Field(default_factory=Reward)
-    """A number for every outcome."""
+    reward: Reward | None = None
+    """A number for every outcome; where not given, the domain's own table: the paper's (arXiv 2505.13718) for its
+    domains, 1 for a correct answer and else 0 for generated ones."""
     lora: dict[str, Any] | None = None
     """Options of peft's LoraConfig, merged when the stage ends; all weights are trained where not given."""
     args: dict[str, Any] = Field(default_factory=dict)
@@ -148,9 +149,13 @@ class Rlvr(Stage):
             "problems": count,
             "steps": self.steps,
             "uses of a prompt": f"{min(uses)}" if min(uses) == max(uses) else f"{min(uses)}-{max(uses)}",
+            **({"reward": self._reward(domain).told()} if domain else {}),
             "rollouts": self.steps * self.rollouts_per_step,
             "generated tokens, at most": self.steps * self.rollouts_per_step * self.sampling.max_tokens,
         }, tuple(notes))
+
+    def _reward(self, domain: Domain) -> Reward:
+        return self.reward or Reward.model_validate(domain.REWARDS)
 
     def prepare(self, context: Context) -> None:
         from warmup_rl.stages.training.cleanup import clean_up
@@ -188,7 +193,8 @@ class Rlvr(Stage):
         each = self.updates_per_step * config.num_iterations
         parts = Parts(context.folder / "rollouts.jsonl", context.world)
         rewarder = Rewarder(
-            context, task.domain, task.problems, task.prompt_lengths, self.reward, generations=self.generations,
+            context, task.domain, task.problems, task.prompt_lengths, self._reward(task.domain),
+            generations=self.generations,
             steps_each=each, stop_ids=task.chat.stop_ids, parts=parts,
         )
         plan_SP = self._plan(len(task.problems), context.seed)

@@ -45,6 +45,11 @@ class Reward(Config):
         value: float = getattr(self, outcome)
         return value
 
+    def told(self) -> str:
+        """The table in a line, without the outcomes that pay nothing."""
+        paid = [f"{name} {value:+g}" for name, value in self if isinstance(value, float) and value]
+        return ", ".join([*paid, *(["in due form"] if self.form == "required" else [])])
+
 
 class Rewarder:
     """The reward function that GRPOTrainer calls once a generation on every rank; appends the rollouts to their file.
