@@ -90,13 +90,13 @@ def test_published_puzzles_do_not_leak_into_generated_ones(tmp_path):
 
 
 def test_what_is_measured_before_the_training_alone_is_no_leak():
-    domain = KnightsKnaves(name="kk", people=2, phrasing="terse")
+    domain = KnightsKnaves(name="kk", people=3, phrasing="terse")
     train, test = asked("learn", _as_training(domain), "train"), asked("measure", domain, "test")
     assert not found(test, train) and len(found(train, test)) == 50
 
 
 def test_the_curve_of_a_training_counts_and_so_do_examples_in_a_prompt():
-    domain = KnightsKnaves(name="kk", people=2, phrasing="terse")
+    domain = KnightsKnaves(name="kk", people=3, phrasing="terse")
     own = _as_training(domain)
     assert list(leaks([[[asked("rlvr", own, "train"), asked("rlvr", domain, "test", use="curve")]]]))
     shown = asked("before", own, "train", 2, "examples")
@@ -104,30 +104,32 @@ def test_the_curve_of_a_training_counts_and_so_do_examples_in_a_prompt():
     assert not list(leaks([[[shown], [asked("after", domain, "test")]]]))
 
 
-@pytest.mark.parametrize(
-    ("question", "why"),
-    [(LONG.format(n=90), "same question"), (LONG.format(n=90).upper() + " ", "same question"),
-     (LONG.format(n=96), "words of an evaluation problem"), ("How many legs have two dogs and a hen?", None)],
-    ids=["the same", "in capitals", "another number", "another"],
-)  # fmt: skip
-def test_a_problem_of_one_data_set_in_another_is_found_before_anything_runs(tmp_path, question, why, capsys):
+def two_files(tmp_path, question):
+    """A recipe that trains on all but one row of a file with the question, and evaluates on another with LONG."""
     other = [[f"Which number comes {n} after the one that is {n} more than {n * n}?", n] for n in range(20)]
     mine = table(tmp_path / "mine.csv", [*other[:10], [question, 3]])
     theirs = table(tmp_path / "theirs.csv", [*other[10:], [LONG.format(n=90), 150]])
-    domains = {
-        "mine": {"type": "jsonl", "file": mine, "grader": "number", "holdout": 1},
-        "theirs": {"type": "jsonl", "file": theirs, "grader": "number", "holdout": 10},
-    }
-    file = recipe(tmp_path, domains, ["theirs"])
-    for attempt in (lambda: load_recipe(str(file), ["stages.learn.problems=10"], draw=True), ):
-        if why is None:
-            attempt()
-            continue
-        try:
-            attempt()
-        except RunError as error:
-            assert "stage 'learn' trains on 1 problem of domain 'mine' that stage 'after' evaluates on" in str(error)
-            assert why in str(error) and "before" not in str(error).split("evaluates on")[0]
+    own = {"type": "jsonl", "grader": "number"}
+    domains = {"mine": {**own, "file": mine, "holdout": 1}, "theirs": {**own, "file": theirs, "holdout": 10}}
+    return recipe(tmp_path, domains, ["theirs"])
+
+
+@pytest.mark.parametrize(
+    ("question", "why"),
+    [(LONG.format(n=90).upper() + " ", "same problem"), (LONG.format(n=90).replace(",", ";"), "same question"),
+     (LONG.format(n=96), "words of an evaluation problem")],
+    ids=["in capitals", "other commas", "another number"],
+)  # fmt: skip
+def test_a_problem_of_one_data_set_in_another_is_found_before_anything_runs(tmp_path, question, why):
+    with pytest.raises(RunError) as caught:
+        load_recipe(two_files(tmp_path, question), ["stages.learn.problems=10"], draw=True)
+    told = str(caught.value)
+    assert "stage 'learn' trains on 1 problem of domain 'mine' that stage 'after' evaluates on" in told
+    assert "(domain 'theirs')" in told and why in told
+
+
+def test_another_problem_of_the_same_kind_is_no_leak(tmp_path):
+    load_recipe(two_files(tmp_path, "How many legs have two dogs and a hen?"), ["stages.learn.problems=10"], draw=True)
 
 
 def test_a_run_with_a_leak_is_refused_and_leaves_nothing(tmp_path, capsys):
@@ -144,8 +146,9 @@ def test_a_run_with_a_leak_is_refused_and_leaves_nothing(tmp_path, capsys):
 
 
 def test_which_problems_a_stage_touched_is_written_down(tmp_path):
-    domains = {"mine": {"type": "jsonl", "file": table(tmp_path / "m.csv", [[f"{n} and {n * n}?", n] for n in range(12)]),
-                        "grader": "number", "holdout": 4}, "adding": {"type": f"{TINY}:Adding"}}  # fmt: skip
+    rows = table(tmp_path / "m.csv", [[f"{n} and {n * n}?", n] for n in range(12)])
+    own = {"type": "jsonl", "file": rows, "grader": "number", "holdout": 4}
+    domains = {"mine": own, "adding": {"type": f"{TINY}:Adding", "below": 20}}
     loaded = load_recipe(str(recipe(tmp_path, domains, ["mine", "adding"])), ["evaluation.every=1"], draw=True)
     lane = Lane(loaded, "long", 0)
     LaneRun(lane, World(), lambda line: None).run()
@@ -178,7 +181,7 @@ def test_splits_of_published_data_do_not_leak():
 
 def test_boilerplate_is_no_leak_and_a_repeat_among_it_is():
     rng = random.Random(3)
-    start = "You are given a list of numbers. Your task is to say which of them is the largest of all, and nothing else: "
+    start = "You are given a list of numbers. Your task is to say which of them is the largest, and nothing else: "
 
     def problem(domain):
         question = start + " ".join(str(rng.randrange(10**6)) for _ in range(20))

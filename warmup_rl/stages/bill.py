@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from warmup_rl.types import Completion
+from warmup_rl.types import Completion, Score
 
 
 @dataclass
@@ -18,6 +18,7 @@ class Bill:
         not_completed: requests that the teacher left open.
         requests: attempts, failed ones included; `retries` are those after a request's first.
         cost: in US dollars.
+        valid_steps, invalid_steps: of the thinking, where the domain judges steps.
     """
 
     completions: int = 0
@@ -30,6 +31,8 @@ class Bill:
     requests: int = 0
     retries: int = 0
     cost: float = 0.0
+    valid_steps: int = 0
+    invalid_steps: int = 0
 
     def charge(self, completion: Completion) -> None:
         """Counts what a completion took."""
@@ -39,6 +42,14 @@ class Bill:
         self.requests += completion.attempts
         self.retries += completion.attempts - 1
         self.cost += completion.cost
+
+    def judge(self, score: Score) -> None:
+        """Counts what became of a completion."""
+        self.correct += score.verdict == "correct"
+        self.no_answer += score.verdict == "none"
+        if score.steps:
+            self.valid_steps += score.steps.valid
+            self.invalid_steps += score.steps.invalid
 
     def summary(self) -> dict[str, Any]:
         return {**asdict(self), "cost": round(self.cost, 6)}
@@ -59,4 +70,6 @@ class Bill:
             line += f", prompts {self.prompt_tokens:,}"
         if self.retries:
             line += f"; {self.requests:,} requests, {self.retries:,} of them repeated"
+        if self.invalid_steps:
+            line += f"; {self.valid_steps / (self.valid_steps + self.invalid_steps):.1%} of all steps valid"
         return line + (f"; ${self.cost:,.2f}" if self.cost else "")

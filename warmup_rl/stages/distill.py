@@ -214,8 +214,7 @@ class _Distilling:
                     bill.unscorable += 1
                     continue
                 trace = self._trace(completion, problem, row)
-                bill.correct += trace.score.verdict == "correct"
-                bill.no_answer += trace.score.verdict == "none"
+                bill.judge(trace.score)
                 if trace.score.verdict == "correct" or self._stage.keep_wrong and (trace.thinking or trace.answer):
                     yield trace
 

@@ -119,7 +119,10 @@ def kept_order(rest: str, said: str) -> float:
 
 
 def control_questions(questions: Sequence[str], phrasing: Any) -> list[str]:
-    """A question for each, about as long, that nobody can have seen: programs of random updates of registers."""
+    """A question for each, as long where that can be, that nobody can have seen: random updates of registers.
+
+    Each has three updates at least, so that some of what is hidden is random and cannot be guessed from the wording.
+    """
     lengths = [len(question.split()) for question in questions]
     most = max(8, max(lengths) // 2)
     domain = Registers(updates=(3, most), phrasing=phrasing)
