@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.synthetic_run import Lane, flat, write_run
 from tests.test_claims import base_lane, pair, warmup_lane
 from warmup_rl.errors import DataError, RunError
+from warmup_rl.jsonl import write_json
 from warmup_rl.report.gains import gains, split_gain
 from warmup_rl.report.load import load
 from warmup_rl.report.main import report
@@ -189,6 +190,24 @@ def test_a_run_of_which_nothing_is_measured_yet_is_reported_without_numbers(tmp_
     text = report(folder).read_text(encoding="utf-8")
     assert "- base, seed 0: running, 1 stages done" in text
     assert "not testable here (this run has no arm 'warmup')" in text
+
+
+def test_labels_are_counted_once_by_domain_arm_and_use(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, [*pair(2)])
+    store = folder.parent / "store"
+    for arm in ("warmup", "base"):
+        for seed in (0, 1):
+            ids = [f"p{number}" for number in range(10 + 5 * seed)]
+            touched = {"training": {"sums": ids}, "curve": {"sums": ["t1", "t2"]}}
+            write_json(store / f"rlvr-rlvr-{arm}{seed}" / "problems.json", touched)
+            last = store / f"evaluate-ev-rlvr-{arm}{seed}" / "problems.json"
+            write_json(last, {"measurement": {"sums": ["t1", "t2", "t3"], "kk": ["k1"] if arm == "base" else []}})
+    text = report(folder).read_text(encoding="utf-8")
+    assert "| domain | arm | training | held-out curve | measurement | in all |" in text
+    assert "| sums | warmup, base | 10-15 | 2 | 3 | 13-18 |" in text and "| kk | base | – | – | 1 | 1 |" in text
+    summary = json.loads((folder / "report" / "summary.json").read_text(encoding="utf-8"))
+    mine = next(one for one in summary["labels"] if (one["arm"], one["domain"]) == ("warmup", "sums"))
+    assert mine["uses"]["training"] == {"0": 10, "1": 15} and mine["in_all"] == {"0": 13, "1": 18}
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

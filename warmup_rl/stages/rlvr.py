@@ -117,9 +117,9 @@ class Rlvr(Stage):
 
     @property
     def _draw(self) -> Draw:
-        if self.problems != "all":
-            return Draw(self.domain, "train", self.problems, "problems")
-        return Draw(self.domain, "train", sys.maxsize if self.allow_more else MOST_PROBLEMS, "problems", whole=True)
+        most = sys.maxsize if self.allow_more else MOST_PROBLEMS
+        count = most if self.problems == "all" else self.problems
+        return Draw(self.domain, "train", count, "problems", whole=self.problems == "all")
 
     def check(self, *, world_size: int) -> list[str]:
         wrong = []
@@ -146,8 +146,7 @@ class Rlvr(Stage):
         if 0 in uses:
             notes.append(f"{uses.count(0)} of {count} problems are never used: raise steps.")
         return Facts({
-            "problems": count,
-            "steps": self.steps,
+            "problems": count, "steps": self.steps,
             "uses of a prompt": f"{min(uses)}" if min(uses) == max(uses) else f"{min(uses)}-{max(uses)}",
             **({"reward": self._reward(domain).told()} if domain else {}),
             "rollouts": self.steps * self.rollouts_per_step,
@@ -285,10 +284,7 @@ class Rlvr(Stage):
         prompts = sum(lengths[row["problem_id"]] for row in rows)
         uses = use_counts(plan_SP, len(task.problems))
         return {
-            "domain": self.domain,
-            "problems": len(task.problems),
-            "steps": self.steps,
-            "rollouts": len(rows),
+            "domain": self.domain, "problems": len(task.problems), "steps": self.steps, "rollouts": len(rows),
             "unscorable": sum(row["score"] is None for row in rows),
             "generated_tokens": generated,
             "prompt_tokens": prompts,

@@ -63,9 +63,12 @@ def main(arguments: Sequence[str]) -> int:
     domain = configured(given.domain, given.set)
     questions = _questions(domain, given.split, given.problems)
     control = control_questions(questions, getattr(domain, "phrasing", "english"))
+    from transformers.utils.logging import disable_progress_bar
+
     from warmup_rl.contract import load_tokenizer
     from warmup_rl.weights import load_model
 
+    disable_progress_bar()
     tokenizer = load_tokenizer(given.model, given.revision)
     model = load_model(given.model, given.revision)
     found = completed(model, tokenizer, questions)
