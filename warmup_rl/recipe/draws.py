@@ -49,9 +49,12 @@ class Drawing:
                 yield from self._drawn(domain, places)
 
     def take(self, asked: Asked) -> Sequence[Problem]:
-        """Of what a stage asks for, the problems that were drawn."""
+        """Of what a stage asks for, the problems that were drawn; of a data set all, be their answers sound or not."""
+        domain, split = asked.domain, asked.draw.split
         seed = asked.seed if asked.draw.seed is None else asked.draw.seed
-        return self.held.get((repr(asked.domain), asked.draw.split, seed), [])[: asked.draw.count]
+        if domain.rows_in(split) is not None:
+            return list(islice(domain.unchecked(split, seed), asked.draw.count))
+        return self.held.get((repr(domain), split, seed), [])[: asked.draw.count]
 
     def _drawn(self, domain: Domain, places: dict[Place, list[tuple[Address, Draw]]]) -> Iterator[tuple[Address, str]]:
         start = time.monotonic()
