@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     rows = [row for _, row in islice(source.rows(), _LOOKED_AT)]
     if len(rows) < 4:
         raise DataError(f"{given.file}: {len(rows)} rows; at least 4 are needed to train on some and measure others.")
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
     columns = columns_of(rows)
     console.print(_shown(columns))
     block = _block(given, columns, rows)
