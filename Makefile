@@ -1,8 +1,4 @@
-# make demo: install, then run the main job (both arms and a control, with the report).   make # Which part of a warmup trace carries the transfer: raw, cleaned, emptied, shuffled traces, and one organ at a time.
-ablation: install
-	accelerate launch --config_file launch/single.yaml -m warmup_rl.train recipes/ablation.yaml --seed 0 --seed 1 --seed 2 --seed 3 --seed 4 $(ARGS)
-
-test: install, then test.
+# make demo: install, then run the main job (both arms and a control, with the report).   make test: install, then test.
 # make ablation: which part of a warmup trace carries the transfer (16 arms, 5 seeds).   make bench: speed, side by side with peers.
 PYTHON ?= python3.11
 VENV   := .venv
@@ -28,6 +24,10 @@ demo: install
 absent: install
 	accelerate launch --config_file launch/single.yaml -m warmup_rl.train $(RECIPE) run_name=kk-absent stages.pretrain.corpus.world=absent \
 	  $(foreach seed,$(SEEDS),--seed $(seed)) $(ARGS)
+
+# Raw, cleaned, emptied and shuffled traces, and the loss on one organ of the chain at a time.
+ablation: install
+	accelerate launch --config_file launch/single.yaml -m warmup_rl.train recipes/ablation.yaml --seed 0 --seed 1 --seed 2 --seed 3 --seed 4 $(ARGS)
 
 test: install
 	$(BIN)/python -m pytest $(ARGS)
