@@ -1,6 +1,7 @@
 """Pairs of reference and answer, by what a careful reader would say; written for this project."""
 
 SAME = [
+    ("5", "**5**"), ("5", "`5`"), ("5", "5\u200b"),
     (r"\frac{3}{4}", "0.75"), (r"\frac{3}{4}", "3/4"), (r"\frac{3}{4}", r"\dfrac{3}{4}"),
     (r"\frac34", r"\frac{3}{4}"), (r"\frac{2}{3}", "0.666667"), (r"\frac{2}{3}", "0.6666666667"),
     (r"-\frac{1}{2}", r"\frac{1}{-2}"), (r"-\frac12", "-0.5"), (r"\frac{6}{8}", r"\frac{3}{4}"),

@@ -76,6 +76,9 @@ class Math(_Mathematics):
         wanted = {name.lower() for name in self.subjects}
         if wanted and subject.lower() not in wanted or not self._has_level(level):
             return None
+        if row.get("answer") is None and row.get("solution") is None:
+            raise DataError(f"{place}: 'answer' is empty, and there is no 'solution'. Mend the row, or set "
+                            "`drop_bad_golds: true` to leave such rows out.")
         gold = row.get("answer") or final_answer(text_of(row, "solution", place), boxed_only=True)
         if not gold:
             raise DataError(f"{place}: neither 'answer' nor a boxed answer in 'solution'. Mend or remove the row.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import unicodedata
 from abc import abstractmethod
@@ -186,4 +187,4 @@ def text_of(row: Row, key: str, place: str) -> str:
     if value is None or not str(value).strip():
         there = ", ".join(map(str, row))
         raise DataError(f"{place}: no {key!r} (fields: {there}). Mend the row, or name the right field.")
-    return str(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)

@@ -9,7 +9,8 @@ _UNICODE = str.maketrans({
     "\u2212": "-", "\u2013": "-", "\u00d7": "\\times ", "\u00b7": "\\cdot ", "\u00f7": "\\div ", "\u03c0": "\\pi ",
     "\u221e": "\\infty ", "\u2264": "\\le ", "\u2265": "\\ge ", "\u2260": "\\ne ", "\u00b0": "^\\circ ",
     "\u222a": "\\cup ", "\u2229": "\\cap ", "\u2205": "\\emptyset ", "\u00b1": "\\pm ", "\u00b2": "^2",
-    "\u00b3": "^3", "\u00a0": " ", "\u00bd": "\\frac{1}{2}", "\u00bc": "\\frac{1}{4}", "\u00be": "\\frac{3}{4}",
+    "\u00b3": "^3", "\u00a0": " ", "\u200b": "",
+    "\u00bd": "\\frac{1}{2}", "\u00bc": "\\frac{1}{4}", "\u00be": "\\frac{3}{4}",
     "\u2248": "\\approx ", "\u2019": "'", "\u20ac": "\\text{ euros}", "\u2208": "\\in ",
 })  # fmt: skip
 _SPELLINGS = (
@@ -105,7 +106,7 @@ def clean(text: str) -> Clean:
 
 def _bare(text: str) -> str:
     """Without dollar signs, phrases and spelling variants."""
-    text = text.translate(_UNICODE).strip()
+    text = text.translate(_UNICODE).strip().strip("*`").strip()
     text = re.sub(r"^\$+(.*?)\$+$", r"\1", text, flags=re.DOTALL) if text.count("$") - text.count("\\$") >= 2 else text
     text = text.removeprefix("\\(").removesuffix("\\)").removeprefix("\\[").removesuffix("\\]").strip()
     text = _THOUSANDS.sub(_joined, text)

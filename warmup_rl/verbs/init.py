@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from warmup_rl.domain import each_fold, score_all
+from warmup_rl.domains.rows import text_of
 from warmup_rl.domains.user import UserRows
 from warmup_rl.errors import DataError, Unscorable, UserError
 from warmup_rl.format import ResponseFormat
@@ -93,7 +94,7 @@ def _block(given: Any, columns: Sequence[Column], rows: Sequence[dict[str, Any]]
         if "{" not in column and column not in names:
             found = ", ".join(names)
             raise UserError(f"{given.file}: which column is the {key}? Give --{key} COLUMN. Columns: {found}.")
-    golds = [str(row[answer]) for row in rows if row.get(answer) is not None and str(row[answer]).strip()]
+    golds = [text_of(row, answer, "") for row in rows if row.get(answer) is not None and str(row[answer]).strip()]
     grader = yaml.safe_load(given.grader) if given.grader else propose_grader(golds, columns)
     block = {"file": given.file, "question": question, "answer": answer, "grader": grader}
     if given.folds:
