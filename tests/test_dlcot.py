@@ -431,19 +431,19 @@ def test_wrong_puzzle_steps_are_errors():
     ],
 )  # fmt: skip
 def test_sentences_open_what_their_words_say(sentence, opens):
-    assert move(sentence, 0, len(sentence)) == opens
+    assert move(sentence.lower(), 0, len(sentence)) == opens
 
 
 @pytest.mark.parametrize("closer", [*RECHECK_CLOSERS, "Yes, that's right.", "Good.", "Yes, so 12 is right.", "Okay."])
 def test_affirmations_are_known(closer):
-    assert affirms(closer)
+    assert affirms(closer.lower())
 
 
 @pytest.mark.parametrize(
     "sentence", ["No, that was wrong.", "So x = 5.", "Right, so Bob is a knave.", "That's not right.", "Is that right?"]
 )
 def test_other_sentences_do_not_affirm(sentence):
-    assert not affirms(sentence)
+    assert not affirms(sentence.lower())
 
 
 @pytest.mark.parametrize(

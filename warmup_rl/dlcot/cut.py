@@ -31,7 +31,7 @@ def cut_out(text: str, cuts: Sequence[Cut]) -> str:
         left = _joined(left, piece)
     if not left.strip():
         raise Refused("nothing would be left")
-    if _letters(left) != _letters(text) - sum(_letters(text[span.start : span.end]) for span in spans):
+    if _letters(left) != _letters("".join(pieces)):
         raise Refused("not what was to be cut is gone")
     return left
 
@@ -80,6 +80,6 @@ def _joined(left: str, right: str) -> str:
     return head + max(runs, key=lambda run: (run.count("\n"), len(run))) + tail
 
 
-def _letters(text: str) -> int:
-    """Characters that are no white space."""
-    return len("".join(text.split()))
+def _letters(text: str) -> str:
+    """All that is no white space."""
+    return "".join(text.split())

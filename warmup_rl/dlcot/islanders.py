@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from warmup_rl.dlcot.markers import affirms
 from warmup_rl.dlcot.outline import Outline, Sentence, outline, read_sentences
@@ -122,7 +122,7 @@ class _Claims:
         """The first of the sentences right before a hypothesis that only announce it."""
         while index - 1 > opening and all(claim.kind == "talk" for claim in self.of[index - 1]):
             before = self.said[index - 1]
-            if affirms(self.text[before.start : before.end]):
+            if affirms(self.text[before.start : before.end].lower()):
                 break
             index -= 1
         return index
@@ -212,7 +212,7 @@ def _settled(claims: Sequence[Claim]) -> Iterator[Claim]:
         if claim.kind == "assume":
             refuted.discard(claim.frames[-1] if claim.frames else ())
             contradicted = False
-        frames = tuple(frame for frame in claim.frames if frame not in refuted)
+        frames = tuple(frame for frame in claim.frames if frame not in refuted) if refuted else claim.frames
         kind = claim.kind
         if kind == "contradiction":
             contradicted = True
@@ -222,7 +222,7 @@ def _settled(claims: Sequence[Claim]) -> Iterator[Claim]:
             if outer < len(frames):
                 refuted.update(frames[outer:])
                 frames, kind, contradicted = frames[:outer], "backtrack", False
-        yield claim if frames == claim.frames and kind == claim.kind else replace(claim, frames=frames, kind=kind)
+        yield claim if frames == claim.frames and kind == claim.kind else claim._replace(frames=frames, kind=kind)
 
 
 def _facts(claims: Sequence[Claim], frames: tuple[Facts, ...]) -> dict[int, bool]:

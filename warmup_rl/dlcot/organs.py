@@ -11,6 +11,7 @@ from warmup_rl.dlcot.markers import move
 from warmup_rl.dlcot.reading import sentences
 from warmup_rl.dlcot.structure import Span
 from warmup_rl.knights.terse import NEXT, RECHECK, SO, WAIT
+from warmup_rl.knights.words import lowered
 
 Organ = Literal["exploration", "verification", "backtracking", "conclusion"]
 ORGANS: tuple[Organ, ...] = get_args(Organ)
@@ -84,8 +85,9 @@ def _fits(by_words: Sequence[list[str]], opening: int) -> bool:
 
 def _english(thinking: str) -> Iterator[tuple[Organ, Span]]:
     running: Organ = "exploration"
+    low = lowered(thinking)
     for span in sentences(thinking):
-        opened = move(thinking, span.start, span.end)
+        opened = move(low, span.start, span.end)
         goes_back = False
         if opened == "verify":
             running = "verification"

@@ -6,10 +6,12 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from warmup_rl.dlcot.markers import DEAD_END, GIVEN_UP, Move, move
 from warmup_rl.dlcot.reading import sentences
 from warmup_rl.dlcot.structure import Approach, Doubt, Part, Span, Structure
+from warmup_rl.knights.words import lowered
 
 _WORD = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)?")
 _THEREFORE = re.compile(r"[\W_]*(?:so|thus|therefore|hence|overall|altogether|in total)\b", re.IGNORECASE)
@@ -33,8 +35,7 @@ _CONCLUSION = 0.3
 """Share of the sentences, from the end, in which the conclusion may begin."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sentence:
+class Sentence(NamedTuple):
     """One sentence with the white space behind it, what it opens, and whether it begins a paragraph."""
 
     start: int
@@ -98,7 +99,8 @@ def read_sentences(text: str) -> tuple[Sentence, ...]:
     Raises:
         Doubt: it is empty, in another language, or without paragraphs.
     """
-    words = _LETTERS.findall(text[:_SAMPLE].lower())
+    low = lowered(text)
+    words = _LETTERS.findall(low, 0, _SAMPLE)
     if not words:
         raise Doubt("no exploration")
     if sum(map(_COMMON.__contains__, words)) < _LEAST_ENGLISH * len(words):
@@ -109,9 +111,8 @@ def read_sentences(text: str) -> tuple[Sentence, ...]:
     begins = True
     spaced = "\n\n" in text
     for span in sentences(text):
-        found.append(Sentence(span.start, span.end, move(text, span.start, span.end), begins))
-        gap = text[span.start : span.end]
-        breaks = gap[len(gap.rstrip()) :].count("\n")
+        found.append(Sentence(span.start, span.end, move(low, span.start, span.end), begins))
+        breaks = _line_breaks(text[span.start : span.end])
         begins = breaks > 1 if spaced else breaks > 0
     return tuple(found)
 
@@ -167,7 +168,7 @@ class _Markers:
 
     def __init__(self, text: str, said: Sequence[Sentence]) -> None:
         self.text, self.said = text, said
-        low = text.lower()  # places may shift by a character or two where a rare letter becomes two
+        low = lowered(text)
         self.ends = sorted(match.start() for form in (DEAD_END, GIVEN_UP) for match in form.finditer(low))
 
     def openings(self, first: int, end: int) -> list[int]:
@@ -217,13 +218,13 @@ def _restated(
     text: str, question: str, said: Sequence[Sentence], end: int, working: Callable[[int], bool | None]
 ) -> int:
     """End of the restatement: sentences that hold little but what the question says."""
-    known = {word.lower() for word in _WORD.findall(question)}
+    known = set(_WORD.findall(question.lower()))
     index = 0
     while index < end:
         work = working(index)
         if work or said[index].move in ("alternative", "case", "suppose", "verify", "conclude"):
             break
-        words = [word.lower() for word in _WORD.findall(text, said[index].start, said[index].end)]
+        words = _WORD.findall(text[said[index].start : said[index].end].lower())
         content = {word for word in words if word not in _COMMON}
         new = content - known
         numbers = any(word[0].isdigit() for word in new)
@@ -249,3 +250,8 @@ def _may_check(text: str, said: Sequence[Sentence], index: int) -> bool:
     words = text[before.start : before.end]
     hesitates = before.begins and len(words) < _FEW_CHARACTERS
     return said[index].begins or hesitates or "=" in words or "\\boxed" in words or "answer" in words.lower()
+
+
+def _line_breaks(text: str) -> int:
+    """Line breaks at the end."""
+    return text[len(text.rstrip()) :].count("\n") if "\n" in text else 0

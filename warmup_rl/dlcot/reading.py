@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -17,9 +18,10 @@ MAX_FAULTS = 5
 """Faults told to the judge at once."""
 _METHOD_LENGTH = 100
 
-_ENDS = re.compile(r"\n\s*|(?<=[.!?])[\"'”’)\]*_]*[ \t]+(?=\S)")
+_ENDS = re.compile(r"\n\s*|[.!?][\"'”’)\]*_]*[ \t]+(?=\S)")
 _TERSE_STARTS = re.compile(rf"(?<=\s)(?={NEXT}\s|{SO}\s)")
-_LIST_MARK = re.compile(r"\s*[-*#]*\s*\(?(\d+|[a-zA-Z])[.)]\s*")
+_LIST_MARK = re.compile(r"\s*(?:[-*#]*\s*\(?(?:\d+|[a-zA-Z])[.)]\s*)?")
+"""The number of an item, or nothing but white space: no sentence by itself."""
 
 
 class Unusable(Exception):
@@ -80,10 +82,10 @@ def sentences(thinking: str) -> tuple[Span, ...]:
     terse = thinking.split(maxsplit=1)[:1] in ([NEXT], [SO])
     starts = [0]
     for boundary in (_TERSE_STARTS if terse else _ENDS).finditer(thinking):
-        begun = thinking[starts[-1] : boundary.end()]
-        if boundary.end() < len(thinking) and begun.strip() and not _LIST_MARK.fullmatch(begun):
-            starts.append(boundary.end())
-    return tuple(Span(start, end) for start, end in zip(starts, [*starts[1:], len(thinking)], strict=True))
+        end = boundary.end()
+        if end < len(thinking) and not _LIST_MARK.fullmatch(thinking, starts[-1], end):
+            starts.append(end)
+    return tuple(map(Span._make, pairwise([*starts, len(thinking)])))
 
 
 def read_reply(text: str, count: int) -> Reading:

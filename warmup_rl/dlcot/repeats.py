@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from warmup_rl.dlcot.markers import CORRECTS, HESITATES, affirms
 from warmup_rl.dlcot.outline import Outline, Sentence
 from warmup_rl.dlcot.structure import Span
+from warmup_rl.knights.words import lowered
 
 Apart = Callable[[int, int], bool]
 
@@ -35,7 +36,7 @@ class Rechecks:
     def __init__(
         self, text: str, question: str, said: Sequence[Sentence], new: Callable[[int, int], bool] | None = None
     ) -> None:
-        self._text, self._said = text, said
+        self._low, self._said = lowered(text), said
         self._new = new or self._new_words
         self._first: dict[str, int] | None = None
         self._question = question
@@ -64,7 +65,7 @@ class Rechecks:
         """The first of the sentences of hesitation in front of a re-check, in its paragraph."""
         while index and not self._said[index].begins:
             before = self._said[index - 1]
-            if not HESITATES.fullmatch(self._text, before.start, before.end):
+            if not HESITATES.fullmatch(self._low, before.start, before.end):
                 break
             index -= 1
         return index
@@ -74,7 +75,7 @@ class Rechecks:
         end = opening
         for index in range(opening + 1, min(opening + _LONGEST, len(self._said))):
             sentence = self._said[index]
-            words = self._text[sentence.start : sentence.end]
+            words = self._low[sentence.start : sentence.end]
             if end > opening and sentence.begins:
                 break
             if affirms(words):
@@ -90,7 +91,7 @@ class Rechecks:
     def _new_words(self, first: int, end: int) -> bool:
         seen = self._seen()
         start = self._said[first].start
-        words = set(_TOKEN.findall(self._text[start : self._said[end - 1].end].lower())) - _DOUBT
+        words = set(_TOKEN.findall(self._low, start, self._said[end - 1].end)) - _DOUBT
         old = {word for word in words if seen.get(word, start) < start}
         return any(word[0].isdigit() for word in words - old) or len(old) < _SEEN * len(words)
 
@@ -98,7 +99,7 @@ class Rechecks:
         """Where each token stands first; -1 for those of the question."""
         if self._first is None:
             self._first = dict.fromkeys(_TOKEN.findall(self._question.lower()), -1)
-            for match in _TOKEN.finditer(self._text.lower()):
+            for match in _TOKEN.finditer(self._low):
                 self._first.setdefault(match[0], match.start())
         return self._first
 
@@ -132,8 +133,11 @@ def _again(text: str, outlined: Outline, first: int, end: int, apart: Apart | No
         before = seen.setdefault(words, place)
         if before == place or len(words) < _SHORTEST:
             continue
-        supposed = any(sentence.move in ("suppose", "case") for sentence in outlined.sentences[before : place + 1])
-        if apart(before, place) if apart else supposed:
+        if apart(before, place) if apart else _supposes(outlined.sentences[before : place + 1]):
             seen[words] = place
         else:
             yield step
+
+
+def _supposes(said: Sequence[Sentence]) -> bool:
+    return any(sentence.move in ("suppose", "case") for sentence in said)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from warmup_rl.domain import Domain
 from warmup_rl.types import Problem, Trace
@@ -17,8 +17,7 @@ class Doubt(Exception):
     """A trace cannot be taken apart with confidence, so it stays as it is; the message is a short, countable reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Characters `start` to `end` (exclusive) of `trace.thinking`."""
 
     start: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ LINKS = "is are was were be must a an the both all indeed".split()
 _MARKUP = re.compile(r"\\[a-zA-Z]+|[*_`\"'$#{}<>“”‘’]|\\[()\[\]]")
 _BULLET = re.compile(r"^[ \t]*[-*•–—]+[ \t]+", re.MULTILINE)
 _NUMBER = re.compile(r"\(?\b\d+\b[.)\]]?")
+_PIECE = re.compile(r"\w+|->|[^\w\s]|\n")
 _STRONG_LINKS = frozenset((":", "=", "is", "are", "was", "were"))
 
 
@@ -145,11 +146,9 @@ def _tokens(text: str, names: Sequence[str], roles: Roles) -> list[_Token]:
         for truthful, word in ((True, roles.truthful), (False, roles.liar))
         for many, form in ((False, word.lower()), (True, plural(word.lower())))
     }
-    listed = "|".join(re.escape(word) for word in sorted((*names, *words), key=len, reverse=True))
-    pattern = re.compile(rf"(?i:(?<!\w)(?:{listed})(?!\w))|\w+|->|[^\w\s]|\n")
     tokens = []
-    for match in pattern.finditer(text):
-        piece, low = match[0], match[0].lower()
+    for piece in _pattern([word for word in (*names, *words) if not word.isalnum()]).findall(text):
+        low = piece.lower()
         if piece in persons or low in lower:
             tokens.append(_Token("person", piece, person=persons.get(piece, lower.get(low, -1))))
         elif low in words:
@@ -158,6 +157,14 @@ def _tokens(text: str, names: Sequence[str], roles: Roles) -> list[_Token]:
         else:
             tokens.append(_Token(_kind(low), low))
     return tokens
+
+
+def _pattern(names: Collection[str]) -> re.Pattern[str]:
+    """Words and signs, and names that are more than one word."""
+    if not names:
+        return _PIECE
+    listed = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    return re.compile(rf"(?i:(?<!\w)(?:{listed})(?!\w))|{_PIECE.pattern}")
 
 
 def _kind(word: str) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from warmup_rl.knights.grammar import Puzzle
-from warmup_rl.knights.parts import Part, Said, as_fact
-from warmup_rl.knights.prose import read_parts
+from warmup_rl.knights.parts import Part, as_fact, facts_of, read_parts
 from warmup_rl.knights.reasoning import Facts
+from warmup_rl.knights.sketches import Said
 from warmup_rl.knights.statements import LIAR, TRUTHFUL
 from warmup_rl.knights.terse import NEXT, SO
 from warmup_rl.knights.terse_claims import Sentence, terse_sentences
@@ -23,8 +21,7 @@ ClaimKind = Literal[
 _TERSE = re.compile(rf"\s*(?:{NEXT}\s+(?:case\d+|#\d+|recheck|wait|solved)|{SO}\s+\w+=\w+)(?!\S)")
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """One sentence of a chain of thought, or the part of one that does one thing.
 
     Attributes:
@@ -95,7 +92,7 @@ def _terse_claim(sentence: Sentence, frames: tuple[Facts, ...]) -> Claim:
     if does == "check":
         kind: ClaimKind = "contradiction" if sentence.fits is False else "check"
         said = tuple(Said(formula, "truth") for formula in sentence.said)
-        return Claim(start, end, kind, _facts(said), said, frames=frames, cites=sentence.cites)
+        return Claim(start, end, kind, facts_of(said), said, frames=frames, cites=sentence.cites)
     return Claim(start, end, "talk" if does == "wait" else "unparsed", frames=frames)
 
 
@@ -133,7 +130,7 @@ class _Tracker:
         return self._say(part)
 
     def _assume(self, part: Part) -> Claim:
-        facts = _facts(part.said)
+        facts = part.facts
         if self._loose or self._refuted:
             self._pop()
         if self._concluded or len(facts) == self._people:
@@ -162,10 +159,10 @@ class _Tracker:
         denies = part.kind == "backtrack" or any((person, not truthful) in facts for person, truthful in last)
         if not denies or claim.kind == "conclude":
             return claim
-        return replace(claim, kind="backtrack")
+        return claim._replace(kind="backtrack")
 
     def _say(self, part: Part) -> Claim:
-        facts, said = _facts(part.said), tuple(part.said)
+        facts, said = part.facts, part.said
         if part.speakers:
             speakers = part.speakers | {person for person, _ in part.condition}
         else:
@@ -175,7 +172,7 @@ class _Tracker:
         if loose and kind == "assert" and self._settles(part.said[-1]):
             self._pop()
             loose = False
-        claim = Claim(part.start, part.end, kind, facts, said, frozenset(speakers), self._frames, part.cites, loose)
+        claim = Claim(part.start, part.end, kind, facts, said, speakers, self._frames, part.cites, loose)
         if kind == "contradiction":
             self._refuted = bool(self._frames)
         elif kind == "conclude":
@@ -201,7 +198,3 @@ class _Tracker:
 
     def _pop(self) -> None:
         self._frames, self._loose, self._refuted = self._frames[:-1], False, False
-
-
-def _facts(said: Sequence[Said]) -> Facts:
-    return tuple(fact for formula, _ in said if (fact := as_fact(formula)) is not None)

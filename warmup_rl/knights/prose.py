@@ -3,57 +3,51 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 from warmup_rl.knights import words
-from warmup_rl.knights.grammar import Puzzle
-from warmup_rl.knights.parts import How, Part, Quotations, Said, as_fact
+from warmup_rl.knights.sketches import BEFORE, OWN, QUOTED, How, Plan, Said, Shape, Sketch
 from warmup_rl.knights.statements import AND, IFF, IMPLIES, LIAR, NOT, OR, TRUTHFUL, Statement
-from warmup_rl.knights.words import Sentence, plain_quotes, rules_right, sentences
+
+_SHAPES = 8_192
+"""Shapes that are remembered: a text of 3,000 words has some 100 sentences, many of the same few shapes."""
 
 
-def read_parts(thinking: str, puzzle: Puzzle) -> Iterator[Part]:
-    """The parts of all sentences, in order; they cover the text."""
-    text = plain_quotes(thinking)
-    reader = _Reader(text, puzzle)
-    for sentence in sentences(text, puzzle):
-        yield from reader.read(sentence)
+@lru_cache(_SHAPES)
+def plan(shape: Shape) -> Plan:
+    """What sentences of a shape say."""
+    return _Reader(shape).read()
 
 
 class _Reader:
-    """Goes through the letters of one sentence after the other; remembers who was named last, and who said what."""
+    """Goes through the letters of a sentence; knows who was named last, and who said what."""
 
-    def __init__(self, text: str, puzzle: Puzzle) -> None:
-        self._text, self._puzzle, self._quotations = text, puzzle, Quotations(text, puzzle)
-        self._speaker = self._voice = -1
-        self._quote: Statement | None = None
-
-    def read(self, sentence: Sentence) -> list[Part]:
-        text = self._text[sentence.start : sentence.end]
-        first = Part(sentence.start, sentence.end, paragraph=sentence.paragraph)
-        first.again = words.AGAIN.search(text) is not None
-        letters = sentence.letters
-        if "!" in letters:
-            first.kind, first.cites = "rules", rules_right(sentence)
-        if "!" in letters or letters[-1:] == "?" or not words.TELLING.search(letters):
-            return [first]
-        self._sentence, self._parts, self._mode = sentence, [first], "say"
-        self._conditions: list[Said] = []
-        self._left, self._twisted, self._checks, self._trying = False, False, False, False
+    def __init__(self, shape: Shape) -> None:
+        self._shape, self._letters = shape, shape.letters
+        self._values = dict(zip(words.places(shape.letters), shape.values, strict=True))
+        self._speaker, self._voice = shape.speaker, shape.voice
+        self._quote: Statement | None = (QUOTED, BEFORE) if shape.quoted else None
+        self._quotations: list[tuple[int, int]] = []
+        self._parts, self._mode = [Sketch()], "say"
+        self._left, self._twisted, self._trying = False, False, False
         self._premise, self._so, self._indirect = "", False, False
-        self._walk(letters)
-        self._close(sentence.end)
-        if any(part.kind == "assume" for part in self._parts):
-            for part in self._parts:
-                part.further, part.instead = bool(words.FURTHER.search(text)), bool(words.INSTEAD.search(text))
-        return self._parts
+
+    def read(self) -> Plan:
+        if "!" in self._letters:
+            self._part.kind, self._part.cites = "rules", words.rules_right(self._letters, self._values)
+        elif self._letters[-1:] != "?" and words.TELLING.search(self._letters):
+            self._walk(self._letters)
+            self._close()
+        assumes = any(part.kind == "assume" for part in self._parts)
+        return Plan(tuple(self._parts), assumes, tuple(self._quotations), self._speaker, self._voice, self._quote)
 
     def _walk(self, letters: str) -> None:
         position = 0
         while atom := words.ATOM.search(letters, position):
             gap = letters[position : atom.start()]
-            join = words.JOINS.get(gap) if self._part.said or self._conditions else None
+            join = words.JOINS.get(gap) if self._part.said or self._part.conditions else None
             if join is None:
                 self._gap(gap, position)
                 self._twisted = self._twisted or bool(words.TWISTED.search(gap)) and self._mode != "skip"
@@ -65,19 +59,19 @@ class _Reader:
         self._gap(letters[position:], position)
 
     @property
-    def _part(self) -> Part:
+    def _part(self) -> Sketch:
         return self._parts[-1]
 
     @property
     def _list(self) -> list[Said]:
-        return self._conditions if self._mode == "if" else self._part.said
+        return self._part.conditions if self._mode == "if" else self._part.said
 
     def _gap(self, gap: str, position: int) -> None:
         """The words between two atoms: connectives, assumptions, contradictions."""
         for index, letter in enumerate(gap, start=position):
-            before = self._sentence.letters[max(0, index - 3) : index]
+            before = self._letters[max(0, index - 3) : index]
             if letter == "P":
-                self._part.named.add(self._sentence.value(index))
+                self._part.named.add(self._values[index])
             elif letter in "gd":
                 self._premise, self._part.lists = letter, False
             elif letter in "s;t,":
@@ -105,7 +99,7 @@ class _Reader:
         self._so = self._so or letter in "st" or (letter == "," and self._premise == "g")
         if letter == "s" or (letter == "," and self._premise == "g"):
             self._premise = ""
-        if self._mode == "if" and self._conditions:
+        if self._mode == "if" and self._part.conditions:
             self._mode = "say"
             return
         if letter == "s" and self._part.said:
@@ -114,8 +108,7 @@ class _Reader:
             (self._mode == "assume" and self._part.said)
             or (self._mode == "skip" and letter == "s" and self._part.kind == "contradiction")
         ):
-            self._close(self._sentence.tokens[index].start())
-            self._parts.append(Part(self._part.end, self._sentence.end))
+            self._next(index)
             self._mode = "say"
 
     def _if(self, gap: str, place: int) -> None:
@@ -128,8 +121,7 @@ class _Reader:
 
     def _begin(self, kind: Literal["assume", "still"], index: int) -> None:
         if self._part.said or self._part.kind != "talk":
-            self._close(self._sentence.tokens[index].start())
-            self._parts.append(Part(self._part.end, self._sentence.end))
+            self._next(index)
         self._part.kind, self._mode = kind, "assume" if kind == "assume" else "say"
 
     def _hypothesis(self, rest: str, index: int) -> None:
@@ -151,18 +143,18 @@ class _Reader:
     def _atom(self, atom: re.Match[str]) -> int:
         """Takes in what a pattern found; returns where to go on."""
         kind, letters = str(atom.lastgroup), atom[0]
-        start, value = atom.start(), self._sentence.value
-        persons = [value(start + place) for place, letter in enumerate(letters) if letter == "P"]
+        start = atom.start()
+        persons = [self._values[start + place] for place, letter in enumerate(letters) if letter == "P"]
         if kind in ("speech", "what"):
             return self._speech(atom, persons)
         if kind == "quote":
-            return self._quoted(atom.start(), self._quotations.read(*self._sentence.tokens[start].span()))
+            return self._quoted(start, self._statement(start, start))
         if persons:
             self._speaker = persons[-1]
             self._part.named.update(persons)
         if kind == "own":
             self._part.speakers.add(persons[0])
-            self._truth(self._puzzle.statements[persons[0]], letters)
+            self._truth((OWN, persons[0]), letters)
         elif kind == "alike":
             self._alike(persons, letters)
         elif kind in ("role", "tells", "neither", "some"):
@@ -178,14 +170,14 @@ class _Reader:
         if "l" in letters or "q" in letters:
             truthful = letters[-1] == "T"
         else:
-            truthful = bool(self._sentence.value(atom.start() + max(letters.find("R"), letters.find("U"))))
+            truthful = bool(self._values[atom.start() + max(letters.find("R"), letters.find("U"))])
         negated = len(re.findall("[nzN]", letters)) % 2 == 1
         if not persons:
-            everybody = "B" in letters or (self._puzzle.people == 2 and letters[0] == "b")
+            everybody = "B" in letters or (self._shape.people == 2 and letters[0] == "b")
             if not everybody or negated:
                 self._left = True
                 return
-            persons = range(self._puzzle.people)
+            persons = range(self._shape.people)
         if "h" in letters or ("c" in letters and not negated) or re.search(r"[RU]\|", letters):
             return
         if self._mode == "assume" and self._part.said and re.search("[mcz]", letters):
@@ -207,7 +199,7 @@ class _Reader:
         """`fits a knight`, `fits Zoey neither as ... nor as ...`, `a knave could not say that`."""
         letters, person = atom[0], self._speaker if kind == "unfit" else self._voice
         fits: Statement = (IFF, (TRUTHFUL, person), quote)
-        roles = [self._sentence.value(atom.start() + place) for place, letter in enumerate(letters) if letter == "R"]
+        roles = [self._values[atom.start() + place] for place, letter in enumerate(letters) if letter == "R"]
         if kind == "unfit":
             self._left = self._left or len(set(roles)) < len(roles)
             self._say([(NOT, fits)], "truth")
@@ -220,9 +212,9 @@ class _Reader:
     def _speech(self, atom: re.Match[str], persons: Sequence[int]) -> int:
         """`Zoey says "..."`, `Zoey says that ...`, `..., and Zoey says it`."""
         self._speaker = self._voice = persons[0] if persons else self._speaker
-        letters, after = self._sentence.letters, atom.end()
+        letters, after = self._letters, atom.end()
         if letters[after : after + 1] == "Q":
-            quote = self._quotations.read(*self._sentence.tokens[after].span())
+            quote = self._statement(after, after)
             self._cite(quote)
             return self._quoted(after, quote)
         found = words.END_OF_SPEECH.search(letters, after)
@@ -231,17 +223,16 @@ class _Reader:
             if "o" in atom[0] and self._quote is not None:
                 self._cite(self._quote)
             return atom.end()
-        tokens = self._sentence.tokens
-        quote = self._quotations.read(tokens[after].start(), tokens[end - 1].end())
+        quote = self._statement(after, end - 1)
         self._cite(quote)
         return self._quoted(end - 1, quote)
 
     def _quoted(self, position: int, quote: Statement | None) -> int:
         """Remembers a quotation that ends at a position, and takes in `... is true` after it."""
         self._quote = quote
-        if self._part.cites is None and quote is not None:
-            self._part.speakers.update(self._quotations.speakers(quote))
-        truth = words.TRUTH.match(self._sentence.letters, position + 1)
+        if not self._part.cited and quote is not None:
+            self._part.echoed.append(quote)
+        truth = words.TRUTH.match(self._letters, position + 1)
         if quote is None:
             self._left = True
         elif truth:
@@ -259,7 +250,7 @@ class _Reader:
             self._left = True
             return
         self._part.speakers.add(self._voice)
-        self._part.cites = self._quotations.right(self._voice, quote) and self._part.cites is not False
+        self._part.cited.append((self._voice, quote))
 
     def _say(self, formulas: Sequence[Statement], how: How) -> None:
         if self._mode == "skip":
@@ -267,28 +258,30 @@ class _Reader:
         how = "given" if self._premise and how == "role" else how
         self._list.extend(Said(formula, how) for formula in formulas)
         self._part.lists = self._part.lists and how == "role"
-        self._checks = how in ("truth", "must") or (how == "given" and self._checks)
+        self._part.checks = how in ("truth", "must") or (how == "given" and self._part.checks)
 
-    def _close(self, end: int) -> None:
-        """Ends the part: settles its kind."""
+    def _statement(self, first: int, last: int) -> Statement | None:
+        """What is quoted from one token to another; None where it is no statement."""
+        self._quotations.append((first, last))
+        number = len(self._quotations) - 1
+        return None if number in self._shape.unread else (QUOTED, number)
+
+    def _next(self, begin: int) -> None:
+        """Ends the part before a token, and begins another."""
+        self._close()
+        self._parts.append(Sketch(begin))
+        self._left = self._twisted = False
+
+    def _close(self) -> None:
+        """Settles the kind of the part."""
         part = self._part
-        part.end = end
-        facts = [as_fact(formula) for formula, _ in self._conditions]
-        if self._conditions and not part.said and part.kind == "talk":
+        if part.conditions and not part.said and part.kind == "talk":
             self._left = True
-        if None not in facts:
-            part.condition = tuple(fact for fact in facts if fact)
-        elif part.said:
-            first, *more = (formula for formula, _ in self._conditions)
-            when = (AND, first, *more) if more else first
-            part.said = [Said((IMPLIES, when, formula), "truth") for formula, _ in part.said]
         if self._twisted:
-            part.said, part.cites = [], None
+            part.said, part.cited = [], []
         if self._twisted or (self._left and not part.said and part.kind in ("talk", "assume")):
             part.kind = "unparsed"
         elif part.kind == "assume" and not part.said:
             part.kind = "talk"
-        elif part.kind == "talk" and (part.said or part.cites is not None):
+        elif part.kind == "talk" and (part.said or part.cited):
             part.kind = "say"
-        part.checks = self._checks
-        self._conditions, self._left, self._twisted, self._checks = [], False, False, False

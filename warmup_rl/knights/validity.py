@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from warmup_rl.knights.claims import Claim, read_claims
 from warmup_rl.knights.grammar import Puzzle
-from warmup_rl.knights.parts import Said, as_fact
+from warmup_rl.knights.parts import as_fact
 from warmup_rl.knights.reasoning import Facts
+from warmup_rl.knights.sketches import Said
 from warmup_rl.knights.solver import full_table, person_tables, table
 from warmup_rl.knights.statements import AND, IFF, LIAR, NOT, TRUTHFUL, Statement
 from warmup_rl.knights.text import Phrasing
@@ -83,29 +84,36 @@ def step_validity(thinking: str, puzzle: Puzzle, phrasing: Phrasing | None = Non
     )
 
 
-class _Known(NamedTuple):
-    """What is known in a branch, as tables: everything, and roles alone.
+@dataclass(slots=True)
+class _Branch:
+    """What is known under some assumptions.
 
-    Where formulas clash before the argument has noticed, its next step may still follow from the roles.
+    Attributes:
+        everything, roles: as tables, all that is known, and roles alone. Where formulas clash before the argument has
+            noticed, its next step may still follow from the roles.
+        outside: the branch around it, without the last assumption.
+        denied: the table of that assumption's opposite.
     """
 
     everything: int
     roles: int
+    outside: _Branch | None = None
+    denied: int = 0
 
 
 class _Judge:
     def __init__(self, puzzle: Puzzle) -> None:
         self._people = people = puzzle.people
         self._full, self._persons = full_table(people), person_tables(people)
-        self._tables: dict[Statement, int] = {}
+        self._tables: dict[Statement, tuple[int, tuple[int, bool] | None]] = {}
         self._fitting = [
-            self._full ^ self._persons[speaker] ^ self._table(statement)
+            self._full ^ self._persons[speaker] ^ self._table(statement)[0]
             for speaker, statement in enumerate(puzzle.statements)
         ]
         self._all = self._full
         for fitting in self._fitting:
             self._all &= fitting
-        self._known: dict[Frames, _Known] = {(): _Known(self._full, self._full)}
+        self._branches: dict[Frames, _Branch] = {(): _Branch(self._full, self._full)}
         self._held: dict[Frames, set[int]] = {}
         self._about: dict[Statement, set[int]] = {}
         for speaker, statement in enumerate(puzzle.statements):
@@ -118,7 +126,7 @@ class _Judge:
     def judge(self, claim: Claim) -> Judgement:
         if claim.kind == "assume":
             if self._concluded:
-                self._known, self._concluded = {(): _Known(self._full, self._full)}, False
+                self._branches, self._concluded = {(): _Branch(self._full, self._full)}, False
             self._enter(claim.frames)
             return SILENT if claim.cites is None else ENTAILED if claim.cites else NOT_ENTAILED
         if claim.kind == "talk":
@@ -131,72 +139,82 @@ class _Judge:
             self._concluded = True
             found.append(self._conclusion(claim))
         else:
-            found += [self._claimed(said, claim) for said in claim.said]
+            found += self._claimed(claim)
         if claim.kind == "contradiction":
-            found.append(self._contradiction(claim.frames, claim.loose))
+            found.append(self._contradiction(claim))
         if NOT_ENTAILED in found:
             return NOT_ENTAILED
         return LEAP if LEAP in found else ENTAILED if found else SILENT
 
-    def _claimed(self, said: Said, claim: Claim) -> Judgement:
-        """Judges one thing said in the branch, or outside its loose condition; what holds there is known then."""
-        truth, fact = self._table(said.formula), as_fact(said.formula)
-        complete = len(claim.hypotheses) >= self._people
-        speakers = () if complete or said.how == "given" else claim.speakers
-        person = fact[0] if fact and said.how == "role" else None
-        for frames in _readings(claim.frames, claim.loose):
-            known = self._branch(frames)
-            found = self._follows(known, truth, speakers, person)
-            if said.how == "must" and any(_within(self._by_role(known, i), truth) for i in speakers):
-                found = ENTAILED
-            if found is not NOT_ENTAILED:
-                self._learn(frames, truth, role=fact is not None)
-                if said.how != "role":
-                    self._held.setdefault(frames, set()).update(self._about.get(said.formula, ()))
-                return found
-        return NOT_ENTAILED
+    def _claimed(self, claim: Claim) -> list[Judgement]:
+        """Judges what is said in the branch, or outside its loose condition; what holds there is known then."""
+        readings = _readings(claim.frames, claim.loose)
+        complete = sum(map(len, claim.frames)) >= self._people
+        judged = []
+        for said in claim.said:
+            speakers = () if complete or said.how == "given" else claim.speakers
+            found = NOT_ENTAILED
+            for frames in readings:
+                found = self._holds(said, frames, speakers) if found is NOT_ENTAILED else found
+            judged.append(found)
+        return judged
 
-    def _follows(self, known: _Known, truth: int, speakers: Iterable[int], person: int | None) -> Judgement:
+    def _holds(self, said: Said, frames: Frames, speakers: Collection[int]) -> Judgement:
+        """Judges one thing said in a branch."""
+        (formula, how), branch = said, self._branch(frames)
+        truth, fact = self._table(formula)
+        found = self._follows(branch, truth, speakers, fact[0] if fact and how == "role" else None)
+        if how == "must" and any(_within(self._by_role(branch.roles, i), truth) for i in speakers):
+            found = ENTAILED
+        if found is not NOT_ENTAILED:
+            self._learn(branch, truth, role=fact is not None)
+            if how != "role" and formula in self._about:
+                self._held.setdefault(frames, set()).update(self._about[formula])
+        return found
+
+    def _follows(self, branch: _Branch, truth: int, speakers: Iterable[int], person: int | None) -> Judgement:
         """Whether something is true wherever known things are, or these and the statement of one of the speakers."""
-        if any(_within(held, truth) for held in known):
+        known, roles = branch.everything, branch.roles
+        if _within(known, truth) or _within(roles, truth):
             return ENTAILED
-        tables = [*known, *(() if person is None else (self._forget(known.roles, person),))]
+        tables = (known, roles) if person is None else (known, roles, self._forget(roles, person))
         if any(_within(held & self._fitting[speaker], truth) for speaker in speakers for held in tables):
             return ENTAILED
         if person is not None and person in speakers:
-            alone = self._forget(known.roles, person)
+            alone = self._forget(roles, person)
             if any(_within(alone & half, truth) for half in self._halves(person)):
                 return ENTAILED
-        return LEAP if _within(known.everything & self._all, truth) else NOT_ENTAILED
+        return LEAP if _within(known & self._all, truth) else NOT_ENTAILED
 
     def _halves(self, speaker: int) -> tuple[int, int]:
         """That a person's statement is true if the person is truthful, and that it is false if the person lies."""
         person, fitting = self._persons[speaker], self._fitting[speaker]
         return fitting | (self._full ^ person), fitting | person
 
-    def _by_role(self, known: _Known, speaker: int) -> int:
+    def _by_role(self, roles: int, speaker: int) -> int:
         """What one person's known role and statement come to, whatever else is known; nothing without a role."""
         person = self._persons[speaker]
-        role = next((side for side in (person, self._full ^ person) if not known.roles & ~side), 0)
+        role = next((side for side in (person, self._full ^ person) if not roles & ~side), 0)
         return role & self._fitting[speaker]
 
-    def _contradiction(self, branch: Frames, loose: bool) -> Judgement:
-        for frames in _readings(branch, loose):
-            known = self._branch(frames).everything
-            found = NOT_ENTAILED
+    def _contradiction(self, claim: Claim) -> Judgement:
+        for frames in _readings(claim.frames, claim.loose):
+            branch, found = self._branch(frames), NOT_ENTAILED
+            known = branch.everything
             if not all(known & fitting for fitting in self._fitting):
                 found = ENTAILED
             elif not known & self._all:
                 found = LEAP
             if found is not NOT_ENTAILED:
-                self._learn(frames[:-1], self._full ^ self._assumed(frames[-1:]), role=len(frames[-1]) == 1)
+                if branch.outside:
+                    self._learn(branch.outside, branch.denied, role=len(frames[-1]) == 1)
                 return found
         return NOT_ENTAILED
 
     def _conclusion(self, claim: Claim) -> Judgement:
         truth = self._full
         for formula, _ in claim.said:
-            truth &= self._table(formula)
+            truth &= self._table(formula)[0]
         if self._all & ~truth:
             return NOT_ENTAILED
         if not self._solved & ~truth:
@@ -211,28 +229,29 @@ class _Judge:
         self._solved &= truth
         return ENTAILED if shown else LEAP
 
-    def _branch(self, frames: Frames) -> _Known:
-        return self._known[frames] if frames in self._known else self._enter(frames)
+    def _branch(self, frames: Frames) -> _Branch:
+        return self._branches.get(frames) or self._enter(frames)
 
-    def _enter(self, frames: Frames) -> _Known:
+    def _enter(self, frames: Frames) -> _Branch:
         """What is known where an assumption is made; it alone where it goes against all that is known."""
         if not frames:
-            return self._known[()]
+            return self._branches[()]
         outside, assumed = self._branch(frames[:-1]), self._assumed(frames[-1:])
         alone = self._assumed(frames)
-        self._known[frames] = _Known(outside.everything & assumed or alone, outside.roles & assumed or alone)
-        return self._known[frames]
+        branch = self._branches.setdefault(frames, _Branch(0, 0, outside, self._full ^ assumed))
+        branch.everything, branch.roles = outside.everything & assumed or alone, outside.roles & assumed or alone
+        return branch
 
-    def _learn(self, frames: Frames, truth: int, *, role: bool) -> None:
+    @staticmethod
+    def _learn(branch: _Branch, truth: int, *, role: bool) -> None:
         """Makes something known in a branch and, under its assumptions, outside it; what contradicts is left out."""
-        known = self._branch(frames)
-        roles = known.roles & truth if role else 0
-        self._known[frames] = _Known(known.everything & truth or known.everything, roles or known.roles)
-        while frames:
-            truth |= self._full ^ self._assumed(frames[-1:])
-            frames = frames[:-1]
-            outside = self._branch(frames)
-            self._known[frames] = outside._replace(everything=outside.everything & truth or outside.everything)
+        if role:
+            branch.roles = branch.roles & truth or branch.roles
+        branch.everything = branch.everything & truth or branch.everything
+        while branch.outside:
+            truth |= branch.denied
+            branch = branch.outside
+            branch.everything = branch.everything & truth or branch.everything
 
     def _assumed(self, frames: Frames) -> int:
         held = self._full
@@ -246,10 +265,11 @@ class _Judge:
         honest, width = known & self._persons[person], 1 << person
         return known | honest << width | (known ^ honest) >> width
 
-    def _table(self, formula: Statement) -> int:
+    def _table(self, formula: Statement) -> tuple[int, tuple[int, bool] | None]:
+        """Where a formula is true, and the single role that it is about."""
         found = self._tables.get(formula)
         if found is None:
-            found = self._tables[formula] = table(formula, self._people)
+            found = self._tables[formula] = table(formula, self._people), as_fact(formula)
         return found
 
 

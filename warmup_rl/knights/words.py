@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import accumulate
 from typing import NamedTuple
 
 from warmup_rl.knights.english import plural
 from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.statements import IFF, OR
 
-TOKEN = re.compile(r"\"[^\"\n]*\"|\n+|[A-Za-z]+n't\b|'s\b|\w+|[^\w\s]")
-"""Quotations, line ends, negated verbs, the genitive, words and signs."""
+TOKEN = re.compile(r"[^\S\n]*(?:\w+(?:(?<=[A-Za-z]n)'t\b)?|\n+|\"[^\"\n]*\"|'s\b|[^\w\s])")
+"""Words, negated verbs, line ends, quotations, the genitive and signs, each with the blanks before it."""
 _PLAIN = str.maketrans("“”‘’", "\"\"''")
 
 _LETTERS = {
@@ -76,11 +78,30 @@ _LETTERS = {
     "D": "least",
     "1": "one",
 }
-WORDS = {word: letter for letter, words in _LETTERS.items() for word in words.split()}
+
+
+def _spellings(word: str) -> tuple[str, str, str, str]:
+    """A word as it stands in sentences and at their beginning, with a blank before it or none."""
+    return word, f" {word}", word.capitalize(), f" {word.capitalize()}"
+
+
 _HONEST = {
     "truthful": True, "honest": True, "liar": False, "lying": False, "dishonest": False, "untruthful": False,
+    "liars": False,
 }  # fmt: skip
-_DROPPED = frozenset("*_`#$\\{}[]")
+_MEANT = {spelled: truthful for word, truthful in _HONEST.items() for spelled in _spellings(word)}
+_DROPPED, _LINE_END = "\0", "\n"
+"""Letters of signs that mean nothing, and of line ends; both are taken out of sentences."""
+_WORDS = {
+    **{word: letter for letter, words in _LETTERS.items() for word in words.split()},
+    **dict.fromkeys("*_`#$\\{}[]", _DROPPED),
+    **dict.fromkeys(_HONEST, "R"),
+    "liars": "U",
+}
+_SPELLED = {spelled: letter for word, letter in _WORDS.items() for spelled in _spellings(word)}
+_SENTENCE = re.compile(r"[^.?\n]*[.?\n]|[^.?\n]+")
+_SHAPES = 8_192
+
 
 _PEOPLE = r"(?:b?P(?:(?:,&?|&|\|)P)*|B|b(?=v))"
 _LINK = r"(?:,?[vmnzchbw]*[vnzw][vmnzchb]*a?b?|[=(]a?)"
@@ -110,34 +131,30 @@ TELLING = re.compile("[PRUTFQxBHK]|ozv|pl")
 """Letters without which a sentence is only talk; `ozv` is `This can't be`, `pl` is `she lies`."""
 JOINS = {"|": OR, ",|": OR, "E|": OR, "|E": OR, "u": IFF, "i&ji": IFF}
 """What may stand between two formulas that make one."""
-AGAIN = re.compile(r"double.check|re-?check|once more|check (?:that|this|it) again|\bright\?", re.IGNORECASE)
-"""Opens a second look at what was just done."""
-FURTHER = re.compile(r"\b(?:also|further|within|additionally|on top)\b", re.IGNORECASE)
-INSTEAD = re.compile(r"\b(?:instead|alternatively|conversely|other case|other possibility|opposite)\b", re.IGNORECASE)
-"""Puts an assumption inside the last one, or in its place."""
 
 
 class Sentence(NamedTuple):
-    """A sentence as letters, with what stands behind each.
+    """A sentence as letters.
 
     Attributes:
         start, end: its characters, the white space after it included.
         letters: one a token; `P` is a person, `R` and `U` a role in the singular and plural, `Q` a quotation.
-        tokens: the tokens in the text.
-        meanings: by token: number of a person, or whether a role is truthful.
+        tokens, ends: the tokens, with the blanks before them, and where they end in the text.
+        values: behind each `P`, `R` and `U`: number of a person, or whether a role is truthful.
         paragraph: a new paragraph begins with it.
     """
 
     start: int
     end: int
     letters: str
-    tokens: list[re.Match[str]]
-    meanings: Mapping[str, int]
+    tokens: Sequence[str]
+    ends: Sequence[int]
+    values: tuple[int, ...]
     paragraph: bool
 
-    def value(self, place: int) -> int:
-        """Number of the person, or whether the role is truthful, at a letter `P`, `R` or `U`."""
-        return self.meanings[self.tokens[place][0]]
+    def begin(self, place: int) -> int:
+        """The first character of a token."""
+        return self.ends[place] - len(self.tokens[place].lstrip())
 
 
 def plain_quotes(text: str) -> str:
@@ -145,58 +162,83 @@ def plain_quotes(text: str) -> str:
     return text.translate(_PLAIN)
 
 
+def lowered(text: str) -> str:
+    """The text in lower case; characters keep their places."""
+    low = text.lower()
+    if len(low) == len(text):
+        return low
+    return "".join(letter if len(letter.lower()) > 1 else letter.lower() for letter in text)
+
+
 def sentences(text: str, puzzle: Puzzle) -> Iterator[Sentence]:
     """All of a text (quotation marks straight) as sentences; they end at full stops, question marks and line ends."""
-    letter_of, meanings = _vocabulary(puzzle)
-    letters: list[str] = []
-    tokens: list[re.Match[str]] = []
+    vocabulary = _Vocabulary(puzzle)
+    tokens = TOKEN.findall(text)
+    all_ends = list(accumulate(map(len, tokens)))
     start, paragraph = 0, True
-    for match in TOKEN.finditer(text):
-        token = match[0]
-        letter = letter_of.get(token)
-        if letter is None:
-            letter = letter_of[token] = _letter(token, letter_of, meanings)
-        if letter:
-            letters.append(letter)
-            tokens.append(match)
-            if letter != "." and letter != "?":
-                continue
-        elif token[0] != "\n":
-            continue
+    for found in _SENTENCE.finditer("".join(map(vocabulary.__getitem__, tokens))):
+        (first, after), letters = found.span(), found[0]
+        told, ends = tokens[first:after], all_ends[first:after]
+        closed = letters[-1] in ".?\n"
+        if letters[-1] == _LINE_END:
+            letters = letters[:-1]
+        if _DROPPED in letters:
+            places_kept = [place for place, letter in enumerate(letters) if letter != _DROPPED]
+            told, ends = [told[place] for place in places_kept], [ends[place] for place in places_kept]
+            letters = letters.replace(_DROPPED, "")
         if letters:
-            yield Sentence(start, match.end(), "".join(letters), tokens, meanings, paragraph)
-            letters, tokens, start, paragraph = [], [], match.end(), False
-        paragraph = paragraph or token.startswith("\n\n")
+            end = all_ends[after - 1] if closed else len(text)
+            values = tuple([vocabulary.meanings[told[place]] for place in places(letters)])
+            yield Sentence(start, end, letters, told, ends, values, paragraph)
+            start, paragraph = end, False
+        paragraph = paragraph or "\n\n" in tokens[after - 1]
     if start < len(text):
-        yield Sentence(start, len(text), "".join(letters), tokens, meanings, paragraph)
+        yield Sentence(start, len(text), "", [], [], (), paragraph)
 
 
-def rules_right(sentence: Sentence) -> bool:
+@lru_cache(_SHAPES)
+def places(letters: str) -> tuple[int, ...]:
+    """Where letters have a value."""
+    return tuple(place for place, letter in enumerate(letters) if letter in "PRU")
+
+
+def rules_right(letters: str, values: Mapping[int, int]) -> bool:
     """Whether those who always tell the truth are the truthful, and a statement is true if its speaker is one."""
-    letters, value = sentence.letters, sentence.value
-    first = all(bool(value(m.start())) == (m[1] == "T") for m in re.finditer(r"U!(?:qa)?([TFl])", letters))
-    return first and all(bool(value(m.end() - 1)) == (m[1] == "T") for m in re.finditer(r"v([TF])_i[p_]_vaR", letters))
+    first = all(bool(values[m.start()]) == (m[1] == "T") for m in re.finditer(r"U!(?:qa)?([TFl])", letters))
+    return first and all(bool(values[m.end() - 1]) == (m[1] == "T") for m in re.finditer(r"v([TF])_i[p_]_vaR", letters))
 
 
-def _vocabulary(puzzle: Puzzle) -> tuple[dict[str, str], dict[str, int]]:
-    """Letters of words, with the puzzle's names and role words, and what these stand for."""
-    letters = {**WORDS, **dict.fromkeys(_DROPPED, ""), **dict.fromkeys(_HONEST, "R"), "liars": "U"}
-    meanings: dict[str, int] = {**_HONEST, "liars": False}
-    for truthful, role in ((True, puzzle.roles.truthful.lower()), (False, puzzle.roles.liar.lower())):
-        for letter, word in (("R", role), ("U", plural(role))):
-            letters[word], meanings[word] = letter, truthful
-    for number, name in enumerate(puzzle.names):
-        letters[name], meanings[name] = "P", number
-        if name.lower() not in letters:
-            letters[name.lower()], meanings[name.lower()] = "P", number
-    return letters, meanings
+class _Vocabulary(dict[str, str]):
+    """The letter of each token: of words, of a puzzle's names and role words, and of what else turns up.
 
+    Attributes:
+        meanings: what names and role words stand for.
+    """
 
-def _letter(token: str, letters: Mapping[str, str], meanings: dict[str, int]) -> str:
-    """The letter of a token that is not listed as it stands; empty for line ends."""
-    if token[0] == "\n":
-        return ""
-    low = token.lower()
-    if low in meanings:
-        meanings[token] = meanings[low]
-    return letters.get(low) or ("Q" if token[0] == '"' else "z" if low.endswith("n't") else "_")
+    def __init__(self, puzzle: Puzzle) -> None:
+        super().__init__(_SPELLED)
+        self.meanings: dict[str, int] = dict(_MEANT)
+        for truthful, role in ((True, puzzle.roles.truthful.lower()), (False, puzzle.roles.liar.lower())):
+            for letter, word in (("R", role), ("U", plural(role))):
+                self._add(_spellings(word), letter, truthful)
+        for number, name in enumerate(puzzle.names):
+            self._add((name, f" {name}"), "P", number)
+            if name.lower() not in self:
+                self._add((name.lower(),), "P", number)
+
+    def _add(self, words: Iterable[str], letter: str, meaning: int) -> None:
+        for word in words:
+            self[word], self.meanings[word] = letter, meaning
+
+    def __missing__(self, token: str) -> str:
+        if token[-1] == "\n":
+            letter = _LINE_END
+        else:
+            word = token.lstrip()
+            low = word.lower()
+            known = word if word in self else low
+            if known in self.meanings:
+                self.meanings[token] = self.meanings[known]
+            letter = self.get(known) or ("Q" if word[0] == '"' else "z" if low.endswith("n't") else "_")
+        self[token] = letter
+        return letter
