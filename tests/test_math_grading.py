@@ -87,6 +87,14 @@ def test_no_answer_is_none(answer: str) -> None:
     assert same_answer(gold="5", answer=answer).verdict == "none"
 
 
+@pytest.mark.parametrize(
+    "answer", ["\\{\\nothing{\\}", "5=\\frac{}{", "\\frac{1}{=5", "|x|<\\frac{", "x<\\sqrt or x>\\sqrt", "5=\\frac=5"]
+)
+@pytest.mark.parametrize("gold", ["5", "x+1", "(1,2)", "\\{1,2\\}"])
+def test_an_answer_that_is_no_mathematics_is_wrong_and_not_unscorable(gold: str, answer: str) -> None:
+    assert same_answer(gold=gold, answer=answer).verdict == "wrong"
+
+
 def test_only_the_last_balanced_box_counts() -> None:
     assert final_answer("\\boxed{1} and \\boxed{\\frac{1}{2}}") == "\\frac{1}{2}"
 

@@ -5,22 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
+from functools import reduce
+from itertools import chain
 
 from warmup_rl.errors import Unscorable
+from warmup_rl.grading.intervals import Bound, Interval, Region, intersection, union
 from warmup_rl.grading.latex import Clean, clean
-from warmup_rl.grading.shapes import Shape, is_symbol, shape
+from warmup_rl.grading.numbers import rational, rounds_to
+from warmup_rl.grading.shapes import Shape, is_symbol, shape, split
 from warmup_rl.grading.workers import SECONDS, Answered, TimedOut, verify
 from warmup_rl.types import Grade
 
 MAX_LENGTH, MAX_DIGITS = 300, 40
 """Answers that are longer, or hold a longer number, are not parsed."""
 
-_INTEGER = re.compile(r"[+-]?\d{1,40}")
-_DECIMAL = re.compile(r"([+-]?)(\d{0,40})\.(\d{0,40})")
-_FRACTION = re.compile(
-    r"([+-]?)\s*(\d{1,20})??\s*(?:\\frac\s*\{\s*([+-]?\d{1,20})\s*\}\s*\{\s*(\d{1,20})\s*\}|(?<!\d)(\d{1,20})\s*/\s*(\d{1,20}))"
-)
 _TOO_HEAVY = re.compile(
     r"\d{41,}"  # long numbers
     r"|\^\s*(?:\{[^{}]{0,40}|\([^()]{0,40}|\w{1,40}\s*)\^"  # towers of powers
@@ -33,11 +31,11 @@ _WORD = re.compile(
     r"(?<![\\A-Za-z])(?!(?:sin|cos|tan|cot|sec|csc|log|exp|sqrt|inf|infinity|max|min|mod|gcd|lcm|det|and|frac|times)\b)"
     r"[A-Za-z]{3,}(?![A-Za-z])"
 )
+_ARROW = re.compile(r"\\(?:to|implies|iff|(?:[Ll]ong)?(?:[Ll]eft)?[Rr]ightarrow)(?![A-Za-z])")
+_NAME = re.compile(r"(?<!\\)\b[A-Za-z]|(?<=[\d})])[A-Za-z]")
 _SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
 _TERM = re.compile(r"[+-]?\d+(?:\.\d+)?\s*\*?\s*[A-Za-z]")
 """A number times a name, which math-verify takes for a number with a unit."""
-_SAME_DECIMALS = 6
-"""A decimal of at least so many places stands for the fraction that rounds to it (as in math-verify)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +43,17 @@ class _Late(Exception):
     """A comparison ran out of time."""
 
 
+class _Unparsed(Exception):
+    """A side that should hold mathematics, the reference's or the answer's, does not."""
+
+
 def same_answer(*, gold: str, answer: str) -> Grade:
     """Whether `answer` means the same as `gold`.
 
     Where the answer holds a `\\boxed{}`, its last balanced box is the answer, else all of it is; nothing else counts.
     A unit may be left out, and must be the same where both give one; percent signs likewise. Order and brackets of
-    tuples and intervals count, those of sets do not.
+    tuples and intervals count, those of sets do not; unions of intervals are compared as sets of numbers. A calculation
+    that is right counts for its result.
 
     Raises:
         Unscorable: the reference answer itself cannot be parsed, or the workers cannot run.
@@ -70,6 +73,10 @@ def same_answer(*, gold: str, answer: str) -> Grade:
         note = _difference(reference, given)
     except _Late:
         return Grade("timeout", shown, f"not compared within {SECONDS:g} s")
+    except _Unparsed:
+        if fault := unusable(gold):
+            raise Unscorable(f"the reference answer {gold!r}: {fault}") from None
+        note = "it cannot be parsed as mathematics"
     return Grade("wrong" if note else "correct", shown, note.strip())
 
 
@@ -103,24 +110,10 @@ def unusable(gold: str) -> str:
         return "" if _all_parse(shape(reference.body)) else "it cannot be parsed as mathematics"
     except _Late:
         return f"it is not parsed within {SECONDS:g} s"
+    except _Unparsed:
+        return "it cannot be parsed as mathematics"
     except Unscorable as error:
         return str(error)
-
-
-def rational(text: str) -> Fraction | None:
-    """The value of an integer, decimal, fraction or mixed number; None for anything else."""
-    text = text.strip()
-    if _INTEGER.fullmatch(text):
-        return Fraction(int(text))
-    if (found := _DECIMAL.fullmatch(text)) and found[2] + found[3]:
-        return Fraction(f"{found[1]}{found[2] or 0}.{found[3] or 0}")
-    if found := _FRACTION.fullmatch(text):
-        top, bottom = int(found[3] or found[5]), int(found[4] or found[6])
-        if bottom == 0 or found[2] and top < 0:
-            return None
-        value = int(found[2] or 0) + Fraction(top, bottom)
-        return -value if found[1] == "-" else value
-    return None
 
 
 def _all_parse(found: Shape) -> bool:
@@ -136,12 +129,16 @@ def _difference(reference: Clean, given: Clean) -> str:
     """What sets two answers apart; empty where they mean the same."""
     if given.body == reference.body and (given.unit == reference.unit or not (given.unit and reference.unit)):
         return ""
+    if given.choice and (letter := reference.choice or _letter(reference)):
+        return "" if letter.upper() == given.choice else "another choice"
     if reference.words or given.words:
         return "" if _plain_words(reference) == _plain_words(given) else "another answer"
     units = {reference.unit, given.unit} - {""}
     if len(units) > 1:
         return f"the unit is {given.unit}, not {reference.unit}"
-    note = _apart(shape(reference.body), shape(given.body))
+    expected = shape(reference.body)
+    nameless = expected.kind == "equation" and not _named(expected)[0]
+    note = _apart(expected, shape(given.body if nameless else _settled(given.body)))
     if note and units == {"%"} and reference.unit != given.unit:
         whole, part = (reference, given) if reference.unit else (given, reference)
         percent, plain = rational(whole.body), rational(part.body)
@@ -149,9 +146,24 @@ def _difference(reference: Clean, given: Clean) -> str:
     return note
 
 
+def _letter(answer: Clean) -> str:
+    found = _LETTER.fullmatch(answer.words or answer.body)
+    return found[1] if found else ""
+
+
 def _plain_words(answer: Clean) -> str:
-    letter = _LETTER.fullmatch(answer.words or answer.body)
-    return letter[1].lower() if letter else answer.words or answer.body.lower()
+    return _letter(answer).lower() or answer.words or answer.body.lower()
+
+
+def _settled(text: str) -> str:
+    """The end of a calculation that is right, `48+24=72` or `x=2+3=5`, under its name if it has one; else the text."""
+    sides = split(text, "=")
+    name = sides.pop(0) if len(sides) > 2 and is_symbol(sides[0]) else ""
+    if len(sides) < 2 or not all(side and not _NAME.search(side) for side in sides):
+        return text
+    if not all(_equal(sides[-1], side) for side in sides[:-1]):
+        return text
+    return f"{name}={sides[-1]}" if name else sides[-1]
 
 
 def _apart(reference: Shape, given: Shape) -> str:
@@ -165,6 +177,13 @@ def _apart(reference: Shape, given: Shape) -> str:
         return _apart(reference, Shape("value", (given.parts[0],)))
     if kinds == ("equation", "equation"):
         return _equations_apart(reference, given)
+    if kinds == ("chain", "chain"):
+        return "" if _same_members(reference.parts, given.parts) else "another equation"
+    if given.kind == "chain":
+        return "an equation where a value is asked for"
+    if reference.kind == "chain":
+        *names, value = reference.parts
+        return _apart(shape(value), given) if all(map(is_symbol, names)) else "the equation is missing"
     if given.kind == "equation":
         name, value = _named(given)
         return _apart(reference, shape(value)) if name else "an equation where a value is asked for"
@@ -173,9 +192,10 @@ def _apart(reference: Shape, given: Shape) -> str:
         return _apart(shape(value), given) if name else "the equation is missing"
     if kinds == ("ratio", "ratio"):
         return "" if reference.parts == given.parts else "another ratio or time"
-    if kinds == ("ratio", "value") and len(reference.parts) == 2:
-        fraction = "frac" in given.parts[0] or "/" in given.parts[0]
-        return "" if fraction and _equal("/".join(reference.parts), given.parts[0]) else "no ratio"
+    if set(kinds) == {"ratio", "value"}:
+        ratio, plain = (reference, given) if reference.kind == "ratio" else (given, reference)
+        fraction = len(ratio.parts) == 2 and ("frac" in plain.parts[0] or "/" in plain.parts[0])
+        return "" if fraction and _equal("/".join(ratio.parts), plain.parts[0]) else "no ratio"
     if kinds == ("value", "value"):
         return "" if _equal(reference.parts[0], given.parts[0]) else " "
     return _collections_apart(reference, given)
@@ -197,6 +217,16 @@ def _named(equation: Shape) -> tuple[str, str]:
 
 def _collections_apart(reference: Shape, given: Shape) -> str:
     ordered = ("tuple", "interval")
+    if {reference.kind, given.kind} & {"union", "meet"}:
+        one, other = _region(reference), _region(given)
+        if one is not None and other is not None:
+            return "" if one == other else " "
+    if reference.names and given.names:
+        if sorted(reference.names) != sorted(given.names):
+            return "other names"
+        reference, given = _in_order(reference), _in_order(given)
+    if {reference.kind, given.kind} == {"tuple", "list"}:
+        reference, given = _in_order(reference), _in_order(given)
     if reference.kind in ordered and given.kind in ordered:
         if len(reference.parts) != len(given.parts):
             return "another number of parts"
@@ -215,6 +245,40 @@ def _collections_apart(reference: Shape, given: Shape) -> str:
         same = _verified(_text(reference), _text(given)) if reference.kind == "value" else False
         return "" if same else "another kind of answer"
     return "another kind of answer"
+
+
+def _in_order(found: Shape) -> Shape:
+    """`y=2, x=1` as the tuple `(1,2)`, in the order of the names; all else as it is."""
+    if not found.names:
+        return found
+    values = (value for _, value in sorted(zip(found.names, found.parts, strict=True)))
+    return Shape("tuple", tuple(values), "()")
+
+
+def _region(found: Shape) -> Region | None:
+    """The set of numbers; None where an end is no plain number, or where it is none."""
+    if found.kind in ("union", "meet"):
+        parts = [_region(shape(part)) for part in found.parts]
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts):
+            return None
+        return union(chain.from_iterable(known)) if found.kind == "union" else reduce(intersection, known)
+    if found.kind == "list" and found.braced:
+        points = [point for part in found.parts if (point := _bound(part, (), closed=True))]
+        return union(Interval(point, point) for point in points) if len(points) == len(found.parts) else None
+    if found.kind not in ("interval", "tuple") or len(found.parts) != 2:
+        return None
+    low = _bound(found.parts[0], ("-\\infty",), closed=found.brackets[0] == "[")
+    high = _bound(found.parts[1], ("\\infty", "+\\infty"), closed=found.brackets[1] == "]")
+    return union([Interval(low, high)]) if low and high else None
+
+
+def _bound(end: str, infinite: Sequence[str], *, closed: bool) -> Bound | None:
+    end = end.replace(" ", "")
+    if end in infinite:
+        return Bound(None)
+    value = rational(end)
+    return None if value is None else Bound(value, closed)
 
 
 def _text(found: Shape) -> str:
@@ -241,7 +305,7 @@ def _equal(reference: str, given: str) -> bool:
         return True
     one, other = rational(reference), rational(given)
     if one is not None and other is not None:
-        return one == other or _rounds_to(reference, other) or _rounds_to(given, one)
+        return one == other or rounds_to(reference, other) or rounds_to(given, one)
     letters = _LETTER.fullmatch(reference), _LETTER.fullmatch(given)
     if all(letters):
         return letters[0][1] == letters[1][1]  # type: ignore[index]
@@ -250,21 +314,18 @@ def _equal(reference: str, given: str) -> bool:
     return _verified(reference, given)
 
 
-def _rounds_to(decimal: str, value: Fraction) -> bool:
-    found = _DECIMAL.fullmatch(decimal.strip())
-    if not found or len(found[3]) < _SAME_DECIMALS:
-        return False
-    return abs(Fraction(decimal.strip()) - value) * 2 * 10 ** len(found[3]) <= 1
-
-
 def _refusal(given: str, reference: str) -> str:
     """Why an answer is wrong without being compared; empty where it deserves comparison."""
     if _TOO_HEAVY.search(given) and not _TOO_HEAVY.search(reference):
         return "too large to be computed"
     if len(_WORD.findall(given)) > 1 and len(_WORD.findall(reference)) < 2:
         return "a sentence, not one answer"
+    if _ARROW.search(given) and not _ARROW.search(reference):
+        return "an inference, not one answer"
     if given.count("{") > 60 or given.count("(") > 60:
         return "nested too deeply"
+    if given.count("{") != given.count("}") and reference.count("{") == reference.count("}"):
+        return "its braces do not match"
     return ""
 
 
@@ -274,11 +335,11 @@ def _closed(text: str) -> str:
 
 
 def _verified(reference: str, given: str) -> bool:
-    """Whether math-verify takes two expressions for equal. Raises `Unscorable` where the reference is none."""
+    """Whether math-verify takes two expressions for equal. Raises `_Unparsed` where the first is none."""
     result = verify(_closed(reference), _closed(given))
     if isinstance(result, TimedOut):
         raise _Late
     assert isinstance(result, Answered)
     if result.bad_gold:
-        raise Unscorable(f"the reference answer {reference!r} cannot be parsed as mathematics")
+        raise _Unparsed
     return result.same

@@ -11,7 +11,8 @@ from typing import Any
 import regex
 
 from warmup_rl.grading.latex import clean
-from warmup_rl.grading.math import final_answer, rational
+from warmup_rl.grading.math import final_answer
+from warmup_rl.grading.numbers import rational
 from warmup_rl.types import Grade
 
 PATTERN_SECONDS = 1.0

@@ -6,13 +6,27 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["value", "list", "tuple", "interval", "union", "equation", "ratio", "base"]
+from warmup_rl.grading.spoken import meaning
+
+Kind = Literal["value", "list", "tuple", "interval", "union", "meet", "equation", "chain", "ratio", "base"]
 _OPEN, _CLOSE = "([{", ")]}"
-_SYMBOL = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\([a-z]\))?'?")
-_BASE = re.compile(r"([0-9A-Za-z]+)_\{?\s*(?:\\text\s*)?\{?\s*(\d{1,3}|ten|two|eight|sixteen)\}?\s*\}?")
+_SYMBOL = re.compile(
+    r"(?:m?\s*\\(?:angle|triangle|overline|widehat)\s*)?\{?\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\([a-z\d]\))?'?\}?"
+)
+_BASE = re.compile(r"([0-9A-Za-z]+)_\{?\s*(?:\\text\s*)?\{?\s*(\d{1,3}|[a-z]{3,7})\}?\s*\}?")
 _CHAIN = re.compile(r"(\\le(?![a-z])|\\ge(?![a-z])|<|>|\\lt(?![a-z])|\\gt(?![a-z]))")
 _LESS = {"\\le": (True, True), "<": (True, False), "\\lt": (True, False), "\\ge": (False, True), ">": (False, False),
          "\\gt": (False, False)}  # fmt: skip
+
+_REALS = re.compile(r"\\(?:mathbb|mathbf|text|Bbb)?\s*\{?R\}?")
+_ALL_BUT = re.compile(r"\\mathbb\s*\{?R\}?\s*\\?(?:setminus|backslash|smallsetminus|-)\s*\\\{([^{}]+)\\\}")
+_SET_BUILDER = re.compile(r"\\\{\s*([A-Za-z])\s*(?:\\in\s*\\mathbb\s*\{?R\}?\s*)?(?:\||:)\s*(.+?)\s*\\\}")
+_ABSOLUTE = re.compile(r"\|\s*[A-Za-z]\s*\|\s*(\\le|\\ge|<|>)\s*([^-+<>=\s][^-+<>=]*)")
+_JOINED: tuple[tuple[Kind, str], ...] = (
+    ("union", r"\bor\b|\\lor(?![a-z])|\\vee(?![a-z])"),
+    ("meet", r"\band\b|\\land(?![a-z])|\\wedge(?![a-z])"),
+)
+_UNEQUAL = re.compile(r"[A-Za-z]\s*\\ne(?![a-z])\s*([^,<>=]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,33 +34,42 @@ class Shape:
     """An answer taken apart one level deep.
 
     Attributes:
-        parts: of a list, tuple or union its members; of an interval its ends; of an equation its sides; of a ratio its
-            terms; of a number in another base digits and base; of a value the value.
+        parts: of a list, tuple, union or meet (conditions joined by `and`) its members; of an interval its ends; of an
+            equation its sides, of a chain (`x=y=2`) too; of a ratio its terms; of a number in another base digits and
+            base; of a value the value.
         brackets: of an interval, such as `[)`.
         braced: a list that stands in braces.
+        names: of a list such as `x=1, y=2` the names, one a member and no two the same.
     """
 
     kind: Kind
     parts: tuple[str, ...]
     brackets: str = ""
     braced: bool = False
+    names: tuple[str, ...] = ()
 
 
 def shape(text: str) -> Shape:
     """The shape of a cleaned answer; what is none of the others is a value."""
     text = _without_membership(text.strip())
-    if found := _BASE.fullmatch(text):
-        return Shape("base", (found[1].lstrip("0") or "0", found[2]))
+    if _REALS.fullmatch(text):
+        return Shape("interval", ("-\\infty", "\\infty"), "()")
+    if left_out := _ALL_BUT.fullmatch(text):
+        return Shape("meet", tuple(f"x\\ne {part}" for part in split(left_out[1], ",")))
+    if (found := _BASE.fullmatch(text)) and (base := meaning(found[2]) or found[2]).isdecimal():
+        return Shape("base", (found[1].lstrip("0") or "0", base))
     members = split(text, r"\\cup(?![a-z])")
     if len(members) > 1:
         return Shape("union", tuple(members))
-    if outer := _interval(text) or _inequality(text) or _listed(text):
+    if outer := _interval(text) or _inequality(text) or _absolute(text) or _conditions(text) or _listed(text):
         return outer
-    if re.fullmatch(r"-?\d+(?:\s*:\s*-?\d+)+", text):
-        return Shape("ratio", tuple(part.strip() for part in text.split(":")))
+    if re.fullmatch(r"-?\d+(?:\s*(?::|\bto\b)\s*-?\d+)+", text):
+        return Shape("ratio", tuple(part.strip() for part in re.split(":|to", text)))
     sides = split(text, "=")
     if len(sides) == 2 and all(sides):
         return Shape("equation", tuple(sides))
+    if len(sides) > 2:
+        return Shape("chain", tuple(sides))
     return Shape("value", (text,))
 
 
@@ -81,7 +104,9 @@ def split(text: str, separator: str) -> list[str]:
 
 
 def _without_membership(text: str) -> str:
-    """`x \\in [1,2]` as `[1,2]`."""
+    """`x \\in [1,2]` as `[1,2]`, and `\\{x : x > 1\\}` as `x > 1`."""
+    if found := _SET_BUILDER.fullmatch(text):
+        return found[2].strip()
     found = re.match(r"[A-Za-z]\s*\\in(?![a-z])\s*", text)
     return text[found.end() :] if found else text
 
@@ -135,14 +160,48 @@ def _inequality(text: str) -> Shape | None:
     return None
 
 
+def _absolute(text: str) -> Shape | None:
+    """`|x| < a`, `|x| > a` and `x \\ne a`."""
+    if found := _UNEQUAL.fullmatch(text):
+        return Shape("union", (f"(-\\infty,{found[1]})", f"({found[1]},\\infty)"))
+    if not (found := _ABSOLUTE.fullmatch(text)):
+        return None
+    less, closed = _LESS[found[1]]
+    far = found[2].strip()
+    if less:
+        return Shape("interval", (f"-{far}", far), "[]" if closed else "()")
+    opening, closing = ("[", "]") if closed else ("(", ")")
+    return Shape("union", (f"(-\\infty,-{far}{closing}", f"{opening}{far},\\infty)"))
+
+
+def _conditions(text: str) -> Shape | None:
+    """`x < -1 or x > 1` as a union, `x > 1 and x < 3` as a meet."""
+    for kind, word in _JOINED:
+        parts = split(text, word)
+        if len(parts) > 1 and all(map(_condition, parts)) and len(set(map(_condition, parts))) == 1:
+            return Shape(kind, tuple(parts))
+    return None
+
+
+def _condition(text: str) -> str:
+    """The name that a condition is about; empty for what is none."""
+    if not (_inequality(text) or _absolute(text)):
+        return ""
+    names = set(re.findall(r"(?<![\\A-Za-z])[A-Za-z](?![A-Za-z])", text))
+    return names.pop() if len(names) == 1 else ""
+
+
 def _listed(text: str) -> Shape | None:
     braced = text.startswith("\\{") and text.endswith("\\}") and len(split(text, r"\Z(?!\Z)")) == 1
     inner = text[2:-2].strip() if braced else text
     parts = [part for part in split(inner, r",\s*(?:and|or)\b|,|;|\b(?:and|or)\b|\\(?:text|lor|vee)(?![a-z])") if part]
     parts = [value for part in parts for value in _signs(part)]
-    if len(parts) > 1 or braced and parts:
-        return Shape("list", tuple(_right_side(part) for part in parts), braced=braced)
-    return None
+    if len(parts) < 2 and not (braced and parts):
+        return None
+    sides = [_named(part) for part in parts]
+    names = tuple(name for name, _ in sides if name)
+    distinct = names if len(set(names)) == len(parts) > 1 else ()
+    return Shape("list", tuple(value for _, value in sides), braced=braced, names=distinct)
 
 
 def _signs(text: str) -> list[str]:
@@ -153,7 +212,7 @@ def _signs(text: str) -> list[str]:
     return [f"{before.strip()}+{after.strip()}".lstrip("+"), f"{before.strip()}-{after.strip()}"]
 
 
-def _right_side(text: str) -> str:
-    """The value of `x=1`."""
+def _named(text: str) -> tuple[str, str]:
+    """Name and value of `x=1`; no name for what is not of this kind."""
     sides = split(text, "=")
-    return sides[1] if len(sides) == 2 and is_symbol(sides[0]) else text
+    return (sides[0].lstrip("\\"), sides[1]) if len(sides) == 2 and is_symbol(sides[0]) else ("", text)

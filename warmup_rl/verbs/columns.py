@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from warmup_rl.grading.latex import clean
-from warmup_rl.grading.math import rational
+from warmup_rl.grading.numbers import rational
 from warmup_rl.knights.english import ROLES
 
 QUESTIONS = ("question", "problem", "prompt", "input", "instruction", "query", "text", "quiz")
