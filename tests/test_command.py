@@ -99,7 +99,7 @@ def test_check_prints_the_plan_of_a_good_recipe(write: Any, capsys: pytest.Captu
     assert "toy: 2 arms, 1 seed; 9 stages of which 8 are made and 1 shared." in printed
     assert "base: learn.args.learning_rate = 1e-05" in printed
     assert "! learn: longer than any before" in printed
-    assert "small (toy)" in printed and "200 test problems of each of small" in printed
+    assert "small (toy)" in printed and "200 test problems of small" in printed
 
 
 def test_a_plan_shows_for_each_arm_what_it_makes_shares_and_leaves_out(write: Any) -> None:  # noqa: F811

@@ -124,3 +124,31 @@ def test_what_is_wrong_is_said(arguments, message, capsys):
     assert main(["grade", *arguments]) == 2
     assert message in capsys.readouterr().err
     sys.stdout.flush()
+
+
+def test_a_row_whose_gold_cannot_be_used_stops_no_other(tmp_path, capsys):
+    golds = [[False, True], [True, True], None]
+    rows = [{"question": QUIZ, "gold": gold, "completion": whole(RIGHT)} for gold in golds]
+    out = graded(tmp_path, rows, "--domain", "kk")
+    assert [row["verdict"] for row in out] == ["correct", "unscorable", "correct"]
+    assert "rows.jsonl:2" in out[1]["note"] and "1 of 3 rows cannot be graded" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("body", "note"),
+    [("'yes'", "returned 'yes': True, False, or None"), ("1 / 0", "raised ZeroDivisionError")],
+    ids=["another value", "an error"],
+)
+def test_what_a_rule_of_the_users_does_wrong_is_said(tmp_path, body, note):
+    (tmp_path / "rules.py").write_text(f"def grade(question, answer, gold):\n    return {body}\n")
+    rows = [{"question": f"Q{n}?", "gold": "1", "answer": "1"} for n in range(2)]
+    options = ["--set", f"file={tmp_path / 'rows.jsonl'}", "--set", f"grader=python:{tmp_path / 'rules.py'}:grade"]
+    out = graded(tmp_path, rows, "--domain", "jsonl", "--answers", *options)
+    assert [row["outcome"] for row in out] == ["unscorable"] * 2 and note in out[0]["note"]
+
+
+def test_a_wrong_setting_is_said_with_those_that_are_allowed(tmp_path, capsys):
+    write_jsonl(tmp_path / "rows.jsonl", [{"question": "1", "gold": "1", "completion": "1"}])
+    code = main(["grade", "--domain", "math", "--set", "bogus=1", "--in", str(tmp_path / "rows.jsonl"), "--out", "o"])
+    error = capsys.readouterr().err
+    assert code == 2 and "bogus: unknown key" in error and "levels" in error

@@ -4,6 +4,7 @@ import csv
 import json
 
 import pytest
+import yaml
 
 from warmup_rl.__main__ import main
 from warmup_rl.recipe import load_recipe
@@ -69,3 +70,78 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path, capsy
     path = table(tmp_path / "my.csv", ["q", "a"], [[f"Q{n}?", n] for n in range(8)])
     assert init(path, "--question", "question") == 2
     assert "Columns: q, a" in capsys.readouterr().err
+
+
+ROWS = 24
+
+
+@pytest.mark.parametrize(
+    ("rows", "proposed"),
+    [
+        ([{"question": f"Q{n}?", "answer": f"Half of it.\n#### {n * 7}"} for n in range(ROWS)],
+         {"answer_after": "####", "grader": {"type": "number"}}),
+        ([{"question": f"Pick {n}.", "choices": [f"a{n}", f"b{n}", f"c{n}"], "answer": n % 3} for n in range(ROWS)],
+         {"grader": {"type": "choice", "options": "choices", "counted_from": 0}}),
+        ([{"question": f"Pick {n}.", "choices": [f"a{n}", f"b{n}", f"c{n}"], "answer": 1 + n % 3} for n in range(ROWS)],
+         {"grader": {"type": "choice", "options": "choices", "counted_from": 1}}),
+        ([{"id": n, "question": f"Pick {n}.", "choices": {"text": [f"a{n}", f"b{n}"], "label": ["1", "2"]},
+           "answerKey": str(1 + n % 2)} for n in range(ROWS)],
+         {"answer": "answerKey", "grader": {"type": "choice", "options": "choices"}}),
+        ([{"Unnamed: 0": n, "question": f"Pick {n}.", "A": f"a{n}", "B": f"b{n}", "C": f"c{n}", "correct": "ABC"[n % 3]}
+          for n in range(ROWS)],
+         {"answer": "correct", "grader": {"type": "choice", "options": ["A", "B", "C"]}}),
+        ([{"q": f"Pick the number {n}.", "option_a": f"a{n}", "option_b": f"b{n}", "key": f"{'ab'[n % 2]}{n}"}
+          for n in range(ROWS)],
+         {"question": "q", "answer": "key", "grader": {"type": "choice", "options": ["option_a", "option_b"]}}),
+        ([{"": n, "prompt": f"What is {n} + {n * n}, reader?", "source": "book", "none": "", "sum": n + n * n}
+          for n in range(ROWS)],
+         {"question": "prompt", "answer": "sum"}),
+        ([{"question": f"Offer {n}?", "answer": f"${1000 + 37 * n:,}.00"} for n in range(ROWS)],
+         {"grader": {"type": "number", "units": ["$"]}}),
+        ([{"question": f"Weight {n}?", "answer": f"{3 + n * 0.37:.2f}"} for n in range(ROWS)],
+         {"grader": {"type": "number", "relative": 0.01}}),
+        ([{"question": f"Right {n}?", "answer": ["yes", "Yes", "no"][n % 3]} for n in range(ROWS)],
+         {"grader": {"type": "exact"}}),
+        ([{"question": f"Times {n}?", "answer": n * 3 if n % 7 else ""} for n in range(ROWS)],
+         {"drop_bad_golds": True, "grader": {"type": "number"}}),
+        ([{"question": f"Find {n}.", "answer": f"We add, so it is $\\boxed{{{n}+x}}$, as shown."} for n in range(ROWS)],
+         {"grader": {"type": "math"}}),
+    ],
+    ids=["after a mark", "from 0", "from 1", "labels", "columns", "texts", "index columns", "money", "decimals",
+         "equal golds", "gaps", "boxed"],
+)  # fmt: skip
+def test_files_as_they_are_published_are_understood(tmp_path, rows, proposed):
+    path = tmp_path / "my.csv"
+    if any(isinstance(value, list | dict) for value in rows[0].values()):
+        path = tmp_path / "my.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        table(path, list(rows[0]), [list(row.values()) for row in rows])
+    assert init(path) == 0
+    block = yaml.safe_load(path.with_suffix(".yaml").read_text())["domains"]["mine"]
+    assert {key: block.get(key) for key in proposed} == proposed
+
+
+def test_puzzles_in_the_published_form_are_graded_as_puzzles(tmp_path, capsys):
+    puzzles = tmp_path / "my.jsonl"
+    assert main(["puzzles", "--people", "3", "--size", "12", "--out", str(puzzles)]) == 0
+    assert init(puzzles) == 0
+    out = capsys.readouterr().out
+    assert "grader: {type: kk}" in out and "gold: 12 of 12 correct" in out
+
+
+def test_the_first_line_tells_what_separates_columns(tmp_path):
+    path = tmp_path / "my.csv"
+    path.write_text("question;answer\n" + "".join(f"Was ist {n}, bitte?;{n * 3}\n" for n in range(12)))
+    assert init(path) == 0
+
+
+def test_prose_is_no_answer_that_a_grader_by_name_can_judge(tmp_path, capsys):
+    why = "Because of many things, some of them old, and others new, that one would have to list here."
+    path = table(tmp_path / "my.csv", ["question", "answer"], [[f"Why {n}?", f"{why} {n}"] for n in range(12)])
+    assert init(path) == 2 and "--answer" in capsys.readouterr().err and not path.with_suffix(".yaml").exists()
+
+
+def test_a_question_that_is_always_the_same_is_no_question(tmp_path, capsys):
+    path = table(tmp_path / "my.csv", ["question", "answer"], [["Solve it.", n] for n in range(12)])
+    assert init(path) == 2 and "right column" in capsys.readouterr().err

@@ -37,7 +37,7 @@ def _check(arguments: Sequence[str]) -> None:
     usage = f"{USAGE} check RECIPE [KEY=VALUE ...]"
     command = parse(arguments, usage=usage)
     if command.help is not None:
-        _help([command.help] if command.help else [])
+        _help([command.help] if command.help else [], usage=usage)
         return
     from warmup_rl.checking import plan
     from warmup_rl.recipe import load_recipe
@@ -53,10 +53,11 @@ def _report(arguments: Sequence[str]) -> None:
     report(Path(arguments[0]))
 
 
-def _help(arguments: Sequence[str]) -> None:
+def _help(arguments: Sequence[str], usage: str = f"{TRAINING} RECIPE [KEY=VALUE ...]") -> None:
     from warmup_rl.helping import help_text
 
-    print(help_text(arguments[0] if arguments else "", usage=f"{TRAINING} RECIPE [KEY=VALUE ...]"))
+    topic = arguments[0] if arguments else ""
+    print(help_text("" if topic in ("-h", "--help") else topic, usage=usage))
 
 
 def _lazy(verb: str) -> Callable[[Sequence[str]], int | None]:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from warmup_rl.command import Command, running, selected_folds, selection
+from warmup_rl.domain import each_fold
 from warmup_rl.engine import Engine
 from warmup_rl.recipe import Recipe
 from warmup_rl.run import Lane, Step
@@ -145,13 +146,21 @@ def _settings(recipe: Recipe, lanes: dict[str, Lane], disk: str) -> Table:
 
 def _measured(recipe: Recipe) -> Iterator[str]:
     evaluation = recipe.evaluation
-    domains = ", ".join(evaluation.measured(recipe.domains))
-    yield f"{_count(evaluation.problems, 'test problem')} of each of {domains}"
+    sizes: dict[int, list[str]] = {}
+    for name in evaluation.measured(recipe.domains):
+        rows = [part.rows_in("test") for part in each_fold(recipe.domains[name])]
+        size = sum(min(size or 0, evaluation.problems) for size in rows) or evaluation.problems
+        sizes.setdefault(size, []).append(name)
+    yield "; ".join(
+        f"{_count(size, 'test problem')} of {'each of ' * (len(names) > 1)}{', '.join(names)}"
+        for size, names in sizes.items()
+    )
     for name, sampling in evaluation.samplings.items():
         decoding = f"temperature {sampling.temperature:g}, at most {_number(sampling.max_tokens)} tokens"
         yield f"{name}: {decoding}, {_count(sampling.samples, 'sample')} a problem"
     if evaluation.every:
-        yield f"curve: every {evaluation.every} RLVR steps on {_count(evaluation.curve_problems, 'test problem')}"
+        most = min(evaluation.curve_problems, max(sizes))
+        yield f"curve: every {evaluation.every} RLVR steps on at most {_count(most, 'test problem')}"
 
 
 def _warnings(

@@ -108,7 +108,7 @@ class Domain(Config, ABC):
         """
         question, gold = row.get("question"), row.get("gold")
         if not isinstance(question, str) or not isinstance(gold, str | int | float) or isinstance(gold, bool):
-            raise DataError(f"{place}: 'question' and 'gold' are needed (fields: {', '.join(map(str, row))}).")
+            raise DataError(f"{place}: 'question' as text and 'gold' as text or number are needed ({fields_of(row)}).")
         return Problem(problem_id([self.type, question]), self.name or self.type, question, str(gold), {})
 
     def traps(self, problem: Problem) -> Iterator[tuple[str, str]]:
@@ -186,6 +186,11 @@ def score_all(
 def problem_id(content: Any) -> str:
     """Content hash of JSON-ready content: 16 hex digits, stable over runs and machines."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def fields_of(row: Mapping[str, Any]) -> str:
+    """The fields of a row for a message, with the empty ones marked."""
+    return "fields: " + ", ".join(f"{name} (null)" if value is None else str(name) for name, value in row.items())
 
 
 def split_of(canonical_key: str) -> Split:

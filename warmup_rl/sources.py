@@ -112,7 +112,7 @@ def _file_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         with _open(path) as file:
             if kind in (".csv", ".tsv"):
-                yield from _csv_rows(path, file, "\t" if kind == ".tsv" else ",")
+                yield from _csv_rows(path, file, "\t" if kind == ".tsv" else "")
             elif kind == ".json":
                 yield from _json_rows(path, file)
             else:
@@ -144,12 +144,17 @@ def _json_rows(path: Path, file: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _csv_rows(path: Path, file: Any, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Without a delimiter: the one of `,;|` and tab that the first line holds most often."""
+    if not delimiter:
+        first = file.readline()
+        file.seek(0)
+        delimiter = max(",;\t|", key=first.count)
     reader = csv.DictReader(file, delimiter=delimiter)
     for number, row in enumerate(reader, start=1):
         place = f"{path}:{number + 1}"
         if None in row or None in row.values():
             raise DataError(f"{place}: {len(reader.fieldnames or ())} columns are named in the first line, this row "
-                            "has another number. Quote fields that hold commas or line ends.")
+                            f"has another number. Quote fields that hold {delimiter!r} or line ends.")
         yield place, dict(row)
 
 

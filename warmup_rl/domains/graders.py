@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import string
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import regex
 from pydantic import BeforeValidator, Field, SerializeAsAny
@@ -18,7 +20,7 @@ from warmup_rl.config import Config
 from warmup_rl.domains.kk_rows import grade_islanders, read_islanders
 from warmup_rl.errors import DataError
 from warmup_rl.grading.choice import choose
-from warmup_rl.grading.math import same_answer, unusable
+from warmup_rl.grading.math import final_answer, same_answer, unusable
 from warmup_rl.grading.plain import matches, same_json, same_number, same_set, same_text
 from warmup_rl.plugins import suggestion
 from warmup_rl.types import Grade, Problem
@@ -36,6 +38,10 @@ class Grader(Config, ABC):
     @property
     def columns(self) -> tuple[str, ...]:
         return ()
+
+    def gold(self, row: Mapping[str, Any], given: str, place: str) -> str:
+        """The reference answer as `grade` takes it. Raises `DataError` for a broken row."""
+        return given.strip()
 
     def meta(self, row: Mapping[str, Any], gold: str, place: str) -> dict[str, Any]:
         """What grading needs of a row beside its gold (JSON values). Raises `DataError` for a broken row."""
@@ -65,6 +71,9 @@ class MathGrader(Grader):
     type: ClassVar[str] = "math"
     waits: ClassVar[bool] = True
     instruction: ClassVar[str] = "Put the final answer into \\boxed{}."
+
+    def gold(self, row: Mapping[str, Any], given: str, place: str) -> str:
+        return final_answer(given) or given.strip()
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         return same_answer(gold=problem.gold, answer=answer)
@@ -96,32 +105,65 @@ class NumberGrader(Grader):
 
 
 class ChoiceGrader(Grader):
-    """Multiple choice by letter."""
+    """Multiple choice by letter. The file may name the right option by letter, label, number or its own text."""
 
     type: ClassVar[str] = "choice"
     instruction: ClassVar[str] = "Answer with the letter of the right option."
 
-    options: str | None = None
-    """Column with the options, as a list or as text with one a line; where not given, the lines of the question that
-    begin with `A.`, `B.` and so on."""
+    options: str | list[str] | None = None
+    """Column with the options, as a list or as text with one a line, or several columns with one option each; where not
+    given, the lines of the question that begin with `A.`, `B.` and so on."""
+    counted_from: Literal[0, 1] | None = None
+    """The file names the right option by its number, counted from 0 or 1."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return (self.options,) if self.options else ()
+        return tuple(self.options) if isinstance(self.options, list) else (self.options,) if self.options else ()
+
+    def gold(self, row: Mapping[str, Any], given: str, place: str) -> str:
+        options, labels = self._options(row)
+        letters, said = string.ascii_uppercase[: len(options)], given.strip().strip("().")
+        known = {**dict(zip(map(str.casefold, labels), letters, strict=False)), **{one.lower(): one for one in letters}}
+        if self.counted_from is not None:
+            known = {str(number): letter for number, letter in enumerate(letters, start=self.counted_from)}
+        letter = known.get(said.casefold())
+        if letter is None and self.counted_from is None and self.options:
+            named = [one for one, text in zip(letters, options, strict=True) if text.strip() == given.strip()]
+            letter = named[0] if len(named) == 1 else None
+        if len(options) < 2 or letter is None:
+            kind = "letter" if self.counted_from is None else f"number (counted from {self.counted_from})"
+            raise DataError(f"{place}: the answer {given!r} is not the {kind} of one of {len(options)} options found.")
+        return letter
 
     def meta(self, row: Mapping[str, Any], gold: str, place: str) -> dict[str, Any]:
-        given = row.get(self.options) if self.options else "\n".join(str(value) for value in row.values())
-        if self.options:
-            options = [str(one) for one in (given if isinstance(given, list) else str(given or "").splitlines()) if one]
-        else:
-            options = list(dict.fromkeys(re.findall(r"^\s*\(?([A-Z])[.):]\s", str(given), re.MULTILINE)))
-        letters = string.ascii_uppercase[: len(options)]
-        if len(options) < 2 or gold.strip() not in letters:
-            raise DataError(f"{place}: the answer {gold!r} is not the letter of one of {len(options)} options found.")
-        return {"letters": letters, **({"options": options} if self.options else {})}
+        options, _ = self._options(row)
+        return {"letters": string.ascii_uppercase[: len(options)], **({"options": options} if self.options else {})}
 
     def grade(self, answer: str, problem: Problem) -> Grade:
-        return choose(gold=problem.gold.strip(), answer=answer, letters=problem.meta["letters"])
+        letters, question = problem.meta["letters"], problem.question
+        return choose(gold=problem.gold, answer=answer, letters=letters, question=question)
+
+    def _options(self, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        """Options and, where the file has them, their labels."""
+        if self.options is None:
+            text = "\n".join(str(value) for value in row.values())
+            return list(dict.fromkeys(re.findall(r"^\s*\(?([A-Z])[.):]\s", text, re.MULTILINE))), []
+        if isinstance(self.options, list):
+            return [str(row[name]) for name in self.options if str(row.get(name) or "").strip()], []
+        return listed_options(row.get(self.options))
+
+
+def listed_options(given: Any) -> tuple[list[str], list[str]]:
+    """Options and their labels out of a list, a mapping with `text` and `label`, or a text of either or of lines."""
+    if isinstance(given, str) and given.lstrip()[:1] in ("[", "{"):
+        with suppress(ValueError, SyntaxError):
+            given = ast.literal_eval(given.strip())
+    labels: Any = ()
+    if isinstance(given, Mapping):
+        given, labels = (given["text"], given.get("label", ())) if "text" in given else (given.values(), given.keys())
+    if not isinstance(given, str) and given is not None:
+        return [str(one) for one in given if one is not None], [str(label) for label in labels]
+    return [line for line in str(given or "").splitlines() if line.strip()], []
 
 
 class ExactGrader(Grader):
@@ -198,6 +240,14 @@ class KkGrader(Grader):
     type: ClassVar[str] = "kk"
     instruction: ClassVar[str] = "Give the answer as a numbered list with one line for each person."
 
+    def gold(self, row: Mapping[str, Any], given: str, place: str) -> str:
+        """A list of truth values or a mapping as a sentence, which is a correct answer too."""
+        if given.lstrip()[:1] not in ("[", "{"):
+            return given.strip()
+        meta = read_islanders({"question": row["question"], "gold": given}, place)[1]
+        roles = (meta["roles"][not truthful] for truthful in meta["solution"])
+        return ", ".join(f"{name} is a {role}" for name, role in zip(meta["names"], roles, strict=True))
+
     def meta(self, row: Mapping[str, Any], gold: str, place: str) -> dict[str, Any]:
         return read_islanders({"question": row["question"], "gold": gold}, place)[1]
 
@@ -228,8 +278,13 @@ def _built(given: Any) -> Any:
     if name not in GRADERS:
         text = f"unknown grader {name!r}.{suggestion(str(name), GRADERS)} Allowed: {', '.join(GRADERS)}"
         raise PydanticCustomError("grader", "{text}", {"text": text})
-    module, _, kind = GRADERS[name].partition(":")
-    return getattr(import_module(module), kind).model_validate(fields)
+    module, _, attribute = GRADERS[name].partition(":")
+    kind: type[Grader] = getattr(import_module(module), attribute)
+    if unknown := [key for key in fields if key not in kind.model_fields]:
+        hint = suggestion(unknown[0], kind.model_fields) or f" Allowed: {', '.join(kind.model_fields) or 'no keys'}."
+        text = f"the grader {name} has no key {unknown[0]!r}.{hint}"
+        raise PydanticCustomError("grader", "{text}", {"text": text})
+    return kind.model_validate(fields)
 
 
 OwnGrader = Annotated[SerializeAsAny[Grader], BeforeValidator(_built)]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+import yaml
+
+from warmup_rl.domain import fields_of
 from warmup_rl.errors import DataError
 from warmup_rl.knights.answers import read_answer
 from warmup_rl.knights.english import ROLES
@@ -18,8 +22,9 @@ def read_islanders(row: Mapping[str, Any], place: str) -> tuple[str, dict[str, A
     """Question and meta of a row with `question` and `gold`, or with the published columns under `problem`.
 
     The gold is a sentence, a list of booleans in the order of the people, or a mapping from names to booleans or role
-    words; where it is missing, the puzzle's solution stands for it. Names and role words come from the question, and
-    where that is no puzzle of the published wording, names from the gold and role words from the pairs known.
+    words, the latter two also as text; where it is missing, the puzzle's solution stands for it. Names and role words
+    come from the question, and where that is no puzzle of the published wording, names from the gold and role words
+    from the pairs known.
 
     Raises:
         DataError: neither question nor gold says who is there, or the gold is not the puzzle's solution.
@@ -28,10 +33,9 @@ def read_islanders(row: Mapping[str, Any], place: str) -> tuple[str, dict[str, A
     fields: Mapping[str, Any] = own if isinstance(own, Mapping) else row
     question = fields.get("quiz") or fields.get("question")
     if not isinstance(question, str):
-        keys = ", ".join(map(str, row))
-        raise DataError(f"{place}: 'question' is needed, or 'quiz' under 'problem' (fields: {keys}).")
+        raise DataError(f"{place}: 'question' is needed, or 'quiz' under 'problem' ({fields_of(row)}).")
     golds = [row.get("gold"), *(fields.get(key) for key in ("gold", "solution", "solution_text_format"))]
-    gold = next((value for value in golds if value is not None), None)
+    gold = _unpacked(next((value for value in golds if value is not None), None))
     phrasing: Phrasing = "terse" if question.split()[:2] == ["kk", ":"] else "english"
     try:
         puzzle = parse(question, phrasing)
@@ -65,6 +69,14 @@ def _from_gold(gold: Any, question: str, place: str) -> dict[str, Any]:
     solution = _truthful(gold, names, roles, place)
     meta = {"people": len(names), "names": names, "roles": [roles.truthful, roles.liar], "statements": []}
     return {**meta, "solution": list(solution), "phrasing": "english"}
+
+
+def _unpacked(gold: Any) -> Any:
+    """A list or mapping out of its text, `[true, false]`; all else as it is."""
+    if isinstance(gold, str) and gold.lstrip()[:1] in ("[", "{"):
+        with suppress(yaml.YAMLError):
+            return yaml.safe_load(gold)
+    return gold
 
 
 def _holds(text: str, word: str) -> bool:

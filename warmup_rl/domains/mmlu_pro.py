@@ -75,7 +75,9 @@ class MmluPro(RowDomain):
         letters = LETTERS[:count]
         if count < 2 or problem.gold not in letters:
             raise DataError(f"{place}: 'gold' must be the letter of an option; options found: {', '.join(letters)}.")
-        return replace(problem, meta={"letters": letters, "group": None})
+        listed = zip(letters, options, strict=True) if isinstance(options, list) else ()
+        question = "\n".join([problem.question, *(f"{letter}. {option}" for letter, option in listed)])
+        return replace(problem, question=question, meta={"letters": letters, "group": None})
 
     def traps(self, problem: Problem) -> Iterator[tuple[str, str]]:
         letters = problem.meta["letters"]
@@ -85,7 +87,7 @@ class MmluPro(RowDomain):
         yield "a pronoun", "I think that it depends"
 
     def grade(self, answer: str, problem: Problem) -> Grade:
-        return choose(gold=problem.gold, answer=answer, letters=problem.meta["letters"])
+        return choose(gold=problem.gold, answer=answer, letters=problem.meta["letters"], question=problem.question)
 
     def chance(self, problem: Problem) -> float:
         return 1 / len(problem.meta["letters"])

@@ -14,7 +14,7 @@ from pydantic import Field
 from warmup_rl.domains.graders import Grader
 from warmup_rl.errors import DataError, Unscorable, UserError
 from warmup_rl.grading.code import Tests, grade_program, sandbox
-from warmup_rl.sandbox import Call, Program
+from warmup_rl.sandbox import Call, Program, Raised
 from warmup_rl.types import Grade, Problem
 
 
@@ -67,9 +67,13 @@ class PythonGrader(Grader):
         ran = sandbox(os.getpid()).run(Program(source, [call], timeout_s=self.seconds))
         if ran.status == "timeout":
             return Grade("timeout", answer[:300], f"{self.function} took more than {self.seconds:g} s")
-        value = ran.values[0] if ran.values else ran
-        if ran.status != "done" or not (value is None or isinstance(value, bool)):
-            raise Unscorable(f"{self.function}: {ran.note or ran.status if ran.status != 'done' else value}")
+        if ran.status != "done" or not ran.values:
+            raise Unscorable(f"{self.function}: {ran.note or ran.status}")
+        value = ran.values[0]
+        if isinstance(value, Raised):
+            raise Unscorable(f"{self.function} raised {value.kind}")
+        if not (value is None or isinstance(value, bool)):
+            raise Unscorable(f"{self.function} returned {value!r}: True, False, or None for no answer is needed.")
         return Grade("none" if value is None else "correct" if value else "wrong", answer.strip()[:300])
 
     def digest(self) -> str:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from warmup_rl.domain import Domain, problem_id
+from warmup_rl.domain import Domain, fields_of, problem_id
 from warmup_rl.errors import DataError, Unscorable
 from warmup_rl.overlap import Evaluated
 from warmup_rl.sources import Source
@@ -185,6 +185,5 @@ def text_of(row: Row, key: str, place: str) -> str:
     """A field of a row as text. Raises `DataError` where it is missing or empty, naming the fields that are there."""
     value = row.get(key)
     if value is None or not str(value).strip():
-        there = ", ".join(map(str, row))
-        raise DataError(f"{place}: no {key!r} (fields: {there}). Mend the row, or name the right field.")
+        raise DataError(f"{place}: no {key!r} ({fields_of(row)}). Mend the row, or name the right field.")
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)

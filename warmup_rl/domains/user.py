@@ -33,6 +33,8 @@ class UserRows(RowDomain):
     """Column with the question, or a template with columns in braces, such as `{context}\\n\\n{question}`."""
     answer: str = "answer"
     """Column with the reference answer."""
+    answer_after: str | None = None
+    """Where a column holds a whole solution: a mark, such as `####`, after which the reference answer stands."""
     grader: OwnGrader
     """How answers are graded: math, number, choice, exact, set, json, regex, code, kk, or `python: my_rules.py:grade`;
     with keys of its own as a mapping, such as `{type: number, tolerance: 0.01, units: [km]}`."""
@@ -71,14 +73,20 @@ class UserRows(RowDomain):
         return f"{super().digest()} {self.grader.digest()}".strip()
 
     def read_row(self, row: Row, place: str) -> Problem:
-        question, gold = self._question(row, place), text_of(row, self.answer, place)
-        meta = self.grader.meta({**row, "question": question}, gold, place)
+        question, written = self._question(row, place), text_of(row, self.answer, place)
+        if self.answer_after is not None:
+            _, mark, written = written.rpartition(self.answer_after)
+            if not mark or not written.strip():
+                raise DataError(f"{place}: {self.answer!r} holds nothing after {self.answer_after!r}.")
+        row = {**row, "question": question}
+        gold = self.grader.gold(row, written, place)
+        meta = self.grader.meta(row, gold, place)
         listed = meta.pop("options", None)
         if listed:
             letters = string.ascii_uppercase
             question = "\n".join([question, *(f"{letters[i]}. {option}" for i, option in enumerate(listed))])
         key = problem_id([self.type, normal_question(question)])
-        return Problem(key, self.name or self.type, question, gold.strip(), meta)
+        return Problem(key, self.name or self.type, question, gold, meta)
 
     def divide(self, problems: Mapping[Split, Iterable[Problem]]) -> dict[Split, list[Problem]]:
         """By content alone; rows that are nearly the same go to the same side."""
@@ -100,8 +108,11 @@ class UserRows(RowDomain):
             groups = [group for number, part in enumerate(parts) if number != self.fold for group in part]
         found["train"] = [problem for group in groups for problem in group]
         if not found["train"]:
-            raise DataError(f"{self.file.path}: of {len(rows)} rows none is left to train on. Hold out "
-                            "fewer, or raise `alike` where most questions are nearly the same.")
+            raise DataError(
+                f"{self.file.path}: {len(rows)} different question{'s' * (len(rows) != 1)} in the column "
+                f"{self.question!r}, and none is left to train on. Is it the right column? Else hold out fewer, or "
+                "raise `alike` where most questions are nearly the same."
+            )
         return found
 
     def keep_apart(

@@ -34,6 +34,11 @@ def first_line(run: Run, claims: Sequence[Claim], gains: Sequence[Gain], rows: S
 def sentences(run: Run, claims: Sequence[Claim], met: Meeting, gains: Sequence[Gain]) -> dict[str, str]:
     """One short paragraph for each claim, by its name."""
     found = _by_id(claims)
+    if "end" in found:
+        return {
+            "Transfer": _transfer(run, found, gains),
+            "End point, retention and sample efficiency": f"These are {_cannot(found['end'])}.",
+        }
     return {
         "Transfer": _transfer(run, found, gains),
         "End point": _end_point(run, found),
@@ -134,8 +139,6 @@ def _well_formed(run: Run, row: Shown) -> float:
 
 
 def _end_point(run: Run, found: Mapping[str, Claim]) -> str:
-    if "end" in found:
-        return f"This is {_cannot(found['end'])}."
     at = {
         "steps.target": "at equal steps",
         "tokens.target": "at equal generated tokens",
@@ -165,8 +168,6 @@ def _increment(claim: Claim) -> str:
 
 
 def _retention(found: Mapping[str, Claim]) -> str:
-    if "retention" in found:
-        return f"This is {_cannot(found['retention'])}."
     target = found["retention.base.trained"].where
     trained = {start: found[f"retention.{label}.trained"] for label, start in STARTS.items()}
     kept = {start: found[f"retention.{label}.mean"] for label, start in STARTS.items()}
@@ -189,8 +190,6 @@ def _change(claim: Claim) -> str:
 
 
 def _efficiency(run: Run, found: Mapping[str, Claim], met: Meeting) -> str:
-    if "efficiency" in found:
-        return f"This is {_cannot(found['efficiency'])}."
     claim = found["efficiency.steps"]
     meets = f"{_capital(met.why)}."
     if met.step is not None:

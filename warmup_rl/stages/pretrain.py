@@ -15,6 +15,7 @@ from warmup_rl.errors import UserError
 from warmup_rl.evaluation import EvaluationSettings
 from warmup_rl.plugins import plugin_field
 from warmup_rl.stage import Artifact, Context, Facts, Stage
+from warmup_rl.stages.training import IGNORED
 from warmup_rl.stages.training.cleanup import training
 from warmup_rl.stages.training.options import OWNED, split_batch, trainer_options, wrong_batch
 from warmup_rl.stages.training.saving import parameter_count, require_finished, save
@@ -22,8 +23,6 @@ from warmup_rl.stages.training.saving import parameter_count, require_finished, 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-IGNORED = -100
-"""Label of a position without loss (torch.nn.CrossEntropyLoss)."""
 OPEN_ROWS = 32
 """Rows that are filled at the same time; more waste less, and mix documents less."""
 

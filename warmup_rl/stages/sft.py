@@ -17,7 +17,7 @@ from warmup_rl.evaluation import EvaluationSettings
 from warmup_rl.format import THINK_CLOSE, ResponseFormat
 from warmup_rl.stage import Context, Facts, Stage
 from warmup_rl.stages.distill import read_traces
-from warmup_rl.stages.training import options
+from warmup_rl.stages.training import IGNORED, options
 from warmup_rl.stages.training.lora import adapter_config
 from warmup_rl.types import Trace
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
     from trl import SFTTrainer
 
-IGNORED = -100
 Example = dict[str, list[int]]
 
 

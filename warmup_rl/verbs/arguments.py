@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from warmup_rl.errors import UserError
 from warmup_rl.plugins import suggestion
+from warmup_rl.recipe.friendly import complaints
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Arguments(argparse.ArgumentParser):
@@ -31,3 +36,13 @@ class Arguments(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{self.prog}: {message}\n{self.format_usage().strip()}")
+
+
+def built(model: type[Model], given: dict[str, Any], place: str) -> Model:
+    """A model out of keys. Raises `UserError` with all that is wrong with them, each with what is allowed."""
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        found = complaints(error, model, given)
+        lines = [f"{place}: {'.'.join(map(str, address))}: {message}" for address, message in found]
+        raise UserError("\n".join(lines)) from None

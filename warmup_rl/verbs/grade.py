@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
-from warmup_rl.domain import Domain
+from warmup_rl.domain import Domain, fields_of
 from warmup_rl.errors import DataError, Unscorable, UserError
 from warmup_rl.format import THINK_OPEN, ResponseFormat
 from warmup_rl.jsonl import write_jsonl
 from warmup_rl.plugins import TABLE, load
 from warmup_rl.sources import Source
 from warmup_rl.types import Problem, Score
-from warmup_rl.verbs.arguments import Arguments
+from warmup_rl.verbs.arguments import Arguments, built
 
 _CHUNK = 256
 
@@ -46,9 +45,7 @@ def main(arguments: Sequence[str]) -> int:
         raise DataError(f"{given.rows}: no such file (looked from {Path.cwd()}).")
     if given.out.resolve() == Path(rows.path).expanduser().resolve():
         raise UserError("--out is the file that is read. Give another name.")
-    for place, row in rows.rows():  # what is wrong with a row is said before anything is graded
-        domain.read(row, place)
-        _text(row, "answer" if given.answers else "completion", place)
+    _check(domain, rows, "answer" if given.answers else "completion")
     counts: Counter[str] = Counter()
     started = time.monotonic()
     write_jsonl(given.out, _counted(_verdicts(domain, rows, given.answers, given.think), counts))
@@ -56,6 +53,23 @@ def main(arguments: Sequence[str]) -> int:
     told = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.most_common()) or "no rows"
     print(f"{told}; {counts.total() / max(seconds, 1e-9):,.0f} a second. {given.out}", file=sys.stderr)
     return 0
+
+
+def _check(domain: Domain, rows: Source, key: str) -> None:
+    """Raises `DataError` before anything is graded: for a row without text to grade, or where no row is a problem."""
+    broken: list[DataError] = []
+    total = 0
+    for place, row in rows.rows():
+        total += 1
+        _text(row, key, place)
+        try:
+            domain.read(row, place)
+        except DataError as error:
+            broken.append(error)
+    if broken and len(broken) == total:
+        raise broken[0]
+    if broken:
+        print(f"{len(broken):,} of {total:,} rows cannot be graded, the first: {broken[0]}", file=sys.stderr)
 
 
 def configured(name: str, settings: Iterable[str]) -> Domain:
@@ -70,11 +84,7 @@ def configured(name: str, settings: Iterable[str]) -> Domain:
         for parent in parents:
             part = part.setdefault(parent, {})
         part[last] = yaml.safe_load(value)
-    try:
-        found: Domain = load("domain", name).model_validate(fields)
-    except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise UserError(f"domain {name!r}: {'; '.join(lines)}. See `python -m warmup_rl help {name}`.") from None
+    found: Domain = built(load("domain", name), fields, f"domain {name}")
     return found.model_copy(update={"name": name if name in TABLE["domain"] else found.type})
 
 
@@ -112,13 +122,13 @@ def _verdicts(domain: Domain, rows: Source, answers: bool, think: str) -> Iterat
 
 
 def _verdict(domain: Domain, place: str, row: Mapping[str, Any], answers: bool, think: str) -> dict[str, Any]:
-    problem = domain.read(row, place)
     text = _text(row, "answer" if answers else "completion", place)
     started = time.perf_counter()
     try:
+        problem = domain.read(row, place)
         score = _bare(domain, text, problem) if answers else _whole(domain, text, problem, think)
         found = {"outcome": score.outcome, "verdict": score.verdict, "extracted": score.extracted, "note": score.note}
-    except Unscorable as error:
+    except (DataError, Unscorable) as error:
         found = {"outcome": "unscorable", "verdict": "unscorable", "extracted": None, "note": str(error)}
     named = {"id": row["id"]} if "id" in row else {}
     return {**named, **found, "ms": round(1000 * (time.perf_counter() - started), 2)}
@@ -128,7 +138,7 @@ def _text(row: Mapping[str, Any], key: str, place: str) -> str:
     value = row.get(key)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         hint = " (--answers grades `answer`)" if key == "completion" and "answer" in row else ""
-        raise DataError(f"{place}: {key!r} is needed as text{hint} (fields: {', '.join(map(str, row))}).")
+        raise DataError(f"{place}: {key!r} is needed as text{hint} ({fields_of(row)}).")
     return str(value)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import yaml
 from jinja2 import Template
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -24,8 +23,8 @@ from warmup_rl.scarce import told
 from warmup_rl.sources import Source
 from warmup_rl.stages.rlvr import MOST_PROBLEMS
 from warmup_rl.types import Problem
-from warmup_rl.verbs.arguments import Arguments
-from warmup_rl.verbs.columns import Column, columns_of, propose_answer, propose_grader, propose_question
+from warmup_rl.verbs.arguments import Arguments, built
+from warmup_rl.verbs.columns import AFTER, TESTS, Column, columns_of, propose_answer, propose_grader, propose_question
 from warmup_rl.verbs.perturbed import perturbed
 
 _LOOKED_AT = 2_000
@@ -46,8 +45,12 @@ def main(arguments: Sequence[str]) -> int:
     columns = columns_of(rows)
     console.print(_shown(columns))
     block = _block(given, columns, rows)
-    domain = _domain(block)
-    console.print(f"\nquestion: {block['question']}   answer: {block['answer']}   grader: {_flow(block['grader'])}")
+    domain = built(UserRows, block, given.file).model_copy(update={"name": "mine"})
+    after = f" (after {block['answer_after']!r})" if "answer_after" in block else ""
+    grader = _flow(block["grader"])
+    console.print(f"\nquestion: {block['question']}   answer: {block['answer']}{after}   grader: {grader}")
+    if block.get("drop_bad_golds"):
+        console.print("Rows without an answer are left out (drop_bad_golds).")
     table = domain.table()
     console.print(f"{domain.space()}")
     problems = [problem for split in table.problems.values() for problem in split]
@@ -93,22 +96,27 @@ def _block(given: Any, columns: Sequence[Column], rows: Sequence[dict[str, Any]]
     for key, column in (("question", question), ("answer", answer)):
         if "{" not in column and column not in names:
             found = ", ".join(names)
-            raise UserError(f"{given.file}: which column is the {key}? Give --{key} COLUMN. Columns: {found}.")
-    golds = [text_of(row, answer, "") for row in rows if row.get(answer) is not None and str(row[answer]).strip()]
-    grader = yaml.safe_load(given.grader) if given.grader else propose_grader(golds, columns)
+            code = " Tests alone are not enough: a reference solution shows that they can be passed."
+            hint = code if key == "answer" and any(name in TESTS for name in names) else ""
+            raise UserError(f"{given.file}: which column is the {key}? Give --{key} COLUMN. Columns: {found}.{hint}")
+    answered = [row for row in rows if row.get(answer) is not None and str(row[answer]).strip()]
+    golds = [text_of(row, answer, "") for row in answered]
+    after = AFTER if golds and all(AFTER in gold for gold in golds) else ""
+    golds = [gold.rpartition(after)[2].strip() for gold in golds] if after else golds
+    grader = yaml.safe_load(given.grader) if given.grader else propose_grader(golds, columns, answered)
+    if grader is None:
+        raise UserError(
+            f"{given.file}: {answer!r} holds prose, such as {golds[0][:60]!r}, which no grader by name can judge. Name "
+            "a column of short answers with --answer, or give a rule of your own: --grader 'python: my_rules.py:grade'."
+        )
     block = {"file": given.file, "question": question, "answer": answer, "grader": grader}
+    block |= {"answer_after": after} if after else {}
+    block |= {"drop_bad_golds": True} if len(answered) < len(rows) else {}
     if given.folds:
         block["folds"] = given.folds
     elif given.holdout:
         block["holdout"] = given.holdout
     return block
-
-
-def _domain(block: dict[str, Any]) -> UserRows:
-    try:
-        return UserRows.model_validate(block).model_copy(update={"name": "mine"})
-    except ValidationError as error:
-        raise UserError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from None
 
 
 def _tried(domain: UserRows, problems: Sequence[Problem], console: Console) -> bool:
@@ -133,12 +141,12 @@ def _tried(domain: UserRows, problems: Sequence[Problem], console: Console) -> b
     for line in examples[:8]:
         console.print(line, markup=False)
     if examples:
-        console.print("Look at these rows, or choose another --grader.")
+        console.print("Look at these rows, or choose another --grader. The recipe is written all the same.")
     return not examples
 
 
 def _tell_power(measured: int, console: Console) -> None:
-    console.print(f"With {measured} problems measured, {told(measured)}.")
+    console.print(f"With {measured} problem{'s' * (measured != 1)} measured, {told(measured)}.")
 
 
 def _flow(value: Any) -> str:
