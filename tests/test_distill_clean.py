@@ -10,8 +10,10 @@ import pytest
 from pydantic import ValidationError
 
 from tests.tiny import Adding, tiny_model
+from warmup_rl.__main__ import main
 from warmup_rl.cleaner import CleanContext, Cleaner, Dropped
 from warmup_rl.config import Sampling
+from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.domains.sums import Sums
 from warmup_rl.engine import Engine, EngineContext, Session
 from warmup_rl.errors import DataError, RunError, SpaceError, UserError
@@ -121,6 +123,18 @@ def test_problems_are_train_problems_of_the_seed(tmp_path):
         found[seed] = list(read_problems(where.traces_file))
         assert found[seed] == [problem.id for problem in where.domains["sums"].take("train", seed, 12)]
     assert found[0] != found[1]
+
+
+def test_all_problems_of_a_file_are_thought_through_and_an_endless_domain_has_none(tmp_path):
+    puzzles = tmp_path / "kk.jsonl"
+    assert main(["puzzles", "--people", "2", "--size", "30", "--out", str(puzzles)]) == 0
+    kk = KnightsKnaves(name="kk", file=puzzles)
+    where = replace(context(tmp_path / "out"), domains={"kk": kk})
+    stage = Distill(domain="kk", problems="all", teacher={"type": "solver"})
+    train = list(kk.problems("train", 0))
+    assert stage.run(where)["traces"] == len(train) == kk.rows_in("train") < 30
+    with pytest.raises(UserError, match="Give a number"):
+        distill(problems="all").run(context(tmp_path / "endless"))
 
 
 def test_wrong_traces_are_handed_on_where_asked_for(tmp_path):

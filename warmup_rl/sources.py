@@ -35,7 +35,7 @@ class Source(Config):
     @model_validator(mode="before")
     @classmethod
     def _from_path(cls, given: Any) -> Any:
-        return {"path": given} if isinstance(given, str | Path) else given
+        return {"path": str(given)} if isinstance(given, str | Path) else given
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> Source:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -128,6 +129,11 @@ class KnightsKnaves(Domain):
     def digest(self) -> str:
         return self.file.digest() if self.file else ""
 
+    def rows_in(self, split: Split) -> int | None:
+        if self.file is None or self.perturb:
+            return None
+        return _counts(self.file, self.digest(), self.difficulty)[split]
+
     def draws(self, split: Split | None, seed: int, tally: Tally | None = None) -> Iterator[Drawn]:
         """The puzzles of a split, or of all splits (of a file: in its order); counts in `tally` what happens.
 
@@ -213,10 +219,16 @@ class KnightsKnaves(Domain):
     def space(self) -> str:
         """How many distinct puzzles there are, up to renaming and reordering (some hundredths of a second)."""
         if self.file is not None:
-            counts = Counter(drawn.split for drawn in from_file(self.file, None, 0, self.difficulty))
+            counts = _counts(self.file, self.digest(), self.difficulty)
             return ", ".join(f"{counts[split]:,} {split}" for split in SPLITS) + f" in {self.file.path}"
         parts = (f"{estimate_space(people, self.grammar)} with {people} people" for people in self.counts)
         return "about " + ", ".join(parts)
+
+
+@lru_cache(maxsize=8)
+def _counts(file: Source, digest: str, difficulty: tuple[int, int] | None) -> Counter[Split]:
+    """Puzzles of a file by split."""
+    return Counter(drawn.split for drawn in from_file(file, None, 0, difficulty))
 
 
 def _hardness(problem: Problem) -> tuple[int, int, int]:

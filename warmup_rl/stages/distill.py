@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict, fields
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -41,8 +42,8 @@ class Distill(Stage):
 
     domain: str
     """Name of the domain whose train problems are thought through."""
-    problems: int = Field(gt=0)
-    """Train problems; which ones follows from the run's seed."""
+    problems: Annotated[int, Field(gt=0)] | Literal["all"]
+    """Train problems; which ones follows from the run's seed. `all` that a data set has for training."""
     teacher: Annotated[Engine, plugin_field("engine")]
     """What writes the chains of thought: an engine by name, or a mapping with `type` and its keys."""
     teacher_format: TeacherFormat = "recipe"
@@ -63,16 +64,33 @@ class Distill(Stage):
         return (self.domain,)
 
     def draws(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[Draw]:
-        return (Draw(self.domain, "train", self.problems, "problems", fits=self.teacher.check),)
+        return (self._draw,)
+
+    @property
+    def _draw(self) -> Draw:
+        whole = self.problems == "all"
+        count = sys.maxsize if self.problems == "all" else self.problems
+        return Draw(self.domain, "train", count, "problems", whole=whole, fits=self.teacher.check)
 
     def facts(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Facts:
-        completions = self.problems * self.sampling.samples
+        domain = domains.get(self.domain)
+        problems = self.problems if self.problems != "all" else (domain and domain.rows_in("train")) or 1
+        completions = problems * self.sampling.samples
         name = "completions" if self.enough is None else "completions, at most"
-        return Facts({"problems": self.problems, name: completions, **self.teacher.bill(completions, self.sampling)})
+        return Facts({"problems": problems, name: completions, **self.teacher.bill(completions, self.sampling)})
+
+    def drawn(self, context: Context) -> Iterator[Problem]:
+        """The problems that are thought through.
+
+        Raises:
+            SpaceError: there are too few.
+            UserError: all were asked for, and there is no end of them.
+        """
+        return self._draw.problems(context.domains[self.domain], context.seed)
 
     def prepare(self, context: Context) -> None:
         """Raises `UserError` where the domain has too few train problems, or the teacher cannot do them."""
-        problems = context.domains[self.domain].each("train", context.seed, self.problems)
+        problems = self.drawn(context)
         self.teacher.check(next(problems))
         for _ in problems:
             pass
@@ -93,8 +111,7 @@ class _Distilling:
 
     def run(self) -> dict[str, Any]:
         stage, context = self._stage, self._context
-        problems = self._domain.each("train", context.seed, stage.problems)
-        write_jsonl(self._problems_file, map(to_json, problems))
+        write_jsonl(self._problems_file, map(to_json, stage.drawn(context)))
         bill = Bill()
         with ExitStack() as files:
             self._problems = files.enter_context(closing(ProblemFile(self._problems_file)))
@@ -112,7 +129,7 @@ class _Distilling:
                 f"{self._journal_file}; set `teacher_format` if the teacher lays out its answers in another way, give "
                 "it more tokens (sampling.max_tokens), easier problems, or another teacher."
             )
-        return {"domain": stage.domain, "problems": stage.problems, "traces": kept, **bill.summary()}
+        return {"domain": stage.domain, "problems": len(places), "traces": kept, **bill.summary()}
 
     def _complete(self, journal: Journal) -> None:
         """Has the teacher complete what the journal does not hold yet; each completion is kept as it comes.
@@ -125,7 +142,7 @@ class _Distilling:
             self._correct = Counter(self._correct_before(journal))
         if journal.count:
             context.say(f"{journal.count} completions from before")
-        step = pace(context.say, "completions", stage.problems * stage.sampling.samples - journal.count)
+        step = pace(context.say, "completions", len(self._problems) * stage.sampling.samples - journal.count)
         samples = range(stage.sampling.samples)
         with ExitStack() as stack:
             session: Session | None = None
