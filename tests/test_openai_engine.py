@@ -16,6 +16,7 @@ from warmup_rl.engines.endpoint import Unusable, prompt_text, read_reply, wait_s
 from warmup_rl.engines.openai import OpenAI
 from warmup_rl.errors import UserError
 from warmup_rl.format import ResponseFormat
+from warmup_rl.stages.clean import Clean
 from warmup_rl.types import Request
 
 KEY = "sk-TESTKEY0123456789abcdefghij"
@@ -315,6 +316,14 @@ def test_a_key_that_is_not_set_is_found_before_the_run(monkeypatch) -> None:
     monkeypatch.delenv("TEACHER_KEY", raising=False)
     with pytest.raises(UserError, match="TEACHER_KEY is not set"):
         engine("http://host/v1", api_key_env="TEACHER_KEY").check(requests(1)[0].problem)
+
+
+def test_the_key_of_a_judge_that_is_not_set_is_found_before_the_run(monkeypatch) -> None:
+    monkeypatch.delenv("JUDGE_KEY", raising=False)
+    judge = {"engine": {"type": "openai", "base_url": "http://host/v1", "model": "m", "api_key_env": "JUDGE_KEY"}}
+    stage = Clean.model_validate({"steps": ["correct", {"type": "dlcot", "judge": judge}]})
+    (line,) = stage.check(world_size=1)
+    assert line.startswith("steps.1: ") and "JUDGE_KEY is not set" in line
 
 
 @pytest.mark.parametrize("status", [200, 401, 500])

@@ -71,6 +71,9 @@ class Cleaner(Config, ABC):
     reads_evaluation: ClassVar[bool] = False
     """Whether the cleaner reads the problems that the recipe evaluates on."""
 
+    def ready(self) -> None:
+        """Raises `UserError` where the step cannot be done here, say for want of a key; called before a run begins."""
+
     @abstractmethod
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         """A function to call on each trace in order.

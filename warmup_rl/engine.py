@@ -57,6 +57,9 @@ class Engine(Config, ABC):
     def check(self, problem: Problem) -> None:
         """Raises `UserError` where the engine cannot complete problems like this one; called before a run begins."""
 
+    def ready(self) -> None:
+        """Raises `UserError` where the engine cannot be opened here, say for want of a key."""
+
     def digest(self) -> str:
         """Changes when the data behind the engine do (files, not settings); empty for those that have none."""
         return ""

@@ -46,6 +46,10 @@ class DLCoT(Cleaner):
     judge: Judge | None = None
     """A model that takes traces apart instead of the rules: a mapping with `engine` and the judge's keys."""
 
+    def ready(self) -> None:
+        if self.judge:
+            self.judge.engine.ready()
+
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         return _Judging(self, context, self.judge.start(context)) if self.judge else _Cleaning(self, context, Rules())
 

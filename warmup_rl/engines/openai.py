@@ -101,6 +101,9 @@ class OpenAI(Engine):
         return extra
 
     def check(self, problem: Problem) -> None:
+        self.ready()
+
+    def ready(self) -> None:
         self._key()
 
     def bill(self, completions: int, sampling: Sampling) -> Mapping[str, int | float | str]:
@@ -122,12 +125,12 @@ class OpenAI(Engine):
         key = os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
         if self.api_key_env and not key:
             raise UserError(
-                f"teacher 'openai': the environment variable {self.api_key_env} is not set. Set it to the key of "
+                f"engine 'openai': the environment variable {self.api_key_env} is not set. Set it to the key of "
                 f"{self.base_url} (export {self.api_key_env}=...), or leave out `api_key_env` for a server that needs "
                 "none."
             )
         if not (key.isascii() and key.isprintable()):
-            raise UserError(f"teacher 'openai': {self.api_key_env} holds characters that no key has. Set it anew.")
+            raise UserError(f"engine 'openai': {self.api_key_env} holds characters that no key has. Set it anew.")
         return key
 
 

@@ -14,7 +14,7 @@ from warmup_rl.cleaner import CleanContext, Cleaner
 from warmup_rl.contract import load_tokenizer
 from warmup_rl.dlcot.page import write_page
 from warmup_rl.domain import Domain, each_fold
-from warmup_rl.errors import DataError, RunError
+from warmup_rl.errors import DataError, RunError, UserError
 from warmup_rl.evaluation import EvaluationSettings
 from warmup_rl.jsonl import write_jsonl
 from warmup_rl.plugins import name_of, plugin_field
@@ -52,6 +52,15 @@ class Clean(Stage):
         if not self.reads_evaluation():
             return ()
         return tuple(domains) if evaluation.every else evaluation.measured(domains)
+
+    def check(self, *, world_size: int) -> list[str]:
+        wrong = []
+        for place, step in enumerate(self.steps):
+            try:
+                step.ready()
+            except UserError as error:
+                wrong.append(f"steps.{place}: {error}")
+        return wrong
 
     def facts(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Facts:
         return Facts({"steps": ", ".join(name_of(type(step)) for step in self.steps)})
