@@ -46,7 +46,8 @@ def figures() -> Iterator[Figure]:
         clean = DLCoT().start(context)
         rate = max(_rate(clean, traces[turn::_TURNS], token) for turn in range(_TURNS))
         yield at_least(f"{name}: traces of {LENGTH:,} tokens", rate, "traces/s", GOAL)
-        left = sum(len(token.findall(clean(trace).thinking)) for trace in traces)
+        cleaned = [trace for trace in map(clean, traces) if isinstance(trace, Trace)]
+        left = sum(len(token.findall(trace.thinking)) for trace in cleaned)
         yield Figure(f"{name}: tokens left", 100 * left / tokens, "%")
 
 
