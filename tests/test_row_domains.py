@@ -158,6 +158,10 @@ def test_published_solutions_pass_and_mutated_ones_fail(kind, file, form):
     domain = kind(data=f"{DATA}/{file}{form}.jsonl.gz")
     for problem in domain.take("train", 0, 4):
         assert domain.grade(domain.reference(problem), problem).verdict == "correct"
+        if kind is HumanEvalPlus and not form:
+            body = problem.gold.rpartition('"""' if '"""' in problem.gold else "'''")[2]
+            assert domain.grade(f"```python\n{body}\n```", problem).verdict == "correct"
+            assert domain.grade(body.replace("return ", "return None and "), problem).verdict == "wrong"
         mutated = domain.reference(problem).replace("return ", "return None and ")
         assert domain.grade(mutated, problem).verdict == "wrong"
     assert json.dumps(problem.meta)

@@ -47,12 +47,14 @@ class Task:
     Attributes:
         solution: the reference solution, a whole program.
         cases: reads them, which may take a while; raises `DataError` where the row's tests are broken.
+        prompt: begins a program that an answer may go on with; empty where there is none.
     """
 
     function: str
     solution: str
     preamble: str
     cases: Callable[[], Cases]
+    prompt: str = ""
 
 
 class _Functions(RowDomain):
@@ -142,10 +144,10 @@ class HumanEvalPlus(_Functions):
         if "base_input" in row:
             inputs = [*_given(row, "base_input", place), *_given(row, "plus_input", place)]
             cases = Cases(inputs, None, float(row.get("atol") or 0), "root" if root else "equal")
-            task = Task(function, solution, preamble, lambda: cases)
+            task = Task(function, solution, preamble, lambda: cases, prompt)
         else:
             test = text_of(row, "test", place)
-            task = Task(function, solution, preamble, lambda: _published(test, place, root=root))
+            task = Task(function, solution, preamble, lambda: _published(test, place, root=root), prompt)
         return self._problem(f"```python\n{prompt.strip()}\n```", task)
 
     def default_instruction(self) -> str:
@@ -197,7 +199,7 @@ def _tests(problem_id: str, task: Task, most: int | None) -> Tests:
     kept = [place for place, value in enumerate(returned) if not too_large(value)]
     inputs, values = [inputs[place] for place in kept], [values[place] for place in kept]
     limit = max(SECONDS, 4 * seconds)
-    return Tests(task.function, inputs, values, cases.tolerance, cases.oracle, task.preamble, limit)
+    return Tests(task.function, inputs, values, cases.tolerance, cases.oracle, task.preamble, limit, task.prompt)
 
 
 def _from_inputs(row: Row, function: str, prompt: str, number: str, place: str) -> Cases:

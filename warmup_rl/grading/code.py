@@ -24,6 +24,9 @@ MAX_LENGTH = 60_000
 """Characters of a program; longer ones are not run."""
 _REFERENCE_SECONDS = 120.0
 _RELATIVE = 1e-7
+_OUTSIDE = re.compile(r"^return\b", re.MULTILINE)
+"""A `return` that stands in no function, whatever is defined before it."""
+_RETURN = re.compile(r"^\s*(?:.*:\s+)?return\b", re.MULTILINE)
 _FENCE = re.compile(r"^```[ \t]*(?:python3?|py)?[ \t]*$", re.MULTILINE | re.IGNORECASE)
 
 
@@ -40,6 +43,7 @@ class Tests:
             anything is returned; `root`: a root of the polynomial whose coefficients are the argument.
         preamble: source that stands before every program, such as imports that the prompt shows.
         seconds: what a program may take.
+        prompt: a signature and docstring that an answer which is a bare function body goes on with.
     """
 
     function: str
@@ -49,6 +53,7 @@ class Tests:
     oracle: Oracle = "equal"
     preamble: str = ""
     seconds: float = SECONDS
+    prompt: str = ""
 
 
 def grade_program(answer: str, tests: Tests) -> Grade:
@@ -61,6 +66,8 @@ def grade_program(answer: str, tests: Tests) -> Grade:
         SandboxError: there is no sandbox on this machine.
     """
     source = extract_code(answer)
+    if source and tests.prompt and _is_body(source, tests.function):
+        source = f"{tests.prompt.rstrip()}\n{textwrap.indent(textwrap.dedent(source), '    ')}"
     if source is None or not re.search(rf"\b{re.escape(tests.function)}\b", source):
         return Grade("none", None, f"no code that defines {tests.function}")
     if len(source) > MAX_LENGTH:
@@ -92,6 +99,14 @@ def extract_code(answer: str) -> str | None:
     closing = fences[-1].start() if len(fences) % 2 == 0 else len(text)
     code = text[opening.end() : closing].strip("\n")
     return code if code.strip() else None
+
+
+def _is_body(source: str, function: str) -> bool:
+    """Whether code is the inside of a function: it returns outside of any, and does not define the one asked for."""
+    if re.search(rf"\bdef\s+{re.escape(function)}\b", source):
+        return False
+    nested = re.search(r"\b(?:def|class)\s", source)
+    return bool((_OUTSIDE if nested else _RETURN).search(textwrap.dedent(source)))
 
 
 def run_calls(source: str, function: str, inputs: Sequence[Sequence[Any]], seconds: float) -> Ran:
