@@ -67,7 +67,10 @@ _PHRASE = re.compile(
     r"(?:\s+of\s+\$?\\?[A-Za-z]+\$?)?\s*(?:is|are|:|=|equals)\s*:?\s*",
     re.IGNORECASE,
 )
-_LABEL = re.compile(r"^[A-Z][a-z]{2,}(?: [a-z]{2,}){0,3}: +(?=[-+\d\\$(\[])")
+_LABEL = re.compile(
+    r"^the (?:points?|ordered pairs?|pair|interval|set|vector|matrix) (?=[(\[\\])"
+    r"|^[A-Z][a-z]{2,}(?: [a-z]{2,}){0,3}: +(?=[-+\d\\$(\[])"
+)
 _LEADING = re.compile(r"^(?:\\therefore|\\approx|\\thickapprox|\\sim|=|\\implies|\\Rightarrow|:)\s*")
 _IN_A_SENTENCE = re.compile(
     r"(?:(?:therefore|thus|hence|so|finally|the|final|correct|answer|result|value|solution|is|are|we|get|have|obtain|find|"
@@ -81,7 +84,7 @@ _VULGAR = re.compile(r"[\u00bc-\u00be\u2150-\u215e]")
 _ROOT = re.compile(r"([\u221a-\u221c])\s*(\d+(?:\.\d+)?|[A-Za-z]|\([^()]*\))?")
 _DEGREES = {"\u221a": "", "\u221b": "[3]", "\u221c": "[4]"}
 _CURRENCY = re.compile(r"^(-?)\s*(?:\\\$|\$|\\text\{\s*\\?\$\s*\})\s*(?=[\d.])")
-_CHOICE = re.compile(r"(?:\\text\s*\{\s*)?\(([A-J])\)\s*(?:\}\s*)?(?=[\w\\$.-])(?!\\(?:cup|cap|times|cdot)\b)")
+_CHOICE = re.compile(r"(?:\\text\s*\{\s*)?\(?([A-J])\)\s*(?:\}\s*)?(?=[\w\\$.-])(?!\\(?:cup|cap|times|cdot)\b)")
 """A choice named before its value: `(B) 5`."""
 
 

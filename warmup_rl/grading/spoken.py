@@ -13,6 +13,7 @@ _NUMBERS = {word: number for number, word in enumerate(_SMALL)} | {
     for place, ten in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)
     for unit in range(10)
 }
+SCALES = {"dozen": 12, "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _MEANINGS = (
     {word: str(number) for word, number in _NUMBERS.items()}
     | dict.fromkeys(["all real numbers", "all reals", "real numbers", "set of all real numbers"], r"(-\infty,\infty)")
@@ -45,4 +46,7 @@ def words_of(text: str, *, in_text: bool) -> str:
 
 def meaning(words: str) -> str:
     """The mathematics that words stand for, `seven`, `no solution`; empty for all others."""
+    count, _, scale = words.rpartition(" ")
+    if scale in SCALES and (not count or count in _NUMBERS):
+        return str(_NUMBERS.get(count, 1) * SCALES[scale])
     return _MEANINGS.get(words, "")

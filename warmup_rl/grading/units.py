@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from warmup_rl.grading.spoken import SCALES
+
 _WORDS = (
     r"square|cubic|sq\.?|cu\.?|per|of|each|in|"
     r"cm|mm|dm|km|nm|inch(?:es)?|ft|foot|feet|yd|yards?|mi|miles?|met(?:er|re)s?|(?:centi|kilo|milli|deci)met(?:er|re)s?|"
@@ -36,10 +38,9 @@ _SYNONYMS = {
     "cu": "cubic", "radian": "rad", "minutes": "min", "secs": "s", "mins": "min", "children": "child",
     "people": "person",
 }  # fmt: skip
-_SCALES = {"dozen": 12, "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _SCALED = re.compile(
     rf"(?P<sign>[-+]?)(?P<currency>\\?\$)?\s*(?P<number>\d{{1,15}}(?:\.\d{{1,15}})?)\s*(?P<text>\\text\s*\{{\s*)?"
-    rf"\b(?P<scale>{'|'.join(_SCALES)})\b(?P<rest>[^{{}}]*(?(text)\}}|)(?:\s*\^\s*\{{?\d\}}?)?)"
+    rf"\b(?P<scale>{'|'.join(SCALES)})\b(?P<rest>[^{{}}]*(?(text)\}}|)(?:\s*\^\s*\{{?\d\}}?)?)"
 )
 
 
@@ -48,7 +49,7 @@ def multiplied(text: str) -> str:
     found = _SCALED.fullmatch(text)
     if not found:
         return text
-    value = Fraction(found["number"]) * _SCALES[found["scale"]]
+    value = Fraction(found["number"]) * SCALES[found["scale"]]
     number = str(value) if value.denominator == 1 else f"{value.numerator}/{value.denominator}"
     rest = found["rest"].strip()
     behind = f" \\text{{{rest}" if found["text"] and rest != "}" else "" if found["text"] else f" {rest}"

@@ -93,7 +93,20 @@ def _parse(text: str) -> Any:
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
 
     configs = [LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()]
-    return parse(f"\\boxed{{{text}}}", configs, parsing_timeout=None, raise_on_error=True)  # type: ignore[arg-type]
+    found = parse(f"\\boxed{{{text}}}", configs, parsing_timeout=None, raise_on_error=True)  # type: ignore[arg-type]
+    return [part if isinstance(part, str) else _with_plain_names(part) for part in found]
+
+
+def _with_plain_names(part: Any) -> Any:
+    """With `i` as the imaginary unit, and one symbol for a name that math-verify gives two (real and not)."""
+    from sympy import Basic, I, Symbol
+
+    if not isinstance(part, Basic):
+        return part
+    free = part.free_symbols
+    return part.xreplace({
+        symbol: I if symbol.name == "i" and symbol in free else Symbol(symbol.name) for symbol in part.atoms(Symbol)
+    })  # fmt: skip
 
 
 if __name__ == "__main__":
