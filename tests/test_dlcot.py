@@ -506,3 +506,35 @@ def test_a_grader_that_breaks_leaves_the_trace_and_is_told():
     before = trace_of(written.thinking, written.problem, written.domain)
     assert DLCoT().start(context)(before) == before
     assert (rows[0]["outcome"], rows[0]["why"]) == ("doubt", "the grader broke on an approach")
+
+
+GUESSED = """I think the answer is that Zoey is a knave and Oliver is a knight. Let me check that.
+
+Zoey says that Oliver is a knight if and only if Oliver is a knave. That's always false, so Zoey is a knave. \
+Oliver says Zoey is a knave. That's true, so Oliver is a knight. OK so it's consistent.
+
+So Zoey is a knave and Oliver is a knight."""
+LISTED = """Okay.
+
+Zoey: Oliver is a knight if and only if Oliver is a knave.
+Oliver: Zoey is a knave.
+
+Zoey's statement is never true, so Zoey is a knave. Then Oliver's statement is true, so Oliver is a knight."""
+ASKED = """Zoey says that Oliver is a knight if and only if Oliver is a knave. That's always false, so Zoey is a knave.
+
+Could Oliver be a knave? Then Oliver's statement that Zoey is a knave would be true. A knave can't say that, \
+contradiction. So Oliver is a knight."""
+
+
+@pytest.mark.parametrize(
+    ("thinking", "labels"),
+    [(GUESSED, ["correct"]), (LISTED, ["correct"]), (ASKED, ["incomplete"])],
+    ids=["a check derives what was guessed", "statements are listed", "a question supposes"],
+)
+def test_no_reasoning_is_taken_for_a_repetition_or_an_error(thinking, labels):
+    puzzle = make_puzzle(["Zoey", "Oliver"], [("<=>", ("telling-truth", 1), ("lying", 1)), ("lying", 0)])
+    problem = kk_problem(puzzle)
+    assert [approach.label for approach in structure_of(thinking, problem, ENGLISH).approaches] == labels
+    for options in ({}, {"redundancy": "keep_first"}, {"redundancy": "none", "errors": "delete_all"}):
+        result, row = clean(thinking, problem, ENGLISH, **options)
+        assert (row["outcome"], result.thinking) == ("unchanged", thinking), options

@@ -144,6 +144,15 @@ def train(folder, *arguments):
     return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=120, check=False)
 
 
+def test_a_run_whose_stages_another_has_made_gets_its_own_folder_and_report(recipe, tmp_path):
+    assert train(tmp_path).returncode == 0
+    second = train(tmp_path, "run_name=second")
+    assert second.returncode == 0, second.stdout + second.stderr
+    folder = Path(recipe.output_dir) / "second"
+    assert (folder / "recipe.yaml").is_file() and (folder / "report" / "report.md").is_file()
+    assert Lane(recipe.model_copy(update={"run_name": "second"}), "long", 0).finished
+
+
 def test_a_lane_that_fails_stops_no_other_and_what_is_done_is_kept(recipe, tmp_path, monkeypatch):
     monkeypatch.setenv("BREAK_THIRD", "1")
     broken = train(tmp_path, "--jobs", "2")

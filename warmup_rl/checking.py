@@ -60,7 +60,8 @@ def plan(
     marks += "   · not in this run" if command.only or command.until else ""
     console.print(Text(f"{marks}\n", style="dim"))
     console.print(_settings(recipe, lanes, _disk(recipe, made, facts)))
-    for warning in dict.fromkeys([*_warnings(recipe, made, facts, world_size), *short_training(recipe)]):
+    moved = (line for lane in every for line in lane.moved())
+    for warning in dict.fromkeys([*moved, *_warnings(recipe, made, facts, world_size), *short_training(recipe)]):
         console.print(Text(f"! {warning}", style="yellow"))
 
 

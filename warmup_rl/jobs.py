@@ -64,7 +64,7 @@ def run_side_by_side(lanes: Sequence[Lane], arguments: Sequence[str], workers: i
     threads = max(1, cores() // workers)
     first = first_jobs(lanes, workers)
     waiting = {job.lane.seed for job in first}
-    rest = [Job(lane, threads) for lane in sorted(lanes, key=_open_stages, reverse=True) if not lane.done]
+    rest = [Job(lane, threads) for lane in sorted(lanes, key=_open_stages, reverse=True) if not lane.finished]
     failed: list[tuple[Lane, int]] = []
     processes: set[subprocess.Popen[bytes]] = set()
     with ThreadPoolExecutor(workers) as pool:

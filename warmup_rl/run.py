@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -93,6 +94,24 @@ class Lane:
     @property
     def done(self) -> bool:
         return all(self.slot(step).done for step in self.steps)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all is done and linked into the lane's folder; what is done may have been made by other runs."""
+        record = self.folder / "run.json"
+        return self.done and record.is_file() and json.loads(record.read_text(encoding="utf-8"))["state"] == "finished"
+
+    def moved(self) -> Iterator[str]:
+        """A line for each finished stage whose engine had another address than the recipe gives now."""
+        for step in self.steps:
+            slot = self.slot(step)
+            before = dict(_base_urls(slot.record()["config"])) if slot.done else {}
+            for place, address in _base_urls(dump(step.stage)):
+                if before.get(place, address) != address:
+                    yield (
+                        f"{step.stage.id}: made with {place} {before[place]}, not {address}; it is reused, since all "
+                        f"else is equal. To make it anew, delete {slot.folder}."
+                    )
 
 
 class LaneRun:
@@ -271,6 +290,19 @@ def _stage_key(lane: Lane, stage: Stage, inputs: Mapping[str, str]) -> str:
             "evaluation": dump(evaluation) if stage.reads_evaluation() else None,
         }
     )
+
+
+def _base_urls(config: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Addresses of endpoints in a stage's settings, with where they stand."""
+    if isinstance(config, dict):
+        for key, value in config.items():
+            here = f"{place}.{key}" if place else str(key)
+            if key == "base_url":
+                yield here, value
+            yield from _base_urls(value, here)
+    elif isinstance(config, list):
+        for number, value in enumerate(config):
+            yield from _base_urls(value, f"{place}.{number}")
 
 
 def _choose(lane: Lane, *, only: str | None, until: str | None) -> tuple[Step, ...]:

@@ -64,7 +64,10 @@ def _train(command: Command, recipe: Recipe) -> int:
     lanes = [lane for lane in lanes if running(command, [step.stage.id for step in lane.steps])]
     start = time.monotonic()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if not all(lane.done for lane in lanes):
+    if _is_main() and not command.lane:
+        for line in sorted({line for lane in lanes for line in lane.moved()}):
+            print(line, flush=True)
+    if not all(lane.finished for lane in lanes):
         from warmup_rl.world import find_world
 
         world = find_world()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from warmup_rl.dlcot.markers import affirms
@@ -14,6 +14,7 @@ from warmup_rl.knights.claims import Claim, read_claims
 from warmup_rl.knights.english import role_text
 from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.reasoning import Facts
+from warmup_rl.knights.solver import assignment_index, table
 from warmup_rl.knights.validity import judge
 
 _WORK = frozenset(("assert", "check", "contradiction", "conclude"))
@@ -26,7 +27,7 @@ def read_islanders(text: str, question: str, puzzle: Puzzle) -> Structure:
     given up; hypotheses within it are its steps. It comes to an answer where everybody has a role in the end, which is
     right if it is the solution; it settles something where it refutes its hypothesis or finds a role. Approaches are of
     one cluster where they begin with the same hypothesis; without one, where they know the same. Its errors are claims
-    that do not follow where they are made.
+    that do not follow where they are made and are false of the solution.
 
     Raises:
         Doubt: it is not clear.
@@ -51,11 +52,14 @@ class _Claims:
         self.text, self.said = text, said
         self.of: list[list[Claim]] = [[] for _ in said]
         self.wrong: dict[int, Span] = {}
-        for claim, judgement in zip(_settled(claims), judge(claims, puzzle), strict=True):
+        self.unfounded: set[int] = set()
+        for claim, judgement in zip(claims, judge(claims, puzzle), strict=True):
             start = claim.end - len(text[claim.start : claim.end].lstrip())
             self.of[bisect_right(starts, start) - 1].append(claim)
             if judgement.label == "not entailed":
-                self.wrong[claim.start] = Span(start, claim.end)
+                self.unfounded.add(claim.start)
+                if _is_false(claim, puzzle):
+                    self.wrong[claim.start] = Span(start, claim.end)
 
     def between(self, first: int, end: int) -> list[Claim]:
         return [claim for index in range(first, end) for claim in self.of[index]]
@@ -68,7 +72,7 @@ class _Claims:
         return False if "restate" in kinds else None
 
     def new(self, first: int, end: int) -> bool:
-        """Whether sentences claim what was not claimed just before them, or cannot be read."""
+        """Whether sentences claim what was not claimed before them, guesses aside, or cannot be read."""
         told = self.between(first, end)
         if any(claim.kind in ("assume", "backtrack", "unparsed") for claim in told):
             return True
@@ -78,7 +82,8 @@ class _Claims:
         while index > 0 and not facts <= before:
             index -= 1
             for claim in self.of[index]:
-                before.update(claim.facts)
+                if claim.start not in self.unfounded:
+                    before.update(claim.facts)
                 before.update(claim.hypotheses)
         return not facts <= before
 
@@ -204,25 +209,12 @@ class _Approaches:
         return tuple(self.claims.wrong[claim.start] for claim in told if claim.start in self.claims.wrong)
 
 
-def _settled(claims: Sequence[Claim]) -> Iterator[Claim]:
-    """The claims, with hypotheses given up where the opposite is said after a contradiction, in whatever words."""
-    refuted: set[Facts] = set()
-    contradicted = False
-    for claim in claims:
-        if claim.kind == "assume":
-            refuted.discard(claim.frames[-1] if claim.frames else ())
-            contradicted = False
-        frames = tuple(frame for frame in claim.frames if frame not in refuted) if refuted else claim.frames
-        kind = claim.kind
-        if kind == "contradiction":
-            contradicted = True
-        elif contradicted and kind in ("assert", "backtrack", "conclude"):
-            opposite = {(person, not truthful) for person, truthful in claim.facts}
-            outer = next((i for i, frame in enumerate(frames) if opposite & set(frame)), len(frames))
-            if outer < len(frames):
-                refuted.update(frames[outer:])
-                frames, kind, contradicted = frames[:outer], "backtrack", False
-        yield claim if frames == claim.frames and kind == claim.kind else claim._replace(frames=frames, kind=kind)
+def _is_false(claim: Claim, puzzle: Puzzle) -> bool:
+    """Whether a claim says what is not so; a contradiction, whether what is assumed there is so and there is none."""
+    if claim.kind == "contradiction":
+        return bool(claim.frames) and all(puzzle.solution[person] == truthful for person, truthful in claim.hypotheses)
+    place = assignment_index(puzzle.solution)
+    return any(not table(formula, puzzle.people) >> place & 1 for formula, _ in claim.said)
 
 
 def _facts(claims: Sequence[Claim], frames: tuple[Facts, ...]) -> dict[int, bool]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from warmup_rl.dlcot.arithmetic import false_sums
 from warmup_rl.dlcot.clusters import clusters, method_of
 from warmup_rl.dlcot.islanders import read_islanders
-from warmup_rl.dlcot.labels import label_text
+from warmup_rl.dlcot.labels import label_of, label_text, loose_answers
 from warmup_rl.dlcot.markers import DEAD_END
 from warmup_rl.dlcot.outline import Outline, outline, read_sentences
 from warmup_rl.dlcot.repeats import Rechecks, repeats
@@ -20,6 +20,8 @@ from warmup_rl.types import Problem, Trace
 
 _OPENING = 2
 """Sentences in which an approach says what it will do."""
+_VALUES = 8
+"""Last values of an approach among which the right one may be."""
 _ENDING = 300
 """Last characters of an approach in which a contradiction ends its hypothesis."""
 
@@ -84,7 +86,14 @@ class _Prose:
         settled = ends if "suppose" in opens else ends or label == "incorrect" if "case" in opens else False
         if label != "correct" and settled:
             return "incomplete", True
+        if label == "incomplete" and self._comes_by_the_answer(text):
+            return "incomplete", True
         return label, False
+
+    def _comes_by_the_answer(self, text: str) -> bool:
+        """Whether the right value is found on the way, as in `so x + 3 = 35. Wait, is it ...`."""
+        values = [value for _, value in loose_answers(text)[-_VALUES:]]
+        return "\n" not in self.problem.gold.strip() and label_of(values, self.problem, self.domain) == "correct"
 
     def _completed(self, outlined: Outline) -> tuple[tuple[Label, bool], int, int]:
         """Completeness repair (arXiv 2503.16385, step 2.3): the label of the last approach together with the shortest

@@ -122,7 +122,7 @@ def _wrong(approaches: Sequence[Approach], errors: Errors, gone: set[int | None]
         if index in gone:
             continue
         if index > end and approach.label != "correct":
-            if approach.label == "incorrect" or approach.errors:
+            if approach.label == "incorrect" or approach.errors and not approach.settles:
                 cuts.append(Cut(approach.span, "wrong approach", index))
         elif errors == "delete_all":
             whole = approach.span if approach.label == "correct" else None

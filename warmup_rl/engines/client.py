@@ -205,9 +205,10 @@ class Client:
         )
 
     def _out_of_service(self, what: str, attempts: int) -> UserError:
+        times = f"{attempts} time{'s' * (attempts != 1)}"
         return UserError(
-            f"{self._config.base_url} gave no usable answer to a request, asked {attempts} times; the last time: "
-            f"{what}. See to the server, or set `retries`, `timeout` and `concurrency` to what it can bear."
+            f"{self._config.base_url} gave no usable answer to a request, asked {times}; the last time: {what}. See to "
+            "the server, or set `retries`, `timeout` and `concurrency` to what it can bear."
         )
 
     async def _refused(self, status: int, said: str, request: Request) -> str:

@@ -102,6 +102,7 @@ class _Tracker:
     def __init__(self, people: int) -> None:
         self._people = people
         self._frames: tuple[Facts, ...] = ()
+        self._met: tuple[Facts, ...] = ()
         self._loose = False
         self._refuted = False
         self._concluded = False
@@ -109,6 +110,14 @@ class _Tracker:
 
     def claim(self, part: Part) -> Claim:
         claim = self._claim(part)
+        if part.again:
+            self._met = ()
+        if claim.kind == "contradiction":
+            self._met = self._frames
+        elif claim.kind in ("assume", "conclude"):
+            self._met = ()
+        elif claim.kind in ("assert", "backtrack"):
+            claim = self._denied(claim)
         if part.said or part.named or part.speakers:
             self._before = part
         return claim
@@ -152,14 +161,20 @@ class _Tracker:
 
     def _give_up(self, part: Part) -> Claim:
         """After a contradiction the assumption is gone, whether or not the next claim says so."""
-        last = self._frames[-1] if self._frames else ()
         self._pop()
         claim = self._say(part)
-        facts = set(claim.facts)
-        denies = part.kind == "backtrack" or any((person, not truthful) in facts for person, truthful in last)
-        if not denies or claim.kind == "conclude":
+        return claim._replace(kind="backtrack") if part.kind == "backtrack" and claim.kind != "conclude" else claim
+
+    def _denied(self, claim: Claim) -> Claim:
+        """What says the opposite of an assumption that has met its contradiction, at once or later, gives it up, and
+        those inside it."""
+        opposite = {(person, not truthful) for person, truthful in claim.facts}
+        depth = next((depth for depth, frame in enumerate(self._met) if opposite & set(frame)), None)
+        if depth is None:
             return claim
-        return claim._replace(kind="backtrack")
+        self._frames = self._met = self._met[:depth]
+        self._loose = self._refuted = False
+        return claim._replace(kind="backtrack", frames=self._frames, loose=False)
 
     def _say(self, part: Part) -> Claim:
         facts, said = part.facts, part.said

@@ -28,6 +28,8 @@ _INSTEAD = re.compile(r"\b(?:instead|alternatively|conversely|other case|other p
 _QUOTES = re.compile("[SQWYe]")
 _SPEAKER, _VOICE, _QUOTE = re.compile("[&,]S"), re.compile("aR[cm]nS|Y"), re.compile("S[,=]*o|aR[cm]nS|Y")
 """Letters that may be about quotations; about who was named, who spoke and what was quoted in the sentences before."""
+_LISTED = re.compile("[&=]?P=(?=[iE]?P(?![=S]))")
+"""Letters of `Zoey: Oliver is ...`."""
 _SHAPES = 8_192
 
 
@@ -97,8 +99,30 @@ class _Reader:
         self._people, self._statements = puzzle.people, puzzle.statements
         self._speaker = self._voice = -1
         self._quote: Statement | None = None
+        self._asked: Facts = ()
 
     def read(self, sentence: Sentence) -> list[Part]:
+        """The parts of a sentence; `Could Zoey be a knave? Then ...` is read as `If Zoey is a knave, then ...`."""
+        asked, self._asked = self._asked, ()
+        if sentence.letters[-1:] == "?":
+            self._asked = self._question(sentence)
+        parts = self._parts(sentence)
+        if asked and sentence.letters[0] == "t" and not parts[0].condition:
+            parts[0] = parts[0]._replace(condition=asked)
+        return parts
+
+    def _question(self, sentence: Sentence) -> Facts:
+        """The one role that a question asks about; empty where it asks about something else."""
+        if "Q" in sentence.letters:
+            return ()
+        told = _plain(f"{sentence.letters[:-1]}.", sentence.values, self._people).parts
+        said, facts, _, _, condition, *_ = told[0][1]
+        found = facts or condition
+        return found if len(told) == len(found) == 1 and len(said) < 2 else ()
+
+    def _parts(self, sentence: Sentence) -> list[Part]:
+        if _LISTED.match(sentence.letters) and (listed := self._listed(sentence)):
+            return [listed]
         use = _use(sentence.letters)
         if use.quotes:
             told = self._quoting(sentence, use)
@@ -119,6 +143,20 @@ class _Reader:
             Part(edges[i], edges[i + 1], kind, *content, further, instead, *marks[i])
             for i, (kind, content) in enumerate(told.parts)
         ]
+
+    def _listed(self, sentence: Sentence) -> Part | None:
+        """`Zoey: Oliver is a knave`, where that is what Zoey says; None where it is not."""
+        speaker, first = sentence.values[0], sentence.letters.index("P") + 2
+        quote = self._quotations.read(sentence.begin(first), sentence.ends[-1])
+        if quote is None or not self._quotations.right(speaker, quote):
+            return None
+        self._speaker = self._voice = speaker
+        self._quote = quote
+        speakers = frozenset((speaker,))
+        return Part(
+            sentence.start, sentence.end, "say", speakers=speakers, named=speakers, cites=True, lists=False,
+            paragraph=sentence.paragraph,
+        )  # fmt: skip
 
     def _quoting(self, sentence: Sentence, use: _Use) -> _Told:
         """What a sentence says that quotes somebody, or is about a quotation."""

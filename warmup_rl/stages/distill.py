@@ -124,6 +124,12 @@ class _Distilling:
         context.say(bill.told())
         if not kept:
             context.traces_file.unlink()
+            if not any(row["text"] or row["thinking"] for row in read_jsonl(self._journal_file)):
+                self._journal_file.unlink()
+                raise RunError(
+                    f"distill: all {bill.completions} completions of teacher {self._teacher!r} are empty, so none is "
+                    "kept. Look at the teacher; the same command asks it again."
+                )
             raise RunError(
                 f"distill: none of {bill.completions} completions of teacher {self._teacher!r} is correct. See "
                 f"{self._journal_file}; set `teacher_format` if the teacher lays out its answers in another way, give "
