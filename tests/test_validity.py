@@ -268,3 +268,20 @@ def test_the_report_shows_step_validity_where_it_was_measured(tmp_path: Path) ->
     table = text.split("## Step validity, greedy")[1]
     assert "| warmup | kk | .90 | .75 | – | .10 |" in table
     assert "| warmup + RLVR | kk | .85 | .75 | .50 | .10 |" in table
+
+
+SOUND = [
+    "Let me assume Ava is a knight. Then Ben is a knave, so Ben's statement is false and Cal is a knight. But then Cal's "
+    "claim that Ava is a knave must be true, which contradicts our assumption. So Ava must be a knave.",
+    "Suppose Cal is a knight. Then both Ava and Ben are knaves, which contradicts what Ava says, that Ben is a knave.",
+    "Suppose Cal is a knight. Then Ava and Ben are both knaves. But if Ava is a knave, then Ben is a knight. "
+    "Contradiction. So Cal is a knave.",
+    "Ava: Ben is a knave.\nBen: Cal is a knave.\n\nCould Cal be a knight? Then Ava is a knave and Ben is a knave.",
+]
+
+
+@pytest.mark.parametrize("thinking", SOUND)
+def test_sound_arguments_in_a_models_own_words_hold_no_invalid_step(thinking: str) -> None:
+    statements = [("lying", 1), ("lying", 2), ("and", ("lying", 0), ("lying", 1))]
+    found = step_validity(thinking, make_puzzle(["Ava", "Ben", "Cal"], statements))
+    assert found.invalid == 0 and found.valid > 0

@@ -32,8 +32,8 @@ class Claim(NamedTuple):
             claimed, and it is not clear what).
         facts: roles that it states outright, or assumes.
         said: all that it holds to be true here, in order; empty for `assume`.
-        speakers: whose statements it may rest on: those it quotes; else those that the claim before quotes; else those
-            of the people named in both.
+        speakers: whose statements it may rest on: those it quotes, and those of the people of an "if" or of an
+            assumption right before it; else those that the claim before quotes; else those of the people named in both.
         frames: what is assumed here, outermost first, one entry an assumption; with itself for `assume`, without what
             it gives up for `backtrack`.
         cites: whether a statement (terse: an anchor, a case) is cited as it is; None where nothing is cited.
@@ -178,10 +178,9 @@ class _Tracker:
 
     def _say(self, part: Part) -> Claim:
         facts, said = part.facts, part.said
-        if part.speakers:
-            speakers = part.speakers | {person for person, _ in part.condition}
-        else:
-            speakers = self._before.speakers or part.named | self._before.named
+        speakers = part.speakers or self._before.speakers or part.named | self._before.named
+        assumed = self._before.facts if part.speakers and self._before.kind == "assume" else ()
+        speakers |= {person for person, _ in (*part.condition, *assumed)}
         loose = self._loose and not part.condition
         kind = self._kind(part, facts)
         if loose and kind == "assert" and self._settles(part.said[-1]):

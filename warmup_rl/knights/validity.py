@@ -53,7 +53,8 @@ def judge(claims: Sequence[Claim], puzzle: Puzzle) -> list[Judgement]:
       person's statement, provided there is such an assignment (nothing follows from a contradiction but the
       contradiction). A role may also be concluded against what is known of that very person: so are contradictions
       found;
-    - a contradiction is entailed when no assignment agrees with what is known and one statement; the branch's last
+    - a contradiction is entailed when no assignment agrees with what is known and one statement, or where the same
+      sentence shows the opposite of what is known; the branch's last
       assumption is then known to be false outside it. What a branch finds is known outside it as "if assumed, then
       found";
     - a claim that needs two statements, or all of them in a branch that holds the solution, is entailed as a `leap`;
@@ -122,6 +123,7 @@ class _Judge:
             for formula in (statement, (NOT, statement), fits, *fit):
                 self._about.setdefault(formula, set()).add(speaker)
         self._solved, self._concluded, self._gap = self._full, False, False
+        self._clash = False
 
     def judge(self, claim: Claim) -> Judgement:
         if claim.kind == "assume":
@@ -148,6 +150,7 @@ class _Judge:
 
     def _claimed(self, claim: Claim) -> list[Judgement]:
         """Judges what is said in the branch, or outside its loose condition; what holds there is known then."""
+        self._clash = False
         readings = _readings(claim.frames, claim.loose)
         complete = sum(map(len, claim.frames)) >= self._people
         judged = []
@@ -155,18 +158,20 @@ class _Judge:
             speakers = () if complete or said.how == "given" else claim.speakers
             found = NOT_ENTAILED
             for frames in readings:
-                found = self._holds(said, frames, speakers) if found is NOT_ENTAILED else found
+                if found is NOT_ENTAILED:
+                    found = self._holds(said, frames, speakers, refutes=claim.kind == "contradiction")
             judged.append(found)
         return judged
 
-    def _holds(self, said: Said, frames: Frames, speakers: Collection[int]) -> Judgement:
-        """Judges one thing said in a branch."""
+    def _holds(self, said: Said, frames: Frames, speakers: Collection[int], *, refutes: bool) -> Judgement:
+        """Judges one thing said in a branch; what `refutes` it may follow from a role that it then contradicts."""
         (formula, how), branch = said, self._branch(frames)
         truth, fact = self._table(formula)
         found = self._follows(branch, truth, speakers, fact[0] if fact and how == "role" else None)
-        if how == "must" and any(_within(self._by_role(branch.roles, i), truth) for i in speakers):
+        if (refutes or how == "must") and any(_within(self._by_role(branch.roles, i), truth) for i in speakers):
             found = ENTAILED
         if found is not NOT_ENTAILED:
+            self._clash = self._clash or not branch.everything & truth
             self._learn(branch, truth, role=fact is not None)
             if how != "role" and formula in self._about:
                 self._held.setdefault(frames, set()).update(self._about[formula])
@@ -192,16 +197,17 @@ class _Judge:
         return fitting | (self._full ^ person), fitting | person
 
     def _by_role(self, roles: int, speaker: int) -> int:
-        """What one person's known role and statement come to, whatever else is known; nothing without a role."""
-        person = self._persons[speaker]
+        """What one person's known role and statement come to, whatever else is known; nothing without a role. Where
+        they clash, what the role makes of the statement."""
+        person, fitting = self._persons[speaker], self._fitting[speaker]
         role = next((side for side in (person, self._full ^ person) if not roles & ~side), 0)
-        return role & self._fitting[speaker]
+        return role & fitting or role and self._full ^ fitting ^ role
 
     def _contradiction(self, claim: Claim) -> Judgement:
         for frames in _readings(claim.frames, claim.loose):
             branch, found = self._branch(frames), NOT_ENTAILED
             known = branch.everything
-            if not all(known & fitting for fitting in self._fitting):
+            if self._clash or not all(known & fitting for fitting in self._fitting):
                 found = ENTAILED
             elif not known & self._all:
                 found = LEAP

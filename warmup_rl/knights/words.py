@@ -106,7 +106,7 @@ _SHAPES = 8_192
 _PEOPLE = r"(?:b?P(?:(?:,&?|&|\|)P)*|B|b(?=v))"
 _LINK = r"(?:,?[vmnzchbw]*[vnzw][vmnzchb]*a?b?|[=(]a?)"
 _ATOMS = {
-    "speech": r"(?:P[bh_]?|[&,])S[,=o]*|P'e[v=]o?(?=[iE]?P(?!'))",
+    "speech": r"(?:P[bh_]?|[&,])S[,=o]*|P'e(?:[v=]o?|o)(?=[iE]?P(?!'))",
     "what": r"WPS,?(?=Q)",
     "own": r"(?:P'e|efP|WPS)[vmnzcb]+[TF]",
     "some": r"D1fP(?:(?:,&?|&|\|)P)+" + _LINK + r"[RU]",
@@ -123,7 +123,7 @@ ATOM = re.compile("|".join(f"(?P<{name}>(?<!f){pattern})" for name, pattern in _
 """What says something by itself: who speaks, truth of a statement, roles, how a statement fits its speaker."""
 TRUTH = re.compile(r"(?:[,;]?&?o?[vmnzcbt]+|=)[TF]")
 """After a quotation: `is true`, `, which must be false`."""
-END_OF_SPEECH = re.compile(r"[;.sgdx]|,(?!t)|=(?=[TF])")
+END_OF_SPEECH = re.compile(r"[;.sgdx]|,(?!t)|=(?=[TF])|(?=[vmnzcb]+[TF])")
 """Where reported speech without quotation marks ends at the latest."""
 TWISTED = re.compile(r"[nz0NjX][^,;&=]*$|[TFC]o$|f[P,&|]*$")
 """Words that turn what follows into something else than it looks like: `it is not true that`, `one of`."""
