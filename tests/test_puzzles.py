@@ -481,3 +481,18 @@ def test_a_row_of_a_puzzle_is_the_published_one():
         "index": 7,
     }
     assert told["statements"] == row()["statements"]
+
+
+def test_variants_of_a_file_are_no_puzzle_of_it_and_stay_in_their_split(tmp_path):
+    assert main(["puzzles", "--people", "3", "--size", "400", "--out", str(tmp_path / "kk.jsonl")]) == 0
+    known = {key for key, _ in keys_and_splits(tmp_path / "kk.jsonl")}
+    for kind in ("statement", "leaf"):
+        out = tmp_path / f"{kind}.jsonl"
+        assert main(["puzzles", "--in", str(tmp_path / "kk.jsonl"), "--perturb", kind, "--out", str(out)]) == 0
+        made = keys_and_splits(out)
+        assert len(made) > 200 and not known & {key for key, _ in made}
+        assert all(split == split_of(key) for key, split in made)
+
+
+def keys_and_splits(path):
+    return [(canonical_key(row.puzzle.statements), row.split) for row in read_puzzles(Source(path=str(path)))]

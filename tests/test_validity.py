@@ -271,8 +271,8 @@ def test_the_report_shows_step_validity_where_it_was_measured(tmp_path: Path) ->
 
 
 SOUND = [
-    "Let me assume Ava is a knight. Then Ben is a knave, so Ben's statement is false and Cal is a knight. But then Cal's "
-    "claim that Ava is a knave must be true, which contradicts our assumption. So Ava must be a knave.",
+    "Let me assume Ava is a knight. Then Ben is a knave, so Ben's statement is false and Cal is a knight. But then "
+    "Cal's claim that Ava is a knave must be true, which contradicts our assumption. So Ava must be a knave.",
     "Suppose Cal is a knight. Then both Ava and Ben are knaves, which contradicts what Ava says, that Ben is a knave.",
     "Suppose Cal is a knight. Then Ava and Ben are both knaves. But if Ava is a knave, then Ben is a knight. "
     "Contradiction. So Cal is a knave.",

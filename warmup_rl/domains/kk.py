@@ -147,7 +147,7 @@ class KnightsKnaves(Domain):
         else:
             source = generate(self._wanted, split, seed, tally)
         if self.perturb:
-            source = vary(source, self.perturb, self.phrasing, None if self.file else self.grammar, tally)
+            source = vary(source, self.perturb, self.phrasing, self.file or self.grammar, tally)
         try:
             yield from source
         except SpaceError as error:

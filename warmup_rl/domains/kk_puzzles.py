@@ -123,23 +123,28 @@ def from_file(source: Source, split: Split | None, seed: int, bounds: tuple[int,
 
 
 def vary(
-    source: Iterator[Drawn], kind: Perturbation, phrasing: text.Phrasing, grammar: Grammar | None, tally: Tally
+    source: Iterator[Drawn], kind: Perturbation, phrasing: text.Phrasing, of: Grammar | Source, tally: Tally
 ) -> Iterator[Drawn]:
-    """A variant in place of each puzzle that has one.
+    """A variant in place of each puzzle that has one: no puzzle of the file, and by its own canonical form in the split
+    of the original, unless the file has given that one a split of its own.
 
     Args:
-        grammar: of generated puzzles, whose variants stay in the split of the original by their own canonical form;
-            None for those of a file, where the split is the original's.
+        of: the grammar of generated puzzles, or the file that they come from.
     """
     seen, without = Digests(), 0
     names = terse.NAMES if phrasing == "terse" else UNCOMMON_NAMES
+    grammar = None if isinstance(of, Source) else of
+    if isinstance(of, Source) and kind in CHANGES_ANSWER:
+        for row, _ in _rows(of, of.digest()):
+            seen.add(canonical_key(row.puzzle.statements))
     for original in source:
+        own = kind in CHANGES_ANSWER and split_of(canonical_key(original.puzzle.statements)) == original.split
 
-        def accept(puzzle: Puzzle, split: Split = original.split) -> bool:
+        def accept(puzzle: Puzzle, split: Split | None = original.split if own else None) -> bool:
             if kind not in CHANGES_ANSWER:
                 return True
             key = canonical_key(puzzle.statements)
-            return (grammar is None or split_of(key) == split) and seen.add(key)
+            return split in (None, split_of(key)) and seen.add(key)
 
         rng = random.Random(f"kk/perturb/{kind}/{original.id}")
         tale = perturb(_as_told(original, phrasing, rng), kind, rng, grammar=grammar, names=names, accept=accept)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import combinations, permutations, product
+from itertools import accumulate, combinations, permutations, product
 from math import comb, factorial, perm
 
 from warmup_rl.knights.canonical import canonical_key
@@ -89,8 +90,9 @@ def _uniform(rng: random.Random, speaker: int, people: int, depth: int, width: i
         return _leaf(choice, speaker, people)
     kinds = [(NOT, 1, below), (IFF, 2, comb(below, 2)), (IMPLIES, 2, perm(below, 2))]
     kinds += [(op, count, comb(below, count)) for op in (AND, OR) for count in range(2, min(width, leaves) + 1)]
-    weights = [number for _, _, number in kinds]
-    operator, operands, _ = rng.choices(kinds, weights)[0]
+    choice -= leaves
+    place = bisect_right(list(accumulate(number for _, _, number in kinds)), choice)  # too large for random.choices
+    operator, operands, _ = kinds[place]
     parts: list[Statement] = []
     while len(parts) < operands:
         part = _uniform(rng, speaker, people, depth - 1, width)

@@ -111,7 +111,7 @@ def _number(text: str) -> int | float | str:
 
 
 def _make(domain: KnightsKnaves, given: argparse.Namespace) -> None:
-    from warmup_rl.domains.kk_puzzles import Tally
+    from warmup_rl.domains.kk_puzzles import PATIENCE, Tally
 
     size = given.size or (None if given.source else 1000)
     split: Split | None = None if given.split == "all" else given.split
@@ -134,9 +134,9 @@ def _make(domain: KnightsKnaves, given: argparse.Namespace) -> None:
         print("\n".join(_report(domain, tally, split)))
     if size is not None and total < size:
         widen = "." if given.source else ", or widen --people, --depth or --width."
+        found = "in the file" if given.source else f"found before {PATIENCE:,} draws in a row gave no new one"
         raise SpaceError(
-            f"puzzles: {size:,} asked for, {total:,} exist with these settings: {given.out} holds them all. "
-            f"Ask for at most {total:,}{widen}"
+            f"puzzles: {size:,} asked for, {total:,} {found}: {given.out} holds them. Ask for at most {total:,}{widen}"
         )
 
 
