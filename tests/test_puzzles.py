@@ -402,7 +402,7 @@ def test_an_exhausted_space_keeps_what_exists_and_says_how_much_that_is(tmp_path
     exist = len(all_keys(2, Grammar()))
     assert code == 2
     assert len(rows) == exist
-    assert f"500 asked for, {exist} exist" in told.err
+    assert f"500 asked for, {exist} found" in told.err
     assert f"0 of {exist} (exact)" in told.out
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from warmup_rl import __version__
 from warmup_rl.console import duration
+from warmup_rl.contract import load_tokenizer
 from warmup_rl.errors import RunError
 from warmup_rl.grading.code import sandbox_used
 from warmup_rl.jsonl import write_json
@@ -125,8 +126,12 @@ class LaneRun:
 
         Raises:
             RunError: `only` names no stage, or its inputs are not there yet.
+            UserError: the recipe's model cannot be loaded.
         """
         chosen = _choose(self._lane, only=only, until=until)
+        recipe = self._lane.recipe
+        if recipe.model and any("model" in step.inputs and not self._lane.slot(step).done for step in chosen):
+            load_tokenizer(recipe.model, recipe.model_revision)  # a model that is not there is found before any work
         for step in chosen if only else self._lane.steps:
             if not self._lane.slot(step).done:
                 step.stage.prepare(self._context(step, Artifacts(model=self._lane.recipe.model)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 from pydantic import Field, model_validator
@@ -87,6 +88,13 @@ class UserRows(RowDomain):
             question = "\n".join([question, *(f"{letters[i]}. {option}" for i, option in enumerate(listed))])
         key = problem_id([self.type, normal_question(question)])
         return Problem(key, self.name or self.type, question, gold, meta)
+
+    def read(self, row: Row, place: str) -> Problem:
+        problem = super().read(row, place)
+        if isinstance(row.get("problem"), Mapping):
+            return problem
+        gold = self.grader.gold(row, problem.gold, place)
+        return replace(problem, gold=gold, meta=self.grader.meta(row, gold, place))
 
     def divide(self, problems: Mapping[Split, Iterable[Problem]]) -> dict[Split, list[Problem]]:
         """By content alone; rows that are nearly the same go to the same side."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from warmup_rl.dialects import Said, take_apart
 from warmup_rl.domain import Domain, problem_id
 from warmup_rl.domains.kk import KnightsKnaves
+from warmup_rl.domains.kk_rows import read_islanders
 from warmup_rl.domains.rows import RowDomain
 from warmup_rl.errors import DataError, Unscorable, UserError
 from warmup_rl.format import ResponseFormat
@@ -133,11 +135,30 @@ class Intake:
 
     def _problems(self) -> Iterator[dict[str, Any]]:
         seen = set()
+        other: list[str] = []
         for _, place, row in self._rows():
             problem = self._problem(place, row)
+            if isinstance(self.domain, KnightsKnaves) and not self._agrees(row, problem):
+                other.append(place)
             if problem.id not in seen:
                 seen.add(problem.id)
                 yield to_json(problem)
+        if other:
+            print(
+                f"{len(other):,} row{'s' * (len(other) > 1)}: {self.columns.gold!r} is not the puzzle's solution, "
+                f"which counts (first: {other[0]})", file=sys.stderr,
+            )  # fmt: skip
+
+    def _agrees(self, row: Row, problem: Problem) -> bool:
+        """Whether the reference answer that stands beside a puzzle, if any, is its solution."""
+        gold = row.get(self.columns.gold) if self.columns.gold else None
+        if gold is None or not str(gold).strip():
+            return True
+        try:
+            read_islanders({"question": problem.question, "gold": gold}, "")
+        except DataError:
+            return False
+        return True
 
     def _problem(self, place: str, row: Row) -> Problem:
         question = str(row.get(self.columns.question) or "")
@@ -156,7 +177,7 @@ class Intake:
                 f"{place}: no {'question' if not question.strip() else 'reference answer'} in this row. Mend or remove "
                 f"it, or name the columns: --columns question=NAME,gold=NAME. There are: {', '.join(row)}."
             )
-        return Problem(problem_id([self.domain.type, question, str(gold)]), self.domain.name, question, str(gold))
+        return self.domain.read({**row, "question": question, "gold": str(gold)}, place)
 
     def _by_domain(self, place: str, row: Row) -> Problem | None:
         """The problem as the domain itself reads its data set's rows; None where this is no such row."""
