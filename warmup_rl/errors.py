@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,3 +51,8 @@ def shown(value: Any) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def json_fault(error: json.JSONDecodeError) -> str:
+    """What is wrong with JSON, and where in its line."""
+    return f"{error.msg.removesuffix(' at')} at column {error.colno}"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from warmup_rl.errors import DataError
+from warmup_rl.errors import DataError, json_fault
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
@@ -76,7 +76,7 @@ def _row(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        what = f"not JSON ({error.msg} at column {error.colno})"
+        what = f"not JSON ({json_fault(error)})"
         raise DataError(f"{path}:{number}: {what}. Mend or remove the line.") from None
     if not isinstance(row, dict):
         kind = type(row).__name__

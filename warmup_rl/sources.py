@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import model_validator
 
 from warmup_rl.config import Config
-from warmup_rl.errors import DataError, UserError
+from warmup_rl.errors import DataError, UserError, json_fault
 
 FORMATS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 
@@ -177,7 +177,7 @@ def _parsed(place: str, text: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise DataError(f"{place}: not JSON ({error.msg} at column {error.colno}). Mend or remove it.") from None
+        raise DataError(f"{place}: not JSON ({json_fault(error)}). Mend or remove it.") from None
 
 
 def _object(place: str, row: Any) -> dict[str, Any]:

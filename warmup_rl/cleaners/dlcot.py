@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from warmup_rl.cleaner import CleanContext, Cleaner, Dropped
 from warmup_rl.dlcot.audit_row import Outcome, audit_row
@@ -45,6 +45,12 @@ class DLCoT(Cleaner):
     """Where more than this share would be left, the trace stays as it is; 1 takes every cut."""
     judge: Judge | None = None
     """A model that takes traces apart instead of the rules: a mapping with `engine` and the judge's keys."""
+
+    @model_validator(mode="after")
+    def _some_length_fits(self) -> DLCoT:
+        if self.min_ratio >= self.max_ratio:
+            raise ValueError(f"max_ratio: more than min_ratio is needed, got {self.max_ratio} after {self.min_ratio}")
+        return self
 
     def ready(self) -> None:
         if self.judge:

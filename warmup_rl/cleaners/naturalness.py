@@ -53,7 +53,7 @@ class Naturalness(Cleaner):
     def start(self, context: CleanContext) -> _Reader:
         """Raises `UserError` where there is no student."""
         if context.model is None:
-            raise UserError("cleaner 'naturalness': the student's model is needed. Name it, or leave the cleaner out.")
+            raise UserError("cleaner 'naturalness': the student is needed: `model` of the recipe, or --model.")
         return _Reader(self, context, context.model)
 
 

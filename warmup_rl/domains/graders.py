@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from warmup_rl.config import Config
 from warmup_rl.domains.kk_rows import grade_islanders, read_islanders
-from warmup_rl.errors import DataError
+from warmup_rl.errors import DataError, json_fault
 from warmup_rl.grading.choice import choose
 from warmup_rl.grading.math import final_answer, same_answer, unusable
 from warmup_rl.grading.plain import matches, same_json, same_number, same_set, same_text
@@ -201,7 +201,7 @@ class JsonGrader(Grader):
         try:
             json.loads(gold)
         except json.JSONDecodeError as error:
-            raise DataError(f"{place}: the answer is not JSON ({error.msg} at column {error.colno}).") from None
+            raise DataError(f"{place}: the answer is not JSON ({json_fault(error)}).") from None
         return {}
 
     def grade(self, answer: str, problem: Problem) -> Grade:

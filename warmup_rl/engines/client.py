@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import queue
 import random
 import threading
@@ -155,7 +156,7 @@ class Client:
             return _Failure(f"no answer within {duration(config.timeout)}")
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
-            return _Failure(self._clean(f"{type(cause).__name__}: {cause}"))
+            return _Failure(self._clean(f"{type(cause).__name__}: {cause}".rstrip(": ")))
         except openai.APIStatusError as error:
             status, headers = error.status_code, error.response.headers
             said, code = self._clean(endpoint.error_text(error.response.content)), error.response.text
@@ -183,7 +184,8 @@ class Client:
             raise UserError(f"{self._config.base_url} asks to wait for {duration(seconds)} ({failure.what}).")
         if time.monotonic() - self._spoken >= _SPEAK_SECONDS:
             self._spoken = time.monotonic()
-            self._context.say(f"{self._config.base_url}: {failure.what}; asking again in {duration(seconds)}")
+            again = duration(math.ceil(seconds))
+            self._context.say(f"{self._config.base_url}: {failure.what}; asking again in {again}")
         try:
             await asyncio.wait_for(self._stopped.wait(), seconds)
         except TimeoutError:

@@ -113,7 +113,7 @@ def _message(model: type[BaseModel], given: Any, address: Address, all_details: 
     options = [option for details in all_details for option in _options(details)]
     hint = suggestion(value, options) if isinstance(value, str) else ""
     if len(texts) > 1:
-        bare = [text.removeprefix("allowed: ").removesuffix(" is needed") for text in texts]
+        bare = [re.sub("^(allowed:|must be) ", "", text).removesuffix(" is needed") for text in texts]
         texts = [f"{' or '.join(bare)} is needed"]
     wraps = texts == [_TYPES["list"]] and address != ("stages",) and isinstance(value, int | float | str)
     example = f", e.g. [{value}]" if wraps else ""

@@ -19,7 +19,7 @@ from warmup_rl.stages.cleaning import AUDIT, DROPPED, TRACES, Counts, by_count
 from warmup_rl.stages.distill import PROBLEMS_FILE
 from warmup_rl.stages.problem_file import ProblemFile
 from warmup_rl.types import to_json
-from warmup_rl.verbs.clean_options import Setting, check_paths, dropped_file, parser, read_setting
+from warmup_rl.verbs.clean_options import Setting, audit_rows, check_paths, dropped_file, parser, read_setting
 from warmup_rl.verbs.given_traces import COLUMNS, Intake, find_columns, is_own, looks_like_puzzle
 from warmup_rl.verbs.grade import configured
 
@@ -43,24 +43,25 @@ def main(arguments: Sequence[str]) -> None:
 def _run(given: argparse.Namespace, setting: Setting) -> None:
     """Cleans in a folder beside the output, which a killed command leaves for the next; then moves the files out."""
     folder = given.out.with_name(f"{given.out.name}.part")
-    folder.mkdir(exist_ok=True)
+    for path in (folder, *([given.audit.parent] if given.audit else [])):
+        path.mkdir(parents=True, exist_ok=True)
     source = Source(path=str(given.source.resolve()))
     intake = _intake(given, source, setting)
     traces = intake.write(folder / "given") if intake else given.source
-    count, unit = _counter(given.tokenizer)
+    count, unit = _counter(given.model)
     domains = {intake.domain.name: intake.domain} if intake else _domains(given, setting)
     with closing(ProblemFile(traces.with_name(PROBLEMS_FILE))) as problems, _progress() as done:
         context = CleanContext(
             domains=domains, problems=problems, count_tokens=count, response_format=setting.response_format,
             held_out=lambda: held_out(setting.evaluation, setting.domains) if setting.evaluation else (),
-            model=given.tokenizer, folder=folder, seed=setting.seed, say=_say,
+            model=setting.model, folder=folder, seed=setting.seed, say=_say,
         )  # fmt: skip
         counts = clean(traces, setting.steps, context, done)
     if given.audit:
         page = write_audit(counts, setting.steps, folder, subtitle=given.source.name, unit=unit)
         assert page is not None
         page.replace(given.audit)
-        (folder / AUDIT).replace(given.audit.with_suffix(".jsonl"))
+        (folder / AUDIT).replace(audit_rows(given))
     if intake:
         write_jsonl(dropped_file(given.out), intake.dropped(folder / DROPPED))
         write_jsonl(given.out, intake.restored(folder / TRACES))
@@ -91,7 +92,7 @@ def _pairs(text: str | None) -> dict[str, str]:
     pairs = [pair.partition("=")[::2] for pair in (text or "").split(",") if pair.strip()]
     found = {key.strip(): value.strip() for key, value in pairs}
     if bad := [key for key, value in found.items() if key not in COLUMNS or not value]:
-        raise UserError(f"clean: --columns: KEY=NAME,... with keys {', '.join(COLUMNS)}; not so {bad[0]!r}.")
+        raise UserError(f"clean: --columns: KEY=NAME,... with keys {', '.join(COLUMNS)} (got {bad[0]!r}).")
     return found
 
 
@@ -171,4 +172,4 @@ def _closing(given: argparse.Namespace, counts: Counts, unit: str) -> Iterator[s
     yield f"cleaned: {given.out}"
     yield f"dropped: {dropped_file(given.out)}"
     if given.audit:
-        yield f"audit:   {given.audit}, {given.audit.with_suffix('.jsonl')}"
+        yield f"audit:   {given.audit}, {audit_rows(given)}"

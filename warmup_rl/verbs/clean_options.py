@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -17,6 +17,7 @@ from warmup_rl.errors import UserError
 from warmup_rl.evaluation import EvaluationSettings
 from warmup_rl.format import ResponseFormat
 from warmup_rl.plugins import name_of
+from warmup_rl.recipe.friendly import complaints
 from warmup_rl.stages.clean import Clean
 from warmup_rl.stages.distill import PROBLEMS_FILE
 from warmup_rl.verbs.arguments import Arguments
@@ -41,6 +42,7 @@ class Setting:
     response_format: ResponseFormat = ResponseFormat()
     evaluation: EvaluationSettings | None = None
     seed: int = 0
+    model: str | None = None
 
 
 def parser() -> Arguments:
@@ -57,7 +59,8 @@ def parser() -> Arguments:
     add("--domain", metavar="NAME", help="what grades the answers: kk, math, ... or ./file.py:Class (by the traces; kk "
         "where the first question is a Knights & Knaves puzzle)")
     add("--columns", metavar="KEY=NAME,...", help=f"names of columns, keys are {', '.join(COLUMNS)} (usual names)")
-    add("--tokenizer", metavar="MODEL", help="whose tokens are counted: a folder or a hub id (words are counted)")
+    add("--model", metavar="MODEL", help="the student, a folder or a hub id: its tokens are counted (else words), and "
+        "the step naturalness asks it (the recipe's)")
     group = parser.add_argument_group("the step dlcot")
     for name, info in DLCoT.model_fields.items():
         text = " ".join((info.description or "").split()).replace("%", "%%")
@@ -85,22 +88,25 @@ def check_paths(given: argparse.Namespace) -> None:
     for option, path, suffix in (("--out", given.out, ".jsonl"), ("--audit", given.audit, ".html")):
         if path is not None and path.suffix != suffix:
             raise UserError(f"clean: {option} must end with {suffix}, got {path}.")
-        if path is not None and not path.parent.is_dir():
-            raise UserError(f"clean: {option}: there is no folder {path.parent}. Make it first.")
     mine = {given.source.resolve(), given.source.with_name(PROBLEMS_FILE).resolve()}
-    written = [given.out, dropped_file(given.out), *([given.audit.with_suffix(".jsonl")] if given.audit else [])]
-    for path in written:
+    for path in (given.out, dropped_file(given.out)):
         if path.resolve() in mine:
-            raise UserError(f"clean: {path} would overwrite the input. Give another --out or --audit.")
-    if len({path.resolve() for path in written}) < len(written):
-        raise UserError(f"clean: --out and --audit would both write {given.out}. Give them different names.")
+            raise UserError(f"clean: {path} would overwrite the input. Give another --out.")
+
+
+def audit_rows(given: argparse.Namespace) -> Path:
+    """Where the rows of the audit go: beside the page, under its name where no other file has it."""
+    page: Path = given.audit
+    taken = {path.resolve() for path in (given.source, given.out, dropped_file(given.out))}
+    beside = page.with_suffix(".jsonl")
+    return page.with_suffix(".audit.jsonl") if beside.resolve() in taken else beside
 
 
 def read_setting(given: argparse.Namespace) -> Setting:
     setting = _from_recipe(given.recipe, given.stage) if given.recipe else Setting()
     if given.stage and not given.recipe:
         raise UserError("clean: --stage names a stage of a recipe: give --recipe too.")
-    steps = _steps(given.steps) if given.steps else setting.steps
+    steps = setting.steps if given.steps is None else _steps(given.steps)
     options = {name.removeprefix("dlcot."): value for name, value in vars(given).items() if name.startswith("dlcot.")}
     steps = _with_options(steps, {name: value for name, value in options.items() if value is not None})
     if given.audit and not any(isinstance(step, DLCoT) for step in steps):
@@ -108,7 +114,7 @@ def read_setting(given: argparse.Namespace) -> Setting:
     blind = [name_of(type(step)) for step in steps if step.reads_evaluation]
     if blind and setting.evaluation is None:
         raise UserError(f"clean: the step {blind[0]!r} needs the problems that a recipe evaluates on: give --recipe.")
-    return Setting(steps, setting.domains, setting.response_format, setting.evaluation, setting.seed)
+    return replace(setting, steps=steps, model=given.model or setting.model)
 
 
 def _from_recipe(path: str, stage_id: str | None) -> Setting:
@@ -121,18 +127,21 @@ def _from_recipe(path: str, stage_id: str | None) -> Setting:
     if len(stages) > 1 and stage_id is None or stage_id is not None and stage_id not in stages:
         raise UserError(f"clean: which clean stage of {path}? Give --stage, one of: {', '.join(stages)}.")
     stage = stages[stage_id or next(iter(stages))]
-    return Setting(tuple(stage.steps), recipe.domains, recipe.format, recipe.evaluation, min(recipe.seeds, default=0))
+    seed = min(recipe.seeds, default=0)
+    return Setting(tuple(stage.steps), recipe.domains, recipe.format, recipe.evaluation, seed, recipe.model)
 
 
 def _steps(text: str) -> tuple[Cleaner, ...]:
     try:
-        return tuple(Clean(steps=yaml.safe_load(f"[{text}]")).steps)
+        given = {"steps": yaml.safe_load(f"[{text}]")}
     except yaml.YAMLError:
         raise UserError(
             f"clean: --steps: names or {{type: NAME, key: value}}, separated by commas, got {text!r}."
         ) from None
+    try:
+        return tuple(Clean.model_validate(given).steps)
     except ValidationError as error:
-        raise _complaint("--steps", error) from None
+        raise _complaint(error, Clean, given) from None
 
 
 def _with_options(steps: tuple[Cleaner, ...], options: Mapping[str, Any]) -> tuple[Cleaner, ...]:
@@ -141,25 +150,26 @@ def _with_options(steps: tuple[Cleaner, ...], options: Mapping[str, Any]) -> tup
         raise UserError(f"clean: {_option(next(iter(options)))} is for the step dlcot, which is not among --steps.")
     try:
         values = {name: yaml.safe_load(value) if isinstance(value, str) else value for name, value in options.items()}
-        return tuple(
-            type(step).model_validate({**{key: getattr(step, key) for key in step.model_fields_set}, **values})
-            if isinstance(step, DLCoT) else step
-            for step in steps
-        )  # fmt: skip
     except yaml.YAMLError as error:
         raise UserError(f"clean: no YAML: {' '.join(str(error).split())}") from None
+    return tuple(_changed(step, values) if isinstance(step, DLCoT) else step for step in steps)
+
+
+def _changed(step: DLCoT, values: Mapping[str, Any]) -> DLCoT:
+    """The step with other values of some keys; what they hold as text is read where it is given."""
+    given = {**{key: getattr(step, key) for key in step.model_fields_set}, **values}
+    try:
+        return type(step).model_validate(given)
     except ValidationError as error:
-        raise _complaint("", error) from None
+        raise _complaint(error, type(step), given) from None
 
 
-def _complaint(option: str, error: ValidationError) -> UserError:
-    """All that is wrong with the fields of steps, by the option that set them."""
+def _complaint(error: ValidationError, model: type[BaseModel], given: dict[str, Any]) -> UserError:
+    """All that is wrong with the fields of a model, by the options that set them."""
     lines = []
-    for details in error.errors():
-        first, *rest = map(str, details["loc"])
-        place = ": ".join(filter(None, (option or _option(first), ".".join(rest))))
-        what = "unknown key" if details["type"] == "extra_forbidden" else details["msg"].removeprefix("Value error, ")
-        lines.append(f"clean: {place}: {what}")
+    for (first, *rest), message in complaints(error, model, given):
+        places = [f"step {part + 1}" if isinstance(part, int) else str(part) for part in rest]
+        lines.append(": ".join(["clean", _option(str(first)), *places, message]))
     return UserError("\n".join(dict.fromkeys(lines)))
 
 

@@ -128,7 +128,7 @@ def _make(domain: KnightsKnaves, given: argparse.Namespace) -> None:
     total = sum(made.values())
     shares = ", ".join(f"{made[split]:,} {split}" for split in SPLITS if made[split])
     if given.perturb:
-        print(f"{given.out}: {total:,} variants ({given.perturb}): {shares}; {tally.without:,} puzzles have none")
+        print(f"{given.out}: {total:,} variants ({given.perturb}): {shares}; {tally.without:,} without one")
     else:
         print(f"{given.out}: {total:,} puzzles: {shares}")
         print("\n".join(_report(domain, tally, split)))
