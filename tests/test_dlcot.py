@@ -15,11 +15,13 @@ from warmup_rl.cleaners.dlcot import DLCoT
 from warmup_rl.config import Sampling
 from warmup_rl.dlcot.arithmetic import false_sums
 from warmup_rl.dlcot.cut import Refused, cut_out, is_subsequence
+from warmup_rl.dlcot.labels import label_text
 from warmup_rl.dlcot.markers import affirms, move
 from warmup_rl.dlcot.rules import Rules
 from warmup_rl.dlcot.structure import Approach, Cut, Doubt, Part, Span, Structure
 from warmup_rl.dlcot.variants import Errors, Redundancy, simplify
 from warmup_rl.domains.kk import KnightsKnaves
+from warmup_rl.domains.sums import Sums
 from warmup_rl.engine import EngineContext
 from warmup_rl.engines.solver import Solver
 from warmup_rl.errors import Unscorable
@@ -538,3 +540,18 @@ def test_no_reasoning_is_taken_for_a_repetition_or_an_error(thinking, labels):
     for options in ({}, {"redundancy": "keep_first"}, {"redundancy": "none", "errors": "delete_all"}):
         result, row = clean(thinking, problem, ENGLISH, **options)
         assert (row["outcome"], result.thinking) == ("unchanged", thinking), options
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("That's 12 pairs, so 24.", "correct"),
+        ("So 2x = 48 and x = 24. Let me check: 2*24 + 6 = 54. Correct.", "correct"),
+        ("So x = 24, so x + 1 = 25. Wait, is it? So 25.", "correct"),
+        ("First 8 * 3 = 24, and 24 + 6 = 30, so 30.", "incorrect"),
+        ("The sum of the two is 30 and their difference is 6.", "incomplete"),
+    ],
+)
+def test_an_answer_counts_where_it_is_concluded_though_a_check_may_follow(text, label):
+    problem = Problem("p", "sums", "How many?", "24", {})
+    assert label_text(text, problem, Sums(name="sums")) == label

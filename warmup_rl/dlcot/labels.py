@@ -20,7 +20,8 @@ _FIRM = re.compile(
 )
 """An answer said to be one; a box counts as well."""
 _LOOSE = re.compile(
-    r"(?:=|≈|\b(?:is|are|get|gets|gives|got|yields|makes|equals|leaves|it['’]s|that['’]s|left with|total of))\s*"
+    r"(?:=|≈|\b(?:is|are|get|gets|gives|got|yields|makes|equals|leaves|so|thus|hence|it['’]s|that['’]s"
+    r"|left with|total of))\s*"
     r"(?P<value>\$?-?(?:\\d?frac\{[^{}]*\}\{[^{}]*\}|\\sqrt\{?\w+\}?|\d[\d,]*(?:\.\d+)?(?:/\d+)?|[A-J](?![\w'’]))[^\s.,;!?=]{0,20})"
     r"|\b(?:[Ss]o|[Oo]ption|[Cc]hoice)\s+(?P<letter>[A-HJ])(?=\s*(?:again|too|[.,;!)]|$))"
 )
@@ -29,7 +30,7 @@ _FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 _THEREFORE = re.compile(r"\b(?:so|therefore|thus|hence|finally|in total|altogether)\b[^.\n]*$", re.IGNORECASE)
 _EQUATION = re.compile(r"(?=[^.,;:\n=]*[A-Za-z])(?=[^.,;:\n=]*[-+*^)])(?:(?!\bso\b)[^.,;:\n=])+=\s*$", re.IGNORECASE)
 """The left side of an equation with an unknown in a term, such as `(x - 6)(x + 2) =`: its right side is no answer."""
-_LOOKED_AT = 2
+_LOOKED_AT, _REMEMBERED = 2, 6
 
 
 def label_of(answers: Sequence[str], problem: Problem, domain: Domain) -> Label:
@@ -48,8 +49,9 @@ def label_text(text: str, problem: Problem, domain: Domain) -> Label:
     """The label of an approach's text.
 
     Its last answer said to be one (a box, `the answer is ...`) decides, unless what it comes to after that is right.
-    Without one, the last values that something comes to are looked at; they count as a wrong answer only after a
-    `so`, since the value of a step in between is no answer. Where the reference answer has several lines (a program),
+    Without one, the last values that something comes to are looked at, and those a little before them after a `so`,
+    since a check may follow; they count as a wrong answer only after a `so`, since the value of a step in between is no
+    answer. Where the reference answer has several lines (a program),
     an answer is a fenced block of code.
 
     Raises:
@@ -61,12 +63,20 @@ def label_text(text: str, problem: Problem, domain: Domain) -> Label:
     if found and (label := label_of([found[1]], problem, domain)) != "incomplete":
         later = [value for _, value in loose_answers(text[found[0] :])[-_LOOKED_AT:]]
         return "correct" if label_of(later, problem, domain) == "correct" else label
-    loose = loose_answers(text)[-_LOOKED_AT:]
-    label = label_of([value for _, value in loose], problem, domain)
-    before = text[: loose[-1][0]][-200:] if loose else ""
-    if label == "incorrect" and (not _THEREFORE.search(before) or _EQUATION.search(before)):
-        return "incomplete"
-    return label
+    values = loose_answers(text)
+    label = label_of([value for _, value in values[-_LOOKED_AT:]], problem, domain)
+    if label == "correct" or not values:
+        return label
+    concluded = [value for place, value in values[-_REMEMBERED:] if _is_concluded(text, place)]
+    if label_of(concluded, problem, domain) == "correct":
+        return "correct"
+    return label if label == "incorrect" and _is_concluded(text, values[-1][0]) else "incomplete"
+
+
+def _is_concluded(text: str, place: int) -> bool:
+    """Whether a value stands after a `so`, and is not the right side of an equation."""
+    before = text[:place][-200:]
+    return bool(_THEREFORE.search(before)) and not _EQUATION.search(before)
 
 
 def firm_answer(text: str) -> tuple[int, str] | None:
