@@ -224,3 +224,14 @@ ANY = """next so case1 #1 Zoey knight is a . if says " suppose not contradiction
 @given(st.lists(st.sampled_from([*ANY, "\n\n"]), max_size=30))
 def test_any_words_in_any_order_are_covered(words: list[str]) -> None:
     claims(" ".join(words))
+
+
+@pytest.mark.parametrize(
+    "said", ["both are knaves", "we are both knaves", '"Both of us are knaves"', "that both are knaves"]
+)
+def test_what_is_said_of_everybody_is_a_statement(said):
+    puzzle = make_puzzle(["Zoey", "Riley"], [("lying", 1), ("and", ("lying", 0), ("lying", 1))])
+    (claim,) = read_claims(f"Riley says {said}.", puzzle)
+    assert (claim.kind, claim.cites) == ("restate", True)
+    (wrong,) = read_claims(f"Zoey says {said}.", puzzle)
+    assert wrong.cites is False

@@ -555,3 +555,18 @@ def test_no_reasoning_is_taken_for_a_repetition_or_an_error(thinking, labels):
 def test_an_answer_counts_where_it_is_concluded_though_a_check_may_follow(text, label):
     problem = Problem("p", "sums", "How many?", "24", {})
     assert label_text(text, problem, Sums(name="sums")) == label
+
+
+def test_a_second_look_that_begins_with_if_is_a_repetition_where_it_claims_nothing_new():
+    puzzle = make_puzzle(["Zoey", "Riley"], [("lying", 1), ("and", ("lying", 0), ("lying", 1))])
+    looks = (
+        "Wait, let me double-check. If Zoey is a knight, Riley is a knave. Riley says both are knaves, and that is "
+        "false. Yes."
+    )
+    thinking = (
+        "Suppose Zoey is a knave. Then Riley is a knight. But Riley says both are knaves. That's a contradiction. So "
+        f"Zoey is a knight.\n\nSo Riley is a knave, as Zoey says.\n\n{looks}\n\nLet me check Riley's words too: Riley "
+        "is a knave and says that both are knaves, which is false.\n\nSo Zoey is a knight and Riley is a knave."
+    )
+    result, row = clean(thinking, kk_problem(puzzle), ENGLISH)
+    assert row["reasons"] == {"redundant": 1} and result.thinking == thinking.replace(f"{looks}\n\n", "")

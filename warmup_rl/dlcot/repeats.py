@@ -29,8 +29,8 @@ class Rechecks:
     """The needless re-checks of a text: from a word of doubt to a word that all is right, with nothing new between.
 
     Args:
-        new: whether sentences from one index to another (exclusive) hold something new; by numbers and words where not
-            given.
+        new: whether sentences from one index to another (exclusive) hold something new, a hypothesis too; by numbers
+            and words where not given.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class Rechecks:
     ) -> None:
         self._low, self._said = lowered(text), said
         self._new = new or self._new_words
+        self._within = ("", "verify", "plan", "suppose") if new else ("", "verify", "plan")
         self._first: dict[str, int] | None = None
         self._question = question
         self._ends: dict[int, int] = {}
@@ -84,7 +85,7 @@ class Rechecks:
                 end = index + 1
                 continue
             opens_another = sentence.move == "verify" and self._said[self._hesitation(index)].begins
-            if opens_another or sentence.move not in ("", "verify", "plan") or CORRECTS.search(words):
+            if opens_another or sentence.move not in self._within or CORRECTS.search(words):
                 break
         return end
 

@@ -110,14 +110,13 @@ class _Tracker:
 
     def claim(self, part: Part) -> Claim:
         claim = self._claim(part)
-        if part.again:
-            self._met = ()
         if claim.kind == "contradiction":
             self._met = self._frames
-        elif claim.kind in ("assume", "conclude"):
-            self._met = ()
-        elif claim.kind in ("assert", "backtrack"):
-            claim = self._denied(claim)
+        elif self._met:
+            if part.again or claim.kind in ("assume", "conclude"):
+                self._met = ()
+            elif claim.kind in ("assert", "backtrack"):
+                claim = self._denied(claim)
         if part.said or part.named or part.speakers:
             self._before = part
         return claim
@@ -179,8 +178,10 @@ class _Tracker:
     def _say(self, part: Part) -> Claim:
         facts, said = part.facts, part.said
         speakers = part.speakers or self._before.speakers or part.named | self._before.named
-        assumed = self._before.facts if part.speakers and self._before.kind == "assume" else ()
-        speakers |= {person for person, _ in (*part.condition, *assumed)}
+        if part.condition:
+            speakers |= {person for person, _ in part.condition}
+        if part.speakers and self._before.kind == "assume":
+            speakers |= {person for person, _ in self._before.facts}
         loose = self._loose and not part.condition
         kind = self._kind(part, facts)
         if loose and kind == "assert" and self._settles(part.said[-1]):

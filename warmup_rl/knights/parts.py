@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from warmup_rl.errors import DataError
+from warmup_rl.knights.english import plural
 from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.prose import plan
 from warmup_rl.knights.reasoning import Facts
@@ -28,8 +29,14 @@ _INSTEAD = re.compile(r"\b(?:instead|alternatively|conversely|other case|other p
 _QUOTES = re.compile("[SQWYe]")
 _SPEAKER, _VOICE, _QUOTE = re.compile("[&,]S"), re.compile("aR[cm]nS|Y"), re.compile("S[,=]*o|aR[cm]nS|Y")
 """Letters that may be about quotations; about who was named, who spoke and what was quoted in the sentences before."""
-_LISTED = re.compile("[&=]?P=(?=[iE]?P(?![=S]))")
+_QUESTION = re.compile(r"^[^Q]*P[^Q]*\?$")
+_LISTED = re.compile("^[&=]?P=(?=[iE]?P(?![=S]))")
 """Letters of `Zoey: Oliver is ...`."""
+_EVERYBODY = re.compile(
+    r"(?:that )?(?:both(?: of (?:us|them))?(?: are)?|(?:we|they) are(?: both| all)?|(?:everybody|everyone) is|"
+    r"all(?: of (?:us|them))?(?: are)?)(?: an?)? (\w+)"
+)
+_NOBODY: frozenset[int] = frozenset()
 _SHAPES = 8_192
 
 
@@ -103,27 +110,25 @@ class _Reader:
 
     def read(self, sentence: Sentence) -> list[Part]:
         """The parts of a sentence; `Could Zoey be a knave? Then ...` is read as `If Zoey is a knave, then ...`."""
-        asked, self._asked = self._asked, ()
-        if sentence.letters[-1:] == "?":
-            self._asked = self._question(sentence)
-        parts = self._parts(sentence)
-        if asked and sentence.letters[0] == "t" and not parts[0].condition:
+        use = _use(sentence.letters)
+        asked = self._asked
+        if asked or use.asks:
+            self._asked = self._question(sentence) if use.asks else ()
+        if use.lists and (listed := self._listed(sentence)):
+            return [listed]
+        parts = self._parts(sentence, use)
+        if asked and sentence.letters[:1] == "t" and not parts[0].condition:
             parts[0] = parts[0]._replace(condition=asked)
         return parts
 
     def _question(self, sentence: Sentence) -> Facts:
-        """The one role that a question asks about; empty where it asks about something else."""
-        if "Q" in sentence.letters:
-            return ()
+        """The one role that a question asks about; empty where it asks about something else, or quotes somebody."""
         told = _plain(f"{sentence.letters[:-1]}.", sentence.values, self._people).parts
         said, facts, _, _, condition, *_ = told[0][1]
         found = facts or condition
         return found if len(told) == len(found) == 1 and len(said) < 2 else ()
 
-    def _parts(self, sentence: Sentence) -> list[Part]:
-        if _LISTED.match(sentence.letters) and (listed := self._listed(sentence)):
-            return [listed]
-        use = _use(sentence.letters)
+    def _parts(self, sentence: Sentence, use: _Use) -> list[Part]:
         if use.quotes:
             told = self._quoting(sentence, use)
         else:
@@ -179,12 +184,15 @@ class _Reader:
 
 
 class _Use(NamedTuple):
-    """What a sentence may be about: quotations; who was named, who spoke and what was quoted before it."""
+    """What a sentence may be about: quotations; who was named, who spoke and what was quoted before it. Whether it asks
+    about somebody, and whether it may list what somebody says."""
 
     quotes: bool
     speaker: bool
     voice: bool
     quote: bool
+    asks: bool
+    lists: bool
 
 
 _Content = tuple[tuple[Said, ...], Facts, frozenset[int], frozenset[int], Facts, bool | None, bool, bool]
@@ -222,15 +230,16 @@ class _Filling(NamedTuple):
 
     def _content(self, sketch: Sketch) -> _Content:
         said = tuple([Said(self.formula(formula), how) for formula, how in sketch.said])
-        speakers = frozenset(map(self.cast.__getitem__, sketch.speakers))
-        named = frozenset(map(self.cast.__getitem__, sketch.named))
+        cast = self.cast
+        speakers = frozenset([cast[person] for person in sketch.speakers]) if sketch.speakers else _NOBODY
+        named = frozenset([cast[person] for person in sketch.named]) if sketch.named else _NOBODY
         condition: Facts = ()
         cites = sketch.cites
         if self.quotations:
             for quote in sketch.echoed:
                 speakers |= self.quotations.speakers(self.formula(quote))
             for person, quote in sketch.cited:
-                cites = self.quotations.right(self.cast[person], self.formula(quote)) and cites is not False
+                cites = self.quotations.right(cast[person], self.formula(quote)) and cites is not False
         if sketch.conditions:
             said, condition = _under([self.formula(formula) for formula, _ in sketch.conditions], said)
         return said, facts_of(said), speakers, named, condition, cites, sketch.checks, sketch.lists
@@ -261,8 +270,18 @@ class _Quotations:
                 plain = text.strip("\"' .,;:").replace(", then ", " then ")
                 self._read[text] = statement_from_text(plain, self._puzzle.names, self._puzzle.roles)
             except DataError:
-                self._read[text] = None
+                self._read[text] = self._of_everybody(text)
         return self._read[text]
+
+    def _of_everybody(self, text: str) -> Statement | None:
+        """`both are knaves`, `we are both knights`, `everyone is a liar`; None for all else."""
+        found = _EVERYBODY.fullmatch(text.strip("\"' .,;:").lower())
+        people, roles = self._puzzle.people, self._puzzle.roles
+        if not found or (people != 2 and "both" in found[0]):
+            return None
+        told = {word: truthful for truthful, role in ((TRUTHFUL, roles.truthful), (LIAR, roles.liar))
+                for word in (role.lower(), plural(role.lower()))}  # fmt: skip
+        return (AND, *((told[found[1]], person) for person in range(people))) if found[1] in told else None
 
     def right(self, speaker: int, quote: Statement) -> bool:
         """Whether somebody says this, in whatever words, or as one of the things said."""
@@ -276,7 +295,7 @@ class _Quotations:
 
 @lru_cache(_SHAPES)
 def _use(letters: str) -> _Use:
-    patterns = (_QUOTES, _SPEAKER, _VOICE, _QUOTE)
+    patterns = (_QUOTES, _SPEAKER, _VOICE, _QUOTE, _QUESTION, _LISTED)
     return _Use(*(pattern.search(letters) is not None for pattern in patterns))
 
 

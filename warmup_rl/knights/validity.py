@@ -150,8 +150,8 @@ class _Judge:
 
     def _claimed(self, claim: Claim) -> list[Judgement]:
         """Judges what is said in the branch, or outside its loose condition; what holds there is known then."""
-        self._clash = False
         readings = _readings(claim.frames, claim.loose)
+        self._clash, refutes = False, claim.kind == "contradiction"
         complete = sum(map(len, claim.frames)) >= self._people
         judged = []
         for said in claim.said:
@@ -159,11 +159,11 @@ class _Judge:
             found = NOT_ENTAILED
             for frames in readings:
                 if found is NOT_ENTAILED:
-                    found = self._holds(said, frames, speakers, refutes=claim.kind == "contradiction")
+                    found = self._holds(said, frames, speakers, refutes)
             judged.append(found)
         return judged
 
-    def _holds(self, said: Said, frames: Frames, speakers: Collection[int], *, refutes: bool) -> Judgement:
+    def _holds(self, said: Said, frames: Frames, speakers: Collection[int], refutes: bool) -> Judgement:
         """Judges one thing said in a branch; what `refutes` it may follow from a role that it then contradicts."""
         (formula, how), branch = said, self._branch(frames)
         truth, fact = self._table(formula)
@@ -171,7 +171,8 @@ class _Judge:
         if (refutes or how == "must") and any(_within(self._by_role(branch.roles, i), truth) for i in speakers):
             found = ENTAILED
         if found is not NOT_ENTAILED:
-            self._clash = self._clash or not branch.everything & truth
+            if refutes and not branch.everything & truth:
+                self._clash = True
             self._learn(branch, truth, role=fact is not None)
             if how != "role" and formula in self._about:
                 self._held.setdefault(frames, set()).update(self._about[formula])
