@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from warmup_rl.errors import DataError
-from warmup_rl.knights.english import plural
+from warmup_rl.knights.english import plural, statement_text
 from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.prose import plan
 from warmup_rl.knights.reasoning import Facts
@@ -260,7 +260,9 @@ class _Quotations:
 
     def __init__(self, text: str, puzzle: Puzzle) -> None:
         self._text, self._puzzle = text, puzzle
-        self._read: dict[str, Statement | None] = {}
+        self._read: dict[str, Statement | None] = {
+            f'"{statement_text(said, puzzle.names, puzzle.roles)}"': said for said in puzzle.statements
+        }
 
     def read(self, start: int, end: int) -> Statement | None:
         """The statement between two characters; None where it is none."""
