@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -123,6 +124,43 @@ def test_problems_are_train_problems_of_the_seed(tmp_path):
         found[seed] = list(read_problems(where.traces_file))
         assert found[seed] == [problem.id for problem in where.domains["sums"].take("train", seed, 12)]
     assert found[0] != found[1]
+
+
+class Mute(Adder):
+    """Says nothing, as a server does that is not what it seems to be; costs money."""
+
+    type: ClassVar[str] = "mute"
+    costs: ClassVar[bool] = True
+
+    @contextmanager
+    def open(self, context: EngineContext) -> Iterator[Session]:
+        session = _AdderSession(self, context)
+        yield SimpleNamespace(complete=lambda requests, sampling: (
+            replace(completion, text="", thinking=None) for completion in session.complete(requests, sampling)
+        ))
+
+
+def test_nothing_is_kept_of_a_teacher_that_says_nothing_at_all(tmp_path):
+    where = context(tmp_path / "out")
+    with pytest.raises(RunError, match="all 12 completions of teacher '.*' are empty"):
+        Distill(domain="sums", problems=12, teacher={"type": f"{HERE}:Mute"}).run(where)
+    assert not (where.folder / "completions.jsonl").exists()
+    distill().run(where)
+    assert len(list(read_jsonl(where.folder / "completions.jsonl"))) == 12
+
+
+def test_completions_that_other_settings_left_behind_are_told_of(tmp_path):
+    left = tmp_path / "distill-0123.part"
+    left.mkdir()
+    (left / "completions.jsonl").write_text("{}\n{}\n")
+    said = []
+    where = replace(context(tmp_path / "distill-4567.part"), say=said.append)
+    with pytest.raises(RunError):
+        Distill(domain="sums", problems=12, teacher={"type": f"{HERE}:Mute"}).run(where)
+    assert any(line.startswith("2 completions of an unfinished distillation") and str(left) in line for line in said)
+    said.clear()
+    distill().run(where)
+    assert not any("unfinished" in line for line in said), "what costs nothing is made anew"
 
 
 def test_all_problems_of_a_file_are_thought_through_and_an_endless_domain_has_none(tmp_path):

@@ -153,6 +153,19 @@ def test_a_run_whose_stages_another_has_made_gets_its_own_folder_and_report(reci
     assert Lane(recipe.model_copy(update={"run_name": "second"}), "long", 0).finished
 
 
+def test_a_stage_whose_endpoint_has_moved_is_told_of(recipe, monkeypatch):
+    lane, _ = run(recipe, "short")
+    step = lane.steps[0]
+    record = lane.slot(step).folder / "stage.json"
+    told = json.loads(record.read_text())
+    told["config"]["teacher"] = {"base_url": "http://old/v1"}
+    record.write_text(json.dumps(told))
+    monkeypatch.setattr("warmup_rl.run.dump", lambda stage: {"teacher": {"base_url": "http://new/v1"}})
+    (line,) = lane.moved()
+    assert line.startswith("first: made with teacher.base_url http://old/v1, not http://new/v1")
+    assert str(lane.slot(step).folder) in line
+
+
 def test_a_lane_that_fails_stops_no_other_and_what_is_done_is_kept(recipe, tmp_path, monkeypatch):
     monkeypatch.setenv("BREAK_THIRD", "1")
     broken = train(tmp_path, "--jobs", "2")

@@ -50,6 +50,9 @@ class Engine(Config, ABC):
     reads_model: ClassVar[bool] = False
     """Whether the engine works with the student's own model, so that a stage before must give one."""
 
+    costs: ClassVar[bool] = False
+    """Whether completions may have to be paid for."""
+
     @abstractmethod
     def open(self, context: EngineContext) -> AbstractContextManager[Session]:
         """Opens the engine. Raises `UserError` when it cannot serve the recipe."""

@@ -33,6 +33,7 @@ class OpenAI(Engine):
     """
 
     type: ClassVar[str] = "openai"
+    costs: ClassVar[bool] = True
 
     base_url: str = aside()
     """Address up to `/v1`, e.g. `http://localhost:8000/v1`."""

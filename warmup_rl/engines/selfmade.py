@@ -159,7 +159,8 @@ class _SelfSession:
         wrong = [one for one in wrong if one.thinks is not False] or wrong
         wrong = list({one.extracted or one.text: one for one in wrong}.values())
         if not right:
-            return self._failed(request, "without right attempt")
+            guessed = any(one.verdict == "correct" for one in made)
+            return self._failed(request, "right by a guess alone" if guessed else "without right attempt")
         if not wrong and not config.without_mistakes:
             return self._failed(request, "without mistake")
         random.Random(f"self/{self._context.seed}/{problem.id}").shuffle(right)

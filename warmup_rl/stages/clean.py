@@ -107,6 +107,10 @@ def clean(traces: Path, steps: Sequence[Cleaner], context: CleanContext, done: D
     if not counts.kept:
         raise RunError(f"clean: none of {total} traces is left ({counted(counts.dropped)}). Loosen `steps`, or "
                        "distill more problems.")
+    outcomes = by_count(counts.outcomes.get("dlcot", {}))
+    if outcomes and not {"cut", "unchanged"} & outcomes.keys():
+        (reason, count), *_ = outcomes.items()
+        context.say(f"dlcot could take no trace apart; {count:,} of {sum(outcomes.values()):,} times: {reason}")
     assert context.folder is not None
     write_jsonl(context.folder / PROBLEMS_FILE, _problems(context.folder / TRACES, context.problems))
     return counts

@@ -148,6 +148,9 @@ class _Distilling:
             self._correct = Counter(self._correct_before(journal))
         if journal.count:
             context.say(f"{journal.count} completions from before")
+        elif stage.teacher.costs:
+            for line in _left_behind(self._journal_file):
+                context.say(line)
         step = pace(context.say, "completions", len(self._problems) * stage.sampling.samples - journal.count)
         samples = range(stage.sampling.samples)
         with ExitStack() as stack:
@@ -279,3 +282,13 @@ def read_traces(path: Path) -> Iterator[Trace]:
             raise DataError(
                 f"{path}: row {number} is no trace ({type(error).__name__}: {error}). Run the stage that made it again."
             ) from None
+
+
+def _left_behind(mine: Path) -> Iterator[str]:
+    """What to say of unfinished distillations that other settings or another version of the code have left."""
+    for other in sorted(mine.parent.parent.glob(f"{Distill.type}-*.part/{mine.name}")):
+        if other != mine and (count := sum(1 for _ in other.open("rb"))):
+            yield (
+                f"{count:,} completions of an unfinished distillation with other settings, or by another version of "
+                f"the code, lie in {other}. To go on from them, stop now, copy the file to {mine}, and start again."
+            )
