@@ -570,3 +570,14 @@ def test_a_second_look_that_begins_with_if_is_a_repetition_where_it_claims_nothi
     )
     result, row = clean(thinking, kk_problem(puzzle), ENGLISH)
     assert row["reasons"] == {"redundant": 1} and result.thinking == thinking.replace(f"{looks}\n\n", "")
+
+
+def test_what_the_rest_speaks_of_does_not_go():
+    puzzle = make_puzzle(["Zoey", "Riley"], [("lying", 1), ("and", ("lying", 0), ("lying", 1))])
+    problem = kk_problem(puzzle)
+    again = "suppose Riley is a knight. Then both are knaves. That's a contradiction. So Riley is a knave.\n\n"
+    start = f"First, {again}Alternatively, {again}Then Zoey's statement is true, so Zoey is a knight."
+    _, row = clean(f"{start}\n\nBoth ways are fine. So Zoey is a knight and Riley is a knave.", problem, ENGLISH)
+    assert (row["outcome"], row["why"]) == ("refused", "the rest speaks of what would go")
+    told, row = clean(f"{start}\n\nSo Zoey is a knight and Riley is a knave.", problem, ENGLISH)
+    assert row["outcome"] == "cut" and "Alternatively" not in told.thinking

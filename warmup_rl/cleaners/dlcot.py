@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from warmup_rl.cleaner import CleanContext, Cleaner, Dropped
 from warmup_rl.dlcot.audit_row import Outcome, audit_row
-from warmup_rl.dlcot.cut import Refused, cut_out, require_answer, require_length
+from warmup_rl.dlcot.cut import Refused, cut_out, require_answer, require_length, require_no_mention
 from warmup_rl.dlcot.judge import Judge, Reader
 from warmup_rl.dlcot.rules import Rules
 from warmup_rl.dlcot.structure import Backend, Cut, Doubt, Structure
@@ -103,6 +103,7 @@ class _Cleaning:
         )
 
     def _without(self, trace: Trace, cuts: tuple[Cut, ...]) -> str:
+        require_no_mention(trace.thinking, cuts)
         thinking = cut_out(trace.thinking, cuts)
         require_length(trace.thinking, thinking, least=self.config.min_ratio, most=self.config.max_ratio)
         problem, domain = self.context.problems[trace.problem_id], self.context.domains[trace.domain]

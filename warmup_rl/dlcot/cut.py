@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from warmup_rl.dlcot.structure import Cut
 from warmup_rl.domain import Domain
 from warmup_rl.format import ResponseFormat
 from warmup_rl.types import Problem, Trace
+
+_MENTION = re.compile(
+    r"\b(?:both|all three|(?:the|my|these) (?:two|three)) (?:of (?:these|them|my) )?"
+    r"(?:ways|methods|approaches|checks)\b",
+    re.IGNORECASE,
+)
 
 
 class Refused(Exception):
@@ -50,6 +57,14 @@ def require_answer(
         raise Refused(f"the answer would be graded {verdict}")
     if trace.score.well_formed and not shown.well_formed:
         raise Refused("the format would be broken")
+
+
+def require_no_mention(text: str, cuts: Sequence[Cut]) -> None:
+    """Raises `Refused` where what follows a whole approach that goes speaks of it, as in `Both ways give the same`."""
+    for cut in cuts:
+        whole = cut.reason in ("unsolvable", "wrong approach") or cut.like not in (None, cut.approach)
+        if whole and _MENTION.search(text, cut.span.end):
+            raise Refused("the rest speaks of what would go")
 
 
 def require_length(before: str, after: str, *, least: float, most: float) -> None:

@@ -209,7 +209,8 @@ def _reasons(summary: Mapping[str, Any], totals: _Totals) -> list[dict[str, str]
     lists = {"Dropped:": summary["dropped"], "In doubt:": totals.whys["doubt"], "Refused:": totals.whys["refused"]}
     found = [{"name": name, "text": _counted(Counter(counts))} for name, counts in lists.items() if counts]
     if totals.repaired:
-        text = f"{totals.repaired:,} traces whose last approach was completed by steps of the verification"
+        traces = f"{totals.repaired:,} trace{'s' * (totals.repaired > 1)}"
+        text = f"{traces} whose last approach was completed by steps of the verification"
         found.append({"name": "Repaired:", "text": text})
     return found
 
