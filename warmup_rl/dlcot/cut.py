@@ -61,10 +61,14 @@ def require_answer(
 
 def require_no_mention(text: str, cuts: Sequence[Cut]) -> None:
     """Raises `Refused` where what follows a whole approach that goes speaks of it, as in `Both ways give the same`."""
-    for cut in cuts:
-        whole = cut.reason in ("unsolvable", "wrong approach") or cut.like not in (None, cut.approach)
-        if whole and _MENTION.search(text, cut.span.end):
-            raise Refused("the rest speaks of what would go")
+    ends = [
+        cut.span.end
+        for cut in cuts
+        if cut.reason in ("unsolvable", "wrong approach") or cut.like not in (None, cut.approach)
+    ]
+    hinted = ends and any(hint in text for hint in ("ways", "methods", "approaches", "checks"))
+    if hinted and _MENTION.search(text, min(ends)):
+        raise Refused("the rest speaks of what would go")
 
 
 def require_length(before: str, after: str, *, least: float, most: float) -> None:
