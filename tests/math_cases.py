@@ -153,6 +153,11 @@ SAME = [
     ("100", "one hundred"), (r"\frac{22}{7}", r"22 \div 7"), ("4", r"\sqrt{16}"), ("16", "2^{4}"),
     ("x<3", r"(-\infty, 3)"), ("x>=2", r"[2,\infty)"), ("k=4", "4"), ("4", "k = 4"), (r"m = -\frac{1}{3}", "-1/3"),
     ("(3, 4, 5)", "(3,4,5)"), (r"\{-1, 0, 1\}", "-1, 0, 1"),
+    ("3:4", "6:8"), ("3:4", "0.75"), ("0.5", "1:2"), ("1:2", "2:4"), ("3:00 p.m.", "3:00 pm"),
+    ("3:00 p.m.", "3:00 PM"), ("8:00 a.m.", "8:00 am"), ("2A_{16}", "2a_{16}"), ("11", "m+n=11"),
+    ("11", "m+n=5+6=11"), ("5", "a+b+c=5"), ("13", r"\frac{a}{b}=13"), ("0.5", r"P(A)=\frac12"), ("5", "|AB|=5"),
+    ("25", "twenty five"), ("-5", "negative 5"), ("-5", "negative five"), ("1/2", "one half"), ("18", "18 USD"),
+    ("no solution", "There is no solution"), (r"\text{A}", "A. 7"), ("5", "5 apples"), ("7", "**7**"),
 ]
 """Answers that mean the reference."""
 
@@ -234,5 +239,21 @@ DIFFERENT = [
     ("0", "undefined"), ("100", "one thousand"), ("x", "x^1.5"), ("2", r"2 \frac{1}{2}"), ("2", "two and a half"),
     ("12", "12 less 3"), ("12", "twelve point five"), ("1000", "1 thousandth"), ("6", "6 - 0.5"), ("3", r"\sqrt{3}"),
     ("9", r"\frac{9}{1}+1"), ("5", r"\lfloor 4.5 \rfloor"),
+    ("3", r"\ne 3"), ("3", "\u22603"), ("3", r"\boxed{\le 3}"), ("3", "> 3"), ("5", r"\geq 5"), ("5", "\u2264 5"),
+    ("5", r"\not=5"), ("5", r"\ll 5"), ("5", "\xf75"), (r"\frac12", r"<\frac12"), ("12 cm", "< 12 cm"),
+    ("1,2", r"\ne 1,2"), (r"\ge 5", "5"), (r"\text{(C)}", "(C) or (D)"), (r"\text{(C)}", "(C) or D"),
+    (r"\text{(C)}", "(C) or 123"), ("C", "(C) maybe (D)"), ("B", "(B) no: C"), ("C", "(C) D"), ("D", "(C) D"),
+    ("(C) 7", "(D) 7"), (r"\text{(C) }7", "(D) 7"), ("11", "11_2"), ("42", "42\u2085"), ("5", "5_0"), ("5", "5^T"),
+    ("5", r"\bar 5"), ("5", r"\vec 5"), ("5", r"\partial 5"), ("5", r"\sum 5"), ("5", "5 lakh"), ("5", "5 lakhs"),
+    ("5", "5 crore"), ("5", "5 quadrillion"), ("5", "5 googol"), ("5", "5 kilo"), ("5", "5 mega"), ("5", "5 gross"),
+    ("5", "5 score"), ("5", "5 doubled"), ("5", "5 twelfths"), ("5", "5 permille"), ("5", "5 percentile"),
+    ("5", "5 forty"), ("5", "5 eleven"), ("5", "5 seven"), ("5", "5 alpha"), ("5", "5 beta"), ("5", "5 lambda"),
+    ("5", "5 imaginary"), ("5", "5 complex"), ("5", "5 factorials"), ("5", "5 powers"), ("5", "5 repeating"),
+    ("5", "5 inverse"), ("5", "5 nope"), ("5", "5 excluded"), ("5", "5 fails"), ("5", "5 maybe"), ("5", "5 missing"),
+    ("5", "5 untrue"), ("5", "5 invalid"), ("5", "5 error"), ("5", "5 approximately"), ("5", "5 below"),
+    ("5", "5 above"), ("5", "5 basis points"), ("42", "42 below zero"), ("42", "42 forty-three"),
+    ("5", "5 seventy-six"), ("5", "5 through six"), ("512", "What is $(2^3)^3$?"), ("25", "What is $25$?"),
+    ("25", "Is it $25$?"), ("10^{-9}", "0.0000000"), ("1/1500000", "0.000001"), ("3", r"\pi=3"), ("3", "e = 3"),
+    ("42", r"\phantom{42}"), ("15(3x+2)", "45x+30$?"),
 ]
 """Answers that do not."""

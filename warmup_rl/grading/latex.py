@@ -51,10 +51,12 @@ _SPELLINGS = (
     ),
     (re.compile(r"\\frac\s*(\d)\s*(\d)(?!\d)"), r"\\frac{\1}{\2}"),
     (re.compile(r"\\frac\s*(\d)\s*(?=\{)"), r"\\frac{\1}"),
+    (re.compile(r"\\frac\s*(\\pi|[A-Za-z\d])\s*(\d|[A-Za-z])(?![A-Za-z\d])"), r"\\frac{\1}{\2}"),
     (re.compile(r"(\\frac\{[^{}]*\})\s*(\d)(?!\d)"), r"\1{\2}"),
     (re.compile(r"\\sqrt\s*(\d|[A-Za-z])(?![\d}])"), r"\\sqrt{\1}"),
     (re.compile(r"\\\\(?=%)"), r"\\"),
     (re.compile(r"(?:\\\\|\\newline)\s*$"), ""),
+    (re.compile(r"^(?:negative|minus)\s+(?=\d)"), "-"),
     (re.compile(r"(?<![\\A-Za-z])(?:negative|minus) infinity(?![A-Za-z])"), r"-\\infty "),
     (re.compile(r"(?<![\\A-Za-z])(?:positive )?infinity(?![A-Za-z])"), r"\\infty "),
     (re.compile(r"(?<=\d)[eE]([+-]?\d{1,3})(?![\d.])"), r"\\times 10^{\1}"),
@@ -73,10 +75,11 @@ _LABEL = re.compile(
 )
 _LEADING = re.compile(r"^(?:\\therefore|\\approx|\\thickapprox|\\sim|=|\\implies|\\Rightarrow|:)\s*")
 _IN_A_SENTENCE = re.compile(
-    r"(?:(?:therefore|thus|hence|so|finally|the|final|correct|answer|result|value|solution|is|are|we|get|have|obtain|find|"
-    r"that|which|equals)[\s,:]+)+(?:\$([^$]+)\$|\\\((.+)\\\))\s*\.?",
+    r"(?:(?:therefore|thus|hence|so|finally|the|final|correct|answer|result|value|solution|is|are|that|which|equals|"
+    r"we (?:get|have|obtain|find))[\s,:]+)+(?:\$([^$]+)\$|\\\((.+)\\\))\s*\.?",
     re.IGNORECASE,
 )
+_STRONG = re.compile(r"(?<![\w)}])\*\*([^*]+)\*\*(?![\w({])")
 _BRACES = re.compile(r"\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
 _RAISED = re.compile(r"[\u00b2\u00b3\u00b9\u2070-\u207f]+")
 _LOWERED = re.compile(r"[\u2080-\u208e]+")
@@ -84,8 +87,11 @@ _VULGAR = re.compile(r"[\u00bc-\u00be\u2150-\u215e]")
 _ROOT = re.compile(r"([\u221a-\u221c])\s*(\d+(?:\.\d+)?|[A-Za-z]|\([^()]*\))?")
 _DEGREES = {"\u221a": "", "\u221b": "[3]", "\u221c": "[4]"}
 _CURRENCY = re.compile(r"^(-?)\s*(?:\\\$|\$|\\text\{\s*\\?\$\s*\})\s*(?=[\d.])")
-_CHOICE = re.compile(r"(?:\\text\s*\{\s*)?\(?([A-J])\)\s*(?:\}\s*)?(?=[\w\\$.-])(?!\\(?:cup|cap|times|cdot)\b)")
+_CHOICE = re.compile(
+    r"(?:\\text\s*\{\s*)?\(?([A-J])(?:\)|\.(?=\s+[\d\\$-]))\s*(?:\}\s*)?(?=[\w\\$.-])(?!\\(?:cup|cap|times|cdot)\b)"
+)
 """A choice named before its value: `(B) 5`."""
+_NO_VALUE = re.compile(r"\([A-J]\)|\b(?:or|and|nor|not|no|maybe)\b|^\W*[A-J]\W*$|\?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +115,9 @@ def clean(text: str) -> Clean:
     """An answer (without its box) in one spelling."""
     text = _bare(text)
     if lettered := _CHOICE.match(text):
-        rest = clean(text[lettered.end() :].removesuffix("}" if text.count("}") > text.count("{") else ""))
-        return replace(rest, choice=lettered[1])
+        rest = text[lettered.end() :].removesuffix("}" if text.count("}") > text.count("{") else "")
+        if not _NO_VALUE.search(rest) and not (value := clean(rest)).words:
+            return replace(value, choice=lettered[1])
     whole = _TEXT.fullmatch(text)
     inner = whole[1].strip() if whole else text
     words = words_of(inner, in_text=whole is not None)
@@ -129,10 +136,11 @@ def clean(text: str) -> Clean:
 
 def _bare(text: str) -> str:
     """Without dollar signs, decoration, phrases and spelling variants."""
-    text = _plain_characters(text).strip().strip("*`").strip()
+    text = _STRONG.sub(r"\1", _plain_characters(text)).strip().strip("*`").strip()
     if said := _IN_A_SENTENCE.fullmatch(text):
         text = said[1] or said[2]
-    text = re.sub(r"^\$+(.*?)\$+$", r"\1", text, flags=re.DOTALL) if text.count("$") - text.count("\\$") >= 2 else text
+    if text.count("$") - text.count("\\$") >= 2:
+        text = re.sub(r"^\$+(.*?)\$+[\s.,;:]*$", r"\1", text, flags=re.DOTALL)
     text = text.removeprefix("\\(").removesuffix("\\)").removeprefix("\\[").removesuffix("\\]").strip()
     text = text.strip("*").replace("**", "^")
     text = _THOUSANDS.sub(_joined, text)

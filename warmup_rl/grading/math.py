@@ -12,7 +12,7 @@ from warmup_rl.errors import Unscorable
 from warmup_rl.grading.intervals import Bound, Interval, Region, intersection, union
 from warmup_rl.grading.latex import Clean, clean
 from warmup_rl.grading.numbers import rational, rounds_to
-from warmup_rl.grading.shapes import Shape, is_symbol, shape, split
+from warmup_rl.grading.shapes import CONSTANTS, Shape, is_symbol, shape, split
 from warmup_rl.grading.workers import SECONDS, Answered, TimedOut, verify
 from warmup_rl.types import Grade
 
@@ -32,8 +32,26 @@ _WORD = re.compile(
     r"[A-Za-z]{3,}(?![A-Za-z])"
 )
 _ARROW = re.compile(r"\\(?:to|implies|iff|(?:[Ll]ong)?(?:[Ll]eft)?[Rr]ightarrow)(?![A-Za-z])")
+_TIME = re.compile(r"\d{1,2}:\d{2}")
+_RELATION = re.compile(
+    r"(?:\\(?:ne|le|ge|lt|gt|ll|gg|not|neg|in|notin|subset|subseteq|supset|setminus|propto|perp|times|cdot|div|sim)(?![A-Za-z])"
+    r"|[<>!/])"
+)
+"""What no value begins with."""
+_COMMAND = re.compile(r"\\([A-Za-z]+)")
+_KNOWN = frozenset(
+    "frac sqrt pi infty times cdot div pm mp cup cap le ge ne lt gt in sin cos tan cot sec csc arcsin arccos "
+    "arctan sinh cosh tanh log ln lg exp binom text alpha beta gamma delta epsilon varepsilon zeta eta theta iota "
+    "kappa lambda mu nu xi rho sigma tau phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi "
+    "Omega begin end emptyset mathbb mathcal angle triangle circ lfloor rfloor lceil rceil gcd lcm max min mod "
+    "pmod bmod cdots ldots dots sum prod int lim lor vee land wedge setminus backslash overline ell det deg to "
+    "implies iff rightarrow Rightarrow widehat hline array cases boxed left right approx".split()
+)
+_MARKED = re.compile(r"\d\s*_|\^\s*\{?\s*T\s*\}?(?![A-Za-z])|^\s*(?:\{\}\s*)?\^|\\(?:sum|prod)(?!\s*[_\\])")
+"""Subscripts of numbers, and other marks that are dropped where mathematics is parsed."""
 _NAME = re.compile(r"(?<!\\)\b[A-Za-z]|(?<=[\d})])[A-Za-z]")
 _SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
+_ZEROS = re.compile(r"0\.0{6,}")
 _TERM = re.compile(r"[+-]?\d+(?:\.\d+)?\s*\*?\s*[A-Za-z]")
 """A number times a name, which math-verify takes for a number with a unit."""
 
@@ -61,6 +79,8 @@ def same_answer(*, gold: str, answer: str) -> Grade:
     extracted = final_answer(answer)
     if extracted is None:
         return Grade("none", None, "an empty or unbalanced box, or no answer")
+    if "?" in extracted and "?" not in gold:
+        return Grade("wrong", extracted[:MAX_LENGTH], "a question")
     if len(extracted) > MAX_LENGTH:
         return Grade("wrong", extracted[:MAX_LENGTH], f"longer than {MAX_LENGTH} characters")
     reference, given = clean(final_answer(gold) or gold), clean(extracted)
@@ -127,6 +147,8 @@ def _all_parse(found: Shape) -> bool:
 
 def _difference(reference: Clean, given: Clean) -> str:
     """What sets two answers apart; empty where they mean the same."""
+    if given.choice and reference.choice and given.choice != reference.choice:
+        return "another choice"
     if given.body == reference.body and (given.unit == reference.unit or not (given.unit and reference.unit)):
         return ""
     if given.choice and (letter := reference.choice or _letter(reference)):
@@ -138,7 +160,8 @@ def _difference(reference: Clean, given: Clean) -> str:
         return f"the unit is {given.unit}, not {reference.unit}"
     expected = shape(reference.body)
     nameless = expected.kind == "equation" and not _named(expected)[0]
-    note = _apart(expected, shape(given.body if nameless else _settled(given.body)))
+    said = given.body if nameless else _settled(given.body, of_any=expected.kind != "equation")
+    note = _apart(expected, shape(said))
     if note and units == {"%"} and reference.unit != given.unit:
         whole, part = (reference, given) if reference.unit else (given, reference)
         percent, plain = rational(whole.body), rational(part.body)
@@ -155,9 +178,18 @@ def _plain_words(answer: Clean) -> str:
     return _letter(answer).lower() or answer.words or answer.body.lower()
 
 
-def _settled(text: str) -> str:
-    """The end of a calculation that is right, `48+24=72` or `x=2+3=5`, under its name if it has one; else the text."""
+def _settled(text: str, *, of_any: bool) -> str:
+    """The end of a calculation that is right, `48+24=72` or `x=2+3=5`, under its name if it has one; else the text.
+
+    Args:
+        of_any: an expression in names alone, as in `m+n=11`, is a name too, and left out.
+    """
     sides = split(text, "=")
+    if of_any and len(sides) > 1 and _NAME.search(sides[0]) and not re.search(r"\d", sides[0]):
+        if not is_symbol(sides[0]) and sides[0] not in CONSTANTS and not any(map(_NAME.search, sides[1:])):
+            sides = sides[1:]
+            if len(sides) == 1:
+                return sides[0]
     name = sides.pop(0) if len(sides) > 2 and is_symbol(sides[0]) else ""
     if len(sides) < 2 or not all(side and not _NAME.search(side) for side in sides):
         return text
@@ -174,7 +206,7 @@ def _apart(reference: Shape, given: Shape) -> str:
     if reference.kind == "base":
         return "the base is missing"
     if given.kind == "base":
-        return _apart(reference, Shape("value", (given.parts[0],)))
+        return "a base where none is given"
     if kinds == ("equation", "equation"):
         return _equations_apart(reference, given)
     if kinds == ("chain", "chain"):
@@ -191,14 +223,23 @@ def _apart(reference: Shape, given: Shape) -> str:
         name, value = _named(reference)
         return _apart(shape(value), given) if name else "the equation is missing"
     if kinds == ("ratio", "ratio"):
-        return "" if reference.parts == given.parts else "another ratio or time"
+        same = reference.parts == given.parts or not _TIME.fullmatch(":".join(reference.parts)) and _in_proportion(
+            reference.parts, given.parts
+        )
+        return "" if same else "another ratio or time"
     if set(kinds) == {"ratio", "value"}:
         ratio, plain = (reference, given) if reference.kind == "ratio" else (given, reference)
-        fraction = len(ratio.parts) == 2 and ("frac" in plain.parts[0] or "/" in plain.parts[0])
+        fraction = len(ratio.parts) == 2 and re.search(r"frac|/|\d\.\d", plain.parts[0])
         return "" if fraction and _equal("/".join(ratio.parts), plain.parts[0]) else "no ratio"
     if kinds == ("value", "value"):
         return "" if _equal(reference.parts[0], given.parts[0]) else " "
     return _collections_apart(reference, given)
+
+
+def _in_proportion(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether ratios such as 3:4 and 6:8 are the same."""
+    left, right = list(map(int, one)), list(map(int, other))
+    return len(left) == len(right) and all(a * right[0] == b * left[0] for a, b in zip(left, right, strict=True))
 
 
 def _equations_apart(reference: Shape, given: Shape) -> str:
@@ -306,6 +347,8 @@ def _equal(reference: str, given: str) -> bool:
     one, other = rational(reference), rational(given)
     if one is not None and other is not None:
         return one == other or rounds_to(reference, other) or rounds_to(given, one)
+    if (one is None) != (other is None) and _ZEROS.fullmatch(given if one is None else reference):
+        return False
     letters = _LETTER.fullmatch(reference), _LETTER.fullmatch(given)
     if all(letters):
         return letters[0][1] == letters[1][1]  # type: ignore[index]
@@ -320,8 +363,17 @@ def _refusal(given: str, reference: str) -> str:
         return "too large to be computed"
     if len(_WORD.findall(given)) > 1 and len(_WORD.findall(reference)) < 2:
         return "a sentence, not one answer"
+    if re.search(r"(?<!\\)\$|\\[\[(]", given) and "$" not in reference:
+        return "words around mathematics"
     if _ARROW.search(given) and not _ARROW.search(reference):
         return "an inference, not one answer"
+    if bool(_RELATION.match(given)) != bool(_RELATION.match(reference)):
+        return "a relation without its left side" if _RELATION.match(given) else "the relation is missing"
+    known = {*_KNOWN, *_COMMAND.findall(reference)}
+    if unknown := next((name for name in _COMMAND.findall(given) if name not in known), ""):
+        return f"\\{unknown} is not read"
+    if _MARKED.search(given) and not _MARKED.search(reference):
+        return "a number with a mark"
     if given.count("{") > 60 or given.count("(") > 60:
         return "nested too deeply"
     if given.count("{") != given.count("}") and reference.count("{") == reference.count("}"):

@@ -11,7 +11,7 @@ _FRACTION = re.compile(
     r"([+-]?)\s*(\d{1,20})??\s*(?:\\frac\s*\{\s*([+-]?\d{1,20})\s*\}\s*\{\s*(\d{1,20})\s*\}|(?<!\d)(\d{1,20})\s*/\s*(\d{1,20}))"
 )
 _RECURRING = re.compile(r"(\d{0,40})\.(\d{0,20})\\overline\s*\{\s*(\d{1,20})\s*\}")
-_SAME_DECIMALS = 6
+_SAME_DECIMALS, _SIGNIFICANT = 6, 4
 """A decimal of at least so many places stands for the fraction that rounds to it (as in math-verify)."""
 
 
@@ -34,7 +34,7 @@ def rational(text: str) -> Fraction | None:
 def rounds_to(decimal: str, value: Fraction) -> bool:
     """Whether a decimal of enough places is the value, rounded."""
     found = _DECIMAL.fullmatch(decimal.strip())
-    if not found or len(found[3]) < _SAME_DECIMALS:
+    if not found or len(found[3]) < _SAME_DECIMALS or len((found[2] + found[3]).lstrip("0")) < _SIGNIFICANT:
         return False
     return abs(Fraction(decimal.strip()) - value) * 2 * 10 ** len(found[3]) <= 1
 

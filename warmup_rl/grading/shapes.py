@@ -10,6 +10,8 @@ from warmup_rl.grading.spoken import meaning
 
 Kind = Literal["value", "list", "tuple", "interval", "union", "meet", "equation", "chain", "ratio", "base"]
 _OPEN, _CLOSE = "([{", ")]}"
+CONSTANTS = ("e", "i", "\\pi")
+"""Names that stand for one number."""
 _SYMBOL = re.compile(
     r"(?:m?\s*\\(?:angle|triangle|overline|widehat)\s*)?\{?\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\([a-z\d]\))?'?\}?"
 )
@@ -57,7 +59,7 @@ def shape(text: str) -> Shape:
     if left_out := _ALL_BUT.fullmatch(text):
         return Shape("meet", tuple(f"x\\ne {part}" for part in split(left_out[1], ",")))
     if (found := _BASE.fullmatch(text)) and (base := meaning(found[2]) or found[2]).isdecimal():
-        return Shape("base", (found[1].lstrip("0") or "0", base))
+        return Shape("base", (found[1].upper().lstrip("0") or "0", base))
     members = split(text, r"\\cup(?![a-z])")
     if len(members) > 1:
         return Shape("union", tuple(members))
@@ -78,7 +80,7 @@ def is_symbol(text: str) -> bool:
     text = text.strip()
     if text.startswith("(") and text.endswith(")"):
         return all(_SYMBOL.fullmatch(part) for part in split(text[1:-1], ","))
-    return bool(_SYMBOL.fullmatch(text))
+    return text not in CONSTANTS and bool(_SYMBOL.fullmatch(text))
 
 
 def split(text: str, separator: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from warmup_rl.grading.spoken import SCALES
+from warmup_rl.grading.spoken import NUMBERS, SCALES
 
 _WORDS = (
     r"square|cubic|sq\.?|cu\.?|per|of|each|in|"
@@ -13,30 +13,34 @@ _WORDS = (
     r"degrees?|deg|rad|radians?|dollars?|bucks|cents?|euros?|pounds?|lbs?|oz|ounces?|kg|mg|grams?|kilograms?|tons?|"
     r"hours?|hrs?|minutes?|mins?|min|seconds?|secs?|sec|days?|weeks?|months?|years?|mph|kph|km/h|m/s|"
     r"gallons?|liters?|litres?|ml|mL|quarts?|cups?|pints?|units?|percent|people|persons?|students?|children|ways?|"
-    r"AM|PM|am|pm|[ap]\.m\.?|Hz|mol|cal|kcal|joules?|watts?|volts?|newtons?|inches|times|solutions?|roots|zeros|"
+    r"USD|AM|PM|am|pm|[ap]\.m\.?|Hz|mol|cal|kcal|joules?|watts?|volts?|newtons?|inches|times|solutions?|roots|zeros|"
     r"men|boys|cars|eggs|pens?|cats|dogs|hats|jobs|bags|cans"
 )
 _KNOWN = re.compile(rf"(?<=[\d}})])\s*((?:(?:{_WORDS})(?![A-Za-z])(?:\^?\{{?[23]\}}?)?[\s/\-]*)+)\.?$")
-_NOUNS = re.compile(r"(?<=[\d})])\s+([a-z]{4,}|[a-z]{3,}(?:[ -][a-z]{2,}){1,2})\.?$")
-"""Up to three plain words, `72 paper clips`; a shorter one could be names, as in `2 abc`."""
+_NOUNS = re.compile(
+    r"(?<=[\d})])\s+((?:[a-z]{2,}[ -]){0,2}[a-z]{3,}(?<!s)s"
+    r"(?: of [a-z]{3,}| long| tall| wide| deep| old| each| left| total| altogether| away)?)\.?$"
+)
+"""A noun in the plural, with up to two words before it: `72 paper clips`."""
 _TEXT = re.compile(r"(?<=[\d})!a-z])\s*((?:\\text\s*\{[^{}]*\}(?:\s*\^\s*\{?-?\d\}?)?[\s/]*)+)$")
 _DEGREES = re.compile(r"\s*\^\s*\\circ\s*$")
 _PERCENT = re.compile(r"\s*(?:\\%|%)\s*$")
 _OPERATORS = re.compile(
-    r"\b(?:and|or|nor|not|no|never|neither|false|wrong|incorrect|impossible|undefined|unless|except|if|but|than|less|fewer|"
-    r"to|over|plus|minus|divided|multiplied|mod|modulo|base|root|choose|remainder|negative|point|squared|cubed|factorial|"
-    r"pi|infinity|inf|sin|cos|tan|cot|sec|csc|log|exp|ln|sqrt|half|halves|quarters?|dozens?|hundred|thousand|[mbtr]+illion|"
-    r"percent of|times|thirds?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|\w*[tnr](?:ie)?ths?|"
-    r"hundredths?|thousandths?|tens|hundreds|thousands|millions|billions)\b"
+    r"\b(?:and|or|nor|not|no|never|neither|false|wrong|incorrect|impossible|undefined|unless|except|if|but|than|less|"
+    r"fewer|to|over|plus|minus|divided|multiplied|mod|modulo|base|root|choose|remainder|negative|point|squared|"
+    r"cubed|factorial|pi|infinity|inf|sin|cos|tan|cot|sec|csc|log|exp|ln|sqrt|half|halves|quarters?|dozens?|"
+    r"hundred|thousand|[mbtr]+illion|lakhs|crores|quintals|factorials|cubed|powers|fails|denies|basis|through|"
+    r"percent of|times|\w*elfths?|thirds?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|"
+    r"\w*[tnr](?:ie)?ths?|hundredths?|thousandths?|tens|hundreds|thousands|millions|billions)\b"
 )
 """Words behind a number that change it, which makes them no unit."""
 _SYNONYMS = {
     "centimeter": "cm", "centimetre": "cm", "millimeter": "mm", "kilometer": "km", "kilometre": "km", "meter": "m",
     "metre": "m", "inche": "in", "inch": "in", "foot": "ft", "feet": "ft", "yard": "yd", "mile": "mi", "hour": "h",
-    "hr": "h", "minute": "min", "second": "s", "sec": "s", "gram": "g", "kilogram": "kg", "pound": "lb", "ounce": "oz",
-    "liter": "l", "litre": "l", "degree": "deg", "dollar": "$", "percent": "%", "buck": "$", "sq": "square",
-    "cu": "cubic", "radian": "rad", "minutes": "min", "secs": "s", "mins": "min", "children": "child",
-    "people": "person",
+    "hr": "h", "minute": "min", "second": "s", "sec": "s", "gram": "g", "kilogram": "kg", "pound": "lb", "ounce":
+    "oz", "liter": "l", "litre": "l", "degree": "deg", "dollar": "$", "percent": "%", "buck": "$", "sq": "square",
+    "cu": "cubic", "a.m": "am", "p.m": "pm", "usd": "$", "radian": "rad", "minutes": "min", "secs": "s", "mins":
+    "min", "children": "child", "people": "person",
 }  # fmt: skip
 _SCALED = re.compile(
     rf"(?P<sign>[-+]?)(?P<currency>\\?\$)?\s*(?P<number>\d{{1,15}}(?:\.\d{{1,15}})?)\s*(?P<text>\\text\s*\{{\s*)?"
@@ -64,9 +68,16 @@ def without_unit(text: str) -> tuple[str, str]:
         return text[: match.start()], "%"
     for pattern in (_TEXT, _KNOWN, _NOUNS):
         match = pattern.search(text)
-        if match and not (_OPERATORS.search(match[1]) and match[1].strip(" {}\\") not in ("times", "text{ times")):
+        if match and _is_unit(match[1]):
             return text[: match.start()], _canonical(match[1])
     return text, ""
+
+
+def _is_unit(text: str) -> bool:
+    """Whether words behind a number leave it as it is."""
+    if NUMBERS.keys() & set(re.split(r"[^a-z]+", text)):
+        return False
+    return not _OPERATORS.search(text) or text.strip(" {}\\") in ("times", "text{ times")
 
 
 def _canonical(text: str) -> str:

@@ -179,8 +179,9 @@ class _Worker:
             os.killpg(process.pid, signal.SIGKILL)  # it leads a group of its own: its fork goes with it
         process.wait()
         for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
+            with suppress(BrokenPipeError):  # what was written and never read is flushed on closing
+                if pipe is not None:
+                    pipe.close()
 
 
 @lru_cache(maxsize=1)
