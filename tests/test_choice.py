@@ -57,3 +57,46 @@ def test_a_text_that_two_options_share_names_either() -> None:
     for letter in "AC":
         assert choose(gold=letter, answer=f"{letter}. one", letters="ABC", question=question).verdict == "correct"
     assert choose(gold="B", answer="B. one", letters="ABC", question=question).verdict == "wrong"
+
+
+PLACES = "Where?\nA. north\nB. south\nC. east\nD. 5 km\nE. none of the above"
+SAID = [
+    ("The answer is B", "B"), ("The answer is B.", "B"), ("The answer is (B)", "B"),
+    ("The answer is B. south", "B"), ("The answer is (B) south.", "B"), ("The answer is B because it is so", "B"),
+    ("The answer is B) south", "B"), ("The answer is B: south", "B"), ("The answer is **B**", "B"),
+    (r"The answer is $\boxed{B}$", "B"), ("The answer is option B", "B"), ("The answer is b.", "B"),
+    ("The correct option is B.", "B"), ("The answer must be B.", "B"), ("The answer would be B.", "B"),
+    ("The correct choice: B", "B"), ("Option D is correct.", "D"), ("D is correct.", "D"),
+    ("D is the answer.", "D"), ("So, D.", "D"), ("Therefore, D.", "D"), ("I choose B.", "B"), ("It is B", "B"),
+    ("(D) is correct", "D"), ("Answer: A", "A"), ("The answer is A.", "A"), ("The answer is A", "A"),
+    ("A. north", "A"), ("The answer is A because of the wind", "A"), ("The answer is (A) north", "A"),
+    ("The answer is A. north", "A"), ("B. south", "B"), ("B (south)", "B"),
+]
+UNSAID = [
+    ("The answer is B C", "B"), ("The answer is B|C", "B"), ("The answer is B & C", "B"),
+    ("The answer is B+C", "B"), ("The answer is B-D", "B"), ("The answer is B to D", "B"),
+    ("The answer is B (or C)", "B"), ("The answer is B, or maybe C", "B"), ("The answer is B if x else C", "B"),
+    ("The answer is B unless it is C", "B"), ("The answer is B; C", "B"),
+    ("The answer is B, which is option A", "B"), ("The answer is B or C", "B"), ("The answer is B and C", "B"),
+    ("The answer is B/C", "B"), ("The answer is B, C", "B"), ("The answer is B. north", "B"),
+    ("The answer is (B) north.", "B"), ("The answer is B: north", "B"), ("The answer is B - north", "B"),
+    ("The answer is B) none of the above", "B"), ("The answer is B. Actually, A.", "B"), ("The answer is B12", "B"),
+    ('The answer is "B" is wrong', "B"), ("The answer is B. south, C. east", "B"), ("The answer is B not C", "B"),
+    ("Answer: B; C", "B"), ("(B)(A)", "B"), ("(B) south (A) north", "B"), ("B. south\nA. north", "B"),
+    ("Answer: B (north)", "B"), (r"\boxed{B. north}", "B"), (r"\boxed{\text{B) north}}", "B"),
+    ("It is false that the answer is B.", "B"), ("Nobody says the answer is B", "B"),
+    ("I doubt that the answer is B; I think A", "B"), ("If the answer is B, then ... contradiction. So A.", "B"),
+    ("Is the answer B?", "B"), ("\u00acB", "B"), ("~B", "B"), ("B?", "B"), ("The answer is A good question", "A"),
+    ("The answer is A matter of taste.", "A"), ("Answer: A direct computation gives B", "A"), ("A) or B)", "A"),
+    ("The answer is C++", "C"),
+]
+
+
+@pytest.mark.parametrize(("answer", "gold"), SAID)
+def test_a_letter_that_a_sentence_calls_right_counts(answer: str, gold: str) -> None:
+    assert choose(gold=gold, answer=answer, letters="ABCDE", question=PLACES).verdict == "correct"
+
+
+@pytest.mark.parametrize(("answer", "gold"), UNSAID)
+def test_a_letter_that_is_doubted_contradicted_or_no_letter_does_not_count(answer: str, gold: str) -> None:
+    assert choose(gold=gold, answer=answer, letters="ABCDE", question=PLACES).verdict != "correct"

@@ -257,7 +257,7 @@ SUM = Problem("p", "written", "What is x, the sum of 2 and 3?", "5")
 
 
 @given(texts)
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)  # the first sum starts the processes that compare mathematics
 def test_any_text_is_partitioned_or_doubted_and_every_variant_cuts_a_subsequence(text):
     domain = WRITTEN["redone"].domain
     try:

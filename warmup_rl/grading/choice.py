@@ -10,20 +10,34 @@ from warmup_rl.types import Grade
 
 _DRESS = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|textsf|mathsf|rm|bf)\s*(?=\{)|</?[a-z]{1,6}>|[*_`$\"]")
 _NAMED = r"(?i:(?:option|choice|answer)\s*)?"
-_LETTER = r"[\s({\[]*([A-Za-z])[\s)}\]]*"
-_BARE = re.compile(rf"\W*{_NAMED}\W*([A-Za-z])\W*", re.IGNORECASE)
+_EDGE = r"[\s({\[\])}.,:;'!-]*"
+_BARE = re.compile(rf"{_EDGE}{_NAMED}{_EDGE}([A-Za-z]){_EDGE}")
 _SAID = re.compile(
-    r"\banswer\s*(?:is|:)?\s*(?:(?:option|choice)\s*)?:?[\s'({\[]*(?:\\boxed\s*\{+)?[\s({]*"
-    r"(?:(?-i:([A-Z]))(?![A-Za-z'])|(?-i:([a-z]))(?=[\s'\])}.]*$))",
-    re.IGNORECASE,
+    r"\b(?i:answer\s*(?:is|must be|should be|would be|:)?|(?:option|choice)\s*(?:is|:))\s*(?i:(?:option|choice)\s*)?:?"
+    r"[\s'({\[-]*(?:\\boxed\s*\{+)?[\s({]*(?:([A-Z])(?![A-Za-z0-9'+?])|([a-z])(?=[\s'\])}.]*$))"
 )
-_ANOTHER = re.compile(rf"[\s)\].}}]*(?:,|/|\bor\b|\band\b)[\s(\[{{]*{_NAMED}([A-Z])(?![A-Za-z'])")
-_BOXED = re.compile(rf"\\boxed\s*\{{[\s{{]*{_NAMED}{_LETTER}(?:[.:)]\s*[^{{}}]*)?\}}", re.IGNORECASE)
+_RIGHT = re.compile(
+    rf"(?i:(?:so|therefore|thus|hence|i choose|it is|it's)[\s,:]+)?{_NAMED}\(?([A-Z])\)?\s+is\s+"
+    r"(?i:correct|right|the (?:correct |right )?(?:answer|option|choice))\W*"
+    r"|(?i:so|therefore|thus|hence|i choose|it is|it's)[\s,:]+\(?([A-Z])\)?[\s.]*"
+)
+_ANOTHER = re.compile(
+    r"[\s)\]}]*(?:(?:[,;/|&+-]|\((?=or\b)|\.\s*(?=(?i:actually|wait|no)\b)|"
+    r"\b(?i:or|and|to|if|unless|maybe|perhaps|not|but|x|else|it|is|which|option|choice|actually|wait|no)\b)[\s(\[{,]*)*"
+    r"[\s(\[{]*([A-Z])(?![A-Za-z'])"
+)
+_ARTICLE = re.compile(r"\s+(?!(?:is|because|since|as|or|and|with|which|if|unless|to)\b)[a-z]")
+_DENIED = re.compile(r"(?i:\b(?:not|false|doubt|nobody|never|if|whether|wrong|unlikely|is the)\b|n't)[^.\n]*$")
+_REJECTED = re.compile(r"[\s')\]}]*\b(?:is|was)\s+(?:wrong|false|incorrect|not)\b")
+_BOXED = re.compile(rf"\\boxed\s*\{{[\s{{(\[]*{_NAMED}[\s{{(\[]*([A-Za-z])[\s)}}\]]*(?:[.:)]\s*([^{{}}]*))?[\s}})]*\}}")
 _LISTED = re.compile(
     rf"{_NAMED}(?:[({{\[]+\s*([A-Z])\s*[)}}\]]+[.:]?|([A-Z])\s*(?:[.):=]|\s-(?=\s)))\s*(\S.*)"
     rf"|{_NAMED}([A-Z])\s*\((.+)\)\.?",
     re.DOTALL,
 )
+_BEHIND = re.compile(r"[\s)\]}]*[.:)(-]?\s*\(?([^\n]+?)\)?(?:\.\s|\.?$|\n)")
+_FURTHER = re.compile(r"[,;]\s*\(?([A-Z])[).]\s")
+_LINES = re.compile(r"^\s*\(?([A-Z])[.)]\s", re.MULTILINE)
 _OPTION = re.compile(r"^\s*\(?([A-Z])[.):]\s+(.*\S)\s*$", re.MULTILINE)
 
 
@@ -32,36 +46,66 @@ def choose(*, gold: str, answer: str, letters: str, question: str = "") -> Grade
 
     A letter counts when it is boxed, follows "answer is" or "answer:", stands alone, or opens the answer as in
     `B. south` or `B (south)`. Two different letters said in the same way are wrong; so is a letter that is no option,
-    and one that stands before the text of another option.
+    and one that stands before the text of another option. What is denied or asked is not said.
 
     Args:
         letters: the letters of the options, e.g. `ABCD`.
         question: with a line such as `B. south` for each option, where their texts are to be compared.
     """
     text = _DRESS.sub("", unicodedata.normalize("NFKC", answer)).strip()
-    said, wording = [found.upper() for found in _BOXED.findall(text)] or list(_said(text)), ""
-    if not said and (match := _BARE.fullmatch(text)):
-        said = [match[1].upper()]
-    elif not said and (match := _LISTED.fullmatch(text)):
-        said, wording = [match[1] or match[2] or match[4]], match[3] or match[5]
+    said = list(_boxed(text)) or list(_said(text)) or list(_alone(text))
     if not said:
         return Grade("none", None, "no option letter")
-    if len(set(said)) > 1:
-        return Grade("wrong", ", ".join(dict.fromkeys(said)), "more than one letter")
-    letter = said[-1]
+    named = list(dict.fromkeys(letter for letter, _ in said))
+    if len(named) > 1:
+        return Grade("wrong", ", ".join(named), "more than one letter")
+    letter = named[0]
     if letter not in letters:
         return Grade("wrong", letter, f"not one of {', '.join(letters)}")
-    if wording and (meant := _letters_of(wording, question)) and letter not in meant:
-        return Grade("wrong", letter, f"the letter {letter} before the text of {', '.join(meant)}")
+    for _, wording in said:
+        if wording and (meant := _letters_of(wording, question)) and letter not in meant:
+            return Grade("wrong", letter, f"the letter {letter} before the text of {', '.join(meant)}")
     return Grade("correct" if letter == gold else "wrong", letter)
 
 
-def _said(text: str) -> Iterator[str]:
+def _boxed(text: str) -> Iterator[tuple[str, str]]:
+    """Letters in boxes, each with the words behind it."""
+    for letter, wording in _BOXED.findall(text):
+        yield letter.upper(), wording
+
+
+def _said(text: str) -> Iterator[tuple[str, str]]:
     """Letters after "answer is", with those that are offered beside them, as in `answer is A or B`."""
     for match in _SAID.finditer(text):
-        yield (match[1] or match[2]).upper()
+        letter = (match[1] or match[2]).upper()
+        is_article = letter in "AI" and _ARTICLE.match(text, match.end()) and not _letters_like(text, match.end())
+        if is_article or _DENIED.search(text[: match.start()]) or _REJECTED.match(text, match.end()):
+            continue
+        behind = _BEHIND.match(text, match.end())
+        yield letter, behind[1] if behind else ""
+        rest = text[match.end() :]
+        for other in (*_FURTHER.findall(rest.partition("\n")[0]), *_LINES.findall(rest)):
+            yield other, ""
         if another := _ANOTHER.match(text, match.end()):
-            yield another[1]
+            yield another[1], ""
+
+
+def _letters_like(text: str, place: int) -> bool:
+    """Whether a letter is followed by a sign, as no article is."""
+    return text[place : place + 1] in (")", "]", "}", ".", ":")
+
+
+def _alone(text: str) -> Iterator[tuple[str, str]]:
+    """The letter that is all of the text, opens it before words, or is called right."""
+    if match := _BARE.fullmatch(text):
+        yield match[1].upper(), ""
+    elif match := _LISTED.fullmatch(text):
+        letter, wording = match[1] or match[2] or match[4], match[3] or match[5]
+        yield letter, wording.splitlines()[0]
+        for other in re.findall(r"(?:^|[\s(])\(?([A-Z])[).](?=\s|$)", wording):
+            yield other, ""
+    elif match := _RIGHT.fullmatch(text):
+        yield match[1] or match[2], ""
 
 
 def _letters_of(wording: str, question: str) -> list[str]:
