@@ -145,3 +145,27 @@ def test_prose_is_no_answer_that_a_grader_by_name_can_judge(tmp_path, capsys):
 def test_a_question_that_is_always_the_same_is_no_question(tmp_path, capsys):
     path = table(tmp_path / "my.csv", ["question", "answer"], [["Solve it.", n] for n in range(12)])
     assert init(path) == 2 and "right column" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("golds", "arguments", "message"),
+    [
+        ([f"{n},{n}5" for n in range(12)], [], "decimal comma"),
+        (list(range(12)), ["--answer", "Answr"], "no column 'Answr'. Did you mean 'answer'"),
+        (list(range(12)), ["--answer", "question"], "cannot be both question and answer"),
+    ],
+    ids=["decimal commas", "a slip", "one column"],
+)
+def test_what_would_grade_wrongly_is_refused(tmp_path, capsys, golds, arguments, message):
+    path = table(tmp_path / "my.csv", ["question", "answer"], [[f"Q{n}?", gold] for n, gold in enumerate(golds)])
+    assert init(path, *arguments) == 2 and message in capsys.readouterr().err
+
+
+def test_cells_without_an_answer_and_questions_with_two_are_told_of(tmp_path, capsys):
+    rows = [[f"What is {n} times 7?", "N/A" if n % 9 == 8 else 7 * n] for n in range(36)]
+    path = table(tmp_path / "my.csv", ["question", "answer"], [*rows, ["What is 0 times 7?", 1]])
+    assert init(path) == 0
+    out = capsys.readouterr().out
+    assert "grader: {type: number}" in out and "gold: 32 of 32 correct" in out
+    assert "1 repeated with another answer" in out
+

@@ -141,6 +141,7 @@ class RowDomain(Domain):
     def _read(self) -> Table:
         splits: dict[str, Split] = {}
         places: dict[str, str] = {}
+        golds: dict[str, str] = {}
         left_out: Counter[str] = Counter()
         published: dict[Split, list[Problem]] = {split: [] for split in SPLITS}
         for split, source in sorted(self.sources().items(), key=lambda item: item[0] != "test"):
@@ -155,9 +156,10 @@ class RowDomain(Domain):
                 if problem is None:
                     continue
                 if problem.id in splits:
-                    left_out["repeated" if splits[problem.id] == split else f"also in {splits[problem.id]}"] += 1
+                    why = "repeated" if splits[problem.id] == split else f"also in {splits[problem.id]}"
+                    left_out[why if golds[problem.id] == problem.gold else f"{why} with another answer"] += 1
                     continue
-                splits[problem.id], places[problem.id] = split, place
+                splits[problem.id], places[problem.id], golds[problem.id] = split, place, problem.gold
                 published[split].append(problem)
         divided = self.keep_apart(self.divide(published), left_out)
         return Table({split: tuple(found) for split, found in divided.items()}, places, left_out)

@@ -21,12 +21,16 @@ ANSWERS = (
 )  # fmt: skip
 OPTIONS = ("options", "choices")
 TESTS = ("tests", "test_list", "test", "assertions")
+MISSING = ("", "n/a", "na", "nan", "null", "-", "?")
+"""What stands in a cell without an answer, in lower case."""
 AFTER = "####"
 """What stands before the final answer in solutions such as those of GSM8K."""
 MOST_WORDS = 10
 """Answers with more words than this on average are prose, which no grader by name can judge."""
 _INDEX = re.compile(r"unnamed.*|__index.*|index|idx|id|uid|uuid|no|nr|number|row|split|")
 _OPTION = re.compile(r"(?:option|choice|opt|op|answer)?[ _-]?([a-j]|\d)")
+_COMMA_NUMBER = re.compile(r"[^\d,;]*\d[\d.]*(?:,\d+)?[^\d,;]*")
+_DECIMAL_COMMA = re.compile(r"(?<!\d)0,\d|,\d{1,2}(?!\d)|,\d{4}")
 _KK = re.compile(rf"\bis an? (?:{'|'.join(word for pair in ROLES for word in (pair.truthful, pair.liar))})\b")
 _LATEX = re.compile(r"\\[a-zA-Z]+|\^|_\{|\bsqrt\b|[a-z]\s*[=+*/-]\s*\d|\d\s*[a-z]\b")
 
@@ -109,7 +113,7 @@ def propose_grader(
     cleaned = [clean(gold) for gold in golds]
     if all(rational(one.body) is not None for one in cleaned):
         units = sorted({one.unit for one in cleaned} - {""})
-        measured = any("." in one.body for one in cleaned) and "$" not in units
+        measured = any("." in one.body for one in cleaned) and not {"$", "%"} & set(units)
         return {"type": "number", **({"relative": 0.01} if measured else {}), **({"units": units} if units else {})}
     if all("\\boxed" in gold for gold in golds):
         return {"type": "math"}
@@ -120,6 +124,13 @@ def propose_grader(
     if sum("," in gold or ";" in gold for gold in golds) > len(golds) / 2:
         return {"type": "set"}
     return {"type": "exact"}
+
+
+def decimal_comma(golds: Sequence[str]) -> str:
+    """The first of numbers that are written with a decimal comma, `0,5`; empty where they are not."""
+    if not all(_COMMA_NUMBER.fullmatch(gold) for gold in golds):
+        return ""
+    return next((gold for gold in golds if _DECIMAL_COMMA.search(gold)), "")
 
 
 def _chosen(golds: Sequence[str], options: str | list[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -18,13 +18,24 @@ from warmup_rl.domains.rows import text_of
 from warmup_rl.domains.user import UserRows
 from warmup_rl.errors import DataError, Unscorable, UserError
 from warmup_rl.format import ResponseFormat
+from warmup_rl.plugins import suggestion
 from warmup_rl.recipe import load_recipe
 from warmup_rl.scarce import told
 from warmup_rl.sources import Source
 from warmup_rl.stages.rlvr import MOST_PROBLEMS
 from warmup_rl.types import Problem
 from warmup_rl.verbs.arguments import Arguments, built
-from warmup_rl.verbs.columns import AFTER, TESTS, Column, columns_of, propose_answer, propose_grader, propose_question
+from warmup_rl.verbs.columns import (
+    AFTER,
+    MISSING,
+    TESTS,
+    Column,
+    columns_of,
+    decimal_comma,
+    propose_answer,
+    propose_grader,
+    propose_question,
+)
 from warmup_rl.verbs.perturbed import perturbed
 
 _LOOKED_AT = 2_000
@@ -54,6 +65,8 @@ def main(arguments: Sequence[str]) -> int:
     table = domain.table()
     console.print(f"{domain.space()}")
     problems = [problem for split in table.problems.values() for problem in split]
+    if domain.drop_bad_golds:
+        problems = [problem for problem in problems if not domain.fault(problem)]
     sound = _tried(domain, problems, console)
     measured = len(problems) if given.folds else len(table.problems["test"])
     _tell_power(measured, console)
@@ -96,14 +109,24 @@ def _block(given: Any, columns: Sequence[Column], rows: Sequence[dict[str, Any]]
     for key, column in (("question", question), ("answer", answer)):
         if "{" not in column and column not in names:
             found = ", ".join(names)
+            if column:
+                raise UserError(f"{given.file}: no column {column!r}.{suggestion(column, names)} Columns: {found}.")
             code = " Tests alone are not enough: a reference solution shows that they can be passed."
             hint = code if key == "answer" and any(name in TESTS for name in names) else ""
             raise UserError(f"{given.file}: which column is the {key}? Give --{key} COLUMN. Columns: {found}.{hint}")
-    answered = [row for row in rows if row.get(answer) is not None and str(row[answer]).strip()]
+    if answer == question:
+        raise UserError(f"{given.file}: {answer!r} cannot be both question and answer. Give another --answer.")
+    filled = (row for row in rows if row.get(answer) is not None)
+    answered = [row for row in filled if str(row[answer]).strip().lower() not in MISSING]
     golds = [text_of(row, answer, "") for row in answered]
     after = AFTER if golds and all(AFTER in gold for gold in golds) else ""
     golds = [gold.rpartition(after)[2].strip() for gold in golds] if after else golds
     grader = yaml.safe_load(given.grader) if given.grader else propose_grader(golds, columns, answered)
+    if not given.grader and (written := decimal_comma(golds)):
+        raise UserError(
+            f"{given.file}: {answer!r} holds numbers with a decimal comma, such as {written!r}; graders read a decimal "
+            "point. Write 0.5 for 0,5, or give the --grader."
+        )
     if grader is None:
         raise UserError(
             f"{given.file}: {answer!r} holds prose, such as {golds[0][:60]!r}, which no grader by name can judge. Name "
