@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,9 +52,14 @@ class _Claims:
         self.of: list[list[Claim]] = [[] for _ in said]
         self.wrong: dict[int, Span] = {}
         self.unfounded: set[int] = set()
+        index, last = 0, len(starts) - 1
         for claim, judgement in zip(claims, judge(claims, puzzle), strict=True):
-            start = claim.end - len(text[claim.start : claim.end].lstrip())
-            self.of[bisect_right(starts, start) - 1].append(claim)
+            start = claim.start
+            if text[start : start + 1].isspace():
+                start = claim.end - len(text[start : claim.end].lstrip())
+            while index < last and starts[index + 1] <= start:
+                index += 1
+            self.of[index].append(claim)
             if judgement.label == "not entailed":
                 self.unfounded.add(claim.start)
                 if _is_false(claim, puzzle):

@@ -13,6 +13,7 @@ from warmup_rl.dlcot.reading import sentences
 from warmup_rl.dlcot.structure import Approach, Doubt, Part, Span, Structure
 from warmup_rl.knights.words import lowered
 
+_SPACED = re.compile(r"\S ")
 _WORD = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)?")
 _THEREFORE = re.compile(r"[\W_]*(?:so|thus|therefore|hence|overall|altogether|in total)\b", re.IGNORECASE)
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
@@ -112,7 +113,7 @@ def read_sentences(text: str) -> tuple[Sentence, ...]:
     spaced = "\n\n" in text
     for span in sentences(text):
         found.append(Sentence(span.start, span.end, move(low, span.start, span.end), begins))
-        breaks = _line_breaks(text[span.start : span.end])
+        breaks = 0 if _SPACED.match(text, span.end - 2) else _line_breaks(text, span)
         begins = breaks > 1 if spaced else breaks > 0
     return tuple(found)
 
@@ -252,6 +253,7 @@ def _may_check(text: str, said: Sequence[Sentence], index: int) -> bool:
     return said[index].begins or hesitates or "=" in words or "\\boxed" in words or "answer" in words.lower()
 
 
-def _line_breaks(text: str) -> int:
+def _line_breaks(text: str, span: Span) -> int:
     """Line breaks at the end."""
-    return text[len(text.rstrip()) :].count("\n") if "\n" in text else 0
+    sentence = text[span.start : span.end]
+    return sentence[len(sentence.rstrip()) :].count("\n")

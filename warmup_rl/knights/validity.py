@@ -152,7 +152,7 @@ class _Judge:
         """Judges what is said in the branch, or outside its loose condition; what holds there is known then."""
         readings = _readings(claim.frames, claim.loose)
         self._clash, refutes = False, claim.kind == "contradiction"
-        complete = sum(map(len, claim.frames)) >= self._people
+        complete = bool(claim.frames) and sum(map(len, claim.frames)) >= self._people
         judged = []
         for said in claim.said:
             speakers = () if complete or said.how == "given" else claim.speakers
