@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny
 from pydantic_core import PydanticCustomError
 
 from warmup_rl.config import Config
-from warmup_rl.domains.kk_rows import grade_islanders, read_islanders
+from warmup_rl.domains.kk_rows import as_sentence, grade_islanders, read_islanders
 from warmup_rl.errors import DataError, json_fault
 from warmup_rl.grading.choice import choose
 from warmup_rl.grading.math import final_answer, same_answer, unusable
@@ -130,7 +130,7 @@ class ChoiceGrader(Grader):
         if letter is None and self.counted_from is None and self.options:
             named = [one for one, text in zip(letters, options, strict=True) if text.strip() == given.strip()]
             letter = named[0] if len(named) == 1 else None
-        if len(options) < 2 or letter is None:
+        if not 2 <= len(options) <= len(string.ascii_uppercase) or letter is None:
             kind = "letter" if self.counted_from is None else f"number (counted from {self.counted_from})"
             raise DataError(f"{place}: the answer {given!r} is not the {kind} of one of {len(options)} options found.")
         return letter
@@ -244,9 +244,7 @@ class KkGrader(Grader):
         """A list of truth values or a mapping as a sentence, which is a correct answer too."""
         if given.lstrip()[:1] not in ("[", "{"):
             return given.strip()
-        meta = read_islanders({"question": row["question"], "gold": given}, place)[1]
-        roles = (meta["roles"][not truthful] for truthful in meta["solution"])
-        return ", ".join(f"{name} is a {role}" for name, role in zip(meta["names"], roles, strict=True))
+        return as_sentence(read_islanders({"question": row["question"], "gold": given}, place)[1])
 
     def meta(self, row: Mapping[str, Any], gold: str, place: str) -> dict[str, Any]:
         return read_islanders({"question": row["question"], "gold": gold}, place)[1]

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from warmup_rl.domain import Domain, problem_id
 from warmup_rl.domains.kk_puzzles import Drawn, Tally, Wanted, from_file, generate, vary
-from warmup_rl.domains.kk_rows import grade_islanders, read_islanders
+from warmup_rl.domains.kk_rows import as_sentence, grade_islanders, read_islanders
 from warmup_rl.errors import SpaceError
 from warmup_rl.knights import english, terse, text
 from warmup_rl.knights.difficulty import difficulty
@@ -173,10 +173,7 @@ class KnightsKnaves(Domain):
 
     def read(self, row: Mapping[str, Any], place: str) -> Problem:
         question, meta = read_islanders(row, place)
-        roles = Roles(*meta["roles"])
-        lines = zip(meta["names"], meta["solution"], strict=True)
-        gold = ", ".join(f"{name} is a {roles.of(truthful)}" for name, truthful in lines)
-        return Problem(problem_id(["kk", question]), self.name or self.type, question, gold, meta)
+        return Problem(problem_id(["kk", question]), self.name or self.type, question, as_sentence(meta), meta)
 
     def traps(self, problem: Problem) -> Iterator[tuple[str, str]]:
         names, roles, solution = problem.meta["names"], Roles(*problem.meta["roles"]), problem.meta["solution"]

@@ -48,6 +48,13 @@ def read_islanders(row: Mapping[str, Any], place: str) -> tuple[str, dict[str, A
     return question, to_meta(puzzle, phrasing)
 
 
+def as_sentence(meta: Mapping[str, Any]) -> str:
+    """The solution in a problem's meta as a sentence, which is a correct answer."""
+    roles = Roles(*meta["roles"])
+    people = zip(meta["names"], meta["solution"], strict=True)
+    return ", ".join(f"{name} is a {roles.of(truthful)}" for name, truthful in people)
+
+
 def grade_islanders(answer: str, meta: Mapping[str, Any]) -> Grade:
     """Grades who is what against `names`, `roles` and `solution` of a problem's meta, all or nothing."""
     names, roles = meta["names"], Roles(*meta["roles"])

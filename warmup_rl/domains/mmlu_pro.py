@@ -11,7 +11,7 @@ from pydantic import Field
 
 from warmup_rl.domains.rows import Row, RowDomain, question_id, rank, text_of
 from warmup_rl.errors import DataError
-from warmup_rl.grading.choice import choose
+from warmup_rl.grading.choice import choose, with_options
 from warmup_rl.sources import Source
 from warmup_rl.types import SPLITS, Grade, Problem, Split
 
@@ -48,8 +48,7 @@ class MmluPro(RowDomain):
         letters, gold = LETTERS[: len(options)], text_of(row, "answer", place).strip()
         if len(gold) != 1 or gold not in letters:
             raise DataError(f"{place}: 'answer' is {gold!r}, not one of {', '.join(letters)}. Mend or remove the row.")
-        lines = [f"{letter}. {option}" for letter, option in zip(letters, options, strict=True)]
-        question = "\n".join([text_of(row, "question", place).strip(), *lines])
+        question = with_options(text_of(row, "question", place).strip(), options)
         meta = {"group": f"category={category}", "letters": letters}
         return Problem(question_id("mmlu_pro", question), self.name or self.type, question, gold, meta)
 
@@ -75,8 +74,7 @@ class MmluPro(RowDomain):
         letters = LETTERS[:count]
         if count < 2 or problem.gold not in letters:
             raise DataError(f"{place}: 'gold' must be the letter of an option; options found: {', '.join(letters)}.")
-        listed = zip(letters, options, strict=True) if isinstance(options, list) else ()
-        question = "\n".join([problem.question, *(f"{letter}. {option}" for letter, option in listed)])
+        question = with_options(problem.question, options if isinstance(options, list) else ())
         return replace(problem, question=question, meta={"letters": letters, "group": None})
 
     def traps(self, problem: Problem) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ import string
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,7 @@ from warmup_rl.domains.alike import groups_alike
 from warmup_rl.domains.graders import OwnGrader
 from warmup_rl.domains.rows import Row, RowDomain, normal_question, rank, text_of
 from warmup_rl.errors import DataError
+from warmup_rl.grading.choice import with_options
 from warmup_rl.sources import Source
 from warmup_rl.types import SPLITS, Grade, Problem, Split
 
@@ -79,13 +80,7 @@ class UserRows(RowDomain):
             _, mark, written = written.rpartition(self.answer_after)
             if not mark or not written.strip():
                 raise DataError(f"{place}: {self.answer!r} holds nothing after {self.answer_after!r}.")
-        row = {**row, "question": question}
-        gold = self.grader.gold(row, written, place)
-        meta = self.grader.meta(row, gold, place)
-        listed = meta.pop("options", None)
-        if listed:
-            letters = string.ascii_uppercase
-            question = "\n".join([question, *(f"{letters[i]}. {option}" for i, option in enumerate(listed))])
+        question, gold, meta = self._graded({**row, "question": question}, written, place)
         key = problem_id([self.type, normal_question(question)])
         return Problem(key, self.name or self.type, question, gold, meta)
 
@@ -93,8 +88,14 @@ class UserRows(RowDomain):
         problem = super().read(row, place)
         if isinstance(row.get("problem"), Mapping):
             return problem
-        gold = self.grader.gold(row, problem.gold, place)
-        return replace(problem, gold=gold, meta=self.grader.meta(row, gold, place))
+        question, gold, meta = self._graded(row, problem.gold, place)
+        return replace(problem, question=question, gold=gold, meta=meta)
+
+    def _graded(self, row: Row, written: str, place: str) -> tuple[str, str, dict[str, Any]]:
+        """Question with its options, gold and meta of a row with a question, as the grader takes them."""
+        gold = self.grader.gold(row, written, place)
+        meta = self.grader.meta(row, gold, place)
+        return with_options(row["question"], meta.pop("options", ())), gold, meta
 
     def divide(self, problems: Mapping[Split, Iterable[Problem]]) -> dict[Split, list[Problem]]:
         """By content alone; rows that are nearly the same go to the same side."""

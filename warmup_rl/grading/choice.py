@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from warmup_rl.types import Grade
 
@@ -68,6 +69,12 @@ def choose(*, gold: str, answer: str, letters: str, question: str = "") -> Grade
     return Grade("correct" if letter == gold else "wrong", letter)
 
 
+def with_options(question: str, options: Iterable[str]) -> str:
+    """A question with a line such as `B. south` for each option below it."""
+    lines = (f"{letter}. {option}" for letter, option in zip(string.ascii_uppercase, options, strict=False))
+    return "\n".join([question, *lines])
+
+
 def _boxed(text: str) -> Iterator[tuple[str, str]]:
     """Letters in boxes, each with the words behind it."""
     for letter, wording in _BOXED.findall(text):
@@ -78,7 +85,7 @@ def _said(text: str) -> Iterator[tuple[str, str]]:
     """Letters after "answer is", with those that are offered beside them, as in `answer is A or B`."""
     for match in _SAID.finditer(text):
         letter = (match[1] or match[2]).upper()
-        is_article = letter in "AI" and _ARTICLE.match(text, match.end()) and not _letters_like(text, match.end())
+        is_article = letter in "AI" and _ARTICLE.match(text, match.end())
         if is_article or _DENIED.search(text[: match.start()]) or _REJECTED.match(text, match.end()):
             continue
         behind = _BEHIND.match(text, match.end())
@@ -88,11 +95,6 @@ def _said(text: str) -> Iterator[tuple[str, str]]:
             yield other, ""
         if another := _ANOTHER.match(text, match.end()):
             yield another[1], ""
-
-
-def _letters_like(text: str, place: int) -> bool:
-    """Whether a letter is followed by a sign, as no article is."""
-    return text[place : place + 1] in (")", "]", "}", ".", ":")
 
 
 def _alone(text: str) -> Iterator[tuple[str, str]]:
