@@ -48,7 +48,7 @@ def plan(
     arms, seeds = selection(command, recipe)
     recipe = recipe.model_copy(update={"seeds": list(seeds)})
     chosen = selected_folds(command, recipe)
-    every = [Lane(recipe, arm, seeds[0], fold) for arm in arms for fold in chosen]
+    every = [Lane(recipe, arm, seeds[0], fold, command.reuse_stale) for arm in arms for fold in chosen]
     lanes = {lane.arm: lane for lane in every if lane.fold == chosen[0]}
     run = {arm: _running(command, lane) for arm, lane in lanes.items()}
     planned = [(lane, step) for lane in every for step in _running(command, lane)]

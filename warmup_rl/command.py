@@ -29,6 +29,7 @@ class Command:
         arms, seeds, folds: what to run; empty means all that the recipe has. A fold None is the last model.
         jobs: lanes side by side at most; None is as many as fit.
         threads: threads of a lane.
+        reuse_stale: take outputs that code of another version has made.
         lane: this process runs one lane of a run that another one began.
         help: None, or what help is wanted on; empty for all.
     """
@@ -44,6 +45,7 @@ class Command:
     threads: int | None = None
     dry_run: bool = False
     lane: bool = False
+    reuse_stale: bool = False
     help: str | None = None
 
 
@@ -75,6 +77,10 @@ FLAGS: dict[str, Flag] = {
     "--jobs": Flag("jobs", "count", "N", "run at most N arms and seeds side by side"),
     "--threads": Flag("threads", "count", "N", "threads of each arm and seed"),
     "--dry-run": Flag("dry_run", "switch", "", "check the recipe, print the plan, run nothing"),
+    "--reuse-stale": Flag(
+        "reuse_stale", "switch", "",
+        "take finished outputs with equal settings though the code or a library has changed since; the report says so",
+    ),
     "--lane": Flag("lane", "switch", "", "", shown=False),
 }
 _SHORT = {"-h": "--help"}

@@ -6,10 +6,9 @@ import difflib
 import hashlib
 import importlib
 import importlib.util
-import inspect
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -102,22 +101,22 @@ def name_of(plugin: type[Any]) -> str:
     return _GIVEN_NAMES.get(plugin) or str(plugin.type)
 
 
-def source_digests(value: Any) -> dict[str, str]:
-    """Hashes of the source files of all plug-ins in a config, by plug-in name, and of the data behind them: what is
-    made depends on them too."""
-    found: dict[str, str] = {}
+def plugins_in(value: Any) -> Iterator[BaseModel]:
+    """The plug-ins in a config, itself included."""
     if isinstance(value, BaseModel):
         if isinstance(getattr(type(value), "type", None), str):
-            source = inspect.getsourcefile(type(value))
-            found[name_of(type(value))] = hashlib.sha256(Path(source).read_bytes() if source else b"").hexdigest()[:12]
-            if data := getattr(value, "digest", str)():
-                found[f"{name_of(type(value))} {data}"] = data
+            yield value
         parts: Iterable[Any] = [getattr(value, name) for name in type(value).model_fields]
     else:
         parts = value if isinstance(value, list | tuple) else value.values() if isinstance(value, dict) else ()
     for part in parts:
-        found |= source_digests(part)
-    return found
+        yield from plugins_in(part)
+
+
+def data_digests(value: Any) -> dict[str, str]:
+    """Digests of the data files behind all plug-ins in a config: what is made depends on them too."""
+    found = ((type(plugin), getattr(plugin, "digest", str)()) for plugin in plugins_in(value))
+    return {f"{name_of(kind)} {digest}": digest for kind, digest in found if digest}
 
 
 def plugin_field(kind: Kind) -> BeforeValidator:

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from warmup_rl import __version__
+from warmup_rl.code_digest import code_digest
 from warmup_rl.console import duration
 from warmup_rl.contract import load_tokenizer
 from warmup_rl.errors import RunError
@@ -20,10 +20,10 @@ from warmup_rl.grading.code import sandbox_used
 from warmup_rl.jsonl import write_json
 from warmup_rl.leaks import draw
 from warmup_rl.manifest import versions
-from warmup_rl.plugins import source_digests
+from warmup_rl.plugins import data_digests
 from warmup_rl.recipe import Recipe, dump, lane_name
 from warmup_rl.stage import Artifacts, Context, Stage, Tracking, World
-from warmup_rl.store import Slot, key_of, model_key
+from warmup_rl.store import Slot, key_of, model_key, stale_key
 from warmup_rl.world import launch_id
 
 Say = Callable[[str], None]
@@ -33,12 +33,24 @@ PROBLEMS = "problems.json"
 
 @dataclass(frozen=True)
 class Step:
-    """A stage of one arm and seed, with the key of its output and of what it reads."""
+    """A stage of one arm and seed, with the key of its output and of what it reads.
+
+    Attributes:
+        key: `SETTINGS-CODE`: what the stage was told to do and with what inputs, and a digest of the code that does it.
+        current: the key by the code as it is now; other than `key` only where an output of older code is reused.
+        inputs: keys of the artifacts that the stage reads, by kind.
+    """
 
     number: int
     stage: Stage
     key: str
+    current: str
     inputs: Mapping[str, str]
+
+    @property
+    def stale(self) -> bool:
+        """Whether the output was made by code that has changed since (only under `--reuse-stale`)."""
+        return self.key != self.current
 
     @property
     def name(self) -> str:
@@ -51,12 +63,14 @@ class Lane:
 
     Attributes:
         fold: None for the last model, which is trained on all rows, and where no domain has folds.
+        reuse_stale: take finished outputs with equal settings and inputs even where the code has changed since.
     """
 
     recipe: Recipe
     arm: str
     seed: int
     fold: int | None = None
+    reuse_stale: bool = False
 
     @property
     def run_folder(self) -> Path:
@@ -84,13 +98,19 @@ class Lane:
         steps = []
         for number, stage in enumerate(self.recipe.stages_of(self.arm, self.fold), start=1):
             inputs: dict[str, str] = {kind: given[kind] for kind in sorted(stage.inputs())}
-            step = Step(number, stage, _stage_key(self, stage, inputs), inputs)
+            current = _stage_key(self, stage, inputs)
+            key = stale_key(self._store, stage.type, current) if self.reuse_stale else current
+            step = Step(number, stage, key, current, inputs)
             given |= {kind: step.key for kind in stage.gives}
             steps.append(step)
         return tuple(steps)
 
+    @property
+    def _store(self) -> Path:
+        return Path(self.recipe.output_dir) / "store"
+
     def slot(self, step: Step) -> Slot:
-        return Slot(Path(self.recipe.output_dir) / "store" / f"{step.stage.type}-{step.key}")
+        return Slot(self._store / f"{step.stage.type}-{step.key}")
 
     @property
     def done(self) -> bool:
@@ -148,7 +168,8 @@ class LaneRun:
         slot, name = self._lane.slot(step), step.stage.id
         if slot.done:
             self._link(step)
-            self._say(f"{name}: done before, {slot.folder}")
+            stale = " by code that has changed since" if step.stale else ""
+            self._say(f"{name}: done before{stale}, {slot.folder}")
             return
         if not self._world.is_main:
             if slot.await_start(launch_id()) and step.stage.every_rank:
@@ -260,6 +281,7 @@ class LaneRun:
                 "gives": sorted(step.stage.gives),
                 "inputs": dict(step.inputs),
                 "done": lane.slot(step).done,
+                **({"stale": True, "current": step.current} if step.stale else {}),
             }
             for step in lane.steps
         ]
@@ -282,19 +304,19 @@ def shared_prefix(lanes: Sequence[Lane]) -> Step | None:
 def _stage_key(lane: Lane, stage: Stage, inputs: Mapping[str, str]) -> str:
     domains, evaluation = lane.recipe.seen_by(stage, lane.fold)
     used = {name: domains[name] for name in sorted(stage.domains_used(evaluation, domains))}
-    return key_of(
+    settings = key_of(
         {
-            "version": __version__,
             "type": stage.type,
             "config": dump(stage, asides=False),
             "inputs": dict(inputs),
             "seed": lane.seed,
             "domains": {name: dump(domain, asides=False) for name, domain in used.items()},
-            "sources": source_digests([stage, *used.values()]),
+            "data": data_digests([stage, *used.values()]),
             "format": dump(lane.recipe.format),
             "evaluation": dump(evaluation) if stage.reads_evaluation() else None,
         }
     )
+    return f"{settings}-{code_digest([stage, *used.values()])}"
 
 
 def _base_urls(config: Any, place: str = "") -> Iterator[tuple[str, str]]:

@@ -97,6 +97,19 @@ def key_of(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def stale_key(store: Path, type: str, key: str) -> str:
+    """The key itself where its output is there; else that of the newest output with equal settings by other code, if any.
+
+    Args:
+        key: `SETTINGS-CODE`.
+    """
+    if (store / f"{type}-{key}" / RECORD).is_file():
+        return key
+    settings = key.partition("-")[0]
+    others = sorted(store.glob(f"{type}-{settings}-*/{RECORD}"), key=lambda record: record.stat().st_mtime)
+    return others[-1].parent.name.removeprefix(f"{type}-") if others else key
+
+
 def model_key(model: str, revision: str | None) -> str:
     """The key of a model that the recipe starts from: the contents of a folder, or hub id and revision."""
     folder = Path(model)

@@ -60,7 +60,7 @@ def _train(command: Command, recipe: Recipe) -> int:
 
     arms, seeds = selection(command, recipe)
     folds = selected_folds(command, recipe)
-    lanes = [Lane(recipe, arm, seed, fold) for seed in seeds for arm in arms for fold in folds]
+    lanes = [Lane(recipe, arm, seed, fold, command.reuse_stale) for seed in seeds for arm in arms for fold in folds]
     lanes = [lane for lane in lanes if running(command, [step.stage.id for step in lane.steps])]
     start = time.monotonic()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -110,7 +110,7 @@ def _side_by_side(command: Command, lanes: Sequence[Lane], workers: int) -> None
 
     what, logs = ("arm, seed and fold", "<n>/fold-<k>") if lanes[0].recipe.folded else ("arm and seed", "<n>")
     print(f"{len(lanes)} lanes ({what}), {workers} at a time. Logs: {lanes[0].run_folder}/<arm>/seed-{logs}/run.log")
-    arguments = [command.recipe, *command.overrides]
+    arguments = [command.recipe, *command.overrides, *(["--reuse-stale"] if command.reuse_stale else [])]
     failed = run_side_by_side(lanes, arguments, workers, lambda line: print(line, flush=True))
     if failed:
         names = ", ".join(f"{lane.name.replace(',', '')} (exit {code})" for lane, code in failed)
