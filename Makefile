@@ -22,7 +22,7 @@ demo: install
 
 # The world in which warmup must not help: step-by-step skill for the target domains is not in pretraining.
 absent: install
-	accelerate launch --config_file launch/single.yaml -m warmup_rl.train $(RECIPE) run_name=kk-absent stages.pretrain.corpus.world=absent \
+	accelerate launch --config_file launch/single.yaml -m warmup_rl.train $(RECIPE) run_name=kk-absent stages.pretrain.corpus.setting=absent \
 	  $(foreach seed,$(SEEDS),--seed $(seed)) $(ARGS)
 
 # Raw, cleaned, emptied and shuffled traces, and the loss on one organ of the chain at a time.

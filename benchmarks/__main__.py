@@ -122,8 +122,15 @@ def _write_page(folder: Path, names: Sequence[str]) -> None:
         result = json.loads(path.read_text(encoding="utf-8"))
         machine = result["machine"]
         versions = ", ".join(f"{package} {number}" for package, number in machine["versions"].items())
-        lines += ["", f"## {name}", "", result["about"], "",
-                  f"`python -m benchmarks {name}` on {machine['cpu']}, {machine['cores']} cores; {versions}.", ""]
+        lines += [
+            "",
+            f"## {name}",
+            "",
+            result["about"],
+            "",
+            f"`python -m benchmarks {name}` on {machine['cpu']}, {machine['cores']} cores; {versions}.",
+            "",
+        ]
         if result["missing"]:
             lines.append(f"Not measured: {result['missing']}")
             continue

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from time import process_time
 
 from benchmarks.figure import Figure, at_least
-from warmup_rl.cleaner import CleanContext
+from warmup_rl.base.config import Sampling
+from warmup_rl.base.types import Problem, Request, Trace
 from warmup_rl.cleaners.dlcot import DLCoT
-from warmup_rl.config import Sampling
 from warmup_rl.domains.kk import KnightsKnaves
-from warmup_rl.engine import EngineContext
 from warmup_rl.engines.solver import Solver
-from warmup_rl.format import ResponseFormat
-from warmup_rl.types import Problem, Request, Trace
+from warmup_rl.interfaces.cleaner import CleanContext
+from warmup_rl.interfaces.engine import EngineContext
+from warmup_rl.interfaces.format import ResponseFormat
 
 LENGTH, GOAL = 3_000, 200.0
 """Tokens of a trace, and the traces a second that are to be reached."""
@@ -51,9 +51,7 @@ def figures() -> Iterator[Figure]:
         yield Figure(f"{name}: tokens left", 100 * left / tokens, "%")
 
 
-def _traces(
-    domain: KnightsKnaves, solver: Solver, token: re.Pattern[str]
-) -> tuple[list[Trace], dict[str, Problem]]:
+def _traces(domain: KnightsKnaves, solver: Solver, token: re.Pattern[str]) -> tuple[list[Trace], dict[str, Problem]]:
     """Traces of about the length, and their problems by id."""
     found: list[Trace] = []
     problems = {}

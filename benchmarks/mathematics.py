@@ -39,8 +39,18 @@ def _pairs() -> list[tuple[str, str]]:
     if _DATA.is_file():
         golds = [str(json.loads(line)["answer"]) for line in _DATA.read_text(encoding="utf-8").splitlines()]
     else:
-        golds = [text.format(n=n) for n in range(2, 60) for text in
-                 ("{n}", "\\frac{{{n}}}{{7}}", "{n}\\sqrt{{3}}", "x^{n}+1", "({n},\\pi)", "\\frac{{x+{n}}}{{x-1}}")]
+        golds = [
+            text.format(n=n)
+            for n in range(2, 60)
+            for text in (
+                "{n}",
+                "\\frac{{{n}}}{{7}}",
+                "{n}\\sqrt{{3}}",
+                "x^{n}+1",
+                "({n},\\pi)",
+                "\\frac{{x+{n}}}{{x-1}}",
+            )
+        ]
     others = [*golds[1:], golds[0]]
     same = [(gold, f"\\boxed{{{gold.replace('frac', 'dfrac')}}}") for gold in golds]
     return [pair for both in zip(same, zip(golds, others, strict=True), strict=True) for pair in both]

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from warmup_rl.format import ResponseFormat
+from warmup_rl.base.types import SPLITS
+from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.sandbox import SandboxError, open_sandbox
-from warmup_rl.types import SPLITS
 
 FORM = ResponseFormat()
 
@@ -33,7 +33,7 @@ def _check_grading(domain, problem, other):
     reference = domain.reference(problem)
     assert problem.domain == (domain.name or domain.type)
     assert json.loads(json.dumps(problem.meta)) == problem.meta, "meta must be JSON values"
-    assert 0 <= domain.chance(problem) < 1
+    assert 0 <= domain.chance_accuracy(problem) < 1
     assert domain.prompt(problem)[-1]["role"] == "user"
     assert outcome(FORM.render(thinking="so", answer=reference)) == "correct", "the reference must be correct"
     broken = domain.score(f"so </think> {reference}", problem, FORM)
@@ -44,7 +44,7 @@ def _check_grading(domain, problem, other):
     for wrong in ("?", problem.question, "lorem ipsum", "( ) = . , ;", "9" * 5_000, "\u2067\u0000 \ud83d\ude00"):
         assert outcome(FORM.render(thinking="so", answer=wrong)) != "correct", f"{wrong[:40]!r} must not be correct"
     if domain.grade(domain.reference(other), problem).verdict == "correct":
-        assert domain.chance(problem) > 1e-4, "another problem's answer is correct in a large answer space"
+        assert domain.chance_accuracy(problem) > 1e-4, "another problem's answer is correct in a large answer space"
 
 
 def sandbox_or_skip():

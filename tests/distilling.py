@@ -7,11 +7,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from warmup_rl.config import Sampling
-from warmup_rl.domains.sums import Sums
-from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.format import ResponseFormat
-from warmup_rl.stage import Artifacts, Context
+from warmup_rl.base.config import Sampling
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.stage import Artifacts, Context
+from warmup_rl.nano.sums import Sums
 from warmup_rl.stages.distill import Distill
 
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from warmup_rl.domains.sums import Sums
+from warmup_rl.base.types import Problem
 from warmup_rl.grading.choice import choose
-from warmup_rl.types import Problem
+from warmup_rl.nano.sums import Sums
 
 
 class Letters(Sums):

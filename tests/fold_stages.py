@@ -5,15 +5,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from warmup_rl.jsonl import write_jsonl
-from warmup_rl.measure import cells
-from warmup_rl.stage import Context, Draw, Stage
+from warmup_rl.base.jsonl import write_jsonl
+from warmup_rl.interfaces.measurement import cells
+from warmup_rl.interfaces.stage import Context, DataRequest, Stage
 from warmup_rl.stages.evaluate import Evaluate
 
 
 class Begin(Stage):
     type: ClassVar[str] = "begin"
-    gives: ClassVar[frozenset] = frozenset({"model"})
+    outputs: ClassVar[frozenset] = frozenset({"model"})
 
     def run(self, context: Context) -> dict[str, Any]:
         return save(context, [])
@@ -23,8 +23,8 @@ class Learn(Stage):
     """Remembers the problems that it was shown."""
 
     type: ClassVar[str] = "rlvr"
-    needs: ClassVar[frozenset] = frozenset({"model"})
-    gives: ClassVar[frozenset] = frozenset({"model"})
+    inputs: ClassVar[frozenset] = frozenset({"model"})
+    outputs: ClassVar[frozenset] = frozenset({"model"})
     measures: ClassVar[bool] = True
     domain: str
     problems: int = 0
@@ -32,14 +32,20 @@ class Learn(Stage):
     def domains_used(self, evaluation: Any, domains: Any) -> tuple[str, ...]:
         return (self.domain,)
 
-    def draws(self, evaluation: Any, domains: Any) -> Iterable[Draw]:
-        yield Draw(self.domain, "train", self.problems or 100, "problems", whole=not self.problems)
+    def data_requests(self, evaluation: Any, domains: Any) -> Iterable[DataRequest]:
+        yield DataRequest(self.domain, "train", self.problems or 100, "problems", whole=not self.problems)
         if evaluation.every:
-            yield Draw(self.domain, "test", evaluation.curve_problems, "evaluation.curve_problems", evaluation.seed,
-                       use="curve")
+            yield DataRequest(
+                self.domain,
+                "test",
+                evaluation.curve_problems,
+                "evaluation.curve_problems",
+                evaluation.seed,
+                use="curve",
+            )
 
     def run(self, context: Context) -> dict[str, Any]:
-        draw, *curve = self.draws(context.evaluation, context.domains)
+        draw, *curve = self.data_requests(context.evaluation, context.domains)
         learned = [problem.id for problem in draw.problems(context.domains[self.domain], context.seed)]
         for one in curve:
             count = len(list(one.problems(context.domains[self.domain], 0)))
@@ -63,7 +69,7 @@ class Measure(Evaluate):
                     "so </think><answer>" + ("0" if problem.id in trained else problem.gold) + "</answer>",
                     problem, context.response_format,
                 )  # fmt: skip
-                outcome = {"verdict": score.verdict, "outcome": score.outcome, "well_formed": True, "thinks": None}
+                outcome = {"verdict": score.verdict, "outcome": score.outcome, "well_formed": True, "shows_work": None}
                 rows.append({"split": job.split, "prompt": job.prompt, "sampling": job.sampling, "tokens": 3,
                              "domain": problem.domain, "problem_id": problem.id, "sample": 0, "truncated": False,
                              "chance": 0.0, "group": None, "score": outcome})  # fmt: skip

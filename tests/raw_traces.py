@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from warmup_rl.config import Sampling
+from warmup_rl.base.config import Sampling
+from warmup_rl.base.jsonl import write_jsonl
+from warmup_rl.base.types import Problem, Request, Trace, to_json
 from warmup_rl.domains.kk import KnightsKnaves
-from warmup_rl.engine import EngineContext
 from warmup_rl.engines.solver import Solver
-from warmup_rl.format import ResponseFormat
-from warmup_rl.jsonl import write_jsonl
-from warmup_rl.types import Problem, Request, Trace, to_json
+from warmup_rl.interfaces.engine import EngineContext
+from warmup_rl.interfaces.format import ResponseFormat
 
 KK = KnightsKnaves(name="kk", people=3)
 FORMAT = ResponseFormat()

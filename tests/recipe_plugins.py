@@ -7,12 +7,12 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from warmup_rl.cleaner import Cleaner
-from warmup_rl.config import Sampling
-from warmup_rl.domain import Domain
-from warmup_rl.plugins import plugin_field
-from warmup_rl.stage import Facts, Stage
-from warmup_rl.types import Grade, Problem
+from warmup_rl.base.config import Sampling
+from warmup_rl.base.types import Grade, Problem
+from warmup_rl.interfaces.cleaner import Cleaner
+from warmup_rl.interfaces.domain import Domain
+from warmup_rl.interfaces.plugins import plugin_field
+from warmup_rl.interfaces.stage import Stage, StagePreview
 
 
 class Toy(Domain):
@@ -29,7 +29,7 @@ class Toy(Domain):
     def grade(self, answer: str, problem: Problem) -> Grade:
         return Grade("none")
 
-    def chance(self, problem: Problem) -> float:
+    def chance_accuracy(self, problem: Problem) -> float:
         return 0.5
 
 
@@ -48,7 +48,7 @@ class Make(Stage):
     """Makes a model."""
 
     type: ClassVar[str] = "make"
-    gives: ClassVar[frozenset[Any]] = frozenset({"model"})
+    outputs: ClassVar[frozenset[Any]] = frozenset({"model"})
 
     def run(self, context: Any) -> dict[str, Any]:
         return {}
@@ -58,7 +58,7 @@ class Write(Stage):
     """Writes traces."""
 
     type: ClassVar[str] = "write"
-    gives: ClassVar[frozenset[Any]] = frozenset({"traces"})
+    outputs: ClassVar[frozenset[Any]] = frozenset({"traces"})
     domain: str
     """Whose problems."""
     cleaners: list[Annotated[Cleaner, plugin_field("cleaner")]] = []
@@ -77,8 +77,8 @@ class Learn(Stage):
     type: ClassVar[str] = "learn"
     TRAINER: ClassVar[str] = "grpo"
     OWNED: ClassVar[dict[str, str]] = {"max_steps": "steps", "seed": "the recipe's seeds decide"}
-    needs: ClassVar[frozenset[Any]] = frozenset({"model"})
-    gives: ClassVar[frozenset[Any]] = frozenset({"model"})
+    inputs: ClassVar[frozenset[Any]] = frozenset({"model"})
+    outputs: ClassVar[frozenset[Any]] = frozenset({"model"})
     steps: int = Field(gt=0)
     """Optimizer steps."""
     problems: int = Field(default=100, gt=0)
@@ -88,9 +88,9 @@ class Learn(Stage):
     def check(self, *, world_size: int) -> list[str]:
         return [f"steps: {self.steps} is odd for {world_size} processes"] if self.steps % world_size else []
 
-    def facts(self, evaluation: Any, domains: Any) -> Facts:
+    def preview(self, evaluation: Any, domains: Any) -> StagePreview:
         notes = ("longer than any before",) if self.steps > 90 else ()
-        return Facts({"steps": self.steps, "tokens, at most": self.steps * 1000}, notes)
+        return StagePreview({"steps": self.steps, "tokens, at most": self.steps * 1000}, notes)
 
     def run(self, context: Any) -> dict[str, Any]:
         return {}
@@ -101,14 +101,14 @@ class Imitate(Learn):
 
     type: ClassVar[str] = "imitate"
     TRAINER: ClassVar[str] = "sft"
-    needs: ClassVar[frozenset[Any]] = frozenset({"model", "traces"})
+    inputs: ClassVar[frozenset[Any]] = frozenset({"model", "traces"})
 
 
 class Measure(Stage):
     """Measures a model."""
 
     type: ClassVar[str] = "measure"
-    needs: ClassVar[frozenset[Any]] = frozenset({"model"})
+    inputs: ClassVar[frozenset[Any]] = frozenset({"model"})
 
     def run(self, context: Any) -> dict[str, Any]:
         return {}

@@ -18,8 +18,16 @@ Script = Callable[[dict[str, Any], int], "Answer"]
 class Answer:
     """What the server does: sends a body, cut or whole, or hangs, or resets the connection."""
 
-    def __init__(self, body: Any = b"", *, status: int = 200, headers: dict[str, str] | None = None,
-                 cut: bool = False, hang: bool = False, reset: bool = False) -> None:
+    def __init__(
+        self,
+        body: Any = b"",
+        *,
+        status: int = 200,
+        headers: dict[str, str] | None = None,
+        cut: bool = False,
+        hang: bool = False,
+        reset: bool = False,
+    ) -> None:
         self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.status, self.headers, self.cut, self.hang, self.reset = status, headers or {}, cut, hang, reset
 

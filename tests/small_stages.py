@@ -7,9 +7,9 @@ import signal
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from warmup_rl.domain import Domain, problem_id, split_of
-from warmup_rl.stage import Context, Stage
-from warmup_rl.types import Grade, Problem, Split
+from warmup_rl.base.types import Grade, Problem, Split
+from warmup_rl.interfaces.domain import Domain, problem_id, split_of
+from warmup_rl.interfaces.stage import Context, Stage
 
 
 class Doubles(Domain):
@@ -24,7 +24,7 @@ class Doubles(Domain):
     def grade(self, answer: str, problem: Problem) -> Grade:
         return Grade("correct" if answer == problem.gold else "wrong", answer)
 
-    def chance(self, problem: Problem) -> float:
+    def chance_accuracy(self, problem: Problem) -> float:
         return 1 / 1000
 
 
@@ -32,7 +32,7 @@ class Make(Stage):
     """Gives a model out of nothing, or out of the one before."""
 
     type: ClassVar[str] = "make"
-    gives: ClassVar[frozenset] = frozenset({"model"})
+    outputs: ClassVar[frozenset] = frozenset({"model"})
     note: str = ""
     fails_if_set: str = ""
     blocks_if_set: str = ""
@@ -56,4 +56,4 @@ class Make(Stage):
 
 class Train(Make):
     type: ClassVar[str] = "train"
-    needs: ClassVar[frozenset] = frozenset({"model"})
+    inputs: ClassVar[frozenset] = frozenset({"model"})

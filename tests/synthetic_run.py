@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from warmup_rl.jsonl import write_json, write_jsonl
+from warmup_rl.base.jsonl import write_json, write_jsonl
 
 CHANCE = {"kk": 0.2, "sums": 0.1, "registers": 0.1, "compass": 0.25}
 PROBLEMS = 100
@@ -22,7 +22,7 @@ def flat(value: float, **others: float) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
-class Lane:
+class Trial:
     """One arm with one seed, as it shall have come out.
 
     Attributes:
@@ -49,63 +49,63 @@ class Lane:
 
 
 def write_run(
-    root: Path, lanes: Sequence[Lane], *, claims: Mapping[str, Any] | None = None,
+    root: Path, trials: Sequence[Trial], *, claims: Mapping[str, Any] | None = None,
     samplings: Sequence[str] = ("greedy",), seeds: Sequence[int] | None = None,
 ) -> Path:  # fmt: skip
-    """Writes `root/outputs/made-up` with its store and returns it."""
+    """Writes `root/outputs/made-up` with its cache and returns it."""
     folder = root / "outputs" / "made-up"
     folder.mkdir(parents=True)
     recipe = {
         "run_name": "made-up",
-        "seeds": list(seeds or sorted({lane.seed for lane in lanes})),
+        "seeds": list(seeds or sorted({trial.seed for trial in trials})),
         "domains": {name: {"type": name} for name in CHANCE},
         "evaluation": {"headline": "greedy", "samplings": {"greedy": {"max_tokens": 512}}},
-        "arms": {lane.arm: {} for lane in lanes},
-        "stages": [{"name": "pretrain", "id": "pretrain", "corpus": {"type": "nano", "world": "latent"}}],
+        "arms": {trial.arm: {} for trial in trials},
+        "stages": [{"name": "pretrain", "id": "pretrain", "corpus": {"type": "nano", "launch_env": "latent"}}],
         "claims": {"threshold": 0.6, "step": None, **(claims or {})},
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
     write_json(folder / "run.json", {"state": "finished", "versions": {"warmup_rl": "0.1.0", "git": "abc123"}})
-    for lane in lanes:
-        _Writer(folder, lane, samplings).write()
+    for trial in trials:
+        _Writer(folder, trial, samplings).write()
     return folder
 
 
 class _Writer:
-    def __init__(self, folder: Path, lane: Lane, samplings: Sequence[str]) -> None:
-        self._folder = folder / lane.arm / f"seed-{lane.seed}"
-        self._store = folder.parent / "store"
-        self._lane, self._samplings = lane, samplings
+    def __init__(self, folder: Path, trial: Trial, samplings: Sequence[str]) -> None:
+        self._folder = folder / trial.arm / f"seed-{trial.seed}"
+        self._cache = folder.parent / "cache"
+        self._trial, self._samplings = trial, samplings
         self._stages: list[dict[str, Any]] = []
 
     def write(self) -> None:
-        lane = self._lane
-        model = self._stage("pretrain", f"pre{lane.seed}", {}, {"flops": 1e9, "parameters": 1000}, gives=["model"])
-        if lane.distill is not None:
+        trial = self._trial
+        model = self._stage("pretrain", f"pre{trial.seed}", {}, {"flops": 1e9, "parameters": 1000}, outputs=["model"])
+        if trial.distill is not None:
             summary = {"tokens": 500, "domain": "kk"}
-            self._stage("distill", f"traces-{lane.arm}{lane.seed}", {}, summary, config=lane.distill)
-        if lane.warmup_flops:
-            key = f"sft-{lane.arm}{lane.seed}"
-            summary = {"flops": lane.warmup_flops, "examples": 450, "epochs": 8.0}
-            model = self._stage("sft", key, {"model": model}, summary, gives=["model"])
-        self._evaluate(model, lane.start, lane.failing, lane.prompts)
-        if lane.end is not None:
+            self._stage("distill", f"traces-{trial.arm}{trial.seed}", {}, summary, config=trial.distill)
+        if trial.warmup_flops:
+            key = f"sft-{trial.arm}{trial.seed}"
+            summary = {"flops": trial.warmup_flops, "examples": 450, "epochs": 8.0}
+            model = self._stage("sft", key, {"model": model}, summary, outputs=["model"])
+        self._evaluate(model, trial.start, trial.failing, trial.prompts)
+        if trial.end is not None:
             model = self._rlvr(model)
-            self._evaluate(model, lane.end, "wrong", {})
-        record = {"arm": lane.arm, "seed": lane.seed, "state": lane.state, "reason": "", "stages": self._stages}
+            self._evaluate(model, trial.end, "wrong", {})
+        record = {"arm": trial.arm, "seed": trial.seed, "state": trial.state, "reason": "", "stages": self._stages}
         write_json(self._folder / "run.json", record)
 
     def _rlvr(self, model: str) -> str:
-        lane, last = self._lane, max(self._lane.curve, default=20)
-        key = f"rlvr-{lane.arm}{lane.seed}"
-        summary = {"domain": "sums", "problems": 100, "steps": last, "parameters": 1000, "flops": lane.flops * last}
+        trial, last = self._trial, max(self._trial.curve, default=20)
+        key = f"rlvr-{trial.arm}{trial.seed}"
+        summary = {"domain": "sums", "problems": 100, "steps": last, "parameters": 1000, "flops": trial.flops * last}
         config = {"prompts_per_step": 16, "generations": 8, "sampling": {"max_tokens": 128}}
-        self._stage("rlvr", key, {"model": model}, summary, gives=["model"], config=config)
-        place = self._store / f"rlvr-{key}"
+        self._stage("rlvr", key, {"model": model}, summary, outputs=["model"], config=config)
+        place = self._cache / f"rlvr-{key}"
         curve = [
             {"step": step, "domain": "sums", "problems": PROBLEMS, "lenient": value, "rollouts": 128 * step,
-             "generated_tokens": lane.tokens * step, "flops": lane.flops * step}
-            for step, value in lane.curve.items()
+             "generated_tokens": trial.tokens * step, "flops": trial.flops * step}
+            for step, value in trial.curve.items()
         ]  # fmt: skip
         if curve:
             write_jsonl(place / "curve.jsonl", curve)
@@ -113,7 +113,7 @@ class _Writer:
             place / "rollouts.jsonl",
             (
                 {"step": step, "reward": float(number < 8 * value)}
-                for step, value in lane.curve.items()
+                for step, value in trial.curve.items()
                 for number in range(8)
             ),
         )
@@ -134,27 +134,27 @@ class _Writer:
                 cells += [_cell("test", style, sampling, domain, value) for domain, value in test.items()]
         key = f"ev-{model}"
         self._stage("evaluate", key, {"model": model}, {"cells": cells})
-        write_jsonl(self._store / f"evaluate-{key}" / "completions.jsonl", rows)
+        write_jsonl(self._cache / f"evaluate-{key}" / "completions.jsonl", rows)
 
     def _stage(
-        self, type: str, key: str, inputs: dict[str, str], summary: Mapping[str, Any], *, gives: Sequence[str] = (),
+        self, type: str, key: str, inputs: dict[str, str], summary: Mapping[str, Any], *, outputs: Sequence[str] = (),
         config: Mapping[str, Any] | None = None,
     ) -> str:  # fmt: skip
-        place = self._store / f"{type}-{key}"
+        place = self._cache / f"{type}-{key}"
         place.mkdir(parents=True, exist_ok=True)
         record = {
             "type": type,
             "key": key,
             "config": config or {},
             "inputs": inputs,
-            "seed": self._lane.seed,
+            "seed": self._trial.seed,
             "summary": summary,
         }
         write_json(place / "stage.json", record)
-        where = f"../../../store/{type}-{key}"
+        where = f"../../../cache/{type}-{key}"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._stages.append(
-            {"id": type, "type": type, "key": key, "folder": where, "gives": list(gives), "inputs": inputs}
+            {"id": type, "type": type, "key": key, "folder": where, "outputs": list(outputs), "inputs": inputs}
         )
         return key
 
@@ -164,7 +164,7 @@ def _cell(split: str, prompt: str, sampling: str, domain: str, value: float) -> 
     return {
         "split": split, "prompt": prompt, "own": prompt == "open", "sampling": sampling, "domain": domain,
         "problems": PROBLEMS, "samples": 1, "lenient": value, "strict": value - 0.05, "well_formed": 0.9,
-        "truncated": 0.02, "thinks": None if domain == "kk" else value, "tokens": 20 + 60 * value,
+        "truncated": 0.02, "shows_work": None if domain == "kk" else value, "tokens": 20 + 60 * value,
         "chance": CHANCE[domain], "outcomes": {"correct": round(value * PROBLEMS)}, "by": by,
     }  # fmt: skip
 

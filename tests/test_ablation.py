@@ -1,4 +1,4 @@
-"""Noise of the teacher, controls, organs of a chain, the loss on some of them, and the table of an ablation."""
+"""Noise of the teacher, controls, segments of a chain, the loss on some of them, and the table of an ablation."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tests.synthetic_run import Lane, flat, write_run
+from tests.synthetic_run import Trial, flat, write_run
 from tests.training_case import case, context
-from warmup_rl.cleaner import CleanContext
+from warmup_rl.base.types import Problem, Score, Trace
 from warmup_rl.cleaners.controls import AnswersOnly, Shuffled
-from warmup_rl.contract import fit_tokenizer
-from warmup_rl.corpora.nano import MAX_ANCHORS, Nano, vocabulary
 from warmup_rl.dlcot.cut import cut_out
-from warmup_rl.dlcot.organs import ORGANS, Organ, organs
+from warmup_rl.dlcot.segments import SEGMENT_KINDS, SegmentKind, segments
 from warmup_rl.dlcot.terse import read_terse
 from warmup_rl.dlcot.variants import simplify
 from warmup_rl.domains.kk import KnightsKnaves
-from warmup_rl.format import ResponseFormat
+from warmup_rl.interfaces.chat import fit_tokenizer
+from warmup_rl.interfaces.cleaner import CleanContext
+from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.knights import terse
 from warmup_rl.knights.chain import HESITATION, terse_chain
 from warmup_rl.knights.english import NAMES, ROLES
@@ -34,10 +34,10 @@ from warmup_rl.knights.grammar import Grammar, Puzzle, draw_puzzle
 from warmup_rl.knights.reasoning import Noise, think
 from warmup_rl.knights.story import tell
 from warmup_rl.knights.text import from_meta, to_meta
+from warmup_rl.nano.corpus import MAX_ANCHORS, Nano, vocabulary
 from warmup_rl.recipe import load_recipe
 from warmup_rl.report.main import report
-from warmup_rl.stages.sft import IGNORED, Sft, encode, token_organs
-from warmup_rl.types import Problem, Score, Trace
+from warmup_rl.stages.sft import IGNORED, Sft, encode, token_segments
 
 FORMAT = ResponseFormat()
 NOISY = Noise(recheck=0.4, hesitate=0.5, abandon=0.5, slip=0.1)
@@ -170,30 +170,30 @@ def test_shuffling_keeps_the_words_changes_their_order_and_depends_on_the_seed(u
 
 
 @given(puzzles, seeds)
-def test_organs_partition_a_terse_chain(puzzle: Puzzle, seed: int) -> None:
+def test_segments_partition_a_terse_chain(puzzle: Puzzle, seed: int) -> None:
     thinking = " ".join(terse_chain(puzzle, random.Random(seed), NOISY))
-    found = organs(thinking)
+    found = segments(thinking)
     assert "".join(thinking[span.start : span.end] for _, span in found) == thinking
     assert all(one[0] != two[0] for one, two in zip(found, found[1:], strict=False))
 
 
 @given(st.one_of(st.text(max_size=200), seeds.map(english)))
-def test_organs_partition_any_text(thinking: str) -> None:
-    assert "".join(thinking[span.start : span.end] for _, span in organs(thinking)) == thinking
+def test_segments_partition_any_text(thinking: str) -> None:
+    assert "".join(thinking[span.start : span.end] for _, span in segments(thinking)) == thinking
 
 
-def by_organ(thinking: str) -> dict[Organ, str]:
-    found: dict[Organ, str] = {}
-    for organ, span in organs(thinking):
-        found[organ] = (found.get(organ, "") + " " + thinking[span.start : span.end]).strip()
+def by_segment(thinking: str) -> dict[SegmentKind, str]:
+    found: dict[SegmentKind, str] = {}
+    for segment, span in segments(thinking):
+        found[segment] = (found.get(segment, "") + " " + thinking[span.start : span.end]).strip()
     return found
 
 
 FITS = "next #1 knave(Bob) Bob=knight false next #2 says(Hal) false Hal=knave ok"
 
 
-def test_the_organs_of_a_terse_chain_are_what_they_are_defined_to_be() -> None:
-    assert by_organ(TERSE) == {
+def test_the_segments_of_a_terse_chain_are_what_they_are_defined_to_be() -> None:
+    assert by_segment(TERSE) == {
         "exploration": "next case1 p1 Hal=knight next #1 knave(Bob) Bob=knight true "
         "next #2 says(Hal) false Hal=knight bad",
         "backtracking": "next wait next #1 knave(Bob) Bob=knight false next case4 p1 Hal=knave "
@@ -204,7 +204,7 @@ def test_the_organs_of_a_terse_chain_are_what_they_are_defined_to_be() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sentence", "organ"),
+    ("sentence", "segment"),
     [
         ("Suppose Ann is a knight.", "exploration"),
         ("Then Bob lies.", "exploration"),
@@ -218,13 +218,13 @@ def test_the_organs_of_a_terse_chain_are_what_they_are_defined_to_be() -> None:
         ("In conclusion, Ann is a knave.", "conclusion"),
     ],
 )
-def test_english_sentences_go_by_the_words_that_open_them(sentence: str, organ: Organ) -> None:
+def test_english_sentences_go_by_the_words_that_open_them(sentence: str, segment: SegmentKind) -> None:
     first = "There are two of them. "
-    found = {thinking_organ for thinking_organ, span in organs(first + sentence) if span.end > len(first)}
-    assert found == {organ}
+    found = {thinking_organ for thinking_organ, span in segments(first + sentence) if span.end > len(first)}
+    assert found == {segment}
 
 
-# Loss on some organs
+# Loss on some segments
 
 
 def bpe(texts: list[str]) -> Any:
@@ -246,12 +246,12 @@ def bpe(texts: list[str]) -> Any:
 
 
 @pytest.mark.parametrize("loss_on", [[], ["conclusion"], ["verification"], ["exploration", "backtracking"]])
-def test_exactly_the_words_of_the_organs_and_the_answer_carry_loss(loss_on: list[Organ]) -> None:
+def test_exactly_the_words_of_the_segments_and_the_answer_carry_loss(loss_on: list[SegmentKind]) -> None:
     tokenizer = fit_tokenizer(Nano().tokenizer())
     given_trace = trace(TERSE)
     example = encode(tokenizer, given_trace, FORMAT, loss_on)
     labels = [label for label in example["labels"] if label != IGNORED]
-    kept = [TERSE[span.start : span.end] for organ, span in organs(TERSE) if organ in loss_on]
+    kept = [TERSE[span.start : span.end] for segment, span in segments(TERSE) if segment in loss_on]
     answer = f"</think> <answer> {given_trace.answer} </answer> <|end|>"
     assert tokenizer.decode(labels).split() == " ".join([*kept, answer]).split()
     assert example["input_ids"] == encode(tokenizer, given_trace, FORMAT)["input_ids"]
@@ -263,21 +263,21 @@ def test_every_token_has_one_organ_and_those_of_bpe_stand_within_it(thinking: st
     response_format = ResponseFormat(think=think)
     completion = response_format.render(thinking=thinking, answer="Hal=knight")
     tokenizer = bpe([completion])
-    found = token_organs(tokenizer, completion, thinking.strip())
+    found = token_segments(tokenizer, completion, thinking.strip())
     ids = tokenizer(completion, add_special_tokens=False).input_ids
     assert len(found) == len(ids)
-    for organ in ORGANS:
-        text = tokenizer.decode([token for token, of in zip(ids, found, strict=True) if of == organ])
-        spans = [thinking[span.start : span.end] for kind, span in organs(thinking.strip()) if kind == organ]
+    for segment in SEGMENT_KINDS:
+        text = tokenizer.decode([token for token, of in zip(ids, found, strict=True) if of == segment])
+        spans = [thinking[span.start : span.end] for kind, span in segments(thinking.strip()) if kind == segment]
         assert text.split() == "".join(spans).split() or "".join(text.split()) == "".join("".join(spans).split())
     rest = tokenizer.decode([token for token, of in zip(ids, found, strict=True) if of is None])
     assert rest.split() == response_format.render(thinking="", answer="Hal=knight").split()
 
 
-def test_loss_on_all_organs_is_the_loss_on_the_whole_completion() -> None:
+def test_loss_on_all_segments_is_the_loss_on_the_whole_completion() -> None:
     tokenizer = fit_tokenizer(Nano().tokenizer())
-    example = encode(tokenizer, trace(TERSE), FORMAT, ORGANS)
-    union = [encode(tokenizer, trace(TERSE), FORMAT, [organ])["labels"] for organ in ORGANS]
+    example = encode(tokenizer, trace(TERSE), FORMAT, SEGMENT_KINDS)
+    union = [encode(tokenizer, trace(TERSE), FORMAT, [segment])["labels"] for segment in SEGMENT_KINDS]
     assert example["labels"] == [max(labels) for labels in zip(*union, strict=True)]
 
 
@@ -318,12 +318,12 @@ def test_the_recipe_shares_its_base_models_with_the_demo() -> None:
 
 
 def test_every_arm_is_compared_with_base_and_reference_by_seed(tmp_path: Path) -> None:
-    lanes = [
-        Lane(arm, seed, flat(value + 0.01 * seed, kk=0.3), warmup_flops=1e9 if arm != "base" else 0.0)
+    trials = [
+        Trial(arm, seed, flat(value + 0.01 * seed, kk=0.3), warmup_flops=1e9 if arm != "base" else 0.0)
         for arm, value in {"base": 0.2, "warmup": 0.7, "emptied": 0.1}.items()
         for seed in (0, 1, 2)
     ]
-    text = report(write_run(tmp_path, lanes)).read_text(encoding="utf-8")
+    text = report(write_run(tmp_path, trials)).read_text(encoding="utf-8")
     row = next(line for line in text.split("## Ablation")[1].splitlines() if line.startswith("| emptied"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[1].startswith(".11") and cells[2].startswith("-10.0") and cells[3].startswith("-60.0")
@@ -331,5 +331,5 @@ def test_every_arm_is_compared_with_base_and_reference_by_seed(tmp_path: Path) -
 
 
 def test_a_run_without_further_arms_has_no_ablation(tmp_path: Path) -> None:
-    lanes = [Lane(arm, 0, flat(0.5, kk=0.3)) for arm in ("base", "warmup")]
-    assert "## Ablation" not in report(write_run(tmp_path, lanes)).read_text(encoding="utf-8")
+    trials = [Trial(arm, 0, flat(0.5, kk=0.3)) for arm in ("base", "warmup")]
+    assert "## Ablation" not in report(write_run(tmp_path, trials)).read_text(encoding="utf-8")

@@ -158,5 +158,3 @@ def _visited(listener: socket.socket) -> bool:
 def _mode(path: str) -> tuple[int, int, int]:
     found = os.stat(path)
     return found.st_mode, found.st_uid, found.st_gid
-
-

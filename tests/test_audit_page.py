@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from warmup_rl.base.jsonl import read_jsonl, write_jsonl
+from warmup_rl.base.types import Problem, Score, Trace
 from warmup_rl.dlcot import page
 from warmup_rl.dlcot.audit_row import audit_row
 from warmup_rl.dlcot.cut import cut_out
 from warmup_rl.dlcot.page import write_page
 from warmup_rl.dlcot.structure import Approach, Cut, Span, Structure
-from warmup_rl.jsonl import read_jsonl, write_jsonl
-from warmup_rl.types import Problem, Score, Trace
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NASTY = (
@@ -52,8 +52,8 @@ def row(number=1, thinking_of=lambda part: part, outcome="cut", why="", dropped=
         cuts=cuts if outcome in ("cut", "refused") else (),
         cleaned=cut_out(thinking, cuts) if is_cut else thinking, tokens=(100, 60 if is_cut else 100),
     )  # fmt: skip
-    fate = {"dropped": dropped, "verdict_before": "correct", "verdict_after": None if dropped else "correct"}
-    return {**found, "trace": number, "teacher": "solver", **fate}
+    status = {"dropped": dropped, "verdict_before": "correct", "verdict_after": None if dropped else "correct"}
+    return {**found, "trace": number, "teacher": "solver", **status}
 
 
 def summary(rows, dropped=None):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.synthetic_run import Lane, flat, write_run
+from tests.synthetic_run import Trial, flat, write_run
 from warmup_rl.report.claims import claims, meeting
 from warmup_rl.report.difference import Claim
 from warmup_rl.report.load import load
@@ -18,22 +18,22 @@ BASE_CURVE = {0: 0.2, 4: 0.3, 8: 0.4, 12: 0.5, 16: 0.6, 20: 0.7}
 WARMUP_CURVE = {0: 0.5, 4: 0.7, 8: 0.8, 12: 0.9, 16: 0.9, 20: 0.9}
 
 
-def base_lane(seed: int = 0, start: float = 0.2, end: float = 0.7) -> Lane:
-    return Lane("base", seed, flat(start, kk=0.25), flat(end, kk=0.25), BASE_CURVE)
+def base_trial(seed: int = 0, start: float = 0.2, end: float = 0.7) -> Trial:
+    return Trial("base", seed, flat(start, kk=0.25), flat(end, kk=0.25), BASE_CURVE)
 
 
-def warmup_lane(seed: int = 0, start: float = 0.7, end: float = 0.9) -> Lane:
-    return Lane("warmup", seed, flat(start, kk=0.9), flat(end, kk=0.85), WARMUP_CURVE, warmup_flops=5e6)
+def warmup_trial(seed: int = 0, start: float = 0.7, end: float = 0.9) -> Trial:
+    return Trial("warmup", seed, flat(start, kk=0.9), flat(end, kk=0.85), WARMUP_CURVE, warmup_flops=5e6)
 
 
-def pair(seeds: int = 3) -> list[Lane]:
+def pair(seeds: int = 3) -> list[Trial]:
     """Both arms; the paired lifts by warmup are .50, .45 and .55."""
-    base = [base_lane(seed, BASE_STARTS[seed]) for seed in range(seeds)]
-    return [*(warmup_lane(seed, WARMUP_STARTS[seed]) for seed in range(seeds)), *base]
+    base = [base_trial(seed, BASE_STARTS[seed]) for seed in range(seeds)]
+    return [*(warmup_trial(seed, WARMUP_STARTS[seed]) for seed in range(seeds)), *base]
 
 
-def computed(root: Path, lanes: Sequence[Lane], settings: Mapping[str, object] | None = None) -> dict[str, Claim]:
-    return {claim.id: claim for claim in claims(load(write_run(root, lanes, claims=settings)))}
+def computed(root: Path, trials: Sequence[Trial], settings: Mapping[str, object] | None = None) -> dict[str, Claim]:
+    return {claim.id: claim for claim in claims(load(write_run(root, trials, claims=settings)))}
 
 
 def test_transfer_is_the_paired_mean_over_domains_other_than_puzzles_with_a_t_interval(tmp_path: Path) -> None:
@@ -55,13 +55,13 @@ def test_below_three_seeds_there_is_an_estimate_but_no_interval_and_it_says_why(
 
 def test_the_best_prompt_is_picked_on_validation_even_where_another_is_better_on_test(tmp_path: Path) -> None:
     prompts = {"free": (flat(0.6), flat(0.3)), "few_shot": (flat(0.5), flat(0.9))}
-    lanes = [warmup_lane(), replace(base_lane(), prompts=prompts)]
-    assert computed(tmp_path, lanes)["transfer.best_prompt"].estimate == pytest.approx(0.7 - 0.3)
+    trials = [warmup_trial(), replace(base_trial(), prompts=prompts)]
+    assert computed(tmp_path, trials)["transfer.best_prompt"].estimate == pytest.approx(0.7 - 0.3)
 
 
 def test_the_recipes_own_prompt_is_a_candidate_too(tmp_path: Path) -> None:
-    lanes = [warmup_lane(), replace(base_lane(start=0.4), prompts={"free": (flat(0.3), flat(0.6))})]
-    assert computed(tmp_path, lanes)["transfer.best_prompt"].estimate == pytest.approx(0.7 - 0.4)
+    trials = [warmup_trial(), replace(base_trial(start=0.4), prompts={"free": (flat(0.3), flat(0.6))})]
+    assert computed(tmp_path, trials)["transfer.best_prompt"].estimate == pytest.approx(0.7 - 0.4)
 
 
 def test_without_other_prompts_or_control_those_comparisons_say_what_is_missing(tmp_path: Path) -> None:
@@ -71,9 +71,9 @@ def test_without_other_prompts_or_control_those_comparisons_say_what_is_missing(
 
 
 def test_the_control_is_measured_at_its_last_model_with_or_without_rlvr(tmp_path: Path) -> None:
-    control = Lane("format_only", 0, flat(0.45), warmup_flops=5e6)
+    control = Trial("format_only", 0, flat(0.45), warmup_flops=5e6)
     assert computed(tmp_path / "sft", [*pair(1), control])["transfer.format_only"].estimate == pytest.approx(0.25)
-    rewarded = Lane("format_only", 0, flat(0.2), flat(0.35), {0: 0.2, 20: 0.3})
+    rewarded = Trial("format_only", 0, flat(0.2), flat(0.35), {0: 0.2, 20: 0.3})
     assert computed(tmp_path / "rlvr", [*pair(1), rewarded])["transfer.format_only"].estimate == pytest.approx(0.35)
 
 
@@ -94,48 +94,48 @@ def test_a_step_that_was_not_run_is_not_testable(tmp_path: Path) -> None:
 
 
 def test_equal_tokens_reads_both_curves_at_the_thriftier_arms_total(tmp_path: Path) -> None:
-    lanes = [replace(warmup_lane(), tokens=2000), base_lane()]
+    trials = [replace(warmup_trial(), tokens=2000), base_trial()]
     # Base has generated 20,000 tokens in all; warmup is there at step 10, between .8 and .9.
-    assert computed(tmp_path, lanes)["end.tokens.target"].estimate == pytest.approx(0.85 - 0.7)
+    assert computed(tmp_path, trials)["end.tokens.target"].estimate == pytest.approx(0.85 - 0.7)
 
 
 def test_equal_compute_charges_warmup_and_the_tokens_of_a_teacher_that_is_a_model(tmp_path: Path) -> None:
-    lanes = [replace(warmup_lane(), warmup_flops=15e6), base_lane()]
+    trials = [replace(warmup_trial(), warmup_flops=15e6), base_trial()]
     # Base spends 20e6 in all; warmup has 5e6 of them left for RLVR: step 5, between .7 and .8.
-    assert computed(tmp_path / "solver", lanes)["end.compute.target"].estimate == pytest.approx(0.725 - 0.7)
+    assert computed(tmp_path / "solver", trials)["end.compute.target"].estimate == pytest.approx(0.725 - 0.7)
     teacher = {"teacher": {"type": "hf", "model": "some/teacher"}}
     # 2 x 1,000 parameters x 500 tokens = 1e6 flops more: step 4.
-    lanes[0] = replace(lanes[0], distill=teacher)
-    assert computed(tmp_path / "model", lanes)["end.compute.target"].estimate == pytest.approx(0.7 - 0.7)
+    trials[0] = replace(trials[0], distill=teacher)
+    assert computed(tmp_path / "model", trials)["end.compute.target"].estimate == pytest.approx(0.7 - 0.7)
 
 
 def test_equal_compute_is_not_testable_where_warmup_alone_costs_more_than_all_of_the_base(tmp_path: Path) -> None:
-    lanes = [replace(warmup_lane(), warmup_flops=30e6), base_lane()]
-    assert "costs less" in computed(tmp_path, lanes)["end.compute.target"].untestable
+    trials = [replace(warmup_trial(), warmup_flops=30e6), base_trial()]
+    assert "costs less" in computed(tmp_path, trials)["end.compute.target"].untestable
 
 
 def test_the_increment_compares_gains_and_needs_room_at_both_starts(tmp_path: Path) -> None:
-    found = computed(tmp_path / "room", [warmup_lane(start=0.7, end=0.9), base_lane(start=0.2, end=0.7)])
+    found = computed(tmp_path / "room", [warmup_trial(start=0.7, end=0.9), base_trial(start=0.2, end=0.7)])
     assert found["increment.target"].estimate == pytest.approx(0.2 - 0.5)
-    at_limit = computed(tmp_path / "limit", [warmup_lane(start=0.92), base_lane()])
+    at_limit = computed(tmp_path / "limit", [warmup_trial(start=0.92), base_trial()])
     assert not at_limit["increment.target"].untestable
-    full = computed(tmp_path / "full", [warmup_lane(start=0.93), base_lane()])
+    full = computed(tmp_path / "full", [warmup_trial(start=0.93), base_trial()])
     assert full["increment.target"].untestable == "a start is above .92: warmup .93, base .20"
     assert full["increment.mean"].untestable == "a start is above .92 in every domain"
 
 
 def test_a_domain_without_room_is_left_out_of_the_mean_increment_by_name(tmp_path: Path) -> None:
     start = {**flat(0.7), "compass": 0.95}
-    found = computed(tmp_path, [replace(warmup_lane(), start=start), base_lane()])["increment.mean"]
+    found = computed(tmp_path, [replace(warmup_trial(), start=start), base_trial()])["increment.mean"]
     assert (found.where, found.notes) == ("mean of sums, registers", ("without compass: a start is above .92",))
     assert found.estimate == pytest.approx(0.2 - 0.5)
 
 
 def test_retention_is_the_change_on_untrained_domains_where_the_start_lies_clear_of_chance(tmp_path: Path) -> None:
-    base = Lane(
+    base = Trial(
         "base", 0, {"sums": 0.4, "registers": 0.4, "compass": 0.35}, {"sums": 0.8, "registers": 0.3, "compass": 0.4}
     )
-    warm = Lane("warmup", 0, flat(0.7), {"sums": 0.9, "registers": 0.72, "compass": 0.66}, warmup_flops=1.0)
+    warm = Trial("warmup", 0, flat(0.7), {"sums": 0.9, "registers": 0.72, "compass": 0.66}, warmup_flops=1.0)
     found = computed(tmp_path, [base, warm])
     assert found["retention.base.trained"].estimate == pytest.approx(0.4)
     assert found["retention.base.registers"].estimate == pytest.approx(-0.1)
@@ -149,7 +149,7 @@ def test_retention_is_the_change_on_untrained_domains_where_the_start_lies_clear
 
 
 def test_retention_is_not_testable_where_every_start_is_near_chance(tmp_path: Path) -> None:
-    found = computed(tmp_path, [Lane("base", 0, flat(0.15), flat(0.5)), warmup_lane()])
+    found = computed(tmp_path, [Trial("base", 0, flat(0.15), flat(0.5)), warmup_trial()])
     assert found["retention.base.mean"].untestable == "no untrained domain starts clear of chance"
     assert found["retention.difference"].untestable
 
@@ -163,9 +163,9 @@ def test_sample_efficiency_counts_to_the_first_measured_point_at_the_threshold(t
 
 
 def test_a_run_that_never_reaches_the_threshold_is_censored_and_kept(tmp_path: Path) -> None:
-    lanes = pair()
-    lanes[3] = replace(lanes[3], curve={**BASE_CURVE, 16: 0.5, 20: 0.55})
-    claim = computed(tmp_path, lanes)["efficiency.steps"]
+    trials = pair()
+    trials[3] = replace(trials[3], curve={**BASE_CURVE, 16: 0.5, 20: 0.55})
+    claim = computed(tmp_path, trials)["efficiency.steps"]
     assert claim.values == {0: 16, 1: 12, 2: 12}
     assert claim.left.censored == {0}
     assert (claim.bound, claim.interval) == ("at least", None)
@@ -194,22 +194,22 @@ def test_a_threshold_that_a_start_has_already_reached_is_not_testable(tmp_path: 
 def test_the_arms_meet_where_base_stays_level_for_good(
     tmp_path: Path, base: dict[int, float], step: int | None
 ) -> None:
-    run = load(write_run(tmp_path, [warmup_lane(), replace(base_lane(), curve=base)]))
+    run = load(write_run(tmp_path, [warmup_trial(), replace(base_trial(), curve=base)]))
     assert meeting(run).step == step
     assert bool(meeting(run).why) == (step is None)
 
 
 def test_an_arm_that_was_not_run_makes_claims_untestable_and_says_so(tmp_path: Path) -> None:
-    found = computed(tmp_path, [base_lane()])
+    found = computed(tmp_path, [base_trial()])
     assert found["transfer.recipe_prompt"].untestable == "this run has no arm 'warmup'"
     assert found["end.steps.target"].untestable == "this run has no arm 'warmup'"
     assert not found["retention.base.trained"].untestable
 
 
 def test_a_seed_that_is_not_finished_is_left_out_by_name(tmp_path: Path) -> None:
-    lanes = [*pair(2), base_lane(2), Lane("warmup", 2, flat(0.8), state="running")]
-    folder = write_run(tmp_path, lanes)
-    (folder.parent / "store" / "evaluate-ev-pre2" / "stage.json").unlink()
+    trials = [*pair(2), base_trial(2), Trial("warmup", 2, flat(0.8), state="running")]
+    folder = write_run(tmp_path, trials)
+    (folder.parent / "cache" / "evaluate-ev-pre2" / "stage.json").unlink()
     found = {claim.id: claim for claim in claims(load(folder))}
     claim = found["transfer.recipe_prompt"]
     assert sorted(claim.values) == [0, 1]
@@ -217,13 +217,13 @@ def test_a_seed_that_is_not_finished_is_left_out_by_name(tmp_path: Path) -> None
 
 
 def test_a_claim_that_is_false_comes_out_negative(tmp_path: Path) -> None:
-    lanes = [lane for seed in range(3) for lane in (warmup_lane(seed, 0.3 - 0.01 * seed), base_lane(seed, 0.5))]
-    claim = computed(tmp_path, lanes)["transfer.recipe_prompt"]
+    trials = [trial for seed in range(3) for trial in (warmup_trial(seed, 0.3 - 0.01 * seed), base_trial(seed, 0.5))]
+    claim = computed(tmp_path, trials)["transfer.recipe_prompt"]
     assert claim.verdict == "below"
     assert claim.estimate == pytest.approx(-0.21)
 
 
 def test_without_any_finished_rlvr_only_transfer_is_testable(tmp_path: Path) -> None:
-    found = computed(tmp_path, [Lane("base", 0, flat(0.2)), Lane("warmup", 0, flat(0.6), warmup_flops=1.0)])
+    found = computed(tmp_path, [Trial("base", 0, flat(0.2)), Trial("warmup", 0, flat(0.6), warmup_flops=1.0)])
     assert found["transfer.recipe_prompt"].estimate == pytest.approx(0.4)
     assert {found[name].untestable for name in ("end", "retention", "efficiency")} == {"no RLVR stage is done"}

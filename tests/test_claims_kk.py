@@ -200,8 +200,7 @@ def test_every_step_of_the_solver_is_read_as_what_it_is(seed: int, people: int) 
 
 
 TERSE = (
-    "next case1 p1 Hal=knight p2 Bob=knight next #1 knave(Bob) Bob=knight false "
-    "next #2 says(Hal) false Hal=knight bad"
+    "next case1 p1 Hal=knight p2 Bob=knight next #1 knave(Bob) Bob=knight false next #2 says(Hal) false Hal=knight bad"
 )
 
 

@@ -14,17 +14,17 @@ import pytest
 
 from tests.raw_traces import KK, raw_traces, write_raw
 from tests.tiny import Adding, tiny_model
-from warmup_rl.cleaner import CleanContext, Cleaner, Dropped
-from warmup_rl.errors import Unscorable
-from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.format import ResponseFormat
-from warmup_rl.jsonl import read_jsonl
-from warmup_rl.stage import Artifacts, Context
+from warmup_rl.base.errors import Unscorable
+from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.base.types import Trace
+from warmup_rl.data.problem_file import ProblemFile
+from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.stage import Artifacts, Context
 from warmup_rl.stages.clean import Clean, clean, held_out
-from warmup_rl.stages.cleaning import AUDIT, DROPPED, TRACES
+from warmup_rl.stages.cleaning_steps import AUDIT, DROPPED, TRACES
 from warmup_rl.stages.distill import read_traces
-from warmup_rl.stages.problem_file import ProblemFile
-from warmup_rl.types import Trace
 
 HERE = __name__
 FILES = (TRACES, DROPPED, AUDIT, "problems.jsonl", "audit.html")

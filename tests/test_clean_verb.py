@@ -13,14 +13,14 @@ import pytest
 
 from tests.raw_traces import KK, raw_traces, write_raw
 from warmup_rl.__main__ import main
-from warmup_rl.cleaner import CleanContext, Cleaner, Dropped
+from warmup_rl.base.jsonl import read_jsonl, write_jsonl
+from warmup_rl.base.types import Trace
 from warmup_rl.cleaners.dlcot import DLCoT
+from warmup_rl.data.problem_file import ProblemFile
 from warmup_rl.dlcot.cut import is_subsequence
-from warmup_rl.format import ResponseFormat
-from warmup_rl.jsonl import read_jsonl, write_jsonl
+from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
+from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.stages.distill import read_traces
-from warmup_rl.stages.problem_file import ProblemFile
-from warmup_rl.types import Trace
 
 HERE = __name__
 TAGS = ResponseFormat(think="free")

@@ -3,9 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from warmup_rl.cleaner import CleanContext, Dropped
+from warmup_rl.base.types import Score, Trace
 from warmup_rl.cleaners.basic import Correct, Duplicates, Length
-from warmup_rl.types import Score, Trace
+from warmup_rl.interfaces.cleaner import CleanContext, Dropped
 
 CONTEXT = CleanContext({}, {}, lambda text: len(text.split()))
 

@@ -11,11 +11,11 @@ from rich.console import Console
 
 from tests.test_recipe import write  # noqa: F401
 from warmup_rl.__main__ import main
-from warmup_rl.checking import plan
-from warmup_rl.command import Command, parse, selection
-from warmup_rl.errors import UserError
-from warmup_rl.helping import help_text
-from warmup_rl.plugins import TABLE
+from warmup_rl.base.errors import UserError
+from warmup_rl.cli.check import plan
+from warmup_rl.cli.command import Command, parse, selection
+from warmup_rl.cli.help import help_text
+from warmup_rl.interfaces.plugins import TABLE
 from warmup_rl.recipe import Recipe, load_recipe
 
 READ: list[tuple[str, str, Command]] = [
@@ -37,8 +37,8 @@ READ: list[tuple[str, str, Command]] = [
     ("value with =", "r.yaml domains.x.text=a=b", Command("r.yaml", ("domains.x.text=a=b",))),
     ("flags", "r.yaml --only rlvr --arm warmup --arm=base --seed 3 --seed 0 --jobs 2 --dry-run",
      Command("r.yaml", only="rlvr", arms=("warmup", "base"), seeds=(3, 0), jobs=2, dry_run=True)),
-    ("lane", "r.yaml --arm base --seed 1 --until clean --threads 2 --lane",
-     Command("r.yaml", arms=("base",), seeds=(1,), until="clean", threads=2, lane=True)),
+    ("trial", "r.yaml --arm base --seed 1 --until clean --threads 2 --trial",
+     Command("r.yaml", arms=("base",), seeds=(1,), until="clean", threads=2, trial=True)),
     ("help", "--help", Command(help="")),
     ("short help", "-h", Command(help="")),
     ("help on a topic", "--help sft.args", Command(help="sft.args")),
@@ -129,7 +129,10 @@ def test_a_command_selects_arms_and_seeds(write: Any, line: str, arms: Any, seed
     ("--arm base --only imitate", "--only: arm 'base' leaves out the stage 'imitate'. Arms that have it: warmup."),
 ])  # fmt: skip
 def test_check_refuses_a_selection_that_is_not_there(
-    write: Any, line: str, message: str, capsys: pytest.CaptureFixture[str]  # noqa: F811
+    write: Any,  # noqa: F811
+    line: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],  # noqa: F811
 ) -> None:
     assert main(["check", str(write()), *line.split()]) == 2
     assert capsys.readouterr().err == f"{message}\n"

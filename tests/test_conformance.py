@@ -4,8 +4,8 @@ import pytest
 
 from tests.conformance import check, imports_torch, sandbox_or_skip
 from tests.rows_data import settings
-from warmup_rl.plugins import TABLE, load
-from warmup_rl.stages.training.rollouts import Reward
+from warmup_rl.interfaces.plugins import TABLE, load
+from warmup_rl.stages.training.rewards import Reward
 
 SETTINGS = [
     ("kk", {"people": [2, 3], "phrasing": "terse"}),

@@ -8,15 +8,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.synthetic_run import Lane, flat, write_run
+from tests.synthetic_run import Trial, flat, write_run
 from tests.tiny import WORDS, tiny_model
 from warmup_rl.__main__ import main
-from warmup_rl.contract import load_tokenizer
-from warmup_rl.errors import UserError
+from warmup_rl.base.errors import UserError
+from warmup_rl.base.models import load_model
+from warmup_rl.cli import contamination
+from warmup_rl.cli.contamination import LEAST_WORDS, completed, control_questions, cut, kept_order, verdict
+from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.report.main import report
-from warmup_rl.verbs import contamination
-from warmup_rl.verbs.contamination import LEAST_WORDS, completed, control_questions, cut, kept_order, verdict
-from warmup_rl.weights import load_model
 
 KNOWN = [
     "two and two ? Four. And three? 7 + 8 = so 15 .",
@@ -110,7 +110,7 @@ def test_control_questions_are_about_as_long_and_all_different():
 
 
 def kind(whole, questions=100):
-    from warmup_rl.stats import wilson
+    from warmup_rl.base.stats import wilson
 
     low, high = wilson(whole / questions, questions)
     return contamination.Completed(questions, whole, whole / questions, low, high, 0.5)
@@ -134,7 +134,7 @@ def measured(folder: Path, **changes) -> None:
 
 
 def a_run(tmp_path: Path, public: list[str]) -> Path:
-    folder = write_run(tmp_path, [Lane("warmup", 0, flat(0.6), warmup_flops=1.0), Lane("base", 0, flat(0.2))])
+    folder = write_run(tmp_path, [Trial("warmup", 0, flat(0.6), warmup_flops=1.0), Trial("base", 0, flat(0.2))])
     (folder / "recipe.yaml").write_text((folder / "recipe.yaml").read_text() + "model: base\n")
     (folder / "run.json").write_text(json.dumps({"state": "finished", "public": public}))
     return folder

@@ -9,9 +9,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 
 from tests.tiny import TEMPLATE, tiny_model, tiny_tokenizer
-from warmup_rl import contract
-from warmup_rl.errors import ContractError, UserError
-from warmup_rl.format import ResponseFormat
+from warmup_rl.base.errors import ContractError, UserError
+from warmup_rl.interfaces import chat as contract
+from warmup_rl.interfaces.format import ResponseFormat
 
 OPEN, FREE = ResponseFormat(think="open"), ResponseFormat(think="free")
 USER = ({"role": "user", "content": "What is two and two?"},)
@@ -45,13 +45,21 @@ def byte_level(specials, *, chat_template=None, bos=None, **named):
 
 
 def qwen_like():
-    return byte_level(["<|endoftext|>", "<|im_start|>", "<|im_end|>"], chat_template=CHATML, eos_token="<|endoftext|>",
-                      pad_token="<|endoftext|>")
+    return byte_level(
+        ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        chat_template=CHATML,
+        eos_token="<|endoftext|>",
+        pad_token="<|endoftext|>",
+    )
 
 
 def llama_like():
-    return byte_level(["<|begin|>", "<|end_of_text|>", "<|eot|>", "<|pad_id|>"], chat_template=LLAMA, bos="<|begin|>",
-                      eos_token="<|end_of_text|>")
+    return byte_level(
+        ["<|begin|>", "<|end_of_text|>", "<|eot|>", "<|pad_id|>"],
+        chat_template=LLAMA,
+        bos="<|begin|>",
+        eos_token="<|end_of_text|>",
+    )
 
 
 def without_template():
@@ -124,11 +132,13 @@ def test_template_that_opens_the_tag_itself_is_not_opened_twice():
         pytest.param(byte_level(["<|pad|>"], pad_token="<|pad|>"), "neither a chat template nor an end", id="nothing"),
         pytest.param(
             byte_level(["<|end|>"], eos_token="<|end|>", chat_template=CHATML.replace("<|im_end|>", "")),
-            "does not end the assistant's turn", id="turns end with white space",
+            "does not end the assistant's turn",
+            id="turns end with white space",
         ),
         pytest.param(
             byte_level(["<|end|>"], eos_token="<|end|>", chat_template="{{ raise_exception('no chat here') }}"),
-            "cannot render", id="template refuses",
+            "cannot render",
+            id="template refuses",
         ),
     ],
 )
@@ -147,8 +157,11 @@ def test_tags_that_decoding_would_lose_are_refused(tmp_path):
 def test_generation_config_is_clean_and_keeps_all_stops(tmp_path):
     tokenizer = qwen_like()
     GenerationConfig(
-        eos_token_id=tokenizer.convert_tokens_to_ids("<|endoftext|>"), no_repeat_ngram_size=1, do_sample=True,
-        temperature=0.3, max_length=20,
+        eos_token_id=tokenizer.convert_tokens_to_ids("<|endoftext|>"),
+        no_repeat_ngram_size=1,
+        do_sample=True,
+        temperature=0.3,
+        max_length=20,
     ).save_pretrained(str(tmp_path))
     stamped = contract.stamp(tmp_path, tokenizer, OPEN)
     saved = json.loads((tmp_path / "generation_config.json").read_text())

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warmup_rl.dialects import last_box, take_apart
+from warmup_rl.base.types import Problem
 from warmup_rl.domains.kk import KnightsKnaves
-from warmup_rl.format import ResponseFormat
+from warmup_rl.engines.teacher_output import last_box, parse_completion
+from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.knights.grammar import make_puzzle
 from warmup_rl.knights.statements import AND, LIAR
 from warmup_rl.knights.text import to_meta
-from warmup_rl.types import Problem
 
 OPEN, FREE = ResponseFormat(think="open"), ResponseFormat(think="free")
 
@@ -56,7 +56,7 @@ def graded(answers):
 def test_knights_and_knaves_teachers_are_understood(dialect, text, form) -> None:
     if dialect == "recipe" and form is FREE:
         text = f"<think>\n{text}"
-    said = take_apart(text, dialect, form)
+    said = parse_completion(text, dialect, form)
     assert graded(said.answers) == "correct"
     assert said.thinking.startswith(("Hm", "I will use")) and "think" not in said.thinking
     if dialect in ("recipe", "tags"):
@@ -77,7 +77,7 @@ OTHERS = {
 
 @pytest.mark.parametrize(("dialect", "text", "answer"), OTHERS.values(), ids=OTHERS)
 def test_the_first_reading_is_the_most_explicit(dialect, text, answer) -> None:
-    assert take_apart(text, dialect, OPEN).answers[0] == answer
+    assert parse_completion(text, dialect, OPEN).answers[0] == answer
 
 
 NOTHING = {
@@ -90,13 +90,13 @@ NOTHING = {
 
 @pytest.mark.parametrize(("dialect", "text", "truncated"), NOTHING.values(), ids=NOTHING)
 def test_where_there_is_no_answer_all_of_it_is_thinking(dialect, text, truncated) -> None:
-    said = take_apart(text, dialect, OPEN, truncated=truncated)
+    said = parse_completion(text, dialect, OPEN, truncated=truncated)
     assert said.answers == () and (not text.strip() or said.thinking.startswith(("Hm", "\\boxed")))
 
 
 @pytest.mark.parametrize("dialect", ["recipe", "tags", "plain", "auto"])
 def test_thinking_given_apart_is_taken_as_it_is(dialect) -> None:
-    said = take_apart("<answer>4</answer>", dialect, OPEN, thinking="so <answer>")
+    said = parse_completion("<answer>4</answer>", dialect, OPEN, thinking="so <answer>")
     assert (said.thinking, said.answers[0]) == ("so", "4")
 
 
@@ -112,7 +112,7 @@ PIECES = ["<think>", "</think>", "<answer>", "</answer>", "<thi", "nk>", "</", "
     thinking=st.none() | st.lists(st.sampled_from(PIECES), max_size=4).map("".join),
 )
 def test_what_is_laid_out_anew_is_well_formed(text, dialect, form, thinking) -> None:
-    said = take_apart(text, dialect, form, thinking=thinking)
+    said = parse_completion(text, dialect, form, thinking=thinking)
     for answer in said.answers:
         parts = form.split(form.render(thinking=said.thinking, answer=answer))
         assert parts.well_formed and (parts.thinking, parts.answer) == (said.thinking, answer)
@@ -120,4 +120,4 @@ def test_what_is_laid_out_anew_is_well_formed(text, dialect, form, thinking) -> 
 
 def test_many_boxes_and_tags_are_no_burden() -> None:
     assert last_box("\\boxed{" * 20_000 + "1" + "}" * 20_000) == "1"
-    assert take_apart("<think>" * 20_000 + "4</think>4", "auto", OPEN).answers == ("4",)
+    assert parse_completion("<think>" * 20_000 + "4</think>4", "auto", OPEN).answers == ("4",)

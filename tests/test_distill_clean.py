@@ -12,20 +12,20 @@ from pydantic import ValidationError
 
 from tests.tiny import Adding, tiny_model
 from warmup_rl.__main__ import main
-from warmup_rl.cleaner import CleanContext, Cleaner, Dropped
-from warmup_rl.config import Sampling
+from warmup_rl.base.config import Sampling
+from warmup_rl.base.errors import DataError, RunError, SpaceError, UserError
+from warmup_rl.base.jsonl import read_jsonl, write_jsonl
+from warmup_rl.base.types import Completion, Request, Trace, trace_from_json
+from warmup_rl.data.problem_file import ProblemFile
 from warmup_rl.domains.kk import KnightsKnaves
-from warmup_rl.domains.sums import Sums
-from warmup_rl.engine import Engine, EngineContext, Session
-from warmup_rl.errors import DataError, RunError, SpaceError, UserError
-from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.format import ResponseFormat
-from warmup_rl.jsonl import read_jsonl, write_jsonl
-from warmup_rl.stage import Artifacts, Context
+from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
+from warmup_rl.interfaces.engine import Engine, EngineContext, Session
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.stage import Artifacts, Context
+from warmup_rl.nano.sums import Sums
 from warmup_rl.stages.clean import Clean
 from warmup_rl.stages.distill import Distill
-from warmup_rl.stages.problem_file import ProblemFile
-from warmup_rl.types import Completion, Request, Trace, trace_from_json
 
 HERE = __name__
 OPEN, FREE = ResponseFormat(think="open"), ResponseFormat(think="free")
@@ -77,8 +77,12 @@ class Shorten(Cleaner):
 def context(folder, *, form=OPEN, seed=0, **inputs):
     folder.mkdir(exist_ok=True)
     return Context(
-        folder=folder, inputs=Artifacts(**inputs), domains={"sums": Adding(name="sums")}, response_format=form,
-        evaluation=EvaluationSettings(), seed=seed,
+        folder=folder,
+        inputs=Artifacts(**inputs),
+        domains={"sums": Adding(name="sums")},
+        response_format=form,
+        evaluation=EvaluationSettings(),
+        seed=seed,
     )
 
 
@@ -112,7 +116,9 @@ def test_traces_are_what_the_domain_scores_correct(tmp_path, form, apart):
         text = form.render(thinking=trace.thinking, answer=trace.answer)
         assert trace.score == where.domains["sums"].score(text, problem, form)
         assert (trace.score.outcome, trace.answer, trace.messages) == (
-            "correct", problem.gold, where.domains["sums"].prompt(problem)
+            "correct",
+            problem.gold,
+            where.domains["sums"].prompt(problem),
         )
 
 
@@ -135,9 +141,11 @@ class Mute(Adder):
     @contextmanager
     def open(self, context: EngineContext) -> Iterator[Session]:
         session = _AdderSession(self, context)
-        yield SimpleNamespace(complete=lambda requests, sampling: (
-            replace(completion, text="", thinking=None) for completion in session.complete(requests, sampling)
-        ))
+        yield SimpleNamespace(
+            complete=lambda requests, sampling: (
+                replace(completion, text="", thinking=None) for completion in session.complete(requests, sampling)
+            )
+        )
 
 
 def test_nothing_is_kept_of_a_teacher_that_says_nothing_at_all(tmp_path):
@@ -258,7 +266,7 @@ def test_a_changed_trace_is_counted_and_scored_anew(tmp_path, raw, model):
     where = context(tmp_path / "clean", model=model, traces=raw)
     summary = Clean(steps=["correct", {"type": f"{HERE}:Shorten"}]).run(where)
     assert summary["changed"] == summary["kept"] > 0 and summary["tokens_after"] < summary["tokens_before"]
-    assert {trace.score.thinks for trace in traces(where.folder)} == {False}
+    assert {trace.score.shows_work for trace in traces(where.folder)} == {False}
 
 
 def test_tokens_are_the_students(tmp_path, raw, model):
@@ -320,8 +328,12 @@ def test_problem_files_hold_whole_problems(raw):
 def test_a_teacher_that_cannot_do_the_domain_is_refused_before_the_run(tmp_path) -> None:
     stage = Distill.model_validate({"domain": "sums", "problems": 4, "teacher": "solver"})
     context = Context(
-        folder=tmp_path, inputs=Artifacts(), domains={"sums": Sums(name="sums")}, response_format=ResponseFormat(),
-        evaluation=EvaluationSettings(), seed=0,
+        folder=tmp_path,
+        inputs=Artifacts(),
+        domains={"sums": Sums(name="sums")},
+        response_format=ResponseFormat(),
+        evaluation=EvaluationSettings(),
+        seed=0,
     )
     with pytest.raises(UserError, match="no Knights & Knaves puzzle"):
         stage.prepare(context)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.training_case import DOMAIN, SFT, case, context, losses
-from warmup_rl import contract
-from warmup_rl.jsonl import read_jsonl
-from warmup_rl.stages.training.plan import prompt_plan
+from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.interfaces import chat as contract
+from warmup_rl.stages.training.prompt_schedule import prompt_plan
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,11 +29,23 @@ def launch(distribution: str, folder: Path) -> list[dict]:
     """What the two ranks found."""
     programs = Path(sys.executable).parent
     command = [
-        sys.executable, "-m", "accelerate.commands.launch", "--config_file", f"launch/{distribution}.yaml",
-        "--num_processes", "2", "-m", "tests.training_case", str(folder),
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--config_file",
+        f"launch/{distribution}.yaml",
+        "--num_processes",
+        "2",
+        "-m",
+        "tests.training_case",
+        str(folder),
     ]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false",
-           "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    env = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+    }
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     return [json.loads((folder / f"found.rank{rank}.json").read_text()) for rank in (0, 1)]
@@ -45,7 +57,7 @@ def test_two_processes_train_one_model_as_one_process_would(
 ) -> None:
     folder = case(tmp_path)
     first, second = launch(distribution, folder)
-    assert [found["world"] for found in (first, second)] == [[0, 2, distribution], [1, 2, distribution]]
+    assert [found["launch_env"] for found in (first, second)] == [[0, 2, distribution], [1, 2, distribution]]
     assert first["summaries"]["sft"] == second["summaries"]["sft"]
     assert losses(folder / "sft" / "log.jsonl") == pytest.approx(single_losses, rel=1e-3)
 

@@ -10,22 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.dlcot_traces import ISLAND, WRITTEN
-from warmup_rl.cleaner import CleanContext
+from warmup_rl.base.config import Sampling
+from warmup_rl.base.errors import Unscorable
+from warmup_rl.base.types import Grade, Problem, Request, Score, Trace
 from warmup_rl.cleaners.dlcot import DLCoT
-from warmup_rl.config import Sampling
 from warmup_rl.dlcot.arithmetic import false_sums
 from warmup_rl.dlcot.cut import Refused, cut_out, is_subsequence
 from warmup_rl.dlcot.labels import label_text
 from warmup_rl.dlcot.markers import affirms, move
 from warmup_rl.dlcot.rules import Rules
-from warmup_rl.dlcot.structure import Approach, Cut, Doubt, Part, Span, Structure
+from warmup_rl.dlcot.structure import Ambiguous, Approach, Cut, Part, Span, Structure
 from warmup_rl.dlcot.variants import Errors, Redundancy, simplify
 from warmup_rl.domains.kk import KnightsKnaves
-from warmup_rl.domains.sums import Sums
-from warmup_rl.engine import EngineContext
 from warmup_rl.engines.solver import Solver
-from warmup_rl.errors import Unscorable
-from warmup_rl.format import ResponseFormat
+from warmup_rl.interfaces.cleaner import CleanContext
+from warmup_rl.interfaces.engine import EngineContext
+from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.knights.chain import terse_chain
 from warmup_rl.knights.english import NAMES, ROLES, answer_english, render_english
 from warmup_rl.knights.grammar import Grammar, draw_puzzle, make_puzzle
@@ -33,7 +33,7 @@ from warmup_rl.knights.reasoning import CLEAN, Noise, think
 from warmup_rl.knights.story import DOUBT_OPENERS, RECHECK_CLOSERS, RECHECK_OPENERS, tell
 from warmup_rl.knights.terse import NAMES as TERSE_NAMES
 from warmup_rl.knights.text import answer, to_meta
-from warmup_rl.types import Grade, Problem, Request, Score, Trace
+from warmup_rl.nano.sums import Sums
 
 FORMAT = ResponseFormat()
 ENGLISH, TERSE = KnightsKnaves(name="kk", roles="all"), KnightsKnaves(name="kk", phrasing="terse")
@@ -64,8 +64,9 @@ def trace_of(thinking, problem, domain, said=None):
 def clean(thinking, problem, domain, said=None, **options):
     """The trace after cleaning, and its audit row."""
     rows = []
-    context = CleanContext({problem.domain: domain}, {problem.id: problem}, lambda text: len(text.split()),
-                           audit=rows.append)
+    context = CleanContext(
+        {problem.domain: domain}, {problem.id: problem}, lambda text: len(text.split()), audit=rows.append
+    )
     result = DLCoT(**options).start(context)(trace_of(thinking, problem, domain, said))
     (row,) = rows
     return result, row
@@ -204,8 +205,9 @@ def test_terse_chains_are_cut_to_the_chain_without_noise(puzzle, seed, recheck, 
     assert len(row["cuts"]) == noisy.split().count("recheck")
     require_partition(structure_of(noisy, problem, TERSE), noisy)
     labels = [approach["label"] for approach in row["approaches"]]
-    assert all(label == "correct" or approach["settles"]
-               for label, approach in zip(labels, row["approaches"], strict=True))
+    assert all(
+        label == "correct" or approach["settles"] for label, approach in zip(labels, row["approaches"], strict=True)
+    )
 
 
 @pytest.mark.parametrize(
@@ -262,7 +264,7 @@ def test_any_text_is_partitioned_or_doubted_and_every_variant_cuts_a_subsequence
     domain = WRITTEN["redone"].domain
     try:
         structure = structure_of(text, SUM, domain)
-    except Doubt:
+    except Ambiguous:
         return
     require_partition(structure, text)
     for redundancy, unsolvable, errors in product(get_args(Redundancy), (False, True), get_args(Errors)):
@@ -274,8 +276,11 @@ def test_any_text_is_partitioned_or_doubted_and_every_variant_cuts_a_subsequence
                 assert is_subsequence(cut_out(text, cuts), text)
             except Refused:
                 pass
-        whole = {cut.approach for cut in cuts if cut.approach is not None
-                 and cut.span == structure.approaches[cut.approach].span}
+        whole = {
+            cut.approach
+            for cut in cuts
+            if cut.approach is not None and cut.span == structure.approaches[cut.approach].span
+        }
         labels = [approach.label for approach in structure.approaches]
         if redundancy != "keep_first" or "correct" in labels:
             assert whole != set(range(len(labels))), "an approach stays"
@@ -287,16 +292,26 @@ def made(*approaches, repeats=()):
     spans = [Span(10 * i, 10 * i + 10) for i in range(len(approaches))]
     labels = {"C": "correct", "I": "incorrect", "-": "incomplete", "s": "incomplete"}
     found = tuple(
-        Approach(span, (span,), labels[text[0]], "", int(text[1]), settles=text[0] == "s",
-                 errors=(Span(span.start + 2, span.start + 5),) if "!" in text else ())
+        Approach(
+            span,
+            (span,),
+            labels[text[0]],
+            "",
+            int(text[1]),
+            settles=text[0] == "s",
+            errors=(Span(span.start + 2, span.start + 5),) if "!" in text else (),
+        )
         for text, span in zip(approaches, spans, strict=True)
     )
     return Structure((("exploration", Span(0, 10 * len(spans))),), found, repeats=repeats)
 
 
 def cut_approaches(structure, **options):
-    return [cut.approach for cut in simplify(structure, **options)
-            if cut.approach is not None and cut.span == structure.approaches[cut.approach].span]
+    return [
+        cut.approach
+        for cut in simplify(structure, **options)
+        if cut.approach is not None and cut.span == structure.approaches[cut.approach].span
+    ]
 
 
 @pytest.mark.parametrize(
@@ -404,8 +419,10 @@ def test_a_changed_trace_tells_what_was_cut():
 
 def test_wrong_puzzle_steps_are_errors():
     puzzle = make_puzzle(["Zoey", "Mia"], [("lying", 1), ("and", ("telling-truth", 0), ("telling-truth", 1))])
-    thinking = ('Suppose Mia is a knight. Then Zoey is a knave.\n\nBut Mia says "Zoey is a knight and Mia is a '
-                'knight", which is false. Contradiction.\n\nSo Mia is a knave. So Zoey is a knight.')
+    thinking = (
+        'Suppose Mia is a knight. Then Zoey is a knave.\n\nBut Mia says "Zoey is a knight and Mia is a '
+        'knight", which is false. Contradiction.\n\nSo Mia is a knave. So Zoey is a knight.'
+    )
     wrong = thinking.replace("So Zoey is a knight", "So Zoey is a knave")
     problem = kk_problem(puzzle)
 
@@ -468,8 +485,9 @@ def test_hypotheses_of_the_solver_are_the_approaches(puzzle, seed, method):
     steps = think(puzzle, rng, method=method)
     problem = kk_problem(puzzle)
     structure = structure_of(tell(puzzle, steps, rng), problem, ENGLISH)
-    outermost = {("assume", step.person, step.truthful) for step in steps
-                 if step.kind == "assume" and len(step.hypotheses) == 1}
+    outermost = {
+        ("assume", step.person, step.truthful) for step in steps if step.kind == "assume" and len(step.hypotheses) == 1
+    }
     cases = [step for step in steps if step.kind == "case"]
     assumed = [a for a in structure.approaches if a.method.startswith("assumes")]
     assert len(assumed) == (len(cases) if method == "cases" else len(outermost))
@@ -488,8 +506,10 @@ def test_programs_are_answers_only_in_fences():
             graded.append(answer)
             return Grade("correct" if "return a + b" in answer else "wrong", answer)
 
-    thinking = ("First, I try to multiply, so the value is 6.\n\n```python\ndef f(a, b):\n    return a * b\n```\n\n"
-                "Alternatively, I can just add.\n\n```python\ndef f(a, b):\n    return a + b\n```\n\nSo that is it.")
+    thinking = (
+        "First, I try to multiply, so the value is 6.\n\n```python\ndef f(a, b):\n    return a * b\n```\n\n"
+        "Alternatively, I can just add.\n\n```python\ndef f(a, b):\n    return a + b\n```\n\nSo that is it."
+    )
     problem = Problem("p", "written", "Add two numbers.", "def f(a, b):\n    return a + b")
     structure = structure_of(thinking, problem, Programs(name="written"))
     assert [approach.label for approach in structure.approaches] == ["incorrect", "correct"]

@@ -6,18 +6,20 @@ import pytest
 from pydantic import ValidationError
 
 from tests.tiny import Adding, tiny_model
-from warmup_rl.config import Sampling
-from warmup_rl.errors import ContractError, SpaceError, UserError
-from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.format import ResponseFormat
-from warmup_rl.jsonl import read_jsonl
-from warmup_rl.measure import cells, summarize
-from warmup_rl.stage import Artifacts, Context, World
+from warmup_rl.base.config import Sampling
+from warmup_rl.base.errors import ContractError, SpaceError, UserError
+from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.measurement import cells, summarize
+from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv
 from warmup_rl.stages.evaluate import Evaluate
 
 DOMAINS = {"small": Adding(name="small"), "large": Adding(name="large", below=20)}
 SETTINGS = EvaluationSettings(
-    problems=4, validation=3, batch_size=4,
+    problems=4,
+    validation=3,
+    batch_size=4,
     samplings={"greedy": Sampling(max_tokens=8), "drawn": Sampling(temperature=1.0, max_tokens=8, samples=2)},
 )
 
@@ -27,14 +29,20 @@ def model(tmp_path_factory):
     return tiny_model(tmp_path_factory.mktemp("model"))
 
 
-ALONE, OPEN = World(), ResponseFormat()
+ALONE, OPEN = LaunchEnv(), ResponseFormat()
 
 
-def context(folder, model, *, world=ALONE, seed=0, settings=SETTINGS, form=OPEN, lines=None):
+def context(folder, model, *, launch_env=ALONE, seed=0, settings=SETTINGS, form=OPEN, lines=None):
     folder.mkdir(exist_ok=True)
     return Context(
-        folder=folder, inputs=Artifacts(model=str(model)), domains=DOMAINS, response_format=form, evaluation=settings,
-        seed=seed, world=world, say=(lines if lines is not None else []).append,
+        folder=folder,
+        inputs=Artifacts(model=str(model)),
+        domains=DOMAINS,
+        response_format=form,
+        evaluation=settings,
+        seed=seed,
+        launch_env=launch_env,
+        say=(lines if lines is not None else []).append,
     )
 
 
@@ -65,8 +73,14 @@ def test_several_prompts_are_measured_on_validation_too(tmp_path, model):
         ("validation", style, "greedy") for style in styles
     }
     assert {cell["own"] for cell in summary["cells"] if cell["prompt"] != "open"} == {False}
-    ids = {split: {row["problem_id"] for row in completions(tmp_path / "out") if row["split"] == split and
-                   row["domain"] == "large"} for split in ("test", "validation")}
+    ids = {
+        split: {
+            row["problem_id"]
+            for row in completions(tmp_path / "out")
+            if row["split"] == split and row["domain"] == "large"
+        }
+        for split in ("test", "validation")
+    }
     assert not ids["test"] & ids["validation"]
 
 
@@ -75,8 +89,8 @@ def test_number_of_ranks_and_batch_size_change_nothing(tmp_path, model):
     alone = stage.run(context(tmp_path / "alone", model))
     settings = SETTINGS.model_copy(update={"batch_size": 3})
     for rank in (2, 1, 0):
-        world = World(rank=rank, size=3, local_rank=rank, distribution="ddp")
-        together = stage.run(context(tmp_path / "together", model, world=world, settings=settings))
+        launch_env = LaunchEnv(rank=rank, size=3, local_rank=rank, distribution="ddp")
+        together = stage.run(context(tmp_path / "together", model, launch_env=launch_env, settings=settings))
         assert rank == 0 or together == {}
     assert together == alone
     assert completions(tmp_path / "together") == completions(tmp_path / "alone")
@@ -89,14 +103,24 @@ def test_seed_changes_what_is_drawn_but_neither_problems_nor_greedy_completions(
         Evaluate().run(context(tmp_path / str(seed), model, seed=seed))
         rows[seed] = completions(tmp_path / str(seed))
     assert [row["problem_id"] for row in rows[0]] == [row["problem_id"] for row in rows[1]]
-    texts = {seed: {name: [row["text"] for row in rows[seed] if row["sampling"] == name] for name in SETTINGS.samplings}
-             for seed in rows}
+    texts = {
+        seed: {name: [row["text"] for row in rows[seed] if row["sampling"] == name] for name in SETTINGS.samplings}
+        for seed in rows
+    }
     assert texts[0]["greedy"] == texts[1]["greedy"] and texts[0]["drawn"] != texts[1]["drawn"]
 
 
 def test_few_shot_prompts_show_solved_train_problems():
-    stage, where = Evaluate(prompts=["few_shot"], shots=3), Context(
-        folder=None, inputs=Artifacts(), domains=DOMAINS, response_format=ResponseFormat(), evaluation=SETTINGS, seed=0
+    stage, where = (
+        Evaluate(prompts=["few_shot"], shots=3),
+        Context(
+            folder=None,
+            inputs=Artifacts(),
+            domains=DOMAINS,
+            response_format=ResponseFormat(),
+            evaluation=SETTINGS,
+            seed=0,
+        ),
     )
     turns = stage._examples(where)["large"]
     assert [turn["role"] for turn in turns] == ["user", "assistant"] * 3
@@ -129,34 +153,58 @@ def test_prompts_are_checked():
 
 
 def row(**changes):
-    score = {"verdict": "correct", "extracted": "1", "well_formed": True, "thinks": True, "outcome": "correct"}
-    base = {"split": "test", "prompt": "open", "sampling": "greedy", "domain": "a", "problem_id": "p", "sample": 0,
-            "tokens": 10, "truncated": False, "chance": 0.25, "group": None}
-    return {**base, **{key: value for key, value in changes.items() if key in base},
-            "score": {**score, **{key: value for key, value in changes.items() if key in score}}}
+    score = {"verdict": "correct", "extracted": "1", "well_formed": True, "shows_work": True, "outcome": "correct"}
+    base = {
+        "split": "test",
+        "prompt": "open",
+        "sampling": "greedy",
+        "domain": "a",
+        "problem_id": "p",
+        "sample": 0,
+        "tokens": 10,
+        "truncated": False,
+        "chance": 0.25,
+        "group": None,
+    }
+    return {
+        **base,
+        **{key: value for key, value in changes.items() if key in base},
+        "score": {**score, **{key: value for key, value in changes.items() if key in score}},
+    }
 
 
 def test_figures_keep_form_and_answer_apart():
     rows = [
         row(problem_id="p1"),
-        row(problem_id="p2", well_formed=False, outcome="bad_format", thinks=False),
+        row(problem_id="p2", well_formed=False, outcome="bad_format", shows_work=False),
         row(problem_id="p3", verdict="none", outcome="no_answer", tokens=30, truncated=True),
         row(problem_id="p4", verdict="wrong", outcome="wrong"),
     ]
     assert summarize(rows) == {
-        "problems": 4, "samples": 1, "lenient": 0.5, "strict": 0.25, "well_formed": 0.75, "truncated": 0.25,
-        "thinks": 0.75, "tokens": 15.0, "chance": 0.25,
+        "problems": 4,
+        "samples": 1,
+        "lenient": 0.5,
+        "strict": 0.25,
+        "well_formed": 0.75,
+        "truncated": 0.25,
+        "shows_work": 0.75,
+        "tokens": 15.0,
+        "chance": 0.25,
         "outcomes": {"bad_format": 1, "correct": 1, "no_answer": 1, "wrong": 1},
     }
 
 
 def test_thinking_is_unknown_where_no_domain_can_tell():
-    assert summarize([row(thinks=None)])["thinks"] is None
+    assert summarize([row(shows_work=None)])["shows_work"] is None
 
 
 def test_accuracy_is_broken_down_by_group_within_a_cell():
-    rows = [row(problem_id="p1", group="people=2"), row(problem_id="p2", group="people=2", verdict="wrong"),
-            row(problem_id="p3", group="people=3"), row(domain="b", problem_id="p4")]
+    rows = [
+        row(problem_id="p1", group="people=2"),
+        row(problem_id="p2", group="people=2", verdict="wrong"),
+        row(problem_id="p3", group="people=3"),
+        row(domain="b", problem_id="p4"),
+    ]
     first, second = cells(rows, own_prompt="free")
     assert first["by"] == {"people=2": {"problems": 2, "lenient": 0.5}, "people=3": {"problems": 1, "lenient": 1.0}}
     assert (second["domain"], second["by"], second["own"]) == ("b", {}, False)

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import tiny_model
-from warmup_rl.checking import plan
-from warmup_rl.command import Command, parse, selected_folds
-from warmup_rl.domain import each_fold
-from warmup_rl.errors import RecipeError, UserError
-from warmup_rl.jsonl import read_jsonl
+from warmup_rl.base.errors import RecipeError, UserError
+from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.cli.check import plan
+from warmup_rl.cli.command import Command, parse, selected_folds
+from warmup_rl.interfaces.domain import each_fold
+from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.recipe import load_recipe
 from warmup_rl.report.load import load
 from warmup_rl.report.main import report
-from warmup_rl.run import Lane, LaneRun
-from warmup_rl.stage import World
+from warmup_rl.run.pipeline import Trial, TrialRunner
 
 STAGES, TINY = (Path(__file__).with_name(name) for name in ("fold_stages.py", "tiny.py"))
 RECIPE = f"""
@@ -56,29 +56,29 @@ def loaded(file, *overrides):
     return load_recipe(str(file), [f"output_dir={file.parent / 'outputs'}", *overrides], draw=True)
 
 
-def lanes(recipe):
-    return [Lane(recipe, arm, 0, fold) for arm in recipe.arms for fold in recipe.folds]
+def trials(recipe):
+    return [Trial(recipe, arm, 0, fold) for arm in recipe.arms for fold in recipe.folds]
 
 
 def run(recipe, folds=(0, 1, 2, None)):
-    for lane in lanes(recipe):
-        if lane.fold in folds:
-            LaneRun(lane, World(), lambda line: None).run()
+    for trial in trials(recipe):
+        if trial.fold in folds:
+            TrialRunner(trial, LaunchEnv(), lambda line: None).run()
     (Path(recipe.output_dir) / "few" / "recipe.yaml").write_text(json.dumps(recipe.resolved()))
     return Path(recipe.output_dir) / "few"
 
 
-def output(lane, stage):
-    return next(lane.slot(step).folder for step in lane.steps if step.stage.id == stage)
+def output(trial, stage):
+    return next(trial.entry(step).folder for step in trial.stages if step.stage.id == stage)
 
 
-def completed(lane, domain="mine"):
-    rows = read_jsonl(output(lane, "after") / "completions.jsonl")
+def completed(trial, domain="mine"):
+    rows = read_jsonl(output(trial, "after") / "completions.jsonl")
     return [row["problem_id"] for row in rows if row["domain"] == domain]
 
 
-def trained(lane):
-    return set(json.loads((output(lane, "learn") / "model" / "trained.json").read_text()))
+def trained(trial):
+    return set(json.loads((output(trial, "learn") / "model" / "trained.json").read_text()))
 
 
 def every_id(recipe):
@@ -89,29 +89,31 @@ def test_every_row_is_measured_once_by_a_model_that_did_not_see_it(recipe_file):
     recipe = loaded(recipe_file)
     run(recipe)
     for arm in recipe.arms:
-        folds = [Lane(recipe, arm, 0, fold) for fold in range(3)]
-        measured = [completed(lane) for lane in folds]
+        folds = [Trial(recipe, arm, 0, fold) for fold in range(3)]
+        measured = [completed(trial) for trial in folds]
         assert sorted(sum(measured, [])) == sorted(every_id(recipe)) and len(every_id(recipe)) == ROWS
-        for lane, ids in zip(folds, measured, strict=True):
-            assert not trained(lane) & set(ids)
-            assert trained(lane) >= every_id(recipe) - set(ids)
+        for trial, ids in zip(folds, measured, strict=True):
+            assert not trained(trial) & set(ids)
+            assert trained(trial) >= every_id(recipe) - set(ids)
 
 
 def test_the_last_model_is_trained_on_all_rows_and_measures_the_other_domains(recipe_file):
     recipe = loaded(recipe_file)
     run(recipe)
-    last = Lane(recipe, "long", 0)
+    last = Trial(recipe, "long", 0)
     assert trained(last) >= every_id(recipe)
     assert {row["domain"] for row in read_jsonl(output(last, "after") / "completions.jsonl")} == {"adding"}
     assert not (output(last, "learn") / "curve.jsonl").exists()
     assert last.folder == Path(recipe.output_dir) / "few" / "long" / "seed-0"
-    assert Lane(recipe, "long", 0, 1).folder == last.folder / "fold-1"
+    assert Trial(recipe, "long", 0, 1).folder == last.folder / "fold-1"
 
 
 def test_stages_that_do_not_read_the_folded_domain_are_made_once(recipe_file):
     recipe = loaded(recipe_file)
-    keys = {name: [{step.stage.id: step.key for step in lane.steps}.get(name) for lane in lanes(recipe)]
-            for name in ("begin", "warm", "before", "learn", "after")}
+    keys = {
+        name: [{step.stage.id: step.key for step in trial.stages}.get(name) for trial in trials(recipe)]
+        for name in ("begin", "warm", "before", "learn", "after")
+    }
     assert [len(set(keys[name]) - {None}) for name in keys] == [1, 1, 8, 8, 8]
 
 
@@ -121,7 +123,7 @@ def test_folds_go_side_by_side_and_the_report_pools_them(recipe_file):
     command = [sys.executable, "-m", "warmup_rl.train", str(recipe_file), *settings]
     done = subprocess.run([*command, "--jobs", "2"], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 lanes (arm, seed and fold), 2 at a time" in done.stdout
+    assert "3 trials (arm, seed and fold), 2 at a time" in done.stdout
     assert "mine: 11 problems measured in 2 folds; differences of about 46 points" in done.stdout
     assert done.stdout.count("warm: starts") == 1
     text = (folder / "few" / "report" / "report.md").read_text()
@@ -132,13 +134,16 @@ def test_folds_go_side_by_side_and_the_report_pools_them(recipe_file):
 def test_the_report_pools_every_row_once(recipe_file):
     recipe = loaded(recipe_file)
     found = load(run(recipe))
-    lane = found.lanes["long"][0]
-    cell = lane.end.cell("mine", "greedy")
+    trial = found.trials["long"][0]
+    cell = trial.end.cell("mine", "greedy")
     assert (cell.problems, cell.samples, cell.lenient) == (ROWS, 1, 1.0)
-    assert lane.end.cell("adding", "greedy").problems == 6
-    assert len([row for row in lane.end.completions("greedy") if row["domain"] == "mine"]) == ROWS
-    assert [(point.step, point.problems, point.lenient) for point in lane.rlvr.curve] == [
-        (0, ROWS, 0.0), (1, ROWS, pytest.approx(0.1)), (2, ROWS, pytest.approx(0.2))]
+    assert trial.end.cell("adding", "greedy").problems == 6
+    assert len([row for row in trial.end.completions("greedy") if row["domain"] == "mine"]) == ROWS
+    assert [(point.step, point.problems, point.lenient) for point in trial.rlvr.curve] == [
+        (0, ROWS, 0.0),
+        (1, ROWS, pytest.approx(0.1)),
+        (2, ROWS, pytest.approx(0.2)),
+    ]
     assert found.unfinished == () and found.measured == ("adding", "mine")
 
 
@@ -146,7 +151,7 @@ def test_a_missing_fold_is_reported_as_such_and_nothing_is_pooled_without_it(rec
     recipe = loaded(recipe_file)
     folder = run(recipe, folds=(0, 2, None))
     found = load(folder)
-    assert found.lanes["long"][0].end.cell("mine", "greedy") is None
+    assert found.trials["long"][0].end.cell("mine", "greedy") is None
     assert found.measured == ("adding",)
     assert found.unfinished == ("long, seed 0, fold 1: not started", "short, seed 0, fold 1: not started")
     assert "- long, seed 0, fold 1: not started" in report(folder).read_text()
@@ -155,7 +160,7 @@ def test_a_missing_fold_is_reported_as_such_and_nothing_is_pooled_without_it(rec
 def test_folds_are_pooled_where_the_last_model_is_missing(recipe_file):
     recipe = loaded(recipe_file)
     found = load(run(recipe, folds=(0, 1, 2)))
-    assert found.lanes["short"][0].end.cell("mine", "greedy").problems == ROWS
+    assert found.trials["short"][0].end.cell("mine", "greedy").problems == ROWS
     assert "short, seed 0: not started" in found.unfinished
 
 
@@ -164,7 +169,7 @@ def test_the_plan_says_what_folds_do(recipe_file, capsys):
     told = " ".join(capsys.readouterr().out.split())
     assert "2 arms, 1 seed, 3 folds and the last model" in told
     assert "mine: 3 folds of 3 to 4 rows; each of 11 rows is measured once, by a model that was not trained" in told
-    assert "8 lanes: 2 arms x 1 seed x (3 folds + the last)" in told
+    assert "8 trials: 2 arms x 1 seed x (3 folds + the last)" in told
     assert "mine: 11 problems measured in 3 folds; differences of about 46 points" in told
 
 
@@ -231,11 +236,11 @@ stages:
 """)
     recipe = loaded(file)
     run(recipe)
-    files = [output(lane, "rlvr") / "rollouts.jsonl" for lane in lanes(recipe)]
+    files = [output(trial, "rlvr") / "rollouts.jsonl" for trial in trials(recipe)]
     rollouts = [{row["problem_id"] for row in read_jsonl(file)} for file in files]
-    measured = [completed(lane) for lane in lanes(recipe)]
+    measured = [completed(trial) for trial in trials(recipe)]
     assert sorted(measured[0] + measured[1]) == sorted(every_id(recipe)) and measured[2] == []
     for shown, asked in zip(rollouts, measured, strict=True):
         assert shown and not shown & set(asked)
-    summary = json.loads((output(lanes(recipe)[2], "rlvr") / "stage.json").read_text())["summary"]
+    summary = json.loads((output(trials(recipe)[2], "rlvr") / "stage.json").read_text())["summary"]
     assert summary["problems"] == 6

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmup_rl.format import ResponseFormat
+from warmup_rl.interfaces.format import ResponseFormat
 
 OPEN, FREE = ResponseFormat(think="open"), ResponseFormat(think="free")
 

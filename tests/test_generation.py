@@ -8,18 +8,26 @@ from transformers import AutoModelForCausalLM, Gemma2Config, GenerationConfig, G
 from transformers.generation import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from tests.tiny import Adding, tiny_model, tiny_tokenizer
-from warmup_rl import contract
-from warmup_rl.config import Sampling
-from warmup_rl.engine import EngineContext
+from warmup_rl.base.config import Sampling
+from warmup_rl.base.errors import ContractError, UserError
+from warmup_rl.base.types import Request
 from warmup_rl.engines.decoding import _next_tokens
 from warmup_rl.engines.hf import HuggingFace, generate, load_model
-from warmup_rl.errors import ContractError, UserError
-from warmup_rl.format import ResponseFormat
-from warmup_rl.types import Request
+from warmup_rl.interfaces import chat as contract
+from warmup_rl.interfaces.engine import EngineContext
+from warmup_rl.interfaces.format import ResponseFormat
 
 TOKENIZER = contract.fit_tokenizer(tiny_tokenizer())
-SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
-         "num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": 128, "initializer_range": 0.3}
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 16,
+    "max_position_embeddings": 128,
+    "initializer_range": 0.3,
+}
 IDS = {"bos_token_id": None, "eos_token_id": TOKENIZER.eos_token_id, "pad_token_id": TOKENIZER.pad_token_id}
 CONFIGS = {
     "qwen3": Qwen3Config(**SIZES, **IDS, vocab_size=len(TOKENIZER)),
@@ -59,15 +67,16 @@ def test_greedy_equals_transformers_generate_prompt_by_prompt(name, end_bias):
         ids = torch.tensor([TOKENIZER(prompt).input_ids])
         config = GenerationConfig(max_new_tokens=24, eos_token_id=stop, pad_token_id=TOKENIZER.pad_token_id)
         wanted = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)
-        wanted = wanted[0, ids.shape[1]:].tolist()
+        wanted = wanted[0, ids.shape[1] :].tolist()
         ended = wanted[-1] == stop
         assert found.text == TOKENIZER.decode(wanted[:-1] if ended else wanted, skip_special_tokens=True)
         assert (found.tokens, found.truncated) == (len(wanted), not ended)
     assert len({found.tokens for found in results}) > 2, "rows must end at different times for this to say anything"
 
 
-@pytest.mark.parametrize("sampling", [Sampling(max_tokens=30), Sampling(temperature=1.0, max_tokens=30)],
-                         ids=["greedy", "sampled"])
+@pytest.mark.parametrize(
+    "sampling", [Sampling(max_tokens=30), Sampling(temperature=1.0, max_tokens=30)], ids=["greedy", "sampled"]
+)
 def test_a_completion_does_not_depend_on_what_else_is_generated(sampling):
     names = [f"problem-{index}" for index in range(len(PROMPTS))]
     model = random_model(CONFIGS["qwen3"], end_bias=2.0)
@@ -123,8 +132,8 @@ def test_sampled_frequencies_are_those_of_transformers_warpers(sampling):
     if sampling.top_p < 1:
         warped = TopPLogitsWarper(sampling.top_p)(None, warped)
     grid = 4000
-    draws = [lambda place=place: place / grid for place in range(grid)]
-    tokens = _next_tokens(logits.repeat(grid, 1), sampling, draws)
+    data_requests = [lambda place=place: place / grid for place in range(grid)]
+    tokens = _next_tokens(logits.repeat(grid, 1), sampling, data_requests)
     frequencies = torch.bincount(tokens, minlength=30) / grid
     assert torch.allclose(frequencies, warped.softmax(-1)[0], atol=2 / grid)
 

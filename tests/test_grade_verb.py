@@ -7,13 +7,13 @@ import pytest
 
 from tests.rows_data import settings
 from warmup_rl.__main__ import main
-from warmup_rl.jsonl import write_jsonl
+from warmup_rl.base.jsonl import write_jsonl
 
 QUIZ = (
     "A very special island is inhabited only by knights and knaves. Knights always tell the truth, and knaves always "
     "lie. You meet 2 inhabitants: Zoey, and Oliver. "
-    "Zoey remarked, \"Oliver is not a knight\". Oliver stated, \"Oliver is a "
-    "knight if and only if Zoey is a knave\". So who is a knight and who is a knave?"
+    'Zoey remarked, "Oliver is not a knight". Oliver stated, "Oliver is a '
+    'knight if and only if Zoey is a knave". So who is a knight and who is a knave?'
 )
 RIGHT = "(1) Zoey is a knave\n(2) Oliver is a knight"
 
@@ -53,8 +53,13 @@ def test_bare_answers_are_graded_on_request(tmp_path):
 
 @pytest.mark.parametrize(
     "gold",
-    [RIGHT, "Zoey is a knave, and Oliver is a knight.", {"Zoey": False, "Oliver": True}, [False, True],
-     {"Zoey": "knave", "Oliver": "knight"}],
+    [
+        RIGHT,
+        "Zoey is a knave, and Oliver is a knight.",
+        {"Zoey": False, "Oliver": True},
+        [False, True],
+        {"Zoey": "knave", "Oliver": "knight"},
+    ],
     ids=["list", "sentence", "mapping", "booleans", "words"],
 )
 def test_golds_of_puzzles_come_in_many_forms(tmp_path, gold):
@@ -63,11 +68,16 @@ def test_golds_of_puzzles_come_in_many_forms(tmp_path, gold):
 
 
 def test_role_words_come_from_the_question(tmp_path):
-    quiz = QUIZ.replace("knight", "pioneer").replace("knave", "laggard").replace("Knight", "Pioneer").replace(
-        "Knave", "Laggard"
+    quiz = (
+        QUIZ.replace("knight", "pioneer")
+        .replace("knave", "laggard")
+        .replace("Knight", "Pioneer")
+        .replace("Knave", "Laggard")
     )
-    rows = [{"question": quiz, "gold": [False, True], "completion": whole(text)}
-            for text in ("Zoey is a laggard, Oliver is a pioneer", RIGHT)]
+    rows = [
+        {"question": quiz, "gold": [False, True], "completion": whole(text)}
+        for text in ("Zoey is a laggard, Oliver is a pioneer", RIGHT)
+    ]
     assert [row["verdict"] for row in graded(tmp_path, rows, "--domain", "kk")] == ["correct", "none"]
 
 
@@ -94,14 +104,14 @@ def test_the_self_test_of_a_shipped_grader_passes(tmp_path, name, capsys):
     assert "passed" in capsys.readouterr().out
 
 
-CREDULOUS = '''
-from warmup_rl.domains.sums import Sums
-from warmup_rl.types import Grade
+CREDULOUS = """
+from warmup_rl.nano.sums import Sums
+from warmup_rl.base.types import Grade
 
 class Credulous(Sums):
     def grade(self, answer, problem):
         return Grade("correct" if problem.gold in answer else "wrong", answer)
-'''
+"""
 
 
 def test_the_self_test_of_a_users_own_grader_finds_credit_by_substring(tmp_path, capsys):

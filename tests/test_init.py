@@ -21,8 +21,9 @@ def init(path, *options):
 
 
 def test_a_csv_of_numbers_becomes_a_recipe_that_checks(tmp_path, capsys):
-    path = table(tmp_path / "my.csv", ["id", "problem", "solution"],
-                 [[n, f"What is {n} times {n}?", n * n] for n in range(60)])
+    path = table(
+        tmp_path / "my.csv", ["id", "problem", "solution"], [[n, f"What is {n} times {n}?", n * n] for n in range(60)]
+    )
     assert init(path) == 0
     out = capsys.readouterr().out
     assert "question: problem" in out and "grader: {type: number}" in out
@@ -54,7 +55,7 @@ def test_an_existing_recipe_is_never_overwritten(tmp_path, capsys):
     ids=["numbers", "units", "latex", "letters", "lists", "json", "words", "islanders"],
 )
 def test_the_grader_follows_from_the_answers(golds, extra, grader):
-    from warmup_rl.verbs.columns import columns_of, propose_grader
+    from warmup_rl.cli.columns import columns_of, propose_grader
 
     rows = [{"question": "?", "answer": gold, **extra} for gold in golds]
     assert propose_grader(golds, columns_of(rows))["type"] == grader
@@ -168,4 +169,3 @@ def test_cells_without_an_answer_and_questions_with_two_are_told_of(tmp_path, ca
     out = capsys.readouterr().out
     assert "grader: {type: number}" in out and "gold: 32 of 32 correct" in out
     assert "1 repeated with another answer" in out
-

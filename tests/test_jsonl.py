@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmup_rl.errors import DataError
-from warmup_rl.jsonl import append_jsonl, read_jsonl, write_jsonl
+from warmup_rl.base.errors import DataError
+from warmup_rl.base.jsonl import append_jsonl, read_jsonl, write_jsonl
 
 rows = st.lists(st.dictionaries(st.text(max_size=3), st.text(max_size=5) | st.integers() | st.none()), max_size=4)
 
@@ -52,7 +52,7 @@ def test_byte_order_mark_and_blank_lines_are_fine(tmp_path):
 
 def test_processes_that_write_the_same_file_do_not_meet(tmp_path):
     path = tmp_path / "value.json"
-    code = "import sys; from pathlib import Path; from warmup_rl.jsonl import write_json\n"
+    code = "import sys; from pathlib import Path; from warmup_rl.base.jsonl import write_json\n"
     code += "for n in range(300): write_json(Path(sys.argv[1]), {'n': n})"
     writers = [subprocess.Popen([sys.executable, "-c", code, str(path)]) for _ in range(2)]
     assert [writer.wait(timeout=60) for writer in writers] == [0, 0]

@@ -11,22 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tiny import Adding, tiny_model
-from warmup_rl.cleaner import CleanContext
-from warmup_rl.config import Sampling
+from warmup_rl.base.config import Sampling
+from warmup_rl.base.jsonl import read_jsonl, write_jsonl
+from warmup_rl.base.types import Completion, Problem, Request, Score, Trace, trace_from_json
 from warmup_rl.dlcot.cut import is_subsequence
 from warmup_rl.dlcot.judge import EMPTY, NO_ANSWER, REPLIES_FILE, TOO_LONG, Judge
-from warmup_rl.dlcot.reading import Reading, Unusable, read_reply, sentences, structure_of
-from warmup_rl.dlcot.structure import Doubt
+from warmup_rl.dlcot.judge_reply import Reading, Unusable, read_reply, sentences, structure_of
+from warmup_rl.dlcot.structure import Ambiguous
 from warmup_rl.domains.kk import KnightsKnaves
-from warmup_rl.engine import Engine, EngineContext, Session
-from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.format import ResponseFormat
-from warmup_rl.jsonl import read_jsonl, write_jsonl
+from warmup_rl.interfaces.cleaner import CleanContext
+from warmup_rl.interfaces.engine import Engine, EngineContext, Session
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.stage import Artifacts, Context
 from warmup_rl.knights.story import DOUBT_OPENERS, RECHECK_CLOSERS, RECHECK_OPENERS
-from warmup_rl.stage import Artifacts, Context
 from warmup_rl.stages.clean import Clean
 from warmup_rl.stages.distill import Distill
-from warmup_rl.types import Completion, Problem, Request, Score, Trace, trace_from_json
 
 THINKING = """We add two numbers. The rule is column by column.
 
@@ -153,7 +153,7 @@ def test_sentence_numbers_become_spans_of_the_text():
         "verification": "Check: 5 minus 3 is 2. Good.", "conclusion": "So the answer is 5.",
     }  # fmt: skip
     first, second = found.approaches
-    assert texts(first.steps) == ["Suppose we count up.", "That gives 6."] and texts(first.errors) == ["That gives 6."]
+    assert texts(first.stages) == ["Suppose we count up.", "That gives 6."] and texts(first.errors) == ["That gives 6."]
     assert (first.method, second.method, first.cluster, second.cluster) == ("counts up", "uses a table", 0, 1)
     assert texts(found.verification) == ["Check: 5 minus 3 is 2.", "Good."]
 
@@ -216,15 +216,15 @@ def test_a_reply_that_cannot_be_used_is_sent_back_with_what_is_wrong(reply, faul
 
 
 def test_patience_is_bounded_and_ends_in_doubt():
-    with pytest.raises(Doubt, match=NO_ANSWER):
+    with pytest.raises(Ambiguous, match=NO_ANSWER):
         read("no idea", retries=2)
     assert len(Scripted.asked) == 3
 
 
 def test_what_cannot_be_shown_is_not_asked_about():
-    with pytest.raises(Doubt, match=TOO_LONG):
+    with pytest.raises(Ambiguous, match=TOO_LONG):
         read(longest=20)
-    with pytest.raises(Doubt, match=EMPTY):
+    with pytest.raises(Ambiguous, match=EMPTY):
         read(thinking="  \n")
     assert not Scripted.asked
 
@@ -423,7 +423,8 @@ def test_every_structure_partitions_the_text(reply):
 keys = st.sampled_from([*Reading.model_fields, "steps", "answer"])
 values = st.recursive(
     st.none() | st.integers(-2, 14) | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner), max_leaves=12,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner),
+    max_leaves=12,
 )
 
 

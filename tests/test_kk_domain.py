@@ -11,17 +11,17 @@ from pydantic import ValidationError
 from tests.conformance import check
 from tests.test_knights import PUBLISHED
 from warmup_rl.__main__ import main
-from warmup_rl.config import Sampling
+from warmup_rl.base.config import Sampling
+from warmup_rl.base.errors import SpaceError, UserError
+from warmup_rl.base.types import SPLITS, Problem, Request
 from warmup_rl.domains.kk import KnightsKnaves
-from warmup_rl.engine import EngineContext
 from warmup_rl.engines.solver import Solver
-from warmup_rl.errors import SpaceError, UserError
-from warmup_rl.format import ResponseFormat
+from warmup_rl.interfaces.engine import EngineContext
+from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.knights.answers import read_answer
 from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.grammar import Roles
 from warmup_rl.knights.text import from_meta
-from warmup_rl.types import SPLITS, Problem, Request
 
 NAMES = ["Jack", "Jackson", "Ann"]
 """Jack tells the truth, Jackson lies, Ann tells the truth."""
@@ -197,7 +197,7 @@ def test_gold_is_correct_and_no_other_solution_is(domain):
         flipped = drawn.gold.replace(puzzle.roles.truthful, "#").replace(puzzle.roles.liar, puzzle.roles.truthful)
         assert domain.grade(flipped.replace("#", puzzle.roles.liar), drawn).verdict == "wrong"
         assert domain.grade(drawn.question, drawn).verdict != "correct"
-        assert domain.chance(drawn) == 2.0**-puzzle.people
+        assert domain.chance_accuracy(drawn) == 2.0**-puzzle.people
 
 
 def test_each_number_of_people_is_met_equally_often():
@@ -246,7 +246,7 @@ def test_teacher_is_right_thinks_and_repeats_itself(domain, teacher):
     for drawn, completion in zip(problems, completions, strict=True):
         text = ResponseFormat().render(thinking=completion.thinking, answer=completion.text)
         score = domain.score(text, drawn, ResponseFormat())
-        assert (score.outcome, score.thinks, completion.truncated) == ("correct", True, False)
+        assert (score.outcome, score.shows_work, completion.truncated) == ("correct", True, False)
         assert completion.tokens == len(completion.thinking.split()) + len(completion.text.split())
 
 
@@ -265,8 +265,8 @@ def test_teacher_refuses_other_domains():
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_bare_answers_do_not_think(domain):
     drawn = domain.take("train", 0, 1)[0]
-    assert domain.thinks(drawn.gold, drawn) is False
-    assert domain.thinks("", drawn) is False
+    assert domain.shows_work(drawn.gold, drawn) is False
+    assert domain.shows_work("", drawn) is False
 
 
 @pytest.fixture

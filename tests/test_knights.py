@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warmup_rl.errors import DataError, SpaceError
+from warmup_rl.base.errors import DataError, SpaceError
 from warmup_rl.knights import english, terse
 from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.chain import terse_chain
@@ -314,8 +314,8 @@ def check_terse_sentence(words, puzzle, roles):
     else:
         *operands, result = (value[part] for part in seen)
         operator = {"implies": "->", "iff": "<=>"}.get(word, word.rstrip("0123456789"))
-        facts = [("telling-truth", i) for i in range(len(operands))]
-        assert result == evaluate((operator, *facts), operands)
+        preview = [("telling-truth", i) for i in range(len(operands))]
+        assert result == evaluate((operator, *preview), operands)
 
 
 @settings(max_examples=60)

@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 from tests.rows_data import math_rows, write_rows
-from warmup_rl.domain import problem_id
+from warmup_rl.base.errors import RecipeError, RunError
+from warmup_rl.base.types import Problem
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.domains.math import Math
 from warmup_rl.domains.mmlu_pro import MmluPro
-from warmup_rl.errors import RecipeError, RunError
-from warmup_rl.leaks import Asked, leaks, refuse
-from warmup_rl.overlap import Evaluated
+from warmup_rl.domains.overlap import Evaluated
+from warmup_rl.interfaces.domain import problem_id
+from warmup_rl.interfaces.stage import DataRequest, LaunchEnv
 from warmup_rl.recipe import load_recipe
-from warmup_rl.run import PROBLEMS, Lane, LaneRun
-from warmup_rl.stage import Draw, World
+from warmup_rl.recipe.leaks import StageRequest, leaks, refuse
+from warmup_rl.run.pipeline import PROBLEMS, Trial, TrialRunner
 from warmup_rl.train import main as train
-from warmup_rl.types import Problem
 
 STAGES, TINY = (Path(__file__).with_name(name) for name in ("fold_stages.py", "tiny.py"))
 DATA = Path("../shared/data")
@@ -53,7 +53,7 @@ def table(path, rows):
 
 
 def asked(stage, domain, split, count=50, use=None):
-    return Asked("", stage, Draw(domain.name, split, count, "problems", use=use), domain, 0)
+    return StageRequest("", stage, DataRequest(domain.name, split, count, "problems", use=use), domain, 0)
 
 
 def found(*stages):
@@ -150,14 +150,15 @@ def test_which_problems_a_stage_touched_is_written_down(tmp_path):
     own = {"type": "jsonl", "file": rows, "grader": "number", "holdout": 4}
     domains = {"mine": own, "adding": {"type": f"{TINY}:Adding", "below": 20}}
     loaded = load_recipe(str(recipe(tmp_path, domains, ["mine", "adding"])), ["evaluation.every=1"], draw=True)
-    lane = Lane(loaded, "long", 0)
-    LaneRun(lane, World(), lambda line: None).run()
-    touched = {step.stage.id: json.loads((lane.slot(step).folder / PROBLEMS).read_text()) for step in lane.steps}
+    trial = Trial(loaded, "long", 0)
+    TrialRunner(trial, LaunchEnv(), lambda line: None).run()
+    touched = {step.stage.id: json.loads((trial.slot(step).folder / PROBLEMS).read_text()) for step in trial.stages}
     mine = loaded.domains["mine"]
     test = [problem.id for problem in mine.problems("test", 0)]
     assert touched["begin"] == {}
     assert touched["learn"] == {
-        "training": {"mine": [problem.id for problem in mine.take("train", 0, 5)]}, "curve": {"mine": test}
+        "training": {"mine": [problem.id for problem in mine.take("train", 0, 5)]},
+        "curve": {"mine": test},
     }
     assert touched["after"]["measurement"]["mine"] == test and len(touched["after"]["measurement"]["adding"]) == 20
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from warmup_rl.jsonl import read_jsonl
+from warmup_rl.base.jsonl import read_jsonl
 
 ROOT = Path(__file__).parent.parent
 SMALL = [
@@ -40,7 +40,7 @@ def launch(folder, *arguments, config=None):
     return done.stdout
 
 
-def lane(folder, arm):
+def trial(folder, arm):
     home = folder / "kk-warmup" / arm / "seed-0"
     record = json.loads((home / "run.json").read_text())
     return record, {stage["id"]: home / stage["folder"] for stage in record["stages"]}
@@ -54,7 +54,7 @@ def finished(tmp_path_factory):
 
 def test_both_arms_and_the_control_finish_and_are_reported(finished):
     folder, output = finished
-    assert [lane(folder, arm)[0]["state"] for arm in ("warmup", "base", "format_only")] == ["finished"] * 3
+    assert [trial(folder, arm)[0]["state"] for arm in ("warmup", "base", "format_only")] == ["finished"] * 3
     report = (folder / "kk-warmup" / "report" / "report.md").read_text()
     assert "Transfer" in report and "base + RLVR" in report and "base + RLVR" in output
     assert json.loads((folder / "kk-warmup" / "report" / "summary.json").read_text())
@@ -62,7 +62,7 @@ def test_both_arms_and_the_control_finish_and_are_reported(finished):
 
 def test_arms_differ_by_warmup_alone(finished):
     folder, _ = finished
-    warmup, base = lane(folder, "warmup")[0]["stages"], lane(folder, "base")[0]["stages"]
+    warmup, base = trial(folder, "warmup")[0]["stages"], trial(folder, "base")[0]["stages"]
     assert [stage["key"] for stage in warmup[:2]] == [stage["key"] for stage in base[:2]]
     assert [stage["id"] for stage in base] == ["pretrain", "before", "rlvr", "after_rlvr"]
 
@@ -70,21 +70,22 @@ def test_arms_differ_by_warmup_alone(finished):
 def test_every_rollout_is_on_disk_and_every_prompt_used_equally(finished):
     folder, _ = finished
     for arm in ("warmup", "base"):
-        rollouts = list(read_jsonl(lane(folder, arm)[1]["rlvr"] / "rollouts.jsonl"))
+        rollouts = list(read_jsonl(trial(folder, arm)[1]["rlvr"] / "rollouts.jsonl"))
         assert Counter(row["step"] for row in rollouts) == {1: 16, 2: 16, 3: 16}
         assert set(Counter(row["problem_id"] for row in rollouts).values()) == {8}
         assert all({"score", "reward", "tokens", "text"} <= row.keys() for row in rollouts)
 
+
 def test_arms_train_on_the_same_problems(finished):
     folder, _ = finished
-    rollouts = [lane(folder, arm)[1]["rlvr"] / "rollouts.jsonl" for arm in ("warmup", "base", "format_only")]
+    rollouts = [trial(folder, arm)[1]["rlvr"] / "rollouts.jsonl" for arm in ("warmup", "base", "format_only")]
     used = [{row["problem_id"] for row in read_jsonl(path)} for path in rollouts]
     assert used[0] == used[1] == used[2]
 
 
 def test_the_curve_measures_what_evaluation_measures(finished):
     folder, _ = finished
-    stages = lane(folder, "base")[1]
+    stages = trial(folder, "base")[1]
     curve = {row["step"]: row for row in read_jsonl(stages["rlvr"] / "curve.jsonl")}
     assert sorted(curve) == [0, 2, 3]
     cells = json.loads((stages["after_rlvr"] / "stage.json").read_text())["summary"]["cells"]
@@ -94,17 +95,17 @@ def test_the_curve_measures_what_evaluation_measures(finished):
 
 def test_running_it_again_does_nothing_but_report(finished):
     folder, _ = finished
-    before = {path: path.stat().st_mtime_ns for path in (folder / "store").rglob("*")}
+    before = {path: path.stat().st_mtime_ns for path in (folder / "cache").rglob("*")}
     output = launch(folder)
     assert ": starts" not in output and "base + RLVR" in output
-    assert before == {path: path.stat().st_mtime_ns for path in (folder / "store").rglob("*")}
+    assert before == {path: path.stat().st_mtime_ns for path in (folder / "cache").rglob("*")}
 
 
 def test_two_processes_do_the_whole_recipe(tmp_path):
     launch(tmp_path, "--arm", "warmup", config="zero2.yaml")
-    record, stages = lane(tmp_path, "warmup")
+    record, stages = trial(tmp_path, "warmup")
     assert record["state"] == "finished"
-    world = json.loads((stages["rlvr"] / "stage.json").read_text())["world"]
-    assert (world["size"], world["distribution"]) == (2, "zero2")
+    launch_env = json.loads((stages["rlvr"] / "stage.json").read_text())["launch_env"]
+    assert (launch_env["size"], launch_env["distribution"]) == (2, "zero2")
     assert len(list(read_jsonl(stages["rlvr"] / "rollouts.jsonl"))) == 48
     assert len(list(read_jsonl(stages["after_rlvr"] / "completions.jsonl"))) == 16

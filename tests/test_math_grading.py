@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.math_cases import DIFFERENT, SAME
-from warmup_rl.errors import Unscorable
+from warmup_rl.base.errors import Unscorable
+from warmup_rl.base.types import Grade
 from warmup_rl.grading.math import final_answer, same_answer, unusable
 from warmup_rl.grading.workers import close
-from warmup_rl.types import Grade
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,17 @@ def test_only_the_last_balanced_box_counts() -> None:
 @pytest.mark.parametrize(
     "poison",
     [
-        "9^{9^9}", "10^{10^{10}}", "9^9^9", "2^{100000000}", "(10^7)!", "100000000!", "3!!!!",
-        "\\binom{100000000}{50000000}", "\\sum_{i=1}^{100000000} i", "{" * 120 + "1" + "}" * 120, "1+" * 100_000 + "1",
+        "9^{9^9}",
+        "10^{10^{10}}",
+        "9^9^9",
+        "2^{100000000}",
+        "(10^7)!",
+        "100000000!",
+        "3!!!!",
+        "\\binom{100000000}{50000000}",
+        "\\sum_{i=1}^{100000000} i",
+        "{" * 120 + "1" + "}" * 120,
+        "1+" * 100_000 + "1",
         "7" * 500_000,
     ],
 )
@@ -201,7 +210,8 @@ DATA = Path("../shared/data")
 def test_the_given_pairs_are_graded_as_a_reader_would() -> None:
     rows = [json.loads(line) for line in (DATA / "math_pairs.jsonl").read_text().splitlines()]
     wrong = [
-        row["id"] for row in rows
+        row["id"]
+        for row in rows
         if (same_answer(gold=row["gold"], answer=row["answer"]).verdict == "correct") != row["should"]
     ]
     assert not set(wrong) - {28, 32, 96, 106}, "all but the policy rows"

@@ -11,28 +11,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tiny import Adding, tiny_model
-from warmup_rl.cleaner import CleanContext, Dropped, LooksAhead
+from warmup_rl.base.errors import UserError
+from warmup_rl.base.jsonl import read_jsonl, write_jsonl
+from warmup_rl.base.models import load_model
+from warmup_rl.base.types import Problem, Score, Trace, to_json
 from warmup_rl.cleaners.decontaminate import Decontaminate
 from warmup_rl.cleaners.naturalness import Naturalness, measures
 from warmup_rl.cleaners.repetition import LOOP_WORDS, Repetition, round_ending, stale_share
-from warmup_rl.contract import load_tokenizer, render_prompt
-from warmup_rl.domain import problem_id
-from warmup_rl.domains.compass import Compass
 from warmup_rl.domains.kk import KnightsKnaves
-from warmup_rl.errors import UserError
-from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.format import ResponseFormat
-from warmup_rl.jsonl import read_jsonl, write_jsonl
+from warmup_rl.interfaces.chat import load_tokenizer, render_prompt
+from warmup_rl.interfaces.cleaner import CleanContext, Dropped, LooksAhead
+from warmup_rl.interfaces.domain import problem_id
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.stage import Artifacts, Context
 from warmup_rl.knights.chain import terse_chain
 from warmup_rl.knights.english import render_english
 from warmup_rl.knights.grammar import make_puzzle
 from warmup_rl.knights.reasoning import Noise, think
 from warmup_rl.knights.story import tell
 from warmup_rl.knights.text import from_meta, to_meta
-from warmup_rl.stage import Artifacts, Context
+from warmup_rl.nano.compass import Compass
 from warmup_rl.stages.clean import Clean
-from warmup_rl.types import Problem, Score, Trace, to_json
-from warmup_rl.weights import load_model
 
 SHARED = Path("../shared/data")
 FORM = ResponseFormat()
@@ -96,8 +96,11 @@ def test_solver_traces_are_no_loops_however_noisy(method, noise):
 def test_round_endings_are_counted_exactly(head, period):
     words = [*head, *period * (LOOP_WORDS // len(period) + 1)]
     best = max(
-        ((run + size) / size for size in range(1, len(words)) if (run := _agreeing(words, size)) + size >= LOOP_WORDS
-         and run),
+        (
+            (run + size) / size
+            for size in range(1, len(words))
+            if (run := _agreeing(words, size)) + size >= LOOP_WORDS and run
+        ),
         default=1,
     )
     assert round_ending(words) == best >= LOOP_WORDS / len(period)

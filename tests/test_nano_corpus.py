@@ -9,21 +9,21 @@ from functools import lru_cache
 
 import pytest
 
-from warmup_rl.corpora.nano import ASSISTANT, BOOK, END, LONGEST, USER, WORLDS, Nano, vocabulary, world_documents
-from warmup_rl.corpus import Document
-from warmup_rl.domain import split_of
-from warmup_rl.errors import UserError
+from warmup_rl.base.errors import UserError
+from warmup_rl.interfaces.corpus import Document
+from warmup_rl.interfaces.domain import split_of
+from warmup_rl.interfaces.plugins import load
 from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.terse import parse_terse
-from warmup_rl.plugins import load
+from warmup_rl.nano.corpus import ASSISTANT, BOOK, END, LONGEST, SETTINGS, USER, Nano, setting_documents, vocabulary
 from warmup_rl.stages.pretrain import IGNORED, pack
 
-WORLD_NAMES = tuple(WORLDS)
+WORLD_NAMES = tuple(SETTINGS)
 
 
 @lru_cache
-def documents(world: str, seed: int = 0) -> tuple[Document, ...]:
-    return tuple(world_documents(WORLDS[world].part(0.02), seed))
+def documents(setting: str, seed: int = 0) -> tuple[Document, ...]:
+    return tuple(setting_documents(SETTINGS[setting].part(0.02), seed))
 
 
 @lru_cache
@@ -35,40 +35,40 @@ def question(document: Document) -> str:
     return document.prompt.removeprefix(USER).removeprefix(BOOK).removesuffix(ASSISTANT).strip()
 
 
-@pytest.mark.parametrize("world", WORLD_NAMES)
-def test_a_seed_alone_decides_the_documents(world: str) -> None:
-    assert documents(world) == tuple(world_documents(WORLDS[world].part(0.02), 0))
-    assert documents(world) != documents(world, 1)
+@pytest.mark.parametrize("setting", WORLD_NAMES)
+def test_a_seed_alone_decides_the_documents(setting: str) -> None:
+    assert documents(setting) == tuple(setting_documents(SETTINGS[setting].part(0.02), 0))
+    assert documents(setting) != documents(setting, 1)
 
 
-@pytest.mark.parametrize("world", WORLD_NAMES)
-def test_every_word_is_known_and_decodes_to_itself(world: str) -> None:
+@pytest.mark.parametrize("setting", WORLD_NAMES)
+def test_every_word_is_known_and_decodes_to_itself(setting: str) -> None:
     words = set(vocabulary())
-    for document in documents(world):
+    for document in documents(setting):
         assert set(document.text.split()) <= words
         assert len(document.text.split()) <= LONGEST
-    text = documents(world)[0].text
+    text = documents(setting)[0].text
     assert tokenizer().decode(tokenizer()(text).input_ids) == text
 
 
-@pytest.mark.parametrize("world", WORLD_NAMES)
-def test_only_train_problems_are_read(world: str) -> None:
+@pytest.mark.parametrize("setting", WORLD_NAMES)
+def test_only_train_problems_are_read(setting: str) -> None:
     held_out = {
         problem.question
-        for name, family in WORLDS[world].families.items()
+        for name, family in SETTINGS[setting].families.items()
         for length in range(1, 4)
         for split in ("validation", "test")
         for problem in load("domain", name)(**family.settings, **{family.length: (length, length)}).take(split, 0, 5)
     }
-    for document in documents(world):
+    for document in documents(setting):
         assert question(document) not in held_out
         if document.kind.startswith("kk/"):
             assert split_of(canonical_key(parse_terse(question(document)).statements)) == "train"
 
 
-@pytest.mark.parametrize("world", WORLD_NAMES)
-def test_no_puzzle_is_solved_from_its_first_case_to_the_solution(world: str) -> None:
-    for document in documents(world):
+@pytest.mark.parametrize("setting", WORLD_NAMES)
+def test_no_puzzle_is_solved_from_its_first_case_to_the_solution(setting: str) -> None:
+    for document in documents(setting):
         if document.kind == "kk/chat":
             assert "case2" not in document.text and "solved" not in document.text
         elif document.kind == "kk/lemma" and "solved" in document.text:
@@ -93,7 +93,7 @@ def test_the_absent_world_holds_no_step_of_a_target_domain() -> None:
 
 
 def test_the_answer_of_a_document_is_the_right_one() -> None:
-    family = WORLDS["latent"].families["sums"]
+    family = SETTINGS["latent"].families["sums"]
     for document in documents("latent"):
         if document.kind.startswith("sums/"):
             words = question(document).split()
@@ -108,10 +108,13 @@ def test_the_chat_template_renders_turns_and_ends_each_answer() -> None:
         {"role": "user", "content": "sums : 2 #1 +1 ?"},
     ]
     text = tokenizer().apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    assert text.split() == (
-        f"{USER} sums : 1 #1 +1 ? {ASSISTANT} <think> so 2 </think> <answer> 2 </answer> {END} "
-        f"{USER} sums : 2 #1 +1 ? {ASSISTANT}"
-    ).split()
+    assert (
+        text.split()
+        == (
+            f"{USER} sums : 1 #1 +1 ? {ASSISTANT} <think> so 2 </think> <answer> 2 </answer> {END} "
+            f"{USER} sums : 2 #1 +1 ? {ASSISTANT}"
+        ).split()
+    )
 
 
 def test_rows_hold_every_document_once_with_its_own_positions() -> None:
@@ -149,4 +152,4 @@ def test_a_share_of_a_world_has_the_same_kinds_of_documents_and_fewer() -> None:
         "kk/chat": 25, "kk/lemma": 90, "sums/chat": 45, "sums/textbook": 50,
         "registers/chat": 45, "registers/textbook": 80, "compass/chat": 45, "compass/textbook": 60,
     }  # fmt: skip
-    assert "sums/textbook" not in {document.kind for document in Nano(world="absent", share=0.01).documents(0)}
+    assert "sums/textbook" not in {document.kind for document in Nano(setting="absent", share=0.01).documents(0)}

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from warmup_rl.domain import Domain
-from warmup_rl.domains.compass import HEADINGS, TURNS, Compass
-from warmup_rl.domains.registers import Registers
-from warmup_rl.domains.sums import Sums
-from warmup_rl.errors import SpaceError
-from warmup_rl.format import ResponseFormat
-from warmup_rl.types import SPLITS, Problem
+from warmup_rl.base.errors import SpaceError
+from warmup_rl.base.types import SPLITS, Problem
+from warmup_rl.interfaces.domain import Domain
+from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.nano.compass import HEADINGS, TURNS, Compass
+from warmup_rl.nano.registers import Registers
+from warmup_rl.nano.sums import Sums
 
 TERSE: list[Any] = [
     Sums(phrasing="terse", modulus=6, operations=(1, 7)),
@@ -102,9 +102,9 @@ def test_the_gold_in_the_response_format_is_well_formed_and_correct(domain: Doma
 
 def test_chance_is_one_over_the_answer_space() -> None:
     sums, registers, compass = TERSE
-    assert sums.chance(some(sums)[0]) == 1 / 6
-    assert registers.chance(some(registers)[0]) == 1 / 1296
-    assert compass.chance(some(compass)[0]) == 1 / 4
+    assert sums.chance_accuracy(some(sums)[0]) == 1 / 6
+    assert registers.chance_accuracy(some(registers)[0]) == 1 / 1296
+    assert compass.chance_accuracy(some(compass)[0]) == 1 / 4
 
 
 @EACH_TERSE
@@ -137,16 +137,16 @@ def test_every_step_follows_from_the_one_before(domain: Any) -> None:
 def test_thinking_counts_from_half_of_the_steps_on(domain: Any) -> None:
     for problem in some(domain, count=50):
         steps = domain.steps(problem)
-        assert domain.thinks(" ".join(steps), problem)
-        assert not domain.thinks("so", problem)
+        assert domain.shows_work(" ".join(steps), problem)
+        assert not domain.shows_work("so", problem)
         needed = problem.question.count("#")
-        assert domain.thinks(" ".join(steps[: (needed + 1) // 2]), problem)
+        assert domain.shows_work(" ".join(steps[: (needed + 1) // 2]), problem)
         if needed > 2:
-            assert not domain.thinks(steps[0], problem)
+            assert not domain.shows_work(steps[0], problem)
 
 
 def test_thinking_in_english_cannot_be_told() -> None:
-    assert [domain.thinks("first this, then that", some(domain)[0]) for domain in ENGLISH] == [None] * 3
+    assert [domain.shows_work("first this, then that", some(domain)[0]) for domain in ENGLISH] == [None] * 3
 
 
 def test_the_difficulty_range_is_kept() -> None:

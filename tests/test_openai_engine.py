@@ -10,14 +10,14 @@ from pydantic import ValidationError
 
 from tests.scripted_server import Answer, said, serving
 from tests.tiny import Adding
-from warmup_rl.config import Sampling
-from warmup_rl.engine import EngineContext
-from warmup_rl.engines.endpoint import Unusable, prompt_text, read_reply, wait_seconds
+from warmup_rl.base.config import Sampling
+from warmup_rl.base.errors import UserError
+from warmup_rl.base.types import Request
 from warmup_rl.engines.openai import OpenAI
-from warmup_rl.errors import UserError
-from warmup_rl.format import ResponseFormat
+from warmup_rl.engines.openai_endpoint import Unusable, prompt_text, read_reply, wait_seconds
+from warmup_rl.interfaces.engine import EngineContext
+from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.stages.clean import Clean
-from warmup_rl.types import Request
 
 KEY = "sk-TESTKEY0123456789abcdefghij"
 
@@ -187,8 +187,8 @@ def test_rate_limits_do_not_use_up_patience_while_others_get_through() -> None:
 def test_waiting_keeps_to_the_servers_wish_and_doubles_with_jitter(header, least, most) -> None:
     for draw in (0.0, 0.5, 0.999):
         assert least <= wait_seconds(3, {"retry-after": header}, backoff=1.0, draw=draw, now=1000.0) <= most
-    waits = [wait_seconds(n, {}, backoff=1.0, draw=0.5, now=0.0) for n in range(1, 2000)]
-    assert waits == sorted(waits) and waits[1] == 2 * waits[0] and waits[-1] <= 60
+    is_slow = [wait_seconds(n, {}, backoff=1.0, draw=0.5, now=0.0) for n in range(1, 2000)]
+    assert is_slow == sorted(is_slow) and is_slow[1] == 2 * is_slow[0] and is_slow[-1] <= 60
 
 
 def test_retry_after_is_kept_to() -> None:
@@ -252,8 +252,8 @@ def test_cost_is_tokens_times_price() -> None:
     with serving(lambda body, count: said("4", usage=(1000, 500))) as (_, url):
         (one,) = completions(url, requests(1), price_in=2.0, price_out=8.0)
     assert one.cost == pytest.approx(0.002 + 0.004)
-    bill = engine("http://x/v1", price_out=8.0).bill(1000, Sampling(max_tokens=1000))
-    assert bill == {"generated tokens, at most": 1_000_000, "cost, at most": "$8.00 and the prompts"}
+    usage = engine("http://x/v1", price_out=8.0).usage(1000, Sampling(max_tokens=1000))
+    assert usage == {"generated tokens, at most": 1_000_000, "cost, at most": "$8.00 and the prompts"}
 
 
 def test_the_body_holds_what_was_asked_for_and_extras() -> None:
@@ -339,8 +339,7 @@ def test_the_key_reaches_the_server_and_nothing_else(status, monkeypatch, caplog
     failure = ""
     with caplog.at_level(logging.DEBUG), serving(script) as (server, url):
         try:
-            found = completions(url, requests(2), api_key_env="TEACHER_KEY", retries=1,
-                                where=context(say=lines.append))
+            found = completions(url, requests(2), api_key_env="TEACHER_KEY", retries=1, where=context(say=lines.append))
         except UserError as error:
             found, failure = [], f"{error!r} {error.__cause__!r} {error.__context__!r}"
     assert all(headers["Authorization"] == f"Bearer {KEY}" for headers in server.headers)

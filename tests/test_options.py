@@ -12,20 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.training_case import RLVR, SFT, context
-from warmup_rl.errors import RunError, UserError
-from warmup_rl.stage import World
+from warmup_rl.base.errors import RunError, UserError
+from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.stages.rlvr import Rlvr
-from warmup_rl.stages.training.options import Batch, split_batch, trainer_options
+from warmup_rl.stages.training.trainer_config import Batch, split_batch, trainer_options
 
 
 @given(
-    share=st.integers(1, 64), size=st.integers(1, 16), device=st.sampled_from(["cpu", "cuda"]),
+    share=st.integers(1, 64),
+    size=st.integers(1, 16),
+    device=st.sampled_from(["cpu", "cuda"]),
     largest=st.none() | st.integers(1, 70),
 )
 def test_a_batch_is_shared_out_completely_in_the_fewest_passes(
     share: int, size: int, device: str, largest: int | None
 ) -> None:
-    batch = split_batch(share * size, World(size=size, device=device), largest=largest)  # type: ignore[arg-type]
+    batch = split_batch(share * size, LaunchEnv(size=size, device=device), largest=largest)  # type: ignore[arg-type]
     assert batch.micro * batch.accumulation * size == share * size
     limit = largest or (8 if device == "cuda" else share)
     assert batch.micro <= limit
@@ -44,7 +46,7 @@ def test_processes_that_do_not_divide_a_batch_are_refused_with_the_nearest_legal
     sequences: int, size: int, says: str
 ) -> None:
     with pytest.raises(UserError, match=says):
-        split_batch(sequences, World(size=size))
+        split_batch(sequences, LaunchEnv(size=size))
 
 
 def test_stages_find_a_batch_that_does_not_divide_before_anything_is_loaded() -> None:
@@ -115,9 +117,9 @@ def test_what_the_config_class_refuses_is_an_error_with_the_stage(args: dict, tm
 def test_a_world_that_the_trainer_does_not_see_is_refused(tmp_path: Path) -> None:
     from trl import SFTConfig
 
-    for world in (World(size=2, distribution="ddp"), World(distribution="zero2")):
+    for launch_env in (LaunchEnv(size=2, distribution="ddp"), LaunchEnv(distribution="zero2")):
         with pytest.raises(RunError):
-            trainer_options(SFTConfig, {}, context(tmp_path, "sft", tmp_path, world=world), Batch(1, 1))
+            trainer_options(SFTConfig, {}, context(tmp_path, "sft", tmp_path, launch_env=launch_env), Batch(1, 1))
 
 
 @pytest.mark.parametrize(("trainer", "stage"), [("SFTConfig", SFT), ("GRPOConfig", RLVR)])

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tests.test_knights import puzzles
 from warmup_rl.__main__ import main
-from warmup_rl.domain import split_of
 from warmup_rl.domains.kk import KnightsKnaves
+from warmup_rl.interfaces.domain import split_of
 from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.english import Told, render_told, told
 from warmup_rl.knights.grammar import Grammar, Puzzle, Roles, draw_puzzle, make_puzzle

@@ -2,10 +2,10 @@
 
 import pytest
 
-from warmup_rl.errors import UserError
-from warmup_rl.plugins import load
+from warmup_rl.base.errors import UserError
+from warmup_rl.interfaces.plugins import load
 
-HEAD = "from warmup_rl.domain import Domain\n"
+HEAD = "from warmup_rl.interfaces.domain import Domain\n"
 
 
 @pytest.mark.parametrize(

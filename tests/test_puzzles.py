@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from tests.test_knights import PUBLISHED, puzzles, renumbered
 from warmup_rl.__main__ import main
-from warmup_rl.domain import split_of
+from warmup_rl.base.errors import DataError
+from warmup_rl.data.datasets import Source
 from warmup_rl.domains.kk import KnightsKnaves
-from warmup_rl.errors import DataError
+from warmup_rl.interfaces.domain import split_of
 from warmup_rl.knights import english
 from warmup_rl.knights.assumptions import assumption_chain
 from warmup_rl.knights.canonical import canonical_key
@@ -24,7 +25,6 @@ from warmup_rl.knights.published import check_file, read_puzzles, to_row
 from warmup_rl.knights.reading import parse_english, parse_told
 from warmup_rl.knights.space import all_keys
 from warmup_rl.knights.wording import statement_from_text
-from warmup_rl.sources import Source
 
 KNOWS = Roles("knight", "knave")
 NAMES = ["Ann", "Bob", "Cy"]

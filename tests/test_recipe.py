@@ -14,10 +14,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmup_rl.errors import RecipeError
-from warmup_rl.plugins import TABLE
+from warmup_rl.base.errors import RecipeError
+from warmup_rl.interfaces.plugins import TABLE
 from warmup_rl.recipe import Recipe, dump, load_recipe
-from warmup_rl.recipe.document import parse_document, parse_value
+from warmup_rl.recipe.yaml_source import parse_document, parse_value
 
 PLUGINS = "tests.recipe_plugins"
 GOOD = f"""\
@@ -166,7 +166,7 @@ BAD: list[tuple[str, tuple[tuple[str, str], ...], list[str]]] = [
     ]),
     ("plug-in of the wrong kind", ((f"name: {PLUGINS}:Write", f"name: {PLUGINS}:Toy"),), [
         "recipe.yaml:10: stages.1.name: 'tests.recipe_plugins:Toy' is no stage: "
-        "it does not inherit from warmup_rl.stage:Stage.",
+        "it does not inherit from warmup_rl.interfaces.stage:Stage.",
     ]),
     ("undeclared domain", (("domain: small", "domain: smal"),), [
         "recipe.yaml:12: stages.1.domain: domain 'smal' is not declared. Did you mean 'small'? Under 'domains': small.",
@@ -366,9 +366,7 @@ def test_values_are_read_as_yaml_1_2(text: str, value: Any) -> None:
 
 _TEXTS = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), max_size=6)  # 16 bits a JSON escape
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _TEXTS
-_VALUES = st.recursive(
-    _SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=3)
-)
+_VALUES = st.recursive(_SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=3))
 
 
 @given(st.dictionaries(_TEXTS, _VALUES, min_size=1, max_size=4))

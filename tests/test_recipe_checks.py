@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from warmup_rl.errors import RecipeError
+from warmup_rl.base.errors import RecipeError
 from warmup_rl.recipe import load_recipe
 
 RECIPE = """\
@@ -30,8 +30,8 @@ stages:
 """
 
 PLUGIN = """\
-from warmup_rl.domain import Domain
-from warmup_rl.types import Grade, Problem
+from warmup_rl.interfaces.domain import Domain
+from warmup_rl.base.types import Grade, Problem
 
 
 class Few(Domain):
@@ -43,7 +43,7 @@ class Few(Domain):
     def grade(self, answer, problem):
         return Grade("none")
 
-    def chance(self, problem):
+    def chance_accuracy(self, problem):
         return 0.5
 
 

@@ -12,24 +12,24 @@ import pytest
 from rich.console import Console
 
 from tests.tiny import Adding, tiny_model
-from warmup_rl import checking
-from warmup_rl.config import Sampling
+from warmup_rl.base.config import Sampling
+from warmup_rl.base.errors import DataError, UserError
+from warmup_rl.base.jsonl import read_jsonl, write_jsonl
+from warmup_rl.base.types import Request
+from warmup_rl.cli import check as checking
 from warmup_rl.domains.kk import KnightsKnaves
-from warmup_rl.engine import EngineContext
 from warmup_rl.engines.replay import Replay
 from warmup_rl.engines.solver import Solver
 from warmup_rl.engines.vllm import Vllm, VllmSession
-from warmup_rl.errors import DataError, UserError
-from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.format import ResponseFormat
-from warmup_rl.jsonl import read_jsonl, write_jsonl
+from warmup_rl.interfaces.engine import EngineContext
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.stage import Artifacts, Context
 from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.statements import relabel
 from warmup_rl.knights.text import from_meta, render, told
 from warmup_rl.recipe import load_recipe
-from warmup_rl.stage import Artifacts, Context
 from warmup_rl.stages.distill import Distill
-from warmup_rl.types import Request
 
 LOGIC_RL = Path(__file__).parent.parent / "../shared/data/kk_logicrl_3ppl_train.parquet"
 
@@ -251,6 +251,6 @@ def test_a_bill_is_part_of_the_plan() -> None:
         "domain": "kk", "problems": 10, "sampling": {"samples": 4, "max_tokens": 1000},
         "teacher": {"type": "openai", "base_url": "http://x/v1", "model": "m", "price_out": 5},
     })  # fmt: skip
-    counts = stage.facts(EvaluationSettings(), {}).counts
+    counts = stage.preview(EvaluationSettings(), {}).counts
     assert counts == {"problems": 10, "completions": 40, "generated tokens, at most": 40_000,
                       "cost, at most": "$0.20 and the prompts"}  # fmt: skip

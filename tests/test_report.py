@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.synthetic_run import Lane, flat, write_run
-from tests.test_claims import base_lane, pair, warmup_lane
-from warmup_rl.errors import DataError, RunError
-from warmup_rl.jsonl import write_json
+from tests.synthetic_run import Trial, flat, write_run
+from tests.test_claims import base_trial, pair, warmup_trial
+from warmup_rl.base.errors import DataError, RunError
+from warmup_rl.base.jsonl import write_json
 from warmup_rl.report.gains import gains, split_gain
 from warmup_rl.report.load import load
 from warmup_rl.report.main import report
@@ -31,8 +31,8 @@ def rows(column: list[tuple[str, bool]]) -> dict[tuple[str, int], dict[str, obje
     return {(str(n), 0): {"verdict": verdict, "truncated": cut} for n, (verdict, cut) in enumerate(column)}
 
 
-def text_of(root: Path, lanes: list[Lane], **settings: object) -> str:
-    return report(write_run(root, lanes, claims=settings)).read_text(encoding="utf-8")
+def text_of(root: Path, trials: list[Trial], **settings: object) -> str:
+    return report(write_run(root, trials, claims=settings)).read_text(encoding="utf-8")
 
 
 @given(completions)
@@ -82,7 +82,7 @@ def test_models_measured_on_different_problems_are_not_compared() -> None:
 @pytest.mark.parametrize("failing", ["format", "truncation", "rest"])
 def test_gains_of_a_run_are_split_by_how_its_base_failed(tmp_path: Path, failing: str) -> None:
     look = {"format": "none", "truncation": "truncated", "rest": "wrong"}[failing]
-    run = load(write_run(tmp_path, [warmup_lane(), replace(base_lane(), failing=look)]))
+    run = load(write_run(tmp_path, [warmup_trial(), replace(base_trial(), failing=look)]))
     gain = next(gain for gain in gains(run) if (gain.name, gain.domain) == ("warmup - base", "sums"))
     assert gain.total == pytest.approx(0.5) == getattr(gain, failing)
 
@@ -105,8 +105,8 @@ def test_a_run_gives_markdown_json_and_pictures_and_can_be_reported_again(tmp_pa
 
 
 def test_the_first_line_says_it_where_a_better_prompt_does_as_well_as_warmup(tmp_path: Path) -> None:
-    base = replace(base_lane(), prompts={"few_shot": (flat(0.8), flat(0.8))})
-    text = text_of(tmp_path, [warmup_lane(), base])
+    base = replace(base_trial(), prompts={"few_shot": (flat(0.8), flat(0.8))})
+    text = text_of(tmp_path, [warmup_trial(), base])
     assert text.splitlines()[0].startswith(
         "**Warmup does not beat the base with its best prompt here (the prompt style"
     )
@@ -115,7 +115,7 @@ def test_the_first_line_says_it_where_a_better_prompt_does_as_well_as_warmup(tmp
 
 
 def test_a_best_prompt_that_is_the_recipes_own_gets_no_second_row(tmp_path: Path) -> None:
-    text = text_of(tmp_path, [warmup_lane(), replace(base_lane(), prompts={"few_shot": (flat(0.1), flat(0.9))})])
+    text = text_of(tmp_path, [warmup_trial(), replace(base_trial(), prompts={"few_shot": (flat(0.1), flat(0.9))})])
     assert "| base, best prompt" not in text and "| base, few-shot |" in text
     assert "picked on validation problems: think tag open, the recipe's own." in text
     assert "the base under the same prompt, which is its best (+50.0 points" in text
@@ -123,17 +123,17 @@ def test_a_best_prompt_that_is_the_recipes_own_gets_no_second_row(tmp_path: Path
 
 @pytest.mark.parametrize(("failing", "format", "cut"), [("none", "-30.0", "+0.0"), ("truncated", "+0.0", "-30.0")])
 def test_a_loss_of_form_is_named_as_such_at_the_top(tmp_path: Path, failing: str, format: str, cut: str) -> None:
-    base = replace(base_lane(start=0.6), prompts={"few_shot": (flat(0.1), flat(0.1))})
-    broken = replace(warmup_lane(start=0.3), failing=failing)
+    base = replace(base_trial(start=0.6), prompts={"few_shot": (flat(0.1), flat(0.1))})
+    broken = replace(warmup_trial(start=0.3), failing=failing)
     top = text_of(tmp_path / "form", [broken, base]).splitlines()[0]
     assert f"-30.0 of -30.0 points are form, not reasoning: {format} no answer can be found, {cut} cut off" in top
-    wrong = text_of(tmp_path / "wrong", [warmup_lane(start=0.3), base])
+    wrong = text_of(tmp_path / "wrong", [warmup_trial(start=0.3), base])
     assert "are form, not reasoning" not in wrong and "-30.0 the answers themselves" in wrong
 
 
 def test_a_run_on_puzzles_alone_says_in_whole_sentences_what_it_cannot_test(tmp_path: Path) -> None:
-    lanes = [Lane("warmup", 0, {"kk": 0.9}, warmup_flops=1.0), Lane("base", 0, {"kk": 0.2})]
-    text = text_of(tmp_path, lanes)
+    trials = [Trial("warmup", 0, {"kk": 0.9}, warmup_flops=1.0), Trial("base", 0, {"kk": 0.2})]
+    text = text_of(tmp_path, trials)
     assert "- **Transfer.** This is not testable here (no domain other than Knights & Knaves was measured)." in text
     assert "mean of ," not in text and "the mean of  " not in text
 
@@ -148,7 +148,7 @@ def test_what_was_set_up_stands_in_one_line(tmp_path: Path) -> None:
 
 
 def test_compute_that_cannot_be_made_equal_is_a_sentence_of_its_own(tmp_path: Path) -> None:
-    text = text_of(tmp_path, [replace(warmup_lane(), warmup_flops=30e6), base_lane()])
+    text = text_of(tmp_path, [replace(warmup_trial(), warmup_flops=30e6), base_trial()])
     why = "all of base's RLVR (2e+07 flops) costs less than the warmup (3e+07)"
     assert f". At equal compute with warmup charged: not testable, because {why}." in text
 
@@ -161,9 +161,9 @@ def test_words_follow_the_data(tmp_path: Path) -> None:
     ahead = text_of(tmp_path / "ahead", pair())
     assert "ahead of the base under the same prompt (+50.0 points [37.6, 62.4])" in ahead
     assert "RLVR itself gains less after warmup than from base" in ahead
-    losing = [lane for s in range(3) for lane in (warmup_lane(s, 0.3 - s / 100), base_lane(s, 0.5))]
+    losing = [trial for s in range(3) for trial in (warmup_trial(s, 0.3 - s / 100), base_trial(s, 0.5))]
     assert "behind the base under the same prompt (-21.0 points [" in text_of(tmp_path / "behind", losing)
-    mixed = [lane for s in range(3) for lane in (warmup_lane(s, (0.4, 0.6, 0.5)[s]), base_lane(s, 0.49))]
+    mixed = [trial for s in range(3) for trial in (warmup_trial(s, (0.4, 0.6, 0.5)[s]), base_trial(s, 0.49))]
     assert "not to be told apart from the base under the same prompt (+1.0 points [" in text_of(
         tmp_path / "open", mixed
     )
@@ -177,7 +177,7 @@ def test_one_seed_says_that_there_is_no_interval(tmp_path: Path) -> None:
 
 
 def test_a_partial_run_is_reported_as_such(tmp_path: Path) -> None:
-    unfinished = Lane("warmup", 1, flat(0.8), warmup_flops=1.0, state="failed")
+    unfinished = Trial("warmup", 1, flat(0.8), warmup_flops=1.0, state="failed")
     text = report(write_run(tmp_path, [*pair(1), unfinished], seeds=[0, 1])).read_text(encoding="utf-8")
     assert "Not finished, so the numbers below are not final:" in text
     assert "- base, seed 1: not started" in text
@@ -185,8 +185,8 @@ def test_a_partial_run_is_reported_as_such(tmp_path: Path) -> None:
 
 
 def test_a_run_of_which_nothing_is_measured_yet_is_reported_without_numbers(tmp_path: Path) -> None:
-    folder = write_run(tmp_path, [Lane("base", 0, flat(0.2), state="running")])
-    (folder.parent / "store" / "evaluate-ev-pre0" / "stage.json").unlink()
+    folder = write_run(tmp_path, [Trial("base", 0, flat(0.2), state="running")])
+    (folder.parent / "cache" / "evaluate-ev-pre0" / "stage.json").unlink()
     text = report(folder).read_text(encoding="utf-8")
     assert "- base, seed 0: running, 1 stages done" in text
     assert "not testable here (this run has no arm 'warmup')" in text
@@ -194,13 +194,13 @@ def test_a_run_of_which_nothing_is_measured_yet_is_reported_without_numbers(tmp_
 
 def test_labels_are_counted_once_by_domain_arm_and_use(tmp_path: Path) -> None:
     folder = write_run(tmp_path, [*pair(2)])
-    store = folder.parent / "store"
+    cache = folder.parent / "cache"
     for arm in ("warmup", "base"):
         for seed in (0, 1):
             ids = [f"p{number}" for number in range(10 + 5 * seed)]
             touched = {"training": {"sums": ids}, "curve": {"sums": ["t1", "t2"]}}
-            write_json(store / f"rlvr-rlvr-{arm}{seed}" / "problems.json", touched)
-            last = store / f"evaluate-ev-rlvr-{arm}{seed}" / "problems.json"
+            write_json(cache / f"rlvr-rlvr-{arm}{seed}" / "problems.json", touched)
+            last = cache / f"evaluate-ev-rlvr-{arm}{seed}" / "problems.json"
             write_json(last, {"measurement": {"sums": ["t1", "t2", "t3"], "kk": ["k1"] if arm == "base" else []}})
     text = report(folder).read_text(encoding="utf-8")
     assert "| domain | arm | training | held-out curve | measurement | in all |" in text
@@ -227,6 +227,6 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 )
 def test_a_broken_file_is_named(tmp_path: Path, name: str, content: str, says: str) -> None:
     folder = write_run(tmp_path, pair(1))
-    (folder.parent / "store" / "rlvr-rlvr-base0" / name).write_text(content, encoding="utf-8")
+    (folder.parent / "cache" / "rlvr-rlvr-base0" / name).write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=says):
         report(folder)

@@ -7,14 +7,14 @@ import pytest
 
 from tests.conformance import sandbox_or_skip
 from tests.rows_data import math_rows, settings, write_rows
-from warmup_rl.domain import each_fold
-from warmup_rl.domains.alike import groups_alike
+from warmup_rl.base.errors import DataError
+from warmup_rl.base.types import SPLITS
 from warmup_rl.domains.code import HumanEvalPlus, MbppPlus
+from warmup_rl.domains.jsonl import UserRows
 from warmup_rl.domains.math import Gsm8k, Math
 from warmup_rl.domains.mmlu_pro import MmluPro
-from warmup_rl.domains.user import UserRows
-from warmup_rl.errors import DataError
-from warmup_rl.types import SPLITS
+from warmup_rl.domains.similar_questions import groups_alike
+from warmup_rl.interfaces.domain import each_fold
 
 DATA = Path("../shared/data")
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the benchmark files are not beside the repository")
@@ -74,8 +74,12 @@ def test_folds_measure_every_row_once_and_never_train_on_it(tmp_path):
 
 
 def test_questions_that_are_nearly_the_same_stay_together():
-    questions = ["How far is it to the old station at the end of the road?", "Something else entirely.",
-                 "How far is it to the old station at the end of the road ?", "A third thing."]
+    questions = [
+        "How far is it to the old station at the end of the road?",
+        "Something else entirely.",
+        "How far is it to the old station at the end of the road ?",
+        "A third thing.",
+    ]
     assert groups_alike(range(4), questions, 0.95) == [[0, 2], [1], [3]]
 
 
@@ -118,8 +122,14 @@ def test_a_users_own_rule_runs_in_the_sandbox(tmp_path):
 
 def test_tested_functions_of_a_user(tmp_path):
     sandbox_or_skip()
-    rows = [{"question": f"Write add{n}.", "answer": f"def add{n}(a, b):\n    return a + b",
-             "tests": f"assert add{n}(1, 2) == 3\nassert add{n}(0, 0) == 0"} for n in range(4)]
+    rows = [
+        {
+            "question": f"Write add{n}.",
+            "answer": f"def add{n}(a, b):\n    return a + b",
+            "tests": f"assert add{n}(1, 2) == 3\nassert add{n}(0, 0) == 0",
+        }
+        for n in range(4)
+    ]
     domain = UserRows(file=write_rows(tmp_path / "o.jsonl", rows), grader="code")
     problem = domain.take("train", 0, 1)[0]
     name = problem.meta["tests"].split("(")[0].removeprefix("assert ")

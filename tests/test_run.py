@@ -9,12 +9,12 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from warmup_rl.errors import RunError
-from warmup_rl.manifest import claim_run_folder
+from warmup_rl.base.errors import RunError
+from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.recipe import load_recipe
-from warmup_rl.run import Lane, LaneRun, shared_prefix
-from warmup_rl.stage import World
-from warmup_rl.store import sole_process
+from warmup_rl.run.cache import sole_process
+from warmup_rl.run.pipeline import Trial, TrialRunner, shared_prefix
+from warmup_rl.run.provenance import claim_run_folder
 
 STAGES = Path(__file__).with_name("small_stages.py")
 RECIPE = f"""
@@ -39,13 +39,13 @@ def recipe(tmp_path):
 
 def run(recipe, arm, seed=0, **how):
     lines: list[str] = []
-    lane = Lane(recipe, arm, seed)
-    LaneRun(lane, World(), lines.append).run(**how)
-    return lane, lines
+    trial = Trial(recipe, arm, seed)
+    TrialRunner(trial, LaunchEnv(), lines.append).run(**how)
+    return trial, lines
 
 
-def histories(lane):
-    return [json.loads((lane.slot(step).folder / "model" / "history.json").read_text()) for step in lane.steps]
+def histories(trial):
+    return [json.loads((trial.entry(step).folder / "model" / "history.json").read_text()) for step in trial.stages]
 
 
 def test_arms_share_every_stage_whose_inputs_are_alike(recipe):
@@ -55,7 +55,7 @@ def test_arms_share_every_stage_whose_inputs_are_alike(recipe):
     assert histories(short) == [[["a", 0]], [["a", 0], ["c", 0]]]
     assert "first: done before" in lines[0]
     assert shared_prefix([long, short]).stage.id == "first"
-    assert len(list((Path(recipe.output_dir) / "store").glob("*/stage.json"))) == 4
+    assert len(list((Path(recipe.output_dir) / "cache").glob("*/stage.json"))) == 4
 
 
 def test_a_plugin_whose_source_changes_makes_new_outputs(recipe, tmp_path):
@@ -66,52 +66,52 @@ def test_a_plugin_whose_source_changes_makes_new_outputs(recipe, tmp_path):
     keys = []
     for line in ("", "# changed"):
         own.write_text(own.read_text() + line)
-        keys.append([step.key for step in Lane(load_recipe(str(tmp_path / "own.yaml")), "long", 0).steps])
+        keys.append([step.key for step in Trial(load_recipe(str(tmp_path / "own.yaml")), "long", 0).stages])
     assert not set(keys[0]) & set(keys[1])
 
 
 def test_seeds_share_nothing(recipe):
-    first, second = Lane(recipe, "long", 0), Lane(recipe, "long", 1)
-    assert not {step.key for step in first.steps} & {step.key for step in second.steps}
+    first, second = Trial(recipe, "long", 0), Trial(recipe, "long", 1)
+    assert not {step.key for step in first.stages} & {step.key for step in second.stages}
 
 
 def test_a_failed_run_goes_on_at_its_first_unfinished_stage(recipe, monkeypatch):
     monkeypatch.setenv("BREAK_THIRD", "1")
     with pytest.raises(RuntimeError, match="BREAK_THIRD is set"):
         run(recipe, "long")
-    record = json.loads((Lane(recipe, "long", 0).folder / "run.json").read_text())
+    record = json.loads((Trial(recipe, "long", 0).folder / "run.json").read_text())
     assert (record["state"], record["reason"]) == ("failed", "RuntimeError: BREAK_THIRD is set")
     assert [stage["done"] for stage in record["stages"]] == [True, True, False]
     monkeypatch.delenv("BREAK_THIRD")
-    lane, lines = run(recipe, "long")
+    trial, lines = run(recipe, "long")
     assert [line.split(",")[0] for line in lines if "done" in line][:2] == ["first: done before", "second: done before"]
-    assert "third: starts" in lines and lane.done
-    assert json.loads((lane.folder / "run.json").read_text())["state"] == "finished"
+    assert "third: starts" in lines and trial.done
+    assert json.loads((trial.folder / "run.json").read_text())["state"] == "finished"
 
 
 def test_a_finished_run_is_left_alone(recipe):
-    lane, _ = run(recipe, "long")
-    before = {path: path.stat().st_mtime_ns for path in lane.slot(lane.steps[-1]).folder.rglob("*")}
+    trial, _ = run(recipe, "long")
+    before = {path: path.stat().st_mtime_ns for path in trial.entry(trial.stages[-1]).folder.rglob("*")}
     _, lines = run(recipe, "long")
     assert all("done before" in line for line in lines)
-    assert before == {path: path.stat().st_mtime_ns for path in lane.slot(lane.steps[-1]).folder.rglob("*")}
+    assert before == {path: path.stat().st_mtime_ns for path in trial.entry(trial.stages[-1]).folder.rglob("*")}
 
 
 def test_stages_can_be_run_one_by_one(recipe):
     with pytest.raises(RunError, match="needs the model of stage 'second', which is not done"):
         run(recipe, "long", only="third")
     run(recipe, "long", until="second")
-    lane, _ = run(recipe, "long", only="third")
-    assert lane.done
+    trial, _ = run(recipe, "long", only="third")
+    assert trial.done
     with pytest.raises(RunError, match="no stage 'fourth'. Its stages: first, second, third"):
         run(recipe, "long", only="fourth")
 
 
 def test_links_lead_to_the_outputs_in_order(recipe):
-    lane, _ = run(recipe, "long")
-    links = sorted(path.name for path in lane.folder.iterdir() if path.is_symlink())
+    trial, _ = run(recipe, "long")
+    links = sorted(path.name for path in trial.folder.iterdir() if path.is_symlink())
     assert links == ["01-first", "02-second", "03-third"]
-    assert (lane.folder / "03-third" / "model" / "history.json").is_file()
+    assert (trial.folder / "03-third" / "model" / "history.json").is_file()
 
 
 def test_a_run_folder_belongs_to_one_recipe(recipe, tmp_path):
@@ -133,7 +133,7 @@ def test_a_foreign_folder_is_refused(recipe):
     assert (folder / "thesis.tex").read_text() == "precious"
 
 
-def test_one_process_a_lane(tmp_path):
+def test_one_process_a_trial(tmp_path):
     lock = FileLock(str(tmp_path / ".lock"))
     with lock, pytest.raises(RunError, match="another process runs this arm and seed"), sole_process(tmp_path):
         pass
@@ -150,23 +150,23 @@ def test_a_run_whose_stages_another_has_made_gets_its_own_folder_and_report(reci
     assert second.returncode == 0, second.stdout + second.stderr
     folder = Path(recipe.output_dir) / "second"
     assert (folder / "recipe.yaml").is_file() and (folder / "report" / "report.md").is_file()
-    assert Lane(recipe.model_copy(update={"run_name": "second"}), "long", 0).finished
+    assert Trial(recipe.model_copy(update={"run_name": "second"}), "long", 0).finished
 
 
 def test_a_stage_whose_endpoint_has_moved_is_told_of(recipe, monkeypatch):
-    lane, _ = run(recipe, "short")
-    step = lane.steps[0]
-    record = lane.slot(step).folder / "stage.json"
+    trial, _ = run(recipe, "short")
+    step = trial.stages[0]
+    record = trial.entry(step).folder / "stage.json"
     told = json.loads(record.read_text())
     told["config"]["teacher"] = {"base_url": "http://old/v1"}
     record.write_text(json.dumps(told))
-    monkeypatch.setattr("warmup_rl.run.dump", lambda stage: {"teacher": {"base_url": "http://new/v1"}})
-    (line,) = lane.moved()
+    monkeypatch.setattr("warmup_rl.run.pipeline.dump", lambda stage: {"teacher": {"base_url": "http://new/v1"}})
+    (line,) = trial.moved()
     assert line.startswith("first: made with teacher.base_url http://old/v1, not http://new/v1")
-    assert str(lane.slot(step).folder) in line
+    assert str(trial.entry(step).folder) in line
 
 
-def test_a_lane_that_fails_stops_no_other_and_what_is_done_is_kept(recipe, tmp_path, monkeypatch):
+def test_a_trial_that_fails_stops_no_other_and_what_is_done_is_kept(recipe, tmp_path, monkeypatch):
     monkeypatch.setenv("BREAK_THIRD", "1")
     broken = train(tmp_path, "--jobs", "2")
     assert broken.returncode == 2
@@ -174,19 +174,19 @@ def test_a_lane_that_fails_stops_no_other_and_what_is_done_is_kept(recipe, tmp_p
     assert broken.stdout.count("first: starts") == 1
     monkeypatch.delenv("BREAK_THIRD")
     train(tmp_path, "--jobs", "2")
-    assert all(Lane(recipe, arm, 0).done for arm in recipe.arms)
+    assert all(Trial(recipe, arm, 0).done for arm in recipe.arms)
 
 
-def test_a_killed_run_ends_its_lanes_and_goes_on_where_it_was(recipe, tmp_path, monkeypatch):
+def test_a_killed_run_ends_its_trials_and_goes_on_where_it_was(recipe, tmp_path, monkeypatch):
     monkeypatch.setenv("BLOCK_SECOND", "1")
     command = [sys.executable, "-m", "warmup_rl.train", str(tmp_path / "recipe.yaml"), "--jobs", "2"]
     with subprocess.Popen([*command, f"output_dir={recipe.output_dir}"], stdout=subprocess.PIPE, text=True) as process:
-        lane_process = next(psutil.Process(int(line.split()[-1])) for line in process.stdout if "blocked" in line)
+        trial_process = next(psutil.Process(int(line.split()[-1])) for line in process.stdout if "blocked" in line)
         process.kill()
-    lane_process.wait(timeout=60)
-    lane = Lane(recipe, "long", 0)
-    assert [lane.slot(step).done for step in lane.steps] == [True, False, False]
+    trial_process.wait(timeout=60)
+    trial = Trial(recipe, "long", 0)
+    assert [trial.entry(step).done for step in trial.stages] == [True, False, False]
     monkeypatch.delenv("BLOCK_SECOND")
     train(tmp_path, "--jobs", "2")
-    assert lane.done
-    assert not (lane.slot(lane.steps[1]).folder / "half").exists()
+    assert trial.done
+    assert not (trial.entry(trial.stages[1]).folder / "half").exists()

@@ -20,7 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.test_attacks import RUNGS, left_behind, sandbox_or_skip
-from warmup_rl.errors import Unscorable, UserError
+from warmup_rl.base.errors import Unscorable, UserError
+from warmup_rl.cli import doctor
 from warmup_rl.sandbox import (
     Call,
     Program,
@@ -38,7 +39,6 @@ from warmup_rl.sandbox.rungs import Rung, RungMissing, bwrap_rungs, unsafe_rungs
 from warmup_rl.sandbox.selftest import faults
 from warmup_rl.sandbox.syscalls import filter_program
 from warmup_rl.sandbox.values import Malformed, decode
-from warmup_rl.verbs import doctor
 
 ECHO = "def echo(value):\n    return value\n"
 SCALARS = st.one_of(

@@ -6,23 +6,23 @@ from collections import Counter
 import pytest
 
 from tests.tiny import Adding, tiny_model, tiny_tokenizer
-from warmup_rl import contract
-from warmup_rl.config import Sampling
-from warmup_rl.corpora.nano import vocabulary
+from warmup_rl.base.config import Sampling
+from warmup_rl.base.errors import UserError
+from warmup_rl.base.jsonl import append_jsonl, read_jsonl
+from warmup_rl.base.models import load_model
+from warmup_rl.base.types import Request, trace_from_json
 from warmup_rl.domains.kk import KnightsKnaves
-from warmup_rl.engine import EngineContext
-from warmup_rl.engines.selfmade import ATTEMPTS_FILE, SelfMade
+from warmup_rl.engines.self_teacher import ATTEMPTS_FILE, SelfMade
 from warmup_rl.engines.stitching import Attempt, own_verdict, reason, stitch
-from warmup_rl.errors import UserError
-from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.format import ResponseFormat
-from warmup_rl.jsonl import append_jsonl, read_jsonl
+from warmup_rl.interfaces import chat as contract
+from warmup_rl.interfaces.engine import EngineContext
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.stage import Artifacts, Context
 from warmup_rl.knights.english import role_text
 from warmup_rl.knights.text import from_meta
-from warmup_rl.stage import Artifacts, Context
+from warmup_rl.nano.corpus import vocabulary
 from warmup_rl.stages.distill import Distill
-from warmup_rl.types import Request, trace_from_json
-from warmup_rl.weights import load_model
 
 FORM = ResponseFormat()
 ADDING = Adding(name="adding", below=4)
@@ -90,7 +90,7 @@ def written(folder, problem, attempts):
         score = domain.score(text, problem, FORM)
         append_jsonl(folder / ATTEMPTS_FILE, [{
             "problem_id": problem.id, "attempt": number, "text": text, "tokens": 9, "truncated": False,
-            "verdict": score.verdict, "extracted": score.extracted, "thinks": score.thinks,
+            "verdict": score.verdict, "extracted": score.extracted, "shows_work": score.shows_work,
         }])  # fmt: skip
 
 
@@ -134,7 +134,7 @@ def test_a_killed_teacher_goes_on_with_the_attempts_it_has(tmp_path, student):
 
 def test_a_distill_stage_asks_for_the_student_and_keeps_what_is_right(tmp_path, student):
     stage = Distill(domain="adding", problems=10, teacher={"type": "self", "attempts": 6}, sampling=BUDGET)
-    assert stage.inputs() == {"model"}
+    assert stage.required_inputs() == {"model"}
     where = Context(folder=tmp_path, inputs=Artifacts(model=student), domains=DOMAINS, response_format=FORM,
                     evaluation=EvaluationSettings(), seed=0)  # fmt: skip
     summary = stage.run(where)
@@ -145,7 +145,7 @@ def test_a_distill_stage_asks_for_the_student_and_keeps_what_is_right(tmp_path, 
 
 def test_the_plan_says_what_is_generated():
     teacher = SelfMade(attempts=6, reflection="student")
-    assert teacher.bill(20, BUDGET) == {"attempts": 60, "generated tokens, at most": 2 * 60 * 24}
+    assert teacher.usage(20, BUDGET) == {"attempts": 60, "generated tokens, at most": 2 * 60 * 24}
 
 
 def test_without_a_student_the_teacher_says_what_is_missing(tmp_path):
@@ -200,11 +200,13 @@ def answers(problem):
     for number in range(2**puzzle.people):
         truthful = [bool(number >> person & 1) for person in range(puzzle.people)]
         if phrasing == "terse":
-            said = " ".join(f"{name}={'knight' if true else 'knave'}"
-                            for name, true in zip(puzzle.names, truthful, strict=True))
+            said = " ".join(
+                f"{name}={'knight' if true else 'knave'}" for name, true in zip(puzzle.names, truthful, strict=True)
+            )
         else:
-            said = "\n".join(f"({person + 1}) {role_text(puzzle, person, true)}"
-                             for person, true in enumerate(truthful))
+            said = "\n".join(
+                f"({person + 1}) {role_text(puzzle, person, true)}" for person, true in enumerate(truthful)
+            )
         found.append((truthful != problem.meta["solution"], said))
     return [said for _, said in sorted(found)]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmup_rl.stats import first_reached, interpolate, mean, t_interval, wilson
+from warmup_rl.base.stats import first_reached, interpolate, mean, t_interval, wilson
 
 shares = st.floats(0, 1)
 values = st.lists(st.floats(-1, 1), min_size=3, max_size=12)

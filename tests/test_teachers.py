@@ -20,18 +20,18 @@ import pytest
 from tests import distilling
 from tests.scripted_server import Answer, said, serving
 from tests.tiny import Adding, tiny_model
-from warmup_rl.config import Sampling
-from warmup_rl.engine import Engine, EngineContext, Session
-from warmup_rl.errors import DataError, RunError, Unscorable, UserError
-from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.format import ResponseFormat
-from warmup_rl.jsonl import read_jsonl
+from warmup_rl.base.config import Sampling
+from warmup_rl.base.errors import DataError, RunError, Unscorable, UserError
+from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.base.types import Completion
+from warmup_rl.data.completion_log import CompletionLog
+from warmup_rl.interfaces.engine import Engine, EngineContext, Session
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.stage import Artifacts, Context
 from warmup_rl.recipe import load_recipe
-from warmup_rl.run import Lane
-from warmup_rl.stage import Artifacts, Context
+from warmup_rl.run.pipeline import Trial
 from warmup_rl.stages.distill import Distill, read_traces
-from warmup_rl.stages.journal import Journal
-from warmup_rl.types import Completion
 
 HERE, ROOT = __name__, Path(__file__).parent.parent
 CHAOS = [
@@ -136,7 +136,7 @@ def test_settings_that_have_no_say_in_the_traces_do_not_make_a_stage_run_anew(tm
     )
 
     def key(*changes):
-        return Lane(load_recipe(recipe, [f"stages.distill.{change}" for change in changes]), "main", 0).steps[0].key
+        return Trial(load_recipe(recipe, [f"stages.distill.{change}" for change in changes]), "main", 0).stages[0].key
 
     moved = key("teacher.base_url=http://b/v1", "teacher.concurrency=2", "teacher.timeout=9", "teacher.price_in=3",
                 "teacher.api_key_env=OTHER", "teacher.retries=1")  # fmt: skip
@@ -255,20 +255,20 @@ def test_a_journal_that_does_not_fit_is_refused_with_its_line(tmp_path, row) -> 
     path = tmp_path / "completions.jsonl"
     path.write_text('{"problem_id": "a", "sample": 0}\n' + row + "\n")
     with pytest.raises(DataError, match="completions.jsonl:2: "):
-        Journal(path, {"a": 0, "b": 1}, 2)
+        CompletionLog(path, {"a": 0, "b": 1}, 2)
 
 
 def test_a_journal_survives_a_cut_at_every_byte(tmp_path) -> None:
     path = tmp_path / "completions.jsonl"
     rows = [{"problem_id": name, "sample": sample, "text": "é\u2028\n"} for name, sample in (("b", 1), ("a", 0))]
-    journal = Journal(path, {"a": 0, "b": 1}, 2)
+    journal = CompletionLog(path, {"a": 0, "b": 1}, 2)
     for row in rows:
         journal.add(row)
     journal.close()
     whole = path.read_bytes()
     for cut in range(len(whole)):
         path.write_bytes(whole[:cut])
-        journal = Journal(path, {"a": 0, "b": 1}, 2)
+        journal = CompletionLog(path, {"a": 0, "b": 1}, 2)
         assert journal.count == whole[:cut].count(b"\n")
         for row in rows[journal.count :]:
             journal.add(row)
@@ -323,6 +323,7 @@ def test_a_real_server_is_a_teacher(tmp_path) -> None:
     """`transformers serve` with a tiny model; resumed after a kill, it gives the same traces."""
     model = tiny_model(tmp_path / "model")
     with _transformers_serve(model) as url:
+
         def stage(problems):
             return Distill.model_validate({
                 "domain": "sums", "problems": problems, "sampling": {"max_tokens": 16, "samples": 2},

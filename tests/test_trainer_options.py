@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from warmup_rl.trainer_options import CLASSES, Trainer, options, wrong_options
-from warmup_rl.trainer_spellings import LATE_CHOICES, OLD_SPELLINGS
+from warmup_rl.recipe.trainer_args import CLASSES, Trainer, options, wrong_options
+from warmup_rl.recipe.trainer_spellings import LATE_CHOICES, OLD_SPELLINGS
 
 
 @pytest.mark.parametrize("trainer", CLASSES)

@@ -11,17 +11,17 @@ import pytest
 
 from tests.tiny import Adding, tiny_tokenizer
 from tests.training_case import DOMAIN, FORMAT, RLVR, SFT, case, context, losses
-from warmup_rl import contract
-from warmup_rl.errors import RunError, Unscorable, UserError
-from warmup_rl.jsonl import read_jsonl
-from warmup_rl.stage import Tracking, World
+from warmup_rl.base.errors import RunError, Unscorable, UserError
+from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.base.types import Grade, Problem, Score, Trace, trace_from_json
+from warmup_rl.interfaces import chat as contract
+from warmup_rl.interfaces.stage import LaunchEnv, Tracking
 from warmup_rl.stages.rlvr import Rlvr
 from warmup_rl.stages.sft import IGNORED, Sft, encode, require_supervised_end
-from warmup_rl.stages.training.parts import Parts
-from warmup_rl.stages.training.plan import prompt_plan
-from warmup_rl.stages.training.rollouts import Reward
+from warmup_rl.stages.training.prompt_schedule import prompt_plan
+from warmup_rl.stages.training.rank_files import RankFiles
+from warmup_rl.stages.training.rewards import Reward
 from warmup_rl.stages.training.saving import check_saved
-from warmup_rl.types import Grade, Problem, Score, Trace, trace_from_json
 
 
 @pytest.fixture(scope="module")
@@ -76,16 +76,22 @@ def test_an_end_token_without_loss_is_refused() -> None:
 
 
 def test_sft_learns_the_layout_and_to_stop(warm: Path) -> None:
-    from warmup_rl.config import Sampling
+    from warmup_rl.base.config import Sampling
     from warmup_rl.engines.hf import load_model
-    from warmup_rl.stages.training.measuring import complete_and_score
+    from warmup_rl.stages.training.evaluator import complete_and_score
 
     logged = losses(warm / "sft" / "log.jsonl")
     assert len(logged) == 16 and logged[-1] < logged[0] / 3
     model = load_model(str(warm / "sft" / "model"))
     rows = complete_and_score(
-        model, contract.load_tokenizer(warm / "sft" / "model"), DOMAIN.take("test", 0, 5), {"adding": DOMAIN}, FORMAT,
-        Sampling(max_tokens=12), batch_size=8, seed=0,
+        model,
+        contract.load_tokenizer(warm / "sft" / "model"),
+        DOMAIN.take("test", 0, 5),
+        {"adding": DOMAIN},
+        FORMAT,
+        Sampling(max_tokens=12),
+        batch_size=8,
+        seed=0,
     )
     assert not any(row["truncated"] for row in rows)
     assert all(row["score"]["well_formed"] for row in rows)
@@ -335,7 +341,7 @@ def test_steps_without_a_signal_are_explained_once(row: dict[str, float], says: 
 
 def test_parts_of_all_ranks_become_one_file_in_order(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    parts = [Parts(path, World(rank=rank, size=2, distribution="ddp")) for rank in (0, 1)]
+    parts = [RankFiles(path, LaunchEnv(rank=rank, size=2, distribution="ddp")) for rank in (0, 1)]
     parts[1].append([{"n": 1}, {"n": 3}])
     parts[0].append([{"n": 2}])
     parts[0].close()

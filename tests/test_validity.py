@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from tests.synthetic_run import write_run
 from tests.test_claims import pair
+from warmup_rl.base.types import Score, Trace, Validity, to_json, trace_from_json
 from warmup_rl.domains.kk import KnightsKnaves
-from warmup_rl.format import ResponseFormat
+from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.measurement import summarize
 from warmup_rl.knights import terse
 from warmup_rl.knights.chain import terse_chain
 from warmup_rl.knights.claims import read_claims
@@ -24,13 +26,11 @@ from warmup_rl.knights.reasoning import Noise, think
 from warmup_rl.knights.statements import AND, LIAR, OR, TRUTHFUL, statement_from_json
 from warmup_rl.knights.story import tell
 from warmup_rl.knights.validity import judge, step_validity
-from warmup_rl.measure import summarize
 from warmup_rl.report.claims import claims, meeting
 from warmup_rl.report.gains import gains
 from warmup_rl.report.load import load
 from warmup_rl.report.main import Findings, markdown
-from warmup_rl.report.shown import shown
-from warmup_rl.types import Score, Trace, Validity, to_json, trace_from_json
+from warmup_rl.report.models import shown
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 NOISY = Noise(recheck=0.2, hesitate=0.5, second_method=0.5, abandon=0.2)
@@ -256,7 +256,7 @@ def text_of(folder: Path) -> str:
 def test_the_report_shows_step_validity_where_it_was_measured(tmp_path: Path) -> None:
     folder = write_run(tmp_path, pair())
     assert "Step validity" not in text_of(folder)
-    for path in (folder.parent / "store").glob("evaluate-*/stage.json"):
+    for path in (folder.parent / "cache").glob("evaluate-*/stage.json"):
         record = json.loads(path.read_text(encoding="utf-8"))
         for cell in record["summary"]["cells"]:
             if cell["domain"] == "kk":

@@ -2,7 +2,7 @@
 
 import pytest
 
-from warmup_rl.world import asked_processes
+from warmup_rl.run.launch_env import asked_processes
 
 MODULE = ["-m", "warmup_rl.train", "recipe.yaml", "--num_processes", "7"]
 

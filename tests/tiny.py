@@ -9,10 +9,10 @@ from typing import ClassVar
 
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from warmup_rl import contract
-from warmup_rl.domain import Domain, problem_id, split_of
-from warmup_rl.format import ResponseFormat
-from warmup_rl.types import Grade, Problem, Split
+from warmup_rl.base.types import Grade, Problem, Split
+from warmup_rl.interfaces import chat as contract
+from warmup_rl.interfaces.domain import Domain, problem_id, split_of
+from warmup_rl.interfaces.format import ResponseFormat
 
 WORDS = (
     "<pad> <unk> <|end|> <|user|> <|assistant|> <think> </think> <answer> </answer> + = so . "
@@ -41,10 +41,10 @@ class Adding(Domain):
     def grade(self, answer: str, problem: Problem) -> Grade:
         return Grade("correct" if answer == problem.gold else "wrong" if answer.isdigit() else "none", answer)
 
-    def chance(self, problem: Problem) -> float:
+    def chance_accuracy(self, problem: Problem) -> float:
         return 1 / (2 * self.below - 1)
 
-    def thinks(self, thinking: str, problem: Problem) -> bool | None:
+    def shows_work(self, thinking: str, problem: Problem) -> bool | None:
         return "so" in thinking.split()
 
 
@@ -69,12 +69,23 @@ def tiny_model(
     tokenizer = tiny_tokenizer()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = Qwen3ForCausalLM(Qwen3Config(
-            vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-            num_key_value_heads=2, head_dim=16, max_position_embeddings=context, tie_word_embeddings=True,
-            initializer_range=0.2, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-            bos_token_id=None,
-        ))
+        model = Qwen3ForCausalLM(
+            Qwen3Config(
+                vocab_size=len(tokenizer),
+                hidden_size=32,
+                intermediate_size=64,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                num_key_value_heads=2,
+                head_dim=16,
+                max_position_embeddings=context,
+                tie_word_embeddings=True,
+                initializer_range=0.2,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+                bos_token_id=None,
+            )
+        )
     model.save_pretrained(str(folder))
     contract.stamp(folder, tokenizer, response_format or ResponseFormat())
     return folder

@@ -13,22 +13,28 @@ from pathlib import Path
 from typing import Any
 
 from tests.tiny import Adding, tiny_model
-from warmup_rl.config import Sampling
-from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.format import ResponseFormat
-from warmup_rl.jsonl import write_json, write_jsonl
-from warmup_rl.stage import Artifacts, Context, World
+from warmup_rl.base.config import Sampling
+from warmup_rl.base.jsonl import write_json, write_jsonl
+from warmup_rl.base.types import Trace, to_json
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv
 from warmup_rl.stages.evaluate import Evaluate
 from warmup_rl.stages.rlvr import Rlvr
 from warmup_rl.stages.sft import Sft
-from warmup_rl.types import Trace, to_json
 
 FORMAT = ResponseFormat()
 DOMAIN = Adding(name="adding", below=10)
 SFT = Sft(id="sft", batch_size=8, epochs=4, args={"learning_rate": 1e-2, "per_device_train_batch_size": 4})
 RLVR = Rlvr(
-    id="rlvr", domain="adding", problems=10, steps=4, prompts_per_step=4, generations=4,
-    sampling=Sampling(temperature=1.0, max_tokens=12), args={"learning_rate": 1e-3, "beta": 0.02},
+    id="rlvr",
+    domain="adding",
+    problems=10,
+    steps=4,
+    prompts_per_step=4,
+    generations=4,
+    sampling=Sampling(temperature=1.0, max_tokens=12),
+    args={"learning_rate": 1e-3, "beta": 0.02},
 )
 EVALUATE = Evaluate(id="evaluate")
 
@@ -48,7 +54,12 @@ def case(folder: Path) -> Path:
 
 
 def context(
-    folder: Path, stage: str, model: Path, *, every: int = 2, world: World | None = None,
+    folder: Path,
+    stage: str,
+    model: Path,
+    *,
+    every: int = 2,
+    launch_env: LaunchEnv | None = None,
     say: Callable[[str], None] = print,
 ) -> Context:
     """The context of a stage whose output goes to `folder/stage`."""
@@ -63,17 +74,17 @@ def context(
         ),
         seed=3,
         stage_id=stage,
-        world=world or World(),
+        launch_env=launch_env or LaunchEnv(),
         say=say,
     )
 
 
-def run_all(folder: Path, world: World) -> dict[str, Any]:
+def run_all(folder: Path, launch_env: LaunchEnv) -> dict[str, Any]:
     """SFT, RLVR with the curve, then an evaluation of what came out; what this rank found, for comparison."""
     said: list[str] = []
-    sft = context(folder, "sft", folder / "base", world=world, say=said.append)
-    rlvr = context(folder, "rlvr", sft.model_folder, world=world, say=said.append)
-    evaluate = context(folder, "evaluate", rlvr.model_folder, world=world, say=said.append)
+    sft = context(folder, "sft", folder / "base", launch_env=launch_env, say=said.append)
+    rlvr = context(folder, "rlvr", sft.model_folder, launch_env=launch_env, say=said.append)
+    evaluate = context(folder, "evaluate", rlvr.model_folder, launch_env=launch_env, say=said.append)
     for stage, given in ((SFT, sft), (RLVR, rlvr), (EVALUATE, evaluate)):
         stage.prepare(replace(given, inputs=Artifacts()))
     summaries = {"sft": SFT.run(sft)}
@@ -81,7 +92,11 @@ def run_all(folder: Path, world: World) -> dict[str, Any]:
     summaries["rlvr"] = RLVR.run(rlvr)
     wait_for(rlvr.model_folder / "chat_contract.json")
     summaries["evaluate"] = EVALUATE.run(evaluate)
-    return {"world": [world.rank, world.size, world.distribution], "summaries": summaries, "said": said}
+    return {
+        "launch_env": [launch_env.rank, launch_env.size, launch_env.distribution],
+        "summaries": summaries,
+        "said": said,
+    }
 
 
 def wait_for(path: Path) -> None:
@@ -99,7 +114,7 @@ def losses(log: Path) -> list[float]:
 
 
 if __name__ == "__main__":
-    from warmup_rl.world import find_world
+    from warmup_rl.run.launch_env import read_launch_env
 
-    found = find_world()
+    found = read_launch_env()
     write_json(Path(sys.argv[1]) / f"found.rank{found.rank}.json", run_all(Path(sys.argv[1]), found))

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from warmup_rl.errors import UserError
-from warmup_rl.plugins import suggestion
+from warmup_rl.base.errors import UserError
+from warmup_rl.interfaces.plugins import suggestion
 
 USAGE = "python -m warmup_rl"
 TRAINING = "accelerate launch -m warmup_rl.train"
@@ -21,9 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not given or given[0] in ("-h", "--help"):
             print(_overview())
             return 0 if given else 2
-        if given[0] not in VERBS:
-            raise UserError(f"unknown verb {given[0]!r}.{suggestion(given[0], VERBS)} Verbs: {', '.join(VERBS)}.")
-        return VERBS[given[0]][1](given[1:]) or 0
+        if given[0] not in COMMANDS:
+            raise UserError(f"unknown verb {given[0]!r}.{suggestion(given[0], COMMANDS)} Verbs: {', '.join(COMMANDS)}.")
+        return COMMANDS[given[0]][1](given[1:]) or 0
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -32,14 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(arguments: Sequence[str]) -> None:
-    from warmup_rl.command import parse
+    from warmup_rl.cli.command import parse
 
     usage = f"{USAGE} check RECIPE [KEY=VALUE ...]"
     command = parse(arguments, usage=usage)
     if command.help is not None:
         _help([command.help] if command.help else [], usage=usage)
         return
-    from warmup_rl.checking import plan
+    from warmup_rl.cli.check import plan
     from warmup_rl.recipe import load_recipe
 
     plan(load_recipe(command.recipe, command.overrides, draw=True), command=command)
@@ -54,40 +54,44 @@ def _report(arguments: Sequence[str]) -> None:
 
 
 def _help(arguments: Sequence[str], usage: str = f"{TRAINING} RECIPE [KEY=VALUE ...]") -> None:
-    from warmup_rl.helping import help_text
+    from warmup_rl.cli.help import help_text
 
     topic = arguments[0] if arguments else ""
     print(help_text("" if topic in ("-h", "--help") else topic, usage=usage))
 
 
-def _lazy(verb: str) -> Callable[[Sequence[str]], int | None]:
+def _lazy(command: str) -> Callable[[Sequence[str]], int | None]:
     """A verb with a file of its own under `warmup_rl/verbs`, imported when it is called."""
 
     def call(arguments: Sequence[str]) -> int | None:
-        code: int | None = import_module(f"warmup_rl.verbs.{verb}").main(arguments)
+        code: int | None = import_module(f"warmup_rl.verbs.{command}").main(arguments)
         return code
 
     return call
 
 
-VERBS: dict[str, tuple[str, Callable[[Sequence[str]], int | None]]] = {
+COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int | None]]] = {
     "check": ("RECIPE [KEY=VALUE ...]: checks a recipe and prints its plan, without running anything", _check),
     "report": ("RUN_FOLDER: makes summary, tables and pictures of a run from its files", _report),
-    "puzzles": ("--out FILE: makes Knights & Knaves puzzles in the columns of the published data, or checks a file",
-                _lazy("puzzles")),
+    "puzzles": (
+        "--out FILE: makes Knights & Knaves puzzles in the columns of the published data, or checks a file",
+        _lazy("puzzles"),
+    ),
     "clean": ("--in TRACES --out TRACES: cleans traces with DLCoT, and shows what was done", _lazy("clean")),
     "grade": ("--domain NAME --in ROWS --out VERDICTS: grades rows, or tests a grader (--self-test)", _lazy("grade")),
     "init": ("FILE: looks at a file of yours, tries a grader on its answers, and writes a recipe", _lazy("init")),
-    "contamination": ("--model M --domain NAME: whether a model has met a domain's questions in pretraining",
-                      _lazy("contamination")),
+    "contamination": (
+        "--model M --domain NAME: whether a model has met a domain's questions in pretraining",
+        _lazy("contamination"),
+    ),
     "doctor": ("tells what this machine has and what is missing", _lazy("doctor")),
     "help": ("[TOPIC]: explains the keys of a recipe, e.g. evaluation, rlvr, sft.args, kk", _help),
 }
 
 
 def _overview() -> str:
-    verbs = [f"  {name:<14}{about}" for name, (about, _) in VERBS.items()]
-    return "\n".join([f"usage: {USAGE} VERB ...", "", *verbs, "", f"Training: {TRAINING} RECIPE"])
+    commands = [f"  {name:<14}{about}" for name, (about, _) in COMMANDS.items()]
+    return "\n".join([f"usage: {USAGE} VERB ...", "", *commands, "", f"Training: {TRAINING} RECIPE"])
 
 
 if __name__ == "__main__":

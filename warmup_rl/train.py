@@ -9,20 +9,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from warmup_rl.command import Command, parse, running, selected_folds, selection
-from warmup_rl.console import duration, quiet_libraries
-from warmup_rl.errors import RunError, UserError
+from warmup_rl.base.console import duration, quiet_libraries
+from warmup_rl.base.errors import RunError, UserError
+from warmup_rl.cli.command import Command, parse, running, selected_folds, selection
 from warmup_rl.recipe import Recipe, load_recipe
 
 if TYPE_CHECKING:
-    from warmup_rl.run import Lane
-    from warmup_rl.stage import World
+    from warmup_rl.interfaces.stage import LaunchEnv
+    from warmup_rl.run.pipeline import Trial
 
 USAGE = "accelerate launch -m warmup_rl.train RECIPE [KEY=VALUE ...]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit code: 0 done, 2 something given was wrong or a lane failed."""
+    """Runs the command line and returns the exit code: 0 done, 2 something given was wrong or a trial failed."""
     try:
         return _run(parse(sys.argv[1:] if arguments is None else arguments, usage=USAGE))
     except UserError as error:
@@ -39,13 +39,13 @@ def _run(command: Command) -> int:
     if not _is_main() and (command.help is not None or command.dry_run):
         return 0
     if command.help is not None:
-        from warmup_rl.helping import help_text
+        from warmup_rl.cli.help import help_text
 
         print(help_text(command.help, usage=USAGE))
         return 0
     recipe = load_recipe(command.recipe, command.overrides, world_size=world_size, draw=command.dry_run)
     if command.dry_run:
-        from warmup_rl.checking import plan
+        from warmup_rl.cli.check import plan
 
         plan(recipe, world_size=world_size, command=command)
         return 0
@@ -53,44 +53,44 @@ def _run(command: Command) -> int:
 
 
 def _train(command: Command, recipe: Recipe) -> int:
-    from warmup_rl.leaks import leaks, refuse
-    from warmup_rl.manifest import await_claim, claim_run_folder
-    from warmup_rl.run import Lane
-    from warmup_rl.scarce import resolution
+    from warmup_rl.cli.power import resolution
+    from warmup_rl.recipe.leaks import leaks, refuse
+    from warmup_rl.run.pipeline import Trial
+    from warmup_rl.run.provenance import await_claim, claim_run_folder
 
     arms, seeds = selection(command, recipe)
     folds = selected_folds(command, recipe)
-    lanes = [Lane(recipe, arm, seed, fold, command.reuse_stale) for seed in seeds for arm in arms for fold in folds]
-    lanes = [lane for lane in lanes if running(command, [step.stage.id for step in lane.steps])]
+    trials = [Trial(recipe, arm, seed, fold, command.reuse_stale) for seed in seeds for arm in arms for fold in folds]
+    trials = [trial for trial in trials if running(command, [planned.stage.id for planned in trial.stages])]
     start = time.monotonic()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if _is_main() and not command.lane:
-        for line in sorted({line for lane in lanes for line in lane.moved()}):
+    if _is_main() and not command.trial:
+        for line in sorted({line for trial in trials for line in trial.moved()}):
             print(line, flush=True)
-    if not all(lane.finished for lane in lanes):
-        from warmup_rl.world import find_world
+    if not all(trial.finished for trial in trials):
+        from warmup_rl.run.launch_env import read_launch_env
 
-        world = find_world()
-        if not command.lane:  # the run that began a lane has looked for leaks and claimed the folder for it
-            if world.is_main:
-                refuse(leaks(recipe.asked(*lane.place) for lane in lanes))
+        launch_env = read_launch_env()
+        if not command.trial:  # the run that began a trial has looked for leaks and claimed the folder for it
+            if launch_env.is_main:
+                refuse(leaks(recipe.asked(*trial.place) for trial in trials))
                 claim_run_folder(recipe)
                 for line in resolution(recipe):
                     print(line, flush=True)
             else:
                 await_claim(recipe)
-        workers = _workers(command, len(lanes)) if world.size == 1 and world.device == "cpu" else 1
+        workers = _workers(command, len(trials)) if launch_env.size == 1 and launch_env.device == "cpu" else 1
         if workers > 1:
-            _side_by_side(command, lanes, workers)
+            _side_by_side(command, trials, workers)
         else:
-            _in_this_process(command, lanes, world)
-        if not world.is_main or command.lane:
+            _in_this_process(command, trials, launch_env)
+        if not launch_env.is_main or command.trial:
             return 0
         print(f"All stages done in {duration(time.monotonic() - start)}.", flush=True)
-    if not command.lane and not command.only and _is_main():
+    if not command.trial and not command.only and _is_main():
         from warmup_rl.report.main import report
 
-        report(lanes[0].run_folder)
+        report(trials[0].run_folder)
     return 0
 
 
@@ -99,44 +99,44 @@ def _is_main() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _workers(command: Command, lanes: int) -> int:
-    from warmup_rl.jobs import cores
+def _workers(command: Command, trials: int) -> int:
+    from warmup_rl.run.parallel import cores
 
-    return 1 if command.lane or command.only or command.until else min(command.jobs or cores(), lanes)
+    return 1 if command.trial or command.only or command.until else min(command.jobs or cores(), trials)
 
 
-def _side_by_side(command: Command, lanes: Sequence[Lane], workers: int) -> None:
-    from warmup_rl.jobs import run_side_by_side
+def _side_by_side(command: Command, trials: Sequence[Trial], workers: int) -> None:
+    from warmup_rl.run.parallel import run_side_by_side
 
-    what, logs = ("arm, seed and fold", "<n>/fold-<k>") if lanes[0].recipe.folded else ("arm and seed", "<n>")
-    print(f"{len(lanes)} lanes ({what}), {workers} at a time. Logs: {lanes[0].run_folder}/<arm>/seed-{logs}/run.log")
+    what, logs = ("arm, seed and fold", "<n>/fold-<k>") if trials[0].recipe.folded else ("arm and seed", "<n>")
+    print(f"{len(trials)} trials ({what}), {workers} at a time. Logs: {trials[0].run_folder}/<arm>/seed-{logs}/run.log")
     arguments = [command.recipe, *command.overrides, *(["--reuse-stale"] if command.reuse_stale else [])]
-    failed = run_side_by_side(lanes, arguments, workers, lambda line: print(line, flush=True))
+    failed = run_side_by_side(trials, arguments, workers, lambda line: print(line, flush=True))
     if failed:
-        names = ", ".join(f"{lane.name.replace(',', '')} (exit {code})" for lane, code in failed)
+        names = ", ".join(f"{trial.name.replace(',', '')} (exit {code})" for trial, code in failed)
         raise RunError(
             f"failed: {names}. Their last lines stand above, everything else in {failed[0][0].folder}/run.log; "
             "what is done is kept, the same command goes on from there."
         )
 
 
-def _in_this_process(command: Command, lanes: Sequence[Lane], world: World) -> None:
+def _in_this_process(command: Command, trials: Sequence[Trial], launch_env: LaunchEnv) -> None:
     import torch
 
-    from warmup_rl.jobs import cores, exit_with_parent, lane_label
-    from warmup_rl.run import LaneRun
-    from warmup_rl.store import sole_process
+    from warmup_rl.run.cache import sole_process
+    from warmup_rl.run.parallel import cores, exit_with_parent, trial_label
+    from warmup_rl.run.pipeline import TrialRunner
 
-    if command.lane:
+    if command.trial:
         exit_with_parent()
-    torch.set_num_threads(command.threads or max(1, cores() // world.size))
-    for lane in lanes:
-        log = Path(lane.folder) / ("run.log" if world.is_main else f"run.rank{world.rank}.log")
-        label = "" if command.lane else lane_label(*lane.place)
+    torch.set_num_threads(command.threads or max(1, cores() // launch_env.size))
+    for trial in trials:
+        log = Path(trial.folder) / ("run.log" if launch_env.is_main else f"run.rank{launch_env.rank}.log")
+        label = "" if command.trial else trial_label(*trial.place)
         with quiet_libraries(log, label) as say:
-            run = LaneRun(lane, world, say if world.is_main else _silent)
-            if world.is_main:
-                with sole_process(lane.folder):
+            run = TrialRunner(trial, launch_env, say if launch_env.is_main else _silent)
+            if launch_env.is_main:
+                with sole_process(trial.folder):
                     run.run(only=command.only, until=command.until)
             else:
                 run.run(only=command.only, until=command.until)

@@ -10,8 +10,8 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from warmup_rl.cleaner import CleanContext, Cleaner, Dropped
-from warmup_rl.types import Trace
+from warmup_rl.base.types import Trace
+from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
 
 
 class Correct(Cleaner):

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from warmup_rl.cleaner import CleanContext, Cleaner, Dropped
-from warmup_rl.dlcot.reading import sentences
-from warmup_rl.types import Trace
+from warmup_rl.base.types import Trace
+from warmup_rl.dlcot.judge_reply import sentences
+from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
 
 
 class AnswersOnly(Cleaner):

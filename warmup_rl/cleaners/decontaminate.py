@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from warmup_rl.cleaner import CleanContext, Cleaner, Dropped
-from warmup_rl.overlap import WORDS, Evaluated
-from warmup_rl.types import Trace
+from warmup_rl.base.types import Trace
+from warmup_rl.domains.overlap import WORDS, Evaluated
+from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
 
 
 class Decontaminate(Cleaner):
@@ -41,8 +41,17 @@ class Decontaminate(Cleaner):
             found = evaluated.same(problem) or evaluated.like(problem, trace.thinking, self.share)
             if found is None:
                 return trace
-            context.audit({"cleaner": self.type, "outcome": "dropped", "why": found.why, "problem_id": problem.id,
-                           "sample": trace.sample, "evaluated": found.problem_id, "domain": found.domain})
+            context.audit(
+                {
+                    "cleaner": self.type,
+                    "outcome": "dropped",
+                    "why": found.why,
+                    "problem_id": problem.id,
+                    "sample": trace.sample,
+                    "evaluated": found.problem_id,
+                    "domain": found.domain,
+                }
+            )
             return Dropped(f"{found.why} ({found.domain})")
 
         return clean

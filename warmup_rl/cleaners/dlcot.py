@@ -9,15 +9,15 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from warmup_rl.cleaner import CleanContext, Cleaner, Dropped
+from warmup_rl.base.errors import Unscorable
+from warmup_rl.base.types import Trace
 from warmup_rl.dlcot.audit_row import Outcome, audit_row
 from warmup_rl.dlcot.cut import Refused, cut_out, require_answer, require_length, require_no_mention
 from warmup_rl.dlcot.judge import Judge, Reader
 from warmup_rl.dlcot.rules import Rules
-from warmup_rl.dlcot.structure import Backend, Cut, Doubt, Structure
+from warmup_rl.dlcot.structure import Ambiguous, Backend, Cut, Structure
 from warmup_rl.dlcot.variants import Errors, Redundancy, simplify
-from warmup_rl.errors import Unscorable
-from warmup_rl.types import Trace
+from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
 
 
 class DLCoT(Cleaner):
@@ -80,7 +80,7 @@ class _Cleaning:
             if cuts:
                 thinking = self._without(trace, cuts)
                 outcome = "cut"
-        except Doubt as doubt:
+        except Ambiguous as doubt:
             outcome, why = "doubt", str(doubt)
         except Refused as refused:
             outcome, why = "refused", str(refused)
@@ -88,10 +88,18 @@ class _Cleaning:
             outcome, why = "refused", "the grader broke"
         before = self.context.count_tokens(trace.thinking)
         after = self.context.count_tokens(thinking) if outcome == "cut" else before
-        self.context.audit(audit_row(
-            trace, problem, outcome=outcome, why=why, structure=structure, cuts=cuts, cleaned=thinking,
-            tokens=(before, after),
-        ))
+        self.context.audit(
+            audit_row(
+                trace,
+                problem,
+                outcome=outcome,
+                why=why,
+                structure=structure,
+                cuts=cuts,
+                cleaned=thinking,
+                tokens=(before, after),
+            )
+        )
         if outcome != "cut":
             return trace
         counts = {"cuts": dict(Counter(cut.reason for cut in cuts)), "tokens_before": before, "tokens_after": after}

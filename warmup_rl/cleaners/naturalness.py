@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from warmup_rl.cleaner import CleanContext, Cleaner, Dropped
-from warmup_rl.config import aside
-from warmup_rl.contract import load_tokenizer, render_prompt
-from warmup_rl.errors import UserError
-from warmup_rl.types import Trace
-from warmup_rl.weights import load_model
+from warmup_rl.base.config import runtime_only
+from warmup_rl.base.errors import UserError
+from warmup_rl.base.models import load_model
+from warmup_rl.base.types import Trace
+from warmup_rl.interfaces.chat import load_tokenizer, render_prompt
+from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +47,7 @@ class Naturalness(Cleaner):
     """Drop traces with a higher ratio of mean rank to mean negative log-likelihood."""
     rank_cap: int = Field(default=100, gt=1)
     """Higher ranks count as this one, since a few very rare tokens would decide the mean."""
-    batch_tokens: int = aside(default=8_192, gt=0)
+    batch_tokens: int = runtime_only(default=8_192, gt=0)
     """Tokens read at once, padding included."""
 
     def start(self, context: CleanContext) -> _Reader:
@@ -91,7 +91,9 @@ class _Reader:
                 size += 1
             batch, keys = keys[:size], keys[size:]
             results = measures(
-                self._model, [encoded[key] for key in batch], pad_id=self._tokenizer.pad_token_id,
+                self._model,
+                [encoded[key] for key in batch],
+                pad_id=self._tokenizer.pad_token_id,
                 rank_cap=self.config.rank_cap,
             )
             found.update(zip(batch, results, strict=True))
@@ -117,8 +119,10 @@ class _Reader:
         completion = self._tokenizer(text, add_special_tokens=False).input_ids
         limit = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         if limit is not None and len(prompt) >= limit:
-            raise UserError(f"cleaner 'naturalness': the prompt of problem {trace.problem_id} has {len(prompt)} "
-                            f"tokens, the student's context {limit}. Leave such problems out.")
+            raise UserError(
+                f"cleaner 'naturalness': the prompt of problem {trace.problem_id} has {len(prompt)} "
+                f"tokens, the student's context {limit}. Leave such problems out."
+            )
         return prompt, completion[: limit - len(prompt)] if limit is not None else completion
 
 
@@ -135,8 +139,11 @@ def measures(
         mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=model.device)
         logits_BTV = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
         return [
-            _of_one(logits_BTV[place, len(prompt) - 1 : len(prompt) + len(completion) - 1],
-                    ids[place, len(prompt) : len(prompt) + len(completion)], rank_cap)
+            _of_one(
+                logits_BTV[place, len(prompt) - 1 : len(prompt) + len(completion) - 1],
+                ids[place, len(prompt) : len(prompt) + len(completion)],
+                rank_cap,
+            )
             for place, (prompt, completion) in enumerate(pairs)
         ]
 
@@ -146,8 +153,12 @@ def _of_one(logits_TV: torch.Tensor, tokens_T: torch.Tensor, rank_cap: int) -> M
     chosen_T = logits_TV.gather(-1, tokens_T[:, None])[:, 0]
     nll = float((logits_TV.logsumexp(-1) - chosen_T).double().mean())
     rank = float(((logits_TV > chosen_T[:, None]).sum(-1) + 1).clamp(max=rank_cap).double().mean())
-    return {"nll": nll, "rank": rank, "rank_surprisal_ratio": rank / nll if nll > 0 else None,
-            "scored_tokens": len(tokens_T)}
+    return {
+        "nll": nll,
+        "rank": rank,
+        "rank_surprisal_ratio": rank / nll if nll > 0 else None,
+        "scored_tokens": len(tokens_T),
+    }
 
 
 def _key(trace: Trace) -> _Key:

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from warmup_rl.cleaner import CleanContext, Cleaner, Dropped
-from warmup_rl.types import Trace
+from warmup_rl.base.types import Trace
+from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
 
 LOOP_WORDS = 40
 """Words that a round ending holds at least: a few repeated words at the end are no loop."""

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, TypedDict
 
+from warmup_rl.base.types import Problem, Trace
 from warmup_rl.dlcot.structure import Approach, Cut, Label, Part, Reason, Span, Structure
-from warmup_rl.types import Problem, Trace
 
 Outcome = Literal["cut", "unchanged", "doubt", "refused"]
 """`cut`: `cuts` were made; `unchanged`: there was nothing to cut; `doubt`: the trace could not be taken apart, `parts`

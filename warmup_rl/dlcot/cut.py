@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from warmup_rl.base.types import Problem, Trace
 from warmup_rl.dlcot.structure import Cut
-from warmup_rl.domain import Domain
-from warmup_rl.format import ResponseFormat
-from warmup_rl.types import Problem, Trace
+from warmup_rl.interfaces.domain import Domain
+from warmup_rl.interfaces.format import ResponseFormat
 
 _MENTION = re.compile(
     r"\b(?:both|all three|(?:the|my|these) (?:two|three)) (?:of (?:these|them|my) )?"

@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from warmup_rl.cleaner import CleanContext
-from warmup_rl.config import Config, Sampling, is_aside
-from warmup_rl.dlcot.reading import Reading, Unusable, read_reply, sentences, structure_of
-from warmup_rl.dlcot.structure import Doubt, Label, Span, Structure
-from warmup_rl.domain import Domain
-from warmup_rl.engine import Engine, EngineContext, Session
-from warmup_rl.errors import Unscorable
-from warmup_rl.format import ResponseFormat
-from warmup_rl.jsonl import append_jsonl, read_jsonl
-from warmup_rl.plugins import name_of, plugin_field
-from warmup_rl.types import Completion, Message, Problem, Request, Trace
+from warmup_rl.base.config import Config, Sampling, is_runtime_only
+from warmup_rl.base.errors import Unscorable
+from warmup_rl.base.jsonl import append_jsonl, read_jsonl
+from warmup_rl.base.types import Completion, Message, Problem, Request, Trace
+from warmup_rl.dlcot.judge_reply import Reading, Unusable, read_reply, sentences, structure_of
+from warmup_rl.dlcot.structure import Ambiguous, Label, Span, Structure
+from warmup_rl.interfaces.cleaner import CleanContext
+from warmup_rl.interfaces.domain import Domain
+from warmup_rl.interfaces.engine import Engine, EngineContext, Session
+from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.plugins import name_of, plugin_field
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -90,9 +90,13 @@ class Reader:
         self.usage = Usage()
         self._config, self._context = config, context
         self._replies = _Replies(context.folder / REPLIES_FILE if context.folder else None)
-        asides = {name for name, field in type(config.engine).model_fields.items() if is_aside(field)}
-        self._settings = [name_of(type(config.engine)), config.engine.model_dump(mode="json", exclude=asides),
-                          config.sampling.model_dump(mode="json"), config.think]
+        runtime_only = {name for name, field in type(config.engine).model_fields.items() if is_runtime_only(field)}
+        self._settings = [
+            name_of(type(config.engine)),
+            config.engine.model_dump(mode="json", exclude=runtime_only),
+            config.sampling.model_dump(mode="json"),
+            config.think,
+        ]
         self._open = ExitStack()
         self._session: Session | None = None
         weakref.finalize(self, self._open.close)
@@ -100,8 +104,13 @@ class Reader:
     def ahead(self, traces: Iterable[Trace]) -> None:
         """Asks about many traces at once, so that an engine can work on them side by side; `read` finds the replies."""
         before = self.usage.calls
-        self._settle([self._talk(trace, self._context.problems[trace.problem_id])
-                      for trace in traces if self._hindrance(trace) is None])
+        self._settle(
+            [
+                self._talk(trace, self._context.problems[trace.problem_id])
+                for trace in traces
+                if self._hindrance(trace) is None
+            ]
+        )
         if self.usage.calls > before:
             usage = self.usage
             cost = f", ${usage.cost:,.2f}" if usage.cost else ""
@@ -115,11 +124,11 @@ class Reader:
             UserError: the engine cannot serve.
         """
         if hindrance := self._hindrance(trace):
-            raise Doubt(hindrance)
+            raise Ambiguous(hindrance)
         talk = self._talk(trace, problem)
         self._settle([talk])
         if talk.reading is None:
-            raise Doubt(NO_ANSWER)
+            raise Ambiguous(NO_ANSWER)
 
         def judged(answer: str, label: Label) -> Label:
             grade = domain.grade(answer, problem)
@@ -130,7 +139,7 @@ class Reader:
         try:
             return structure_of(talk.reading, talk.spans, judged, trace.thinking)
         except Unscorable:
-            raise Doubt(UNGRADED) from None
+            raise Ambiguous(UNGRADED) from None
 
     def close(self) -> None:
         """Closes the engine; it is opened again when needed."""
@@ -145,7 +154,8 @@ class Reader:
     def _talk(self, trace: Trace, problem: Problem) -> _Talk:
         spans = sentences(trace.thinking)
         prompt = _template("read").render(
-            question=problem.question, gold=problem.gold,
+            question=problem.question,
+            gold=problem.gold,
             sentences=[trace.thinking[span.start : span.end].strip() for span in spans],
         )
         return _Talk(trace, spans, [{"role": "user", "content": prompt}])
@@ -193,8 +203,13 @@ class Reader:
             if folder:
                 folder.mkdir(parents=True, exist_ok=True)
             opened = EngineContext(
-                context.domains, ResponseFormat(think=self._config.think), context.seed, context.model,
-                context.model_revision, folder, context.say,
+                context.domains,
+                ResponseFormat(think=self._config.think),
+                context.seed,
+                context.model,
+                context.model_revision,
+                folder,
+                context.say,
             )
             self._session = self._open.enter_context(self._config.engine.open(opened))
         return self._session

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from warmup_rl.dlcot.structure import Doubt, Label
-from warmup_rl.domain import Domain
-from warmup_rl.errors import Unscorable
+from warmup_rl.base.errors import Unscorable
+from warmup_rl.base.types import Problem
+from warmup_rl.dlcot.structure import Ambiguous, Label
 from warmup_rl.grading.math import final_answer
-from warmup_rl.types import Problem
+from warmup_rl.interfaces.domain import Domain
 
 _VALUE = r"(?P<value>(?:[^.\n;,!?]|[.,](?=\d)){1,80})"
 _FIRM = re.compile(
@@ -109,5 +109,5 @@ def _verdict(answer: str, problem: Problem, domain: Domain) -> str:
     try:
         grade = domain.grade(answer, problem)
     except Unscorable:
-        raise Doubt("the grader broke on an approach") from None
+        raise Ambiguous("the grader broke on an approach") from None
     return grade.verdict

@@ -83,9 +83,7 @@ _MOVES: dict[Move, tuple[str, ...]] = {
         r"|the (?:idea|goal|trick|point|rule)s? (?:is|are|here)",
     ),
 }
-_MOVE = re.compile(
-    r"[\W_]*(?:" + "|".join(f"(?P<{name}>{'|'.join(words)})" for name, words in _MOVES.items()) + ")"
-)
+_MOVE = re.compile(r"[\W_]*(?:" + "|".join(f"(?P<{name}>{'|'.join(words)})" for name, words in _MOVES.items()) + ")")
 _FIRST = re.compile(_FILLER + r"(?P<word>[a-z]+)")
 _FIRST_WORDS = frozenset(
     "a all alternative alternatively an another answer approach as assume assuming attempt back before begin"

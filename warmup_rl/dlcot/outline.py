@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from warmup_rl.dlcot.judge_reply import sentences
 from warmup_rl.dlcot.markers import DEAD_END, GIVEN_UP, Move, move
-from warmup_rl.dlcot.reading import sentences
-from warmup_rl.dlcot.structure import Approach, Doubt, Part, Span, Structure
+from warmup_rl.dlcot.structure import Ambiguous, Approach, Part, Span, Structure
 from warmup_rl.knights.words import lowered
 
 _SPACED = re.compile(r"\S ")
@@ -103,11 +103,11 @@ def read_sentences(text: str) -> tuple[Sentence, ...]:
     low = lowered(text)
     words = _LETTERS.findall(low, 0, _SAMPLE)
     if not words:
-        raise Doubt("no exploration")
+        raise Ambiguous("no exploration")
     if sum(map(_COMMON.__contains__, words)) < _LEAST_ENGLISH * len(words):
-        raise Doubt("not in English")
+        raise Ambiguous("not in English")
     if len(text) > _LONGEST_PARAGRAPH and "\n" not in text.strip():
-        raise Doubt("no paragraphs")
+        raise Ambiguous("no paragraphs")
     found = []
     begins = True
     spaced = "\n\n" in text
@@ -144,7 +144,7 @@ def outline(
         understood += 1
     understood = max(restated, _paragraph(said, understood, verified))
     if understood == verified:
-        raise Doubt("no exploration")
+        raise Ambiguous("no exploration")
     found = (openings or _Markers(text, said).openings)(understood, verified)
     starts = sorted({understood, *found})
     explored = _checked(text, said, starts[-1] + 1, verified, repeats)

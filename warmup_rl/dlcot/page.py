@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
+from warmup_rl.base.jsonl import json_line
 from warmup_rl.dlcot.audit_row import Outcome
 from warmup_rl.dlcot.structure import Reason
-from warmup_rl.jsonl import json_line
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -222,8 +222,10 @@ def _counted(counts: Counter[str]) -> str:
 def _notes(shown: int, there: int) -> list[str]:
     if shown == there:
         return []
-    return [f"The figures above count every trace. The list below shows {shown:,} of {there:,}: of each outcome and "
-            "reason an equal share, or all where there are fewer, evenly spread over the input."]
+    return [
+        f"The figures above count every trace. The list below shows {shown:,} of {there:,}: of each outcome and "
+        "reason an equal share, or all where there are fewer, evenly spread over the input."
+    ]
 
 
 def _template() -> Any:

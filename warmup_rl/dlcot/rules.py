@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from warmup_rl.base.errors import DataError
+from warmup_rl.base.types import Problem, Trace
 from warmup_rl.dlcot.arithmetic import false_sums
 from warmup_rl.dlcot.clusters import clusters, method_of
-from warmup_rl.dlcot.islanders import read_islanders
+from warmup_rl.dlcot.kk_segmenter import read_islanders
 from warmup_rl.dlcot.labels import label_of, label_text, loose_answers
 from warmup_rl.dlcot.markers import DEAD_END
 from warmup_rl.dlcot.outline import Outline, outline, read_sentences
 from warmup_rl.dlcot.repeats import Rechecks, repeats
 from warmup_rl.dlcot.structure import Approach, Label, Span, Structure
 from warmup_rl.dlcot.terse import is_terse, read_terse
-from warmup_rl.domain import Domain
-from warmup_rl.errors import DataError
+from warmup_rl.interfaces.domain import Domain
 from warmup_rl.knights.text import from_meta
-from warmup_rl.types import Problem, Trace
 
 _OPENING = 2
 """Sentences in which an approach says what it will do."""
@@ -68,8 +68,14 @@ class _Prose:
         numbers = clusters(texts, openings, question=question, gold=self.problem.gold)
         approaches = tuple(
             Approach(
-                outlined.span(first, last), outlined.steps(first, last), label, method_of(opening), cluster,
-                self._errors(outlined, first, last), repaired if last == end else 0, settles,
+                outlined.span(first, last),
+                outlined.steps(first, last),
+                label,
+                method_of(opening),
+                cluster,
+                self._errors(outlined, first, last),
+                repaired if last == end else 0,
+                settles,
             )
             for (first, last), (label, settles), opening, cluster in zip(
                 stretches, found, openings, numbers, strict=True
@@ -125,4 +131,3 @@ class _Prose:
     def _said(self, outlined: Outline, first: int, end: int) -> str:
         span = outlined.span(first, end)
         return self.text[span.start : span.end]
-

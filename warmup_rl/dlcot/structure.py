@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
-from warmup_rl.domain import Domain
-from warmup_rl.types import Problem, Trace
+from warmup_rl.base.types import Problem, Trace
+from warmup_rl.interfaces.domain import Domain
 
 Part = Literal["restatement", "understanding", "exploration", "verification", "conclusion"]
 Label = Literal["correct", "incorrect", "incomplete"]
 Reason = Literal["redundant", "unsolvable", "wrong approach", "wrong span"]
 
 
-class Doubt(Exception):
+class Ambiguous(Exception):
     """A trace cannot be taken apart with confidence, so it stays as it is; the message is a short, countable reason."""
 
 
@@ -88,5 +88,5 @@ class Backend(Protocol):
     """Takes traces apart: by rules, or with a model as judge."""
 
     def read(self, trace: Trace, problem: Problem, domain: Domain) -> Structure:
-        """The structure of a trace. Raises `Doubt` where it is not clear."""
+        """The structure of a trace. Raises `Ambiguous` where it is not clear."""
         ...

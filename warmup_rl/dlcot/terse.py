@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from warmup_rl.base.errors import DataError
+from warmup_rl.base.types import Problem
+from warmup_rl.dlcot.judge_reply import sentences
 from warmup_rl.dlcot.labels import label_of
-from warmup_rl.dlcot.reading import sentences
-from warmup_rl.dlcot.structure import Approach, Doubt, Part, Span, Structure
-from warmup_rl.domain import Domain
-from warmup_rl.errors import DataError
+from warmup_rl.dlcot.structure import Ambiguous, Approach, Part, Span, Structure
+from warmup_rl.interfaces.domain import Domain
 from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.terse import NEXT, RECHECK, SO, WAIT, case_sentences
 from warmup_rl.knights.text import from_meta
-from warmup_rl.types import Problem
 
 _CASE, _SOLVED, _BAD = "case", "solved", "bad"
 _WAIT = [NEXT, WAIT]
@@ -39,9 +39,9 @@ def read_terse(thinking: str, problem: Problem, domain: Domain) -> Structure:
     words = [thinking[span.start : span.end].split() for span in spans]
     end = next((i for i, sentence in enumerate(words) if _concludes(sentence)), len(words))
     if any(not _concludes(sentence) for sentence in words[end:]):
-        raise Doubt("something is tried after the conclusion")
+        raise Ambiguous("something is tried after the conclusion")
     if end == 0:
-        raise Doubt("no exploration")
+        raise Ambiguous("no exploration")
     said = " ".join(word for sentence in words[end : end + 1] for word in sentence[1 if sentence[0] == SO else 2 :])
     puzzle = _puzzle(problem)
     clusters: dict[tuple[tuple[str, ...], ...], int] = {}
@@ -58,7 +58,12 @@ def read_terse(thinking: str, problem: Problem, domain: Domain) -> Structure:
 
 
 def _approach(
-    words: Words, spans: Sequence[Span], cluster: int, said: str, puzzle: Puzzle | None, problem: Problem,
+    words: Words,
+    spans: Sequence[Span],
+    cluster: int,
+    said: str,
+    puzzle: Puzzle | None,
+    problem: Problem,
     domain: Domain,
 ) -> Approach:
     bare = _bare(words)

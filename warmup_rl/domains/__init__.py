@@ -1,1 +1,1 @@
-"""Domain plug-ins, one family of problems a file; named in `warmup_rl.plugins`."""
+"""Domain plug-ins, one family of problems a file; named in `warmup_rl.interfaces.plugins`."""

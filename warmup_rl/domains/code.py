@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from warmup_rl.base.errors import DataError, Unscorable
+from warmup_rl.base.types import SPLITS, Grade, Problem, Split
+from warmup_rl.data.datasets import Source
 from warmup_rl.domains.rows import Row, RowDomain, question_id, rank, text_of
-from warmup_rl.errors import DataError, Unscorable
 from warmup_rl.grading.code import SECONDS, Oracle, Tests, expected_values, grade_program, too_large
-from warmup_rl.sources import Source
-from warmup_rl.types import SPLITS, Grade, Problem, Split
 
 _NOT_NONE = {"737", "787", "794"}
 """MBPP tasks whose published tests ask only whether something is found."""
@@ -64,7 +64,7 @@ class _Functions(RowDomain):
     return hundreds, which no sandbox should carry for each completion.
     """
 
-    waits: ClassVar[bool] = True
+    is_slow: ClassVar[bool] = True
     REWARDS: ClassVar[Mapping[str, Any]] = {**RowDomain.REWARDS, "wrong": -1.0}
     """The table of arXiv 2505.13718 for HumanEval+: a program that fails, crashes or runs out of time has -1."""
 
@@ -89,7 +89,7 @@ class _Functions(RowDomain):
             raise DataError(f"{place}: the data set's own row is needed under 'problem': prompt, tests and solution.")
         return super().read(row, place)
 
-    def traps(self, problem: Problem) -> Iterator[tuple[str, str]]:
+    def adversarial_answers(self, problem: Problem) -> Iterator[tuple[str, str]]:
         name = problem.meta["function"]
         equal = "class E:\n    def __eq__(self, other): return True\n    def __hash__(self): return 0"
         yield "ends the process", f"```python\nimport os\ndef {name}(*a): return None\nos._exit(0)\n```"
@@ -114,7 +114,7 @@ class _Functions(RowDomain):
     def reference(self, problem: Problem) -> str:
         return f"```python\n{problem.gold}\n```"
 
-    def chance(self, problem: Problem) -> float:
+    def chance_accuracy(self, problem: Problem) -> float:
         return 0.0
 
     def _problem(self, question: str, task: Task) -> Problem:
@@ -209,8 +209,10 @@ def _from_inputs(row: Row, function: str, prompt: str, number: str, place: str) 
     inputs = [*_given(row, "base_input", place), *_given(row, "plus_input", place)]
     complex_numbers = any(_is_complex(value) for arguments in inputs for value in arguments)
     typed = [
-        [_shaped(complex(value) if complex_numbers and _is_number(value) else value, shapes.get(i))
-         for i, value in enumerate(arguments)]
+        [
+            _shaped(complex(value) if complex_numbers and _is_number(value) else value, shapes.get(i))
+            for i, value in enumerate(arguments)
+        ]
         for arguments in inputs
     ]
     in_sets = f"set({function}(" in f"{prompt}\n{assertion}".replace(" ", "")
@@ -226,8 +228,10 @@ def _published(test: str, place: str, *, root: bool = False) -> Cases:
         raise DataError(f"{place}: 'test' is no Python ({error}). Mend or remove the row.") from None
     lists = {
         target.id: node.value
-        for node in nodes if isinstance(node, ast.Assign)
-        for target in node.targets if isinstance(target, ast.Name)
+        for node in nodes
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
     }
     if "inputs" not in lists:
         raise DataError(f"{place}: 'test' holds no list named inputs. Mend or remove the row.")

@@ -16,21 +16,21 @@ import regex
 from pydantic import BeforeValidator, Field, SerializeAsAny
 from pydantic_core import PydanticCustomError
 
-from warmup_rl.config import Config
+from warmup_rl.base.config import Config
+from warmup_rl.base.errors import DataError, json_fault
+from warmup_rl.base.types import Grade, Problem
 from warmup_rl.domains.kk_rows import as_sentence, grade_islanders, read_islanders
-from warmup_rl.errors import DataError, json_fault
 from warmup_rl.grading.choice import choose
 from warmup_rl.grading.math import final_answer, same_answer, unusable
 from warmup_rl.grading.plain import matches, same_json, same_number, same_set, same_text
-from warmup_rl.plugins import suggestion
-from warmup_rl.types import Grade, Problem
+from warmup_rl.interfaces.plugins import suggestion
 
 
 class Grader(Config, ABC):
     """Grades answers to rows of a user's file; `columns` are those it reads beside question and answer."""
 
     type: ClassVar[str]
-    waits: ClassVar[bool] = False
+    is_slow: ClassVar[bool] = False
     """Whether grading waits for other processes."""
     instruction: ClassVar[str] = ""
     """Text after the question where the user gives none."""
@@ -69,7 +69,7 @@ class MathGrader(Grader):
     """Answers as mathematics: fractions, sets, intervals, expressions."""
 
     type: ClassVar[str] = "math"
-    waits: ClassVar[bool] = True
+    is_slow: ClassVar[bool] = True
     instruction: ClassVar[str] = "Put the final answer into \\boxed{}."
 
     def gold(self, row: Mapping[str, Any], given: str, place: str) -> str:

@@ -10,18 +10,18 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from warmup_rl.domain import Domain, problem_id
+from warmup_rl.base.errors import SpaceError
+from warmup_rl.base.types import SPLITS, Grade, Problem, Split, Validity
+from warmup_rl.data.datasets import Source
 from warmup_rl.domains.kk_puzzles import Drawn, Tally, Wanted, from_file, generate, vary
 from warmup_rl.domains.kk_rows import as_sentence, grade_islanders, read_islanders
-from warmup_rl.errors import SpaceError
+from warmup_rl.interfaces.domain import Domain, problem_id
 from warmup_rl.knights import english, terse, text
 from warmup_rl.knights.difficulty import difficulty
 from warmup_rl.knights.grammar import KNIGHTS, Grammar, Roles
 from warmup_rl.knights.perturb import Perturbation
 from warmup_rl.knights.space import estimate_space
 from warmup_rl.knights.validity import step_validity
-from warmup_rl.sources import Source
-from warmup_rl.types import SPLITS, Grade, Problem, Split, Validity
 
 People = Annotated[int, Field(ge=2, le=16)]
 _OF_THE_GENERATOR = ("people", "depth", "width", "deeper", "phrasing", "names", "roles")
@@ -119,7 +119,7 @@ class KnightsKnaves(Domain):
         return terse.NAMES if self.phrasing == "terse" else english.NAMES
 
     def problems(self, split: Split, seed: int) -> Iterator[Problem]:
-        return (self.problem(drawn) for drawn in self.draws(split, seed))
+        return (self.problem(drawn) for drawn in self.data_requests(split, seed))
 
     def each(self, split: Split, seed: int, count: int) -> Iterator[Problem]:
         if self.order == "drawn":
@@ -134,7 +134,7 @@ class KnightsKnaves(Domain):
             return None
         return _counts(self.file, self.digest(), self.difficulty)[split]
 
-    def draws(self, split: Split | None, seed: int, tally: Tally | None = None) -> Iterator[Drawn]:
+    def data_requests(self, split: Split | None, seed: int, tally: Tally | None = None) -> Iterator[Drawn]:
         """The puzzles of a split, or of all splits (of a file: in its order); counts in `tally` what happens.
 
         Raises:
@@ -175,7 +175,7 @@ class KnightsKnaves(Domain):
         question, meta = read_islanders(row, place)
         return Problem(problem_id(["kk", question]), self.name or self.type, question, as_sentence(meta), meta)
 
-    def traps(self, problem: Problem) -> Iterator[tuple[str, str]]:
+    def adversarial_answers(self, problem: Problem) -> Iterator[tuple[str, str]]:
         names, roles, solution = problem.meta["names"], Roles(*problem.meta["roles"]), problem.meta["solution"]
 
         def listed(truthful: Sequence[bool], word: str = "is") -> str:
@@ -193,7 +193,7 @@ class KnightsKnaves(Domain):
     def grade(self, answer: str, problem: Problem) -> Grade:
         return grade_islanders(answer, problem.meta)
 
-    def chance(self, problem: Problem) -> float:
+    def chance_accuracy(self, problem: Problem) -> float:
         return 0.5 ** problem.meta["people"]
 
     def default_instruction(self) -> str:
@@ -201,7 +201,7 @@ class KnightsKnaves(Domain):
             return ""
         return "Give the answer as a numbered list with one line for each person, such as: (1) NAME is a ROLE."
 
-    def thinks(self, thinking: str, problem: Problem) -> bool | None:
+    def shows_work(self, thinking: str, problem: Problem) -> bool | None:
         """Terse: a case is checked. English: all people are named, with at least as many reasoning words."""
         if problem.meta["phrasing"] == "terse":
             return bool(re.search(r"\bcase\d+\b.*\b(ok|bad)\b", thinking, re.DOTALL))

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import cast
 
-from warmup_rl.domain import problem_id, split_of
-from warmup_rl.errors import DataError
+from warmup_rl.base.errors import DataError
+from warmup_rl.base.types import Split
+from warmup_rl.data.datasets import Source
+from warmup_rl.interfaces.domain import problem_id, split_of
 from warmup_rl.knights import english, terse, text
 from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.difficulty import difficulty
@@ -19,8 +21,6 @@ from warmup_rl.knights.grammar import Grammar, Puzzle, Roles, draw_puzzle
 from warmup_rl.knights.perturb import CHANGES_ANSWER, UNCOMMON_NAMES, Perturbation, perturb
 from warmup_rl.knights.published import PublishedPuzzle, read_puzzles
 from warmup_rl.knights.reading import parse_told
-from warmup_rl.sources import Source
-from warmup_rl.types import Split
 
 PATIENCE = 10_000
 """Draws in a row without a new puzzle after which a split counts as exhausted for a number of people."""

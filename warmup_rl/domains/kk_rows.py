@@ -9,13 +9,13 @@ from typing import Any
 
 import yaml
 
-from warmup_rl.domain import fields_of
-from warmup_rl.errors import DataError
+from warmup_rl.base.errors import DataError
+from warmup_rl.base.types import Grade
+from warmup_rl.interfaces.domain import fields_of
 from warmup_rl.knights.answers import read_answer
 from warmup_rl.knights.english import ROLES
 from warmup_rl.knights.grammar import KNIGHTS, Roles
 from warmup_rl.knights.text import Phrasing, parse, to_meta
-from warmup_rl.types import Grade
 
 
 def read_islanders(row: Mapping[str, Any], place: str) -> tuple[str, dict[str, Any]]:

@@ -8,17 +8,17 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
+from warmup_rl.base.errors import DataError
+from warmup_rl.base.types import Grade, Problem, Split
+from warmup_rl.data.datasets import Source
 from warmup_rl.domains.rows import Row, RowDomain, question_id, text_of
-from warmup_rl.errors import DataError
 from warmup_rl.grading.math import final_answer, same_answer, unusable
-from warmup_rl.sources import Source
-from warmup_rl.types import Grade, Problem, Split
 
 
 class _Mathematics(RowDomain):
     """What MATH and GSM8K have in common."""
 
-    waits: ClassVar[bool] = True
+    is_slow: ClassVar[bool] = True
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         return same_answer(gold=problem.gold, answer=answer)
@@ -29,10 +29,10 @@ class _Mathematics(RowDomain):
     def reference(self, problem: Problem) -> str:
         return f"\\boxed{{{problem.gold}}}"
 
-    def chance(self, problem: Problem) -> float:
+    def chance_accuracy(self, problem: Problem) -> float:
         return 0.0
 
-    def traps(self, problem: Problem) -> Iterator[tuple[str, str]]:
+    def adversarial_answers(self, problem: Problem) -> Iterator[tuple[str, str]]:
         gold = problem.gold
         yield "a giant power in a box", "\\boxed{9^{9^9}}"
         yield "a giant factorial", "\\boxed{(10^7)!}"
@@ -77,8 +77,10 @@ class Math(_Mathematics):
         if wanted and subject.lower() not in wanted or not self._has_level(level):
             return None
         if row.get("answer") is None and row.get("solution") is None:
-            raise DataError(f"{place}: 'answer' is empty, and there is no 'solution'. Mend the row, or set "
-                            "`drop_bad_golds: true` to leave such rows out.")
+            raise DataError(
+                f"{place}: 'answer' is empty, and there is no 'solution'. Mend the row, or set "
+                "`drop_bad_golds: true` to leave such rows out."
+            )
         gold = row.get("answer") or final_answer(text_of(row, "solution", place), boxed_only=True)
         if not gold:
             raise DataError(f"{place}: neither 'answer' nor a boxed answer in 'solution'. Mend or remove the row.")

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from warmup_rl.base.errors import DataError
+from warmup_rl.base.types import SPLITS, Grade, Problem, Split
+from warmup_rl.data.datasets import Source
 from warmup_rl.domains.rows import Row, RowDomain, question_id, rank, text_of
-from warmup_rl.errors import DataError
 from warmup_rl.grading.choice import choose, with_options
-from warmup_rl.sources import Source
-from warmup_rl.types import SPLITS, Grade, Problem, Split
 
 LETTERS = "ABCDEFGHIJ"
 _OPTION = re.compile(r"^\(?([A-J])[.):]", re.MULTILINE)
@@ -77,7 +77,7 @@ class MmluPro(RowDomain):
         question = with_options(problem.question, options if isinstance(options, list) else ())
         return replace(problem, question=question, meta={"letters": letters, "group": None})
 
-    def traps(self, problem: Problem) -> Iterator[tuple[str, str]]:
+    def adversarial_answers(self, problem: Problem) -> Iterator[tuple[str, str]]:
         letters = problem.meta["letters"]
         yield "all options", ", ".join(letters)
         yield "a letter beyond the options", LETTERS[len(letters)] if len(letters) < len(LETTERS) else "K"
@@ -87,7 +87,7 @@ class MmluPro(RowDomain):
     def grade(self, answer: str, problem: Problem) -> Grade:
         return choose(gold=problem.gold, answer=answer, letters=problem.meta["letters"], question=problem.question)
 
-    def chance(self, problem: Problem) -> float:
+    def chance_accuracy(self, problem: Problem) -> float:
         return 1 / len(problem.meta["letters"])
 
     def default_instruction(self) -> str:

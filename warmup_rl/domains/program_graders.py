@@ -11,18 +11,18 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from warmup_rl.base.errors import DataError, Unscorable, UserError
+from warmup_rl.base.types import Grade, Problem
 from warmup_rl.domains.graders import Grader
-from warmup_rl.errors import DataError, Unscorable, UserError
 from warmup_rl.grading.code import Tests, grade_program, sandbox
 from warmup_rl.sandbox import Call, Program, Raised
-from warmup_rl.types import Grade, Problem
 
 
 class CodeGrader(Grader):
     """Python functions, tested in the sandbox: the gold is a solution, a column holds assertions."""
 
     type: ClassVar[str] = "code"
-    waits: ClassVar[bool] = True
+    is_slow: ClassVar[bool] = True
     instruction: ClassVar[str] = "Write the function, with its imports, in one Python code block."
 
     tests: str = "tests"
@@ -52,7 +52,7 @@ class PythonGrader(Grader):
     """A function of the user's own, run in the sandbox."""
 
     type: ClassVar[str] = "python"
-    waits: ClassVar[bool] = True
+    is_slow: ClassVar[bool] = True
 
     function: str
     """`my_rules.py:grade`: a function of question, answer and gold that returns True, False, or None for no answer. It

@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from warmup_rl.domain import Domain, fields_of, problem_id
-from warmup_rl.errors import DataError, Unscorable
-from warmup_rl.overlap import Evaluated
-from warmup_rl.sources import Source
-from warmup_rl.types import SPLITS, Problem, Split
+from warmup_rl.base.errors import DataError, Unscorable
+from warmup_rl.base.types import SPLITS, Problem, Split
+from warmup_rl.data.datasets import Source
+from warmup_rl.domains.overlap import Evaluated
+from warmup_rl.interfaces.domain import Domain, fields_of, problem_id
 
 Row = Mapping[str, Any]
 

@@ -1,1 +1,1 @@
-"""Engine plug-ins: what makes completions; named in `warmup_rl.plugins`."""
+"""Engine plug-ins: what makes completions; named in `warmup_rl.interfaces.plugins`."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from warmup_rl.config import Sampling
+from warmup_rl.base.config import Sampling
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -62,7 +62,7 @@ def decode(
     *,
     stops: Collection[int],
     pad_id: int,
-    draws: Sequence[Callable[[], float]],
+    data_requests: Sequence[Callable[[], float]],
     synced: bool = False,
 ) -> list[list[int]]:
     """Completion ids of each prompt, up to and including the first stop id, at most `sampling.max_tokens`.
@@ -85,10 +85,14 @@ def decode(
     rows, live = list(range(len(prompts_ids))), [True] * len(prompts_ids)
     for step in range(sampling.max_tokens):
         logits = model(
-            input_ids=inputs, attention_mask=mask[:, : width + step], position_ids=positions, past_key_values=cache,
-            use_cache=True, logits_to_keep=1,
+            input_ids=inputs,
+            attention_mask=mask[:, : width + step],
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
         ).logits[:, -1]
-        tokens = _next_tokens(logits, sampling, [draws[row] for row in rows])
+        tokens = _next_tokens(logits, sampling, [data_requests[row] for row in rows])
         for place, token in enumerate(tokens.tolist()):
             if live[place]:
                 completions[rows[place]].append(token)
@@ -110,7 +114,7 @@ def _cache(model: PreTrainedModel) -> DynamicCache:
     return cache
 
 
-def _next_tokens(logits_BV: torch.Tensor, sampling: Sampling, draws: list[Callable[[], float]]) -> torch.Tensor:
+def _next_tokens(logits_BV: torch.Tensor, sampling: Sampling, data_requests: list[Callable[[], float]]) -> torch.Tensor:
     """One token a row [B]: the likeliest, or the one at a uniform number in the cumulative distribution."""
     if sampling.temperature == 0:
         return logits_BV.argmax(-1)
@@ -124,7 +128,7 @@ def _next_tokens(logits_BV: torch.Tensor, sampling: Sampling, draws: list[Callab
         probs[probs.cumsum(-1) - probs >= sampling.top_p] = 0
     cumulative = probs.cumsum(-1)
     total = cumulative[:, -1:]
-    uniform = torch.tensor([[draw()] for draw in draws], device=probs.device)
+    uniform = torch.tensor([[draw()] for draw in data_requests], device=probs.device)
     target = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
     chosen = torch.searchsorted(cumulative, target, right=True)
     return (chosen if ranked is None else ranked.gather(-1, chosen))[:, 0]

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from warmup_rl.config import Sampling
-from warmup_rl.contract import check, load_tokenizer, render_prompt, stop_ids
-from warmup_rl.engine import Engine, EngineContext, Session
-from warmup_rl.errors import UserError
-from warmup_rl.types import Completion, Request
-from warmup_rl.weights import load_model
+from warmup_rl.base.config import Sampling
+from warmup_rl.base.errors import UserError
+from warmup_rl.base.models import load_model
+from warmup_rl.base.types import Completion, Request
+from warmup_rl.interfaces.chat import check, load_tokenizer, render_prompt, stop_ids
+from warmup_rl.interfaces.engine import Engine, EngineContext, Session
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -75,9 +75,13 @@ def generate(
     with _evaluating(model):
         for batch in batches:
             completions_ids = decode(
-                model, [prompts_ids[index] for index in batch] or [[tokenizer.pad_token_id]], sampling, stops=stops,
-                pad_id=tokenizer.pad_token_id, synced=synced_gpus,
-                draws=[random.Random(f"{seed}/{names[index]}").random for index in batch] or [lambda: 0.0],
+                model,
+                [prompts_ids[index] for index in batch] or [[tokenizer.pad_token_id]],
+                sampling,
+                stops=stops,
+                pad_id=tokenizer.pad_token_id,
+                synced=synced_gpus,
+                data_requests=[random.Random(f"{seed}/{names[index]}").random for index in batch] or [lambda: 0.0],
             )
             for index, completion_ids in zip(batch, completions_ids, strict=False):
                 found[index] = _generated(completion_ids, stops, tokenizer)
@@ -99,7 +103,7 @@ class HuggingFace(Engine):
     batch_size: int = Field(default=64, gt=0)
     """Completions generated at once."""
 
-    def bill(self, completions: int, sampling: Sampling) -> Mapping[str, int | float | str]:
+    def usage(self, completions: int, sampling: Sampling) -> Mapping[str, int | float | str]:
         return {"generated tokens, at most": completions * sampling.max_tokens}
 
     @contextmanager
@@ -129,13 +133,24 @@ class _Session:
             form = self.context.response_format
             prompts = [render_prompt(self.tokenizer, request.messages, form) for request in chunk]
             results = generate(
-                self.model, self.tokenizer, prompts, sampling, batch_size=self.batch_size, seed=self.context.seed,
+                self.model,
+                self.tokenizer,
+                prompts,
+                sampling,
+                batch_size=self.batch_size,
+                seed=self.context.seed,
                 names=[f"{request.problem.id}/{request.sample}" for request in chunk],
             )
             for request, result in zip(chunk, results, strict=True):
                 reason = "length" if result.truncated else "stop"
-                yield Completion(request.problem.id, request.sample, result.text, result.tokens, result.truncated,
-                                 finish_reason=reason)
+                yield Completion(
+                    request.problem.id,
+                    request.sample,
+                    result.text,
+                    result.tokens,
+                    result.truncated,
+                    finish_reason=reason,
+                )
 
 
 def _require_room(model: PreTrainedModel, prompts_ids: list[list[int]], max_tokens: int) -> None:

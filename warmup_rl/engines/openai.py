@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from warmup_rl.config import Sampling, aside
-from warmup_rl.engine import Engine, EngineContext, Session
-from warmup_rl.engines.client import Connection, connected
-from warmup_rl.engines.endpoint import Mode
-from warmup_rl.errors import UserError
-from warmup_rl.types import Problem
+from warmup_rl.base.config import Sampling, runtime_only
+from warmup_rl.base.errors import UserError
+from warmup_rl.base.types import Problem
+from warmup_rl.engines.openai_client import Connection, connected
+from warmup_rl.engines.openai_endpoint import Mode
+from warmup_rl.interfaces.engine import Engine, EngineContext, Session
 
 _OWNED = ("model", "messages", "prompt", "stream", "n")
 _SECRET_KEY = re.compile(r"api[-_]?key|authori[sz]ation|secret|password|bearer|(?:access|auth)[-_]?token", re.I)
@@ -35,28 +35,28 @@ class OpenAI(Engine):
     type: ClassVar[str] = "openai"
     costs: ClassVar[bool] = True
 
-    base_url: str = aside()
+    base_url: str = runtime_only()
     """Address up to `/v1`, e.g. `http://localhost:8000/v1`."""
     model: str = Field(min_length=1)
     """Name of the model as the server knows it."""
-    api_key_env: str | None = aside(None)
+    api_key_env: str | None = runtime_only(None)
     """NAME of the environment variable that holds the key; left out for servers that need none. The key itself may
     stand nowhere in a recipe."""
     mode: Mode = "chat"
     """`chat`: messages; `completion`: the prompt as plain text (`User: ...`, `Assistant: `), for base models."""
-    concurrency: int = aside(32, gt=0, le=1000)
+    concurrency: int = runtime_only(32, gt=0, le=1000)
     """Requests under way at once."""
-    timeout: float = aside(600.0, gt=0)
+    timeout: float = runtime_only(600.0, gt=0)
     """Seconds that an answer may take."""
-    retries: int = aside(8, ge=0)
+    retries: int = runtime_only(8, ge=0)
     """How often a request is asked again before the server counts as out of service; a rate limit (429) counts only
     while no other request is answered."""
-    backoff: float = aside(1.0, ge=0)
+    backoff: float = runtime_only(1.0, ge=0)
     """Seconds before the first repetition, with jitter; then twice as long each time, up to 60. Where the server asks
     for more (Retry-After), that is kept to."""
-    price_in: float = aside(0.0, ge=0)
+    price_in: float = runtime_only(0.0, ge=0)
     """US dollars a million prompt tokens."""
-    price_out: float = aside(0.0, ge=0)
+    price_out: float = runtime_only(0.0, ge=0)
     """US dollars a million completion tokens."""
     extra: dict[str, Any] = {}
     """More keys for the body of each request, as the server knows them: `{min_p: 0.05, reasoning_effort: low}`; null
@@ -88,8 +88,10 @@ class OpenAI(Engine):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("an address with http:// or https:// is needed, such as http://localhost:8000/v1")
         if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("an address without user, password, query or fragment is needed; a key is given by "
-                             "`api_key_env`, the name of an environment variable.")
+            raise ValueError(
+                "an address without user, password, query or fragment is needed; a key is given by "
+                "`api_key_env`, the name of an environment variable."
+            )
         if end := re.search(r"/(chat/)?completions/?$", parts.path):
             raise ValueError(f"leave out {end[0].rstrip('/')!r}: it is added")
         return url.rstrip("/")
@@ -107,7 +109,7 @@ class OpenAI(Engine):
     def ready(self) -> None:
         self._key()
 
-    def bill(self, completions: int, sampling: Sampling) -> Mapping[str, int | float | str]:
+    def usage(self, completions: int, sampling: Sampling) -> Mapping[str, int | float | str]:
         tokens = completions * sampling.max_tokens
         dollars = f"${tokens * self.price_out / 1e6:,.2f} and the prompts"
         return {"generated tokens, at most": tokens, **({"cost, at most": dollars} if self.price_out else {})}

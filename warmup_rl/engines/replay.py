@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
-from warmup_rl.config import Sampling
-from warmup_rl.engine import Engine, EngineContext, Session
-from warmup_rl.errors import DataError, UserError
+from warmup_rl.base.config import Sampling
+from warmup_rl.base.errors import DataError, UserError
+from warmup_rl.base.types import Completion, Problem, Request
+from warmup_rl.data.datasets import Source
+from warmup_rl.interfaces.engine import Engine, EngineContext, Session
 from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.statements import relabel
 from warmup_rl.knights.text import from_meta, parse
-from warmup_rl.sources import Source
-from warmup_rl.types import Completion, Problem, Request
 
 _QUESTIONS = ("question", "quiz", "prompt", "problem", "instruction", "messages")
 _RESPONSES = ("response", "completion", "output", "generation", "trace", "text", "messages")

@@ -9,15 +9,15 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from warmup_rl.config import Sampling, aside
-from warmup_rl.engine import Engine, EngineContext, Session
-from warmup_rl.errors import DataError, UserError
+from warmup_rl.base.config import Sampling, runtime_only
+from warmup_rl.base.errors import DataError, UserError
+from warmup_rl.base.types import Completion, Problem, Request
+from warmup_rl.interfaces.engine import Engine, EngineContext, Session
 from warmup_rl.knights.chain import terse_chain
 from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.reasoning import Method, Noise, think
 from warmup_rl.knights.story import tell
 from warmup_rl.knights.text import Phrasing, answer, from_meta
-from warmup_rl.types import Completion, Problem, Request
 
 LARGE = 100_000_000
 """Parameters of a student above which the solver is not a fit teacher."""
@@ -44,7 +44,7 @@ class Solver(Engine):
     slip: float = Field(default=0.0, ge=0, le=1)
     """Probability that a check comes to a wrong value, which is noticed and put right at once (terse)."""
 
-    solver_ok: bool = aside(False)
+    solver_ok: bool = runtime_only(False)
     """Silences the warning of `check` about this teacher for a large model."""
 
     def open(self, context: EngineContext) -> AbstractContextManager[Session]:

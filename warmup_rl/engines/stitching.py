@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from warmup_rl.errors import DataError
+from warmup_rl.base.errors import DataError
+from warmup_rl.base.types import Problem
 from warmup_rl.knights.answers import read_answer
 from warmup_rl.knights.english import role_text, statement_text
 from warmup_rl.knights.grammar import Puzzle
@@ -15,7 +16,6 @@ from warmup_rl.knights.solver import assignment_index
 from warmup_rl.knights.statements import evaluate
 from warmup_rl.knights.terse import NEXT, RECHECK, SO, WAIT, case_sentences
 from warmup_rl.knights.text import from_meta
-from warmup_rl.types import Problem
 
 CHECK_REQUEST = (
     "Go through this solution once more and check it. Do not solve the problem anew. End with a line that says either "
@@ -46,9 +46,7 @@ class Attempt:
     reflection: str = ""
 
 
-def stitch(
-    attempts: Sequence[Attempt], problem: Problem, rng: random.Random, *, terse: bool, reasons: bool
-) -> str:
+def stitch(attempts: Sequence[Attempt], problem: Problem, rng: random.Random, *, terse: bool, reasons: bool) -> str:
     """The chain of thought of attempts in their order.
 
     Args:
@@ -103,8 +101,11 @@ def _terse(attempt: Attempt, problem: Problem, reasons: bool) -> list[str]:
 def _english(attempt: Attempt, problem: Problem, rng: random.Random, reasons: bool) -> list[str]:
     paragraphs = [attempt.thinking.strip()] if attempt.thinking.strip() else []
     if not _ends_with(attempt.thinking, attempt.answer):
-        paragraphs.append(f"{rng.choice(_COMES_TO)} {attempt.answer}" if "\n" not in attempt.answer
-                          else f"{rng.choice(_COMES_TO)}\n{attempt.answer}")
+        paragraphs.append(
+            f"{rng.choice(_COMES_TO)} {attempt.answer}"
+            if "\n" not in attempt.answer
+            else f"{rng.choice(_COMES_TO)}\n{attempt.answer}"
+        )
     why = attempt.reflection or (reason(problem, attempt.answer) if reasons and not attempt.right else None)
     checking = [rng.choice(_CHECKING), *([why] if why else [])]
     verdict = [rng.choice(_HOLDS)] if attempt.right else [rng.choice(_FAILS), rng.choice(_AGAIN)]
@@ -121,6 +122,8 @@ def _clash(puzzle: Puzzle, truthful: Sequence[bool]) -> str | None:
         if true != truthful[person]:
             role = role_text(puzzle, person, truthful[person])
             said = statement_text(statement, puzzle.names, puzzle.roles)
-            return f'If it were so, then {role}, and yet what {puzzle.names[person]} says ("{said}") would be ' \
-                   f"{'true' if true else 'false'}."
+            return (
+                f'If it were so, then {role}, and yet what {puzzle.names[person]} says ("{said}") would be '
+                f"{'true' if true else 'false'}."
+            )
     return None

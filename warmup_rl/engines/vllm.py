@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from warmup_rl.config import Sampling, aside
-from warmup_rl.engine import Engine, EngineContext, Session
-from warmup_rl.engines.endpoint import Mode, request_body
-from warmup_rl.errors import UserError
-from warmup_rl.types import Completion, Problem, Request
+from warmup_rl.base.config import Sampling, runtime_only
+from warmup_rl.base.errors import UserError
+from warmup_rl.base.types import Completion, Problem, Request
+from warmup_rl.engines.openai_endpoint import Mode, request_body
+from warmup_rl.interfaces.engine import Engine, EngineContext, Session
 
 _OWNED = {"model": "model", "revision": "revision", "dtype": "dtype", "tensor_parallel_size": "tensor_parallel"}
 
@@ -33,9 +33,9 @@ class Vllm(Engine):
     """Number format of the weights, as vLLM names it."""
     mode: Mode = "chat"
     """`chat`: messages through the model's chat template; `completion`: the prompt as plain text, for base models."""
-    tensor_parallel: int = aside(1, gt=0)
+    tensor_parallel: int = runtime_only(1, gt=0)
     """GPUs that the model is split over."""
-    batch_size: int = aside(512, gt=0)
+    batch_size: int = runtime_only(512, gt=0)
     """Requests handed over at once; a killed run loses those that it has in hand."""
     args: dict[str, Any] = {}
     """More arguments of `vllm.LLM`: `{max_model_len: 16384, gpu_memory_utilization: 0.85}`."""
@@ -56,7 +56,7 @@ class Vllm(Engine):
                 "model elsewhere (vllm serve MODEL) and use the teacher `openai` with its address."
             )
 
-    def bill(self, completions: int, sampling: Sampling) -> Mapping[str, int | float | str]:
+    def usage(self, completions: int, sampling: Sampling) -> Mapping[str, int | float | str]:
         return {"generated tokens, at most": completions * sampling.max_tokens}
 
     @contextmanager
@@ -65,8 +65,9 @@ class Vllm(Engine):
         try:
             from vllm import LLM, SamplingParams  # type: ignore[import-not-found, unused-ignore]
         except ImportError as error:
-            raise UserError(f"teacher 'vllm': vLLM cannot be imported ({error}). Install it: pip install 'warmup_rl"
-                            "[vllm]'.") from None
+            raise UserError(
+                f"teacher 'vllm': vLLM cannot be imported ({error}). Install it: pip install 'warmup_rl[vllm]'."
+            ) from None
         try:
             llm = LLM(
                 model=self.model, revision=self.revision, dtype=self.dtype, seed=context.seed,
@@ -97,8 +98,14 @@ class VllmSession:
         config, context = self._config, self._context
         while batch := list(islice(iterator, config.batch_size)):
             bodies = [
-                request_body(request, sampling, mode=config.mode, seed=context.seed,
-                             response_format=context.response_format, extra=config.extra)
+                request_body(
+                    request,
+                    sampling,
+                    mode=config.mode,
+                    seed=context.seed,
+                    response_format=context.response_format,
+                    extra=config.extra,
+                )
                 for request in batch
             ]
             prompts = [body.pop("messages" if config.mode == "chat" else "prompt") for body in bodies]

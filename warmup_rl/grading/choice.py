@@ -7,7 +7,7 @@ import string
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from warmup_rl.types import Grade
+from warmup_rl.base.types import Grade
 
 _DRESS = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|textsf|mathsf|rm|bf)\s*(?=\{)|</?[a-z]{1,6}>|[*_`$\"]")
 _NAMED = r"(?i:(?:option|choice|answer)\s*)?"

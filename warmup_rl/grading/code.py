@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
-from warmup_rl.errors import Unscorable
+from warmup_rl.base.errors import Unscorable
+from warmup_rl.base.types import Grade
 from warmup_rl.sandbox import Call, Program, Raised, Ran, Refused, Sandbox, as_set, open_sandbox
-from warmup_rl.types import Grade
 
 Oracle = Literal["equal", "set", "not_none", "root"]
 

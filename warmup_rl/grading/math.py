@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import reduce
 from itertools import chain
 
-from warmup_rl.errors import Unscorable
+from warmup_rl.base.errors import Unscorable
+from warmup_rl.base.types import Grade
 from warmup_rl.grading.intervals import Bound, Interval, Region, intersection, union
 from warmup_rl.grading.latex import Clean, clean
 from warmup_rl.grading.numbers import rational, rounds_to
 from warmup_rl.grading.shapes import CONSTANTS, Shape, is_symbol, shape, split
 from warmup_rl.grading.workers import SECONDS, Answered, TimedOut, verify
-from warmup_rl.types import Grade
 
 MAX_LENGTH, MAX_DIGITS = 300, 40
 """Answers that are longer, or hold a longer number, are not parsed."""
@@ -223,8 +223,10 @@ def _apart(reference: Shape, given: Shape) -> str:
         name, value = _named(reference)
         return _apart(shape(value), given) if name else "the equation is missing"
     if kinds == ("ratio", "ratio"):
-        same = reference.parts == given.parts or not _TIME.fullmatch(":".join(reference.parts)) and _in_proportion(
-            reference.parts, given.parts
+        same = (
+            reference.parts == given.parts
+            or not _TIME.fullmatch(":".join(reference.parts))
+            and _in_proportion(reference.parts, given.parts)
         )
         return "" if same else "another ratio or time"
     if set(kinds) == {"ratio", "value"}:

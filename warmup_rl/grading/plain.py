@@ -10,10 +10,10 @@ from typing import Any
 
 import regex
 
+from warmup_rl.base.types import Grade
 from warmup_rl.grading.latex import clean
 from warmup_rl.grading.math import final_answer
 from warmup_rl.grading.numbers import rational
-from warmup_rl.types import Grade
 
 PATTERN_SECONDS = 1.0
 """Time that matching a pattern may take."""

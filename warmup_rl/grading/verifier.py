@@ -20,8 +20,15 @@ MEMORY = 4 << 30
 DONE, AGAIN = 0, 7
 """Exit codes of a fork: the input ended; it is time for a fresh one, since sympy's caches grow."""
 _FAILURES = (
-    ValueError, TypeError, ArithmeticError, AttributeError, NotImplementedError, RecursionError, MemoryError,
-    LookupError, AssertionError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    AttributeError,
+    NotImplementedError,
+    RecursionError,
+    MemoryError,
+    LookupError,
+    AssertionError,
 )  # what sympy and its parser raise on what they cannot work with
 
 

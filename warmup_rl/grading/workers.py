@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import IO, Any, cast
 
-from warmup_rl.errors import Unscorable
+from warmup_rl.base.errors import Unscorable
 
 SECONDS = 1.0
 """Processor time of one comparison; several times what the slowest of MATH takes."""
@@ -139,7 +139,10 @@ class _Worker:
         command = [sys.executable, "-m", "warmup_rl.grading.verifier", str(SECONDS), str(_MOST_JOBS)]
         try:
             process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
         except OSError as error:

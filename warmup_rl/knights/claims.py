@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.parts import Part, as_fact, facts_of, read_parts
-from warmup_rl.knights.reasoning import Facts
+from warmup_rl.knights.reasoning import StagePreview
 from warmup_rl.knights.sketches import Said
 from warmup_rl.knights.statements import LIAR, TRUTHFUL
 from warmup_rl.knights.terse import NEXT, SO
@@ -43,15 +43,15 @@ class Claim(NamedTuple):
     start: int
     end: int
     kind: ClaimKind
-    facts: Facts = ()
+    facts: StagePreview = ()
     said: tuple[Said, ...] = ()
     speakers: frozenset[int] = frozenset()
-    frames: tuple[Facts, ...] = ()
+    frames: tuple[StagePreview, ...] = ()
     cites: bool | None = None
     loose: bool = False
 
     @property
-    def hypotheses(self) -> Facts:
+    def hypotheses(self) -> StagePreview:
         """What is assumed here, as one list."""
         return tuple(fact for frame in self.frames for fact in frame)
 
@@ -73,7 +73,7 @@ def read_claims(thinking: str, puzzle: Puzzle, phrasing: Phrasing | None = None)
 
 def _terse_claims(thinking: str, puzzle: Puzzle) -> list[Claim]:
     claims: list[Claim] = []
-    frames: tuple[Facts, ...] = ()
+    frames: tuple[StagePreview, ...] = ()
     for sentence in terse_sentences(thinking, puzzle):
         if sentence.does in ("case", "solved"):
             frames = (sentence.facts,)
@@ -81,7 +81,7 @@ def _terse_claims(thinking: str, puzzle: Puzzle) -> list[Claim]:
     return claims
 
 
-def _terse_claim(sentence: Sentence, frames: tuple[Facts, ...]) -> Claim:
+def _terse_claim(sentence: Sentence, frames: tuple[StagePreview, ...]) -> Claim:
     start, end, does = sentence.start, sentence.end, sentence.does
     if does == "case":
         return Claim(start, end, "assume", sentence.facts, frames=frames, cites=sentence.cites)
@@ -101,8 +101,8 @@ class _Tracker:
 
     def __init__(self, people: int) -> None:
         self._people = people
-        self._frames: tuple[Facts, ...] = ()
-        self._met: tuple[Facts, ...] = ()
+        self._frames: tuple[StagePreview, ...] = ()
+        self._met: tuple[StagePreview, ...] = ()
         self._loose = False
         self._refuted = False
         self._concluded = False
@@ -151,7 +151,7 @@ class _Tracker:
         self._frames, self._loose, self._concluded = (*self._frames, facts), False, False
         return Claim(part.start, part.end, "assume", facts, frames=self._frames)
 
-    def _open(self, condition: Facts) -> None:
+    def _open(self, condition: StagePreview) -> None:
         if self._loose:
             self._pop()
         opposite = {(person, not truthful) for person, truthful in condition}
@@ -199,7 +199,7 @@ class _Tracker:
         fact = as_fact(last.formula)
         return fact is not None and last.how == "role" and fact[0] in {person for person, _ in self._frames[-1]}
 
-    def _kind(self, part: Part, facts: Facts) -> ClaimKind:
+    def _kind(self, part: Part, facts: StagePreview) -> ClaimKind:
         if part.kind in ("contradiction", "unparsed"):
             return part.kind
         if part.kind == "backtrack":

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from warmup_rl.errors import DataError
-from warmup_rl.jsonl import json_line
-from warmup_rl.sources import Source
+from warmup_rl.base.errors import DataError
+from warmup_rl.base.jsonl import json_line
+from warmup_rl.data.datasets import Source
 
 SUFFIXES = (".parquet", ".jsonl")
 ROWS_PER_GROUP = 2_000

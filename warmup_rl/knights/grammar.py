@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from warmup_rl.errors import DataError, SpaceError
+from warmup_rl.base.errors import DataError, SpaceError
 from warmup_rl.knights.solver import full_table, person_tables, solutions
 from warmup_rl.knights.statements import AND, IFF, IMPLIES, LIAR, NOT, OR, TRUTHFUL, Statement
 
@@ -151,9 +151,7 @@ def draw_statement(rng: random.Random, speaker: int, people: int, grammar: Gramm
     return _draw_statement(rng.random, _leaves(people, speaker), full_table(people), height, grammar.width)[0]
 
 
-def _draw_statement(
-    draw: Callable[[], float], leaves: Sequence[_Said], full: int, depth: int, width: int
-) -> _Said:
+def _draw_statement(draw: Callable[[], float], leaves: Sequence[_Said], full: int, depth: int, width: int) -> _Said:
     """A statement with its truth table; operands differ, as published."""
     kind = int(draw() * 6) if depth > 1 else 0
     if kind == 0:

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from warmup_rl.errors import DataError
+from warmup_rl.base.errors import DataError
 from warmup_rl.knights.english import plural, statement_text
 from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.prose import plan
-from warmup_rl.knights.reasoning import Facts
+from warmup_rl.knights.reasoning import StagePreview
 from warmup_rl.knights.sketches import OWN, QUOTED, PartKind, Plan, Said, Shape, Sketch
 from warmup_rl.knights.solver import table
 from warmup_rl.knights.statements import AND, IMPLIES, LIAR, NOT, TRUTHFUL, Statement
@@ -63,10 +63,10 @@ class Part(NamedTuple):
     end: int
     kind: PartKind = "talk"
     said: tuple[Said, ...] = ()
-    facts: Facts = ()
+    facts: StagePreview = ()
     speakers: frozenset[int] = frozenset()
     named: frozenset[int] = frozenset()
-    condition: Facts = ()
+    condition: StagePreview = ()
     cites: bool | None = None
     checks: bool = False
     lists: bool = True
@@ -84,7 +84,7 @@ def read_parts(thinking: str, puzzle: Puzzle) -> Iterator[Part]:
         yield from reader.read(sentence)
 
 
-def facts_of(said: Iterable[Said]) -> Facts:
+def facts_of(said: Iterable[Said]) -> StagePreview:
     """The single roles among what is said."""
     return tuple([fact for formula, _ in said if (fact := as_fact(formula))])
 
@@ -106,7 +106,7 @@ class _Reader:
         self._people, self._statements = puzzle.people, puzzle.statements
         self._speaker = self._voice = -1
         self._quote: Statement | None = None
-        self._asked: Facts = ()
+        self._asked: StagePreview = ()
 
     def read(self, sentence: Sentence) -> list[Part]:
         """The parts of a sentence; `Could Zoey be a knave? Then ...` is read as `If Zoey is a knave, then ...`."""
@@ -121,7 +121,7 @@ class _Reader:
             parts[0] = parts[0]._replace(condition=asked)
         return parts
 
-    def _question(self, sentence: Sentence) -> Facts:
+    def _question(self, sentence: Sentence) -> StagePreview:
         """The one role that a question asks about; empty where it asks about something else, or quotes somebody."""
         told = _plain(f"{sentence.letters[:-1]}.", sentence.values, self._people).parts
         said, facts, _, _, condition, *_ = told[0][1]
@@ -172,9 +172,7 @@ class _Reader:
             quoted=not use.quote or self._quote is not None,
         )  # fmt: skip
         found = plan(shape)
-        quotes = [
-            self._quotations.read(sentence.begin(first), sentence.ends[last]) for first, last in found.quotations
-        ]
+        quotes = [self._quotations.read(sentence.begin(first), sentence.ends[last]) for first, last in found.quotations]
         if None in quotes:
             found = plan(shape._replace(unread=tuple(i for i, quote in enumerate(quotes) if quote is None)))
         filling = _Filling(cast, [*quotes, self._quote], self._statements, self._quotations)
@@ -195,7 +193,7 @@ class _Use(NamedTuple):
     lists: bool
 
 
-_Content = tuple[tuple[Said, ...], Facts, frozenset[int], frozenset[int], Facts, bool | None, bool, bool]
+_Content = tuple[tuple[Said, ...], StagePreview, frozenset[int], frozenset[int], StagePreview, bool | None, bool, bool]
 """The fields of a part from `said` to `lists`."""
 
 
@@ -233,7 +231,7 @@ class _Filling(NamedTuple):
         cast = self.cast
         speakers = frozenset([cast[person] for person in sketch.speakers]) if sketch.speakers else _NOBODY
         named = frozenset([cast[person] for person in sketch.named]) if sketch.named else _NOBODY
-        condition: Facts = ()
+        condition: StagePreview = ()
         cites = sketch.cites
         if self.quotations:
             for quote in sketch.echoed:
@@ -323,7 +321,7 @@ def _shape(
     return Shape(letters, tuple(told), people, speaker, voice, quoted), cast
 
 
-def _under(conditions: Sequence[Statement], said: tuple[Said, ...]) -> tuple[tuple[Said, ...], Facts]:
+def _under(conditions: Sequence[Statement], said: tuple[Said, ...]) -> tuple[tuple[Said, ...], StagePreview]:
     """What is said, and under which roles; conditions that are more than roles become part of what is said."""
     facts = [as_fact(formula) for formula in conditions]
     if None not in facts:

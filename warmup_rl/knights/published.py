@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from warmup_rl.errors import DataError
+from warmup_rl.base.errors import DataError
+from warmup_rl.data.datasets import Source
 from warmup_rl.knights.answers import read_answer
 from warmup_rl.knights.assumptions import assumption_chain
 from warmup_rl.knights.difficulty import difficulty
@@ -17,7 +18,6 @@ from warmup_rl.knights.files import rows_or_nothing
 from warmup_rl.knights.grammar import KNIGHTS, Puzzle, Roles, make_puzzle
 from warmup_rl.knights.reading import parse_english
 from warmup_rl.knights.statements import Statement, statement_from_json
-from warmup_rl.sources import Source
 
 NEEDED = (("quiz",), ("statements",), ("solution", "solution_text", "solution_text_format"))
 """Of each of these groups a file must have a column."""

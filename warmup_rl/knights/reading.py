@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 
-from warmup_rl.errors import DataError
+from warmup_rl.base.errors import DataError
 from warmup_rl.knights.english import Told, plural
 from warmup_rl.knights.grammar import Puzzle, Roles, make_puzzle
 from warmup_rl.knights.statements import Statement
@@ -164,9 +164,7 @@ def _sentences(text: str, *, last: bool) -> tuple[list[str], str]:
     return (parts[:-1], parts[-1]) if unfinished else (parts, "")
 
 
-def _quoted(
-    before: str, quote: str, after: str, names: Sequence[str], roles: Roles
-) -> tuple[int, Statement, str]:
+def _quoted(before: str, quote: str, after: str, names: Sequence[str], roles: Roles) -> tuple[int, Statement, str]:
     person = _speaker(before or after, names)
     what = quote.strip().rstrip(".,!")
     mark = quote.strip()[len(what) :]

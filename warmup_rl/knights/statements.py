@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from warmup_rl.errors import DataError
+from warmup_rl.base.errors import DataError
 
 TRUTHFUL, LIAR = "telling-truth", "lying"
 LEAVES = (TRUTHFUL, LIAR)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from warmup_rl.errors import DataError
+from warmup_rl.base.errors import DataError
 from warmup_rl.knights.grammar import KNIGHTS, Puzzle, make_puzzle
 from warmup_rl.knights.solver import assignment, assignment_index
 from warmup_rl.knights.statements import AND, IFF, IMPLIES, LIAR, NOT, OR, TRUTHFUL, Statement, evaluate, is_leaf

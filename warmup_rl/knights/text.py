@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any, Literal
 
-from warmup_rl.errors import DataError
+from warmup_rl.base.errors import DataError
 from warmup_rl.knights.english import Told, answer_english, render_told
 from warmup_rl.knights.english import told as told_english
 from warmup_rl.knights.grammar import Puzzle, Roles

@@ -7,18 +7,18 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from warmup_rl.base.types import Validity
 from warmup_rl.knights.claims import Claim, read_claims
 from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.parts import as_fact
-from warmup_rl.knights.reasoning import Facts
+from warmup_rl.knights.reasoning import StagePreview
 from warmup_rl.knights.sketches import Said
 from warmup_rl.knights.solver import full_table, person_tables, table
 from warmup_rl.knights.statements import AND, IFF, LIAR, NOT, TRUTHFUL, Statement
 from warmup_rl.knights.text import Phrasing
-from warmup_rl.types import Validity
 
 Label = Literal["entailed", "not entailed", "unparsed"]
-Frames = tuple[Facts, ...]
+Frames = tuple[StagePreview, ...]
 
 
 @dataclass(frozen=True, slots=True)

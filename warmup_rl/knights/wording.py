@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from warmup_rl.errors import DataError
+from warmup_rl.base.errors import DataError
 from warmup_rl.knights.english import plural
 from warmup_rl.knights.grammar import Roles
 from warmup_rl.knights.statements import AND, IFF, IMPLIES, LIAR, NOT, OR, TRUTHFUL, Statement

@@ -6,9 +6,9 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-from warmup_rl.errors import RecipeError
-from warmup_rl.plugins import suggestion
-from warmup_rl.recipe.document import Address, Document, Origin, dotted, parse_value, value_at
+from warmup_rl.base.errors import RecipeError
+from warmup_rl.interfaces.plugins import suggestion
+from warmup_rl.recipe.yaml_source import Address, Document, Origin, dotted, parse_value, value_at
 
 COMMAND_LINE = "command line"
 

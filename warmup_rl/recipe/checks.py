@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from warmup_rl.config import Sampling
-from warmup_rl.domain import Domain, is_folded
-from warmup_rl.engine import Engine
-from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.plugins import suggestion
-from warmup_rl.recipe.document import Address
+from warmup_rl.base.config import Sampling
+from warmup_rl.interfaces.domain import Domain, is_folded
+from warmup_rl.interfaces.engine import Engine
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.plugins import suggestion
+from warmup_rl.interfaces.stage import Stage
 from warmup_rl.recipe.schema import ClaimSettings
-from warmup_rl.stage import Stage
+from warmup_rl.recipe.yaml_source import Address
 
 MAX_RLVR_PROBLEMS = 100
 """The method's promise: RLVR on at most this many problems, unless `allow_more` says otherwise."""
@@ -90,9 +90,9 @@ def _lacks(draft: Draft, indices: Iterable[int]) -> Iterator[tuple[str, int]]:
         if kind is None:
             return
         stage = draft.stages[index]
-        for artifact in sorted((stage.inputs() if stage else kind.needs) - given):
+        for artifact in sorted((stage.required_inputs() if stage else kind.inputs) - given):
             yield artifact, index
-        given |= kind.gives
+        given |= kind.outputs
 
 
 def _by_artifact(lacks: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
@@ -105,20 +105,22 @@ def _by_artifact(lacks: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
 def _left_without(draft: Draft, arm: str, artifact: str, makers: list[int], lacking: list[int]) -> str:
     names = _quoted(draft, makers)
     fix = f"Keep {names}, or leave {_quoted(draft, lacking)} out too."
-    verb = "gives" if len(makers) == 1 else "give"
+    command = "outputs" if len(makers) == 1 else "give"
     need = "needs" if len(lacking) == 1 else "need"
-    return f"arm {arm!r} leaves out {names}, which {verb} the {artifact} that {_quoted(draft, lacking)} {need}. {fix}"
+    return (
+        f"arm {arm!r} leaves out {names}, which {command} the {artifact} that {_quoted(draft, lacking)} {need}. {fix}"
+    )
 
 
 def _makers(draft: Draft, artifact: str) -> list[int]:
     """Stages that give an artifact out of nothing."""
-    return [i for i, kind in enumerate(draft.kinds) if kind and artifact in kind.gives - kind.needs]
+    return [i for i, kind in enumerate(draft.kinds) if kind and artifact in kind.outputs - kind.inputs]
 
 
 def _makers_among(draft: Draft, artifact: str, out: Collection[int], *, before: int) -> list[int]:
     """Of the stages left out, those that give an artifact, out of nothing if there are such."""
     kinds = draft.kinds[:before]
-    giving = [i for i, kind in enumerate(kinds) if i in out and kind and artifact in kind.gives]
+    giving = [i for i, kind in enumerate(kinds) if i in out and kind and artifact in kind.outputs]
     return [i for i in giving if i in _makers(draft, artifact)] or giving
 
 
@@ -178,7 +180,7 @@ def stage_checks(draft: Draft, index: int, stage: Stage, world_size: int) -> Fou
 def _rooms(draft: Draft, address: Address, stage: Stage) -> Found:
     """Whether the stage's completions fit into the context of the model that the recipe builds."""
     sampling = getattr(stage, "sampling", None)
-    if "model" in stage.needs and isinstance(sampling, Sampling):
+    if "model" in stage.inputs and isinstance(sampling, Sampling):
         yield from _room(draft, (*address, "sampling", "max_tokens"), sampling.max_tokens)
 
 
@@ -187,9 +189,12 @@ def _room(draft: Draft, address: Address, max_tokens: int) -> Found:
         shape = getattr(draft.stages[index], "model", None)
         context = shape.get("max_position_embeddings") if isinstance(shape, dict) else None
         if isinstance(context, int) and max_tokens >= context:
-            yield address, (
-                f"{max_tokens} tokens and a prompt do not fit into the model's context of {context} "
-                f"(stages.{draft.ids[index]}.model.max_position_embeddings). Set fewer, or make the context longer."
+            yield (
+                address,
+                (
+                    f"{max_tokens} tokens and a prompt do not fit into the model's context of {context} "
+                    f"(stages.{draft.ids[index]}.model.max_position_embeddings). Set fewer, or make the context longer."
+                ),
             )
 
 
@@ -215,7 +220,9 @@ def _evaluation(draft: Draft) -> Found:
         for position, name in enumerate(settings.domains):
             if name not in draft.domains:
                 yield ("evaluation", "domains", position), _undeclared(name, draft)
-    if any(draw.split == "test" for stage in draft.stages if stage for draw in stage.draws(settings, draft.domains)):
+    if any(
+        draw.split == "test" for stage in draft.stages if stage for draw in stage.data_requests(settings, draft.domains)
+    ):
         for name, sampling in settings.samplings.items():
             yield from _room(draft, ("evaluation", "samplings", name, "max_tokens"), sampling.max_tokens)
     if settings.headline not in settings.samplings:
@@ -252,7 +259,9 @@ def _claimed_step(draft: Draft) -> Found:
 
 def _model(draft: Draft) -> Found:
     model = draft.data.get("model")
-    maker = next((i for i, kind in enumerate(draft.kinds) if kind and "model" in kind.gives and not kind.needs), None)
+    maker = next(
+        (i for i, kind in enumerate(draft.kinds) if kind and "model" in kind.outputs and not kind.inputs), None
+    )
     if model is not None and maker is not None:
         yield ("model",), f"a model is given, and stage {draft.ids[maker]!r} builds one. Remove one of the two."
     if not isinstance(model, str) or not model:

@@ -11,28 +11,26 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from warmup_rl.domain import Domain
-from warmup_rl.errors import RecipeError, UserError, shown
-from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.leaks import leaks, refuse
-from warmup_rl.plugins import Kind, load
+from warmup_rl.base.errors import RecipeError, UserError, shown
+from warmup_rl.interfaces.domain import Domain
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.plugins import Kind, load
+from warmup_rl.interfaces.stage import Stage
 from warmup_rl.recipe.addresses import override, set_in_arm, stage_id, stage_index
 from warmup_rl.recipe.checks import Draft, chain_checks, cross_checks, stage_checks
-from warmup_rl.recipe.document import Address, Document, read_document, value_at
-from warmup_rl.recipe.draws import Drawing
-from warmup_rl.recipe.friendly import coercions, complaints
+from warmup_rl.recipe.data_requests import Drawing
+from warmup_rl.recipe.leaks import leaks, refuse
 from warmup_rl.recipe.schema import Arm, Recipe, dump, stage_row
-from warmup_rl.stage import Stage
-from warmup_rl.trainer_options import wrong_options
+from warmup_rl.recipe.trainer_args import wrong_options
+from warmup_rl.recipe.validation_errors import coercions, complaints
+from warmup_rl.recipe.yaml_source import Address, Document, read_document, value_at
 
 M = TypeVar("M", bound=BaseModel)
 
 _ID = re.compile(r"[A-Za-z0-9_-]*[A-Za-z_-][A-Za-z0-9_-]*")
 
 
-def load_recipe(
-    path: str | Path, overrides: Sequence[str] = (), *, world_size: int = 1, draw: bool = False
-) -> Recipe:
+def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, world_size: int = 1, draw: bool = False) -> Recipe:
     """Reads, overrides and checks a recipe; imports neither torch nor trl.
 
     Args:
@@ -86,8 +84,8 @@ class Loading:
             for address, message in drawing.checks(draft.stages, draft.domains, draft.evaluation, seed):
                 self._problem(self.document, address, message)
             if recipe and not self.problems:
-                lanes = (recipe.asked(arm, seed, fold) for arm in recipe.arms for fold in recipe.folds)
-                refuse(leaks(lanes, drawing.take))
+                trials = (recipe.asked(arm, seed, fold) for arm in recipe.arms for fold in recipe.folds)
+                refuse(leaks(trials, drawing.take))
         if self.problems:
             raise RecipeError(sorted(dict.fromkeys(self.problems), key=self._line_number))
         assert recipe is not None

@@ -9,18 +9,20 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StringConstraints, field_validator
 
-from warmup_rl.config import Config, is_aside
-from warmup_rl.domain import Domain, each_fold, is_folded
-from warmup_rl.errors import UserError
-from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.format import ResponseFormat
-from warmup_rl.leaks import Asked
-from warmup_rl.plugins import load, name_of, suggestion
+from warmup_rl.base.config import Config, is_runtime_only
+from warmup_rl.base.errors import UserError
+from warmup_rl.interfaces.domain import Domain, each_fold, is_folded
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.plugins import load, name_of, suggestion
+from warmup_rl.interfaces.stage import Stage
 from warmup_rl.recipe.addresses import assign, stage_index
-from warmup_rl.stage import Stage
+from warmup_rl.recipe.leaks import StageRequest
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Seed = Annotated[int, Field(ge=0)]
+LAST_FOLD = "last"
+"""Name, on the command line, of the model that is trained on all rows of a domain with folds."""
 
 
 class Arm(Config):
@@ -120,20 +122,20 @@ class Recipe(Config):
 
         def idle(stage: Stage) -> bool:
             domains, evaluation = self.seen_by(stage, fold)
-            return stage.measures and not stage.gives and not evaluation.measured(domains)
+            return stage.measures and not stage.outputs and not evaluation.measured(domains)
 
         return tuple(stage for stage in self.arm(arm) if not idle(stage))
 
-    def asked(self, arm: str, seed: int, fold: int | None = None) -> list[list[Asked]]:
+    def asked(self, arm: str, seed: int, fold: int | None = None) -> list[list[StageRequest]]:
         """The problems that each stage asks for, in order."""
         return [self.asked_by(stage, arm, seed, fold) for stage in self.stages_of(arm, fold)]
 
-    def asked_by(self, stage: Stage, arm: str, seed: int, fold: int | None = None) -> list[Asked]:
+    def asked_by(self, stage: Stage, arm: str, seed: int, fold: int | None = None) -> list[StageRequest]:
         """The problems that a stage asks for."""
         domains, evaluation = self.seen_by(stage, fold)
-        lane = lane_name(arm, seed, fold)
-        draws = stage.draws(evaluation, domains)
-        return [Asked(lane, stage.id, draw, domains[draw.domain], seed) for draw in draws]
+        trial = trial_name(arm, seed, fold)
+        data_requests = stage.data_requests(evaluation, domains)
+        return [StageRequest(trial, stage.id, draw, domains[draw.domain], seed) for draw in data_requests]
 
     def arm(self, name: str) -> tuple[Stage, ...]:
         """The stages of an arm in order. Raises `UserError` for an arm that the recipe does not have."""
@@ -159,7 +161,7 @@ class Recipe(Config):
         return [stage_row(stage) for stage in self.stages]
 
 
-def lane_name(arm: str, seed: int, fold: int | None = None) -> str:
+def trial_name(arm: str, seed: int, fold: int | None = None) -> str:
     """How messages call an arm with a seed, and a fold of it."""
     return f"{arm}, seed {seed}" + ("" if fold is None else f", fold {fold}")
 
@@ -177,26 +179,26 @@ def stage_from(row: Mapping[str, Any]) -> Stage:
     return stage
 
 
-def dump(value: Any, *, asides: bool = True) -> Any:
+def dump(value: Any, *, runtime_only: bool = True) -> Any:
     """JSON values for a config, plug-ins inside it with their `type`; what stages and domains are hashed by.
 
     A stage's id and a domain's name are left out: they do not change what is made.
 
     Args:
-        asides: with the fields that do not change it either (see `warmup_rl.config.aside`).
+        asides: with the fields that do not change it either (see `warmup_rl.base.config.runtime_only`).
     """
     if isinstance(value, BaseModel):
         kind = type(value)
         shown = {
-            name: dump(getattr(value, name), asides=asides)
+            name: dump(getattr(value, name), runtime_only=runtime_only)
             for name, field in kind.model_fields.items()
-            if not field.exclude and (asides or not is_aside(field))
+            if not field.exclude and (runtime_only or not is_runtime_only(field))
         }
         return {"type": name_of(kind), **shown} if isinstance(getattr(kind, "type", None), str) else shown
     if isinstance(value, Mapping):
-        return {str(key): dump(inside, asides=asides) for key, inside in value.items()}
+        return {str(key): dump(inside, runtime_only=runtime_only) for key, inside in value.items()}
     if isinstance(value, frozenset | set):
-        return sorted(dump(inside, asides=asides) for inside in value)
+        return sorted(dump(inside, runtime_only=runtime_only) for inside in value)
     if isinstance(value, list | tuple):
-        return [dump(inside, asides=asides) for inside in value]
+        return [dump(inside, runtime_only=runtime_only) for inside in value]
     return str(value) if isinstance(value, Path) else value

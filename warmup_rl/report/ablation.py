@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from warmup_rl.base.stats import mean
 from warmup_rl.report import measures
 from warmup_rl.report.difference import Claim, Verdict, compare
 from warmup_rl.report.load import Run
-from warmup_rl.report.look import BLUE, FAINT, GREY, INK, ORANGE
-from warmup_rl.report.shown import Accuracy, Shown, arms_in_order
+from warmup_rl.report.models import Accuracy, Shown, arms_in_order
+from warmup_rl.report.style import BLUE, FAINT, GREY, INK, ORANGE
 from warmup_rl.report.tables import NOTHING, Table, accuracy_text, brief
-from warmup_rl.stats import mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,9 +70,9 @@ def ablation(run: Run) -> tuple[Outcome, ...]:
     Arms stand in the recipe's order.
     """
     named = {run.claims.base, run.claims.warmup, run.claims.format_only}
-    if not run.transfer or not set(run.lanes) - named:
+    if not run.transfer or not set(run.trials) - named:
         return ()
-    order = [arm for arm in run.recipe.get("arms") or () if arm in run.lanes] or arms_in_order(run)
+    order = [arm for arm in run.recipe.get("arms") or () if arm in run.trials] or arms_in_order(run)
     found = (_outcome(run, arm) for arm in order)
     return tuple(outcome for outcome in found if outcome)
 
@@ -147,13 +147,13 @@ def ablation_picture(run: Run, outcomes: Sequence[Outcome]) -> Figure | None:
 
 
 def _outcome(run: Run, arm: str) -> Outcome | None:
-    models = {seed: (lane.start, None) for seed, lane in run.lanes[arm].items() if lane.start}
+    models = {seed: (trial.start, None) for seed, trial in run.trials[arm].items() if trial.start}
     row = Shown(arm, "other", False, models)
     transfer = row.accuracy(run.transfer, run.headline)
     if transfer is None:
         return None
     cells = [cell for domain in run.transfer for cell in row.cells(domain, run.headline).values()]
-    trainings = [stage for lane in run.lanes[arm].values() for stage in lane.stages if stage.type == "sft"]
+    trainings = [stage for trial in run.trials[arm].values() for stage in trial.stages if stage.type == "sft"]
     return Outcome(
         arm,
         transfer,
@@ -168,7 +168,7 @@ def _outcome(run: Run, arm: str) -> Outcome | None:
 
 
 def _difference(run: Run, arm: str, other: str) -> Claim | None:
-    if arm == other or other not in run.lanes:
+    if arm == other or other not in run.trials:
         return None
 
     def value(of: str) -> Callable[[int], float]:

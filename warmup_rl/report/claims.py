@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
+from warmup_rl.base.stats import Reached, first_reached, mean
 from warmup_rl.report import measures
 from warmup_rl.report.difference import Claim, Side, Unit, Value, compare, share
 from warmup_rl.report.load import Run
 from warmup_rl.report.measures import NotMeasured
 from warmup_rl.report.outputs import Point
-from warmup_rl.stats import Reached, first_reached, mean
 
 CEILING = 0.92
 """A start above it leaves RLVR no room to gain: the increment is not testable there."""
@@ -56,8 +56,8 @@ def claims(run: Run) -> tuple[Claim, ...]:
 def meeting(run: Run) -> Meeting:
     """The first measured step from which on base is at most `MEET` behind; means over seeds that have both curves."""
     arms = run.claims.warmup, run.claims.base
-    pairs = [[run.lanes.get(arm, {}).get(seed) for arm in arms] for seed in run.seeds]
-    curves = [[lane.rlvr.curve for lane in pair if lane and lane.rlvr and lane.rlvr.curve] for pair in pairs]
+    pairs = [[run.trials.get(arm, {}).get(seed) for arm in arms] for seed in run.seeds]
+    curves = [[trial.rlvr.curve for trial in pair if trial and trial.rlvr and trial.rlvr.curve] for pair in pairs]
     both = [[{point.step: point.lenient for point in curve} for curve in pair] for pair in curves if len(pair) == 2]
     if not both:
         return Meeting(None, "no seed has held-out curves of both arms")
@@ -244,8 +244,8 @@ def _mean_starts(run: Run, domain: str, arms: Sequence[str] | None = None) -> di
 def _near_chance(run: Run, arm: str, domain: str) -> str:
     """Why retention is not testable on a domain; empty where it is."""
     start = _mean_starts(run, domain, (arm,)).get(arm)
-    lanes = run.lanes.get(arm, {}).values()
-    cells = [lane.start.cell(domain, run.headline) for lane in lanes if lane.start]
+    trials = run.trials.get(arm, {}).values()
+    cells = [trial.start.cell(domain, run.headline) for trial in trials if trial.start]
     chances = [cell.chance for cell in cells if cell]
     if start is None or not chances:
         return "not measured before RLVR"

@@ -42,9 +42,9 @@ def _is_base(run: Run, record: Mapping[str, Any]) -> bool:
 
 
 def _pretrained(run: Run) -> Iterator[StageOutput]:
-    for lanes in run.lanes.values():
-        for lane in lanes.values():
-            yield from (stage for stage in lane.stages if stage.type == "pretrain")
+    for trials in run.trials.values():
+        for trial in trials.values():
+            yield from (stage for stage in trial.stages if stage.type == "pretrain")
 
 
 def _seen(name: str, record: Mapping[str, Any]) -> str:

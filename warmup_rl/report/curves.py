@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from warmup_rl.base.stats import mean
 from warmup_rl.report.claims import Meeting
 from warmup_rl.report.difference import share
 from warmup_rl.report.load import Run
-from warmup_rl.report.look import GREY, accuracy_axis, arm_color, legend_above
+from warmup_rl.report.models import after_rlvr, arms_in_order
 from warmup_rl.report.outputs import StageOutput
-from warmup_rl.report.shown import after_rlvr, arms_in_order
-from warmup_rl.stats import mean
+from warmup_rl.report.style import GREY, accuracy_axis, arm_color, legend_above
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ ByStep = Mapping[int, float]
 
 def curves(run: Run, met: Meeting) -> Figure | None:
     """Held-out accuracy of all arms, and the reward of those that are paid for the same thing as base."""
-    stages = {arm: [lane.rlvr for lane in run.lanes[arm].values() if lane.rlvr] for arm in arms_in_order(run)}
+    stages = {arm: [trial.rlvr for trial in run.trials[arm].values() if trial.rlvr] for arm in arms_in_order(run)}
     held_out = {arm: [{p.step: p.lenient for p in stage.curve} for stage in found] for arm, found in stages.items()}
     if not any(any(curve) for curve in held_out.values()):
         return None

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from warmup_rl.base.stats import MIN_SEEDS, mean, t_interval
 from warmup_rl.report.measures import NotMeasured
-from warmup_rl.stats import MIN_SEEDS, mean, t_interval
 
 Part = Literal["transfer", "end point", "retention", "efficiency"]
 Unit = Literal["points", "steps", "rollouts", "tokens"]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from warmup_rl.errors import DataError
-from warmup_rl.measure import cells
+from warmup_rl.base.errors import DataError
+from warmup_rl.base.stats import mean
+from warmup_rl.interfaces.measurement import cells
 from warmup_rl.report.outputs import Cell, Model, Point, StageOutput, cell_from
-from warmup_rl.stats import mean
 
 
 @dataclass(frozen=True)

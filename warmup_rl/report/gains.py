@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Literal
 
-from warmup_rl.errors import DataError
+from warmup_rl.base.errors import DataError
+from warmup_rl.base.stats import mean
 from warmup_rl.report.load import Run
 from warmup_rl.report.measures import NotMeasured, end, final, start
 from warmup_rl.report.outputs import Model
-from warmup_rl.stats import mean
 
 Cause = Literal["format", "truncation", "rest"]
 Rows = Mapping[tuple[str, int], Mapping[str, Any]]

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from warmup_rl.report.load import Lane, Run
+from warmup_rl.interfaces.stage import Use
+from warmup_rl.report.load import Run, Trial
 from warmup_rl.report.tables import NOTHING, Table
-from warmup_rl.stage import Use
 
 USES: dict[Use, str] = {
     "training": "training", "examples": "examples", "choice": "prompt choice", "curve": "held-out curve",
@@ -38,9 +38,9 @@ class Labels:
 def labels(run: Run) -> tuple[Labels, ...]:
     """By domain, in the recipe's order, then arm; empty where the run has no record of its problems."""
     found: dict[tuple[str, str], dict[int, dict[str, set[str]]]] = defaultdict(dict)
-    for arm, lanes in run.lanes.items():
-        for seed, lane in lanes.items():
-            for domain, uses in _touched(lane).items():
+    for arm, trials in run.trials.items():
+        for seed, trial in trials.items():
+            for domain, uses in _touched(trial).items():
                 found[domain, arm][seed] = uses
     order = [*run.domains, *sorted({domain for domain, _ in found} - set(run.domains))]
     return tuple(
@@ -63,9 +63,9 @@ def labels_table(found: tuple[Labels, ...]) -> Table:
     )  # fmt: skip
 
 
-def _touched(lane: Lane) -> dict[str, dict[str, set[str]]]:
+def _touched(trial: Trial) -> dict[str, dict[str, set[str]]]:
     found: dict[str, dict[str, set[str]]] = {}
-    for stage in (stage for one in (lane, *lane.folds.values()) for stage in one.stages):
+    for stage in (stage for one in (trial, *trial.folds.values()) for stage in one.stages):
         for use, by_domain in stage.touched.items():
             for domain, ids in by_domain.items():
                 found.setdefault(domain, {}).setdefault(use, set()).update(ids)

@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
-from warmup_rl.errors import DataError, RunError
-from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.format import ResponseFormat
-from warmup_rl.recipe import ClaimSettings, lane_name
+from warmup_rl.base.errors import DataError, RunError
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.recipe import ClaimSettings, trial_name
 from warmup_rl.report.folds import pooled_curve, pooled_model
 from warmup_rl.report.outputs import Model, StageOutput
 
@@ -22,7 +22,7 @@ NOT_STARTED = "not started"
 
 
 @dataclass(frozen=True)
-class Lane:
+class Trial:
     """One arm with one seed.
 
     Attributes:
@@ -41,7 +41,7 @@ class Lane:
     end: Model | None
     final: Model | None
     rlvr: StageOutput | None
-    folds: Mapping[int, Lane] = field(default_factory=dict)
+    folds: Mapping[int, Trial] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Run:
     """A run as its files tell it, whether or not all of it is there yet.
 
     Attributes:
-        lanes: by arm, then seed.
+        trials: by arm, then seed.
         domains: type of each declared domain, by name.
         recipe: the resolved recipe.
         record: the run's own run.json; empty where there is none yet.
@@ -62,26 +62,26 @@ class Run:
     claims: ClaimSettings
     headline: str
     domains: Mapping[str, str]
-    lanes: Mapping[str, Mapping[int, Lane]]
+    trials: Mapping[str, Mapping[int, Trial]]
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        return tuple(sorted({seed for lanes in self.lanes.values() for seed in lanes}))
+        return tuple(sorted({seed for trials in self.trials.values() for seed in trials}))
 
     @property
     def unfinished(self) -> tuple[str, ...]:
         """What the recipe plans and is not finished, one line each."""
         planned = {(arm, seed) for arm in self.recipe.get("arms") or () for seed in self.recipe.get("seeds") or ()}
-        there = {(arm, seed): lane for arm, lanes in self.lanes.items() for seed, lane in lanes.items()}
-        lanes: list[tuple[str, int, int | None, Lane | None]] = []
+        there = {(arm, seed): trial for arm, trials in self.trials.items() for seed, trial in trials.items()}
+        trials: list[tuple[str, int, int | None, Trial | None]] = []
         for arm, seed in sorted(planned | set(there)):
-            lane = there.get((arm, seed))
-            lanes += [(arm, seed, fold, lane.folds.get(fold) if lane else None) for fold in range(self.fold_count)]
-            lanes.append((arm, seed, None, lane))
+            trial = there.get((arm, seed))
+            trials += [(arm, seed, fold, trial.folds.get(fold) if trial else None) for fold in range(self.fold_count)]
+            trials.append((arm, seed, None, trial))
         return tuple(
-            f"{lane_name(arm, seed, fold)}: {_state(lane) if lane else NOT_STARTED}"
-            for arm, seed, fold, lane in lanes
-            if lane is None or lane.state != "finished"
+            f"{trial_name(arm, seed, fold)}: {_state(trial) if trial else NOT_STARTED}"
+            for arm, seed, fold, trial in trials
+            if trial is None or trial.state != "finished"
         )
 
     @property
@@ -97,7 +97,7 @@ class Run:
     @cached_property
     def measured(self) -> tuple[str, ...]:
         """Domains that some model was measured on, in the recipe's order."""
-        stages = [s for lanes in self.lanes.values() for lane in lanes.values() for s in lane.stages]
+        stages = [s for trials in self.trials.values() for trial in trials.values() for s in trial.stages]
         found = {cell.domain for stage in stages if stage.type == "evaluate" for cell in stage.cells}
         return tuple(name for name in self.domains if name in found) + tuple(sorted(found - set(self.domains)))
 
@@ -126,12 +126,12 @@ def load(folder: Path) -> Run:
         )
     recipe = _yaml(path)
     evaluation = recipe.get("evaluation") or {}
-    lanes: dict[str, dict[int, Lane]] = {}
+    trials: dict[str, dict[int, Trial]] = {}
     for place in sorted(folder.glob("*/seed-*")):
-        folds = {int(record.parent.name[5:]): _lane(record) for record in sorted(place.glob("fold-*/run.json"))}
-        lane = _lane(place / "run.json") if (place / "run.json").is_file() else _not_started(folds)
-        if lane:
-            lanes.setdefault(lane.arm, {})[lane.seed] = replace(lane, folds=folds)
+        folds = {int(record.parent.name[5:]): _trial(record) for record in sorted(place.glob("fold-*/run.json"))}
+        trial = _trial(place / "run.json") if (place / "run.json").is_file() else _not_started(folds)
+        if trial:
+            trials.setdefault(trial.arm, {})[trial.seed] = replace(trial, folds=folds)
     own_prompt = str((recipe.get("format") or {}).get("think", ResponseFormat().think))
     order = {arm: position for position, arm in enumerate(recipe.get("arms") or {})}
     run = Run(
@@ -142,59 +142,62 @@ def load(folder: Path) -> Run:
         claims=ClaimSettings.model_validate(recipe.get("claims") or {}),
         headline=evaluation.get("headline", EvaluationSettings().headline),
         domains={name: (value or {}).get("type", name) for name, value in (recipe.get("domains") or {}).items()},
-        lanes={
-            arm: dict(sorted(lanes[arm].items())) for arm in sorted(lanes, key=lambda a: (order.get(a, len(order)), a))
+        trials={
+            arm: dict(sorted(trials[arm].items()))
+            for arm in sorted(trials, key=lambda a: (order.get(a, len(order)), a))
         },
     )
     if not run.folded:
         return run
-    return replace(run, lanes={
-        arm: {seed: _pooled(run, lane, own_prompt) for seed, lane in seeds.items()} for arm, seeds in run.lanes.items()
-    })  # fmt: skip
+    pooled = {
+        arm: {seed: _pooled(run, trial, own_prompt) for seed, trial in seeds.items()}
+        for arm, seeds in run.trials.items()
+    }
+    return replace(run, trials=pooled)
 
 
-def _pooled(run: Run, lane: Lane, own_prompt: str) -> Lane:
-    """A lane with the measurements of its folds put together; as it is where a fold is missing."""
-    folds = [lane.folds.get(fold) for fold in range(run.fold_count)]
+def _pooled(run: Run, trial: Trial, own_prompt: str) -> Trial:
+    """A trial with the measurements of its folds put together; as it is where a fold is missing."""
+    folds = [trial.folds.get(fold) for fold in range(run.fold_count)]
     here = [fold for fold in folds if fold]
     if len(here) < len(folds):
-        return lane
+        return trial
 
-    def model(of: Callable[[Lane], Model | None]) -> Model | None:
-        return pooled_model(of(lane), [of(fold) for fold in here], run.folded, own_prompt)
+    def model(of: Callable[[Trial], Model | None]) -> Model | None:
+        return pooled_model(of(trial), [of(fold) for fold in here], run.folded, own_prompt)
 
     start, end = model(lambda one: one.start), model(lambda one: one.end)
     final = start if all(fold.final is fold.start for fold in here) else end
     added = (stage for one in (start, end) if one for stage in one.evaluations)
-    stages = {id(stage): stage for stage in (*lane.stages, *added)}
-    rlvr = lane.rlvr and pooled_curve(lane.rlvr, [fold.rlvr for fold in here], run.folded)
-    return replace(lane, stages=tuple(stages.values()), start=start, end=end, final=final, rlvr=rlvr)
+    stages = {id(stage): stage for stage in (*trial.stages, *added)}
+    rlvr = trial.rlvr and pooled_curve(trial.rlvr, [fold.rlvr for fold in here], run.folded)
+    return replace(trial, stages=tuple(stages.values()), start=start, end=end, final=final, rlvr=rlvr)
 
 
-def _not_started(folds: Mapping[int, Lane]) -> Lane | None:
-    """A lane of which only folds have run."""
+def _not_started(folds: Mapping[int, Trial]) -> Trial | None:
+    """A trial of which only folds have run."""
     first = next(iter(folds.values()), None)
-    return first and Lane(first.arm, first.seed, NOT_STARTED, "", (), None, None, None, None)
+    return first and Trial(first.arm, first.seed, NOT_STARTED, "", (), None, None, None, None)
 
 
-def _state(lane: Lane) -> str:
-    if lane.state == NOT_STARTED:
+def _state(trial: Trial) -> str:
+    if trial.state == NOT_STARTED:
         return NOT_STARTED
-    made = f"{len(lane.stages)} stages done"
-    return f"{lane.state}, {made}" + (f" ({lane.reason})" if lane.reason else "")
+    made = f"{len(trial.stages)} stages done"
+    return f"{trial.state}, {made}" + (f" ({trial.reason})" if trial.reason else "")
 
 
-def _lane(path: Path) -> Lane:
+def _trial(path: Path) -> Trial:
     record = _json(path)
     try:
         listed = record["stages"]
         done = [entry for entry in listed if (path.parent / entry["folder"] / "stage.json").is_file()]
         stages = tuple(_stage(path.parent, entry) for entry in done)
         rlvr = next((entry for entry in reversed(listed) if entry["type"] == "rlvr"), None)
-        givers = [entry["key"] for entry in listed if "model" in entry["gives"]]
+        givers = [entry["key"] for entry in listed if "model" in entry["outputs"]]
         before = _model(rlvr["inputs"]["model"] if rlvr else givers[-1] if givers else "", stages)
         after = _model(rlvr["key"], stages) if rlvr else None
-        return Lane(
+        return Trial(
             arm=record["arm"],
             seed=int(record["seed"]),
             state=record["state"],

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from warmup_rl.jsonl import write_json
-from warmup_rl.report import words
+from warmup_rl.base.jsonl import write_json
+from warmup_rl.report import narrative as words
 from warmup_rl.report.ablation import Outcome, ablation, ablation_sentence, ablation_table
 from warmup_rl.report.claims import Meeting, claims, meeting
 from warmup_rl.report.contamination import contamination
@@ -17,9 +17,9 @@ from warmup_rl.report.difference import Claim
 from warmup_rl.report.gains import Gain, gains
 from warmup_rl.report.labels import Labels, labels, labels_table
 from warmup_rl.report.load import Run, load
+from warmup_rl.report.models import Shown, best_prompt, own_style, shown
 from warmup_rl.report.plots import draw
 from warmup_rl.report.setting import set_up
-from warmup_rl.report.shown import Shown, best_prompt, own_style, shown
 from warmup_rl.report.tables import Table, accuracy_table, claims_table, form_table, gains_table, groups_table
 from warmup_rl.report.validity import validity_sentence, validity_table
 
@@ -161,7 +161,7 @@ def _picture(name: str, pictures: Sequence[str]) -> str:
 
 
 def _state(run: Run) -> str:
-    arms = ", ".join(run.lanes) or "none yet"
+    arms = ", ".join(run.trials) or "none yet"
     lines = [f"Arms: {arms}. Seeds: {', '.join(map(str, run.seeds)) or 'none yet'}."]
     if run.unfinished:
         lines += ["", "Not finished, so the numbers below are not final:", ""]
@@ -187,8 +187,8 @@ def _limits() -> str:
 
 
 def _other_samplings(run: Run) -> list[str]:
-    lanes = [lane for lanes in run.lanes.values() for lane in lanes.values()]
-    models = [model for lane in lanes for model in (lane.start, lane.end) if model]
+    trials = [trial for trials in run.trials.values() for trial in trials.values()]
+    models = [model for trial in trials for model in (trial.start, trial.end) if model]
     names = [cell.sampling for model in models for stage in model.evaluations for cell in stage.cells]
     return [name for name in dict.fromkeys(names) if name != run.headline]
 

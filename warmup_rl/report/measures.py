@@ -4,37 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from warmup_rl.report.load import Lane, Run
+from warmup_rl.base.stats import interpolate, mean
+from warmup_rl.report.load import Run, Trial
 from warmup_rl.report.outputs import Cell, Model, Point, StageOutput
-from warmup_rl.stats import interpolate, mean
 
 
 class NotMeasured(Exception):
     """A run lacks what a claim needs; the message says what, ready to print."""
 
 
-def lane(run: Run, arm: str, seed: int) -> Lane:
+def trial(run: Run, arm: str, seed: int) -> Trial:
     """One arm with one seed."""
-    if arm not in run.lanes:
+    if arm not in run.trials:
         raise NotMeasured(f"this run has no arm {arm!r}")
-    if seed not in run.lanes[arm]:
+    if seed not in run.trials[arm]:
         raise NotMeasured(f"arm {arm!r} has not been run with this seed")
-    return run.lanes[arm][seed]
+    return run.trials[arm][seed]
 
 
 def start(run: Run, arm: str, seed: int) -> Model:
     """The model that an arm's RLVR takes as input (the last model where there is no RLVR)."""
-    return _evaluated(lane(run, arm, seed).start, arm, "before RLVR")
+    return _evaluated(trial(run, arm, seed).start, arm, "before RLVR")
 
 
 def end(run: Run, arm: str, seed: int) -> Model:
     """The model that an arm's RLVR gave."""
-    return _evaluated(lane(run, arm, seed).end, arm, "after RLVR")
+    return _evaluated(trial(run, arm, seed).end, arm, "after RLVR")
 
 
 def final(run: Run, arm: str, seed: int) -> Model:
     """The last model of an arm, be it after RLVR or without."""
-    return _evaluated(lane(run, arm, seed).final, arm, "at its end")
+    return _evaluated(trial(run, arm, seed).final, arm, "at its end")
 
 
 def cell(model: Model, domain: str, sampling: str, prompt: str | None = None, split: str = "test") -> Cell:
@@ -65,7 +65,7 @@ def best_prompt(run: Run, seed: int) -> str:
 
 def rlvr(run: Run, arm: str, seed: int) -> StageOutput:
     """An arm's finished RLVR stage."""
-    found = lane(run, arm, seed).rlvr
+    found = trial(run, arm, seed).rlvr
     if found is None:
         raise NotMeasured(f"RLVR of arm {arm!r} is not done")
     return found
@@ -74,8 +74,8 @@ def rlvr(run: Run, arm: str, seed: int) -> StageOutput:
 def target(run: Run) -> str:
     """The one domain that RLVR trains on in both compared arms."""
     arms = (run.claims.warmup, run.claims.base)
-    lanes = [one for arm in arms for one in run.lanes.get(arm, {}).values()]
-    found = {str(one.rlvr.summary.get("domain")) for one in lanes if one.rlvr}
+    trials = [one for arm in arms for one in run.trials.get(arm, {}).values()]
+    found = {str(one.rlvr.summary.get("domain")) for one in trials if one.rlvr}
     if len(found) != 1:
         raise NotMeasured(
             f"the arms train on different domains ({', '.join(sorted(found))})" if found else "no RLVR stage is done"
@@ -137,8 +137,8 @@ def flops_before_rlvr(run: Run, arm: str, seed: int) -> float:
     solver is a program and costs nothing here.
     """
     stage = rlvr(run, arm, seed)
-    shared = {one.key for other in _compared(run) if other != arm for one in lane(run, other, seed).stages}
-    own = [one for one in lane(run, arm, seed).stages if one.key not in shared and one.key != stage.key]
+    shared = {one.key for other in _compared(run) if other != arm for one in trial(run, other, seed).stages}
+    own = [one for one in trial(run, arm, seed).stages if one.key not in shared and one.key != stage.key]
     trained = sum(one.number("flops") for one in own)
     written = sum(one.number("tokens") for one in own if one.type == "distill" and not _by_solver(one))
     return trained + 2 * stage.number("parameters") * written

@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from warmup_rl.errors import DataError
-from warmup_rl.jsonl import read_jsonl
+from warmup_rl.base.errors import DataError
+from warmup_rl.base.jsonl import read_jsonl
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Cell:
 
     Attributes:
         own: the prompt style is the recipe's own.
-        thinks: share that goes step by step; None where the domain cannot tell.
+        shows_work: share that goes step by step; None where the domain cannot tell.
         tokens: mean length of a completion.
         valid_steps, unparsed_steps, right_from_invalid: step validity; None where the domain judges no steps.
         by: accuracy by group of problems, e.g. ``{"people=2": {"problems": 100, "lenient": 0.8}}``.
@@ -35,7 +35,7 @@ class Cell:
     strict: float
     well_formed: float
     truncated: float
-    thinks: float | None
+    shows_work: float | None
     tokens: float
     chance: float
     own: bool = False

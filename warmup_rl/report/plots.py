@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from warmup_rl.base.stats import mean
 from warmup_rl.report.ablation import Outcome, ablation_picture
 from warmup_rl.report.claims import Meeting
 from warmup_rl.report.curves import curves
 from warmup_rl.report.load import Run
-from warmup_rl.report.look import BLUE, GREEN, GREY, INK, ORANGE, accuracy_axis, arm_color, legend_above, style
-from warmup_rl.report.shown import Accuracy, Shown
+from warmup_rl.report.models import Accuracy, Shown
+from warmup_rl.report.style import BLUE, GREEN, GREY, INK, ORANGE, accuracy_axis, arm_color, legend_above, style
 from warmup_rl.report.tables import group_name, groups
-from warmup_rl.stats import mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,9 +24,7 @@ MOST_BARS = 9
 """Models side by side in a group of bars; where there are more, only the picture of the ablation shows them."""
 
 
-def draw(
-    run: Run, rows: Sequence[Shown], met: Meeting, outcomes: Sequence[Outcome], folder: Path
-) -> tuple[Path, ...]:
+def draw(run: Run, rows: Sequence[Shown], met: Meeting, outcomes: Sequence[Outcome], folder: Path) -> tuple[Path, ...]:
     """Draws every picture that the run has data for and that can be read. Returns the files, all in `folder`."""
     pictures: dict[str, Callable[[], Figure | None]] = {
         "accuracy.png": lambda: accuracy(run, rows),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from warmup_rl.report.load import Lane, Run
+from warmup_rl.report.load import Run, Trial
 from warmup_rl.report.outputs import Cell, StageOutput
 
 
 def set_up(run: Run) -> str:
     """Model, data, RLVR, evaluation; what is not done yet is left out."""
-    stages = [stage for lanes in run.lanes.values() for lane in lanes.values() for stage in lane.stages]
+    stages = [stage for trials in run.trials.values() for trial in trials.values() for stage in trial.stages]
     parameters = _each(stage.summary.get("parameters") for stage in stages)
     parts = [f"model of {parameters} parameters" if parameters else "", _warmup(run), _rlvr(stages)]
     parts += [_curve(stages), _evaluation(run, stages), _folds(run)]
@@ -20,8 +20,8 @@ def set_up(run: Run) -> str:
 
 
 def _warmup(run: Run) -> str:
-    lanes: list[Lane] = list(run.lanes.get(run.claims.warmup, {}).values())
-    stages = [stage for lane in lanes for stage in lane.stages]
+    trials: list[Trial] = list(run.trials.get(run.claims.warmup, {}).values())
+    stages = [stage for trial in trials for stage in trial.stages]
     traces = _each(stage.summary.get("examples") for stage in stages if stage.type == "sft")
     domains = ", ".join(dict.fromkeys(str(s.summary.get("domain")) for s in stages if s.type == "distill"))
     epochs = _each(stage.summary.get("epochs") for stage in stages if stage.type == "sft")

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from warmup_rl.base.stats import MIN_SEEDS, mean
 from warmup_rl.report.difference import Claim, Side, share
 from warmup_rl.report.gains import Gain
 from warmup_rl.report.load import Run
-from warmup_rl.report.shown import Accuracy, Shown, with_interval
-from warmup_rl.stats import MIN_SEEDS, mean
+from warmup_rl.report.models import Accuracy, Shown, with_interval
 
 if TYPE_CHECKING:
     import rich.table
@@ -77,14 +77,16 @@ def form_table(run: Run, rows: Sequence[Shown]) -> Table:
             cells = list(row.cells(domain, run.headline).values())
             if not cells:
                 continue
-            thinks = [cell.thinks for cell in cells if cell.thinks is not None]
+            shows_work = [cell.shows_work for cell in cells if cell.shows_work is not None]
             shares = [
                 mean([getattr(cell, name) for cell in cells])
                 for name in ("lenient", "strict", "well_formed", "truncated")
             ]
             tokens = f"{mean([cell.tokens for cell in cells]):,.0f}"
-            body.append((row.name, domain, *map(share, shares), share(mean(thinks)) if thinks else NOTHING, tokens))
-    header = ("model", "domain", "lenient", "strict", "well formed", "truncated", "thinks", "tokens")
+            body.append(
+                (row.name, domain, *map(share, shares), share(mean(shows_work)) if shows_work else NOTHING, tokens)
+            )
+    header = ("model", "domain", "lenient", "strict", "well formed", "truncated", "shows_work", "tokens")
     return Table(f"Form and length, {run.headline}", header, tuple(body), f"Mean over {_seeds(run)}.")
 
 

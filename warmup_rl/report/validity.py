@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from warmup_rl.base.stats import mean
 from warmup_rl.report.difference import share
 from warmup_rl.report.load import Run
+from warmup_rl.report.models import Shown
 from warmup_rl.report.outputs import Cell
-from warmup_rl.report.shown import Shown
 from warmup_rl.report.tables import NOTHING, Table
-from warmup_rl.stats import mean
 
 _COLUMNS = ("lenient", "valid_steps", "right_from_invalid", "unparsed_steps")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, get_args
 
-from warmup_rl.errors import Unscorable
+from warmup_rl.base.errors import Unscorable
 from warmup_rl.sandbox.program import SandboxError
 from warmup_rl.sandbox.rungs import UNSAFE, Rung, RungMissing, bwrap_rungs, landlock_rungs, unsafe_rungs
 from warmup_rl.sandbox.selftest import faults

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from warmup_rl.errors import Unscorable, UserError
+from warmup_rl.base.errors import Unscorable, UserError
 
 Status = Literal["done", "timeout", "crashed", "tampered", "raised", "no_function"]
 

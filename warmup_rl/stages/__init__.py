@@ -1,1 +1,1 @@
-"""The stages of a recipe; named in `warmup_rl.plugins`."""
+"""The stages of a recipe; named in `warmup_rl.interfaces.plugins`."""

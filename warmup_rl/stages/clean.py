@@ -10,20 +10,20 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from warmup_rl.cleaner import CleanContext, Cleaner
-from warmup_rl.contract import load_tokenizer
+from warmup_rl.base.errors import DataError, RunError, UserError
+from warmup_rl.base.jsonl import write_jsonl
+from warmup_rl.base.progress import progress
+from warmup_rl.base.types import Problem, to_json
+from warmup_rl.data.problem_file import ProblemFile
 from warmup_rl.dlcot.page import write_page
-from warmup_rl.domain import Domain, each_fold
-from warmup_rl.errors import DataError, RunError, UserError
-from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.jsonl import write_jsonl
-from warmup_rl.plugins import name_of, plugin_field
-from warmup_rl.stage import Artifact, Context, Facts, Stage
-from warmup_rl.stages.cleaning import AUDIT, TRACES, Cleaning, Counts, by_count, counted
+from warmup_rl.interfaces.chat import load_tokenizer
+from warmup_rl.interfaces.cleaner import CleanContext, Cleaner
+from warmup_rl.interfaces.domain import Domain, each_fold
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.plugins import name_of, plugin_field
+from warmup_rl.interfaces.stage import Artifact, Context, Stage, StagePreview
+from warmup_rl.stages.cleaning_steps import AUDIT, TRACES, Cleaning, Counts, by_count, counted
 from warmup_rl.stages.distill import PROBLEMS_FILE, read_traces
-from warmup_rl.stages.pace import pace
-from warmup_rl.stages.problem_file import ProblemFile
-from warmup_rl.types import Problem, to_json
 
 DEFAULT_STEPS: tuple[Any, ...] = ("correct", "duplicates", "dlcot", {"type": "length", "max_tokens": 8192})
 
@@ -34,8 +34,9 @@ class Clean(Stage):
     """Passes traces through cleaning steps in order; a trace goes on as it comes out of the last."""
 
     type: ClassVar[str] = "clean"
-    needs: ClassVar[frozenset[Artifact]] = frozenset({"model", "traces"})
-    gives: ClassVar[frozenset[Artifact]] = frozenset({"traces"})
+    role: ClassVar[str] = "traces"
+    inputs: ClassVar[frozenset[Artifact]] = frozenset({"model", "traces"})
+    outputs: ClassVar[frozenset[Artifact]] = frozenset({"traces"})
     resumes: ClassVar[bool] = True
     all_folds: ClassVar[bool] = True
 
@@ -62,8 +63,8 @@ class Clean(Stage):
                 wrong.append(f"steps.{place}: {error}")
         return wrong
 
-    def facts(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Facts:
-        return Facts({"steps": ", ".join(name_of(type(step)) for step in self.steps)})
+    def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
+        return StagePreview({"steps": ", ".join(name_of(type(step)) for step in self.steps)})
 
     def run(self, context: Context) -> dict[str, Any]:
         assert context.inputs.model is not None and context.inputs.traces is not None
@@ -103,10 +104,12 @@ def clean(traces: Path, steps: Sequence[Cleaner], context: CleanContext, done: D
     work = Cleaning(steps, context, [str(traces), status.st_size, status.st_mtime_ns])
     if work.counts.read:
         context.say(f"{work.counts.read:,} of {total:,} traces from before")
-    counts = work.run(read_traces(traces), done(total) if done else pace(context.say, "traces", total))
+    counts = work.run(read_traces(traces), done(total) if done else progress(context.say, "traces", total))
     if not counts.kept:
-        raise RunError(f"clean: none of {total} traces is left ({counted(counts.dropped)}). Loosen `steps`, or "
-                       "distill more problems.")
+        raise RunError(
+            f"clean: none of {total} traces is left ({counted(counts.dropped)}). Loosen `steps`, or "
+            "distill more problems."
+        )
     outcomes = by_count(counts.outcomes.get("dlcot", {}))
     if outcomes and not {"cut", "unchanged"} & outcomes.keys():
         (reason, count), *_ = outcomes.items()
@@ -169,11 +172,15 @@ def _checked(traces: Path, context: CleanContext) -> int:
     for trace in read_traces(traces):
         count += 1
         if trace.domain not in context.domains:
-            raise DataError(f"{traces}: a trace is of domain {trace.domain!r}, which the recipe does not declare "
-                            f"(declared: {', '.join(context.domains)}).")
+            raise DataError(
+                f"{traces}: a trace is of domain {trace.domain!r}, which the recipe does not declare "
+                f"(declared: {', '.join(context.domains)})."
+            )
         if trace.problem_id not in context.problems:
-            raise DataError(f"{traces}: a trace is of problem {trace.problem_id!r}, which is not in {PROBLEMS_FILE} "
-                            "beside it. Run the stage that made both again.")
+            raise DataError(
+                f"{traces}: a trace is of problem {trace.problem_id!r}, which is not in {PROBLEMS_FILE} "
+                "beside it. Run the stage that made both again."
+            )
     return count
 
 

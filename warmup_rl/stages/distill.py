@@ -13,20 +13,20 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from warmup_rl.config import Sampling
-from warmup_rl.dialects import Said, TeacherFormat, take_apart
-from warmup_rl.domain import Domain
-from warmup_rl.engine import Engine, EngineContext, Session
-from warmup_rl.errors import DataError, RunError, Unscorable, UserError
-from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.jsonl import read_jsonl, write_jsonl
-from warmup_rl.plugins import name_of, plugin_field
-from warmup_rl.stage import Artifact, Context, Draw, Facts, Stage
-from warmup_rl.stages.bill import Bill
-from warmup_rl.stages.journal import Journal
-from warmup_rl.stages.pace import pace
-from warmup_rl.stages.problem_file import ProblemFile
-from warmup_rl.types import Completion, Problem, Request, Score, Trace, to_json, trace_from_json
+from warmup_rl.base.config import Sampling
+from warmup_rl.base.errors import DataError, RunError, Unscorable, UserError
+from warmup_rl.base.jsonl import read_jsonl, write_jsonl
+from warmup_rl.base.progress import progress
+from warmup_rl.base.types import Completion, Problem, Request, Score, Trace, to_json, trace_from_json
+from warmup_rl.data.completion_log import CompletionLog
+from warmup_rl.data.problem_file import ProblemFile
+from warmup_rl.engines.teacher_output import ParsedCompletion, TeacherFormat, parse_completion
+from warmup_rl.interfaces.domain import Domain
+from warmup_rl.interfaces.engine import Engine, EngineContext, Session
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.plugins import name_of, plugin_field
+from warmup_rl.interfaces.stage import Artifact, Context, DataRequest, Stage, StagePreview
+from warmup_rl.stages.usage import Usage
 
 PROBLEMS_FILE = "problems.jsonl"
 """Beside a traces file: the problems that its traces are about."""
@@ -37,7 +37,8 @@ class Distill(Stage):
     """Collects chains of thought from a teacher on train problems, each scored by the domain's own grader."""
 
     type: ClassVar[str] = "distill"
-    gives: ClassVar[frozenset[Artifact]] = frozenset({"traces"})
+    role: ClassVar[str] = "traces"
+    outputs: ClassVar[frozenset[Artifact]] = frozenset({"traces"})
     resumes: ClassVar[bool] = True
 
     domain: str
@@ -57,27 +58,27 @@ class Distill(Stage):
     keep_wrong: bool = False
     """Hand on traces with a wrong answer too. All completions stay in `completions.jsonl` either way."""
 
-    def inputs(self) -> frozenset[Artifact]:
-        return frozenset({"model"}) if self.teacher.reads_model else self.needs
+    def required_inputs(self) -> frozenset[Artifact]:
+        return frozenset({"model"}) if self.teacher.reads_model else self.inputs
 
     def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
         return (self.domain,)
 
-    def draws(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[Draw]:
+    def data_requests(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[DataRequest]:
         return (self._draw,)
 
     @property
-    def _draw(self) -> Draw:
+    def _draw(self) -> DataRequest:
         whole = self.problems == "all"
         count = sys.maxsize if self.problems == "all" else self.problems
-        return Draw(self.domain, "train", count, "problems", whole=whole, fits=self.teacher.check)
+        return DataRequest(self.domain, "train", count, "problems", whole=whole, fits=self.teacher.check)
 
-    def facts(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Facts:
+    def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
         domain = domains.get(self.domain)
         problems = self.problems if self.problems != "all" else (domain and domain.rows_in("train")) or 1
         completions = problems * self.sampling.samples
         name = "completions" if self.enough is None else "completions, at most"
-        return Facts({"problems": problems, name: completions, **self.teacher.bill(completions, self.sampling)})
+        return StagePreview({"problems": problems, name: completions, **self.teacher.usage(completions, self.sampling)})
 
     def drawn(self, context: Context) -> Iterator[Problem]:
         """The problems that are thought through.
@@ -112,32 +113,32 @@ class _Distilling:
     def run(self) -> dict[str, Any]:
         stage, context = self._stage, self._context
         write_jsonl(self._problems_file, map(to_json, stage.drawn(context)))
-        bill = Bill()
+        usage = Usage()
         with ExitStack() as files:
             self._problems = files.enter_context(closing(ProblemFile(self._problems_file)))
             places = {problem_id: place for place, problem_id in enumerate(self._problems)}
-            journal = files.enter_context(closing(Journal(self._journal_file, places, stage.sampling.samples)))
-            self._complete(journal)
-            journal.sync()
-            kept = write_jsonl(context.traces_file, map(to_json, self._traces(journal, bill)))
-        bill.not_completed = self._not_completed
-        context.say(bill.told())
+            log = files.enter_context(closing(CompletionLog(self._journal_file, places, stage.sampling.samples)))
+            self._complete(log)
+            log.sync()
+            kept = write_jsonl(context.traces_file, map(to_json, self._traces(log, usage)))
+        usage.not_completed = self._not_completed
+        context.say(usage.told())
         if not kept:
             context.traces_file.unlink()
             if not any(row["text"] or row["thinking"] for row in read_jsonl(self._journal_file)):
                 self._journal_file.unlink()
                 raise RunError(
-                    f"distill: all {bill.completions} completions of teacher {self._teacher!r} are empty, so none is "
+                    f"distill: all {usage.completions} completions of teacher {self._teacher!r} are empty, so none is "
                     "kept. Look at the teacher; the same command asks it again."
                 )
             raise RunError(
-                f"distill: none of {bill.completions} completions of teacher {self._teacher!r} is correct. See "
+                f"distill: none of {usage.completions} completions of teacher {self._teacher!r} is correct. See "
                 f"{self._journal_file}; set `teacher_format` if the teacher lays out its answers in another way, give "
                 "it more tokens (sampling.max_tokens), easier problems, or another teacher."
             )
-        return {"domain": stage.domain, "problems": len(places), "traces": kept, **bill.summary()}
+        return {"domain": stage.domain, "problems": len(places), "traces": kept, **usage.summary()}
 
-    def _complete(self, journal: Journal) -> None:
+    def _complete(self, log: CompletionLog) -> None:
         """Has the teacher complete what the journal does not hold yet; each completion is kept as it comes.
 
         Raises:
@@ -145,40 +146,40 @@ class _Distilling:
         """
         stage, context = self._stage, self._context
         if stage.enough:
-            self._correct = Counter(self._correct_before(journal))
-        if journal.count:
-            context.say(f"{journal.count} completions from before")
+            self._correct = Counter(self._correct_before(log))
+        if log.count:
+            context.say(f"{log.count} completions from before")
         elif stage.teacher.costs:
             for line in _left_behind(self._journal_file):
                 context.say(line)
-        step = pace(context.say, "completions", len(self._problems) * stage.sampling.samples - journal.count)
+        step = progress(context.say, "completions", len(self._problems) * stage.sampling.samples - log.count)
         samples = range(stage.sampling.samples)
         with ExitStack() as stack:
             session: Session | None = None
             for some in [samples] if stage.enough is None else [[sample] for sample in samples]:
-                requests = self._missing(journal, some)
+                requests = self._missing(log, some)
                 if (first := next(requests, None)) is None:
                     continue
                 session = session or stack.enter_context(stage.teacher.open(self._engine_context()))
                 try:
-                    self._collect(session, chain([first], requests), journal, step)
+                    self._collect(session, chain([first], requests), log, step)
                 except UserError as error:
-                    if not journal.count:
+                    if not log.count:
                         raise
                     raise RunError(
-                        f"{error}\n{journal.count} completions are kept in {self._journal_file}: run the same command "
+                        f"{error}\n{log.count} completions are kept in {self._journal_file}: run the same command "
                         "again to go on from there."
                     ) from None
 
-    def _missing(self, journal: Journal, samples: Iterable[int]) -> Iterator[Request]:
+    def _missing(self, log: CompletionLog, samples: Iterable[int]) -> Iterator[Request]:
         for problem in self._problems.values():
             if self._stage.enough is None or self._correct[problem.id] < self._stage.enough:
                 for sample in samples:
-                    if (problem.id, sample) not in journal:
+                    if (problem.id, sample) not in log:
                         yield Request(problem, self._domain.prompt(problem), sample)
 
     def _collect(
-        self, session: Session, requests: Iterator[Request], journal: Journal, step: Callable[[int], None]
+        self, session: Session, requests: Iterator[Request], log: CompletionLog, step: Callable[[int], None]
     ) -> None:
         waiting: set[tuple[str, int]] = set()
 
@@ -194,7 +195,7 @@ class _Distilling:
                     "which was not asked for, or twice. This is a fault of the engine."
                 )
             waiting.remove((completion.problem_id, completion.sample))
-            journal.add(self._judged(completion, self._problems[completion.problem_id]))
+            log.add(self._judged(completion, self._problems[completion.problem_id]))
             step(1)
         self._not_completed += len(waiting) + sum(1 for _ in requests)
 
@@ -213,63 +214,73 @@ class _Distilling:
         form, said = self._context.response_format, self._said(completion)
         if not said.answers:
             reason = "" if completion.finish_reason == "stop" else f" ({completion.finish_reason})"
-            return "", Score("none", None, False, f"no answer{reason}", self._domain.thinks(said.thinking, problem))
+            return "", Score("none", None, False, f"no answer{reason}", self._domain.shows_work(said.thinking, problem))
         answer = said.answers[0]
         if len(said.answers) > 1:
             answer = next((a for a in said.answers if self._domain.grade(a, problem).extracted is not None), answer)
         return answer, self._domain.score(form.render(thinking=said.thinking, answer=answer), problem, form)
 
-    def _said(self, completion: Completion) -> Said:
-        return take_apart(
-            completion.text, self._stage.teacher_format, self._context.response_format,
-            thinking=completion.thinking, truncated=completion.truncated,
+    def _said(self, completion: Completion) -> ParsedCompletion:
+        return parse_completion(
+            completion.text,
+            self._stage.teacher_format,
+            self._context.response_format,
+            thinking=completion.thinking,
+            truncated=completion.truncated,
         )
 
-    def _traces(self, journal: Journal, bill: Bill) -> Iterator[Trace]:
+    def _traces(self, log: CompletionLog, usage: Usage) -> Iterator[Trace]:
         """The traces to hand on, in the order of problems and samples; what becomes of all others is counted."""
         for problem in self._problems.values():
             for sample in range(self._stage.sampling.samples):
-                row = journal.row(problem.id, sample)
+                row = log.row(problem.id, sample)
                 if row is None:
                     continue
                 completion = Completion(**{field.name: row[field.name] for field in fields(Completion)})
-                bill.charge(completion)
+                usage.charge(completion)
                 if row["score"] is None:  # the grader may be well again
                     row = self._judged(completion, problem)
                 if row["score"] is None:
-                    bill.unscorable += 1
+                    usage.unscorable += 1
                     continue
                 trace = self._trace(completion, problem, row)
-                bill.judge(trace.score)
+                usage.judge(trace.score)
                 if trace.score.verdict == "correct" or self._stage.keep_wrong and (trace.thinking or trace.answer):
                     yield trace
 
     def _trace(self, completion: Completion, problem: Problem, row: Mapping[str, Any]) -> Trace:
-        return trace_from_json({
-            "problem_id": problem.id,
-            "domain": problem.domain,
-            "messages": self._domain.prompt(problem),
-            "thinking": self._said(completion).thinking,
-            "answer": row["answer"],
-            "score": row["score"],
-            "teacher": self._teacher,
-            "sample": completion.sample,
-            "meta": {"tokens": completion.tokens, "truncated": completion.truncated, "cost": completion.cost},
-        })
+        return trace_from_json(
+            {
+                "problem_id": problem.id,
+                "domain": problem.domain,
+                "messages": self._domain.prompt(problem),
+                "thinking": self._said(completion).thinking,
+                "answer": row["answer"],
+                "score": row["score"],
+                "teacher": self._teacher,
+                "sample": completion.sample,
+                "meta": {"tokens": completion.tokens, "truncated": completion.truncated, "cost": completion.cost},
+            }
+        )
 
-    def _correct_before(self, journal: Journal) -> Iterator[str]:
+    def _correct_before(self, log: CompletionLog) -> Iterator[str]:
         """The problem of each completion in the journal that is correct."""
         for problem in self._problems.values():
             for sample in range(self._stage.sampling.samples):
-                row = journal.row(problem.id, sample)
+                row = log.row(problem.id, sample)
                 if row and row["score"] and row["score"]["verdict"] == "correct":
                     yield problem.id
 
     def _engine_context(self) -> EngineContext:
         context = self._context
         return EngineContext(
-            context.domains, context.response_format, context.seed, context.inputs.model, context.inputs.model_revision,
-            context.folder, context.say,
+            context.domains,
+            context.response_format,
+            context.seed,
+            context.inputs.model,
+            context.inputs.model_revision,
+            context.folder,
+            context.say,
         )
 
 

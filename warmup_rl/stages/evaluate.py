@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from warmup_rl import contract
-from warmup_rl.config import Sampling
-from warmup_rl.domain import Domain
-from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.format import ANSWER_CLOSE, ANSWER_OPEN, ResponseFormat
-from warmup_rl.jsonl import read_jsonl
-from warmup_rl.measure import cells
-from warmup_rl.stage import Artifact, Context, Draw, Facts, Stage
-from warmup_rl.stages.pace import pace
-from warmup_rl.stages.training.measuring import complete_and_score
-from warmup_rl.stages.training.parts import Parts
-from warmup_rl.types import Message, Problem, Split
-from warmup_rl.weights import load_model
+from warmup_rl.base.config import Sampling
+from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.base.models import load_model
+from warmup_rl.base.progress import progress
+from warmup_rl.base.types import Message, Problem, Split
+from warmup_rl.interfaces import chat as contract
+from warmup_rl.interfaces.domain import Domain
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.format import ANSWER_CLOSE, ANSWER_OPEN, ResponseFormat
+from warmup_rl.interfaces.measurement import cells
+from warmup_rl.interfaces.stage import Artifact, Context, DataRequest, Stage, StagePreview
+from warmup_rl.stages.training.evaluator import complete_and_score
+from warmup_rl.stages.training.rank_files import RankFiles
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -44,7 +44,8 @@ class Evaluate(Stage):
     """Completes held-out problems of every domain and scores them; nothing is trained."""
 
     type: ClassVar[str] = "evaluate"
-    needs: ClassVar[frozenset[Artifact]] = frozenset({"model"})
+    role: ClassVar[str] = "evaluation"
+    inputs: ClassVar[frozenset[Artifact]] = frozenset({"model"})
     every_rank: ClassVar[bool] = True
     measures: ClassVar[bool] = True
 
@@ -58,32 +59,34 @@ class Evaluate(Stage):
     def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
         return evaluation.measured(domains)
 
-    def draws(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[Draw]:
+    def data_requests(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[DataRequest]:
         styles = self.prompts or []
         for name in self.domains_used(evaluation, domains):
-            yield Draw(name, "test", evaluation.problems, "evaluation.problems", evaluation.seed)
+            yield DataRequest(name, "test", evaluation.problems, "evaluation.problems", evaluation.seed)
             if len(styles) > 1:
-                yield Draw(name, "validation", evaluation.validation, "evaluation.validation", evaluation.seed)
+                yield DataRequest(name, "validation", evaluation.validation, "evaluation.validation", evaluation.seed)
             if "few_shot" in styles:
-                yield Draw(name, "train", self.shots, "shots", evaluation.seed, use="examples")
+                yield DataRequest(name, "train", self.shots, "shots", evaluation.seed, use="examples")
 
     def check(self, *, world_size: int) -> list[str]:
         if self.prompts and len(set(self.prompts)) < len(self.prompts):
             return [f"prompts: each style once (got {', '.join(self.prompts)})"]
         return []
 
-    def facts(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Facts:
+    def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
         headline, styles = evaluation.samplings[evaluation.headline], len(self.prompts or [""])
         counts: dict[Split, int] = {"test": evaluation.problems, "validation": evaluation.validation}
         measured = [domains[name] for name in evaluation.measured(domains)]
         held = {split: sum(min(one.rows_in(split) or n, n) for one in measured) for split, n in counts.items()}
         drawn = [(held["test"] * way.samples, way.max_tokens) for way in evaluation.samplings.values()]
         drawn.append((held["validation"] * headline.samples if styles > 1 else 0, headline.max_tokens))
-        return Facts({
-            **({"prompt styles": ", ".join(self.prompts)} if self.prompts else {}),
-            "completions": styles * sum(count for count, _ in drawn),
-            "generated tokens, at most": styles * sum(count * budget for count, budget in drawn),
-        })
+        return StagePreview(
+            {
+                **({"prompt styles": ", ".join(self.prompts)} if self.prompts else {}),
+                "completions": styles * sum(count for count, _ in drawn),
+                "generated tokens, at most": styles * sum(count * budget for count, budget in drawn),
+            }
+        )
 
     def prepare(self, context: Context) -> None:
         """Raises `SpaceError` where a domain has too few problems."""
@@ -95,15 +98,15 @@ class Evaluate(Stage):
         source, revision = context.inputs.model, context.inputs.model_revision
         contract.check(source, context.response_format, revision)
         tokenizer = contract.load_tokenizer(source, revision)
-        device = f"cuda:{context.world.local_rank}" if context.world.device == "cuda" else "cpu"
+        device = f"cuda:{context.launch_env.local_rank}" if context.launch_env.device == "cuda" else "cpu"
         model = load_model(source, revision, device=device)
         jobs = self._jobs(context)
         output = context.folder / "completions.jsonl"
-        parts = Parts(output, context.world)
+        parts = RankFiles(output, context.launch_env)
         for job in jobs:
             parts.append(self._measure(job, model, tokenizer, context))
         parts.close()
-        if not context.world.is_main:
+        if not context.launch_env.is_main:
             return {}
         parts.merge(_order(jobs), patience=_PATIENCE)
         found = cells(read_jsonl(output), own_prompt=context.response_format.think)
@@ -146,19 +149,22 @@ class Evaluate(Stage):
     def _measure(
         self, job: _Job, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, context: Context
     ) -> list[dict[str, Any]]:
-        world, domains = context.world, context.domains
-        mine = job.problems[world.rank :: world.size]
+        launch_env, domains = context.launch_env, context.domains
+        mine = job.problems[launch_env.rank :: launch_env.size]
         examples = self._examples(context) if job.prompt == "few_shot" else {}
         sampling: Sampling = context.evaluation.samplings[job.sampling]
         name = f"{job.split}, prompt {job.prompt}, {job.sampling}"
         rows = complete_and_score(
-            model, tokenizer, mine, domains,
+            model,
+            tokenizer,
+            mine,
+            domains,
             ResponseFormat(think="open" if job.prompt == "open" else "free"),
             sampling,
             batch_size=context.evaluation.batch_size,
             seed=context.seed,
             messages_of=lambda problem: (*examples.get(problem.domain, ()), *domains[problem.domain].prompt(problem)),
-            on_batch=pace(context.say, name, len(mine) * sampling.samples),
+            on_batch=progress(context.say, name, len(mine) * sampling.samples),
         )
         return [{"split": job.split, "prompt": job.prompt, "sampling": job.sampling, **row} for row in rows]
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from warmup_rl.corpus import Corpus, Document
-from warmup_rl.domain import Domain
-from warmup_rl.errors import UserError
-from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.plugins import plugin_field
-from warmup_rl.stage import Artifact, Context, Facts, Stage
+from warmup_rl.base.errors import UserError
+from warmup_rl.interfaces.corpus import Corpus, Document
+from warmup_rl.interfaces.domain import Domain
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.plugins import plugin_field
+from warmup_rl.interfaces.stage import Artifact, Context, Stage, StagePreview
 from warmup_rl.stages.training import IGNORED
-from warmup_rl.stages.training.cleanup import training
-from warmup_rl.stages.training.options import OWNED, split_batch, trainer_options, wrong_batch
 from warmup_rl.stages.training.saving import parameter_count, require_finished, save
+from warmup_rl.stages.training.tracking import training
+from warmup_rl.stages.training.trainer_config import OWNED, split_batch, trainer_options, wrong_batch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -35,7 +35,8 @@ class Pretrain(Stage):
     """One pass over a corpus of packed documents, each seen by itself."""
 
     type: ClassVar[str] = "pretrain"
-    gives: ClassVar[frozenset[Artifact]] = frozenset({"model"})
+    role: ClassVar[str] = "pretraining"
+    outputs: ClassVar[frozenset[Artifact]] = frozenset({"model"})
     every_rank: ClassVar[bool] = True
     TRAINER: ClassVar[str] = "hf"
     OWNED: ClassVar[dict[str, str]] = OWNED
@@ -57,23 +58,26 @@ class Pretrain(Stage):
         problems = [] if "model_type" in self.model else ["model: `model_type` is missing, for example qwen3"]
         return problems + wrong_batch(self.batch_size, world_size)
 
-    def facts(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Facts:
-        return Facts({"epochs": self.epochs, "tokens a step": self.batch_size * self.row_length})
+    def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
+        return StagePreview({"epochs": self.epochs, "tokens a step": self.batch_size * self.row_length})
 
     def run(self, context: Context) -> dict[str, Any]:
         from transformers import PrinterCallback, Trainer, TrainingArguments, default_data_collator
 
-        from warmup_rl.stages.training.progress import Progress, describe_loss
+        from warmup_rl.stages.training.callbacks import Progress, describe_loss
 
         tokenizer = self.corpus.tokenizer()
         documents = list(self.corpus.documents(context.seed))
         rows = pack(documents, tokenizer, self.row_length, random.Random(f"pack/{context.seed}"))
         model = self._new_model(tokenizer, context.seed)
         with training(context):
-            batch = split_batch(self.batch_size, context.world)
+            batch = split_batch(self.batch_size, context.launch_env)
             options = trainer_options(TrainingArguments, self.args, context, batch, num_train_epochs=self.epochs)
             trainer = Trainer(
-                model=model, args=options, train_dataset=rows, data_collator=default_data_collator,
+                model=model,
+                args=options,
+                train_dataset=rows,
+                data_collator=default_data_collator,
                 callbacks=[Progress(context, describe_loss)],
             )
             trainer.remove_callback(PrinterCallback)
@@ -99,8 +103,12 @@ class Pretrain(Stage):
         fields = {key: value for key, value in self.model.items() if key != "model_type"}
         try:
             config = AutoConfig.for_model(
-                self.model["model_type"], vocab_size=len(tokenizer), bos_token_id=None,
-                eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, **fields,
+                self.model["model_type"],
+                vocab_size=len(tokenizer),
+                bos_token_id=None,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+                **fields,
             )
         except (ValueError, TypeError) as error:
             raise UserError(f"{self.id}.model: transformers refuses it: {error}") from None

@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from warmup_rl import contract
-from warmup_rl.config import Sampling
-from warmup_rl.domain import Domain
-from warmup_rl.errors import UserError
-from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.stage import Context, Draw, Facts, Stage
-from warmup_rl.stages.training import options
+from warmup_rl.base.config import Sampling
+from warmup_rl.base.errors import UserError
+from warmup_rl.base.types import Problem
+from warmup_rl.interfaces import chat as contract
+from warmup_rl.interfaces.domain import Domain
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.stage import Context, DataRequest, Stage, StagePreview
+from warmup_rl.stages.training import trainer_config as options
 from warmup_rl.stages.training.lora import adapter_config
-from warmup_rl.stages.training.parts import Parts
-from warmup_rl.stages.training.plan import prompt_plan, use_counts
-from warmup_rl.stages.training.rollouts import (
+from warmup_rl.stages.training.prompt_schedule import prompt_plan, use_counts
+from warmup_rl.stages.training.rank_files import RankFiles
+from warmup_rl.stages.training.rewards import (
     Reward,
     Rewarder,
     mean_reward,
     require_sound_golds,
     training_flops,
 )
-from warmup_rl.types import Problem
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, TrainerCallback
@@ -51,8 +51,9 @@ class Rlvr(Stage):
     """Trains the model on problems of one domain, each used equally often, rewarded by the domain's own grader."""
 
     type: ClassVar[str] = "rlvr"
-    needs: ClassVar[frozenset[Any]] = frozenset({"model"})
-    gives: ClassVar[frozenset[Any]] = frozenset({"model"})
+    role: ClassVar[str] = "target"
+    inputs: ClassVar[frozenset[Any]] = frozenset({"model"})
+    outputs: ClassVar[frozenset[Any]] = frozenset({"model"})
     every_rank: ClassVar[bool] = True
     measures: ClassVar[bool] = True
     TRAINER: ClassVar[str] = "grpo"
@@ -109,17 +110,17 @@ class Rlvr(Stage):
     def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
         return (self.domain,)
 
-    def draws(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[Draw]:
+    def data_requests(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[DataRequest]:
         yield self._draw
         if evaluation.every:
             count, key = evaluation.curve_problems, "evaluation.curve_problems"
-            yield Draw(self.domain, "test", count, key, evaluation.seed, use="curve")
+            yield DataRequest(self.domain, "test", count, key, evaluation.seed, use="curve")
 
     @property
-    def _draw(self) -> Draw:
+    def _draw(self) -> DataRequest:
         most = sys.maxsize if self.allow_more else MOST_PROBLEMS
         count = most if self.problems == "all" else self.problems
-        return Draw(self.domain, "train", count, "problems", whole=self.problems == "all")
+        return DataRequest(self.domain, "train", count, "problems", whole=self.problems == "all")
 
     def check(self, *, world_size: int) -> list[str]:
         wrong = []
@@ -130,13 +131,15 @@ class Rlvr(Stage):
         if self.sampling.samples != 1:
             wrong.append(f"sampling.samples: use `generations` instead (now {self.generations}).")
         if self.rollouts_per_step % self.updates_per_step:
-            wrong.append(f"updates_per_step: {self.updates_per_step} does not divide prompts_per_step × generations = "
-                         f"{self.rollouts_per_step}.")
+            wrong.append(
+                f"updates_per_step: {self.updates_per_step} does not divide prompts_per_step × generations = "
+                f"{self.rollouts_per_step}."
+            )
         else:
             wrong += options.wrong_batch(self.rollouts_per_step // self.updates_per_step, world_size, _BATCH)
         return wrong
 
-    def facts(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Facts:
+    def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
         domain = domains.get(self.domain)
         count = self.problems if self.problems != "all" else (domain and domain.rows_in("train")) or 1
         uses = use_counts(self._plan(count, seed=0), count)
@@ -145,19 +148,23 @@ class Rlvr(Stage):
             notes.append("args.loss_type: cispo cuts weights at epsilon_high itself (now 0.2); its paper has 5.0.")
         if 0 in uses:
             notes.append(f"{uses.count(0)} of {count} problems are never used: raise steps.")
-        return Facts({
-            "problems": count, "steps": self.steps,
-            "uses of a prompt": f"{min(uses)}" if min(uses) == max(uses) else f"{min(uses)}-{max(uses)}",
-            **({"reward": self._reward(domain).told()} if domain else {}),
-            "rollouts": self.steps * self.rollouts_per_step,
-            "generated tokens, at most": self.steps * self.rollouts_per_step * self.sampling.max_tokens,
-        }, tuple(notes))
+        return StagePreview(
+            {
+                "problems": count,
+                "steps": self.steps,
+                "uses of a prompt": f"{min(uses)}" if min(uses) == max(uses) else f"{min(uses)}-{max(uses)}",
+                **({"reward": self._reward(domain).told()} if domain else {}),
+                "rollouts": self.steps * self.rollouts_per_step,
+                "generated tokens, at most": self.steps * self.rollouts_per_step * self.sampling.max_tokens,
+            },
+            tuple(notes),
+        )
 
     def _reward(self, domain: Domain) -> Reward:
         return self.reward or Reward.model_validate(domain.REWARDS)
 
     def prepare(self, context: Context) -> None:
-        from warmup_rl.stages.training.cleanup import clean_up
+        from warmup_rl.stages.training.tracking import clean_up
 
         domain = context.domains[self.domain]
         require_sound_golds(domain, list(self._draw.problems(domain, context.seed)))
@@ -168,7 +175,7 @@ class Rlvr(Stage):
         clean_up()
 
     def run(self, context: Context) -> dict[str, Any]:
-        from warmup_rl.stages.training.cleanup import training
+        from warmup_rl.stages.training.tracking import training
 
         assert context.inputs.model is not None
         chat = contract.check(context.inputs.model, context.response_format, context.inputs.model_revision)
@@ -190,11 +197,17 @@ class Rlvr(Stage):
 
         config = self._options(context)
         each = self.updates_per_step * config.num_iterations
-        parts = Parts(context.folder / "rollouts.jsonl", context.world)
+        parts = RankFiles(context.folder / "rollouts.jsonl", context.launch_env)
         rewarder = Rewarder(
-            context, task.domain, task.problems, task.prompt_lengths, self._reward(task.domain),
+            context,
+            task.domain,
+            task.problems,
+            task.prompt_lengths,
+            self._reward(task.domain),
             generations=self.generations,
-            steps_each=each, stop_ids=task.chat.stop_ids, parts=parts,
+            steps_each=each,
+            stop_ids=task.chat.stop_ids,
+            parts=parts,
         )
         plan_SP = self._plan(len(task.problems), context.seed)
         trainer = self._trainer(context, tokenizer, task, config, rewarder, plan_SP)
@@ -203,22 +216,27 @@ class Rlvr(Stage):
         require_finished(trainer, self.steps * each)
         parameters = parameter_count(trainer.model)
         save(trainer, context, tokenizer)
-        if not context.world.is_main:
+        if not context.launch_env.is_main:
             return {}
         parts.merge(order=lambda row: (row["step"], row["place"]))
         return self._summary(context, task, plan_SP, parameters, config.num_iterations)
 
     def _trainer(
-        self, context: Context, tokenizer: PreTrainedTokenizerBase, task: _Task, config: Any, rewarder: Rewarder,
+        self,
+        context: Context,
+        tokenizer: PreTrainedTokenizerBase,
+        task: _Task,
+        config: Any,
+        rewarder: Rewarder,
         plan_SP: list[list[int]],
     ) -> PlannedGRPOTrainer:
         from datasets import Dataset
         from transformers import PrinterCallback
 
+        from warmup_rl.stages.training.callbacks import Progress, describe_rollouts
         from warmup_rl.stages.training.curve import Curve
         from warmup_rl.stages.training.grpo import PlannedGRPOTrainer
         from warmup_rl.stages.training.health import Health
-        from warmup_rl.stages.training.progress import Progress, describe_rollouts
 
         each = self.updates_per_step * config.num_iterations
         curve = None
@@ -247,11 +265,16 @@ class Rlvr(Stage):
         from trl import GRPOConfig
 
         batch = options.split_batch(
-            self.rollouts_per_step // self.updates_per_step, context.world,
-            largest=self.args.get("per_device_train_batch_size"), says=f"{context.stage_id}: {_BATCH}",
+            self.rollouts_per_step // self.updates_per_step,
+            context.launch_env,
+            largest=self.args.get("per_device_train_batch_size"),
+            says=f"{context.stage_id}: {_BATCH}",
         )
         return options.trainer_options(
-            GRPOConfig, self.args, context, batch,
+            GRPOConfig,
+            self.args,
+            context,
+            batch,
             max_steps=self.steps * self.updates_per_step * self.args.get("num_iterations", 1),
             steps_per_generation=batch.accumulation * self.updates_per_step,
             num_generations=self.generations,
@@ -276,7 +299,7 @@ class Rlvr(Stage):
     def _summary(
         self, context: Context, task: _Task, plan_SP: list[list[int]], parameters: int, iterations: int
     ) -> dict[str, Any]:
-        from warmup_rl.jsonl import read_jsonl
+        from warmup_rl.base.jsonl import read_jsonl
 
         rows = list(read_jsonl(context.folder / "rollouts.jsonl"))
         lengths = {problem.id: length for problem, length in zip(task.problems, task.prompt_lengths, strict=True)}
@@ -284,7 +307,10 @@ class Rlvr(Stage):
         prompts = sum(lengths[row["problem_id"]] for row in rows)
         uses = use_counts(plan_SP, len(task.problems))
         return {
-            "domain": self.domain, "problems": len(task.problems), "steps": self.steps, "rollouts": len(rows),
+            "domain": self.domain,
+            "problems": len(task.problems),
+            "steps": self.steps,
+            "rollouts": len(rows),
             "unscorable": sum(row["score"] is None for row in rows),
             "generated_tokens": generated,
             "prompt_tokens": prompts,

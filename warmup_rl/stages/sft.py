@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
-from warmup_rl import contract
-from warmup_rl.dlcot.organs import ORGANS, Organ, organs
-from warmup_rl.domain import Domain
-from warmup_rl.errors import RunError, UserError
-from warmup_rl.evaluation import EvaluationSettings
-from warmup_rl.format import THINK_CLOSE, ResponseFormat
-from warmup_rl.stage import Context, Facts, Stage
+from warmup_rl.base.errors import RunError, UserError
+from warmup_rl.base.types import Trace
+from warmup_rl.dlcot.segments import SEGMENT_KINDS, SegmentKind, segments
+from warmup_rl.interfaces import chat as contract
+from warmup_rl.interfaces.domain import Domain
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.format import THINK_CLOSE, ResponseFormat
+from warmup_rl.interfaces.stage import Context, Stage, StagePreview
 from warmup_rl.stages.distill import read_traces
-from warmup_rl.stages.training import IGNORED, options
+from warmup_rl.stages.training import IGNORED
+from warmup_rl.stages.training import trainer_config as options
 from warmup_rl.stages.training.lora import adapter_config
-from warmup_rl.types import Trace
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -32,8 +33,9 @@ class Sft(Stage):
     """Trains the model on the traces of the stages before it."""
 
     type: ClassVar[str] = "sft"
-    needs: ClassVar[frozenset[Any]] = frozenset({"model", "traces"})
-    gives: ClassVar[frozenset[Any]] = frozenset({"model"})
+    role: ClassVar[str] = "warmup"
+    inputs: ClassVar[frozenset[Any]] = frozenset({"model", "traces"})
+    outputs: ClassVar[frozenset[Any]] = frozenset({"model"})
     every_rank: ClassVar[bool] = True
     TRAINER: ClassVar[str] = "sft"
     OWNED: ClassVar[dict[str, str]] = {
@@ -57,7 +59,7 @@ class Sft(Stage):
     """Optimizer steps, in place of `epochs`: for comparing corpora at equal steps."""
     tokens: int | None = Field(default=None, gt=0)
     """Tokens that carry loss, over all passes, in place of `epochs`: for comparing corpora at equal training tokens."""
-    loss_on: list[Organ] = list(ORGANS)
+    loss_on: list[SegmentKind] = list(SEGMENT_KINDS)
     """Organs of the chain of thought that carry loss; tags, answer and end token always do. All where not given."""
     max_tokens: int | None = Field(default=None, gt=0)
     """Longest example, prompt and completion together; the model's context where not given."""
@@ -70,8 +72,8 @@ class Sft(Stage):
 
     @field_validator("loss_on")
     @classmethod
-    def _each_once(cls, loss_on: list[Organ]) -> list[Organ]:
-        return [organ for organ in ORGANS if organ in loss_on]
+    def _each_once(cls, loss_on: list[SegmentKind]) -> list[SegmentKind]:
+        return [segment for segment in SEGMENT_KINDS if segment in loss_on]
 
     @model_validator(mode="after")
     def _one_measure(self) -> Sft:
@@ -82,24 +84,24 @@ class Sft(Stage):
     def check(self, *, world_size: int) -> list[str]:
         return options.wrong_batch(self.batch_size, world_size)
 
-    def facts(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Facts:
+    def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
         measure = {"steps": self.steps} if self.steps else {"tokens": self.tokens} if self.tokens else {}
         counts: dict[str, int | float | str] = {"batch_size": self.batch_size, **(measure or {"epochs": self.epochs})}
-        return Facts(counts if self._whole else {**counts, "loss_on": ", ".join([*self.loss_on, "answer"])})
+        return StagePreview(counts if self._whole else {**counts, "loss_on": ", ".join([*self.loss_on, "answer"])})
 
     @property
     def _whole(self) -> bool:
-        return len(self.loss_on) == len(ORGANS)
+        return len(self.loss_on) == len(SEGMENT_KINDS)
 
     def prepare(self, context: Context) -> None:
-        from warmup_rl.stages.training.cleanup import clean_up
+        from warmup_rl.stages.training.tracking import clean_up
 
         self._options(context, max_length=None, epochs=self.epochs)
         adapter_config(self.lora)
         clean_up()
 
     def run(self, context: Context) -> dict[str, Any]:
-        from warmup_rl.stages.training.cleanup import training
+        from warmup_rl.stages.training.tracking import training
 
         assert context.inputs.model is not None and context.inputs.traces is not None
         contract.check(context.inputs.model, context.response_format, context.inputs.model_revision)
@@ -118,7 +120,7 @@ class Sft(Stage):
         from transformers import PrinterCallback
         from trl import SFTTrainer
 
-        from warmup_rl.stages.training.progress import Progress, describe_loss
+        from warmup_rl.stages.training.callbacks import Progress, describe_loss
         from warmup_rl.stages.training.saving import parameter_count, require_finished, save
 
         tokens = sum(len(example["input_ids"]) for example in examples)
@@ -158,7 +160,9 @@ class Sft(Stage):
         from trl import SFTConfig
 
         batch = options.split_batch(
-            self.batch_size, context.world, largest=self.args.get("per_device_train_batch_size"),
+            self.batch_size,
+            context.launch_env,
+            largest=self.args.get("per_device_train_batch_size"),
             says=f"{context.stage_id}.batch_size",
         )
         owned = {"num_train_epochs": epochs, "max_steps": self.steps or -1, "max_length": max_length}
@@ -180,7 +184,10 @@ class Sft(Stage):
 
 
 def encode(
-    tokenizer: PreTrainedTokenizerBase, trace: Trace, response_format: ResponseFormat, loss_on: Sequence[Organ] = ORGANS
+    tokenizer: PreTrainedTokenizerBase,
+    trace: Trace,
+    response_format: ResponseFormat,
+    loss_on: Sequence[SegmentKind] = SEGMENT_KINDS,
 ) -> Example:
     """A trace as token ids and labels: prompt as in RLVR and evaluation, then the completion and the end token.
 
@@ -190,26 +197,28 @@ def encode(
     completion = response_format.render(thinking=trace.thinking, answer=trace.answer)
     completion_ids = [*tokenizer(completion, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
     labels = completion_ids
-    if len(loss_on) < len(ORGANS):
-        parts = token_organs(tokenizer, completion, trace.thinking.strip())
+    if len(loss_on) < len(SEGMENT_KINDS):
+        parts = token_segments(tokenizer, completion, trace.thinking.strip())
         kept = [part is None or part in loss_on for part in (*parts, None)]
         labels = [token if keep else IGNORED for token, keep in zip(completion_ids, kept, strict=True)]
     return {"input_ids": prompt_ids + completion_ids, "labels": [IGNORED] * len(prompt_ids) + labels}
 
 
-def token_organs(tokenizer: PreTrainedTokenizerBase, completion: str, thinking: str) -> list[Organ | None]:
-    """The organ of each token of a rendered completion; None for tags and answer.
+def token_segments(tokenizer: PreTrainedTokenizerBase, completion: str, thinking: str) -> list[SegmentKind | None]:
+    """The segment kind of each token of a rendered completion; None for tags and answer.
 
     A token belongs where its last character stands, since tokens hold the white space before a word, not that after it.
     Raises `UserError` for a tokenizer that cannot say which characters a token covers.
     """
     if not tokenizer.is_fast:
-        raise UserError(f"sft.loss_on: {tokenizer.name_or_path} has no fast tokenizer, which is needed to tell where "
-                        "tokens stand. Leave `loss_on` out, or take a model with a `tokenizer.json`.")
+        raise UserError(
+            f"sft.loss_on: {tokenizer.name_or_path} has no fast tokenizer, which is needed to tell where "
+            "tokens stand. Leave `loss_on` out, or take a model with a `tokenizer.json`."
+        )
     start = completion.index(f"{thinking}\n{THINK_CLOSE}")
-    by_character: list[Organ | None] = [None] * len(completion)
-    for organ, span in organs(thinking):
-        by_character[start + span.start : start + span.end] = [organ] * (span.end - span.start)
+    by_character: list[SegmentKind | None] = [None] * len(completion)
+    for segment, span in segments(thinking):
+        by_character[start + span.start : start + span.end] = [segment] * (span.end - span.start)
     offsets = tokenizer(completion, add_special_tokens=False, return_offsets_mapping=True).offset_mapping
     return [by_character[max(end - 1, 0)] for _, end in offsets]
 

@@ -11,21 +11,21 @@ from accelerate.utils import gather_object
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl.models import unwrap_model_for_generation
 
-from warmup_rl.config import Sampling
-from warmup_rl.domain import Domain
-from warmup_rl.jsonl import append_jsonl
-from warmup_rl.measure import summarize
-from warmup_rl.stage import Context
-from warmup_rl.stages.training.cleanup import track
-from warmup_rl.stages.training.measuring import complete_and_score
-from warmup_rl.stages.training.rollouts import Rewarder, training_flops
+from warmup_rl.base.config import Sampling
+from warmup_rl.base.jsonl import append_jsonl
+from warmup_rl.base.types import Problem
+from warmup_rl.interfaces.domain import Domain
+from warmup_rl.interfaces.measurement import summarize
+from warmup_rl.interfaces.stage import Context
+from warmup_rl.stages.training.evaluator import complete_and_score
+from warmup_rl.stages.training.rewards import Rewarder, training_flops
 from warmup_rl.stages.training.saving import parameter_count
-from warmup_rl.types import Problem
+from warmup_rl.stages.training.tracking import track
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer
 
-_SHOWN = ("problems", "lenient", "strict", "well_formed", "truncated", "thinks", "tokens")
+_SHOWN = ("problems", "lenient", "strict", "well_formed", "truncated", "shows_work", "tokens")
 _TRACKED = ("lenient", "strict", "well_formed", "truncated", "tokens")
 
 
@@ -58,14 +58,12 @@ class Curve(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self._start = time.monotonic()
-        if self._context.world.is_main:
+        if self._context.launch_env.is_main:
             for name in ("curve.jsonl", "curve_completions.jsonl"):
                 (self._context.folder / name).unlink(missing_ok=True)
         self.measure(0)
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         step, rest = divmod(state.global_step, self._each)
         if not rest and (step % self._context.evaluation.every == 0 or state.global_step == state.max_steps):
             self.measure(step)
@@ -83,7 +81,7 @@ class Curve(TrainerCallback):
             "seconds": round(began - self._start - self._measuring, 3),
         }
         self.points[step] = row["lenient"]
-        if self._context.world.is_main:
+        if self._context.launch_env.is_main:
             append_jsonl(self._context.folder / "curve.jsonl", [row])
             append_jsonl(self._context.folder / "curve_completions.jsonl", [{"step": step, **kept} for kept in rows])
             track({f"held_out/{key}": row[key] for key in _TRACKED}, step * self._each)
@@ -91,20 +89,28 @@ class Curve(TrainerCallback):
 
     def _complete(self) -> list[dict[str, Any]]:
         """Rows of all problems, in their order, on every rank."""
-        trainer, world = self.trainer, self._context.world
-        mine = self._problems[world.rank :: world.size]
+        trainer, launch_env = self.trainer, self._context.launch_env
+        mine = self._problems[launch_env.rank :: launch_env.size]
         gathers = trainer.args.ds3_gather_for_generation
         with (
             torch.no_grad(),
             unwrap_model_for_generation(
-                trainer.model_wrapped, trainer.accelerator, gather_deepspeed3_params=gathers,
+                trainer.model_wrapped,
+                trainer.accelerator,
+                gather_deepspeed3_params=gathers,
                 gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
             ) as model,
         ):
             rows = complete_and_score(
-                model, trainer.processing_class, mine, self._context.domains, self._context.response_format,
-                self._sampling, batch_size=self._context.evaluation.batch_size, seed=self._context.evaluation.seed,
-                synced_gpus=world.distribution == "zero3" and not gathers,
+                model,
+                trainer.processing_class,
+                mine,
+                self._context.domains,
+                self._context.response_format,
+                self._sampling,
+                batch_size=self._context.evaluation.batch_size,
+                seed=self._context.evaluation.seed,
+                synced_gpus=launch_env.distribution == "zero3" and not gathers,
             )
         found = {row["problem_id"]: row for row in gather_object(rows)}
         return [found[problem.id] for problem in self._problems]

@@ -8,7 +8,7 @@ from typing import Any
 from torch.utils.data import Dataset, Sampler
 from trl import GRPOTrainer
 
-from warmup_rl.contract import ChatContract
+from warmup_rl.interfaces.chat import ChatContract
 
 
 class PlanSampler(Sampler[int]):
@@ -31,7 +31,7 @@ class PlanSampler(Sampler[int]):
 
 
 class PlannedGRPOTrainer(GRPOTrainer):
-    """GRPOTrainer whose prompts come from a plan, see `warmup_rl.stages.training.plan`."""
+    """GRPOTrainer whose prompts come from a plan, see `warmup_rl.stages.training.prompt_schedule`."""
 
     plan_SP: Sequence[Sequence[int]]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from warmup_rl.stage import Context
+from warmup_rl.interfaces.stage import Context
 
 _PATIENCE = 5
 
@@ -19,8 +19,12 @@ class Health(TrainerCallback):
         self._context, self._silent = context, 0
 
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
-        logs: dict[str, Any] | None = None, **kwargs: Any,
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
     ) -> None:
         if not logs or "frac_reward_zero_std" not in logs:
             return

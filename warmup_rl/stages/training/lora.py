@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from warmup_rl.errors import UserError
+from warmup_rl.base.errors import UserError
 
 
 def adapter_config(lora: Mapping[str, Any] | None) -> Any:

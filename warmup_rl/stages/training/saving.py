@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmup_rl import contract
-from warmup_rl.errors import RunError
-from warmup_rl.stage import Context
+from warmup_rl.base.errors import RunError
+from warmup_rl.interfaces import chat as contract
+from warmup_rl.interfaces.stage import Context
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer
@@ -46,7 +46,7 @@ def save(trainer: Trainer, context: Context, tokenizer: PreTrainedTokenizerBase)
     folder = context.folder / "adapter" if adapter else context.model_folder
     trainer.save_model(str(folder))
     unset_hf_deepspeed_config()
-    if not context.world.is_main:
+    if not context.launch_env.is_main:
         return
     (folder / "training_args.bin").unlink(missing_ok=True)
     if adapter:

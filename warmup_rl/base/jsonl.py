@@ -1,0 +1,103 @@
+"""JSON lines on disk: whole files written at once, append-only logs that survive a kill, errors that name the line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from warmup_rl.base.errors import DataError, json_fault
+
+
+def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
+    """Writes all rows beside `path` and renames: a reader never sees half a file. Returns the number of rows."""
+    part = _part(path)
+    count = 0
+    try:
+        with part.open("wb") as file:
+            for row in rows:
+                file.write(json_line(row))
+                count += 1
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return count
+
+
+def append_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Appends rows and syncs them to disk before returning; a torn last line from a killed writer is cut off first."""
+    with path.open("a+b") as file:
+        _cut_torn_tail(file)
+        file.write(b"".join(map(json_line, rows)))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def json_line(value: Any) -> bytes:
+    """A JSON value as one line of UTF-8; a text that is no Unicode (half of a surrogate pair) is written escaped."""
+    try:
+        return json.dumps(value, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(value).encode() + b"\n"
+
+
+def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a file.
+
+    Raises:
+        DataError: the file is missing, or a row is not a JSON object; the message names file and line.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield _row(path, number, line)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}). Save the file as UTF-8.") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes one JSON value atomically."""
+    part = _part(path)
+    part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def _part(path: Path) -> Path:
+    """Where a file is made; each process has its own, so that two that write the same file do not meet."""
+    return path.with_name(f"{path.name}.{os.getpid()}.part")
+
+
+def _row(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        what = f"not JSON ({json_fault(error)})"
+        raise DataError(f"{path}:{number}: {what}. Mend or remove the line.") from None
+    if not isinstance(row, dict):
+        kind = type(row).__name__
+        raise DataError(f"{path}:{number}: a JSON object is needed, found {kind}. Mend or remove the line.")
+    return row
+
+
+def _cut_torn_tail(file: Any) -> None:
+    end = file.seek(0, os.SEEK_END)
+    if end == 0:
+        return
+    file.seek(-1, os.SEEK_END)
+    if file.read(1) == b"\n":
+        return
+    position = end
+    while position > 0:
+        step = min(65536, position)
+        file.seek(position - step)
+        newline = file.read(step).rfind(b"\n")
+        if newline >= 0:
+            file.truncate(position - step + newline + 1)
+            return
+        position -= step
+    file.truncate(0)

@@ -1,0 +1,163 @@
+"""The values that travel between stages, all frozen; written to disk as JSON by `to_json`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+Split = Literal["train", "validation", "test"]
+Verdict = Literal["correct", "wrong", "none", "timeout"]
+Outcome = Literal["correct", "wrong", "no_answer", "bad_format", "timeout"]
+Message = dict[str, str]
+
+SPLITS: tuple[Split, ...] = get_args(Split)
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One question with its reference answer.
+
+    Attributes:
+        id: content hash, stable over runs and machines (see `warmup_rl.interfaces.domain.problem_id`).
+        domain: name under which the recipe declares the domain.
+        question: the text a model reads, without instruction.
+        gold: the reference answer as text.
+        meta: what grading, teachers and reports need (JSON values only); nothing is parsed back out of rendered text.
+    """
+
+    id: str
+    domain: str
+    question: str
+    gold: str
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """What a grader says of a bare answer: the verdict, the answer as understood, and why if that is not plain."""
+
+    verdict: Verdict
+    extracted: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """How far the steps of a chain of thought follow where they are made.
+
+    Attributes:
+        valid, invalid: steps that were read and follow, or do not.
+        unparsed: steps that claim something and could not be read.
+        leaps: valid steps that take more than one premise of the problem at a time.
+        first_invalid: character of the thinking at which the first invalid step begins; None where there is none.
+    """
+
+    valid: int
+    invalid: int
+    unparsed: int
+    leaps: int = 0
+    first_invalid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Verdict (lenient) and form of one completion, kept apart.
+
+    Attributes:
+        verdict: by the one lenient extraction; `none` where no answer could be found.
+        extracted: the answer as understood.
+        well_formed: the completion follows the recipe's response format to the letter.
+        note: why, where it is not plain.
+        shows_work: whether the thinking goes step by step; None where the domain cannot tell.
+        steps: how far its steps follow; None where the domain cannot tell.
+    """
+
+    verdict: Verdict
+    extracted: str | None
+    well_formed: bool
+    note: str = ""
+    shows_work: bool | None = None
+    steps: Validity | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """Strict outcome, the key of a reward table: form first, then verdict."""
+        if not self.well_formed:
+            return "bad_format"
+        return "no_answer" if self.verdict == "none" else self.verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A problem to complete: `messages` is the whole prompt, `sample` tells repeated draws apart."""
+
+    problem: Problem
+    messages: tuple[Message, ...]
+    sample: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """Text that an engine made for a request.
+
+    Attributes:
+        text: everything after the prompt; only the answer part where the engine gives `thinking` apart.
+        thinking: the thinking, if the engine returns it apart, without tags.
+        tokens: completion length in tokens, the end token included.
+        truncated: the token budget ended it.
+        finish_reason: the engine's word for why it stopped.
+        cost: in US dollars, 0 for local engines.
+        prompt_tokens: length of the prompt in tokens; 0 where the engine does not count them.
+        attempts: how often it was asked for, the failed ones included.
+    """
+
+    problem_id: str
+    sample: int
+    text: str
+    tokens: int
+    truncated: bool
+    thinking: str | None = None
+    finish_reason: str = "stop"
+    cost: float = 0.0
+    prompt_tokens: int = 0
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A teacher's completion with its score: the unit of the warmup corpus.
+
+    Attributes:
+        thinking: the chain of thought without tags.
+        answer: the answer part without tags.
+        meta: what cleaners and audits add (JSON values only).
+    """
+
+    problem_id: str
+    domain: str
+    messages: tuple[Message, ...]
+    thinking: str
+    answer: str
+    score: Score
+    teacher: str
+    sample: int = 0
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+def to_json(value: Any) -> dict[str, Any]:
+    """A dataclass of this module as JSON-ready dict; scores carry their derived outcome."""
+    row = asdict(value)
+    if isinstance(value, Score):
+        row["outcome"] = value.outcome
+    elif isinstance(value, Trace):
+        row["score"]["outcome"] = value.score.outcome
+    return row
+
+
+def trace_from_json(row: dict[str, Any]) -> Trace:
+    """Inverse of `to_json` for traces. Raises KeyError or TypeError when a field is missing or unknown."""
+    score = {key: value for key, value in row["score"].items() if key != "outcome"}
+    if score.get("steps"):
+        score["steps"] = Validity(**score["steps"])
+    return Trace(**{**row, "messages": tuple(row["messages"]), "score": Score(**score)})

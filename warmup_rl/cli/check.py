@@ -1,0 +1,246 @@
+"""The plan of a recipe, printed before anything runs: arms, stages, counts, files, disk, and what to look at twice."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from warmup_rl.base.stats import MIN_SEEDS
+from warmup_rl.cli.command import Command, running, selected_folds, selection
+from warmup_rl.cli.power import folds, resolution, short_training
+from warmup_rl.interfaces.domain import each_fold
+from warmup_rl.interfaces.engine import Engine
+from warmup_rl.interfaces.stage import Stage, StagePreview
+from warmup_rl.recipe import Recipe
+from warmup_rl.run.pipeline import PlannedStage, Trial
+
+WORLD_SIZES = (1, 2, 4, 8)
+"""Numbers of processes that the plan says the batch sizes fit or do not."""
+_BYTES_A_WEIGHT = 4
+_SMALL_VOCABULARY = 1024
+_BYTES_A_TOKEN = 5
+"""A token is about 4 characters of English; a row of completions repeats the question and the score."""
+
+
+def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, command: Command | None = None) -> None:
+    """Prints what a run of the recipe will do, without doing any of it.
+
+    Args:
+        world_size: processes of this launch.
+        console: where to print; the terminal where not given.
+        command: what of the recipe is run; all of it where not given.
+
+    Raises:
+        UserError: the command asks for an arm or a stage that is not there.
+    """
+    console = console or Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    command = command or Command()
+    arms, seeds = selection(command, recipe)
+    recipe = recipe.model_copy(update={"seeds": list(seeds)})
+    chosen = selected_folds(command, recipe)
+    every = [Trial(recipe, arm, seeds[0], fold, command.reuse_stale) for arm in arms for fold in chosen]
+    trials = {trial.arm: trial for trial in every if trial.fold == chosen[0]}
+    run = {arm: _running(command, trial) for arm, trial in trials.items()}
+    chosen_stages = [(trial, planned) for trial in every for planned in _running(command, trial)]
+    made = {planned.key: planned.stage for _, planned in chosen_stages}
+    preview = {planned.key: _facts(trial, planned) for trial in every for planned in trial.stages}
+    console.print(_headline(recipe, [planned for _, planned in chosen_stages], len(arms), len(chosen)), style="bold")
+    console.print(_stages(recipe, trials, run, preview))
+    marks = "● made   = shared with the arm named   – left out   ✓ done before"
+    marks += "   · not in this run" if command.only or command.until else ""
+    console.print(Text(f"{marks}\n", style="dim"))
+    console.print(_settings(recipe, trials, _disk(recipe, made, preview)))
+    moved = (line for trial in every for line in trial.moved())
+    for warning in dict.fromkeys([*moved, *_warnings(recipe, made, preview, world_size), *short_training(recipe)]):
+        console.print(Text(f"! {warning}", style="yellow"))
+
+
+def _running(command: Command, trial: Trial) -> list[PlannedStage]:
+    ids = running(command, [planned.stage.id for planned in trial.stages])
+    return [planned for planned in trial.stages if planned.stage.id in ids]
+
+
+def _facts(trial: Trial, planned: PlannedStage) -> StagePreview:
+    domains, evaluation = trial.recipe.seen_by(planned.stage, trial.fold)
+    return planned.stage.preview(evaluation, domains)
+
+
+def _headline(recipe: Recipe, stages: Sequence[PlannedStage], arms: int, folds: int) -> str:
+    distinct = len({planned.key for planned in stages})
+    seeds = len(recipe.seeds)
+    shared = f" of which {distinct} are made and {len(stages) - distinct} shared" if distinct < len(stages) else ""
+    each = " for each seed" if seeds > 1 else ""
+    trials = f", {_count(folds - 1, 'fold')} and the last model" if recipe.folded and folds == len(recipe.folds) else ""
+    counts = f"{_count(arms, 'arm')}, {_count(seeds, 'seed')}{trials}; {_count(len(stages), 'stage')}"
+    return f"{recipe.run_name}: {counts}{shared}{each}."
+
+
+def _stages(
+    recipe: Recipe, trials: dict[str, Trial], run: dict[str, list[PlannedStage]], preview: dict[str, StagePreview]
+) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("", "stage", *trials):
+        table.add_column(title, no_wrap=True)
+    table.add_column("what it does", overflow="fold")
+    stages = {arm: {planned.stage.id: planned for planned in trial.stages} for arm, trial in trials.items()}
+    first: dict[str, str] = {}
+    for index, stage in enumerate(recipe.stages):
+        name = stage.id if stage.id == stage.type else f"{stage.id} ({stage.type})"
+        cells = [_cell(trials[arm], stages[arm].get(stage.id), run[arm], first) for arm in trials]
+        told = dict.fromkeys(_told(preview[of[stage.id].key]) for of in stages.values() if stage.id in of)
+        table.add_row(str(index), name, *cells, Text("\n".join(told)))
+    return table
+
+
+def _cell(trial: Trial, planned: PlannedStage | None, run: list[PlannedStage], first: dict[str, str]) -> str:
+    if planned is None:
+        return "–"
+    if planned not in run:
+        return "✓" if trial.entry(planned).done else "·"
+    maker = first.setdefault(planned.key, trial.arm)
+    if maker != trial.arm:
+        return f"= {maker}"
+    return "✓" if trial.entry(planned).done else "●"
+
+
+def _told(preview: StagePreview) -> str:
+    return " · ".join(f"{name} {_number(value)}" for name, value in preview.counts.items())
+
+
+def _settings(recipe: Recipe, trials: dict[str, Trial], disk: str) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    folder = Path(recipe.output_dir) / recipe.run_name
+    for name in trials:
+        for address, value in recipe.arms[name].set.items():
+            table.add_row("arm", Text(f"{name}: {address} = {value}"))
+    if recipe.model:
+        table.add_row("model", Text(recipe.model + (f" at {recipe.model_revision}" if recipe.model_revision else "")))
+    for name, domain in recipe.domains.items():
+        space = getattr(domain, "space", None)
+        kind = "" if domain.type == name else f" ({domain.type})"
+        table.add_row("domain", Text(f"{name}{kind}{f': {space()}' if space else ''}"))
+    for line in folds(recipe, len(trials), len(recipe.seeds)):
+        table.add_row("folds", Text(line))
+    for line in _measured(recipe):
+        table.add_row("measured", Text(line))
+    for line in resolution(recipe):
+        table.add_row("resolves", Text(line))
+    where = "[/fold-<k>]" if recipe.folded else ""
+    table.add_row("files", Text(f"{folder}/ recipe.yaml, run.json, report/, <arm>/seed-<n>{where}/NN-<stage>"))
+    table.add_row("", Text(f"{recipe.output_dir}/cache/ stage outputs, once each: models, traces, completions"))
+    table.add_row("disk", Text(disk))
+    table.add_row("wandb", Text(f"project {recipe.wandb.project}, group {recipe.run_name}" if recipe.wandb else "off"))
+    return table
+
+
+def _measured(recipe: Recipe) -> Iterator[str]:
+    evaluation = recipe.evaluation
+    sizes: dict[int, list[str]] = {}
+    for name in evaluation.measured(recipe.domains):
+        rows = [part.rows_in("test") for part in each_fold(recipe.domains[name])]
+        size = sum(min(size or 0, evaluation.problems) for size in rows) or evaluation.problems
+        sizes.setdefault(size, []).append(name)
+    yield "; ".join(
+        f"{_count(size, 'test problem')} of {'each of ' * (len(names) > 1)}{', '.join(names)}"
+        for size, names in sizes.items()
+    )
+    for name, sampling in evaluation.samplings.items():
+        decoding = f"temperature {sampling.temperature:g}, at most {_number(sampling.max_tokens)} tokens"
+        yield f"{name}: {decoding}, {_count(sampling.samples, 'sample')} a problem"
+    if evaluation.every:
+        most = min(evaluation.curve_problems, max(sizes))
+        yield f"curve: every {evaluation.every} RLVR steps on at most {_count(most, 'test problem')}"
+
+
+def _warnings(
+    recipe: Recipe, made: dict[str, Stage], preview: dict[str, StagePreview], world_size: int
+) -> Iterator[str]:
+    for key, stage in made.items():
+        teacher = getattr(stage, "teacher", None)
+        notes = teacher.notes(parameters(recipe)) if isinstance(teacher, Engine) else ()
+        yield from (f"{stage.id}: {note}" for note in (*preview[key].notes, *notes))
+    sizes = sorted({world_size, *WORLD_SIZES})
+    unfit: dict[str, list[int]] = {}
+    for stage in made.values():
+        for size in sizes:
+            for line in stage.check(world_size=size):
+                unfit.setdefault(f"{stage.id}: {line.partition(': ')[0]}", []).append(size)
+    for key, wrong in unfit.items():
+        fit = [size for size in sizes if size not in wrong]
+        others = [size for size in sizes if size in wrong]
+        yield f"{key} fits {_listed(fit)} process{'es' * (fit != [1])}, not {_listed(others)}."
+    if len(recipe.arms) > 1 and len(recipe.seeds) < MIN_SEEDS:
+        yield f"{_count(len(recipe.seeds), 'seed')}: below {MIN_SEEDS} the report gives differences without intervals."
+
+
+def _disk(recipe: Recipe, made: dict[str, Stage], preview: dict[str, StagePreview]) -> str:
+    """An upper estimate of what stage outputs take: weights of every model made, and the text of all completions."""
+    models = len(recipe.seeds) * sum("model" in stage.outputs for stage in made.values())
+    tokens = len(recipe.seeds) * sum(_tokens(preview[key]) for key in made)
+    weights = parameters(recipe)
+    texts = tokens * _BYTES_A_TOKEN
+    if weights is None:
+        return f"at most about {_size(texts)} of text, and {_count(models, 'model')}"
+    size = weights * _BYTES_A_WEIGHT
+    return f"at most about {_size(models * size + texts)}: {_count(models, 'model')} of {_size(size)}, and text"
+
+
+def _tokens(preview: StagePreview) -> int:
+    counts = preview.counts.items()
+    return sum(int(value) for name, value in counts if "tokens" in name and isinstance(value, int | float))
+
+
+def parameters(recipe: Recipe) -> int | None:
+    """Parameters of the model, from its files, its name or its shape; None where they do not tell."""
+    if recipe.model:
+        files = [*Path(recipe.model).expanduser().glob("*.safetensors")]
+        billions = re.search(r"(\d+(?:\.\d+)?)\s*([bm])\b", recipe.model.lower())
+        guess = int(float(billions[1]) * {"b": 1e9, "m": 1e6}[billions[2]]) if billions else None
+        return sum(map(_weights, files)) if files else guess
+    shape = next((getattr(stage, "model", None) for stage in recipe.stages if "model" in stage.outputs), None)
+    if not isinstance(shape, dict) or not {"hidden_size", "num_hidden_layers"} <= shape.keys():
+        return None
+    width, inner = shape["hidden_size"], shape.get("intermediate_size", 4 * shape["hidden_size"])
+    layers = shape["num_hidden_layers"] * (4 * width * width + 3 * width * inner)
+    return int(layers + width * shape.get("vocab_size", _SMALL_VOCABULARY))
+
+
+def _weights(file: Path) -> int:
+    """Numbers in a safetensors file, by its header; where that is broken, by its size."""
+    try:
+        with file.open("rb") as opened:
+            header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+        return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+    except (ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError):
+        return file.stat().st_size // _BYTES_A_WEIGHT
+
+
+def _count(number: int, what: str) -> str:
+    return f"{_number(number)} {what}{'' if number == 1 else 's'}"
+
+
+def _number(value: int | float | str) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def _size(number: int) -> str:
+    size = float(number)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

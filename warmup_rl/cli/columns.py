@@ -1,0 +1,196 @@
+"""What a user's file seems to hold: its columns, which of them is the question, which the answer, and how to grade."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from warmup_rl.base.errors import DataError
+from warmup_rl.domains.graders import ChoiceGrader
+from warmup_rl.grading.latex import clean
+from warmup_rl.grading.numbers import rational
+from warmup_rl.knights.english import ROLES
+
+QUESTIONS = ("question", "problem", "prompt", "input", "instruction", "query", "text", "quiz", "stem")
+ANSWERS = (
+    "final_answer", "ground_truth", "correct_answer", "correct_option", "gold_answer", "answer_key", "answerkey",
+    "answer", "solution", "gold", "label", "target", "expected", "output", "response", "result", "correct", "key",
+)  # fmt: skip
+OPTIONS = ("options", "choices")
+TESTS = ("tests", "test_list", "test", "assertions")
+MISSING = ("", "n/a", "na", "nan", "null", "-", "?")
+"""What stands in a cell without an answer, in lower case."""
+AFTER = "####"
+"""What stands before the final answer in solutions such as those of GSM8K."""
+MOST_WORDS = 10
+"""Answers with more words than this on average are prose, which no grader by name can judge."""
+_INDEX = re.compile(r"unnamed.*|__index.*|index|idx|id|uid|uuid|no|nr|number|row|split|")
+_OPTION = re.compile(r"(?:option|choice|opt|op|answer)?[ _-]?([a-j]|\d)")
+_COMMA_NUMBER = re.compile(r"[^\d,;]*\d[\d.]*(?:,\d+)?[^\d,;]*")
+_DECIMAL_COMMA = re.compile(r"(?<!\d)0,\d|,\d{1,2}(?!\d)|,\d{4}")
+_KK = re.compile(rf"\bis an? (?:{'|'.join(word for pair in ROLES for word in (pair.truthful, pair.liar))})\b")
+_LATEX = re.compile(r"\\[a-zA-Z]+|\^|_\{|\bsqrt\b|[a-z]\s*[=+*/-]\s*\d|\d\s*[a-z]\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What one column holds.
+
+    Attributes:
+        kind: number, text, list, mixed or empty.
+        filled: share of rows that have a value.
+        length: mean characters of a value.
+        sample: the first value, shortened.
+        varies: whether it tells rows apart, and is no running number.
+    """
+
+    name: str
+    kind: str
+    filled: float
+    length: float
+    sample: str
+    varies: bool = True
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """The columns in the order of their first appearance."""
+    names = list(dict.fromkeys(str(name) for row in rows for name in row))
+    return [_column(name, [row.get(name) for row in rows]) for name in names]
+
+
+def propose_question(columns: Sequence[Column]) -> str | None:
+    """By name, else the column with the longest text."""
+    texts = [column for column in columns if column.kind == "text" and column.filled == 1 and column.varies]
+    return _named(columns, QUESTIONS) or (max(texts, key=lambda column: column.length).name if texts else None)
+
+
+def propose_answer(columns: Sequence[Column], question: str) -> str | None:
+    """By name, else the shortest filled column that is neither the question nor an option nor a running number."""
+    options = option_columns(columns)
+    taken = {question, *(options if isinstance(options, list) else [options])}
+    others = [column for column in columns if column.name not in taken and _key(column.name) not in (*OPTIONS, *TESTS)]
+    telling = [one for one in others if one.filled == 1 and one.varies and not _INDEX.fullmatch(_key(one.name))]
+    filled = [column for column in others if column.kind != "empty"]
+    return _named(filled, ANSWERS) or (min(telling, key=lambda column: column.length).name if telling else None)
+
+
+def option_columns(columns: Sequence[Column]) -> str | list[str] | None:
+    """The column that holds the options of multiple choice, or the columns that hold one each, `A` to `D`."""
+    if one := _named(columns, OPTIONS):
+        return one
+    found = {match[1]: column.name for column in columns if (match := _OPTION.fullmatch(_key(column.name)))}
+    first = next((start for start in "a01" if start in found), None)
+    if first is None:
+        return None
+    names: list[str] = []
+    while (mark := chr(ord(first) + len(names))) in found:
+        names.append(found[mark])
+    return names if len(names) > 1 else None
+
+
+def propose_grader(
+    golds: Sequence[str], columns: Sequence[Column], rows: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any] | None:
+    """The narrowest grader that fits all golds, as the keys of a recipe; None for prose.
+
+    Args:
+        rows: what the golds were read from, where they may name options.
+    """
+    tests, options = _named(columns, TESTS), option_columns(columns)
+    if tests and all("def " in gold for gold in golds):
+        return {"type": "code", "tests": tests}
+    if options and (chosen := _chosen(golds, options, rows)) is not None:
+        return chosen
+    if all(re.fullmatch(r"\s*\(?[A-Z]\)?\s*", gold) for gold in golds):
+        return {"type": "choice", "options": options} if options else {"type": "choice"}
+    if all(_KK.search(gold) for gold in golds) or _are_islanders(rows, golds):
+        return {"type": "kk"}
+    if all(_is_structured(gold) for gold in golds):
+        return {"type": "json"}
+    cleaned = [clean(gold) for gold in golds]
+    if all(rational(one.body) is not None for one in cleaned):
+        units = sorted({one.unit for one in cleaned} - {""})
+        measured = any("." in one.body for one in cleaned) and not {"$", "%"} & set(units)
+        return {"type": "number", **({"relative": 0.01} if measured else {}), **({"units": units} if units else {})}
+    if all("\\boxed" in gold for gold in golds):
+        return {"type": "math"}
+    if sum(len(gold.split()) for gold in golds) > MOST_WORDS * len(golds):
+        return None
+    if any(_LATEX.search(gold) for gold in golds):
+        return {"type": "math"}
+    if sum("," in gold or ";" in gold for gold in golds) > len(golds) / 2:
+        return {"type": "set"}
+    return {"type": "exact"}
+
+
+def decimal_comma(golds: Sequence[str]) -> str:
+    """The first of numbers that are written with a decimal comma, `0,5`; empty where they are not."""
+    if not all(_COMMA_NUMBER.fullmatch(gold) for gold in golds):
+        return ""
+    return next((gold for gold in golds if _DECIMAL_COMMA.search(gold)), "")
+
+
+def _chosen(golds: Sequence[str], options: str | list[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """A multiple-choice grader, where each gold names one of its row's options by letter, number or text."""
+    for counted in (None, 0, 1) if rows else ():
+        try:
+            grader = ChoiceGrader(options=options, counted_from=counted)
+            for gold, row in zip(golds, rows, strict=True):
+                grader.gold(row, gold, "")
+        except DataError:
+            continue
+        return {"type": "choice", "options": options, **({} if counted is None else {"counted_from": counted})}
+    return None
+
+
+def _are_islanders(rows: Sequence[Mapping[str, Any]], golds: Sequence[str]) -> bool:
+    """Whether rows are puzzles in a published form, whose golds list truth values."""
+    return bool(rows) and all("quiz" in row and "[" in gold for row, gold in zip(rows, golds, strict=True))
+
+
+def _column(name: str, values: Sequence[Any]) -> Column:
+    given = [value for value in values if value is not None and str(value).strip()]
+    texts = [value if isinstance(value, str) else json.dumps(value, default=str) for value in given]
+    kinds = {_kind(value) for value in given}
+    sample = " ".join(texts[0].split()) if texts else ""
+    return Column(
+        name,
+        kinds.pop() if len(kinds) == 1 else "mixed" if kinds else "empty",
+        len(given) / max(len(values), 1),
+        sum(map(len, texts)) / max(len(texts), 1),
+        sample if len(sample) <= 60 else f"{sample[:57]}...",
+        varies=len(set(texts)) > 1 and not _is_running(texts),
+    )
+
+
+def _is_running(texts: Sequence[str]) -> bool:
+    """Whether values count the rows."""
+    if not all(text.strip().isdecimal() for text in texts):
+        return False
+    numbers = [int(text) for text in texts]
+    return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[\s-]+", "_", name.strip().lower())
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "list"
+    return "number" if rational(str(value)) is not None else "text"
+
+
+def _named(columns: Sequence[Column], names: Sequence[str]) -> str | None:
+    by_name = {_key(column.name): column.name for column in columns}
+    return next((by_name[name] for name in names if name in by_name), None)
+
+
+def _is_structured(gold: str) -> bool:
+    try:
+        return isinstance(json.loads(gold), dict | list)
+    except json.JSONDecodeError:
+        return False

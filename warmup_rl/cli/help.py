@@ -1,0 +1,225 @@
+"""What `--help` prints: every key of a recipe with type, default and documentation, and the options of the trainers."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from warmup_rl.base.errors import UserError
+from warmup_rl.cli.command import FLAGS
+from warmup_rl.interfaces.plugins import TABLE, Kind, load, suggestion
+from warmup_rl.recipe import Recipe, dump
+from warmup_rl.recipe.trainer_args import CLASSES, Option, Trainer, instead, options
+
+_WIDTH = 110
+_PLURAL: dict[Kind, str] = {
+    "stage": "stages", "domain": "domains", "engine": "engines", "cleaner": "cleaners", "corpus": "corpora"
+}  # fmt: skip
+_WORDS = {"int": "whole number", "float": "number", "bool": "true or false", "str": "text", "Path": "path",
+          "NoneType": "null", "Any": "any value"}  # fmt: skip
+_BASES: dict[str, Kind] = {
+    "Domain": "domain", "Engine": "engine", "Cleaner": "cleaner", "Corpus": "corpus", "Stage": "stage"
+}  # fmt: skip
+_BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+
+
+def help_text(topic: str, *, usage: str) -> str:
+    """Help on everything (an empty topic), or on a key, a plug-in (`rlvr`, `kk`, `solver`) or a trainer (`sft.args`).
+
+    Raises:
+        UserError: there is no such topic.
+    """
+    lines = _everything(usage) if not topic else _on(topic.removeprefix("stages.").removeprefix("domains."))
+    return "\n".join(lines)
+
+
+def _everything(usage: str) -> Iterator[str]:
+    yield from (f"usage: {usage}", "", "Options")
+    for name, flag in FLAGS.items():
+        if flag.shown:
+            yield f"  {f'{name} {flag.value}':<18}{flag.about}"
+    yield f"  {'--help [TOPIC]':<18}this text, or help on a key, a plug-in (rlvr, kk), a trainer's options (sft.args)"
+    yield f"  {'KEY=VALUE':<18}sets a key of the recipe, also as --KEY VALUE: stages.sft.args.learning_rate=1e-6;"
+    yield f"  {'':<18}a stage is addressed by its index, its id, or its name where only one has it"
+    yield from ("", "Keys of a recipe")
+    yield from _keys(Recipe, "  ")
+    for kind, names in TABLE.items():
+        yield from ("", f"{_PLURAL[kind].capitalize()} (also pkg.module:Class and ./file.py:Class)")
+        for name in names:
+            yield ""
+            yield from _plugin(kind, name, "  ")
+
+
+def _on(topic: str) -> Iterator[str]:
+    name, _, rest = topic.partition(".")
+    kind = next((kind for kind, names in TABLE.items() if name in names), None)
+    if kind is None and ":" in topic:
+        return _plugin(_kind_of(topic), topic, "")
+    if kind is None and name not in Recipe.model_fields:
+        topics = [*Recipe.model_fields, *_PLURAL.values(), *(name for names in TABLE.values() for name in names)]
+        if topic not in topics:
+            raise _no_help(topic, topic, topics)
+    if kind is not None and rest.partition(".")[0] == "args":
+        return _trainer(name, load(kind, name), rest.removeprefix("args").removeprefix("."))
+    if kind is not None:
+        return _within(load(kind, name), rest, topic) if rest else _plugin(kind, name, "")
+    return _within(Recipe, topic, topic)
+
+
+def _kind_of(name: str) -> Kind:
+    """The kind of a plug-in given as `pkg.module:Class` or `./file.py:Class`."""
+    found = load("domain", name)
+    bases = {base.__name__ for base in found.__mro__ if base.__module__ == f"warmup_rl.{base.__name__.lower()}"}
+    kind = next((kind for base, kind in _BASES.items() if base in bases), None)
+    if kind is None:
+        raise UserError(f"no help on {name!r}: it is no plug-in; those inherit from {', '.join(_BASES)}.")
+    return kind
+
+
+def _within(model: type[BaseModel], address: str, topic: str) -> Iterator[str]:
+    """Help on the key at a dotted address below a model."""
+    if plural := next((kind for kind, word in _PLURAL.items() if word == address), None):
+        yield from _listed(plural)
+        return
+    key, _, rest = address.partition(".")
+    if key not in model.model_fields:
+        raise _no_help(topic, key, model.model_fields)
+    field = model.model_fields[key]
+    inner = _inner_model(field.annotation)
+    if rest and inner is not None:
+        yield from _within(inner, rest, topic)
+    else:
+        default = _default(field, None)
+        yield from _key(key, field, default, "")
+        if inner is not None:
+            yield from _keys(inner, "  ", defaults=default)
+
+
+def _listed(kind: Kind) -> Iterator[str]:
+    yield f"{_PLURAL[kind].capitalize()} (--help NAME for the keys of one)"
+    for name in TABLE[kind]:
+        yield f"  {name:<12}{_summary(load(kind, name))}"
+
+
+def _plugin(kind: Kind, name: str, indent: str) -> Iterator[str]:
+    plugin = load(kind, name)
+    yield f"{indent}{kind} {name}: {_summary(plugin)}"
+    yield from _keys(plugin, f"{indent}  ")
+
+
+def _keys(model: type[BaseModel], indent: str, prefix: str = "", defaults: Any = None) -> Iterator[str]:
+    """All keys of a model; those of models inside it follow with dotted names."""
+    for name, field in model.model_fields.items():
+        if field.exclude:
+            continue
+        default = _default(field, getattr(defaults, name, None))
+        yield from _key(f"{prefix}{name}", field, default, indent)
+        inner = _inner_model(field.annotation)
+        if inner is not None:
+            between = "<name>." if _holds_mapping(field.annotation) else ""
+            yield from _keys(inner, indent, f"{prefix}{name}.{between}", default)
+
+
+def _key(name: str, field: FieldInfo, default: Any, indent: str) -> Iterator[str]:
+    is_shown = default is not None and not (_inner_model(field.annotation) and default)
+    value = yaml.safe_dump(dump(default), default_flow_style=True, width=10_000).removesuffix("...\n").strip()
+    needed = ", needed" if field.is_required() else ""
+    yield f"{indent}{name}{f' = {value}' if is_shown else ''}  ({_type(field.annotation)}{_bounds(field)}{needed})"
+    yield from _wrapped(field.description or "", f"{indent}      ")
+
+
+def _trainer(name: str, plugin: Any, only: str) -> Iterator[str]:
+    """The options of the trainer that a stage passes its `args` to, or one of them."""
+    trainer: Trainer | None = getattr(plugin, "TRAINER", None)
+    if trainer is None:
+        raise UserError(f"no help on '{name}.args': {name} passes no options to a trainer.")
+    owned: dict[str, str] = getattr(plugin, "OWNED", {})
+    known = options(trainer)
+    if only:
+        if only not in known:
+            raise _no_help(f"{name}.args.{only}", only, known)
+        yield from _option(known[only], owned.get(only))
+        return
+    yield f"{name}.args: options of {CLASSES[trainer]}, as installed"
+    homes = dict.fromkeys(option.home for option in known.values())
+    for home in sorted(homes, key=lambda home: home != CLASSES[trainer]):
+        yield from ("", f"from {home.lstrip('_')}")
+        for option in known.values():
+            if option.home == home:
+                yield from _option(option, owned.get(option.name))
+
+
+def _option(option: Option, owned: str | None) -> Iterator[str]:
+    choices = f" [{', '.join(map(str, option.choices))}]" if 0 < len(option.choices) <= 12 else ""
+    yield f"  {option.name} = {option.default}  ({option.annotation}){choices}"
+    yield from _wrapped(f"Not here: {instead(owned)}" if owned else option.help, "        ")
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(" ".join(text.split()), _WIDTH, initial_indent=indent, subsequent_indent=indent)
+
+
+def _summary(plugin: Any) -> str:
+    return (plugin.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
+
+
+def _type(annotation: Any) -> str:
+    """An annotation in words; the alternatives of a union joined by "or"."""
+    if hasattr(annotation, "__metadata__"):
+        return _type(get_args(annotation)[0])
+    origin, inside = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " or ".join(str(choice) for choice in inside)
+    if origin in (list, set, frozenset) or origin is tuple and inside[-1] is ...:
+        return f"list of {_type(inside[0])}"
+    if origin is tuple:
+        return f"[{', '.join(map(_type, inside))}]"
+    if origin is dict:
+        return f"mapping to {_type(inside[1])}"
+    if inside:
+        return " or ".join(dict.fromkeys(_type(choice) for choice in inside))
+    if kind := _plugin_kind(annotation):
+        return kind
+    name = getattr(annotation, "__name__", str(annotation))
+    return "keys" if isinstance(annotation, type) and issubclass(annotation, BaseModel) else _WORDS.get(name, name)
+
+
+def _plugin_kind(annotation: Any) -> Kind | None:
+    own = getattr(annotation, "__module__", "") == f"warmup_rl.{getattr(annotation, '__name__', '').lower()}"
+    return _BASES.get(annotation.__name__) if own else None
+
+
+def _inner_model(annotation: Any) -> type[BaseModel] | None:
+    """The one model that a field holds, by itself, in a list or in a mapping; none for plug-ins."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return None if _plugin_kind(annotation) else annotation
+    return next((found for inside in get_args(annotation) if (found := _inner_model(inside))), None)
+
+
+def _holds_mapping(annotation: Any) -> bool:
+    return get_origin(annotation) is dict or any(_holds_mapping(inside) for inside in get_args(annotation))
+
+
+def _bounds(field: FieldInfo) -> str:
+    limits = [(sign, getattr(limit, name, None)) for limit in field.metadata for name, sign in _BOUNDS.items()]
+    found = [f"{sign} {value}" for sign, value in limits if value is not None]
+    return f" {' and '.join(found)}" if found else ""
+
+
+def _default(field: FieldInfo, inherited: Any) -> Any:
+    """The default of a key: what the model around it gives by default, else the field's own."""
+    if inherited is not None or field.is_required():
+        return inherited
+    return field.get_default(call_default_factory=True)
+
+
+def _no_help(topic: str, word: str, known: Iterable[str]) -> UserError:
+    names = list(dict.fromkeys(known))
+    near = suggestion(word, names)
+    listed = "" if len(names) > 60 else f" There is: {', '.join(names)}."
+    return UserError(f"no help on {topic!r}.{near}{listed}")

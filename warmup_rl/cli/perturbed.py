@@ -1,0 +1,72 @@
+"""Changed golds, which must not grade correct: what `init` tries a grader on."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+from warmup_rl.base.types import Problem
+from warmup_rl.domains.graders import NumberGrader
+from warmup_rl.domains.jsonl import UserRows
+from warmup_rl.grading.latex import clean
+from warmup_rl.grading.numbers import rational
+
+
+def perturbed(domain: UserRows, problem: Problem, problems: Sequence[Problem]) -> Iterator[tuple[str, str]]:
+    """Names and texts of answers near the gold that are wrong."""
+    gold = problem.gold
+    kind = type(domain.grader).type
+    other = next((one.gold for one in problems if _differ(kind, gold, one.gold)), None)
+    if other is not None and kind not in ("regex", "python", "code"):
+        yield "another row's gold", domain.reference(_with_gold(problem, other))
+    if kind in ("math", "number"):
+        texts = ((name, text) for name, text in _numbers(gold) if kind == "math" or not _near(domain, gold, text))
+        yield from ((name, domain.reference(_with_gold(problem, text))) for name, text in texts)
+    elif kind == "choice":
+        letters = problem.meta["letters"]
+        yield "the next letter", letters[(letters.index(gold.strip()) + 1) % len(letters)]
+    elif kind == "set":
+        members = [part for part in re.split(r"[,;\n]", gold) if part.strip()]
+        yield "one member more", ", ".join([*members, "zzz"])
+        if len(members) > 1:
+            yield "one member less", ", ".join(members[1:])
+    elif kind == "json":
+        yield "one value more", json.dumps([json.loads(gold), 1])
+    elif kind == "code":
+        yield "returns nothing", re.sub(r"\breturn\b.*", "return None", domain.reference(problem))
+    elif kind in ("exact", "kk"):
+        yield "a word more", f"{gold} not"
+    yield "empty", ""
+
+
+def _numbers(gold: str) -> Iterator[tuple[str, str]]:
+    found = list(re.finditer(r"\d+", gold))
+    if found:
+        last = found[-1]
+        yield "a digit more", f"{gold[: last.end()]}7{gold[last.end() :]}"
+        yield "one more", f"{gold[: found[0].start()]}{int(found[0][0]) + 1}{gold[found[0].end() :]}"
+
+
+def _differ(kind: str, gold: str, other: str) -> bool:
+    """Whether two golds mean different things for sure: other numbers, letters or words."""
+    one, two = clean(gold), clean(other)
+    values = rational(one.body), rational(two.body)
+    if kind in ("math", "number") and None not in values:
+        return values[0] != values[1]
+    words = [sorted(re.findall(r"\w+", text.casefold())) for text in (gold, other)]
+    return words[0] != words[1]
+
+
+def _near(domain: UserRows, gold: str, text: str) -> bool:
+    """Whether a changed number is within the tolerance of the grader."""
+    value, changed = rational(clean(gold).body), rational(clean(text).body)
+    if not isinstance(domain.grader, NumberGrader) or value is None or changed is None:
+        return False
+    allowed = max(Fraction(domain.grader.tolerance), Fraction(domain.grader.relative) * abs(value))
+    return abs(changed - value) <= allowed
+
+
+def _with_gold(problem: Problem, gold: str) -> Problem:
+    return Problem(problem.id, problem.domain, problem.question, gold, problem.meta)

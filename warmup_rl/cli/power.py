@@ -1,0 +1,58 @@
+"""What few labelled problems can tell, said before anything runs: how many are measured, and what they can resolve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from warmup_rl.base.stats import resolvable
+from warmup_rl.interfaces.domain import each_fold
+from warmup_rl.recipe import Recipe
+
+
+def resolution(recipe: Recipe) -> Iterator[str]:
+    """One line for each measured data set."""
+    for name in recipe.evaluation.measured(recipe.domains):
+        parts = each_fold(recipe.domains[name])
+        sizes = [part.rows_in("test") for part in parts]
+        problems = sum(min(size, recipe.evaluation.problems) for size in sizes if size)
+        if problems:
+            folds = f" in {len(parts)} folds" if len(parts) > 1 else ""
+            yield f"{name}: {problems} problems measured{folds}; {told(problems)}"
+
+
+def told(problems: int) -> str:
+    """What so many problems can resolve, for running text."""
+    return (
+        f"differences of about {100 * resolvable(problems):.0f} points and more between two models can be told from "
+        "chance (80% power, if the two differ on 3 of 10 problems)"
+    )
+
+
+def folds(recipe: Recipe, arms: int, seeds: int) -> Iterator[str]:
+    """What cross-validation does, in one line; none where no domain has folds."""
+    if recipe.folded is None:
+        return
+    name, parts = recipe.folded, each_fold(recipe.domains[recipe.folded])
+    rows = [part.rows_in("test") or 0 for part in parts]
+    least, most = min(rows), max(rows)
+    size = f"{most}" if least == most else f"{least} to {most}"
+    yield (
+        f"{name}: {len(parts)} folds of {size} rows; each of {sum(rows)} rows is measured once, by a model that was "
+        "not trained on it; the last model is trained on all and measures the other domains"
+    )
+    trials = arms * seeds * (len(parts) + 1)
+    each = f"{len(parts)} folds + the last"
+    yield f"{trials} trials: {arms} arm{'s' * (arms > 1)} x {seeds} seed{'s' * (seeds > 1)} x ({each})"
+
+
+def short_training(recipe: Recipe) -> Iterator[str]:
+    """A warning for each stage that trains the last model on fewer rows than there are."""
+    if recipe.folded is None:
+        return
+    rows = recipe.domains[recipe.folded].rows_in("train") or 0
+    for stage in recipe.stages:
+        for draw in stage.data_requests(recipe.evaluation, recipe.domains):
+            mine = draw.domain == recipe.folded and draw.used_for == "training"
+            if mine and not draw.whole and draw.count < rows:
+                few = f"{stage.id}: the last model is trained on {draw.count} of {rows} rows"
+                yield f"{few}; `problems: all` takes all." if stage.type == "rlvr" else f"{few}."

@@ -1,0 +1,188 @@
+"""Rows of a data set: a local file (JSON lines, JSON, CSV, Parquet; gzipped or not) or a dataset of the hub."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import model_validator
+
+from warmup_rl.base.config import Config
+from warmup_rl.base.errors import DataError, UserError, json_fault
+
+FORMATS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+
+
+class Source(Config):
+    """Where rows come from; in a recipe a path or hub id alone, or a mapping with these keys."""
+
+    path: str
+    """A local file (.jsonl .json .csv .tsv .parquet, also .gz), or the id of a hub dataset."""
+    name: str | None = None
+    """Configuration of a hub dataset."""
+    split: str | None = None
+    """Split of a hub dataset."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub dataset; pin a commit so that a run can be repeated."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_path(cls, given: Any) -> Any:
+        return {"path": str(given)} if isinstance(given, str | Path) else given
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> Source:
+        if self.is_file and (self.name or self.split or self.revision):
+            raise ValueError(f"path: {self.path} is a local file: name, split and revision are for hub datasets")
+        return self
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the path is a local file, by its look: hub ids have no such ending and no such beginning."""
+        return _format(self.path) in FORMATS or self.path.startswith((".", "/", "~")) or Path(self.path).is_file()
+
+    def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Pairs of a row's place, such as `mine.csv:3`, and the row.
+
+        Raises:
+            DataError: the file is missing or a row is broken; the message names file and row.
+            UserError: the hub dataset cannot be loaded.
+        """
+        return _file_rows(Path(self.path).expanduser()) if self.is_file else self._hub_rows()
+
+    def digest(self) -> str:
+        """Changes when the rows do: a hash of a file's content; id and revision of a hub dataset.
+
+        Raises:
+            DataError: the file is missing.
+        """
+        if self.is_file:
+            path = _existing(Path(self.path).expanduser())
+            status = path.stat()
+            return _file_digest(path, status.st_mtime_ns, status.st_size)
+        return "/".join(filter(None, (self.path, self.name, self.split, self.revision)))
+
+    def _hub_rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        import datasets
+
+        where = self.path + (f" ({self.name})" if self.name else "")
+        try:
+            found = datasets.load_dataset(self.path, self.name, split=self.split, revision=self.revision)
+        except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+            raise UserError(
+                f"{where}: the dataset cannot be loaded ({str(error).strip().splitlines()[0]}). Give a local file, or "
+                "the id of a dataset that is cached or can be reached (HF_HUB_OFFLINE=1 works once it is cached)."
+            ) from None
+        if isinstance(found, dict):
+            raise UserError(f"{where}: has the splits {', '.join(found)}; name one under `split`.")
+        for number, row in enumerate(found):
+            yield f"{where}:{number}", dict(row)
+
+
+def _format(path: str) -> str:
+    return Path(path.removesuffix(".gz")).suffix.lower()
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file (looked from {Path.cwd()}).")
+    return path
+
+
+@lru_cache(maxsize=64)
+def _file_digest(path: Path, modified: int, size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _file_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    kind = _format(_existing(path).name)
+    if kind == ".parquet":
+        yield from _parquet_rows(path)
+        return
+    if kind not in FORMATS:
+        raise DataError(f"{path}: unknown kind of file. Allowed: {', '.join(FORMATS)}, also with .gz.")
+    try:
+        with _open(path) as file:
+            if kind in (".csv", ".tsv"):
+                yield from _csv_rows(path, file, "\t" if kind == ".tsv" else "")
+            elif kind == ".json":
+                yield from _json_rows(path, file)
+            else:
+                yield from _line_rows(path, file)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}). Save the file as UTF-8.") from None
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: the gzip file is broken ({error}). Fetch it again.") from None
+
+
+def _open(path: Path) -> io.TextIOBase:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")  # type: ignore[return-value]
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _line_rows(path: Path, file: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, line in enumerate(file, start=1):
+        if line.strip():
+            yield f"{path}:{number}", _object(f"{path}:{number}", _parsed(f"{path}:{number}", line))
+
+
+def _json_rows(path: Path, file: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    rows = _parsed(str(path), file.read())
+    if not isinstance(rows, list):
+        raise DataError(f"{path}: a JSON list of objects is needed, found {type(rows).__name__}.")
+    for number, row in enumerate(rows, start=1):
+        yield f"{path}:{number}", _object(f"{path}:{number}", row)
+
+
+def _csv_rows(path: Path, file: Any, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Without a delimiter: the one of `,;|` and tab that the first line holds most often."""
+    if not delimiter:
+        first = file.readline()
+        file.seek(0)
+        delimiter = max(",;\t|", key=first.count)
+    reader = csv.DictReader(file, delimiter=delimiter)
+    for number, row in enumerate(reader, start=1):
+        place = f"{path}:{number + 1}"
+        if None in row or None in row.values():
+            raise DataError(
+                f"{place}: {len(reader.fieldnames or ())} columns are named in the first line, this row "
+                f"has another number. Quote fields that hold {delimiter!r} or line ends."
+            )
+        yield place, dict(row)
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            number = 0
+            for batch in file.iter_batches(batch_size=1024):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"{path}:{number}", row
+    except pa.ArrowException as error:
+        raise DataError(f"{path}: no Parquet file ({str(error).splitlines()[0]}).") from None
+
+
+def _parsed(place: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{place}: not JSON ({json_fault(error)}). Mend or remove it.") from None
+
+
+def _object(place: str, row: Any) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise DataError(f"{place}: a JSON object is needed, found {type(row).__name__}. Mend or remove the line.")
+    return row

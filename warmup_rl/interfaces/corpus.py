@@ -1,0 +1,42 @@
+"""What a base model is pretrained on, for the worlds whose base model is built from scratch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from warmup_rl.base.config import Config
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A pretraining document.
+
+    Attributes:
+        text: all of it, with markup.
+        kind: what it is, countable, such as `sums/chat`.
+        prompt: how the text begins, up to where learning begins: it is read, without loss.
+    """
+
+    text: str
+    kind: str
+    prompt: str = ""
+
+
+class Corpus(Config, ABC):
+    """Config of a pretraining corpus. Draws problems from train splits only."""
+
+    type: ClassVar[str]
+
+    @abstractmethod
+    def documents(self, seed: int) -> Iterator[Document]:
+        """All documents of one pass, in an order that the seed alone decides."""
+
+    @abstractmethod
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The tokenizer with chat template, end, pad and unknown tokens set."""

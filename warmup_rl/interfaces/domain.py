@@ -1,0 +1,199 @@
+"""What a domain is: its problems and how they are graded, to a verdict and never to a number."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from warmup_rl.base.config import Config
+from warmup_rl.base.errors import DataError, SpaceError, Unscorable
+from warmup_rl.base.types import Grade, Message, Problem, Score, Split, Validity
+from warmup_rl.interfaces.format import THINK_OPEN, ResponseFormat
+
+
+class Domain(Config, ABC):
+    """A family of problems with its grader. One object serves distillation, reward and evaluation.
+
+    Subclasses are frozen configs: their fields are the keys under `domains:` in a recipe. Importing a domain must not
+    import torch. `python -m warmup_rl check` and the conformance tests (`tests/conformance.py`) run every domain.
+
+    A domain with the fields `folds` (how many, or None) and `fold` (one of them, or None) is cross-validated: a run
+    sets `fold`, which leaves that fold to be measured and the others to train on; None leaves all to train on.
+    """
+
+    type: ClassVar[str]
+    """Name in the plug-in table."""
+    REWARDS: ClassVar[Mapping[str, Any]] = {}
+    """What RLVR pays for each outcome where a recipe says nothing (keys of `reward`); 1 for a correct answer, else 0,
+    where empty."""
+    finite: ClassVar[bool] = False
+    """Whether the problems are the rows of a data set: what is measured on them takes all there are where they are
+    fewer than asked for."""
+    public: ClassVar[bool] = False
+    """Whether the problems are published, so that a model may have met them in pretraining."""
+    is_slow: ClassVar[bool] = False
+    """Whether grading waits for other processes, so that several completions are graded at the same time."""
+
+    name: str = Field(default="", exclude=True)
+    """Set from the key under `domains:`."""
+    instruction: str | None = None
+    """Text after the question that says how to answer; the domain's own where not given."""
+
+    @abstractmethod
+    def problems(self, split: Split, seed: int) -> Iterator[Problem]:
+        """Distinct problems of a split in an order that (split, seed) alone decide; ends when the split is exhausted.
+
+        Splits are disjoint for all seeds. A problem belongs to one split by a hash of its canonical key
+        (see `split_of`), or by the published split of a data set.
+        """
+
+    @abstractmethod
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        """Grades a bare answer (no think or answer tags). Never guesses; raises `Unscorable` when the grader breaks."""
+
+    @abstractmethod
+    def chance_accuracy(self, problem: Problem) -> float:
+        """Probability that a uniform guess over the problem's answer space is right."""
+
+    def reference(self, problem: Problem) -> str:
+        """An answer text that must grade correct."""
+        return problem.gold
+
+    def default_instruction(self) -> str:
+        """The instruction used where the recipe gives none; empty for terse phrasings."""
+        return ""
+
+    def shows_work(self, thinking: str, problem: Problem) -> bool | None:
+        """Whether the thinking goes step by step through this problem; None where that cannot be told."""
+        return None
+
+    def validity(self, thinking: str, problem: Problem) -> Validity | None:
+        """How far the steps of the thinking follow; None where that cannot be told. `score` calls it every time."""
+        return None
+
+    def prompt(self, problem: Problem) -> tuple[Message, ...]:
+        """The messages of a problem: one user turn, question then instruction."""
+        instruction = self.default_instruction() if self.instruction is None else self.instruction
+        content = f"{problem.question}\n\n{instruction}" if instruction else problem.question
+        return ({"role": "user", "content": content},)
+
+    def score(self, text: str, problem: Problem, response_format: ResponseFormat) -> Score:
+        """Scores a whole completion: one lenient extraction for the verdict, the format to the letter for the form."""
+        parts = response_format.split(text)
+        shows_work = self.shows_work(parts.thinking or "", problem)
+        endless = text.rpartition(THINK_OPEN)[2] if parts.answer is None else ""
+        steps = self.validity(parts.thinking or endless, problem)
+        if not parts.answer:
+            note = "the thinking never ends" if parts.answer is None else "empty answer"
+            return Score("none", None, parts.well_formed, note, shows_work, steps)
+        grade = self.grade(parts.answer, problem)
+        return Score(grade.verdict, grade.extracted, parts.well_formed, grade.note, shows_work, steps)
+
+    def read(self, row: Mapping[str, Any], place: str) -> Problem:
+        """A problem out of a user's row: `question` and `gold`, or the data set's own fields under `problem`.
+
+        Args:
+            place: of the row, such as `rows.jsonl:3`, for messages.
+
+        Raises:
+            DataError: fields are missing or broken.
+        """
+        question, gold = row.get("question"), row.get("gold")
+        if not isinstance(question, str) or not isinstance(gold, str | int | float) or isinstance(gold, bool):
+            raise DataError(f"{place}: 'question' as text and 'gold' as text or number are needed ({fields_of(row)}).")
+        return Problem(problem_id([self.type, question]), self.name or self.type, question, str(gold), {})
+
+    def adversarial_answers(self, problem: Problem) -> Iterator[tuple[str, str]]:
+        """Names and texts of answers that must not grade correct, for the self-test of `grade`; beside those that it
+        tries on every domain."""
+        return iter(())
+
+    def digest(self) -> str:
+        """Changes when the data behind the domain do (files, not settings); empty for generated problems."""
+        return ""
+
+    def each(self, split: Split, seed: int, count: int) -> Iterator[Problem]:
+        """The first `count` problems of a split, as they are drawn.
+
+        Raises:
+            SpaceError: the split holds fewer; of a finite domain, none that could be measured.
+        """
+        found = 0
+        for problem in islice(self.problems(split, seed), count):
+            found += 1
+            yield problem
+        if found < count and not (found and self.may_fall_short(split)):
+            raise SpaceError(
+                f"domain {self.name or self.type!r}: {count} {split} problems asked for, {found} exist with these "
+                f"settings. Ask for at most {found}, or widen the domain's difficulty settings."
+            )
+
+    def rows_in(self, split: Split) -> int | None:
+        """How many problems a split has, where that is known without drawing them: in a data set."""
+        return None
+
+    def unchecked(self, split: Split, seed: int) -> Iterator[Problem]:
+        """As `problems`, where checking reference answers takes its time without doing so."""
+        return self.problems(split, seed)
+
+    def may_fall_short(self, split: Split) -> bool:
+        """Whether fewer problems than asked for are fine: a data set is measured whole."""
+        return self.finite and split != "train"
+
+    def take(self, split: Split, seed: int, count: int) -> list[Problem]:
+        """`each` as a list."""
+        return list(self.each(split, seed, count))
+
+
+def each_fold(domain: Domain) -> list[Domain]:
+    """The domain once for each fold that it is to be split into; else alone."""
+    if not is_folded(domain):
+        return [domain]
+    return [domain.model_copy(update={"fold": fold}) for fold in range(getattr(domain, "folds", 0))]
+
+
+def is_folded(domain: Domain) -> bool:
+    """Whether a run has to cross-validate on the domain."""
+    return bool(getattr(domain, "folds", None)) and getattr(domain, "fold", None) is None
+
+
+def score_all(
+    items: Sequence[tuple[Domain, Problem, str]], response_format: ResponseFormat
+) -> list[Score | Unscorable]:
+    """Scores of whole completions, in their order; where a grader broke, what it raised."""
+
+    def score(item: tuple[Domain, Problem, str]) -> Score | Unscorable:
+        domain, problem, text = item
+        try:
+            return domain.score(text, problem, response_format)
+        except Unscorable as error:
+            return error
+
+    if not any(domain.is_slow for domain, _, _ in items):
+        return [score(item) for item in items]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return list(threads.map(score, items))
+
+
+def problem_id(content: Any) -> str:
+    """Content hash of JSON-ready content: 16 hex digits, stable over runs and machines."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def fields_of(row: Mapping[str, Any]) -> str:
+    """The fields of a row for a message, with the empty ones marked."""
+    return "fields: " + ", ".join(f"{name} (null)" if value is None else str(name) for name, value in row.items())
+
+
+def split_of(canonical_key: str) -> Split:
+    """The split of a problem for all seeds: 80% train, 10% validation, 10% test, by a hash of its canonical key."""
+    bucket = int.from_bytes(hashlib.sha256(canonical_key.encode()).digest()[:4], "big") % 10
+    return "validation" if bucket == 0 else "test" if bucket == 1 else "train"

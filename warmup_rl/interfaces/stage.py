@@ -1,0 +1,199 @@
+"""What a stage is: a config that maps artifacts (a model folder, a traces file) to new ones, through files only."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from warmup_rl.base.config import Config
+from warmup_rl.base.errors import UserError
+from warmup_rl.base.types import Problem, Split
+from warmup_rl.interfaces.domain import Domain
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.format import ResponseFormat
+
+Artifact = Literal["model", "traces"]
+Distribution = Literal["single", "ddp", "zero1", "zero2", "zero3"]
+Use = Literal["training", "examples", "choice", "curve", "measurement"]
+"""What labelled problems are touched for: training, solved examples in a prompt, the choice of a prompt, the held-out
+curve of a training, measurement."""
+
+
+@dataclass(frozen=True)
+class LaunchEnv:
+    """The processes of this launch, as found."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    distribution: Distribution = "single"
+    device: Literal["cpu", "cuda"] = "cpu"
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """Where live metrics go beside the files; `tags` and `group` name the run's place in the experiment."""
+
+    wandb_project: str | None = None
+    group: str = ""
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """What stages hand on. `model` is a folder, or a hub id for a recipe that starts from one."""
+
+    model: str | None = None
+    model_revision: str | None = None
+    traces: Path | None = None
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage may know and use while it runs.
+
+    Attributes:
+        folder: the stage's own folder; everything it makes goes there (`model/` and `traces.jsonl` are handed on).
+        inputs: artifacts of the stages before it.
+        say: prints a line for the user, on the main process only.
+    """
+
+    folder: Path
+    inputs: Artifacts
+    domains: Mapping[str, Domain]
+    response_format: ResponseFormat
+    evaluation: EvaluationSettings
+    seed: int
+    arm: str = "main"
+    stage_id: str = ""
+    launch_env: LaunchEnv = LaunchEnv()
+    tracking: Tracking = Tracking()
+    say: Callable[[str], None] = field(default=lambda line: None)
+
+    @property
+    def model_folder(self) -> Path:
+        """Where a stage that gives a model saves it."""
+        return self.folder / "model"
+
+    @property
+    def traces_file(self) -> Path:
+        """Where a stage that gives traces writes them."""
+        return self.folder / "traces.jsonl"
+
+
+@dataclass(frozen=True)
+class StagePreview:
+    """What can be said of a stage before it runs, for `check`: counts, and `notes` that a reader should see."""
+
+    counts: Mapping[str, int | float | str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DataRequest:
+    """Problems that a stage asks a domain for.
+
+    Attributes:
+        key: what says how many: a key of the stage, or an address that begins with `evaluation`.
+        seed: None for the run's own.
+        whole: all problems of a data set, of which there may be `count` at most.
+        use: what for; by the split where not given.
+        fits: raises `UserError` where the stage cannot use problems like this one.
+    """
+
+    domain: str
+    split: Split
+    count: int
+    key: str
+    seed: int | None = None
+    whole: bool = False
+    use: Use | None = None
+    fits: Callable[[Problem], None] | None = None
+
+    @property
+    def used_for(self) -> Use:
+        by_split: dict[Split, Use] = {"train": "training", "validation": "choice", "test": "measurement"}
+        return self.use or by_split[self.split]
+
+    def problems(self, domain: Domain, seed: int) -> Iterator[Problem]:
+        """The problems, given the run's seed.
+
+        Raises:
+            SpaceError: there are too few.
+            UserError: all were asked for, and there are too many or no end of them.
+        """
+        seed = seed if self.seed is None else self.seed
+        if not self.whole:
+            return domain.each(self.split, seed, self.count)
+        size = domain.rows_in(self.split)
+        if size is None or size > self.count:
+            what = f"has {size:,}; at most {self.count:,} are meant" if size else "makes as many as are asked for"
+            raise UserError(
+                f"{self.key}: all {self.split} problems of domain {domain.name!r}, which {what}. Give a number."
+            )
+        return domain.problems(self.split, seed)
+
+
+class Stage(Config, ABC):
+    """One step of a recipe. Importing a stage and loading its config must not import torch."""
+
+    type: ClassVar[str]
+    inputs: ClassVar[frozenset[Artifact]] = frozenset()
+    outputs: ClassVar[frozenset[Artifact]] = frozenset()
+    role: ClassVar[str] = ""
+    """What the stage is to a report: `pretraining`, `traces` (makes or changes the warmup corpus), `warmup` (trains on
+    it), `target` (trains on the target domain), `evaluation` (its summary holds `cells`); empty for others."""
+    every_rank: ClassVar[bool] = False
+    """Whether all processes of a launch run the stage together; else the main one runs it and the others wait."""
+    measures: ClassVar[bool] = False
+    """Whether the recipe's `evaluation:` block has a say in what the stage makes."""
+    all_folds: ClassVar[bool] = False
+    """Whether the stage is the same in all folds of a cross-validation, though it reads the domain that has them."""
+    resumes: ClassVar[bool] = False
+    """Whether the stage goes on from what a killed one left in its folder; else the folder is emptied first."""
+
+    id: str = Field(default="", exclude=True)
+    """Name of this stage in the recipe; the stage's type where not given."""
+
+    def required_inputs(self) -> frozenset[Artifact]:
+        """Artifacts that the stage reads, as configured: `needs`, and more where a plug-in of its own wants it."""
+        return self.inputs
+
+    def reads_evaluation(self) -> bool:
+        """Whether the recipe's `evaluation:` block has a say in what the stage makes, as configured."""
+        return self.measures
+
+    def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
+        """Names of the domains that the stage reads, given those declared; the recipe checks that they are declared."""
+        return ()
+
+    def data_requests(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[DataRequest]:
+        """The problems that the stage will ask for, given the declared domains.
+
+        `check` tries whether they exist, a run that none is both trained and evaluated on, the report counts them.
+        """
+        return ()
+
+    def check(self, *, world_size: int) -> list[str]:
+        """What is wrong with this config, `key: message` each, found without importing torch or touching data."""
+        return []
+
+    def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
+        """What the stage will do, without doing it."""
+        return StagePreview()
+
+    def prepare(self, context: Context) -> None:
+        """Builds and checks what can fail before any stage runs (trainer configs, data, golds). Raises `UserError`."""
+
+    @abstractmethod
+    def run(self, context: Context) -> dict[str, Any]:
+        """Does the work and returns the summary that `stage.json` keeps (JSON values)."""

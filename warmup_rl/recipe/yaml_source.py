@@ -1,0 +1,207 @@
+"""A YAML 1.2 document as plain values that remember where each of them was written."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from warmup_rl.base.errors import RecipeError
+
+Address = tuple[str | int, ...]
+"""A place in nested mappings and lists, e.g. `("stages", 2, "args", "beta")`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value comes from: `place` is `recipe.yaml:12` or `command line`, `shown` its address as written there."""
+
+    place: str
+    shown: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """Nested mappings, lists and scalars, with the origin of every address that was written down.
+
+    Attributes:
+        name: how messages call the document.
+        data: what was read, changed in place by overrides.
+        origins: by address; what has none of its own inherits its parent's.
+    """
+
+    name: str
+    data: dict[str, Any]
+    origins: dict[Address, Origin] = field(default_factory=dict)
+
+    def origin(self, address: Address) -> Origin:
+        """Where a value comes from, by the nearest thing around it that was written down."""
+        for length in range(len(address), 0, -1):
+            if origin := self.origins.get(address[:length]):
+                return Origin(origin.place, dotted((origin.shown, *address[length:])))
+        return Origin(self.name, dotted(address))
+
+    def line(self, address: Address, message: str) -> str:
+        """One line for the user: place, address as written, message."""
+        origin = self.origin(address)
+        return ": ".join(filter(None, [origin.place, origin.shown, message]))
+
+
+def dotted(address: Address) -> str:
+    """`stages.2.args.beta`."""
+    return ".".join(map(str, address))
+
+
+def value_at(data: Any, address: Address) -> Any:
+    """The value at an address, None where there is none."""
+    for key in address:
+        if isinstance(data, dict) and key in data:
+            data = data[key]
+        elif isinstance(data, list) and isinstance(key, int) and key < len(data):
+            data = data[key]
+        else:
+            return None
+    return data
+
+
+def read_document(path: Path) -> Document:
+    """Reads a recipe file. Raises `RecipeError` where it is missing, not UTF-8, not YAML 1.2 or not a mapping."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise RecipeError([f"{path}: no such recipe file.{_near_file(path)}"]) from None
+    except IsADirectoryError:
+        raise RecipeError([f"{path}: a folder, where a recipe file (.yaml) is needed."]) from None
+    except UnicodeDecodeError as error:
+        raise RecipeError([f"{path}: not UTF-8 (byte {error.start}). Save the file as UTF-8."]) from None
+    except OSError as error:
+        raise RecipeError([f"{path}: cannot be read ({error.strerror})."]) from None
+    return parse_document(text, str(path))
+
+
+def parse_document(text: str, name: str) -> Document:
+    """Parses a whole document whose top is a mapping. Raises `RecipeError` with every duplicate key and unknown tag."""
+    node = _compose(text, name)
+    if not isinstance(node, yaml.MappingNode):
+        found = {yaml.SequenceNode: "a list", yaml.ScalarNode: "text"}.get(type(node), "nothing")
+        raise RecipeError([f"{name}: a recipe is a mapping of keys (run_name, domains, stages, ...), found {found}."])
+    reader = _Reader(name)
+    data = reader.value(node, ())
+    if reader.problems:
+        raise RecipeError(reader.problems)
+    return Document(name, data, reader.origins)
+
+
+def parse_value(text: str, name: str) -> Any:
+    """A value as written after `=` on the command line: a YAML 1.2 scalar, `[...]` or `{...}`."""
+    node = _compose(text, name)
+    reader = _Reader(name)
+    value = None if node is None else reader.value(node, ())
+    if reader.problems:
+        raise RecipeError(reader.problems)
+    return value
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes nodes with the tags of YAML 1.2's core schema: `1e-6` is a float, `no` a string, `012` the number 12."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+
+
+_NULL, _BOOL, _INT, _FLOAT, _STR = (f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str"))
+for _tag, _pattern in {
+    _NULL: r"~|null|Null|NULL|",
+    _BOOL: r"true|True|TRUE|false|False|FALSE",
+    _INT: r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    _FLOAT: r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+}.items():
+    _Loader.add_implicit_resolver(_tag, re.compile(rf"(?:{_pattern})\Z"), None)  # type: ignore[no-untyped-call]
+
+
+class _Reader:
+    """Turns nodes into values, noting origins and collecting problems."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.origins: dict[Address, Origin] = {}
+        self.problems: list[str] = []
+        self._open: list[yaml.Node] = []
+
+    def value(self, node: yaml.Node, address: Address) -> Any:
+        self.origins[address] = Origin(self._place(node), dotted(address))
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, address)
+        if any(node is outer for outer in self._open):
+            return self._problem(node, address, "an alias that contains itself.")
+        if not node.tag.endswith((":map", ":seq")):
+            return self._problem(node, address, f"unknown tag {node.tag!r}. Write plain mappings, lists and scalars.")
+        self._open.append(node)
+        inside = self._mapping(node, address) if isinstance(node, yaml.MappingNode) else self._list(node.value, address)
+        self._open.pop()
+        return inside
+
+    def _list(self, nodes: Sequence[yaml.Node], address: Address) -> list[Any]:
+        return [self.value(node, (*address, index)) for index, node in enumerate(nodes)]
+
+    def _mapping(self, node: yaml.MappingNode, address: Address) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._problem(key_node, address, "a key must be plain text.")
+                continue
+            key = key_node.value
+            inner = (*address, key)
+            if key in result:
+                self._problem(key_node, inner, f"given twice (first at {self.origins[inner].place}). Remove one.")
+                continue
+            result[key] = self.value(value_node, inner)
+            self.origins[inner] = Origin(self._place(key_node), dotted(inner))
+        return result
+
+    def _scalar(self, node: yaml.ScalarNode, address: Address) -> Any:
+        text = node.value
+        try:
+            if node.tag == _NULL:
+                return None
+            if node.tag == _BOOL:
+                return text.lower() == "true"
+            if node.tag == _INT:
+                return int(text, 0) if text.startswith(("0o", "0x")) else int(text)
+            if node.tag == _FLOAT:
+                return float(re.sub(r"\.(?=[inIN])", "", text))
+        except ValueError:
+            return self._problem(node, address, f"{text!r} is not a {node.tag.rpartition(':')[2]}.")
+        if node.tag == _STR:
+            return text
+        return self._problem(node, address, f"unknown tag {node.tag!r}. Write a plain value.")
+
+    def _place(self, node: yaml.Node) -> str:
+        return f"{self.name}:{node.start_mark.line + 1}"
+
+    def _problem(self, node: yaml.Node, address: Address, message: str) -> None:
+        self.problems.append(": ".join(filter(None, [self._place(node), dotted(address), message])))
+
+
+def _compose(text: str, name: str) -> yaml.Node | None:
+    try:
+        node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
+        return node
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f":{mark.line + 1}" if mark and "\n" in text.strip() else ""
+        hint = " Indent with spaces." if "\\t" in str(error.problem) else ""
+        said = ": ".join(filter(None, [error.context, error.problem]))
+        raise RecipeError([f"{name}{line}: not YAML: {said}.{hint}"]) from None
+    except yaml.YAMLError as error:
+        raise RecipeError([f"{name}: not YAML: {' '.join(str(error).split())}"]) from None
+
+
+def _near_file(path: Path) -> str:
+    siblings = [str(file) for file in sorted(path.parent.glob("*.y*ml"))] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(str(path), siblings, n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,141 @@
+"""The cache: every stage output once, in a folder named by what it was made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from warmup_rl.base.errors import RunError
+
+RECORD = "stage.json"
+POLL_SECONDS = 0.2
+"""How often ranks look for what another one has written; they never wait in a collective, which could time out."""
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """The place of one stage output.
+
+    Attributes:
+        folder: where the finished output lies; it exists only when finished.
+        part: where it is made.
+    """
+
+    folder: Path
+
+    @property
+    def part(self) -> Path:
+        return self.folder.with_name(self.folder.name + ".part")
+
+    @property
+    def done(self) -> bool:
+        return (self.folder / RECORD).is_file()
+
+    def record(self) -> dict[str, Any]:
+        """The stage record of a finished output."""
+        value: dict[str, Any] = json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
+        return value
+
+    @contextmanager
+    def locked(self, waiting: Callable[[], None]) -> Iterator[None]:
+        """Holds the right to make this output; calls `waiting` once when another process holds it."""
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(str(self.folder) + ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            waiting()
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def open_part(self, *, keep: bool, launch: str) -> None:
+        """Makes the working folder, empty unless `keep`, and shows the other ranks of `launch` that work begins."""
+        if self.part.exists() and not keep:
+            shutil.rmtree(self.part)
+        self.part.mkdir(parents=True, exist_ok=True)
+        (self.part / ".launch").write_text(launch, encoding="utf-8")
+
+    def finish(self, record: Mapping[str, Any]) -> None:
+        """Writes the record last and puts the output in its place."""
+        (self.part / ".launch").unlink(missing_ok=True)
+        (self.part / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        self.part.replace(self.folder)
+
+    def await_start(self, launch: str) -> bool:
+        """For ranks other than the main one: True when this launch begins to make the output, False when it is done."""
+        marker = self.part / ".launch"
+        while True:
+            if self.done:
+                return False
+            try:
+                if marker.read_text(encoding="utf-8") == launch:
+                    return True
+            except FileNotFoundError:
+                pass
+            time.sleep(POLL_SECONDS)
+
+    def await_done(self) -> None:
+        """For ranks other than the main one: returns when the output is in its place."""
+        while not self.done:
+            time.sleep(POLL_SECONDS)
+
+
+def key_of(content: Any) -> str:
+    """A key of 12 hex digits for JSON-ready content."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def stale_key(cache: Path, type: str, key: str) -> str:
+    """The key where its output is there; else that of the newest output with equal settings by other code, if any.
+
+    Args:
+        key: `SETTINGS-CODE`.
+    """
+    if (cache / f"{type}-{key}" / RECORD).is_file():
+        return key
+    settings = key.partition("-")[0]
+    others = sorted(cache.glob(f"{type}-{settings}-*/{RECORD}"), key=lambda record: record.stat().st_mtime)
+    return others[-1].parent.name.removeprefix(f"{type}-") if others else key
+
+
+def model_key(model: str, revision: str | None) -> str:
+    """The key of a model that the recipe starts from: the contents of a folder, or hub id and revision."""
+    folder = Path(model)
+    if not folder.is_dir():
+        return key_of(["hub", model, revision])
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            digest.update(str(path.relative_to(folder)).encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:12]
+
+
+@contextmanager
+def sole_process(folder: Path) -> Iterator[None]:
+    """Holds a folder for this process. Raises `RunError` when another one has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(str(folder / ".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunError(
+            f"{folder}: another process runs this arm and seed. Wait for it, end it, or choose another run_name."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

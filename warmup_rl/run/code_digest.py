@@ -1,0 +1,179 @@
+"""What code decides an output: a digest of the sources that a class reaches through its imports, and of the libraries.
+
+A cache that knows only settings reuses what changed code would no longer make. So the key of a stage's output covers
+every source file that the stage and its plug-ins import, directly or not, wherever in a file the import stands, with
+the data files beside them (templates, prompts), and the installed version of each library that decides results and is
+imported on the way. Editing a grader changes the key of what it grades, and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from warmup_rl.interfaces.plugins import plugins_in
+
+LIBRARIES = {
+    "torch": "torch",
+    "transformers": "transformers",
+    "trl": "trl",
+    "peft": "peft",
+    "accelerate": "accelerate",
+    "deepspeed": "deepspeed",
+    "math_verify": "math-verify",
+    "latex2sympy2_extended": "latex2sympy2_extended",
+    "sympy": "sympy",
+}
+"""Libraries whose version may decide a result, by import name: their distribution."""
+ALWAYS = ("warmup_rl.run.pipeline", "warmup_rl.recipe.schema")
+"""Modules that decide what every stage is given; they count by themselves, not with all that they import."""
+
+_IMPORT = re.compile(
+    r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]*)|import[ \t]+([^\n#]+))", re.MULTILINE
+)
+_DOTTED = re.compile(r"[\w.]*\w")
+_NAMED = re.compile(r"""["'](warmup_rl(?:\.\w+)+)["']""")
+"""A module named in a string, for `python -m` or to load a template; the plug-in table has `module:Class` instead."""
+_ATTACHED = (".jinja", ".json", ".txt", ".yaml", ".css", ".js", ".html")
+
+
+def code_digest(values: Iterable[Any]) -> str:
+    """8 hex digits that change with any source, data file or library version that decides what `values` do.
+
+    Args:
+        values: stages, domains and other configs; the plug-ins inside them are found.
+    """
+    roots = sorted({file for value in values for file in _class_files(value)})
+    reached: set[str] = set()
+    libraries: set[str] = set()
+    for root in roots:
+        files, used = _closure(root)
+        reached |= files
+        libraries |= used
+    always = {file for name in ALWAYS if (file := _module_file(name))}
+    content = sorted(_file_digest(*_stamped(file)) for file in reached | always)
+    versions = [f"{name} {_version(name)}" for name in sorted(libraries)]
+    return hashlib.sha256("\n".join([*content, *versions]).encode()).hexdigest()[:8]
+
+
+def _class_files(value: Any) -> Iterator[str]:
+    """Source files of the plug-ins in a config and of the classes that they extend."""
+    for plugin in plugins_in(value):
+        for kind in type(plugin).__mro__:
+            module = sys.modules.get(kind.__module__)
+            source = inspect.getsourcefile(module) if module and hasattr(module, "__file__") else None
+            if source and (kind.__module__.split(".")[0] not in _FOREIGN):
+                yield str(Path(source).resolve())
+
+
+_FOREIGN = frozenset({"pydantic", "abc", "builtins", "typing", "collections", *sys.stdlib_module_names})
+
+
+def _closure(root: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Files that a source file imports, directly or not, itself included; and the result-deciding libraries there."""
+    files, libraries, waiting = {root}, set[str](), [root]
+    while waiting:
+        imported, used = _imports(*_stamped(waiting.pop()))
+        libraries |= used
+        waiting += imported - files
+        files |= imported
+    attached = {str(path) for file in files for path in _data_files(str(Path(file).parent))}
+    return frozenset(files | attached), frozenset(libraries)
+
+
+@cache
+def _data_files(folder: str) -> tuple[Path, ...]:
+    """Data files beside sources of this package, and in subfolders of theirs that hold no modules.
+
+    A user's folder may hold anything, so none count there.
+    """
+    if _PACKAGE not in Path(folder).parents:
+        return ()
+    inside = [path for path in sorted(Path(folder).iterdir()) if not (path / "__init__.py").exists()]
+    files = [file for path in inside for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
+    return tuple(file for file in files if file.suffix in _ATTACHED)
+
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+@cache
+def _imports(file: str, stamp: int) -> tuple[frozenset[str], frozenset[str]]:
+    """Files of the same project that a source file imports, and the result-deciding libraries that it imports."""
+    folder = os.path.dirname(file)
+    package = _package_of(folder)
+    own = {"warmup_rl", *package[:1]}
+    files, libraries = set[str](), set[str]()
+    for name in _imported_names(Path(file).read_text(encoding="utf-8"), package):
+        top = name.partition(".")[0]
+        if top in LIBRARIES:
+            libraries.add(top)
+        elif top in own:
+            files |= {found} if (found := _module_file(name)) else set()
+        elif not package and top not in sys.stdlib_module_names:
+            beside = Path(folder, *name.split(".")).with_suffix(".py")
+            files |= {str(beside)} if beside.is_file() else set()
+    return frozenset(files), frozenset(libraries)
+
+
+def _imported_names(text: str, package: tuple[str, ...]) -> Iterator[str]:
+    """Dotted names that a source may import: `from a import b` gives both `a` and `a.b`."""
+    yield from _NAMED.findall(text)
+    for source, names, plain in _IMPORT.findall(text):
+        listed = [name.split(" as ")[0].strip() for name in (names or plain).strip("() \n").split(",")]
+        dots = len(source) - len(source.lstrip("."))
+        start = package[: len(package) - dots + 1] if dots else ()
+        base = ".".join([*start, *filter(None, [source.lstrip(".")])])
+        for name in filter(_DOTTED.fullmatch, listed):
+            yield from (base, f"{base}.{name}") if source else (name,)
+
+
+@cache
+def _package_of(folder: str) -> tuple[str, ...]:
+    """Dotted parts of the package whose modules lie in a folder; empty for one that is no package."""
+    if not os.path.isfile(os.path.join(folder, "__init__.py")):
+        return ()
+    return (*_package_of(os.path.dirname(folder)), os.path.basename(folder))
+
+
+@cache
+def _module_file(name: str) -> str | None:
+    top, *rest = name.split(".")
+    if top == "warmup_rl":
+        places = [str(_PACKAGE)]
+    else:
+        spec = find_spec(top)
+        places = list(spec.submodule_search_locations or ()) if spec else []
+    for place in places:
+        path = Path(place, *rest)
+        for file in (path / "__init__.py", path.with_suffix(".py") if rest else path / "__init__.py"):
+            if file.is_file():
+                return str(file.resolve())
+    return None
+
+
+def _stamped(file: str) -> tuple[str, int]:
+    """A file and when it was last written, so that what is remembered of it is not older."""
+    return file, os.stat(file).st_mtime_ns
+
+
+@cache
+def _file_digest(file: str, stamp: int) -> str:
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+@cache
+def _version(name: str) -> str:
+    try:
+        return version(LIBRARIES[name])
+    except PackageNotFoundError:
+        return "missing"

@@ -1,0 +1,141 @@
+"""Runs arms and seeds side by side, each trial a process of its own, what they share first."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import groupby
+
+from warmup_rl.recipe.schema import LAST_FOLD
+from warmup_rl.run.pipeline import Trial, shared_prefix
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial to run, up to and with stage `until` or to its end, in a process with `threads` threads."""
+
+    trial: Trial
+    threads: int
+    until: str | None = None
+
+    @property
+    def label(self) -> str:
+        return trial_label("shared", self.trial.seed) if self.until else trial_label(*self.trial.place)
+
+
+def trial_label(arm: str, seed: int, fold: int | None = None) -> str:
+    """What each console line of a trial begins with."""
+    return f"seed {seed} {arm if fold is None else f'{arm} fold {fold}':<11}│ "
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def first_jobs(trials: Sequence[Trial], workers: int) -> list[Job]:
+    """A job a seed for the stages that its arms share and nobody has made yet."""
+    prefixes = []
+    for _, group in groupby(sorted(trials, key=lambda trial: trial.seed), key=lambda trial: trial.seed):
+        arms = list(group)
+        planned = shared_prefix(arms)
+        if len(arms) > 1 and planned is not None and not arms[0].entry(planned).done:
+            prefixes.append((arms[0], planned.stage.id))
+    threads = max(1, cores() // max(1, min(workers, len(prefixes))))
+    return [Job(trial, threads, until) for trial, until in prefixes]
+
+
+def run_side_by_side(
+    trials: Sequence[Trial], arguments: Sequence[str], workers: int, say: Say
+) -> list[tuple[Trial, int]]:
+    """Runs all trials, at most `workers` at a time; a trial that fails does not stop the others.
+
+    Args:
+        arguments: recipe and overrides, as on the command line.
+
+    Returns:
+        The trials that failed, with the exit code of their process.
+    """
+    threads = max(1, cores() // workers)
+    first = first_jobs(trials, workers)
+    waiting = {job.trial.seed for job in first}
+    rest = [Job(trial, threads) for trial in sorted(trials, key=_open_stages, reverse=True) if not trial.finished]
+    failed: list[tuple[Trial, int]] = []
+    processes: set[subprocess.Popen[bytes]] = set()
+    with ThreadPoolExecutor(workers) as pool:
+        running: dict[Future[int], Job] = {}
+
+        def start(job: Job) -> None:
+            running[pool.submit(_run, job, arguments, say, processes)] = job
+
+        try:
+            for job in first:
+                start(job)
+            for job in rest:
+                if job.trial.seed not in waiting:
+                    start(job)
+            while running:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    job, code = running.pop(future), future.result()
+                    if code:
+                        failed.append((job.trial, code))
+                    elif job.until:
+                        for other in rest:
+                            if other.trial.seed == job.trial.seed:
+                                start(other)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(processes):
+                process.terminate()
+            raise
+    return failed
+
+
+def exit_with_parent() -> None:
+    """In a trial process: ends it when the parent, which holds the other end of stdin, is gone."""
+
+    def watch() -> None:
+        while os.read(0, 1):
+            pass
+        os._exit(130)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _open_stages(trial: Trial) -> int:
+    return sum(not trial.entry(planned).done for planned in trial.stages)
+
+
+def _run(job: Job, arguments: Sequence[str], say: Say, processes: set[subprocess.Popen[bytes]]) -> int:
+    until = ["--until", job.until] if job.until else []
+    command = [
+        sys.executable,
+        "-m",
+        "warmup_rl.train",
+        *arguments,
+        "--arm",
+        job.trial.arm,
+        "--seed",
+        str(job.trial.seed),
+    ]
+    if job.trial.recipe.folded:
+        command += ["--fold", LAST_FOLD if job.trial.fold is None else str(job.trial.fold)]
+    command += [*until, "--threads", str(job.threads), "--trial"]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(job.threads)}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+    ) as process:
+        processes.add(process)
+        assert process.stdout is not None
+        for line in process.stdout:
+            say(job.label + line.decode(errors="replace").rstrip("\n"))
+        code = process.wait()
+        processes.discard(process)
+    return code

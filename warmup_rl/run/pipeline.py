@@ -1,0 +1,352 @@
+"""Runs a recipe: each stage of a trial once, in the cache, and linked into the run's folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from warmup_rl.base.console import duration
+from warmup_rl.base.errors import RunError
+from warmup_rl.base.jsonl import write_json
+from warmup_rl.grading.code import sandbox_used
+from warmup_rl.interfaces.chat import load_tokenizer
+from warmup_rl.interfaces.plugins import data_digests
+from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, Tracking
+from warmup_rl.recipe import Recipe, dump, trial_name
+from warmup_rl.recipe.leaks import draw
+from warmup_rl.run.cache import CacheEntry, key_of, model_key, stale_key
+from warmup_rl.run.code_digest import code_digest
+from warmup_rl.run.launch_env import launch_id
+from warmup_rl.run.provenance import versions
+
+Say = Callable[[str], None]
+PROBLEMS = "problems.json"
+"""In a stage's folder: which problems it touched, and what for."""
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage of one arm and seed, with the key of its output and of what it reads.
+
+    Attributes:
+        key: `SETTINGS-CODE`: what the stage was told to do and with what inputs, and a digest of the code that does it.
+        current: the key by the code as it is now; other than `key` only where an output of older code is reused.
+        inputs: keys of the artifacts that the stage reads, by kind.
+    """
+
+    number: int
+    stage: Stage
+    key: str
+    current: str
+    inputs: Mapping[str, str]
+
+    @property
+    def stale(self) -> bool:
+        """Whether the output was made by code that has changed since (only under `--reuse-stale`)."""
+        return self.key != self.current
+
+    @property
+    def name(self) -> str:
+        return f"{self.number:02d}-{self.stage.id}"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One arm with one seed: the unit that runs by itself; where a domain has folds, one of them or the last model.
+
+    Attributes:
+        fold: None for the last model, which is trained on all rows, and where no domain has folds.
+        reuse_stale: take finished outputs with equal settings and inputs even where the code has changed since.
+    """
+
+    recipe: Recipe
+    arm: str
+    seed: int
+    fold: int | None = None
+    reuse_stale: bool = False
+
+    @property
+    def run_folder(self) -> Path:
+        return Path(self.recipe.output_dir) / self.recipe.run_name
+
+    @property
+    def folder(self) -> Path:
+        folder = self.run_folder / self.arm / f"seed-{self.seed}"
+        return folder if self.fold is None else folder / f"fold-{self.fold}"
+
+    @property
+    def place(self) -> tuple[str, int, int | None]:
+        """Arm, seed and fold."""
+        return self.arm, self.seed, self.fold
+
+    @property
+    def name(self) -> str:
+        return trial_name(*self.place)
+
+    @cached_property
+    def stages(self) -> tuple[PlannedStage, ...]:
+        """The arm's stages with their keys, known before anything runs."""
+        recipe = self.recipe
+        given: dict[str, str] = {"model": model_key(recipe.model, recipe.model_revision)} if recipe.model else {}
+        stages = []
+        for number, stage in enumerate(self.recipe.stages_of(self.arm, self.fold), start=1):
+            inputs: dict[str, str] = {kind: given[kind] for kind in sorted(stage.required_inputs())}
+            current = _stage_key(self, stage, inputs)
+            key = stale_key(self._cache, stage.type, current) if self.reuse_stale else current
+            planned = PlannedStage(number, stage, key, current, inputs)
+            given |= {kind: planned.key for kind in stage.outputs}
+            stages.append(planned)
+        return tuple(stages)
+
+    @property
+    def _cache(self) -> Path:
+        return Path(self.recipe.output_dir) / "cache"
+
+    def entry(self, planned: PlannedStage) -> CacheEntry:
+        return CacheEntry(self._cache / f"{planned.stage.type}-{planned.key}")
+
+    @property
+    def done(self) -> bool:
+        return all(self.entry(planned).done for planned in self.stages)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all is done and linked into the trial's folder; what is done may have been made by other runs."""
+        record = self.folder / "run.json"
+        return self.done and record.is_file() and json.loads(record.read_text(encoding="utf-8"))["state"] == "finished"
+
+    def moved(self) -> Iterator[str]:
+        """A line for each finished stage whose engine had another address than the recipe gives now."""
+        for planned in self.stages:
+            entry = self.entry(planned)
+            before = dict(_base_urls(entry.record()["config"])) if entry.done else {}
+            for place, address in _base_urls(dump(planned.stage)):
+                if before.get(place, address) != address:
+                    yield (
+                        f"{planned.stage.id}: made with {place} {before[place]}, not {address}; it is reused, since "
+                        f"all else is equal. To make it again, delete {entry.folder}."
+                    )
+
+
+class TrialRunner:
+    """Runs a trial's stages in order, in one process or as one rank of several."""
+
+    def __init__(self, trial: Trial, launch_env: LaunchEnv, say: Say) -> None:
+        self._trial, self._world, self._say = trial, launch_env, say
+
+    def run(self, *, only: str | None = None, until: str | None = None) -> None:
+        """Runs what is not done yet: all stages, `only` one, or those up to and with `until`.
+
+        Raises:
+            RunError: `only` names no stage, or its inputs are not there yet.
+            UserError: the recipe's model cannot be loaded.
+        """
+        chosen = _choose(self._trial, only=only, until=until)
+        recipe = self._trial.recipe
+        if recipe.model and any(
+            "model" in planned.inputs and not self._trial.entry(planned).done for planned in chosen
+        ):
+            load_tokenizer(recipe.model, recipe.model_revision)  # a model that is not there is found before any work
+        for planned in chosen if only else self._trial.stages:
+            if not self._trial.entry(planned).done:
+                planned.stage.prepare(self._context(planned, Artifacts(model=self._trial.recipe.model)))
+        self._record("running")
+        try:
+            for planned in chosen:
+                self._step(planned)
+        except BaseException as error:
+            self._record("failed", f"{type(error).__name__}: {error}")
+            raise
+        self._record("finished" if self._trial.done else "running")
+
+    def _step(self, planned: PlannedStage) -> None:
+        entry, name = self._trial.entry(planned), planned.stage.id
+        if entry.done:
+            self._link(planned)
+            stale = " by code that has changed since" if planned.stale else ""
+            self._say(f"{name}: done before{stale}, {entry.folder}")
+            return
+        if not self._world.is_main:
+            if entry.await_start(launch_id()) and planned.stage.every_rank:
+                self._execute(planned, entry)
+            entry.await_done()
+            return
+        with entry.locked(lambda: self._say(f"{name}: another process makes it, waiting")):
+            if not entry.done:
+                self._say(f"{name}: starts")
+                entry.open_part(keep=planned.stage.resumes, launch=launch_id())
+                start = time.monotonic()
+                summary = self._execute(planned, entry)
+                seconds = round(time.monotonic() - start, 1)
+                write_json(entry.part / PROBLEMS, self._problems(planned))
+                entry.finish(self._stage_record(planned, summary, seconds))
+                self._say(f"{name}: done in {duration(seconds)}")
+        self._link(planned)
+        self._record("running")
+
+    def _execute(self, planned: PlannedStage, entry: CacheEntry) -> dict[str, Any]:
+        return planned.stage.run(self._context(planned, self._artifacts(planned), entry.part))
+
+    def _artifacts(self, planned: PlannedStage) -> Artifacts:
+        """Folders of what the planned reads. Raises `RunError` for what is not there (under `--only`)."""
+        recipe = self._trial.recipe
+        found = Artifacts(model=recipe.model, model_revision=recipe.model_revision)
+        for kind, key in planned.inputs.items():
+            maker = next(
+                (other for other in self._trial.stages if other.key == key and kind in other.stage.outputs), None
+            )
+            if maker is None:
+                continue
+            entry = self._trial.entry(maker)
+            if not entry.done:
+                raise RunError(
+                    f"stage {planned.stage.id!r} needs the {kind} of stage {maker.stage.id!r}, which is not done. "
+                    f"Run the whole recipe, or --only {maker.stage.id} first."
+                )
+            if kind == "model":
+                found = replace(found, model=str(entry.folder / "model"), model_revision=None)
+            else:
+                found = replace(found, traces=entry.folder / "traces.jsonl")
+        return found
+
+    def _context(self, planned: PlannedStage, inputs: Artifacts, folder: Path | None = None) -> Context:
+        recipe, trial = self._trial.recipe, self._trial
+        domains, evaluation = recipe.seen_by(planned.stage, trial.fold)
+        fold = () if trial.fold is None else (f"fold-{trial.fold}",)
+        return Context(
+            folder=folder or trial.entry(planned).part,
+            inputs=inputs,
+            domains=domains,
+            response_format=recipe.format,
+            evaluation=evaluation,
+            seed=trial.seed,
+            arm=trial.arm,
+            stage_id=planned.stage.id,
+            launch_env=self._world,
+            tracking=Tracking(
+                wandb_project=recipe.wandb.project if recipe.wandb else None,
+                group=recipe.run_name,
+                tags=(trial.arm, f"seed-{trial.seed}", *fold, planned.stage.id),
+            ),
+            say=lambda line: self._say(f"{planned.stage.id}: {line}"),
+        )
+
+    def _problems(self, planned: PlannedStage) -> dict[str, dict[str, list[str]]]:
+        """Ids of the problems that a stage touched, by what for and domain: its splits, frozen."""
+        found: dict[str, dict[str, list[str]]] = {}
+        for asked in self._trial.recipe.asked_by(planned.stage, *self._trial.place):
+            ids = found.setdefault(asked.draw.used_for, {}).setdefault(asked.domain.name, [])
+            ids += [problem.id for problem in draw(asked)]
+        return {use: {name: list(dict.fromkeys(ids)) for name, ids in some.items()} for use, some in found.items()}
+
+    def _stage_record(self, planned: PlannedStage, summary: dict[str, Any], seconds: float) -> dict[str, Any]:
+        return {
+            "type": planned.stage.type,
+            "key": planned.key,
+            "config": dump(planned.stage),
+            "inputs": dict(planned.inputs),
+            "seed": self._trial.seed,
+            "summary": summary,
+            "seconds": seconds,
+            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": versions(),
+            **({"sandbox": used} if (used := sandbox_used()) else {}),
+            "launch_env": {
+                "size": self._world.size,
+                "distribution": self._world.distribution,
+                "device": self._world.device,
+            },
+        }
+
+    def _link(self, planned: PlannedStage) -> None:
+        if not self._world.is_main:
+            return
+        link = self._trial.folder / planned.name
+        target = os.path.relpath(self._trial.entry(planned).folder, self._trial.folder)
+        if link.is_symlink():
+            link.unlink()
+        elif link.exists():
+            raise RunError(f"{link} is in the way: it is no link of this run. Move it, or choose another run_name.")
+        link.symlink_to(target, target_is_directory=True)
+
+    def _record(self, state: str, reason: str = "") -> None:
+        if not self._world.is_main:
+            return
+        trial = self._trial
+        stages = [
+            {
+                "id": planned.stage.id,
+                "type": planned.stage.type,
+                "role": planned.stage.role,
+                "key": planned.key,
+                "folder": os.path.relpath(trial.entry(planned).folder, trial.folder),
+                "outputs": sorted(planned.stage.outputs),
+                "inputs": dict(planned.inputs),
+                "done": trial.entry(planned).done,
+                **({"stale": True, "current": planned.current} if planned.stale else {}),
+            }
+            for planned in trial.stages
+        ]
+        trial.folder.mkdir(parents=True, exist_ok=True)
+        fold = {} if trial.fold is None else {"fold": trial.fold}
+        record = {"arm": trial.arm, "seed": trial.seed, **fold, "state": state, "reason": reason, "stages": stages}
+        write_json(trial.folder / "run.json", record)
+
+
+def shared_prefix(trials: Sequence[Trial]) -> PlannedStage | None:
+    """The last of the leading stages that all trials (arms of one seed) share; None where they share none."""
+    last = None
+    for stages in zip(*(trial.stages for trial in trials), strict=False):
+        if len({planned.key for planned in stages}) > 1:
+            break
+        last = stages[0]
+    return last
+
+
+def _stage_key(trial: Trial, stage: Stage, inputs: Mapping[str, str]) -> str:
+    domains, evaluation = trial.recipe.seen_by(stage, trial.fold)
+    used = {name: domains[name] for name in sorted(stage.domains_used(evaluation, domains))}
+    settings = key_of(
+        {
+            "type": stage.type,
+            "config": dump(stage, runtime_only=False),
+            "inputs": dict(inputs),
+            "seed": trial.seed,
+            "domains": {name: dump(domain, runtime_only=False) for name, domain in used.items()},
+            "data": data_digests([stage, *used.values()]),
+            "format": dump(trial.recipe.format),
+            "evaluation": dump(evaluation) if stage.reads_evaluation() else None,
+        }
+    )
+    return f"{settings}-{code_digest([stage, *used.values()])}"
+
+
+def _base_urls(config: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Addresses of endpoints in a stage's settings, with where they stand."""
+    if isinstance(config, dict):
+        for key, value in config.items():
+            here = f"{place}.{key}" if place else str(key)
+            if key == "base_url":
+                yield here, value
+            yield from _base_urls(value, here)
+    elif isinstance(config, list):
+        for number, value in enumerate(config):
+            yield from _base_urls(value, f"{place}.{number}")
+
+
+def _choose(trial: Trial, *, only: str | None, until: str | None) -> tuple[PlannedStage, ...]:
+    wanted = only or until
+    position = next((i for i, planned in enumerate(trial.stages) if planned.stage.id == wanted), None)
+    if wanted is None:
+        return trial.stages
+    if position is None:
+        ids = ", ".join(planned.stage.id for planned in trial.stages)
+        raise RunError(f"arm {trial.arm!r} has no stage {wanted!r}. Its stages: {ids}.")
+    return trial.stages[position : position + 1] if only else trial.stages[: position + 1]

@@ -1,0 +1,99 @@
+"""Whose a run folder is, and what its results were made with."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from warmup_rl import __version__
+from warmup_rl.base.errors import RunError
+from warmup_rl.base.jsonl import write_json
+from warmup_rl.recipe import Recipe
+from warmup_rl.run.cache import POLL_SECONDS
+from warmup_rl.run.launch_env import launch_id
+
+_PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "deepspeed", "datasets", "math-verify")
+
+
+def claim_run_folder(recipe: Recipe) -> None:
+    """Makes the run folder this recipe's own.
+
+    Raises:
+        RunError: the folder holds something else, or finished trials of a recipe that says other things; nothing is
+            changed then.
+    """
+    folder = Path(recipe.output_dir) / recipe.run_name
+    record, mine = folder / "run.json", recipe.resolved()
+    try:
+        if record.is_file():
+            differing = _differences(json.loads(record.read_text(encoding="utf-8"))["recipe"], mine)
+            if differing and _finished_trials(folder):
+                raise RunError(
+                    f"{folder} was made by a recipe that differs in: {', '.join(differing)}. Choose another run_name "
+                    f"(finished stages with equal settings are reused), or delete {folder}."
+                )
+        elif folder.exists() and any(folder.iterdir()):
+            raise RunError(f"{folder} is not empty and no run of warmup_rl. Choose another run_name or output_dir.")
+        folder.mkdir(parents=True, exist_ok=True)
+        public = [name for name, domain in recipe.domains.items() if domain.public]
+        found = {"recipe": mine, "public": public, "versions": versions(), "launch": launch_id()}
+        write_json(record, found)
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(mine, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"output_dir: {error.filename or folder} cannot be written ({error.strerror}).") from None
+
+
+def await_claim(recipe: Recipe) -> None:
+    """For ranks other than the main one: returns when the main one of this launch has claimed the run folder."""
+    record = Path(recipe.output_dir) / recipe.run_name / "run.json"
+    while not record.is_file() or json.loads(record.read_text(encoding="utf-8")).get("launch") != launch_id():
+        time.sleep(POLL_SECONDS)
+
+
+@cache
+def versions() -> Mapping[str, str]:
+    """Versions of this package and of what it trains with, and the git revision where it runs from a checkout.
+
+    Read once: what a process runs is what it was started with.
+    """
+    found = {"warmup_rl": __version__}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "missing"
+    revision = _git_revision()
+    return {**found, "git": revision} if revision else found
+
+
+def _finished_trials(folder: Path) -> list[Path]:
+    records = [*folder.glob("*/seed-*/run.json"), *folder.glob("*/seed-*/fold-*/run.json")]
+    return [record for record in records if json.loads(record.read_text(encoding="utf-8"))["state"] == "finished"]
+
+
+def _differences(old: Any, new: Any, place: str = "") -> list[str]:
+    """Places at which two resolved recipes differ, leaving out what does not change results."""
+    if place in ("seeds", "output_dir", "wandb", "claims"):
+        return []
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = dict.fromkeys([*old, *new])
+        join = f"{place}." if place else ""
+        return [d for key in keys for d in _differences(old.get(key), new.get(key), f"{join}{key}")]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [d for i, (a, b) in enumerate(zip(old, new, strict=True)) for d in _differences(a, b, f"{place}.{i}")]
+    return [] if old == new else [place]
+
+
+def _git_revision() -> str:
+    here = Path(__file__).resolve().parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""

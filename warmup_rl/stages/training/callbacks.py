@@ -1,0 +1,104 @@
+"""What a training shows and keeps of its steps: a line now and then, all in `log.jsonl`; broken losses end it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from warmup_rl.base.console import duration
+from warmup_rl.base.errors import RunError
+from warmup_rl.base.jsonl import append_jsonl
+from warmup_rl.interfaces.stage import Context
+
+Describe = Callable[[Mapping[str, Any]], str]
+_LINES = 20
+
+
+class Progress(TrainerCallback):
+    """Appends every logged step to `log.jsonl` and says about twenty lines a training.
+
+    Args:
+        describe: what to say beside step and time left, given the latest value of everything that was logged.
+        steps_each: optimizer steps to one step as the recipe counts them.
+    """
+
+    def __init__(self, context: Context, describe: Describe, *, steps_each: int = 1) -> None:
+        self._context, self._describe, self._each = context, describe, steps_each
+        self._start, self._latest, self._twentieths = time.monotonic(), dict[str, Any](), 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._start, self._twentieths = time.monotonic(), 0
+        (self._context.folder / "log.jsonl").unlink(missing_ok=True)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Raises `RunError` on all ranks where loss or gradient are not numbers."""
+        row = {"step": state.global_step, **(logs or {})}
+        if self._context.launch_env.is_main:
+            append_jsonl(self._context.folder / "log.jsonl", [_plain(row)])
+        for name in ("loss", "grad_norm"):
+            if not math.isfinite(row.get(name, 0.0)):
+                raise RunError(
+                    f"{self._context.stage_id}: {name} is {row[name]} at optimizer step "
+                    f"{state.global_step}. Lower args.learning_rate or args.max_grad_norm."
+                )
+        self._latest |= row
+        if "loss" in row and self._speaks(state):
+            self._context.say(self._line(state))
+
+    def _speaks(self, state: TrainerState) -> bool:
+        if state.global_step % self._each:
+            return False
+        before, self._twentieths = self._twentieths, _LINES * state.global_step // state.max_steps
+        return state.global_step == self._each or self._twentieths > before
+
+    def _line(self, state: TrainerState) -> str:
+        taken = time.monotonic() - self._start
+        left = taken / state.global_step * (state.max_steps - state.global_step)
+        steps = f"step {state.global_step // self._each}/{state.max_steps // self._each}"
+        return f"{steps}  {self._describe(self._latest)}  {duration(left)} left"
+
+
+def describe_loss(row: Mapping[str, Any]) -> str:
+    """The line of a supervised training."""
+    return f"loss {row['loss']:.3f}  lr {row.get('learning_rate', 0.0):.1e}"
+
+
+def describe_rollouts(held_out: Mapping[int, float]) -> Describe:
+    """The line of an RLVR training; `held_out`: accuracy by step so far, which a curve fills while it trains."""
+
+    def describe(row: Mapping[str, Any]) -> str:
+        shown = [
+            ("reward", row.get("reward")),
+            ("correct", row.get("correct")),
+            ("signal", 1 - row["frac_reward_zero_std"] if "frac_reward_zero_std" in row else None),
+            ("truncated", row.get("completions/clipped_ratio")),
+        ]
+        words = [f"{name} {value:.2f}" for name, value in shown if value is not None]
+        words.append(f"tokens {row.get('completions/mean_length', 0):.0f}")
+        if held_out:
+            accuracies = list(held_out.values())
+            words.append(f"held-out {accuracies[0]:.2f} → {accuracies[-1]:.2f}")
+        return "  ".join(words)
+
+    return describe
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN: such values become text."""
+    return {
+        key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in row.items()
+    }

@@ -1,0 +1,176 @@
+"""From a stage's `args`, passed whole to a trainer's config class, and what the stage owns, to the config object."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from warmup_rl.base.errors import RunError, UserError
+from warmup_rl.interfaces.stage import Context, LaunchEnv
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
+_SAVES_AT_END = "a stage saves its model once, when it ends"
+_MEASURED = "held-out accuracy is measured by `evaluation.every` and by `evaluate` stages"
+_LAUNCHED = "the hardware is the launcher's affair: choose a file under launch/"
+OWNED: dict[str, str] = {
+    "output_dir": "where a run lies is the recipe's affair: output_dir and run_name",
+    "seed": "use the recipe's `seeds`",
+    "data_seed": "use the recipe's `seeds`",
+    "run_name": "use the recipe's `run_name`",
+    "report_to": "use the recipe's `wandb`",
+    "gradient_accumulation_steps": "it follows from `batch_size` and the number of processes",
+    "auto_find_batch_size": "give the largest micro batch as `per_device_train_batch_size`",
+    "num_train_epochs": "epochs",
+    "max_steps": "epochs",
+    "use_cpu": "a GPU is used where there is one",
+    "deepspeed": _LAUNCHED,
+    "fsdp": _LAUNCHED,
+    "fsdp_config": _LAUNCHED,
+    "save_strategy": _SAVES_AT_END,
+    "save_steps": _SAVES_AT_END,
+    "load_best_model_at_end": _SAVES_AT_END,
+    "resume_from_checkpoint": "a run goes on at its first unfinished stage by itself",
+    "do_eval": _MEASURED,
+    "eval_strategy": _MEASURED,
+    "eval_steps": _MEASURED,
+    "remove_unused_columns": "the stage makes the columns that it needs",
+    "disable_tqdm": "the stage shows its own progress",
+    "push_to_hub": "push the saved model folder yourself",
+}
+"""Options that may not stand in the `args` of a training stage: the key to use instead, or a sentence that says why."""
+
+_LARGEST_ON_GPU = 8
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How the sequences of one optimizer step are shared out: `micro` a device and pass, `accumulation` passes."""
+
+    micro: int
+    accumulation: int
+
+
+def split_batch(
+    sequences: int, launch_env: LaunchEnv, *, largest: int | None = None, says: str = "batch_size"
+) -> Batch:
+    """Shares the sequences of an optimizer step out to the processes of `launch_env` in as few passes as can be.
+
+    Args:
+        largest: most sequences a device takes at once; 8 on a GPU where not given, no limit on a CPU.
+        says: where the number comes from, for the error message.
+
+    Raises:
+        UserError: the processes cannot have equally many; names the nearest legal values.
+    """
+    if sequences % launch_env.size:
+        raise UserError(
+            f"{says}: {sequences} sequences a step cannot be shared equally by {launch_env.size} processes. "
+            f"Nearest legal: {_either(_around(sequences, launch_env.size))} sequences with {launch_env.size} "
+            "processes, or "
+            f"{_either(_divisors_around(sequences, launch_env.size))} processes with {sequences} sequences."
+        )
+    share = sequences // launch_env.size
+    limit = largest or (_LARGEST_ON_GPU if launch_env.device == "cuda" else share)
+    micro = max(size for size in range(1, min(limit, share) + 1) if share % size == 0)
+    return Batch(micro=micro, accumulation=share // micro)
+
+
+def wrong_batch(sequences: int, world_size: int, says: str = "batch_size") -> list[str]:
+    """The error of `split_batch` for so many processes as a list of at most one line."""
+    try:
+        split_batch(sequences, LaunchEnv(size=world_size), says=says)
+    except UserError as error:
+        return [str(error)]
+    return []
+
+
+def trainer_options(
+    kind: type[TrainingArguments], args: Mapping[str, Any], context: Context, batch: Batch, **owned: Any
+) -> Any:
+    """The config object of a trainer: our defaults, over them the recipe's `args`, over them what the stage owns.
+
+    Args:
+        kind: TrainingArguments or a subclass (SFTConfig, GRPOConfig).
+        owned: what this stage sets beside what every stage owns, say `max_steps`.
+
+    Raises:
+        UserError: an option does not exist or has a value that the class refuses.
+        RunError: the trainer would not run in the processes that were launched.
+    """
+    launch_env = context.launch_env
+    if launch_env.device == "cpu" and launch_env.distribution.startswith("zero"):
+        without_compiled_communication()
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "no"  # else a launcher's own default would decide in silence
+    merged = {
+        **_defaults(args, launch_env),
+        **args,
+        "output_dir": str(context.folder / "trainer"),
+        "seed": context.seed,
+        "data_seed": context.seed,
+        "run_name": f"{context.tracking.group}/{context.arm}/{context.seed}/{context.stage_id}",
+        "report_to": ["wandb"] if context.tracking.wandb_project else [],
+        "per_device_train_batch_size": batch.micro,
+        "gradient_accumulation_steps": batch.accumulation,
+        "save_strategy": "no",
+        "eval_strategy": "no",
+        "use_cpu": launch_env.device == "cpu",
+        "disable_tqdm": True,
+        **owned,
+    }
+    try:
+        options = kind(**merged)
+    except (TypeError, ValueError, ImportError) as error:
+        raise UserError(f"{context.stage_id}.args: {kind.__name__} refuses them: {error}") from None
+    _require_launch(options, launch_env)
+    return options
+
+
+def without_compiled_communication() -> None:
+    """Keeps DeepSpeed on gloo: its shared-memory operator for CPUs would be compiled first (30 s, needs a compiler)."""
+    import deepspeed.ops
+
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+
+
+def _defaults(args: Mapping[str, Any], launch_env: LaunchEnv) -> dict[str, Any]:
+    import torch
+
+    half_precision = launch_env.device == "cuda" and torch.cuda.is_bf16_supported() and not args.get("fp16")
+    defaults: dict[str, Any] = {"bf16": half_precision, "logging_steps": 1, "logging_nan_inf_filter": False}
+    if "gradient_checkpointing" not in args:
+        defaults["activation_checkpointing"] = launch_env.device == "cuda"
+    return defaults
+
+
+def _require_launch(options: TrainingArguments, launch_env: LaunchEnv) -> None:
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if not options.world_size == size == launch_env.size:
+        raise RunError(
+            f"world size: the launcher started {size} processes, the trainer sees {options.world_size}. Launch with a "
+            "file under launch/: accelerate launch --config_file launch/ddp.yaml --num_processes N -m ..."
+        )
+    plugin = options.deepspeed_plugin
+    stage = f"zero{plugin.zero_stage}" if plugin is not None else None
+    wanted = launch_env.distribution if launch_env.distribution.startswith("zero") else None
+    if stage != wanted:
+        raise RunError(
+            f"distribution: {launch_env.distribution} was launched, the trainer runs {stage or 'without ZeRO'}."
+        )
+
+
+def _around(value: int, step: int) -> list[int]:
+    return [number for number in (value // step * step, (value // step + 1) * step) if number]
+
+
+def _divisors_around(value: int, near: int) -> list[int]:
+    divisors = [number for number in range(1, value + 1) if value % number == 0]
+    below = [number for number in divisors if number < near][-1:]
+    return below + [number for number in divisors if number > near][:1]
+
+
+def _either(numbers: list[int]) -> str:
+    return " or ".join(str(number) for number in numbers)
