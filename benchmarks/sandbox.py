@@ -1,4 +1,4 @@
-"""The code sandbox: one program at a time and two at once, on each rung that works here, beside a bare interpreter."""
+"""The code sandbox: one program at a time and two at once, on each backend that works, beside a bare interpreter."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from statistics import median
 from time import perf_counter
 
 from benchmarks.figure import Figure, at_least, at_most
-from warmup_rl.sandbox import Call, Program, Sandbox, SandboxError, open_sandbox
-from warmup_rl.sandbox.opening import LADDER
-from warmup_rl.sandbox.reach import interpreter
+from program_sandbox import FALLBACK_ORDER, Call, Program, Sandbox, SandboxError, open_sandbox
+from program_sandbox.allowed_paths import interpreter
 
 _PROGRAM = Program("def add(a, b):\n    return a + b\n", [Call("add", (1, 2)), Call("add", (5, 7))])
 _TURNS = 60
@@ -24,15 +23,15 @@ def figures() -> Iterator[Figure]:
     """Milliseconds a program (median), and programs a second with two at once."""
     sandboxes = dict(_sandboxes())
     timed: dict[str, Callable[[], object]] = {"bare interpreter": _bare}
-    timed |= {rung: _runner(sandbox) for rung, sandbox in sandboxes.items()}
+    timed |= {backend: _runner(sandbox) for backend, sandbox in sandboxes.items()}
     seconds: dict[str, list[float]] = {name: [] for name in timed}
     for _ in range(_TURNS):
         for name, run in timed.items():
             seconds[name].append(_seconds(run))
     yield Figure("bare interpreter: start", 1000 * median(seconds["bare interpreter"]), "ms")
-    for rung, sandbox in sandboxes.items():
-        yield at_most(f"{rung}: one program", 1000 * median(seconds[rung]), "ms", _MS)
-        yield at_least(f"{rung}: two at once", _rate(sandbox), "programs/s", _PER_SECOND)
+    for backend, sandbox in sandboxes.items():
+        yield at_most(f"{backend}: one program", 1000 * median(seconds[backend]), "ms", _MS)
+        yield at_least(f"{backend}: two at once", _rate(sandbox), "programs/s", _PER_SECOND)
 
 
 def _runner(sandbox: Sandbox) -> Callable[[], object]:
@@ -46,9 +45,9 @@ def _runner(sandbox: Sandbox) -> Callable[[], object]:
 
 
 def _sandboxes() -> Iterator[tuple[str, Sandbox]]:
-    for rung in LADDER:
+    for backend in FALLBACK_ORDER:
         try:
-            yield rung, open_sandbox(rung)
+            yield backend, open_sandbox(backend)
         except SandboxError:
             continue
 

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
+from program_sandbox import SandboxError, open_sandbox
 from warmup_rl.base.types import SPLITS
 from warmup_rl.interfaces.format import ResponseFormat
-from warmup_rl.sandbox import SandboxError, open_sandbox
 
 FORM = ResponseFormat()
 

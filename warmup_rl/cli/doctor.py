@@ -14,9 +14,9 @@ from typing import Literal
 
 import psutil
 
+from program_sandbox import APPARMOR_PROFILE, FALLBACK_ORDER, probe
 from warmup_rl.base.errors import UserError
 from warmup_rl.cli.arguments import Arguments
-from warmup_rl.sandbox.opening import APPARMOR_PROFILE, LADDER, probe
 
 State = Literal["good", "lacks", "note"]
 NEEDED = ("torch", "transformers", "trl", "datasets", "accelerate", "peft")
@@ -63,16 +63,16 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def sandbox() -> Iterator[Finding]:
-    """The rungs on which programs of a model can be run; the first that works is taken."""
+    """The backends that can run programs of a model here; the first that works is used."""
     taken = ""
-    for kind in LADDER:
-        result = probe(kind)
-        if result.rung is None:
-            yield Finding("sandbox", kind, "note" if taken else "lacks", result.why, result.mend)
+    for name in FALLBACK_ORDER:
+        result = probe(name)
+        if result.backend is None:
+            yield Finding("sandbox", name, "note" if taken else "lacks", result.why, result.fix)
             continue
         use = f"where {taken} does not work" if taken else "taken for programs of a model"
-        taken = taken or kind
-        yield Finding("sandbox", kind, "good", f"{result.rung.how} ({use})")
+        taken = taken or name
+        yield Finding("sandbox", name, "good", f"{result.backend.how} ({use})")
 
 
 def training() -> Iterator[Finding]:

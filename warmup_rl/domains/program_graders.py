@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from program_sandbox import Call, Program, Raised
 from warmup_rl.base.errors import DataError, Unscorable, UserError
 from warmup_rl.base.types import Grade, Problem
 from warmup_rl.domains.graders import Grader
-from warmup_rl.grading.code import Tests, grade_program, sandbox
-from warmup_rl.sandbox import Call, Program, Raised
+from warmup_rl.grading.code import Tests, grade_program, run_program
 
 
 class CodeGrader(Grader):
@@ -64,7 +63,7 @@ class PythonGrader(Grader):
         path, _, name = self.function.rpartition(":")
         source = _source(path, self.digest())
         call = Call(name, (problem.question, answer, problem.gold))
-        ran = sandbox(os.getpid()).run(Program(source, [call], timeout_s=self.seconds))
+        ran = run_program(Program(source, [call], timeout_s=self.seconds))
         if ran.status == "timeout":
             return Grade("timeout", answer[:300], f"{self.function} took more than {self.seconds:g} s")
         if ran.status != "done" or not ran.values:

@@ -12,9 +12,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
-from warmup_rl.base.errors import Unscorable
+from program_sandbox import (
+    Call,
+    Program,
+    Raised,
+    Ran,
+    Refused,
+    Sandbox,
+    SandboxError,
+    SandboxUnavailable,
+    as_set,
+    open_sandbox,
+)
+from warmup_rl.base.errors import Unscorable, UserError
 from warmup_rl.base.types import Grade
-from warmup_rl.sandbox import Call, Program, Raised, Ran, Refused, Sandbox, as_set, open_sandbox
 
 Oracle = Literal["equal", "set", "not_none", "root"]
 
@@ -63,7 +74,7 @@ def grade_program(answer: str, tests: Tests) -> Grade:
 
     Raises:
         Unscorable: the sandbox failed, not the program.
-        SandboxError: there is no sandbox on this machine.
+        UserError: there is no sandbox on this machine.
     """
     source = extract_code(answer)
     if source and tests.prompt and _is_body(source, tests.function):
@@ -111,22 +122,35 @@ def _is_body(source: str, function: str) -> bool:
 
 def run_calls(source: str, function: str, inputs: Sequence[Sequence[Any]], seconds: float) -> Ran:
     """Calls a function of a program on each of the inputs, in one process."""
-    calls = [Call(function, arguments) for arguments in inputs]
-    return sandbox(os.getpid()).run(Program(source, calls, timeout_s=seconds))
+    return run_program(Program(source, [Call(function, arguments) for arguments in inputs], timeout_s=seconds))
+
+
+def run_program(program: Program) -> Ran:
+    """Runs a program in the sandbox of this process.
+
+    Raises:
+        Unscorable: the sandbox failed, not the program.
+        UserError: there is no sandbox on this machine, or it failed on several programs in a row.
+    """
+    try:
+        return _sandbox(os.getpid()).run(program)
+    except SandboxUnavailable as failure:
+        raise Unscorable(str(failure)) from failure
+    except SandboxError as error:
+        raise UserError(f"{error}\nSee `python -m warmup_rl doctor`.") from error
 
 
 @lru_cache(maxsize=1)
-def sandbox(process_id: int) -> Sandbox:
-    """The sandbox of this process. Raises `SandboxError` where there is none on this machine."""
+def _sandbox(process_id: int) -> Sandbox:
     return open_sandbox()
 
 
 def sandbox_used() -> dict[str, str] | None:
     """What kept programs in so far in this process, for a run's record; None where none was run."""
-    if not sandbox.cache_info().currsize:
+    if not _sandbox.cache_info().currsize:
         return None
-    opened = sandbox(os.getpid())
-    return {"rung": opened.rung, "how": opened.how}
+    opened = _sandbox(os.getpid())
+    return {"backend": opened.backend, "how": opened.how}
 
 
 def expected_values(

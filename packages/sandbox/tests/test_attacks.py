@@ -1,4 +1,4 @@
-"""Programs that try to cheat or to break out: each gets its verdict on each rung, and nothing of the host changes."""
+"""Programs that try to cheat or to break out: each gets its verdict on each backend, and the host is unchanged."""
 
 from __future__ import annotations
 
@@ -13,37 +13,17 @@ from tempfile import TemporaryDirectory
 import psutil
 import pytest
 
-from tests.attacks.table import EXPECTED, programs, source_of
-from warmup_rl.sandbox import Call, Program, Ran, Sandbox, SandboxError, open_sandbox
-from warmup_rl.sandbox.child import BOOT
+from attacks.table import EXPECTED, programs, source_of
+from program_sandbox import Call, Program, Ran, Sandbox
+from sandbox_support import BACKENDS, left_behind, sandbox_or_skip
 
-RUNGS = ("bwrap", "landlock")
 TESTS = {(1, 2): 3, (5, 7): 12, (-1, 1): 0}
 SECRET = "the canary sings"
 
 
-def sandbox_or_skip(rung: str) -> Sandbox:
-    """A sandbox on this rung; without one the test is skipped, or fails where REQUIRE_SANDBOX names the rung."""
-    try:
-        return open_sandbox(rung)  # type: ignore[arg-type]
-    except SandboxError as error:
-        if rung in os.environ.get("REQUIRE_SANDBOX", "").split(","):
-            pytest.fail(f"REQUIRE_SANDBOX: {error}")
-        pytest.skip(str(error))
-
-
-def left_behind() -> list[psutil.Process]:
-    """Processes of sandboxes that belong to this process, or to nobody any more."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "ppid"]):
-        if BOOT in (process.info["cmdline"] or []) and process.info["ppid"] in (os.getpid(), 1):
-            found.append(process)
-    return found
-
-
 @dataclass(frozen=True)
 class Battle:
-    """What became of all programs on one rung, and of the host."""
+    """What became of all programs on one backend, and of the host."""
 
     rans: dict[str, Ran]
     files: dict[str, str]
@@ -52,7 +32,7 @@ class Battle:
     left: list[psutil.Process]
 
 
-@pytest.fixture(scope="module", params=RUNGS)
+@pytest.fixture(scope="module", params=BACKENDS)
 def battle(request: pytest.FixtureRequest) -> Iterator[Battle]:
     """All programs, two at a time, against a host that has something to steal and somebody who listens."""
     sandbox = sandbox_or_skip(request.param)
@@ -127,7 +107,7 @@ def _listeners(folder: Path) -> _Listeners:
     names: dict[str, tuple[int, str | tuple[str, int]]] = {
         "tcp": (socket.AF_INET, ("127.0.0.1", 0)),
         "unix": (socket.AF_UNIX, os.path.relpath(folder / "socket")),
-        "abstract": (socket.AF_UNIX, f"\0warmup_rl-{os.getpid()}"),
+        "abstract": (socket.AF_UNIX, f"\0program_sandbox-{os.getpid()}"),
     }
     found = _Listeners()
     for name, (family, address) in names.items():

@@ -1,8 +1,8 @@
-"""What runs inside: gives up its rights, runs one program, writes typed values to a pipe. Standard library only.
+"""Runs inside the sandbox: gives up its rights, runs one program, writes typed values to a pipe. Standard library only.
 
-The parent hands this module, compiled, and the job to a bare interpreter (`BOOT`) through one descriptor and listens at
-another. One line of JSON a message: `ready`, then `value`, `raised` or `refused` for each call, then `end`; or `broken`
-in place of the first, or `missing` in place of any.
+The parent passes this module, compiled, and the job to a bare interpreter (`BOOT`) through one descriptor and reads
+messages from another, so the child needs no file of this package. A message is one line of JSON: `ready`, then `value`,
+`raised` or `refused` for each call, then `end`; or `broken` in place of the first, or `missing` in place of any.
 """
 
 import marshal
@@ -159,14 +159,14 @@ except ImportError:
 
 
 def confine(result_fd, packages, pin, limits, landlock, user, seccomp):
-    """Gives up, for good, every right that the program does not need. Raises OSError when one of them stays.
+    """Gives up for good every right that the program does not need. Raises OSError when one of them cannot be given up.
 
     Args:
-        packages: name and folder of those that can be imported beside the standard library.
-        pin: import through open folders, because `user` could not walk to them from the root.
+        packages: name and folder of the packages that can be imported beside the standard library.
+        pin: import through open folders, because `user` cannot reach them from the root folder.
         limits: pairs of resource and value.
-        landlock: the ruleset's attributes and the (folder, rights) it allows; None: namespaces hide the rest already.
-        user: uid and gid to become; None: stays who it is.
+        landlock: the ruleset's attributes and the (path, rights) it allows; None: namespaces hide the rest already.
+        user: uid and gid to become; None: no change.
         seccomp: program of the system call filter; None: no filter (unsafe).
     """
     import ctypes
@@ -217,7 +217,7 @@ def offer(packages):
 
 
 def pin_path():
-    """Lets the imports to come go through folders that are open already, also those of packages imported so far."""
+    """Makes later imports go through folders that are already open, also for packages imported so far."""
     opened = {folder: pinned(folder) for folder in sys.path}
     sys.path[:] = opened.values()
     for module in list(sys.modules.values()):

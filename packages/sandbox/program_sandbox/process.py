@@ -1,4 +1,4 @@
-"""One child from start to end: starts it, listens to it, decides what became of the program, leaves nothing behind."""
+"""One child process: starts it, reads its messages, decides the status of the program, and ends it for sure."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-from warmup_rl.sandbox import child
-from warmup_rl.sandbox.child import MAX_TOTAL, MAX_VALUE
-from warmup_rl.sandbox.program import Program, Raised, Ran, Refused, Status
-from warmup_rl.sandbox.rungs import ENVIRONMENT, Rung
-from warmup_rl.sandbox.values import Malformed, decode, pack
+from program_sandbox import child
+from program_sandbox.backends import ENVIRONMENT, Backend
+from program_sandbox.child import MAX_TOTAL, MAX_VALUE
+from program_sandbox.program import Program, Raised, Ran, Refused, Status
+from program_sandbox.values import Malformed, decode, pack
 
 START_S = 20.0
 _MAX_BYTES = MAX_TOTAL + (1 << 20)
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class Killed(Exception):
-    """The child could not start, or was killed by somebody else; `ran` is what to say if it happens again."""
+    """The child could not start, or something else killed it; `ran` is the result if it happens again."""
 
     def __init__(self, why: str, ran: Ran | None = None) -> None:
         super().__init__(why)
@@ -40,8 +40,8 @@ class Killed(Exception):
 class Child:
     """One process for one program, from start to end."""
 
-    def __init__(self, rung: Rung, job: bytes, program: Program) -> None:
-        self._rung = rung
+    def __init__(self, backend: Backend, job: bytes, program: Program) -> None:
+        self._backend = backend
         self._job = job
         self._program = program
         self._values: list[Any] = []
@@ -51,7 +51,7 @@ class Child:
         self._errors = b""
 
     def result(self) -> Ran:
-        """What became of the program. Raises `Killed` when the child did not start or was killed by somebody else."""
+        """The result of the program. Raises `Killed` when the child did not start or something else killed it."""
         with ExitStack() as stack:
             try:
                 self._start(stack)
@@ -71,11 +71,11 @@ class Child:
             self._results, results = _pipe(stack, ends)
             self._info, info = _pipe(stack, ends)
             os.set_blocking(self._info, False)
-            command = self._rung.command(job, results)
-            if self._rung.wrapper:
+            command = self._backend.command(job, results)
+            if self._backend.wrapper:
                 command[1:1] = ["--info-fd", str(info)]
             self._process = subprocess.Popen(
-                command, pass_fds=(job, results, *([info] if self._rung.wrapper else [])), stdin=subprocess.DEVNULL,
+                command, pass_fds=(job, results, *([info] if self._backend.wrapper else [])), stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True, env=ENVIRONMENT, cwd="/",
             )  # fmt: skip
         assert self._process.stderr is not None
@@ -111,7 +111,7 @@ class Child:
                 deadline = self._began + self._program.timeout_s
 
     def _heard(self, data: bytes) -> Ran | None:
-        """Takes what came through the result pipe; the outcome, once it is known."""
+        """Reads bytes of the result pipe. Returns the result once it is known. Raises `Malformed`."""
         self._bytes += len(data)
         self._buffer += data
         lines: list[bytearray] = []
@@ -146,7 +146,7 @@ class Child:
         raise Malformed(f"{word[:20]!r} out of turn")
 
     def _gone(self) -> Ran:
-        """The pipe has ended before the program did."""
+        """The result of a program whose pipe ended too early. Raises `Killed` where the program is not the cause."""
         if self._began is None:
             raise Killed(f"ended before it was ready{self._said()}")
         with suppress(subprocess.TimeoutExpired):
@@ -154,7 +154,7 @@ class Child:
         code = self._process.returncode
         ran = self._ran("crashed", _how_ended(code))
         if code == -signal.SIGKILL:
-            raise Killed("the sandbox was killed", None if self._rung.wrapper else ran)
+            raise Killed("the sandbox was killed", None if self._backend.wrapper else ran)
         if code == 128 + signal.SIGKILL:
             raise Killed("the program was killed", ran)
         return ran
@@ -164,7 +164,7 @@ class Child:
         return Ran(status, tuple(self._values), time.monotonic() - self._began, note)
 
     def _said(self) -> str:
-        """The last line that a child which did not start has written, with a colon before it."""
+        """The last line of stderr of a child that did not start, with a colon before it."""
         poll = select.poll()
         poll.register(self._stderr, select.POLLIN)
         while poll.poll(200) and (data := os.read(self._stderr, 1 << 16)):
@@ -173,8 +173,8 @@ class Child:
         return f": {text.splitlines()[-1]}" if text else ""
 
     def _end(self) -> None:
-        """Kills what still runs and waits for it: first inside the wrapper, so that the wrapper can reap it."""
-        inner = self._inner() if self._rung.wrapper and self._process.poll() is None else None
+        """Kills what still runs and waits for it; the inner process first, so that the wrapper can reap it."""
+        inner = self._inner() if self._backend.wrapper and self._process.poll() is None else None
         if inner is not None:
             with suppress(ProcessLookupError):
                 os.kill(inner, signal.SIGKILL)
@@ -187,14 +187,14 @@ class Child:
         self._drain()
 
     def _inner(self) -> int | None:
-        """The first process within the wrapper's walls, by the wrapper's own word."""
+        """The first process inside the wrapper, as the wrapper reports it; None where it has not reported yet."""
         try:
             return int(json.loads(os.read(self._info, 4096))["child-pid"])
         except (BlockingIOError, ValueError, KeyError):
             return None
 
     def _drain(self) -> None:
-        """Waits until nobody holds the result pipe any more."""
+        """Waits until no process holds the result pipe any more."""
         poll = select.poll()
         poll.register(self._results, select.POLLIN)
         deadline = time.monotonic() + _END_S
@@ -204,29 +204,32 @@ class Child:
         _log.warning("something of a sandboxed program outlived it by %g s", _END_S)
 
 
-def job_of(program: Program, rung: Rung) -> bytes:
-    """What a child reads: its own code, the program, and what to give up. Raises TypeError where an argument of a call
-    is not plain data."""
+def job_of(program: Program, backend: Backend) -> bytes:
+    """What a child reads: its own code, the program, and which rights to give up.
+
+    Raises:
+        TypeError: an argument of a call is not plain data.
+    """
     seconds = int(program.timeout_s) + 2
     limits = {
         "RLIMIT_CPU": seconds, "RLIMIT_AS": program.memory_mb << 20, "RLIMIT_STACK": 64 << 20, "RLIMIT_FSIZE": 0,
         "RLIMIT_CORE": 0, "RLIMIT_NOFILE": 64, "RLIMIT_NPROC": 0, "RLIMIT_MEMLOCK": 0, "RLIMIT_MSGQUEUE": 0,
     }  # fmt: skip
     calls = [(call.function, pack(call)) for call in program.calls]
-    confine = {**rung.confine, "limits": list(limits.items())}
+    confine = {**backend.confine, "limits": list(limits.items())}
     job = {"source": program.source, "calls": calls, "confine": confine}
     return marshal.dumps((_child(), job))
 
 
 @lru_cache
 def _child() -> CodeType:
-    """The compiled text of the child: its interpreter is the parent's, and so need not compile it on every start."""
+    """The compiled code of the child. Parent and child run the same interpreter, so one compilation serves all."""
     path = Path(child.__file__)
     return compile(path.read_text(encoding="utf-8"), "<child>", "exec", dont_inherit=True)
 
 
 def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
-    """A pipe whose two ends are closed with these."""
+    """A pipe; each stack closes one of its ends."""
     ends = os.pipe2(os.O_CLOEXEC)
     reader.callback(os.close, ends[0])
     writer.callback(os.close, ends[1])

@@ -1,4 +1,4 @@
-"""What goes into a sandbox and what comes out of it, and the two ways in which a sandbox itself can fail."""
+"""What goes into a sandbox and what comes out of it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from warmup_rl.base.errors import Unscorable, UserError
-
 Status = Literal["done", "timeout", "crashed", "tampered", "raised", "no_function"]
-
-
-class SandboxError(UserError):
-    """No sandbox can be opened on this machine, or the open one keeps failing; says what to do."""
-
-
-class SandboxUnavailable(Unscorable):
-    """The sandbox failed on one program, and not by the program's doing: there is no verdict on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +16,7 @@ class Call:
     Attributes:
         function: a name at the top of the program.
         arguments: positional arguments; exact builtin types only (None, bool, int, float, complex, str, bytes, tuple,
-            list, dict, set, frozenset), nested as one likes.
+            list, dict, set, frozenset), nested at most about 500 levels.
         keywords: keyword arguments of the same types.
     """
 
@@ -41,8 +31,8 @@ class Program:
 
     Attributes:
         source: Python; it is run as a module whose `__name__` is not `__main__`.
-        timeout_s: wall clock for loading and all calls together; starting the interpreter does not count.
-        memory_mb: address space.
+        timeout_s: seconds of wall clock for loading and all calls together, without the start of the interpreter.
+        memory_mb: limit of the address space, in MiB.
     """
 
     source: str
@@ -53,7 +43,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Raised:
-    """Stands for the value of a call that raised; `kind` is the name of the exception's class, in the child's words.
+    """Stands for the value of a call that raised; `kind` is the name of the exception's class, as the child reports it.
 
     Equal to nothing, not even to another of its kind: no program is right because it fails like the reference.
     """
@@ -65,7 +55,7 @@ class Raised:
 class Refused:
     """Stands for a value that is not plain data; `why` names its type, or says that it is too large or too deep.
 
-    Equal to nothing, as `Raised`: the name of a type is the program's own word.
+    Equal to nothing, as `Raised`: the program itself chooses the name of a type.
     """
 
     why: str
@@ -79,9 +69,9 @@ class Ran:
         status: `done`: every call has a value; `timeout`; `crashed`: the process ended early (exit, signal, memory);
             `tampered`: what came through the result pipe is not what the child writes; `raised`: the program could not
             be loaded; `no_function`: it does not define a function that is to be called.
-        values: one a call, as far as the calls got; plain data, `Raised` or `Refused`.
+        values: one for each call that was finished; plain data, `Raised` or `Refused`.
         seconds: wall clock from the program's first line.
-        note: why, where the status is not `done`.
+        note: the reason, where the status is not `done`.
     """
 
     status: Status

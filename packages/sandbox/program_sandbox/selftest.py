@@ -1,4 +1,4 @@
-"""The test that a rung must pass before it is believed: an honest program runs, and the ways out are closed."""
+"""The test that a backend must pass before it is used: an honest program runs, and known ways out are closed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from warmup_rl.sandbox.program import Call, Program, Raised
-from warmup_rl.sandbox.rungs import ENVIRONMENT
-from warmup_rl.sandbox.supervise import Sandbox
+from program_sandbox.backends import ENVIRONMENT
+from program_sandbox.program import Call, Program, Raised
+from program_sandbox.sandbox import Sandbox
 
 _PROGRAM = """
 import ctypes
@@ -61,7 +61,11 @@ _SECRET = "canary"
 
 
 def faults(sandbox: Sandbox) -> list[str]:
-    """What is wrong with a sandbox, one phrase each; empty: it holds. Raises `SandboxUnavailable` if nothing runs."""
+    """What is wrong with a sandbox, one phrase for each fault; empty where it holds.
+
+    Raises:
+        SandboxUnavailable: no program can be run in it.
+    """
     with _bait() as (folder, listener):
         secret, new = folder / "secret", folder / "new"
         port = listener.getsockname()[1] if listener else 9
@@ -92,7 +96,7 @@ def _named(call: Call) -> str:
 @contextmanager
 def _bait() -> Iterator[tuple[Path, Any]]:
     """A folder and a file that everybody may read and write, and a listener (None where there is no loopback)."""
-    with tempfile.TemporaryDirectory(prefix="warmup_rl_") as name, socket.socket() as listener:
+    with tempfile.TemporaryDirectory(prefix="program_sandbox_") as name, socket.socket() as listener:
         folder = Path(name)
         folder.chmod(0o777)
         (folder / "secret").write_text(_SECRET)

@@ -1,4 +1,4 @@
-"""Typed values over the border: arguments packed for the child, results decoded as if an enemy had written them."""
+"""Typed values between parent and child: packs arguments, and decodes results as if an attacker had written them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
-from warmup_rl.sandbox.child import MAX_DEPTH, MAX_RANGE, SMALL
-from warmup_rl.sandbox.program import Call
+from program_sandbox.child import MAX_DEPTH, MAX_RANGE, SMALL
+from program_sandbox.program import Call
 
 MAX_SAME_HASH = 16
 _HEX = re.compile(r"-?[0-9a-f]+")
@@ -17,7 +17,7 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 
 
 class Malformed(ValueError):
-    """What came through the pipe is not what the child writes."""
+    """A message that the child's own code never writes."""
 
 
 def pack(call: Call) -> bytes:

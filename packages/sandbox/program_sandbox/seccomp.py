@@ -1,7 +1,7 @@
-"""The filter of system calls, as kernel bytes: what a single-threaded Python needs to compute, and nothing else.
+"""The system call filter (seccomp BPF): allows what a single-threaded Python needs to compute, and nothing else.
 
-A list of what is allowed also refuses what kernels to come may add. The numbers are those of the kernel's tables
-(`arch/x86/entry/syscalls/syscall_64.tbl`, `include/uapi/asm-generic/unistd.h`).
+Since it lists what is allowed, it also refuses calls that future kernels add. The numbers are those of the kernel's
+tables (`arch/x86/entry/syscalls/syscall_64.tbl`, `include/uapi/asm-generic/unistd.h`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What of the host a program can read: interpreter, standard library, C libraries, and packages that are named."""
+"""The host paths that a program may read: interpreter, standard library, C libraries, and packages that are named."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def package_folders(packages: Sequence[str]) -> dict[str, str]:
 
 
 def bwrap_arguments(packages: Sequence[str]) -> list[str]:
-    """Options of bubblewrap for a root in which only this can be seen, and nothing can be written."""
+    """Options of bubblewrap for a root that holds only the allowed paths, all read-only."""
     base, hidden, named = _base(), _hidden(), _with_libraries(packages)
     arguments: list[str] = []
     folders = {str(parent): None for path in [*base, *named] for parent in reversed(Path(path).parents)}
@@ -53,8 +53,8 @@ def bwrap_arguments(packages: Sequence[str]) -> list[str]:
 
 
 def landlock_rules(packages: Sequence[str]) -> list[tuple[str, int]]:
-    """The same as paths and rights for Landlock, which knows no exceptions: a folder that holds something hidden is
-    listed, and its other contents are allowed one by one."""
+    """The allowed paths with their rights for Landlock. Landlock has no exceptions: where a folder holds something
+    hidden, its other contents are allowed one by one."""
     hidden = set(_hidden())
     rules: dict[str, int] = {}
     for path in map(os.path.realpath, [*_base(), *_with_libraries(packages)]):
@@ -90,7 +90,7 @@ def _base() -> list[str]:
 
 
 def _hidden() -> list[str]:
-    """Folders of packages within the libraries: what is installed there is nobody's business."""
+    """Folders of installed packages within the allowed libraries; programs must not see them."""
     standard = os.path.realpath(sysconfig.get_path("stdlib"))
     names = [f"{standard}/site-packages", f"{standard}/dist-packages", "/usr/lib/python3/dist-packages"]
     return [path for path in dict.fromkeys(names) if os.path.isdir(path)]

@@ -1,5 +1,5 @@
 found = []
-for name in ("pydantic", "torch", "numpy", "transformers", "pip", "warmup_rl", "pytest"):
+for name in ("pydantic", "torch", "numpy", "transformers", "pip", "warmup_rl", "program_sandbox", "pytest"):
     try:
         found.append(__import__(name))
     except ImportError:

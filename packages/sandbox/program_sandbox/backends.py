@@ -1,4 +1,4 @@
-"""The rungs of the ladder: what each needs of the machine, and how an interpreter is started on it."""
+"""The backends: what each needs of the machine, and how each starts an interpreter."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from warmup_rl.sandbox.child import BOOT
-from warmup_rl.sandbox.reach import (
+from program_sandbox.allowed_paths import (
     PackageMissing,
     bwrap_arguments,
     interpreter,
@@ -22,7 +21,8 @@ from warmup_rl.sandbox.reach import (
     package_folders,
     walkable,
 )
-from warmup_rl.sandbox.syscalls import filter_program
+from program_sandbox.child import BOOT
+from program_sandbox.seccomp import filter_program
 
 NOBODY = 65534
 UNSAFE = "unsafe_subprocess"
@@ -36,22 +36,22 @@ ENVIRONMENT = {
 _INSTALL = "apt-get install bubblewrap (Debian, Ubuntu), dnf install bubblewrap (Fedora, RHEL)"
 
 
-class RungMissing(Exception):
-    """This rung cannot be had here; says why, and `mend` how to get it."""
+class BackendMissing(Exception):
+    """This backend is not available here; the message says why, and `fix` how to get it."""
 
-    def __init__(self, why: str, mend: str = "") -> None:
+    def __init__(self, why: str, fix: str = "") -> None:
         super().__init__(why)
-        self.mend = mend
+        self.fix = fix
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class Backend:
     """A way to start the child.
 
     Attributes:
         name: `bwrap`, `landlock` or `unsafe_subprocess`.
-        how: what keeps the program in, in words.
-        wrapper: the command that makes the walls before the interpreter starts; empty where the child makes them.
+        how: how the program is isolated, in words.
+        wrapper: the command that isolates the interpreter before it starts; empty where the child isolates itself.
         confine: what the child is told to give up (`child.confine`).
     """
 
@@ -66,37 +66,38 @@ class Rung:
         return [*self.wrapper, *python, *map(str, descriptors)]
 
 
-def bwrap_rungs(packages: Sequence[str]) -> Iterator[Rung]:
-    """Bubblewrap in the ways to try: as root without a user namespace, so that the child becomes another user for real;
-    else with one.
+def bwrap_backends(packages: Sequence[str]) -> Iterator[Backend]:
+    """Bubblewrap, in the ways to try. As root first without a user namespace, so that the child really becomes another
+    user; then, and for other users only, with one.
 
     Raises:
-        RungMissing: there is no bubblewrap, or no filter for this machine.
+        BackendMissing: bubblewrap or a named package is not installed, or there is no filter for this machine.
     """
     found = shutil.which("bwrap")
     if found is None:
-        raise RungMissing("bubblewrap is not installed", _INSTALL)
+        raise BackendMissing("bubblewrap is not installed", _INSTALL)
     known = subprocess.run([found, "--help"], capture_output=True, text=True, check=False).stdout
     if "--perms" not in known:
-        raise RungMissing("this bubblewrap does not run or is older than 0.5", _INSTALL)
+        raise BackendMissing("this bubblewrap does not run or is older than 0.5", _INSTALL)
     confine = _confine(packages)
     walls = ["--die-with-parent", "--new-session", "--cap-drop", "ALL", *bwrap_arguments(packages)]
     spaces = [f"--unshare-{space}" for space in ("pid", "net", "ipc", "uts", "cgroup-try")]
     if os.geteuid() == 0:
         real = ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
         how = "bubblewrap namespaces, another user, system call filter"
-        yield Rung("bwrap", how, (found, *spaces, *walls, *real), {**confine, "user": NOBODY})
+        yield Backend("bwrap", how, (found, *spaces, *walls, *real), {**confine, "user": NOBODY})
     mapped = ["--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY)]
     mapped += ["--disable-userns"] if "--disable-userns" in known else []
     how = "bubblewrap namespaces with a user namespace, system call filter"
-    yield Rung("bwrap", how, (found, *spaces, *mapped, *walls), confine)
+    yield Backend("bwrap", how, (found, *spaces, *mapped, *walls), confine)
 
 
-def landlock_rungs(packages: Sequence[str]) -> Iterator[Rung]:
-    """Landlock, for machines without user namespaces: as root first with a change of user, which not every root may do.
+def landlock_backends(packages: Sequence[str]) -> Iterator[Backend]:
+    """Landlock, for machines without user namespaces. As root first with a change of user, which not every root may do.
 
     Raises:
-        RungMissing: the kernel has none, or there is no filter for this machine.
+        BackendMissing: the kernel has no Landlock, a named package is not installed, or there is no filter for this
+            machine.
     """
     version = landlock_version()
     files = (1 << {1: 13, 2: 14, 3: 15, 4: 15}.get(version, 16)) - 1
@@ -109,26 +110,26 @@ def landlock_rungs(packages: Sequence[str]) -> Iterator[Rung]:
     if os.geteuid() == 0:
         pin = not walkable([path for path, _ in rules])
         how = f"Landlock {version}, another user, system call filter"
-        yield Rung("landlock", how, (), {**confine, "user": NOBODY, "pin": pin})
-    yield Rung("landlock", f"Landlock {version}, system call filter", (), confine)
+        yield Backend("landlock", how, (), {**confine, "user": NOBODY, "pin": pin})
+    yield Backend("landlock", f"Landlock {version}, system call filter", (), confine)
 
 
-def unsafe_rungs(packages: Sequence[str]) -> Iterator[Rung]:
-    """No walls, only limits on time and memory."""
-    yield Rung(UNSAFE, "NOTHING keeps the program in", (), _confine(packages, walls=False))
+def unsafe_backends(packages: Sequence[str]) -> Iterator[Backend]:
+    """No isolation, only limits on time and memory. Raises `BackendMissing` where a named package is not installed."""
+    yield Backend(UNSAFE, "NOTHING keeps the program in", (), _confine(packages, walls=False))
 
 
 def landlock_version() -> int:
-    """The kernel's Landlock ABI. Raises `RungMissing` where it is absent or switched off."""
+    """The kernel's Landlock ABI. Raises `BackendMissing` where it is absent or switched off."""
     libc = ctypes.CDLL(None, use_errno=True)
     version = libc.syscall(444, None, ctypes.c_size_t(0), 1)
     if version >= 1:
         return int(version)
     if ctypes.get_errno() == errno.EOPNOTSUPP:
-        raise RungMissing("Landlock is switched off", "add landlock to the kernel's lsm= boot option")
+        raise BackendMissing("Landlock is switched off", "add landlock to the kernel's lsm= boot option")
     if ctypes.get_errno() == errno.ENOSYS:
-        raise RungMissing(f"kernel {platform.release()} has no Landlock", "Linux 5.13 or later, built with Landlock")
-    raise RungMissing("Landlock is forbidden here", "a container runtime of 2023 or later lets it through")
+        raise BackendMissing(f"kernel {platform.release()} has no Landlock", "Linux 5.13 or later, built with Landlock")
+    raise BackendMissing("Landlock is forbidden here", "a container runtime of 2023 or later lets it through")
 
 
 def _confine(packages: Sequence[str], walls: bool = True) -> dict[str, Any]:
@@ -136,7 +137,7 @@ def _confine(packages: Sequence[str], walls: bool = True) -> dict[str, Any]:
         folders = package_folders(packages)
         seccomp = filter_program() if walls else None
     except PackageMissing as error:
-        raise RungMissing(f"the package {error} is not installed", f"pip install {error}") from None
+        raise BackendMissing(f"the package {error} is not installed", f"pip install {error}") from None
     except LookupError as error:
-        raise RungMissing(str(error), "x86_64 and aarch64 have one") from None
+        raise BackendMissing(str(error), "x86_64 and aarch64 have one") from None
     return {"packages": folders, "pin": False, "landlock": None, "user": None, "seccomp": seccomp}
