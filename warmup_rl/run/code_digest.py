@@ -22,6 +22,8 @@ from typing import Any
 
 from warmup_rl.interfaces.plugins import plugins_in
 
+PROJECT = ("warmup_rl", "program_sandbox", "warmup_rl_extras")
+"""Packages that are developed together: their sources count wherever they are imported."""
 LIBRARIES = {
     "torch": "torch",
     "transformers": "transformers",
@@ -96,14 +98,11 @@ def _data_files(folder: str) -> tuple[Path, ...]:
 
     A user's folder may hold anything, so none count there.
     """
-    if _PACKAGE not in Path(folder).parents:
+    if not _package_of(folder)[1:] or _package_of(folder)[0] not in PROJECT:
         return ()
     inside = [path for path in sorted(Path(folder).iterdir()) if not (path / "__init__.py").exists()]
     files = [file for path in inside for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
     return tuple(file for file in files if file.suffix in _ATTACHED)
-
-
-_PACKAGE = Path(__file__).resolve().parent
 
 
 @cache
@@ -111,7 +110,7 @@ def _imports(file: str, stamp: int) -> tuple[frozenset[str], frozenset[str]]:
     """Files of the same project that a source file imports, and the result-deciding libraries that it imports."""
     folder = os.path.dirname(file)
     package = _package_of(folder)
-    own = {"warmup_rl", *package[:1]}
+    own = {*PROJECT, *package[:1]}
     files, libraries = set[str](), set[str]()
     for name in _imported_names(Path(file).read_text(encoding="utf-8"), package):
         top = name.partition(".")[0]
@@ -148,14 +147,10 @@ def _package_of(folder: str) -> tuple[str, ...]:
 @cache
 def _module_file(name: str) -> str | None:
     top, *rest = name.split(".")
-    if top == "warmup_rl":
-        places = [str(_PACKAGE)]
-    else:
-        spec = find_spec(top)
-        places = list(spec.submodule_search_locations or ()) if spec else []
-    for place in places:
+    spec = find_spec(top)
+    for place in (spec.submodule_search_locations or ()) if spec else ():
         path = Path(place, *rest)
-        for file in (path / "__init__.py", path.with_suffix(".py") if rest else path / "__init__.py"):
+        for file in (path / "__init__.py", path.with_suffix(".py")):
             if file.is_file():
                 return str(file.resolve())
     return None
