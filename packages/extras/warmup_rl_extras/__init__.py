@@ -1,0 +1,1 @@
+"""What only a few need, beside the core: plug-ins and commands that `warmup_rl` names and never imports."""
