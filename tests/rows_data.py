@@ -4,6 +4,18 @@ import csv
 import json
 from pathlib import Path
 
+import pytest
+
+from program_sandbox import SandboxError, open_sandbox
+
+
+def sandbox_or_skip():
+    """Skips a test if programs cannot be run on this machine."""
+    try:
+        open_sandbox()
+    except SandboxError as error:
+        pytest.skip(str(error))
+
 
 def math_rows(first, count):
     """Rows of the MATH format with distinct answers."""

@@ -13,10 +13,17 @@ from tests.tiny import WORDS, tiny_model
 from warmup_rl.__main__ import main
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.models import load_model
-from warmup_rl.cli import contamination
-from warmup_rl.cli.contamination import LEAST_WORDS, completed, control_questions, cut, kept_order, verdict
 from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.report.main import report
+from warmup_rl_extras import contamination
+from warmup_rl_extras.contamination import (
+    MIN_WORDS,
+    complete_questions,
+    control_questions,
+    cut,
+    verdict,
+    words_in_order,
+)
 
 KNOWN = [
     "two and two ? Four. And three? 7 + 8 = so 15 .",
@@ -59,7 +66,7 @@ def rows(folder: Path, questions: list[str]) -> Path:
 
 def test_questions_that_a_model_was_trained_on_are_finished_and_others_are_not(model):
     loaded, tokenizer = load_model(str(model), device="cpu"), load_tokenizer(model)
-    known, unknown = completed(loaded, tokenizer, KNOWN), completed(loaded, tokenizer, UNKNOWN)
+    known, unknown = complete_questions(loaded, tokenizer, KNOWN), complete_questions(loaded, tokenizer, UNKNOWN)
     assert (known.whole, known.share, known.rouge_l) == (3, 1.0, 1.0) and known.low < 1 == known.high
     assert (unknown.whole, unknown.questions) == (0, 2) and unknown.rouge_l < 0.7
 
@@ -79,14 +86,14 @@ def test_the_verb_measures_saves_and_says_it_in_a_line(model, tmp_path, monkeypa
 
 def test_without_questions_long_enough_nothing_is_measured(model, tmp_path):
     file = rows(tmp_path, ["two and two ?", "What is 3 ?", "What is 4 ?", "What is 5 ?"])
-    with pytest.raises(UserError, match=f"none of 3 train questions has {LEAST_WORDS} words"):
+    with pytest.raises(UserError, match=f"none of 3 train questions has {MIN_WORDS} words"):
         contamination.main(["--model", str(model), "--domain", "jsonl", "--split", "train", "--set", f"file={file}",
                             "--set", "grader=number", "--set", "holdout=1"])  # fmt: skip
 
 
-@given(st.lists(st.sampled_from([*WORDS, "\n", "  x"]), min_size=LEAST_WORDS, max_size=60).map(" ".join))
+@given(st.lists(st.sampled_from([*WORDS, "\n", "  x"]), min_size=MIN_WORDS, max_size=60).map(" ".join))
 def test_a_question_is_cut_once_between_words(question):
-    if len(question.split()) < LEAST_WORDS:
+    if len(question.split()) < MIN_WORDS:
         return
     shown, rest = cut(question)
     assert [*shown.split(), *rest.split()] == question.split()
@@ -96,8 +103,8 @@ def test_a_question_is_cut_once_between_words(question):
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=30), st.lists(st.sampled_from("abc"), max_size=30))
 def test_what_is_kept_in_order_is_a_share_and_whole_only_where_all_is_said(rest, more):
     text = " ".join(rest)
-    assert kept_order(text, " ".join([*rest, *more])) == 1
-    share = kept_order(text, " ".join(more))
+    assert words_in_order(text, " ".join([*rest, *more])) == 1
+    share = words_in_order(text, " ".join(more))
     assert 0 <= share <= 1 and (share == 1) == (more[: len(rest)] == rest)
 
 
@@ -113,7 +120,7 @@ def kind(whole, questions=100):
     from warmup_rl.base.stats import wilson
 
     low, high = wilson(whole / questions, questions)
-    return contamination.Completed(questions, whole, whole / questions, low, high, 0.5)
+    return contamination.CompletionRate(questions, whole, whole / questions, low, high, 0.5)
 
 
 @pytest.mark.parametrize(("found", "control", "met"), [(55, 0, True), (4, 0, False), (55, 50, False), (0, 0, False)])

@@ -55,10 +55,10 @@ def test_an_existing_recipe_is_never_overwritten(tmp_path, capsys):
     ids=["numbers", "units", "latex", "letters", "lists", "json", "words", "islanders"],
 )
 def test_the_grader_follows_from_the_answers(golds, extra, grader):
-    from warmup_rl.cli.columns import columns_of, propose_grader
+    from warmup_rl_extras.column_guesses import describe_columns, propose_grader
 
     rows = [{"question": "?", "answer": gold, **extra} for gold in golds]
-    assert propose_grader(golds, columns_of(rows))["type"] == grader
+    assert propose_grader(golds, describe_columns(rows))["type"] == grader
 
 
 def test_a_grader_that_does_not_fit_is_found_out(tmp_path, capsys):

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tests.conformance import check
 from tests.test_knights import PUBLISHED
 from warmup_rl.__main__ import main
 from warmup_rl.base.config import Sampling
@@ -16,6 +15,7 @@ from warmup_rl.base.errors import SpaceError, UserError
 from warmup_rl.base.types import SPLITS, Problem, Request
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.engines.solver import Solver
+from warmup_rl.interfaces.conformance import assert_conforms
 from warmup_rl.interfaces.engine import EngineContext
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.knights.answers import read_answer
@@ -286,7 +286,7 @@ def test_a_file_gives_its_problems_by_its_column_split(puzzle_file):
             row = rows[problem.id]
             assert (row["split"], row["quiz"], row["solution_text_format"]) == (split, problem.question, problem.gold)
             assert (row["difficulty"], row["depth"]) == (problem.meta["difficulty"], problem.meta["depth"])
-    check(domain, count=10)
+    assert_conforms(domain, problems=10)
     assert domain.space().startswith(f"{len(found['train'])} train")
     with pytest.raises(SpaceError, match="test problems asked for"):
         domain.take("test", 0, 300)
@@ -312,7 +312,7 @@ def test_a_file_is_read_anew_when_it_changes(puzzle_file):
 @pytest.mark.skipif(not PUBLISHED, reason="published puzzle files are not there")
 def test_a_published_file_is_a_domain():
     domain = KnightsKnaves(file=str(PUBLISHED[0]))
-    check(domain, count=20)
+    assert_conforms(domain, problems=20)
     problems = domain.take("train", 0, 50)
     assert all(score.outcome == "correct" for score in solved(domain, problems))
     assert {len(list(domain.problems(split, 0))) > 40 for split in SPLITS} == {True}

@@ -6,7 +6,7 @@ import pytest
 
 from program_sandbox import Call, Program, Sandbox, SandboxError, SandboxUnavailable
 from program_sandbox.backends import Backend
-from tests.conformance import sandbox_or_skip
+from tests.rows_data import sandbox_or_skip
 from warmup_rl.base.errors import Unscorable, UserError
 from warmup_rl.grading import code
 

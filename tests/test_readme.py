@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance import check
+from warmup_rl.interfaces.conformance import assert_conforms
 from warmup_rl.recipe import load_recipe
 
 ROOT = Path(__file__).parent.parent
@@ -24,7 +24,7 @@ def test_the_example_domain_works_as_a_plugin(tmp_path):
     spec = importlib.util.spec_from_file_location("parity", file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    check(module.Parity())
+    assert_conforms(module.Parity())
     recipe = load_recipe(
         ROOT / "recipes/qwen_3b.yaml",
         [f"domains.parity={{type: '{file}:Parity', bits: [4, 12]}}", f"output_dir={tmp_path}"],

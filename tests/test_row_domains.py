@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance import sandbox_or_skip
-from tests.rows_data import math_rows, settings, write_rows
+from tests.rows_data import math_rows, sandbox_or_skip, settings, write_rows
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.types import SPLITS
 from warmup_rl.domains.code import HumanEvalPlus, MbppPlus

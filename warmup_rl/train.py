@@ -1,4 +1,7 @@
-"""The main job: `accelerate launch -m warmup_rl.train recipes/kk_warmup.yaml` runs all arms and seeds of a recipe."""
+"""The training command: `accelerate launch -m warmup_rl.train RECIPE` runs all arms and seeds of a recipe.
+
+`warmup-rl train RECIPE` and `python -m warmup_rl train RECIPE` do the same in one process.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,11 @@ USAGE = "accelerate launch -m warmup_rl.train RECIPE [KEY=VALUE ...]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit code: 0 done, 2 something given was wrong or a trial failed."""
+    """Runs the command line.
+
+    Returns:
+        The exit code: 0 done, 2 something given was wrong or a trial failed, 130 interrupted.
+    """
     try:
         return _run(parse(sys.argv[1:] if arguments is None else arguments, usage=USAGE))
     except UserError as error:
@@ -30,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from the first unfinished stage", file=sys.stderr)
+        print("stopped; the same command continues from the first unfinished stage", file=sys.stderr)
         return 130
 
 
@@ -71,7 +78,7 @@ def _train(command: Command, recipe: Recipe) -> int:
         from warmup_rl.run.launch_env import read_launch_env
 
         launch_env = read_launch_env()
-        if not command.trial:  # the run that began a trial has looked for leaks and claimed the folder for it
+        if not command.trial:  # the run that started this trial has checked for leaks and claimed the folder
             if launch_env.is_main:
                 refuse(leaks(recipe.asked(*trial.place) for trial in trials))
                 claim_run_folder(recipe)
@@ -95,7 +102,7 @@ def _train(command: Command, recipe: Recipe) -> int:
 
 
 def _is_main() -> bool:
-    """Whether this is the one process that prints, known before anything of the world is."""
+    """Whether this is the process that prints; known from the environment, before torch is imported."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -115,8 +122,8 @@ def _side_by_side(command: Command, trials: Sequence[Trial], workers: int) -> No
     if failed:
         names = ", ".join(f"{trial.name.replace(',', '')} (exit {code})" for trial, code in failed)
         raise RunError(
-            f"failed: {names}. Their last lines stand above, everything else in {failed[0][0].folder}/run.log; "
-            "what is done is kept, the same command goes on from there."
+            f"failed: {names}. Their last lines are printed above; the whole log of the first is "
+            f"{failed[0][0].folder}/run.log. Finished stages are kept; the same command continues from there."
         )
 
 

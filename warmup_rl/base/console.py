@@ -1,4 +1,4 @@
-"""The console shows our lines only: what libraries print on stdout and stderr goes to a log file."""
+"""The console: tables and progress bars for commands; what libraries print goes to a log file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @contextmanager
@@ -48,3 +52,33 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def open_console(**options: Any) -> Console:
+    """A rich console on stdout; 120 columns wide where stdout is not a terminal."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 120, **options)
+
+
+@contextmanager
+def progress_bar(name: str) -> Iterator[Callable[[int | None], Callable[[int], None]] | None]:
+    """A bar on stderr, or None where stderr is not a terminal.
+
+    The bar is a function to call with the total (None if unknown); it returns a function to call with the number of
+    things that were just done.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+
+        def start(total: int | None) -> Callable[[int], None]:
+            task = bar.add_task(name, total=total)
+            return lambda count: bar.advance(task, count)
+
+        yield start

@@ -1,25 +1,27 @@
-"""Command lines of verbs: argparse whose complaints are `UserError`s that end with the usage."""
+"""Command lines of commands: argparse with `UserError`s that end with the usage, and plug-ins configured by options."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn, TypeVar
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from warmup_rl.base.errors import UserError
-from warmup_rl.interfaces.plugins import suggestion
+from warmup_rl.interfaces.domain import Domain
+from warmup_rl.interfaces.plugins import TABLE, load, suggestion
 from warmup_rl.recipe.validation_errors import complaints
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class Arguments(argparse.ArgumentParser):
-    """An argument parser for `python -m warmup_rl VERB`.
+    """An argument parser for `python -m warmup_rl COMMAND`.
 
     Args:
-        verb: its name.
+        command: its name.
         about: what it does, one sentence.
     """
 
@@ -38,11 +40,53 @@ class Arguments(argparse.ArgumentParser):
         raise UserError(f"{self.prog}: {message}\n{self.format_usage().strip()}")
 
 
-def built(model: type[Model], given: dict[str, Any], place: str) -> Model:
-    """A model out of keys. Raises `UserError` with all that is wrong with them, each with what is allowed."""
+def build(model: type[Model], given: dict[str, Any], where: str, *, by_option: bool = False) -> Model:
+    """A config out of keys.
+
+    Args:
+        where: what the messages begin with.
+        by_option: each key was given as an option of the command line (`max_ratio` as `--max-ratio`).
+
+    Raises:
+        UserError: all that is wrong with the keys, each with what is allowed.
+    """
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        found = complaints(error, model, given)
-        lines = [f"{place}: {'.'.join(map(str, address))}: {message}" for address, message in found]
-        raise UserError("\n".join(lines)) from None
+        lines = []
+        for address, message in complaints(error, model, given):
+            key = ".".join(map(str, address))
+            if by_option:
+                items = (f"item {part + 1}" if isinstance(part, int) else str(part) for part in address[1:])
+                key = ": ".join([option(str(address[0])), *items])
+            lines.append(f"{where}: {key}: {message}")
+        raise UserError("\n".join(dict.fromkeys(lines))) from None
+
+
+def option(key: str) -> str:
+    """`--max-ratio` for `max_ratio`."""
+    return f"--{key.replace('_', '-')}"
+
+
+def read_settings(settings: Iterable[str], option: str = "") -> dict[str, Any]:
+    """Keys from `KEY=VALUE` each, the value as YAML; dots in a key address a mapping inside. Raises `UserError`."""
+    fields: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise UserError(f"{option} {setting}: KEY=VALUE is needed, such as levels=[3,5].".strip())
+        part: dict[str, Any] = fields
+        *parents, last = key.split(".")
+        for parent in parents:
+            part = part.setdefault(parent, {})
+        try:
+            part[last] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"{option} {setting}: not valid YAML: {' '.join(str(error).split())}".strip()) from None
+    return fields
+
+
+def configured_domain(name: str, settings: Iterable[str] = ()) -> Domain:
+    """A domain by its plug-in name, with settings as `KEY=VALUE`. Raises `UserError` where they are wrong."""
+    found: Domain = build(load("domain", name), read_settings(settings, "--set"), f"domain {name}")
+    return found.model_copy(update={"name": name if name in TABLE["domain"] else found.type})

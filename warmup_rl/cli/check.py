@@ -1,11 +1,10 @@
-"""The plan of a recipe, printed before anything runs: arms, stages, counts, files, disk, and what to look at twice."""
+"""`python -m warmup_rl check`: the plan of a recipe (arms, stages, counts, files, disk) and warnings, without a run."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,35 +12,45 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from warmup_rl.base.console import open_console
 from warmup_rl.base.stats import MIN_SEEDS
-from warmup_rl.cli.command import Command, running, selected_folds, selection
+from warmup_rl.cli.command import Command, explain, parse, running, selected_folds, selection
 from warmup_rl.cli.power import folds, resolution, short_training
 from warmup_rl.interfaces.domain import each_fold
 from warmup_rl.interfaces.engine import Engine
 from warmup_rl.interfaces.stage import Stage, StagePreview
-from warmup_rl.recipe import Recipe
+from warmup_rl.recipe import Recipe, load_recipe
 from warmup_rl.run.pipeline import PlannedStage, Trial
 
 WORLD_SIZES = (1, 2, 4, 8)
-"""Numbers of processes that the plan says the batch sizes fit or do not."""
-_BYTES_A_WEIGHT = 4
+"""Numbers of processes for which the plan says whether the batch sizes fit."""
+_BYTES_PER_WEIGHT = 4
 _SMALL_VOCABULARY = 1024
-_BYTES_A_TOKEN = 5
+_BYTES_PER_TOKEN = 5
 """A token is about 4 characters of English; a row of completions repeats the question and the score."""
 
 
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command. Raises `UserError` where the command line or the recipe is wrong."""
+    command = parse(arguments, usage="python -m warmup_rl check RECIPE [KEY=VALUE ...]")
+    if command.help is not None:
+        explain([command.help])
+        return
+    plan(load_recipe(command.recipe, command.overrides, draw=True), command=command)
+
+
 def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, command: Command | None = None) -> None:
-    """Prints what a run of the recipe will do, without doing any of it.
+    """Prints what a run of the recipe will do, without doing it.
 
     Args:
         world_size: processes of this launch.
-        console: where to print; the terminal where not given.
-        command: what of the recipe is run; all of it where not given.
+        console: where to print; stdout by default.
+        command: which part of the recipe is run; all of it by default.
 
     Raises:
-        UserError: the command asks for an arm or a stage that is not there.
+        UserError: the command asks for an arm or a stage that the recipe does not have.
     """
-    console = console or Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = console or open_console()
     command = command or Command()
     arms, seeds = selection(command, recipe)
     recipe = recipe.model_copy(update={"seeds": list(seeds)})
@@ -51,7 +60,7 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
     run = {arm: _running(command, trial) for arm, trial in trials.items()}
     chosen_stages = [(trial, planned) for trial in every for planned in _running(command, trial)]
     made = {planned.key: planned.stage for _, planned in chosen_stages}
-    preview = {planned.key: _facts(trial, planned) for trial in every for planned in trial.stages}
+    preview = {planned.key: _preview(trial, planned) for trial in every for planned in trial.stages}
     console.print(_headline(recipe, [planned for _, planned in chosen_stages], len(arms), len(chosen)), style="bold")
     console.print(_stages(recipe, trials, run, preview))
     marks = "● made   = shared with the arm named   – left out   ✓ done before"
@@ -68,7 +77,7 @@ def _running(command: Command, trial: Trial) -> list[PlannedStage]:
     return [planned for planned in trial.stages if planned.stage.id in ids]
 
 
-def _facts(trial: Trial, planned: PlannedStage) -> StagePreview:
+def _preview(trial: Trial, planned: PlannedStage) -> StagePreview:
     domains, evaluation = trial.recipe.seen_by(planned.stage, trial.fold)
     return planned.stage.preview(evaluation, domains)
 
@@ -95,8 +104,9 @@ def _stages(
     for index, stage in enumerate(recipe.stages):
         name = stage.id if stage.id == stage.type else f"{stage.id} ({stage.type})"
         cells = [_cell(trials[arm], stages[arm].get(stage.id), run[arm], first) for arm in trials]
-        told = dict.fromkeys(_told(preview[of[stage.id].key]) for of in stages.values() if stage.id in of)
-        table.add_row(str(index), name, *cells, Text("\n".join(told)))
+        counts = [preview[of[stage.id].key].counts for of in stages.values() if stage.id in of]
+        lines = (" · ".join(f"{key} {_number(value)}" for key, value in count.items()) for count in counts)
+        table.add_row(str(index), name, *cells, Text("\n".join(dict.fromkeys(lines))))
     return table
 
 
@@ -109,10 +119,6 @@ def _cell(trial: Trial, planned: PlannedStage | None, run: list[PlannedStage], f
     if maker != trial.arm:
         return f"= {maker}"
     return "✓" if trial.entry(planned).done else "●"
-
-
-def _told(preview: StagePreview) -> str:
-    return " · ".join(f"{name} {_number(value)}" for name, value in preview.counts.items())
 
 
 def _settings(recipe: Recipe, trials: dict[str, Trial], disk: str) -> Table:
@@ -177,21 +183,21 @@ def _warnings(
                 unfit.setdefault(f"{stage.id}: {line.partition(': ')[0]}", []).append(size)
     for key, wrong in unfit.items():
         fit = [size for size in sizes if size not in wrong]
-        others = [size for size in sizes if size in wrong]
-        yield f"{key} fits {_listed(fit)} process{'es' * (fit != [1])}, not {_listed(others)}."
+        processes = f"process{'es' * (fit != [1])}"
+        yield f"{key} fits {', '.join(map(str, fit))} {processes}, not {', '.join(map(str, dict.fromkeys(wrong)))}."
     if len(recipe.arms) > 1 and len(recipe.seeds) < MIN_SEEDS:
         yield f"{_count(len(recipe.seeds), 'seed')}: below {MIN_SEEDS} the report gives differences without intervals."
 
 
 def _disk(recipe: Recipe, made: dict[str, Stage], preview: dict[str, StagePreview]) -> str:
-    """An upper estimate of what stage outputs take: weights of every model made, and the text of all completions."""
+    """An upper estimate of the size of the stage outputs: weights of all models, and the text of all completions."""
     models = len(recipe.seeds) * sum("model" in stage.outputs for stage in made.values())
     tokens = len(recipe.seeds) * sum(_tokens(preview[key]) for key in made)
     weights = parameters(recipe)
-    texts = tokens * _BYTES_A_TOKEN
+    texts = tokens * _BYTES_PER_TOKEN
     if weights is None:
         return f"at most about {_size(texts)} of text, and {_count(models, 'model')}"
-    size = weights * _BYTES_A_WEIGHT
+    size = weights * _BYTES_PER_WEIGHT
     return f"at most about {_size(models * size + texts)}: {_count(models, 'model')} of {_size(size)}, and text"
 
 
@@ -201,7 +207,7 @@ def _tokens(preview: StagePreview) -> int:
 
 
 def parameters(recipe: Recipe) -> int | None:
-    """Parameters of the model, from its files, its name or its shape; None where they do not tell."""
+    """Parameters of the model, from its files, its name or its shape; None if these do not say."""
     if recipe.model:
         files = [*Path(recipe.model).expanduser().glob("*.safetensors")]
         billions = re.search(r"(\d+(?:\.\d+)?)\s*([bm])\b", recipe.model.lower())
@@ -216,13 +222,13 @@ def parameters(recipe: Recipe) -> int | None:
 
 
 def _weights(file: Path) -> int:
-    """Numbers in a safetensors file, by its header; where that is broken, by its size."""
+    """How many numbers a safetensors file holds, from its header; from its size if the header is broken."""
     try:
         with file.open("rb") as opened:
             header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
         return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
     except (ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError):
-        return file.stat().st_size // _BYTES_A_WEIGHT
+        return file.stat().st_size // _BYTES_PER_WEIGHT
 
 
 def _count(number: int, what: str) -> str:
@@ -231,10 +237,6 @@ def _count(number: int, what: str) -> str:
 
 def _number(value: int | float | str) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _listed(numbers: list[int]) -> str:
-    return ", ".join(map(str, numbers))
 
 
 def _size(number: int) -> str:

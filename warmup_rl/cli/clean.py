@@ -1,116 +1,229 @@
-"""`python -m warmup_rl clean`: cleans a file of traces with DLCoT and other steps, and shows what was done."""
+"""`python -m warmup_rl clean`: cleans a file of traces with DLCoT and other steps, and reports what was done."""
 
 from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from warmup_rl.base.errors import UserError
+import yaml
+
+from warmup_rl.base.console import progress_bar
+from warmup_rl.base.errors import DataError, UserError
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
 from warmup_rl.base.types import to_json
-from warmup_rl.cli.clean_options import Setting, audit_rows, check_paths, dropped_file, parser, read_setting
-from warmup_rl.cli.given_traces import COLUMNS, Intake, find_columns, is_own, looks_like_puzzle
-from warmup_rl.cli.grade import configured
+from warmup_rl.cleaners.dlcot import DLCoT
+from warmup_rl.cli.arguments import Arguments, build, configured_domain, option
+from warmup_rl.cli.foreign_traces import CONTENTS, ForeignTraces, find_columns
 from warmup_rl.data.datasets import Source
 from warmup_rl.data.problem_file import ProblemFile
-from warmup_rl.interfaces.cleaner import CleanContext
+from warmup_rl.domains.kk import KnightsKnaves
+from warmup_rl.interfaces.cleaner import CleanContext, Cleaner
 from warmup_rl.interfaces.domain import Domain
-from warmup_rl.stages.clean import Done, clean, held_out, write_audit
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.plugins import name_of
+from warmup_rl.stages.clean import Clean, clean, held_out, write_audit
 from warmup_rl.stages.cleaning_steps import AUDIT, DROPPED, TRACES, Counts, by_count
 from warmup_rl.stages.distill import PROBLEMS_FILE
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
+
+_ABOUT = (
+    "Cleans traces: drops wrong and repeated ones, cuts what DLCoT finds needless out of the others, and verifies each "
+    "answer again. Reads traces.jsonl of a run with problems.jsonl beside it, or rows (JSONL, JSON, CSV, Parquet, .gz) "
+    "with a question, a reference answer and a response. A killed command continues when called again."
+)
+_OUR_FIELDS = {"problem_id", "domain", "messages", "thinking", "answer", "score"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a recipe gives, or the defaults without one."""
+
+    steps: Sequence[Cleaner] = tuple(Clean().steps)
+    domains: Mapping[str, Domain] = field(default_factory=dict)
+    response_format: ResponseFormat = ResponseFormat()
+    evaluation: EvaluationSettings | None = None
+    seed: int = 0
+    model: str | None = None
+
+    def domain(self, grader: str, name: str = "") -> Domain:
+        """The recipe's domain of this name, else one by its type; `name` is what the traces call it."""
+        if grader in self.domains:
+            return self.domains[grader]
+        return configured_domain(grader).model_copy(update={"name": name or grader})
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Runs the verb. Raises `UserError` where the command line or a file is wrong, or no trace is left."""
-    given = parser().read(arguments)
-    check_paths(given)
-    setting = read_setting(given)
+    """Runs the command. Raises `UserError` where the command line or a file is wrong, or no trace is left."""
+    given = _parser().read(arguments)
+    _check_paths(given)
+    settings = _settings(given)
     try:
-        _run(given, setting)
+        _run(given, settings)
     except KeyboardInterrupt:
-        print("stopped; the same command goes on where it was", file=sys.stderr)
+        print("stopped; the same command continues from here", file=sys.stderr)
         raise SystemExit(130) from None
 
 
-def _run(given: argparse.Namespace, setting: Setting) -> None:
-    """Cleans in a folder beside the output, which a killed command leaves for the next; then moves the files out."""
+def _parser() -> Arguments:
+    parser = Arguments("clean", _ABOUT)
+    add = parser.add_argument
+    steps = ", ".join(name_of(type(step)) for step in Clean().steps)
+    for name, value, about in (
+        ("--audit", "PAGE", ".html: what was done to each trace; the same as .jsonl beside it"),
+        ("--steps", "STEP,...", f"cleaners in order, by name or as {{type: length, max_tokens: 4096}} ({steps})"),
+        ("--recipe", "RECIPE", "steps, domains and format of a recipe, and the problems that it evaluates on"),
+        ("--stage", "ID", "which clean stage of the recipe, where it has several"),
+        ("--domain", "NAME", "grades the answers: kk, math, ... or ./file.py:Class (default: the domain of the traces; "
+         "kk where the first question is a Knights & Knaves puzzle)"),
+        ("--columns", "KEY=NAME,...", f"names of columns; the keys are {', '.join(CONTENTS)} (the usual names)"),
+        ("--model", "MODEL", "the student, a folder or a hub id: its tokens are counted (else words), and the step "
+         "naturalness uses it (the recipe's)"),
+    ):  # fmt: skip
+        add(name, metavar=value, help=about, type=Path if name == "--audit" else str)
+    add("--in", dest="source", type=Path, required=True, metavar="TRACES", help="the file to clean; it is not changed")
+    about = ".jsonl, with the fields of the input; dropped traces go to FILE with .dropped before its ending"
+    add("--out", type=Path, required=True, metavar="FILE", help=about)
+    group = parser.add_argument_group("options of the step dlcot")
+    for name, info in DLCoT.model_fields.items():
+        text = " ".join((info.description or "").split()).replace("%", "%%")
+        if info.annotation is bool:
+            group.add_argument(option(name), dest=f"dlcot.{name}", action="store_true", default=None, help=text)
+        else:
+            default = "" if info.default is None else f" ({info.default})"
+            group.add_argument(option(name), dest=f"dlcot.{name}", metavar="VALUE", help=text + default)
+    return parser
+
+
+def _check_paths(given: argparse.Namespace) -> None:
+    for name, path, suffix in (("--out", given.out, ".jsonl"), ("--audit", given.audit, ".html")):
+        if path is not None and path.suffix != suffix:
+            raise UserError(f"clean: {name} must end with {suffix}, got {path}.")
+    inputs = {given.source.resolve(), given.source.with_name(PROBLEMS_FILE).resolve()}
+    for path in (given.out, _dropped_file(given)):
+        if path.resolve() in inputs:
+            raise UserError(f"clean: {path} would overwrite the input. Give another --out.")
+
+
+def _settings(given: argparse.Namespace) -> Settings:
+    settings = _from_recipe(given.recipe, given.stage) if given.recipe else Settings()
+    if given.stage and not given.recipe:
+        raise UserError("clean: --stage names a stage of a recipe: give --recipe too.")
+    steps: Sequence[Cleaner] = settings.steps
+    if given.steps is not None:
+        listed = _read_yaml("--steps", f"[{given.steps}]", "names or {type: NAME, key: value}, separated by commas")
+        steps = build(Clean, {"steps": listed}, "clean", by_option=True).steps
+    options = {name.removeprefix("dlcot."): value for name, value in vars(given).items() if name.startswith("dlcot.")}
+    options = {name: _read_yaml(option(name), value) for name, value in options.items() if value is not None}
+    cuts = any(isinstance(step, DLCoT) for step in steps)
+    if options and not cuts:
+        raise UserError(f"clean: {option(next(iter(options)))} is for the step dlcot, which is not among --steps.")
+    if given.audit and not cuts:
+        raise UserError("clean: --audit shows what the step dlcot did, which is not among the steps. Add it.")
+    for place, step in enumerate(steps):
+        if options and isinstance(step, DLCoT):
+            keys = {key: getattr(step, key) for key in step.model_fields_set} | options
+            changed = build(type(step), keys, "clean", by_option=True)
+            steps = [*steps[:place], changed, *steps[place + 1 :]]
+    readers = [name_of(type(step)) for step in steps if step.reads_evaluation]
+    if readers and settings.evaluation is None:
+        raise UserError(f"clean: the step {readers[0]!r} needs the problems that a recipe evaluates on: give --recipe.")
+    return replace(settings, steps=steps, model=given.model or settings.model)
+
+
+def _from_recipe(path: str, stage_id: str | None) -> Settings:
+    from warmup_rl.recipe import load_recipe
+
+    recipe = load_recipe(path)
+    stages = {stage.id: stage for stage in recipe.stages if isinstance(stage, Clean)}
+    if not stages:
+        raise UserError(f"clean: {path} has no clean stage.")
+    if len(stages) > 1 and stage_id is None or stage_id is not None and stage_id not in stages:
+        raise UserError(f"clean: which clean stage of {path}? Give --stage, one of: {', '.join(stages)}.")
+    stage = stages[stage_id or next(iter(stages))]
+    seed = min(recipe.seeds, default=0)
+    return Settings(stage.steps, recipe.domains, recipe.format, recipe.evaluation, seed, recipe.model)
+
+
+def _read_yaml(name: str, text: Any, expected: str = "not valid YAML") -> Any:
+    try:
+        return yaml.safe_load(text) if isinstance(text, str) else text
+    except yaml.YAMLError as error:
+        raise UserError(f"clean: {name}: {expected}: {' '.join(str(error).split())}") from None
+
+
+def _run(given: argparse.Namespace, settings: Settings) -> None:
+    """Cleans in a folder beside the output, from which a killed command continues; then moves the files out."""
     folder = given.out.with_name(f"{given.out.name}.part")
     for path in (folder, *([given.audit.parent] if given.audit else [])):
         path.mkdir(parents=True, exist_ok=True)
-    source = Source(path=str(given.source.resolve()))
-    intake = _intake(given, source, setting)
-    traces = intake.write(folder / "given") if intake else given.source
-    count, unit = _counter(given.model)
-    domains = {intake.domain.name: intake.domain} if intake else _domains(given, setting)
-    with closing(ProblemFile(traces.with_name(PROBLEMS_FILE))) as problems, _progress() as done:
+    foreign = _foreign(given, settings)
+    traces = foreign.write(folder / "given") if foreign else given.source
+    domains = {foreign.domain.name: foreign.domain} if foreign else _domains(given, settings)
+    count, unit = _token_counter(given.model)
+    with closing(ProblemFile(traces.with_name(PROBLEMS_FILE))) as problems, progress_bar("traces") as bar:
         context = CleanContext(
-            domains=domains, problems=problems, count_tokens=count, response_format=setting.response_format,
-            held_out=lambda: held_out(setting.evaluation, setting.domains) if setting.evaluation else (),
-            model=setting.model, folder=folder, seed=setting.seed, say=_say,
+            domains=domains, problems=problems, count_tokens=count, response_format=settings.response_format,
+            held_out=lambda: held_out(settings.evaluation, settings.domains) if settings.evaluation else (),
+            model=settings.model, folder=folder, seed=settings.seed, say=lambda line: print(line, file=sys.stderr),
         )  # fmt: skip
-        counts = clean(traces, setting.steps, context, done)
+        counts = clean(traces, settings.steps, context, bar)
     if given.audit:
-        page = write_audit(counts, setting.steps, folder, subtitle=given.source.name, unit=unit)
+        page = write_audit(counts, settings.steps, folder, subtitle=given.source.name, unit=unit)
         assert page is not None
         page.replace(given.audit)
-        (folder / AUDIT).replace(audit_rows(given))
-    if intake:
-        write_jsonl(dropped_file(given.out), intake.dropped(folder / DROPPED))
-        write_jsonl(given.out, intake.restored(folder / TRACES))
+        (folder / AUDIT).replace(_audit_rows(given))
+    if foreign:
+        write_jsonl(_dropped_file(given), foreign.dropped(folder / DROPPED))
+        write_jsonl(given.out, foreign.kept(folder / TRACES))
     else:
         _add_problems(folder / PROBLEMS_FILE, given)
-        (folder / DROPPED).replace(dropped_file(given.out))
+        (folder / DROPPED).replace(_dropped_file(given))
         (folder / TRACES).replace(given.out)
     shutil.rmtree(folder)
-    print("\n".join(_closing(given, counts, unit)))
+    print("\n".join(_summary(given, counts, unit)))
 
 
-def _intake(given: argparse.Namespace, source: Source, setting: Setting) -> Intake | None:
-    """How rows become traces; None where they are traces of ours."""
-    place, first = next(iter(source.rows()), ("", None))
+def _foreign(given: argparse.Namespace, settings: Settings) -> ForeignTraces | None:
+    """How rows become traces; None where they are traces of a run."""
+    source = Source(path=str(given.source.resolve()))
+    place, first = next(source.rows(), ("", None))
     if first is None:
         raise UserError(f"clean: {given.source} has no rows.")
-    if is_own(first):
+    if first.keys() >= _OUR_FIELDS:
         return None
-    columns = find_columns(first, _pairs(given.columns), given.source)
-    name = given.domain
-    if name is None and not looks_like_puzzle(first.get(columns.question)):
-        raise UserError(f"clean: {place}: no Knights & Knaves puzzle. Say what grades the answers: --domain math, ...")
-    return Intake(source, columns, _domain(name or "kk", setting), setting.response_format)
+    pairs = [pair.partition("=")[::2] for pair in (given.columns or "").split(",") if pair.strip()]
+    names = {key.strip(): value.strip() for key, value in pairs}
+    if wrong := [key for key, value in names.items() if key not in CONTENTS or not value]:
+        raise UserError(f"clean: --columns: KEY=NAME,... with keys {', '.join(CONTENTS)} (got {wrong[0]!r}).")
+    columns = find_columns(first, names, given.source)
+    if given.domain is None:
+        try:
+            KnightsKnaves().read({"question": first.get(columns["question"])}, place)
+        except DataError:
+            raise UserError(
+                f"clean: {place}: not a Knights & Knaves puzzle. Name the domain that grades the answers: "
+                "--domain math, ..."
+            ) from None
+    return ForeignTraces(source, columns, settings.domain(given.domain or "kk"), settings.response_format)
 
 
-def _pairs(text: str | None) -> dict[str, str]:
-    """`question=Q,gold=G` as a mapping."""
-    pairs = [pair.partition("=")[::2] for pair in (text or "").split(",") if pair.strip()]
-    found = {key.strip(): value.strip() for key, value in pairs}
-    if bad := [key for key, value in found.items() if key not in COLUMNS or not value]:
-        raise UserError(f"clean: --columns: KEY=NAME,... with keys {', '.join(COLUMNS)} (got {bad[0]!r}).")
-    return found
-
-
-def _domain(grader: str, setting: Setting, name: str = "") -> Domain:
-    """A domain by the name that the recipe declares it under, else by its type; `name` is what the traces call it."""
-    if grader in setting.domains:
-        return setting.domains[grader]
-    return configured(grader, ()).model_copy(update={"name": name or grader})
-
-
-def _domains(given: argparse.Namespace, setting: Setting) -> dict[str, Domain]:
-    """The domains of our own traces, by the names that stand in them."""
+def _domains(given: argparse.Namespace, settings: Settings) -> dict[str, Domain]:
+    """The domains of traces of a run, by the names in them."""
     names = dict.fromkeys(row.get("domain") for row in read_jsonl(given.source.with_name(PROBLEMS_FILE)))
-    return {str(name): _domain(given.domain or str(name), setting, str(name)) for name in names}
+    return {str(name): settings.domain(given.domain or str(name), str(name)) for name in names}
 
 
-def _counter(model: str | None) -> tuple[Callable[[str], int], str]:
-    """What counts tokens, and what it counts."""
+def _token_counter(model: str | None) -> tuple[Callable[[str], int], str]:
+    """A function that counts tokens, and what it counts."""
     if model is None:
         return lambda text: len(text.split()), "words"
     from warmup_rl.interfaces.chat import load_tokenizer
@@ -120,39 +233,29 @@ def _counter(model: str | None) -> tuple[Callable[[str], int], str]:
 
 
 def _add_problems(problems: Path, given: argparse.Namespace) -> None:
-    """Puts the problems of the kept traces into the file beside the output, where other ones may be already."""
+    """Adds the problems of the kept traces to the file beside the output, which may hold other ones."""
     target = given.out.with_name(PROBLEMS_FILE)
     if target.resolve() == given.source.with_name(PROBLEMS_FILE).resolve():
         return
-    with closing(ProblemFile(problems)) as mine:
-        others = (row for row in read_jsonl(target) if row.get("id") not in mine) if target.is_file() else ()
-        write_jsonl(target, chain(others, map(to_json, mine.values())))
+    with closing(ProblemFile(problems)) as new:
+        others = (row for row in read_jsonl(target) if row.get("id") not in new) if target.is_file() else ()
+        write_jsonl(target, chain(others, map(to_json, new.values())))
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+def _dropped_file(given: argparse.Namespace) -> Path:
+    out: Path = given.out
+    return out.with_name(f"{out.stem}.dropped{out.suffix}")
 
 
-@contextmanager
-def _progress() -> Iterator[Done | None]:
-    """A bar on stderr where that is a terminal; else None: lines now and then."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("traces"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-
-        def done(total: int) -> Callable[[int], None]:
-            task = bar.add_task("traces", total=total)
-            return lambda count: bar.advance(task, count)
-
-        yield done
+def _audit_rows(given: argparse.Namespace) -> Path:
+    """Where the rows of the audit go: beside the page, under its name unless another file has it."""
+    page: Path = given.audit
+    taken = {path.resolve() for path in (given.source, given.out, _dropped_file(given))}
+    beside = page.with_suffix(".jsonl")
+    return page.with_suffix(".audit.jsonl") if beside.resolve() in taken else beside
 
 
-def _closing(given: argparse.Namespace, counts: Counts, unit: str) -> Iterator[str]:
+def _summary(given: argparse.Namespace, counts: Counts, unit: str) -> Iterator[str]:
     """What was done, as an aligned table."""
 
     def line(name: str, number: int, note: str = "") -> str:
@@ -170,6 +273,6 @@ def _closing(given: argparse.Namespace, counts: Counts, unit: str) -> Iterator[s
     for outcome, count in by_count(counts.outcomes.get("dlcot", {})).items():
         yield line(f"dlcot {outcome}", count)
     yield f"cleaned: {given.out}"
-    yield f"dropped: {dropped_file(given.out)}"
+    yield f"dropped: {_dropped_file(given)}"
     if given.audit:
-        yield f"audit:   {given.audit}, {audit_rows(given)}"
+        yield f"audit:   {given.audit}, {_audit_rows(given)}"

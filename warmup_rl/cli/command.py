@@ -1,4 +1,4 @@
-"""The command line: recipe, overrides and flags, the same for every verb."""
+"""The command line of `train` and `check`: recipe, overrides and flags; and the commands `help` and `report`."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Command:
     """A parsed command line.
 
     Attributes:
-        recipe: path of the recipe; empty only where `help` is set.
-        overrides: `address=value` each, later ones win.
+        recipe: path of the recipe; empty only if `help` is set.
+        overrides: `address=value` each; later ones win.
         only: id of the one stage to run.
         until: id of the last stage to run.
-        arms, seeds, folds: what to run; empty means all that the recipe has. A fold None is the last model.
-        jobs: trials side by side at most; None is as many as fit.
+        arms, seeds, folds: what to run; empty means all of the recipe. Fold None is the last model.
+        jobs: how many trials run in parallel at most; None for as many as fit.
         threads: threads of a trial.
-        reuse_stale: take outputs that code of another version has made.
-        trial: this process runs one trial of a run that another one began.
-        help: None, or what help is wanted on; empty for all.
+        reuse_stale: reuse outputs that were made by another version of the code.
+        trial: this process runs one trial of a run that another process started.
+        help: None, or the topic to explain; empty for all topics.
     """
 
     recipe: str = ""
@@ -53,8 +53,8 @@ class Flag:
     """An option of the command line.
 
     Attributes:
-        kind: what its value must be; `switch` has none.
-        repeats: it may be given several times, and its values are gathered.
+        kind: type of its value; a `switch` has none.
+        repeats: may be given several times; the values are collected.
         shown: whether help lists it.
     """
 
@@ -67,23 +67,19 @@ class Flag:
 
 
 FLAGS: dict[str, Flag] = {
-    "--config": Flag("recipe", "text", "RECIPE", "the recipe, where it is not given by its bare name"),
+    "--config": Flag("recipe", "text", "RECIPE", "the recipe, if it is not given by its bare name"),
     "--arm": Flag("arms", "text", "NAME", "run this arm only; may be repeated", repeats=True),
     "--seed": Flag("seeds", "number", "N", "run this seed instead of the recipe's; may be repeated", repeats=True),
     "--fold": Flag("folds", "fold", "K", "run this fold only, or the last model: last; may be repeated", repeats=True),
-    "--only": Flag("only", "text", "ID", "run this stage only, on what the stages before it have left"),
-    "--until": Flag("until", "text", "ID", "run the stages up to and with this one"),
-    "--jobs": Flag("jobs", "count", "N", "run at most N arms and seeds side by side"),
+    "--only": Flag("only", "text", "ID", "run this stage only, on the outputs of the stages before it"),
+    "--until": Flag("until", "text", "ID", "run the stages up to and including this one"),
+    "--jobs": Flag("jobs", "count", "N", "run at most N arms and seeds in parallel"),
     "--threads": Flag("threads", "count", "N", "threads of each arm and seed"),
     "--dry-run": Flag("dry_run", "switch", "", "check the recipe, print the plan, run nothing"),
-    "--reuse-stale": Flag(
-        "reuse_stale",
-        "switch",
-        "",
-        "take finished outputs with equal settings though the code or a library has changed since; the report says so",
-    ),
+    "--reuse-stale": Flag("reuse_stale", "switch", "", "reuse finished outputs with equal settings although the code "
+                          "or a library has changed since; the report says so"),
     "--trial": Flag("trial", "switch", "", "", shown=False),
-}
+}  # fmt: skip
 _SHORT = {"-h": "--help"}
 
 
@@ -91,7 +87,7 @@ def parse(arguments: Sequence[str], *, usage: str) -> Command:
     """Reads a command line.
 
     Args:
-        usage: how the program is called, for messages.
+        usage: how the program is called, for error messages.
 
     Raises:
         UserError: an unknown flag, a missing or wrong value, no recipe or two.
@@ -105,10 +101,10 @@ def parse(arguments: Sequence[str], *, usage: str) -> Command:
 
 
 def selection(command: Command, recipe: Recipe) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """The arms and seeds that a command runs. With `--only` and `--until`, arms without that stage run nothing.
+    """The arms and seeds that a command runs. With `--only` and `--until`, arms without that stage are left out.
 
     Raises:
-        UserError: no such arm or stage, or an arm was asked for that does not have the stage.
+        UserError: no such arm or stage, or a requested arm does not have the stage.
     """
     for name in command.arms:
         recipe.arm(name)
@@ -133,17 +129,14 @@ def selected_folds(command: Command, recipe: Recipe) -> tuple[int | None, ...]:
     """The folds that a command runs. Raises `UserError` for one that the recipe does not have."""
     wrong = [fold for fold in command.folds if fold not in recipe.folds]
     if wrong or command.folds and not recipe.folded:
-        have = (
-            f"Folds: {', '.join(map(str, recipe.folds[:-1]))}, {LAST_FOLD}."
-            if recipe.folded
-            else "No domain has folds."
-        )
+        folds = f"Folds: {', '.join(map(str, recipe.folds[:-1]))}, {LAST_FOLD}."
+        have = folds if recipe.folded else "No domain has folds."
         raise UserError(f"--fold: no fold {wrong[0] if wrong else LAST_FOLD}. {have}")
     return tuple(dict.fromkeys(command.folds)) or recipe.folds
 
 
 def running(command: Command, ids: Sequence[str]) -> tuple[str, ...]:
-    """Of the ids of an arm's stages, in order, those that a command runs."""
+    """Those of an arm's stage ids, in order, that a command runs."""
     wanted = command.only or command.until
     if wanted is None:
         return tuple(ids)
@@ -227,3 +220,21 @@ def _whole_number(name: str, text: str, *, least: int) -> int:
     if not text.isdigit() or int(text) < least:
         raise UserError(f"{name}: a whole number of at least {least} is needed (got {text!r}).")
     return int(text)
+
+
+def explain(arguments: Sequence[str]) -> None:
+    """The command `help`: explains a key of a recipe, or all of them."""
+    from warmup_rl.cli.help import help_text
+
+    topic = next(iter(arguments), "")
+    usage = "accelerate launch -m warmup_rl.train RECIPE [KEY=VALUE ...]"
+    print(help_text("" if topic in ("-h", "--help") else topic, usage=usage))
+
+
+def report(arguments: Sequence[str]) -> None:
+    """The command `report`: writes the report of a run folder."""
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        raise UserError("the folder of one run is needed. Usage: python -m warmup_rl report outputs/RUN_NAME")
+    from warmup_rl.report.main import report
+
+    report(Path(arguments[0]))

@@ -1,4 +1,4 @@
-"""`python -m warmup_rl grade`: grades rows of a file with a domain's own grader, or tests the grader itself."""
+"""`python -m warmup_rl grade`: grades the rows of a file with a domain's grader, or tests the grader itself."""
 
 from __future__ import annotations
 
@@ -12,58 +12,60 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import yaml
+from rich.table import Table
 
+from warmup_rl.base.console import open_console
 from warmup_rl.base.errors import DataError, Unscorable, UserError
 from warmup_rl.base.jsonl import write_jsonl
-from warmup_rl.base.types import Problem, Score
-from warmup_rl.cli.arguments import Arguments, built
+from warmup_rl.base.types import Problem, Score, Split
+from warmup_rl.cli.arguments import Arguments, configured_domain
 from warmup_rl.data.datasets import Source
 from warmup_rl.interfaces.domain import Domain, fields_of
 from warmup_rl.interfaces.format import THINK_OPEN, ResponseFormat
-from warmup_rl.interfaces.plugins import TABLE, load
+from warmup_rl.interfaces.grading_checks import GradedKind, graded_kinds
 
 _CHUNK = 256
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit code: 1 where a self-test breaks a threshold.
+    """Runs the command.
+
+    Returns:
+        The exit code: 1 if a self-test fails.
 
     Raises:
         UserError: the command line or a row is wrong.
     """
     given = _arguments().read(arguments)
-    domain = configured(given.domain, given.set)
+    domain = configured_domain(given.domain, given.set)
     if given.self_test:
-        from warmup_rl.cli.self_test import self_test
-
-        return self_test(domain, problems=given.problems, split=given.split)
+        return _self_test(domain, problems=given.problems, split=given.split)
     if given.rows is None or given.out is None:
         raise UserError("python -m warmup_rl grade: --in ROWS and --out VERDICTS are needed, or --self-test.")
     rows = Source(path=given.rows)
     if not rows.is_file:
         raise DataError(f"{given.rows}: no such file (looked from {Path.cwd()}).")
     if given.out.resolve() == Path(rows.path).expanduser().resolve():
-        raise UserError("--out is the file that is read. Give another name.")
-    _check(domain, rows, "answer" if given.answers else "completion")
+        raise UserError("--out is the input file. Give another name.")
+    _check(domain, rows, given.answers)
     counts: Counter[str] = Counter()
     started = time.monotonic()
     write_jsonl(given.out, _counted(_verdicts(domain, rows, given.answers, given.think), counts))
     seconds = time.monotonic() - started
-    told = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.most_common()) or "no rows"
-    print(f"{told}; {counts.total() / max(seconds, 1e-9):,.0f} a second. {given.out}", file=sys.stderr)
+    summary = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.most_common()) or "no rows"
+    print(f"{summary}; {counts.total() / max(seconds, 1e-9):,.0f} a second. {given.out}", file=sys.stderr)
     return 0
 
 
-def _check(domain: Domain, rows: Source, key: str) -> None:
-    """Raises `DataError` before anything is graded: for a row without text to grade, or where no row is a problem."""
+def _check(domain: Domain, rows: Source, answers: bool) -> None:
+    """Raises `DataError` before anything is graded: for a row without text to grade, or if no row is a problem."""
     broken: list[DataError] = []
     total = 0
     for place, row in rows.rows():
         total += 1
-        _text(row, key, place)
+        _, fields = _text_and_fields(row, answers, place)
         try:
-            domain.read(row, place)
+            domain.read(fields, place)
         except DataError as error:
             broken.append(error)
     if broken and len(broken) == total:
@@ -72,36 +74,22 @@ def _check(domain: Domain, rows: Source, key: str) -> None:
         print(f"{len(broken):,} of {total:,} rows cannot be graded, the first: {broken[0]}", file=sys.stderr)
 
 
-def configured(name: str, settings: Iterable[str]) -> Domain:
-    """A domain by its plug-in name, with settings as `KEY=VALUE` (YAML). Raises `UserError` where they are wrong."""
-    fields: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise UserError(f"--set {setting}: KEY=VALUE is needed, such as --set levels=[3,5].")
-        part: dict[str, Any] = fields
-        *parents, last = key.split(".")
-        for parent in parents:
-            part = part.setdefault(parent, {})
-        part[last] = yaml.safe_load(value)
-    found: Domain = built(load("domain", name), fields, f"domain {name}")
-    return found.model_copy(update={"name": name if name in TABLE["domain"] else found.type})
-
-
 def _arguments() -> Arguments:
     parser = Arguments("grade", "Grades rows with a domain's own grader, in their order, or tests the grader itself.")
     parser.add_argument("--domain", required=True, metavar="NAME", help="math, kk, ..., or ./mine.py:Mine")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the domain")
-    parser.add_argument("--in", dest="rows", metavar="ROWS", help="question, gold and completion")
+    parser.add_argument("--in", dest="rows", metavar="ROWS", help="file with question, gold and completion")
     parser.add_argument("--out", type=Path, metavar="VERDICTS", help="where verdicts are written, as JSON lines")
     parser.add_argument("--answers", action="store_true", help="grade the bare answers in the column `answer`")
     parser.add_argument(
         "--think",
         choices=("auto", "open", "free"),
         default="auto",
-        help="whether prompts ended with the think tag open; auto: where a completion does not open it",
+        help="whether prompts ended with an open think tag; auto: if the completion does not open it",
     )
-    parser.add_argument("--self-test", action="store_true", help="golds must be correct, adversarial answers must not")
+    parser.add_argument(
+        "--self-test", action="store_true", help="test the grader with reference and adversarial answers"
+    )
     parser.add_argument("--problems", type=int, default=100, metavar="N", help="problems of the self-test")
     parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="of the self-test")
     return parser
@@ -114,7 +102,7 @@ def _counted(verdicts: Iterable[dict[str, Any]], counts: Counter[str]) -> Iterat
 
 
 def _verdicts(domain: Domain, rows: Source, answers: bool, think: str) -> Iterator[dict[str, Any]]:
-    """Verdicts in the order of the rows, some at a time; several at once where grading waits for other processes."""
+    """Verdicts in the order of the rows; graded in parallel if grading waits for other processes."""
 
     def verdict(placed: tuple[str, dict[str, Any]]) -> dict[str, Any]:
         return _verdict(domain, *placed, answers, think)
@@ -126,10 +114,10 @@ def _verdicts(domain: Domain, rows: Source, answers: bool, think: str) -> Iterat
 
 
 def _verdict(domain: Domain, place: str, row: Mapping[str, Any], answers: bool, think: str) -> dict[str, Any]:
-    text = _text(row, "answer" if answers else "completion", place)
+    text, fields = _text_and_fields(row, answers, place)
     started = time.perf_counter()
     try:
-        problem = domain.read(row, place)
+        problem = domain.read(fields, place)
         score = _bare(domain, text, problem) if answers else _whole(domain, text, problem, think)
         found = {"outcome": score.outcome, "verdict": score.verdict, "extracted": score.extracted, "note": score.note}
     except (DataError, Unscorable) as error:
@@ -138,12 +126,14 @@ def _verdict(domain: Domain, place: str, row: Mapping[str, Any], answers: bool, 
     return {**named, **found, "ms": round(1000 * (time.perf_counter() - started), 2)}
 
 
-def _text(row: Mapping[str, Any], key: str, place: str) -> str:
+def _text_and_fields(row: Mapping[str, Any], answers: bool, place: str) -> tuple[str, dict[str, Any]]:
+    """The text to grade, and the other fields, in which the question and the reference answer are looked for."""
+    key = "answer" if answers else "completion"
     value = row.get(key)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         hint = " (--answers grades `answer`)" if key == "completion" and "answer" in row else ""
         raise DataError(f"{place}: {key!r} is needed as text{hint} ({fields_of(row)}).")
-    return str(value)
+    return str(value), {name: field for name, field in row.items() if name != key}
 
 
 def _bare(domain: Domain, answer: str, problem: Problem) -> Score:
@@ -157,3 +147,43 @@ def _whole(domain: Domain, text: str, problem: Problem, think: str) -> Score:
     if think == "auto":
         think = "free" if text.lstrip().startswith(THINK_OPEN) else "open"
     return domain.score(text, problem, ResponseFormat.model_validate({"think": think}))
+
+
+def _self_test(domain: Domain, *, problems: int, split: Split) -> int:
+    """Prints a table of false positives, false negatives, timeouts and throughput; returns 1 if the grader fails."""
+    drawn = list(islice(domain.problems(split, 0), problems))
+    if not drawn:
+        raise UserError(f"domain {domain.name!r}: no {split} problems. Give another --split, or data with --set.")
+    started = time.monotonic()
+    kinds = graded_kinds(domain, drawn)
+    seconds = time.monotonic() - started
+    console = open_console()
+    console.print(_table(domain, kinds))
+    graded = sum(kind.outcomes.total() for kind in kinds.values())
+    speed = f"{graded:,} completions in {seconds:.1f} s: {graded / seconds:,.0f} a second"
+    console.print(f"{len(drawn)} problems, {speed}")
+    faults = [f"{name}: {fault}" for name, kind in kinds.items() for fault in kind.faults(len(drawn))]
+    for line in faults[:20]:
+        console.print(line, markup=False, style="red")
+    console.print("passed" if not faults else f"failed: {len(faults)} findings")
+    return 1 if faults else 0
+
+
+def _table(domain: Domain, kinds: Mapping[str, GradedKind]) -> Table:
+    table = Table(title=f"self-test of {domain.name}", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("completions", no_wrap=True)
+    for column in ("number", "correct", "false positive", "false negative", "timeout", "not scorable"):
+        table.add_column(column, justify="right")
+    totals = [0] * 6
+    for name, kind in kinds.items():
+        outcomes, wrong = kind.outcomes, len(kind.wrong)
+        errors = (0, wrong) if kind.right else (wrong, 0)
+        counts = [outcomes.total(), outcomes["correct"], *errors, outcomes["timeout"], outcomes["not scorable"]]
+        totals = [total + count for total, count in zip(totals, counts, strict=True)]
+        table.add_row(name, *_cells(counts))
+    table.add_row("all", *_cells(totals), style="bold")
+    return table
+
+
+def _cells(counts: Sequence[int]) -> list[str]:
+    return [f"{count:,}" if count else "-" for count in counts]

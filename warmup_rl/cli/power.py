@@ -1,4 +1,4 @@
-"""What few labelled problems can tell, said before anything runs: how many are measured, and what they can resolve."""
+"""What a run can show with few labelled problems: how many are measured, and which differences they can resolve."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ def resolution(recipe: Recipe) -> Iterator[str]:
         problems = sum(min(size, recipe.evaluation.problems) for size in sizes if size)
         if problems:
             folds = f" in {len(parts)} folds" if len(parts) > 1 else ""
-            yield f"{name}: {problems} problems measured{folds}; {told(problems)}"
+            yield f"{name}: {problems} problems measured{folds}; {describe_power(problems)}"
 
 
-def told(problems: int) -> str:
-    """What so many problems can resolve, for running text."""
+def describe_power(problems: int) -> str:
+    """Which difference so many problems can resolve, as part of a sentence."""
     return (
-        f"differences of about {100 * resolvable(problems):.0f} points and more between two models can be told from "
-        "chance (80% power, if the two differ on 3 of 10 problems)"
+        f"differences of about {100 * resolvable(problems):.0f} points or more between two models can be detected "
+        "(80% power, if the two differ on 3 of 10 problems)"
     )
 
 
 def folds(recipe: Recipe, arms: int, seeds: int) -> Iterator[str]:
-    """What cross-validation does, in one line; none where no domain has folds."""
+    """What cross-validation will do, in two lines; none if no domain has folds."""
     if recipe.folded is None:
         return
     name, parts = recipe.folded, each_fold(recipe.domains[recipe.folded])
@@ -46,7 +46,7 @@ def folds(recipe: Recipe, arms: int, seeds: int) -> Iterator[str]:
 
 
 def short_training(recipe: Recipe) -> Iterator[str]:
-    """A warning for each stage that trains the last model on fewer rows than there are."""
+    """A warning for each stage that trains the last model on only some of the rows."""
     if recipe.folded is None:
         return
     rows = recipe.domains[recipe.folded].rows_in("train") or 0

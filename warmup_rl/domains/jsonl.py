@@ -88,7 +88,7 @@ class UserRows(RowDomain):
         problem = super().read(row, place)
         if isinstance(row.get("problem"), Mapping):
             return problem
-        question, gold, meta = self._graded(row, problem.gold, place)
+        question, gold, meta = self._graded({**row, "question": problem.question}, problem.gold, place)
         return replace(problem, question=question, gold=gold, meta=meta)
 
     def _graded(self, row: Row, written: str, place: str) -> tuple[str, str, dict[str, Any]]:

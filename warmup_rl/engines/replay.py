@@ -12,14 +12,13 @@ from typing import Any, ClassVar
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import DataError, UserError
 from warmup_rl.base.types import Completion, Problem, Request
+from warmup_rl.data.columns import COLUMNS, find_column
 from warmup_rl.data.datasets import Source
 from warmup_rl.interfaces.engine import Engine, EngineContext, Session
 from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.statements import relabel
 from warmup_rl.knights.text import from_meta, parse
 
-_QUESTIONS = ("question", "quiz", "prompt", "problem", "instruction", "messages")
-_RESPONSES = ("response", "completion", "output", "generation", "trace", "text", "messages")
 _CHARACTERS_A_TOKEN = 4
 _ISLAND = "a very special island"
 
@@ -38,13 +37,14 @@ class Replay(Engine):
     """A file (.jsonl .json .csv .tsv .parquet, also .gz), or a dataset of the hub: its id, or a mapping with `path`,
     `split`, `name` and `revision`."""
     question: str | None = None
-    """Column with the question; where not given, the first there is of question, quiz, prompt, problem, instruction,
-    messages. Of a list of messages the user's last one counts."""
+    """Column with the question; where not given, the first there is of question, quiz, problem, prompt, instruction,
+    input, query, stem, messages. Of a list of messages the user's last one counts."""
     response: str | None = None
     """Column with what the teacher wrote; where not given, the first there is of response, completion, output,
-    generation, trace, text, messages. Of a list of messages the last one of the assistant counts."""
+    generation, trace, text, content, messages. Of a list of messages the last one of the assistant counts."""
     thinking: str | None = None
-    """Column with the thinking where it stands apart; `thinking` where there is such a column."""
+    """Column with the thinking where it stands apart; where not given, the first there is of thinking, reasoning,
+    reasoning_content."""
     id: str = "problem_id"
     """Column with the problem's id, where there is such a column."""
 
@@ -69,12 +69,12 @@ class Replay(Engine):
             DataError: they are not there.
         """
         chosen = []
-        for key, given, usual in (("question", self.question, _QUESTIONS), ("response", self.response, _RESPONSES)):
-            name = next((name for name in ([given] if given else usual) if name in row), None)
+        for key, given in (("question", self.question), ("response", self.response)):
+            name = find_column(row, key) if given is None else given if given in row else None
             if name is None and not (key == "question" and self.id in row and not given):
                 raise DataError(
-                    f"{place}: no column {given or ' or '.join(usual)} for the {key}. Columns: {', '.join(row)}. Name "
-                    f"the right one under `{key}`."
+                    f"{place}: no column {given or ' or '.join(COLUMNS[key])} for the {key}. "
+                    f"Columns: {', '.join(row)}. Name the right one under `{key}`."
                 )
             chosen.append(name)
         return chosen[0], str(chosen[1])
@@ -116,7 +116,7 @@ class _ReplaySession:
 
     def _completion(self, problem_id: str, sample: int, row: Mapping[str, Any], said: str) -> Completion:
         text = _words(row[said], "assistant")
-        thinking = row.get(self._config.thinking or "thinking")
+        thinking = row.get(self._config.thinking or find_column(row, "thinking") or "")
         whole = len(text) + len(thinking or "")
         tokens = row.get("tokens")
         reason = str(row.get("finish_reason") or "stop")

@@ -16,6 +16,7 @@ from pydantic import Field
 from warmup_rl.base.config import Config
 from warmup_rl.base.errors import DataError, SpaceError, Unscorable
 from warmup_rl.base.types import Grade, Message, Problem, Score, Split, Validity
+from warmup_rl.data.columns import find_column
 from warmup_rl.interfaces.format import THINK_OPEN, ResponseFormat
 
 
@@ -23,7 +24,7 @@ class Domain(Config, ABC):
     """A family of problems with its grader. One object serves distillation, reward and evaluation.
 
     Subclasses are frozen configs: their fields are the keys under `domains:` in a recipe. Importing a domain must not
-    import torch. `python -m warmup_rl check` and the conformance tests (`tests/conformance.py`) run every domain.
+    import torch. `python -m warmup_rl conformance ./mine.py:Mine` checks what a domain must hold to.
 
     A domain with the fields `folds` (how many, or None) and `fold` (one of them, or None) is cross-validated: a run
     sets `fold`, which leaves that fold to be measured and the others to train on; None leaves all to train on.
@@ -98,7 +99,8 @@ class Domain(Config, ABC):
         return Score(grade.verdict, grade.extracted, parts.well_formed, grade.note, shows_work, steps)
 
     def read(self, row: Mapping[str, Any], place: str) -> Problem:
-        """A problem out of a user's row: `question` and `gold`, or the data set's own fields under `problem`.
+        """A problem out of a user's row: its question and reference answer under one of their usual names (see
+        `warmup_rl.data.columns`), or the data set's own fields under `problem`.
 
         Args:
             place: of the row, such as `rows.jsonl:3`, for messages.
@@ -106,9 +108,11 @@ class Domain(Config, ABC):
         Raises:
             DataError: fields are missing or broken.
         """
-        question, gold = row.get("question"), row.get("gold")
+        question, gold = (row.get(find_column(row, content) or "") for content in ("question", "gold"))
         if not isinstance(question, str) or not isinstance(gold, str | int | float) or isinstance(gold, bool):
             raise DataError(f"{place}: 'question' as text and 'gold' as text or number are needed ({fields_of(row)}).")
+        if not question.strip() or not str(gold).strip():
+            raise DataError(f"{place}: {'gold' if question.strip() else 'question'!r} is empty ({fields_of(row)}).")
         return Problem(problem_id([self.type, question]), self.name or self.type, question, str(gold), {})
 
     def adversarial_answers(self, problem: Problem) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Changed golds, which must not grade correct: what `init` tries a grader on."""
+"""Wrong answers near a gold, which a grader must not call correct; `init` tries them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from warmup_rl.grading.latex import clean
 from warmup_rl.grading.numbers import rational
 
 
-def perturbed(domain: UserRows, problem: Problem, problems: Sequence[Problem]) -> Iterator[tuple[str, str]]:
-    """Names and texts of answers near the gold that are wrong."""
+def wrong_answers(domain: UserRows, problem: Problem, problems: Sequence[Problem]) -> Iterator[tuple[str, str]]:
+    """Names and texts of wrong answers near the gold."""
     gold = problem.gold
     kind = type(domain.grader).type
     other = next((one.gold for one in problems if _differ(kind, gold, one.gold)), None)
@@ -50,7 +50,7 @@ def _numbers(gold: str) -> Iterator[tuple[str, str]]:
 
 
 def _differ(kind: str, gold: str, other: str) -> bool:
-    """Whether two golds mean different things for sure: other numbers, letters or words."""
+    """Whether two golds certainly mean different things: they have other numbers, letters or words."""
     one, two = clean(gold), clean(other)
     values = rational(one.body), rational(two.body)
     if kind in ("math", "number") and None not in values:

@@ -1,10 +1,9 @@
-"""`python -m warmup_rl contamination`: how many questions a model can finish by itself, beside some it cannot know."""
+"""`python -m warmup_rl contamination`: how many questions a model completes, and how many that it cannot know."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-import sys
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,15 +12,14 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
 from warmup_rl.base.config import Sampling
+from warmup_rl.base.console import open_console
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.jsonl import write_json
 from warmup_rl.base.stats import mean, wilson
-from warmup_rl.cli.arguments import Arguments
-from warmup_rl.cli.grade import configured
+from warmup_rl.cli.arguments import Arguments, configured_domain
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.nano.registers import Registers
 
@@ -29,23 +27,23 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 FOLDER = Path("outputs/contamination")
-"""Where the report of a run under `outputs` looks for what was measured."""
-SHOWN = 0.6
-"""Share of a question's words that the model is shown (arXiv 2507.10532)."""
-LEAST_WORDS = 10
-"""Shorter questions are left out: their ends can be guessed."""
+"""Where the report of a run under `outputs` looks for the measurements."""
+PROMPT_SHARE = 0.6
+"""Share of a question's words that are in the prompt (arXiv 2507.10532)."""
+MIN_WORDS = 10
+"""Shorter questions are skipped: their ends can be guessed."""
 _BATCH = 32
 _MORE_TOKENS = 8
 
 
 @dataclass(frozen=True)
-class Completed:
-    """How far a model finishes questions of one kind.
+class CompletionRate:
+    """How well a model completes the questions of one kind.
 
     Attributes:
-        questions: how many were begun.
-        whole: how many the model finished word for word.
-        share, low, high: of these, with the 95% Wilson interval.
+        questions: how many there are.
+        whole: how many the model completed word for word.
+        share, low, high: the share of these, and its 95% Wilson interval.
         rouge_l: mean share of the hidden words that the model gives in their order (ROUGE-L at equal length).
     """
 
@@ -58,9 +56,9 @@ class Completed:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Raises `UserError` where the command line is wrong, or the domain has no questions long enough."""
+    """Runs the command. Raises `UserError` if the command line is wrong or no question is long enough."""
     given = _arguments().read(arguments)
-    domain = configured(given.domain, given.set)
+    domain = configured_domain(given.domain, given.set)
     questions = _questions(domain, given.split, given.problems)
     control = control_questions(questions, getattr(domain, "phrasing", "english"))
     from transformers.utils.logging import disable_progress_bar
@@ -71,24 +69,26 @@ def main(arguments: Sequence[str]) -> int:
     disable_progress_bar()
     tokenizer = load_tokenizer(given.model, given.revision)
     model = load_model(given.model, given.revision)
-    found = completed(model, tokenizer, questions)
-    beside = completed(model, tokenizer, control)
+    found = complete_questions(model, tokenizer, questions)
+    generated = complete_questions(model, tokenizer, control)
     record = {
         "model": given.model, "revision": given.revision, "domain": given.domain, "settings": given.set,
-        "split": given.split, "shown": SHOWN, "found": asdict(found), "control": asdict(beside),
-        "verdict": verdict(found, beside),
+        "split": given.split, "shown": PROMPT_SHARE, "found": asdict(found), "control": asdict(generated),
+        "verdict": verdict(found, generated),
     }  # fmt: skip
     given.out.mkdir(parents=True, exist_ok=True)
     path = given.out / f"{_file_name(record)}.json"
     write_json(path, record)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    console.print(_table(given.domain, given.split, found, beside))
+    console = open_console()
+    console.print(_table(given.domain, given.split, found, generated))
     console.print(f"{record['verdict']}\n{path}", soft_wrap=True)
     return 0
 
 
-def completed(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[str]) -> Completed:
-    """Has a model go on greedily from the first words of each question, as plain text, and compares with the rest."""
+def complete_questions(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[str]
+) -> CompletionRate:
+    """Lets a model continue the first words of each question greedily, as plain text, and compares with the rest."""
     from warmup_rl.engines.hf import generate
 
     cuts = sorted(map(cut, questions), key=lambda parts: len(parts[1]))
@@ -97,34 +97,34 @@ def completed(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questi
         some = cuts[start : start + _BATCH]
         hidden = tokenizer([rest for _, rest in some], add_special_tokens=False).input_ids
         budget = Sampling(max_tokens=max(map(len, hidden)) + _MORE_TOKENS)
-        told = generate(model, tokenizer, [shown for shown, _ in some], budget, batch_size=_BATCH, seed=0)
-        for (_, rest), said in zip(some, told, strict=True):
-            share = kept_order(rest, said.text)
+        completions = generate(model, tokenizer, [prompt for prompt, _ in some], budget, batch_size=_BATCH, seed=0)
+        for (_, rest), completion in zip(some, completions, strict=True):
+            share = words_in_order(rest, completion.text)
             whole += share == 1
             shares.append(share)
     low, high = wilson(whole / len(cuts), len(cuts))
-    return Completed(len(cuts), whole, whole / len(cuts), low, high, mean(shares))
+    return CompletionRate(len(cuts), whole, whole / len(cuts), low, high, mean(shares))
 
 
 def cut(question: str) -> tuple[str, str]:
     """The first 60% of a question's words, and the rest."""
     words = list(re.finditer(r"\S+", question))
-    place = words[ceil(SHOWN * len(words))].start()
+    place = words[ceil(PROMPT_SHARE * len(words))].start()
     return question[:place].rstrip(), question[place:].strip()
 
 
-def kept_order(rest: str, said: str) -> float:
-    """Share of the rest's words that as many words of what was said give in their order; 1 where they are the same."""
+def words_in_order(rest: str, completion: str) -> float:
+    """Share of the rest's words that equally many words of the completion give in their order; 1 if all are equal."""
     from rapidfuzz.distance import LCSseq
 
     words = rest.split()
-    return LCSseq.similarity(words, said.split()[: len(words)]) / len(words)
+    return LCSseq.similarity(words, completion.split()[: len(words)]) / len(words)
 
 
 def control_questions(questions: Sequence[str], phrasing: Any) -> list[str]:
-    """A question for each, as long where that can be, that nobody can have seen: random updates of registers.
+    """For each question a generated one of about the same length that no model has seen: random updates of registers.
 
-    Each has three updates at least, so that some of what is hidden is random and cannot be guessed from the wording.
+    Each has at least three updates, so that part of the hidden words is random and cannot be guessed from the wording.
     """
     lengths = [len(question.split()) for question in questions]
     most = max(8, max(lengths) // 2)
@@ -138,10 +138,10 @@ def control_questions(questions: Sequence[str], phrasing: Any) -> list[str]:
     return found
 
 
-def verdict(found: Completed, control: Completed) -> str:
-    """What the two shares say, in one sentence."""
+def verdict(found: CompletionRate, control: CompletionRate) -> str:
+    """What the two shares mean, in one sentence."""
     if found.low > control.high:
-        return "The model has most likely met these questions in pretraining: what it scores on them shows memory too."
+        return "The model has most likely met these questions in pretraining: its accuracy on them shows memory too."
     return (
         "No sign that the model has met these questions word for word. (It may have met them in other words, or fewer "
         f"than about {found.high:.0%} of them.)"
@@ -151,8 +151,8 @@ def verdict(found: Completed, control: Completed) -> str:
 def _arguments() -> Arguments:
     parser = Arguments(
         "contamination",
-        "Whether a model has met the questions of a domain in pretraining: the share "
-        "that it finishes word for word from their first 60%, beside generated ones.",
+        "Tests whether a model has met the questions of a domain in pretraining: the share that it completes word for "
+        "word from their first 60%, compared with generated questions.",
     )
     parser.add_argument("--model", required=True, metavar="ID", help="hub id or folder of the base model")
     parser.add_argument("--revision", metavar="COMMIT", help="branch, tag or commit of a hub model")
@@ -160,7 +160,7 @@ def _arguments() -> Arguments:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the domain")
     parser.add_argument("--problems", type=int, default=100, metavar="N")
     parser.add_argument("--split", choices=("train", "validation", "test"), default="test")
-    parser.add_argument("--out", type=Path, default=FOLDER, metavar="FOLDER", help=f"{FOLDER} where not given")
+    parser.add_argument("--out", type=Path, default=FOLDER, metavar="FOLDER", help=f"({FOLDER})")
     return parser
 
 
@@ -168,11 +168,11 @@ def _questions(domain: Domain, split: Any, count: int) -> list[str]:
     if count < 1:
         raise UserError(f"--problems: at least 1 is needed (got {count}).")
     drawn = [problem.question for problem in islice(domain.problems(split, 0), count)]
-    found = [question for question in drawn if len(question.split()) >= LEAST_WORDS]
+    found = [question for question in drawn if len(question.split()) >= MIN_WORDS]
     if not found:
         raise UserError(
-            f"domain {domain.name!r}: none of {len(drawn)} {split} questions has {LEAST_WORDS} words or more, so what "
-            "a model makes of their ends says nothing. Give another --split, or other settings with --set."
+            f"domain {domain.name!r}: none of {len(drawn)} {split} questions has {MIN_WORDS} words or more, so their "
+            "ends can be guessed. Give another --split, or other settings with --set."
         )
     return found
 
@@ -184,9 +184,9 @@ def _file_name(record: dict[str, Any]) -> str:
     return f"{plain}-{digest}"
 
 
-def _table(domain: str, split: str, found: Completed, control: Completed) -> Table:
+def _table(domain: str, split: str, found: CompletionRate, control: CompletionRate) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("questions", "number", "finished word for word", "95% interval", "ROUGE-L"):
+    for column in ("questions", "number", "completed word for word", "95% interval", "ROUGE-L"):
         table.add_column(column, justify="left" if column == "questions" else "right")
     for name, kind in ((f"{domain}, {split}", found), ("generated (control)", control)):
         interval = f"{kind.low:.1%} to {kind.high:.1%}"

@@ -1,8 +1,7 @@
-"""`python -m warmup_rl init FILE`: looks at a user's file, tries a grader on it, and writes a recipe for it."""
+"""`python -m warmup_rl init FILE`: proposes columns and a grader for a file, tries them, and writes a recipe."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -13,22 +12,12 @@ from jinja2 import Template
 from rich.console import Console
 from rich.table import Table
 
+from warmup_rl.base.console import open_console
 from warmup_rl.base.errors import DataError, Unscorable, UserError
 from warmup_rl.base.types import Problem
-from warmup_rl.cli.arguments import Arguments, built
-from warmup_rl.cli.columns import (
-    AFTER,
-    MISSING,
-    TESTS,
-    Column,
-    columns_of,
-    decimal_comma,
-    propose_answer,
-    propose_grader,
-    propose_question,
-)
-from warmup_rl.cli.perturbed import perturbed
-from warmup_rl.cli.power import told
+from warmup_rl.cli.arguments import Arguments, build
+from warmup_rl.cli.power import describe_power
+from warmup_rl.data.columns import find_column
 from warmup_rl.data.datasets import Source
 from warmup_rl.domains.jsonl import UserRows
 from warmup_rl.domains.rows import text_of
@@ -37,26 +26,47 @@ from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.plugins import suggestion
 from warmup_rl.recipe import load_recipe
 from warmup_rl.stages.rlvr import MOST_PROBLEMS
+from warmup_rl_extras.column_guesses import (
+    Column,
+    decimal_comma,
+    describe_columns,
+    propose_answer,
+    propose_grader,
+    propose_question,
+)
+from warmup_rl_extras.wrong_answers import wrong_answers
 
-_LOOKED_AT = 2_000
+ROWS_READ = 2_000
+"""Rows from which columns and grader are proposed."""
+MARK = "####"
+"""What comes before the final answer in solutions such as those of GSM8K."""
+MISSING = ("", "n/a", "na", "nan", "null", "-", "?")
+"""What a cell without an answer holds, in lower case."""
 _FORM = ResponseFormat()
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Raises `UserError` where the file or the command line is wrong, or a recipe is in the way."""
+    """Runs the command.
+
+    Returns:
+        The exit code: 1 if the grader calls a gold wrong or a changed gold correct.
+
+    Raises:
+        UserError: the file or the command line is wrong, or the recipe exists already.
+    """
     given = _arguments().read(arguments)
     source = Source(path=given.file)
     out = given.out or Path(f"{Path(given.file).name.partition('.')[0]}.yaml")
     if out.exists():
         raise UserError(f"{out}: exists already. Move it, or give another name with --out.")
-    rows = [row for _, row in islice(source.rows(), _LOOKED_AT)]
+    rows = [row for _, row in islice(source.rows(), ROWS_READ)]
     if len(rows) < 4:
         raise DataError(f"{given.file}: {len(rows)} rows; at least 4 are needed to train on some and measure others.")
-    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
-    columns = columns_of(rows)
-    console.print(_shown(columns))
-    block = _block(given, columns, rows)
-    domain = built(UserRows, block, given.file).model_copy(update={"name": "mine"})
+    console = open_console(markup=False)
+    columns = describe_columns(rows)
+    console.print(_column_table(columns))
+    block = _domain_keys(given, columns, rows)
+    domain = build(UserRows, block, given.file).model_copy(update={"name": "mine"})
     after = f" (after {block['answer_after']!r})" if "answer_after" in block else ""
     grader = _flow(block["grader"])
     console.print(f"\nquestion: {block['question']}   answer: {block['answer']}{after}   grader: {grader}")
@@ -67,9 +77,9 @@ def main(arguments: Sequence[str]) -> int:
     problems = [problem for split in table.problems.values() for problem in split]
     if domain.drop_bad_golds:
         problems = [problem for problem in problems if not domain.fault(problem)]
-    sound = _tried(domain, problems, console)
+    sound = _try_grader(domain, problems, console)
     measured = len(problems) if given.folds else len(table.problems["test"])
-    _tell_power(measured, console)
+    console.print(f"With {measured} problem{'s' * (measured != 1)} measured, {describe_power(measured)}.")
     least = min(part.rows_in("train") or 0 for part in each_fold(domain))
     train = "all" if (domain.rows_in("train") or 0) <= MOST_PROBLEMS else min(MOST_PROBLEMS, least)
     out.write_text(_recipe(out, block, given.model, str(train), measured), encoding="utf-8")
@@ -79,20 +89,20 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _arguments() -> Arguments:
-    parser = Arguments("init", "Looks at a file of yours, tries a grader on its answers, and writes a recipe.")
+    parser = Arguments("init", "Proposes columns and a grader for a file, tries them, and writes a recipe.")
     parser.add_argument("file", metavar="FILE", help="CSV, JSON lines, JSON or Parquet, one problem a row")
-    parser.add_argument("--out", type=Path, metavar="RECIPE", help="FILE with the ending .yaml where not given")
+    parser.add_argument("--out", type=Path, metavar="RECIPE", help="(FILE with the ending .yaml)")
     parser.add_argument("--question", metavar="COLUMN", help="or a template with columns in braces")
     parser.add_argument("--answer", metavar="COLUMN")
     parser.add_argument("--grader", metavar="NAME", help="name or YAML, such as '{type: number, tolerance: 0.1}'")
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--holdout", type=int, metavar="N", help="rows that are measured and never trained on")
-    group.add_argument("--folds", type=int, metavar="K", help="measure every row, each by a model that did not see it")
+    group.add_argument("--folds", type=int, metavar="K", help="cross-validation: every row is measured")
     parser.add_argument("--model", default="Qwen/Qwen2.5-3B", metavar="ID", help="hub id or folder of the base model")
     return parser
 
 
-def _shown(columns: Sequence[Column]) -> Table:
+def _column_table(columns: Sequence[Column]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for title in ("column", "holds", "filled", "characters", "first value"):
         table.add_column(title, overflow="fold")
@@ -101,8 +111,8 @@ def _shown(columns: Sequence[Column]) -> Table:
     return table
 
 
-def _block(given: Any, columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The keys of the domain, as given or proposed."""
+def _domain_keys(given: Any, columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The keys of the domain in the recipe, as given or proposed."""
     names = [column.name for column in columns]
     question: str = given.question or propose_question(columns) or ""
     answer: str = given.answer or propose_answer(columns, question) or ""
@@ -111,26 +121,27 @@ def _block(given: Any, columns: Sequence[Column], rows: Sequence[dict[str, Any]]
             found = ", ".join(names)
             if column:
                 raise UserError(f"{given.file}: no column {column!r}.{suggestion(column, names)} Columns: {found}.")
-            code = " Tests alone are not enough: a reference solution shows that they can be passed."
-            hint = code if key == "answer" and any(name in TESTS for name in names) else ""
+            tests = " Tests alone are not enough: a reference solution must show that they can be passed."
+            hint = tests if key == "answer" and find_column(names, "tests") else ""
             raise UserError(f"{given.file}: which column is the {key}? Give --{key} COLUMN. Columns: {found}.{hint}")
     if answer == question:
         raise UserError(f"{given.file}: {answer!r} cannot be both question and answer. Give another --answer.")
     filled = (row for row in rows if row.get(answer) is not None)
     answered = [row for row in filled if str(row[answer]).strip().lower() not in MISSING]
     golds = [text_of(row, answer, "") for row in answered]
-    after = AFTER if golds and all(AFTER in gold for gold in golds) else ""
+    after = MARK if golds and all(MARK in gold for gold in golds) else ""
     golds = [gold.rpartition(after)[2].strip() for gold in golds] if after else golds
     grader = yaml.safe_load(given.grader) if given.grader else propose_grader(golds, columns, answered)
-    if not given.grader and (written := decimal_comma(golds)):
+    if not given.grader and (number := decimal_comma(golds)):
         raise UserError(
-            f"{given.file}: {answer!r} holds numbers with a decimal comma, such as {written!r}; graders read a decimal "
+            f"{given.file}: {answer!r} holds numbers with a decimal comma, such as {number!r}; graders read a decimal "
             "point. Write 0.5 for 0,5, or give the --grader."
         )
     if grader is None:
         raise UserError(
-            f"{given.file}: {answer!r} holds prose, such as {golds[0][:60]!r}, which no grader by name can judge. Name "
-            "a column of short answers with --answer, or give a rule of your own: --grader 'python: my_rules.py:grade'."
+            f"{given.file}: {answer!r} holds prose, such as {golds[0][:60]!r}, which none of the graders can judge. "
+            "Name a column of short answers with --answer, or give a rule of your own: --grader "
+            "'python: my_rules.py:grade'."
         )
     block = {"file": given.file, "question": question, "answer": answer, "grader": grader}
     block |= {"answer_after": after} if after else {}
@@ -142,10 +153,10 @@ def _block(given: Any, columns: Sequence[Column], rows: Sequence[dict[str, Any]]
     return block
 
 
-def _tried(domain: UserRows, problems: Sequence[Problem], console: Console) -> bool:
-    """Grades golds against themselves and against changed golds; prints what became of them."""
+def _try_grader(domain: UserRows, problems: Sequence[Problem], console: Console) -> bool:
+    """Grades golds and changed golds, prints the verdicts, and returns whether all are as they should be."""
     cases = [(problem, "gold", domain.reference(problem)) for problem in problems]
-    cases += [(problem, name, text) for problem in problems for name, text in perturbed(domain, problem, problems)]
+    cases += [(problem, name, text) for problem in problems for name, text in wrong_answers(domain, problem, problems)]
     scores = score_all([(domain, p, _FORM.render(thinking="so", answer=text)) for p, _, text in cases], _FORM)
     counts: dict[str, list[int]] = {}
     examples: list[str] = []
@@ -164,16 +175,12 @@ def _tried(domain: UserRows, problems: Sequence[Problem], console: Console) -> b
     for line in examples[:8]:
         console.print(line, markup=False)
     if examples:
-        console.print("Look at these rows, or choose another --grader. The recipe is written all the same.")
+        console.print("Check these rows, or choose another --grader. The recipe is written anyway.")
     return not examples
 
 
-def _tell_power(measured: int, console: Console) -> None:
-    console.print(f"With {measured} problem{'s' * (measured != 1)} measured, {told(measured)}.")
-
-
 def _flow(value: Any) -> str:
-    """A value as YAML in one line."""
+    """A value as one line of YAML."""
     text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1000, allow_unicode=True)
     return text.strip().removesuffix("...").strip()
 

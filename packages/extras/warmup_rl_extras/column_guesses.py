@@ -1,4 +1,4 @@
-"""What a user's file seems to hold: its columns, which of them is the question, which the answer, and how to grade."""
+"""Guesses about a file of unknown meaning: which column is the question, which the answer, and how to grade it."""
 
 from __future__ import annotations
 
@@ -9,24 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from warmup_rl.base.errors import DataError
+from warmup_rl.data.columns import COLUMNS, find_column, plain_name
 from warmup_rl.domains.graders import ChoiceGrader
 from warmup_rl.grading.latex import clean
 from warmup_rl.grading.numbers import rational
 from warmup_rl.knights.english import ROLES
 
-QUESTIONS = ("question", "problem", "prompt", "input", "instruction", "query", "text", "quiz", "stem")
-ANSWERS = (
-    "final_answer", "ground_truth", "correct_answer", "correct_option", "gold_answer", "answer_key", "answerkey",
-    "answer", "solution", "gold", "label", "target", "expected", "output", "response", "result", "correct", "key",
-)  # fmt: skip
-OPTIONS = ("options", "choices")
-TESTS = ("tests", "test_list", "test", "assertions")
-MISSING = ("", "n/a", "na", "nan", "null", "-", "?")
-"""What stands in a cell without an answer, in lower case."""
-AFTER = "####"
-"""What stands before the final answer in solutions such as those of GSM8K."""
+SUGGESTIVE = ("label", "output", "response", "result", "correct", "key")
+"""Column names that only suggest a reference answer; they count where no column has one of its usual names."""
 MOST_WORDS = 10
-"""Answers with more words than this on average are prose, which no grader by name can judge."""
+"""Answers with more words than this on average are prose, which no grader can judge."""
 _INDEX = re.compile(r"unnamed.*|__index.*|index|idx|id|uid|uuid|no|nr|number|row|split|")
 _OPTION = re.compile(r"(?:option|choice|opt|op|answer)?[ _-]?([a-j]|\d)")
 _COMMA_NUMBER = re.compile(r"[^\d,;]*\d[\d.]*(?:,\d+)?[^\d,;]*")
@@ -44,7 +36,7 @@ class Column:
         filled: share of rows that have a value.
         length: mean characters of a value.
         sample: the first value, shortened.
-        varies: whether it tells rows apart, and is no running number.
+        varies: whether its values differ and are not just the numbers of the rows.
     """
 
     name: str
@@ -55,33 +47,36 @@ class Column:
     varies: bool = True
 
 
-def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+def describe_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
     """The columns in the order of their first appearance."""
     names = list(dict.fromkeys(str(name) for row in rows for name in row))
     return [_column(name, [row.get(name) for row in rows]) for name in names]
 
 
 def propose_question(columns: Sequence[Column]) -> str | None:
-    """By name, else the column with the longest text."""
+    """The column with a usual name, else the one with the longest text."""
     texts = [column for column in columns if column.kind == "text" and column.filled == 1 and column.varies]
-    return _named(columns, QUESTIONS) or (max(texts, key=lambda column: column.length).name if texts else None)
+    named = find_column((column.name for column in columns), "question")
+    return named or (max(texts, key=lambda column: column.length).name if texts else None)
 
 
 def propose_answer(columns: Sequence[Column], question: str) -> str | None:
-    """By name, else the shortest filled column that is neither the question nor an option nor a running number."""
+    """The column with a usual name, else the shortest one that can be an answer: not an option or a row number."""
     options = option_columns(columns)
     taken = {question, *(options if isinstance(options, list) else [options])}
-    others = [column for column in columns if column.name not in taken and _key(column.name) not in (*OPTIONS, *TESTS)]
-    telling = [one for one in others if one.filled == 1 and one.varies and not _INDEX.fullmatch(_key(one.name))]
-    filled = [column for column in others if column.kind != "empty"]
-    return _named(filled, ANSWERS) or (min(telling, key=lambda column: column.length).name if telling else None)
+    not_answers = {*COLUMNS["options"], *COLUMNS["tests"]}
+    others = [one for one in columns if one.name not in taken and plain_name(one.name) not in not_answers]
+    filled = {plain_name(column.name): column.name for column in others if column.kind != "empty"}
+    named = find_column(filled.values(), "gold") or next((filled[name] for name in SUGGESTIVE if name in filled), None)
+    varying = [one for one in others if one.filled == 1 and one.varies and not _INDEX.fullmatch(plain_name(one.name))]
+    return named or (min(varying, key=lambda column: column.length).name if varying else None)
 
 
 def option_columns(columns: Sequence[Column]) -> str | list[str] | None:
-    """The column that holds the options of multiple choice, or the columns that hold one each, `A` to `D`."""
-    if one := _named(columns, OPTIONS):
+    """The column with the options of multiple choice, or the columns with one option each, such as `A` to `D`."""
+    if one := find_column((column.name for column in columns), "options"):
         return one
-    found = {match[1]: column.name for column in columns if (match := _OPTION.fullmatch(_key(column.name)))}
+    found = {match[1]: column.name for column in columns if (match := _OPTION.fullmatch(plain_name(column.name)))}
     first = next((start for start in "a01" if start in found), None)
     if first is None:
         return None
@@ -97,9 +92,9 @@ def propose_grader(
     """The narrowest grader that fits all golds, as the keys of a recipe; None for prose.
 
     Args:
-        rows: what the golds were read from, where they may name options.
+        rows: the rows of the golds, which may hold the options that golds name.
     """
-    tests, options = _named(columns, TESTS), option_columns(columns)
+    tests, options = find_column((column.name for column in columns), "tests"), option_columns(columns)
     if tests and all("def " in gold for gold in golds):
         return {"type": "code", "tests": tests}
     if options and (chosen := _chosen(golds, options, rows)) is not None:
@@ -127,14 +122,14 @@ def propose_grader(
 
 
 def decimal_comma(golds: Sequence[str]) -> str:
-    """The first of numbers that are written with a decimal comma, `0,5`; empty where they are not."""
+    """The first number with a decimal comma, such as `0,5`, if all golds are numbers; else empty."""
     if not all(_COMMA_NUMBER.fullmatch(gold) for gold in golds):
         return ""
     return next((gold for gold in golds if _DECIMAL_COMMA.search(gold)), "")
 
 
 def _chosen(golds: Sequence[str], options: str | list[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """A multiple-choice grader, where each gold names one of its row's options by letter, number or text."""
+    """A multiple-choice grader, if each gold names one of its row's options by letter, number or text."""
     for counted in (None, 0, 1) if rows else ():
         try:
             grader = ChoiceGrader(options=options, counted_from=counted)
@@ -147,7 +142,7 @@ def _chosen(golds: Sequence[str], options: str | list[str], rows: Sequence[Mappi
 
 
 def _are_islanders(rows: Sequence[Mapping[str, Any]], golds: Sequence[str]) -> bool:
-    """Whether rows are puzzles in a published form, whose golds list truth values."""
+    """Whether rows are puzzles in the published form, with lists of truth values as golds."""
     return bool(rows) and all("quiz" in row and "[" in gold for row, gold in zip(rows, golds, strict=True))
 
 
@@ -167,26 +162,17 @@ def _column(name: str, values: Sequence[Any]) -> Column:
 
 
 def _is_running(texts: Sequence[str]) -> bool:
-    """Whether values count the rows."""
+    """Whether the values are consecutive numbers."""
     if not all(text.strip().isdecimal() for text in texts):
         return False
     numbers = [int(text) for text in texts]
     return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
-def _key(name: str) -> str:
-    return re.sub(r"[\s-]+", "_", name.strip().lower())
-
-
 def _kind(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "list"
     return "number" if rational(str(value)) is not None else "text"
-
-
-def _named(columns: Sequence[Column], names: Sequence[str]) -> str | None:
-    by_name = {_key(column.name): column.name for column in columns}
-    return next((by_name[name] for name in names if name in by_name), None)
 
 
 def _is_structured(gold: str) -> bool:

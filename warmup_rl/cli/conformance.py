@@ -1,0 +1,49 @@
+"""`python -m warmup_rl conformance`: checks what a domain, engine, cleaner or stage must hold to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from warmup_rl.base.errors import UserError
+from warmup_rl.cli.arguments import Arguments, build, configured_domain, read_settings
+from warmup_rl.interfaces.conformance import run_checks
+from warmup_rl.interfaces.plugins import TABLE, load, suggestion
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prints all checks.
+
+    Returns:
+        The exit code: 1 if a check failed.
+
+    Raises:
+        UserError: the plug-in cannot be loaded, or its settings are wrong.
+    """
+    given = _arguments().read(arguments)
+    name = given.plugin
+    known = {other: kind for kind, names in TABLE.items() for other in names}
+    if name not in known and ":" not in name:
+        raise UserError(
+            f"unknown plug-in {name!r}.{suggestion(name, known)} Allowed: {', '.join(known)}, pkg.module:Class or "
+            "./file.py:Class."
+        )
+    plugin = build(load(known.get(name, "domain"), name), read_settings(given.settings), name)
+    domain = configured_domain(given.domain, given.set) if given.domain else None
+    counts: Counter[str] = Counter()
+    for result in run_checks(plugin, domain=domain, model=given.model, problems=given.problems):
+        counts[result.status] += 1
+        print(f"{result.status:<8} {result.name}{result.note and f': {result.note}'}", flush=True)
+    print(", ".join(f"{counts[status]} {status}" for status in ("passed", "failed", "skipped")))
+    return 1 if counts["failed"] else 0
+
+
+def _arguments() -> Arguments:
+    parser = Arguments("conformance", "Checks what a domain, engine, cleaner or stage must hold to.")
+    parser.add_argument("plugin", metavar="PLUGIN", help="a name such as kk, or pkg.module:Class, or ./file.py:Class")
+    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="a setting of the plug-in")
+    parser.add_argument("--domain", metavar="NAME", help="whose problems an engine, cleaner or stage gets (kk)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of --domain")
+    parser.add_argument("--problems", type=int, default=60, metavar="N", help="problems of each split of a domain (60)")
+    parser.add_argument("--model", metavar="ID", help="hub id or folder of a model, for plug-ins that work with one")
+    return parser
