@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import tomllib
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from tests.test_recipe import write  # noqa: F401
-from warmup_rl.__main__ import main
+from warmup_rl.__main__ import COMMANDS, main
 from warmup_rl.base.errors import UserError
 from warmup_rl.cli.check import plan
 from warmup_rl.cli.command import Command, parse, selection
@@ -91,6 +93,26 @@ def test_what_is_wrong_is_printed_once_and_ends_with_code_2(
     assert main(arguments) == 2
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.startswith(message) and printed.err.count("\n") == 1
+
+
+def test_every_command_of_the_table_can_be_called_and_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    for name, (target, about) in COMMANDS.items():
+        module, _, function = target.partition(":")
+        assert callable(getattr(import_module(module), function)), name
+        assert f"  {name:<15}{about}\n" in printed
+
+
+def test_the_console_script_is_the_module() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["scripts"] == {"warmup-rl": "warmup_rl.__main__:main"}
+
+
+def test_train_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "none.yaml"]) == 2 and "none.yaml: no such recipe file." in capsys.readouterr().err
+    assert main(["train", "--help", "sft.args.learning_rate"]) == 0
+    assert "learning_rate = 2e-05" in capsys.readouterr().out
 
 
 def test_check_prints_the_plan_of_a_good_recipe(write: Any, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811

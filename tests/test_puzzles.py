@@ -1,4 +1,4 @@
-"""Files of puzzles: the verb, the published columns, public wordings read and checked, the measure of difficulty."""
+"""Files of puzzles: the command, the published columns, public wordings read and checked, the measure of difficulty."""
 
 import json
 import random
@@ -38,7 +38,7 @@ def rows_of(path):
 
 
 def make(tmp_path, *options, name="kk.jsonl"):
-    """Exit code and rows of the file that the verb wrote."""
+    """Exit code and rows of the file that the command wrote."""
     out = tmp_path / name
     code = main(["puzzles", "--out", str(out), *options])
     return code, rows_of(out) if out.exists() else None

@@ -1,12 +1,12 @@
 """What the README shows works: its domain keeps a domain's promises, recipes load, files it names exist."""
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 
 from warmup_rl.interfaces.conformance import assert_conforms
+from warmup_rl.interfaces.plugins import load
 from warmup_rl.recipe import load_recipe
 
 ROOT = Path(__file__).parent.parent
@@ -21,10 +21,7 @@ def test_the_example_domain_works_as_a_plugin(tmp_path):
     (source,) = blocks("python")
     file = tmp_path / "parity.py"
     file.write_text(source)
-    spec = importlib.util.spec_from_file_location("parity", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert_conforms(module.Parity())
+    assert_conforms(load("domain", f"{file}:Parity")())
     recipe = load_recipe(
         ROOT / "recipes/qwen_3b.yaml",
         [f"domains.parity={{type: '{file}:Parity', bits: [4, 12]}}", f"output_dir={tmp_path}"],

@@ -135,12 +135,10 @@ def _settings(recipe: Recipe, trials: dict[str, Trial], disk: str) -> Table:
         space = getattr(domain, "space", None)
         kind = "" if domain.type == name else f" ({domain.type})"
         table.add_row("domain", Text(f"{name}{kind}{f': {space()}' if space else ''}"))
-    for line in folds(recipe, len(trials), len(recipe.seeds)):
-        table.add_row("folds", Text(line))
-    for line in _measured(recipe):
-        table.add_row("measured", Text(line))
-    for line in resolution(recipe):
-        table.add_row("resolves", Text(line))
+    cross_validation = folds(recipe, len(trials), len(recipe.seeds))
+    for name, lines in ("folds", cross_validation), ("measured", _measured(recipe)), ("resolves", resolution(recipe)):
+        for line in lines:
+            table.add_row(name, Text(line))
     where = "[/fold-<k>]" if recipe.folded else ""
     table.add_row("files", Text(f"{folder}/ recipe.yaml, run.json, report/, <arm>/seed-<n>{where}/NN-<stage>"))
     table.add_row("", Text(f"{recipe.output_dir}/cache/ stage outputs, once each: models, traces, completions"))

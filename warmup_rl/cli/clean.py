@@ -128,15 +128,17 @@ def _settings(given: argparse.Namespace) -> Settings:
         raise UserError(f"clean: {option(next(iter(options)))} is for the step dlcot, which is not among --steps.")
     if given.audit and not cuts:
         raise UserError("clean: --audit shows what the step dlcot did, which is not among the steps. Add it.")
-    for place, step in enumerate(steps):
-        if options and isinstance(step, DLCoT):
-            keys = {key: getattr(step, key) for key in step.model_fields_set} | options
-            changed = build(type(step), keys, "clean", by_option=True)
-            steps = [*steps[:place], changed, *steps[place + 1 :]]
+    if options:
+        steps = [_with_options(step, options) if isinstance(step, DLCoT) else step for step in steps]
     readers = [name_of(type(step)) for step in steps if step.reads_evaluation]
     if readers and settings.evaluation is None:
         raise UserError(f"clean: the step {readers[0]!r} needs the problems that a recipe evaluates on: give --recipe.")
     return replace(settings, steps=steps, model=given.model or settings.model)
+
+
+def _with_options(step: DLCoT, options: dict[str, Any]) -> DLCoT:
+    keys = {key: getattr(step, key) for key in step.model_fields_set} | options
+    return build(type(step), keys, "clean", by_option=True)
 
 
 def _from_recipe(path: str, stage_id: str | None) -> Settings:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
 
 import psutil
 
@@ -18,149 +17,137 @@ from program_sandbox import APPARMOR_PROFILE, FALLBACK_ORDER, probe
 from warmup_rl.base.errors import UserError
 from warmup_rl.cli.arguments import Arguments
 
-State = Literal["good", "lacks", "note"]
 NEEDED = ("torch", "transformers", "trl", "datasets", "accelerate", "peft")
 OPTIONAL = {
-    "vllm": ("completions of hub models on a GPU, many times as fast", "pip install 'warmup_rl[vllm]'"),
-    "reasoning_gym": ("only to be measured against in `make bench`", "pip install 'warmup_rl[bench]'"),
+    "vllm": ("faster completions of hub models on a GPU", "pip install 'warmup_rl[vllm]'"),
+    "reasoning_gym": ("the comparison in `make bench`", "pip install 'warmup_rl[bench]'"),
 }
-_DISK_GB = 20
-_MARKS: dict[State, str] = {"good": "yes", "lacks": "no", "note": "-"}
+DEEPSPEED_TOOLS = {
+    "compiler": (("c++", "g++", "clang++"), "builds its optimizers at the first run", "apt-get install g++"),
+    "ninja": (("ninja",), "builds them in parallel", "pip install ninja"),
+    "CUDA compiler": (("nvcc",), "fused optimizers on a GPU", "the CUDA toolkit of torch's version"),
+}
+MIN_DISK = 20 * 2**30
+"""Bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """One thing that was checked.
 
     Attributes:
-        part: what it belongs to, e.g. `sandbox`.
-        name: the thing.
-        state: `good`, `lacks`, or `note` where it is wanted only by some.
+        part: the group it belongs to, e.g. `sandbox`.
         found: what there is, or why not.
-        mend: how to get it; empty where there is nothing to do.
+        fix: how to get it; printed if it is not there.
+        optional: only some recipes need it.
     """
 
     part: str
     name: str
-    state: State
+    is_there: bool
     found: str
-    mend: str = ""
+    fix: str = ""
+    optional: bool = False
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prints the table. Raises `UserError` when nothing can be trained here."""
-    Arguments("doctor", "Looks at this machine: sandbox, training libraries, GPU, disk, model hub.").read(arguments)
-    findings = [*sandbox(), *training(), *hardware(), *hub(), *optional()]
-    print("What this machine has (yes), lacks (no), or has not but may do without (-)")
+    """Prints the table. Raises `UserError` if nothing can be trained here."""
+    Arguments("doctor", "Checks this machine: sandbox, training libraries, GPU, disk, model hub.").read(arguments)
+    findings = [*_sandbox(), *_training(), *_hardware(), *_hub(), *_optional()]
+    print("What this machine has (yes), lacks (no), or lacks and can do without (-)")
     print("\n".join(_lines(findings)))
-    if any("apparmor" in finding.mend.lower() for finding in findings):
+    if any("apparmor" in finding.fix.lower() for finding in findings if not finding.is_there):
         print(APPARMOR_PROFILE)
-    lacking = [finding.name for finding in findings if finding.state == "lacks" and finding.part == "training"]
+    lacking = [finding.name for finding in findings if not finding.is_there and finding.part == "training"]
     if lacking:
         raise UserError(f"nothing can be trained on this machine: {', '.join(lacking)} cannot be used. See the table.")
-    if not any(finding.state == "good" for finding in findings if finding.part == "sandbox"):
+    if not any(finding.is_there for finding in findings if finding.part == "sandbox"):
         print("\nNo sandbox works: recipes with code (humaneval_plus, mbpp_plus, own graders) are refused here.")
 
 
-def sandbox() -> Iterator[Finding]:
+def _sandbox() -> Iterator[Finding]:
     """The backends that can run programs of a model here; the first that works is used."""
-    taken = ""
+    used = ""
     for name in FALLBACK_ORDER:
         result = probe(name)
         if result.backend is None:
-            yield Finding("sandbox", name, "note" if taken else "lacks", result.why, result.fix)
-            continue
-        use = f"where {taken} does not work" if taken else "taken for programs of a model"
-        taken = taken or name
-        yield Finding("sandbox", name, "good", f"{result.backend.how} ({use})")
+            yield Finding("sandbox", name, False, result.why, result.fix, optional=bool(used))
+        else:
+            use = f"used if {used} does not work" if used else "used for programs of a model"
+            yield Finding("sandbox", name, True, f"{result.backend.how} ({use})")
+            used = used or name
 
 
-def training() -> Iterator[Finding]:
+def _training() -> Iterator[Finding]:
     """What every recipe needs, and DeepSpeed, which only its launch files need."""
     for package in NEEDED:
-        found = _version(package)
-        mend = "" if found else "pip install -e . (from the folder of the sources), or make install"
-        yield Finding("training", package, "good" if found else "lacks", found or "not installed", mend)
-    found = _version("deepspeed")
-    if not found:
-        yield Finding("deepspeed", "deepspeed", "note", "not installed: no launch/zero*.yaml", "pip install deepspeed")
-        return
-    yield Finding("deepspeed", "deepspeed", "good", found)
-    for name, programs, why, mend in (
-        ("compiler", ("c++", "g++", "clang++"), "builds its optimisers at the first run", "apt-get install g++"),
-        ("ninja", ("ninja",), "builds them in parallel", "pip install ninja"),
-        ("CUDA compiler", ("nvcc",), "fused optimisers on a GPU", "the CUDA toolkit of torch's version"),
-    ):
-        path = next(filter(None, map(shutil.which, programs)), None)
-        yield Finding("deepspeed", name, "good" if path else "note", path or f"not found: {why}", "" if path else mend)
+        fix = "pip install -e . (from the folder of the sources), or make install"
+        yield _package("training", package, "not installed", fix, optional=False)
+    deepspeed = _package("deepspeed", "deepspeed", "not installed: no launch/zero*.yaml", "pip install deepspeed")
+    yield deepspeed
+    for name, (programs, use, fix) in DEEPSPEED_TOOLS.items() if deepspeed.is_there else ():
+        path = next(filter(None, map(shutil.which, programs)), "")
+        yield Finding("deepspeed", name, bool(path), path or f"not found: {use}", fix, optional=True)
 
 
-def hardware() -> Iterator[Finding]:
-    """Cores, memory, GPUs, disk."""
-    cores = len(os.sched_getaffinity(0))
-    memory = psutil.virtual_memory()
+def _hardware() -> Iterator[Finding]:
+    cores, memory = len(os.sched_getaffinity(0)), psutil.virtual_memory()
     free = f"{memory.available / 2**30:.0f} of {memory.total / 2**30:.0f} GB free"
-    yield Finding("machine", "processor", "good", f"{cores} cores, {free}")
-    yield from _graphics()
+    yield Finding("machine", "processor", True, f"{cores} cores, {free}")
+    yield _gpu()
     disk = shutil.disk_usage(Path.cwd())
+    fix = "hub models need tens of GB; put run folders elsewhere with a link named outputs"
     room = f"{disk.free / 2**30:.0f} GB free in {Path.cwd()}"
-    enough = disk.free > _DISK_GB * 2**30
-    mend = "" if enough else "hub models need tens of GB; point run folders elsewhere by a link named outputs"
-    yield Finding("machine", "disk", "good" if enough else "note", room, mend)
+    yield Finding("machine", "disk", disk.free > MIN_DISK, room, fix, optional=True)
 
 
-def hub() -> Iterator[Finding]:
+def _gpu() -> Finding:
+    try:
+        torch = importlib.import_module("torch")
+    except ImportError as error:
+        return Finding("training", "torch", False, f"cannot be imported: {error}", "pip install torch")
+    if torch.cuda.is_available() and (count := torch.cuda.device_count()):
+        return Finding("machine", "GPU", True, ", ".join(map(torch.cuda.get_device_name, range(count))))
+    if shutil.which("nvidia-smi"):
+        fix = "a torch built for the driver's CUDA: https://pytorch.org/get-started/locally"
+        return Finding("machine", "GPU", False, "nvidia-smi is here, but torch sees none", fix)
+    return Finding("machine", "GPU", False, "none: nano recipes train on the CPU, hub models need a GPU", optional=True)
+
+
+def _hub() -> Iterator[Finding]:
     """Where models and data sets of the hub come from."""
     offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
     home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
     cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
-    held = sorted(path.name for path in cache.glob("*--*")) if cache.is_dir() else []
-    found = f"{len(held)} models and data sets in {cache}"
-    if not offline:
-        yield Finding("hub", "online", "good", found)
-        return
-    mend = "" if held else "fetch once with HF_HUB_OFFLINE=0: hf download ORGANISATION/NAME"
-    yield Finding("hub", "offline", "good" if held else "note", f"HF_HUB_OFFLINE is set; {found}", mend)
-
-
-def optional() -> Iterator[Finding]:
-    """Packages that some recipes or benchmarks want."""
-    for package, (why, mend) in OPTIONAL.items():
-        found = _version(package.replace("_", "-"))
-        yield Finding("optional", package, "good" if found else "note", found or f"not installed: {why}",
-                      "" if found else mend)  # fmt: skip
-
-
-def _graphics() -> Iterator[Finding]:
-    try:
-        torch = importlib.import_module("torch")
-    except ImportError as error:
-        yield Finding("training", "torch", "lacks", f"cannot be imported: {error}", "pip install torch")
-        return
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if count:
-        names = ", ".join(torch.cuda.get_device_name(index) for index in range(count))
-        yield Finding("machine", "GPU", "good", names)
-    elif shutil.which("nvidia-smi"):
-        mend = "a torch built for the driver's CUDA: https://pytorch.org/get-started/locally"
-        yield Finding("machine", "GPU", "lacks", "nvidia-smi is here, but torch sees none", mend)
+    held = len(list(cache.glob("*--*")))
+    found = f"{held} models and data sets in {cache}"
+    if offline:
+        fix = "download once with HF_HUB_OFFLINE=0: hf download ORGANIZATION/NAME"
+        yield Finding("hub", "offline", held > 0, f"HF_HUB_OFFLINE is set; {found}", fix, optional=True)
     else:
-        yield Finding("machine", "GPU", "note", "none: nano recipes train on the processor, hub models need one")
+        yield Finding("hub", "online", True, found)
 
 
-def _version(package: str) -> str:
+def _optional() -> Iterator[Finding]:
+    for package, (use, fix) in OPTIONAL.items():
+        yield _package("optional", package, f"not installed: {use}", fix)
+
+
+def _package(part: str, name: str, missing: str, fix: str, *, optional: bool = True) -> Finding:
     try:
-        return version(package)
+        found = version(name.replace("_", "-"))
     except PackageNotFoundError:
-        return ""
+        found = ""
+    return Finding(part, name, bool(found), found or missing, fix, optional)
 
 
 def _lines(findings: Sequence[Finding]) -> Iterator[str]:
-    """A heading a part, a line a finding, and below it how to get what is not there."""
+    """A heading for each part, a line for each finding, and below it how to get what is not there."""
     width = max(len(finding.name) for finding in findings)
     for part, group in groupby(findings, key=lambda finding: finding.part):
         yield f"\n{part}"
         for finding in group:
-            yield f"  {_MARKS[finding.state]:<5}{finding.name:<{width}}  {finding.found}"
-            if finding.mend:
-                yield f"  {'':<5}{'':<{width}}  to get it: {finding.mend}"
+            mark = "yes" if finding.is_there else "-" if finding.optional else "no"
+            yield f"  {mark:<5}{finding.name:<{width}}  {finding.found}"
+            if finding.fix and not finding.is_there:
+                yield f"  {'':<5}{'':<{width}}  to get it: {finding.fix}"

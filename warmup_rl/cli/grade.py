@@ -6,15 +6,12 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
-from warmup_rl.base.console import open_console
 from warmup_rl.base.errors import DataError, Unscorable, UserError
 from warmup_rl.base.jsonl import write_jsonl
 from warmup_rl.base.types import Problem, Score, Split
@@ -22,7 +19,7 @@ from warmup_rl.cli.arguments import Arguments, configured_domain
 from warmup_rl.data.datasets import Source
 from warmup_rl.interfaces.domain import Domain, fields_of
 from warmup_rl.interfaces.format import THINK_OPEN, ResponseFormat
-from warmup_rl.interfaces.grading_checks import GradedKind, graded_kinds
+from warmup_rl.interfaces.grading_checks import graded_kinds
 
 _CHUNK = 256
 
@@ -50,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     _check(domain, rows, given.answers)
     counts: Counter[str] = Counter()
     started = time.monotonic()
-    write_jsonl(given.out, _counted(_verdicts(domain, rows, given.answers, given.think), counts))
+    write_jsonl(given.out, _verdicts(domain, rows, given.answers, given.think, counts))
     seconds = time.monotonic() - started
     summary = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.most_common()) or "no rows"
     print(f"{summary}; {counts.total() / max(seconds, 1e-9):,.0f} a second. {given.out}", file=sys.stderr)
@@ -81,28 +78,19 @@ def _arguments() -> Arguments:
     parser.add_argument("--in", dest="rows", metavar="ROWS", help="file with question, gold and completion")
     parser.add_argument("--out", type=Path, metavar="VERDICTS", help="where verdicts are written, as JSON lines")
     parser.add_argument("--answers", action="store_true", help="grade the bare answers in the column `answer`")
-    parser.add_argument(
-        "--think",
-        choices=("auto", "open", "free"),
-        default="auto",
-        help="whether prompts ended with an open think tag; auto: if the completion does not open it",
-    )
-    parser.add_argument(
-        "--self-test", action="store_true", help="test the grader with reference and adversarial answers"
-    )
+    think = "whether prompts ended with an open think tag; auto: if the completion does not open it"
+    parser.add_argument("--think", choices=("auto", "open", "free"), default="auto", help=think)
+    test = "test the grader with reference and adversarial answers"
+    parser.add_argument("--self-test", action="store_true", help=test)
     parser.add_argument("--problems", type=int, default=100, metavar="N", help="problems of the self-test")
     parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="of the self-test")
     return parser
 
 
-def _counted(verdicts: Iterable[dict[str, Any]], counts: Counter[str]) -> Iterator[dict[str, Any]]:
-    for verdict in verdicts:
-        counts[verdict["outcome"]] += 1
-        yield verdict
-
-
-def _verdicts(domain: Domain, rows: Source, answers: bool, think: str) -> Iterator[dict[str, Any]]:
-    """Verdicts in the order of the rows; graded in parallel if grading waits for other processes."""
+def _verdicts(
+    domain: Domain, rows: Source, answers: bool, think: str, counts: Counter[str]
+) -> Iterator[dict[str, Any]]:
+    """Verdicts in the order of the rows, counted; graded in parallel if grading waits for other processes."""
 
     def verdict(placed: tuple[str, dict[str, Any]]) -> dict[str, Any]:
         return _verdict(domain, *placed, answers, think)
@@ -110,7 +98,9 @@ def _verdicts(domain: Domain, rows: Source, answers: bool, think: str) -> Iterat
     source = rows.rows()
     with ThreadPoolExecutor((os.cpu_count() or 1) if domain.is_slow else 1) as threads:
         while chunk := list(islice(source, _CHUNK)):
-            yield from threads.map(verdict, chunk)
+            for found in threads.map(verdict, chunk):
+                counts[found["outcome"]] += 1
+                yield found
 
 
 def _verdict(domain: Domain, place: str, row: Mapping[str, Any], answers: bool, think: str) -> dict[str, Any]:
@@ -150,40 +140,20 @@ def _whole(domain: Domain, text: str, problem: Problem, think: str) -> Score:
 
 
 def _self_test(domain: Domain, *, problems: int, split: Split) -> int:
-    """Prints a table of false positives, false negatives, timeouts and throughput; returns 1 if the grader fails."""
+    """Prints how each kind of completion is graded, errors and throughput; returns 1 if the grader fails."""
     drawn = list(islice(domain.problems(split, 0), problems))
     if not drawn:
         raise UserError(f"domain {domain.name!r}: no {split} problems. Give another --split, or data with --set.")
     started = time.monotonic()
     kinds = graded_kinds(domain, drawn)
     seconds = time.monotonic() - started
-    console = open_console()
-    console.print(_table(domain, kinds))
-    graded = sum(kind.outcomes.total() for kind in kinds.values())
-    speed = f"{graded:,} completions in {seconds:.1f} s: {graded / seconds:,.0f} a second"
-    console.print(f"{len(drawn)} problems, {speed}")
-    faults = [f"{name}: {fault}" for name, kind in kinds.items() for fault in kind.faults(len(drawn))]
-    for line in faults[:20]:
-        console.print(line, markup=False, style="red")
-    console.print("passed" if not faults else f"failed: {len(faults)} findings")
-    return 1 if faults else 0
-
-
-def _table(domain: Domain, kinds: Mapping[str, GradedKind]) -> Table:
-    table = Table(title=f"self-test of {domain.name}", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    table.add_column("completions", no_wrap=True)
-    for column in ("number", "correct", "false positive", "false negative", "timeout", "not scorable"):
-        table.add_column(column, justify="right")
-    totals = [0] * 6
+    line = "{:<42}{:<12}{:>8}{:>9}{:>8}{:>9}{:>14}".format
+    print(line(f"completions of {domain.name}", "expected", "number", "correct", "errors", "timeout", "not scorable"))
     for name, kind in kinds.items():
-        outcomes, wrong = kind.outcomes, len(kind.wrong)
-        errors = (0, wrong) if kind.right else (wrong, 0)
-        counts = [outcomes.total(), outcomes["correct"], *errors, outcomes["timeout"], outcomes["not scorable"]]
-        totals = [total + count for total, count in zip(totals, counts, strict=True)]
-        table.add_row(name, *_cells(counts))
-    table.add_row("all", *_cells(totals), style="bold")
-    return table
-
-
-def _cells(counts: Sequence[int]) -> list[str]:
-    return [f"{count:,}" if count else "-" for count in counts]
+        counts = kind.outcomes.total(), kind.outcomes["correct"], len(kind.wrong), kind.outcomes["timeout"]
+        print(line(name, "correct" if kind.right else "not correct", *counts, kind.outcomes["not scorable"]))
+    graded = sum(kind.outcomes.total() for kind in kinds.values())
+    print(f"{len(drawn)} problems, {graded:,} completions in {seconds:.1f} s: {graded / seconds:,.0f} a second")
+    faults = [f"{name}: {fault}" for name, kind in kinds.items() for fault in kind.faults(len(drawn))]
+    print("\n".join([*faults[:20], f"failed: {len(faults)} findings" if faults else "passed"]))
+    return 1 if faults else 0

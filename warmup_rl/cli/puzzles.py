@@ -1,28 +1,24 @@
-"""`python -m warmup_rl puzzles`: makes a file of Knights & Knaves puzzles or of variants of such, or checks one."""
+"""`python -m warmup_rl puzzles`: makes a file of Knights & Knaves puzzles or of their variants, or checks one."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
+from warmup_rl.base.console import progress_bar
 from warmup_rl.base.errors import SpaceError, UserError
 from warmup_rl.base.types import SPLITS, Split
-from warmup_rl.cli.arguments import Arguments
+from warmup_rl.cli.arguments import Arguments, build
 from warmup_rl.interfaces.domain import split_of
 from warmup_rl.knights.files import check_suffix, row_file
 from warmup_rl.knights.perturb import PERTURBATIONS
 from warmup_rl.knights.published import check_file, row_schema, to_row
 from warmup_rl.knights.space import all_keys, estimate_space
-from warmup_rl.recipe.validation_errors import complaints
 
 if TYPE_CHECKING:
     import argparse
@@ -31,15 +27,15 @@ if TYPE_CHECKING:
     from warmup_rl.domains.kk_puzzles import Drawn, Tally
 
 _ABOUT = (
-    "Makes Knights & Knaves puzzles with exactly one solution in the columns of the published data, each once up to "
-    "renaming, reordering and swapped operands; or variants of the puzzles of a file; or checks a file: the answers "
-    "of how many rows does the solver find from their statements, and from their text alone?"
+    "Makes Knights & Knaves puzzles with exactly one solution in the columns of the published data, no two of them the "
+    "same up to renaming, reordering and swapped operands; or variants of the puzzles of a file; or checks a file: in "
+    "how many rows does the solver find the given answer from the statements, and from the text alone?"
 )
 _PER_LINE = "{people:>8}{made:>11}{repeated:>21}   {left}"
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Runs the verb. Raises `UserError` where the command line, a file or the settings are wrong."""
+    """Runs the command. Raises `UserError` where the command line, a file or the settings are wrong."""
     given = _parser().read(arguments)
     if given.check:
         print(json.dumps(asdict(check_file(given.check))))
@@ -59,36 +55,32 @@ def main(arguments: Sequence[str]) -> None:
 def _parser() -> Arguments:
     parser = Arguments("puzzles", _ABOUT)
     add = parser.add_argument
-    add("--out", type=Path, metavar="FILE", help=".parquet or .jsonl")
-    add("--size", type=int, metavar="N", help="how many (1000; with --in: all)")
-    add("--seed", type=int, default=0, metavar="N", help="the same seed and settings give the same file (0)")
-    add(
-        "--split",
-        choices=("all", *SPLITS),
-        default="all",
-        help="one split alone: what a recipe's domain of type kk "
-        "with these settings and this seed draws; all: the column `split` says to which a puzzle belongs (all)",
+    split = (
+        "one split alone: the problems that a recipe's domain of type kk draws with these settings and this seed; "
+        "all: the column `split` tells to which split a puzzle belongs (all)"
     )
+    check = (
+        "prints one JSON line: rows, solved_from_statements, solved_from_text, disagree (numbers of the other rows, "
+        "from 0)"
+    )
+    add("--out", type=Path, metavar="FILE", help=".parquet or .jsonl")
+    add("--size", type=int, metavar="N", help="how many puzzles (1000; with --in: all)")
+    add("--seed", type=int, default=0, metavar="N", help="the same seed and settings give the same file (0)")
+    add("--split", choices=("all", *SPLITS), default="all", help=split)
     add("--people", metavar="N|N-M", help="how many people; each number equally often (2-3)")
     add("--depth", metavar="N", help="height of a statement; 2 has one operator, as published (2)")
     add("--width", metavar="N", help='operands of the widest "and" and "or"; 2 as published (2)')
     add("--deeper", metavar="SHARE", help="share of statements that may be one operator deeper (0)")
     add("--names", metavar="N|NAME,...", help="how many of the built-in names, or a list (all)")
-    add("--roles", metavar="all|WORD/WORD,...", help="words for those who tell the truth / who lie (knight/knave)")
-    add("--perturb", choices=PERTURBATIONS, help="variants, checked anew: of generated puzzles, or of those of --in")
+    add("--roles", metavar="all|WORD/WORD,...", help="words for truth-tellers / liars (knight/knave)")
+    add("--perturb", choices=PERTURBATIONS, help="variants, checked again: of generated puzzles, or of those of --in")
     add("--in", dest="source", type=Path, metavar="FILE", help="puzzles to vary, with the published columns")
-    add(
-        "--check",
-        type=Path,
-        metavar="FILE",
-        help="prints one JSON line: rows, solved_from_statements, "
-        "solved_from_text, disagree (numbers of the other rows, from 0)",
-    )
+    add("--check", type=Path, metavar="FILE", help=check)
     return parser
 
 
 def _domain(given: argparse.Namespace) -> KnightsKnaves:
-    """The kk domain with the keys of the command line."""
+    """The kk domain with the settings of the command line."""
     from warmup_rl.domains.kk import KnightsKnaves
 
     keys: dict[str, Any] = {"perturb": given.perturb}
@@ -105,15 +97,12 @@ def _domain(given: argparse.Namespace) -> KnightsKnaves:
         keys["roles"] = "all" if given.roles == "all" else pairs
     if given.source:
         keys["file"] = str(given.source)
-    try:
-        return KnightsKnaves(**{key: value for key, value in keys.items() if value is not None})
-    except ValidationError as error:
-        lines = [f"puzzles: --{address[0]}: {message}" for address, message in complaints(error, KnightsKnaves, keys)]
-        raise UserError("\n".join(dict.fromkeys(lines))) from None
+    keys = {key: value for key, value in keys.items() if value is not None}
+    return build(KnightsKnaves, keys, "puzzles", by_option=True)
 
 
 def _number(text: str) -> int | float | str:
-    """A number where it is one; else the settings refuse it."""
+    """A number if it is one; other text is refused by the settings."""
     try:
         return int(text) if text.isdecimal() else float(text)
     except ValueError:
@@ -128,13 +117,16 @@ def _make(domain: KnightsKnaves, given: argparse.Namespace) -> None:
     tally, made = Tally(), Counter[str]()
     source = domain.data_requests(None if given.source else split, given.seed, tally)
     wanted = (drawn for drawn in source if split in (None, drawn.split))
-    with row_file(given.out, row_schema) as sink, _progress(size) as advance:
+    with row_file(given.out, row_schema) as sink, progress_bar("puzzles") as bar:
+        advance = bar(size) if bar else lambda count: None
         for drawn in islice(wanted, size):
             sink.write(_row(drawn))
             made[drawn.split] += 1
-            advance()
+            advance(1)
         if not made:
-            raise SpaceError(_none(given, domain))
+            where = f"{given.source} has" if given.source else "these settings have"
+            what = f" with a variant ({domain.perturb})" if domain.perturb else ""
+            raise SpaceError(f"puzzles: {where} no puzzle{what} in split {given.split}; nothing is written.")
     total = sum(made.values())
     shares = ", ".join(f"{made[split]:,} {split}" for split in SPLITS if made[split])
     if given.perturb:
@@ -155,14 +147,8 @@ def _row(drawn: Drawn) -> dict[str, Any]:
     return to_row(drawn.puzzle, drawn.question, index=drawn.index, id=drawn.id, split=drawn.split, **pair)
 
 
-def _none(given: argparse.Namespace, domain: KnightsKnaves) -> str:
-    where = f"{given.source} has" if given.source else "these settings have"
-    what = f" with a variant ({domain.perturb})" if domain.perturb else ""
-    return f"puzzles: {where} no puzzle{what} in split {given.split}; nothing is written."
-
-
 def _report(domain: KnightsKnaves, tally: Tally, split: Split | None) -> Iterator[str]:
-    """A line for each number of people: made, duplicates refused, and what is left."""
+    """A line for each number of people: puzzles made, duplicates refused, and puzzles left."""
     yield _PER_LINE.format(people="people", made="puzzles", repeated="duplicates refused", left="left")
     for people in domain.counts:
         made, repeated = tally.made[people], tally.repeated[people]
@@ -177,18 +163,3 @@ def _left(domain: KnightsKnaves, people: int, made: int, split: Split | None) ->
         return f"of about {estimate_space(people, domain.grammar)}{of_split} (estimated)"
     exist = sum(split in (None, split_of(key)) for key in keys)
     return f"{exist - made:,} of {exist:,} (exact)"
-
-
-@contextmanager
-def _progress(size: int | None) -> Iterator[Any]:
-    """A bar on stderr, where that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("puzzles"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("puzzles", total=size)
-        yield lambda: bar.advance(task)

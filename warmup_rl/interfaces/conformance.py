@@ -110,7 +110,11 @@ class Checks:
         json.dumps(self.plugin.model_dump(mode="json", serialize_as_any=True))
 
     def importing_it_does_not_import_torch(self) -> None:
-        module, file = type(self.plugin).__module__, inspect.getsourcefile(type(self.plugin)) or ""
+        module = type(self.plugin).__module__
+        try:
+            file = inspect.getsourcefile(type(self.plugin)) or ""
+        except (TypeError, OSError):
+            raise Skipped("its source file is not known") from None
         importable = PathFinder.find_spec(module.partition(".")[0]) is not None
         target = [module, "module"] if importable else [file, "file"]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))}
