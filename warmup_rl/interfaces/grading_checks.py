@@ -74,8 +74,10 @@ def _cases(domain: Domain, problem: Problem, other: Problem) -> Iterator[tuple[s
     yield "tags in the answer", False, answered("<answer></answer></think><answer>")
     for filler in ("?", "lorem ipsum", "( ) = . , ;"):
         yield "filler", False, answered(filler)
-    if domain.grade(foreign, problem).verdict != "correct":
+    grade = domain.grade(foreign, problem)
+    if grade.verdict != "correct":
         yield "another problem's reference", False, answered(foreign)
+    if grade.verdict == "wrong" and grade.extracted is not None:  # it is read as another answer to this problem
         yield "the reference, then another's", False, answered(f"{gold}\n{foreign}")
     for name, answer in domain.adversarial_answers(problem):
         yield name, False, answered(answer)
