@@ -8,28 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.synthetic_run import Trial, flat, write_run
+from tests.synthetic_run import BASE_CURVE, Trial, base_trial, flat, pair, warmup_trial, write_run
 from warmup_rl.report.claims import claims, meeting
 from warmup_rl.report.difference import Claim
 from warmup_rl.report.load import load
-
-WARMUP_STARTS, BASE_STARTS = (0.70, 0.75, 0.80), (0.20, 0.30, 0.25)
-BASE_CURVE = {0: 0.2, 4: 0.3, 8: 0.4, 12: 0.5, 16: 0.6, 20: 0.7}
-WARMUP_CURVE = {0: 0.5, 4: 0.7, 8: 0.8, 12: 0.9, 16: 0.9, 20: 0.9}
-
-
-def base_trial(seed: int = 0, start: float = 0.2, end: float = 0.7) -> Trial:
-    return Trial("base", seed, flat(start, kk=0.25), flat(end, kk=0.25), BASE_CURVE)
-
-
-def warmup_trial(seed: int = 0, start: float = 0.7, end: float = 0.9) -> Trial:
-    return Trial("warmup", seed, flat(start, kk=0.9), flat(end, kk=0.85), WARMUP_CURVE, warmup_flops=5e6)
-
-
-def pair(seeds: int = 3) -> list[Trial]:
-    """Both arms; the paired lifts by warmup are .50, .45 and .55."""
-    base = [base_trial(seed, BASE_STARTS[seed]) for seed in range(seeds)]
-    return [*(warmup_trial(seed, WARMUP_STARTS[seed]) for seed in range(seeds)), *base]
 
 
 def computed(root: Path, trials: Sequence[Trial], settings: Mapping[str, object] | None = None) -> dict[str, Claim]:

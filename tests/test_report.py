@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.synthetic_run import Trial, flat, write_run
-from tests.test_claims import base_trial, pair, warmup_trial
+from tests.synthetic_run import Trial, base_trial, flat, pair, warmup_trial, write_run
 from warmup_rl.base.errors import DataError, RunError
 from warmup_rl.base.jsonl import write_json
 from warmup_rl.report.gains import gains, split_gain

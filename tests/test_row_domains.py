@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conformance import sandbox_or_skip
-from tests.rows_data import math_rows, settings, write_rows
+from tests.rows_data import OWN_GRADERS, math_rows, settings, write_rows
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.types import SPLITS
 from warmup_rl.domains.code import HumanEvalPlus, MbppPlus
@@ -85,14 +85,7 @@ def test_questions_that_are_nearly_the_same_stay_together():
 
 @pytest.mark.parametrize(
     ("grader", "gold", "right", "wrong"),
-    [
-        ("number", "12", "The answer is 12.", "13"),
-        ({"type": "number", "tolerance": 0.1, "units": ["km"]}, "4.2 km", "4.25", "4.4 km"),
-        ("exact", "Paris", " paris.", "London"),
-        ("set", "a, b", "B; A", "a"),
-        ("json", '{"a": [1]}', '```json\n{"a": [1.0]}\n```', '{"a": [true]}'),
-        ("math", "\\frac{1}{2}", "\\boxed{0.5}", "\\boxed{0.6}"),
-    ],
+    OWN_GRADERS,
     ids=["number", "number with unit", "exact", "set", "json", "math"],
 )
 def test_graders_of_own_rows(tmp_path, grader, gold, right, wrong):

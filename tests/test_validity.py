@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.synthetic_run import write_run
-from tests.test_claims import pair
+from tests.synthetic_run import pair, write_run
 from warmup_rl.base.types import Score, Trace, Validity, to_json, trace_from_json
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.interfaces.format import ResponseFormat
