@@ -140,7 +140,7 @@ def pipeline(kind: str) -> dict[str, Any]:
         )  # fmt: skip
         distilled = {key: value for key, value in stage.run(context).items() if key not in STEP_VALIDITY}
         rows = [json.loads(line) for line in context.traces_file.read_text(encoding="utf-8").splitlines()]
-        told = digest([{**row, "score": {**row["score"], "steps": None}} for row in rows])
+        told = digest([{**row, "score": [row["score"]["verdict"], row["score"]["extracted"]]} for row in rows])
         problems = {problem.id: problem for problem in stage.drawn(context)}
         (Path(folder) / "cleaned").mkdir()
         cleaning = CleanContext({"kk": domain}, problems, _words, FORMAT, folder=Path(folder) / "cleaned", seed=3)

@@ -72,11 +72,11 @@ def prompts() -> dict[str, Any]:
 def corpus() -> dict[str, Any]:
     """Digests of the documents that a nano model reads first."""
     entries = {}
-    for launch_env in ("latent", "absent"):
-        documents = load("corpus", "nano")(launch_env=launch_env, share=0.02).documents(0)
+    for setting in ("latent", "absent"):
+        documents = load("corpus", "nano")(setting=setting, share=0.02).documents(0)
         texts = [[document.kind, document.prompt, document.text] for document in documents]
         for start in range(0, len(texts), BLOCK):
-            entries[f"{launch_env} / from {start}"] = digest(texts[start : start + BLOCK])
+            entries[f"{setting} / from {start}"] = digest(texts[start : start + BLOCK])
     return entries
 
 

@@ -139,7 +139,7 @@ class TrialRunner:
     """Runs a trial's stages in order, in one process or as one rank of several."""
 
     def __init__(self, trial: Trial, launch_env: LaunchEnv, say: Say) -> None:
-        self._trial, self._world, self._say = trial, launch_env, say
+        self._trial, self._launch_env, self._say = trial, launch_env, say
 
     def run(self, *, only: str | None = None, until: str | None = None) -> None:
         """Runs what is not done yet: all stages, `only` one, or those up to and with `until`.
@@ -173,7 +173,7 @@ class TrialRunner:
             stale = " by code that has changed since" if planned.stale else ""
             self._say(f"{name}: done before{stale}, {entry.folder}")
             return
-        if not self._world.is_main:
+        if not self._launch_env.is_main:
             if entry.await_start(launch_id()) and planned.stage.every_rank:
                 self._execute(planned, entry)
             entry.await_done()
@@ -195,7 +195,7 @@ class TrialRunner:
         return planned.stage.run(self._context(planned, self._artifacts(planned), entry.part))
 
     def _artifacts(self, planned: PlannedStage) -> Artifacts:
-        """Folders of what the planned reads. Raises `RunError` for what is not there (under `--only`)."""
+        """Folders of what a stage reads. Raises `RunError` for what is not there (under `--only`) or not intact."""
         recipe = self._trial.recipe
         found = Artifacts(model=recipe.model, model_revision=recipe.model_revision)
         for kind, key in planned.inputs.items():
@@ -210,6 +210,8 @@ class TrialRunner:
                     f"stage {planned.stage.id!r} needs the {kind} of stage {maker.stage.id!r}, which is not done. "
                     f"Run the whole recipe, or --only {maker.stage.id} first."
                 )
+            if self._launch_env.is_main:
+                entry.require_whole("model" if kind == "model" else "")
             if kind == "model":
                 found = replace(found, model=str(entry.folder / "model"), model_revision=None)
             else:
@@ -229,7 +231,7 @@ class TrialRunner:
             seed=trial.seed,
             arm=trial.arm,
             stage_id=planned.stage.id,
-            launch_env=self._world,
+            launch_env=self._launch_env,
             tracking=Tracking(
                 wandb_project=recipe.wandb.project if recipe.wandb else None,
                 group=recipe.run_name,
@@ -259,14 +261,14 @@ class TrialRunner:
             "versions": versions(),
             **({"sandbox": used} if (used := sandbox_used()) else {}),
             "launch_env": {
-                "size": self._world.size,
-                "distribution": self._world.distribution,
-                "device": self._world.device,
+                "size": self._launch_env.size,
+                "distribution": self._launch_env.distribution,
+                "device": self._launch_env.device,
             },
         }
 
     def _link(self, planned: PlannedStage) -> None:
-        if not self._world.is_main:
+        if not self._launch_env.is_main:
             return
         link = self._trial.folder / planned.name
         target = os.path.relpath(self._trial.entry(planned).folder, self._trial.folder)
@@ -277,7 +279,7 @@ class TrialRunner:
         link.symlink_to(target, target_is_directory=True)
 
     def _record(self, state: str, reason: str = "") -> None:
-        if not self._world.is_main:
+        if not self._launch_env.is_main:
             return
         trial = self._trial
         stages = [
