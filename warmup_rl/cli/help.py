@@ -14,7 +14,7 @@ from warmup_rl.base.errors import UserError
 from warmup_rl.cli.command import FLAGS
 from warmup_rl.interfaces.plugins import TABLE, Kind, load, suggestion
 from warmup_rl.recipe import Recipe, dump
-from warmup_rl.recipe.trainer_args import CLASSES, Option, Trainer, instead, options
+from warmup_rl.recipe.trainer_args import CLASSES, Option, instead, options, trainer_of
 
 _WIDTH = 110
 _PLURAL: dict[Kind, str] = {
@@ -135,10 +135,10 @@ def _key(name: str, field: FieldInfo, default: Any, indent: str) -> Iterator[str
 
 def _trainer(name: str, plugin: Any, only: str) -> Iterator[str]:
     """The options of the trainer that a stage passes its `args` to, or one of them."""
-    trainer: Trainer | None = getattr(plugin, "TRAINER", None)
+    trainer = trainer_of(getattr(plugin, "trainer_config", ""))
     if trainer is None:
         raise UserError(f"no help on '{name}.args': {name} passes no options to a trainer.")
-    owned: dict[str, str] = getattr(plugin, "OWNED", {})
+    owned = plugin.owned_options
     known = options(trainer)
     if only:
         if only not in known:
