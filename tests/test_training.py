@@ -339,15 +339,15 @@ def test_steps_without_a_signal_are_explained_once(row: dict[str, float], says: 
     assert len(said) == 1 and says in said[0]
 
 
-def test_parts_of_all_ranks_become_one_file_in_order(tmp_path: Path) -> None:
+def test_rows_of_all_ranks_become_one_file_in_order(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    parts = [RankFiles(path, rank=rank, size=2) for rank in (0, 1)]
-    parts[1].append([{"n": 1}, {"n": 3}])
-    parts[0].append([{"n": 2}])
-    parts[0].close()
+    files = [RankFiles(path, rank=rank, size=2) for rank in (0, 1)]
+    files[1].append([((1,), {"n": 1}), ((3,), {"n": 3})])
+    files[0].append([((2,), {"n": 2})])
+    files[0].close()
     with pytest.raises(RunError, match=r"ranks \[1\]"):
-        parts[0].merge(order=lambda row: row["n"], timeout=0.0)
-    parts[1].close()
-    assert parts[0].merge(order=lambda row: row["n"]) == 3
+        files[0].merge(timeout=0.0)
+    files[1].close()
+    files[0].merge()
     assert [row["n"] for row in read_jsonl(path)] == [1, 2, 3]
     assert list(tmp_path.iterdir()) == [path]

@@ -53,11 +53,28 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
         with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
-                    yield _row(path, number, line)
+                    yield parse_object(f"{path}:{number}", line)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}). Save the file as UTF-8.") from None
+
+
+def parse_object(place: str, text: str) -> dict[str, Any]:
+    """The JSON object in a text. Raises `DataError`, which begins with `place`, for anything else."""
+    try:
+        row = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{place}: not JSON ({json_fault(error)}). Fix or remove the line.") from None
+    return require_object(place, row)
+
+
+def require_object(place: str, value: Any) -> dict[str, Any]:
+    """The value itself. Raises `DataError` where it is not a JSON object."""
+    if not isinstance(value, dict):
+        kind = type(value).__name__
+        raise DataError(f"{place}: a JSON object is needed, found {kind}. Fix or remove the line.")
+    return value
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -70,18 +87,6 @@ def write_json(path: Path, value: Any) -> None:
 def _part(path: Path) -> Path:
     """Where a file is made; each process has its own, so that two that write the same file do not meet."""
     return path.with_name(f"{path.name}.{os.getpid()}.part")
-
-
-def _row(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        what = f"not JSON ({json_fault(error)})"
-        raise DataError(f"{path}:{number}: {what}. Mend or remove the line.") from None
-    if not isinstance(row, dict):
-        kind = type(row).__name__
-        raise DataError(f"{path}:{number}: a JSON object is needed, found {kind}. Mend or remove the line.")
-    return row
 
 
 def _cut_torn_tail(file: Any) -> None:

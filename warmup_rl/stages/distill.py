@@ -155,7 +155,8 @@ class _Distillation:
         """
         stage, context, log = self._stage, self._context, self._log
         if stage.enough:
-            self._correct.update(self._correct_before())
+            verdicts = ((problem.id, (row["score"] or {}).get("verdict")) for problem, row in self._rows())
+            self._correct.update(problem_id for problem_id, verdict in verdicts if verdict == "correct")
         if log:
             context.say(f"{len(log)} completions from an earlier run")
         elif stage.teacher.costs:
@@ -230,13 +231,8 @@ class _Distillation:
         return answer, self._domain.score(form.render(thinking=parsed.thinking, answer=answer), problem, form)
 
     def _parse(self, completion: Completion) -> ParsedCompletion:
-        return parse_completion(
-            completion.text,
-            self._stage.teacher_format,
-            self._context.response_format,
-            thinking=completion.thinking,
-            truncated=completion.truncated,
-        )
+        layouts = self._stage.teacher_format, self._context.response_format
+        return parse_completion(completion.text, *layouts, thinking=completion.thinking, truncated=completion.truncated)
 
     def _rows(self) -> Iterator[tuple[Problem, Mapping[str, Any]]]:
         """The completions so far, in the order of problems and samples."""
@@ -273,20 +269,10 @@ class _Distillation:
             }
         )
 
-    def _correct_before(self) -> Iterator[str]:
-        """The problem of each correct completion of an earlier run."""
-        return (problem.id for problem, row in self._rows() if row["score"] and row["score"]["verdict"] == "correct")
-
     def _engine_context(self) -> EngineContext:
-        context = self._context
+        context, student = self._context, (self._context.inputs.model, self._context.inputs.model_revision)
         return EngineContext(
-            context.domains,
-            context.response_format,
-            context.seed,
-            context.inputs.model,
-            context.inputs.model_revision,
-            context.folder,
-            context.say,
+            context.domains, context.response_format, context.seed, *student, context.folder, context.say
         )
 
 

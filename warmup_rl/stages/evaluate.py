@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -94,20 +94,21 @@ class Evaluate(Stage):
         self._examples(context)
 
     def run(self, context: Context) -> dict[str, Any]:
-        source, revision = str(context.inputs.model), context.inputs.model_revision
+        source, revision, env = str(context.inputs.model), context.inputs.model_revision, context.launch_env
         chat.check(source, context.response_format, revision)
         tokenizer = chat.load_tokenizer(source, revision)
-        device = f"cuda:{context.launch_env.local_rank}" if context.launch_env.device == "cuda" else "cpu"
+        device = f"cuda:{env.local_rank}" if env.device == "cuda" else "cpu"
         model = load_model(source, revision, device=device)
-        jobs = self._jobs(context)
         output = context.folder / "completions.jsonl"
-        files = RankFiles(output, rank=context.launch_env.rank, size=context.launch_env.size)
-        for job in jobs:
-            files.append(self._measure(job, model, tokenizer, context))
+        files = RankFiles(output, rank=env.rank, size=env.size)
+        for number, job in enumerate(self._jobs(context)):
+            places = {(problem.domain, problem.id): place for place, problem in enumerate(job.problems)}
+            rows = self._measure(job, model, tokenizer, context)
+            files.append(((number, places[row["domain"], row["problem_id"]], row["sample"]), row) for row in rows)
         files.close()
-        if not context.launch_env.is_main:
+        if not env.is_main:
             return {}
-        files.merge(_order(jobs), timeout=_TIMEOUT)
+        files.merge(timeout=_TIMEOUT)
         found = cells(read_jsonl(output), own_prompt=context.response_format.think)
         for line in _lines(found):
             context.say(line)
@@ -172,24 +173,10 @@ def _solved(domain: Domain, problem: Problem) -> Message:
     return {"role": "assistant", "content": f"{ANSWER_OPEN} {domain.reference(problem)} {ANSWER_CLOSE}"}
 
 
-def _order(jobs: Sequence[_Job]) -> Callable[[dict[str, Any]], tuple[int, int, int]]:
-    """Sort key of a row: place of its job, of its problem in the job, and its sample."""
-    job_places = {(job.split, job.prompt, job.sampling): place for place, job in enumerate(jobs)}
-    places = {
-        (job.split, problem.domain, problem.id): place for job in jobs for place, problem in enumerate(job.problems)
-    }
-
-    def key(row: dict[str, Any]) -> tuple[int, int, int]:
-        job = job_places[row["split"], row["prompt"], row["sampling"]]
-        return job, places[row["split"], row["domain"], row["problem_id"]], row["sample"]
-
-    return key
-
-
 def _lines(found: Sequence[dict[str, Any]]) -> list[str]:
-    """One line a prompt style, split and sampling: lenient accuracy by domain."""
+    """A line for each prompt style, split and sampling: lenient accuracy by domain."""
     lines: dict[str, list[str]] = {}
     for cell in found:
         name = f"{cell['split']}, prompt {cell['prompt']}, {cell['sampling']}:"
         lines.setdefault(name, []).append(f"{cell['domain']} {cell['lenient']:.2f}")
-    return [f"{name} {'  '.join(shown)}" for name, shown in lines.items()]
+    return [f"{name} {'  '.join(found)}" for name, found in lines.items()]

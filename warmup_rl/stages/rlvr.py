@@ -197,7 +197,7 @@ class Rlvr(TrainerStage):
         files.close()
         if not context.launch_env.is_main:
             return {}
-        files.merge(order=lambda row: (row["step"], row["place"]))
+        files.merge()
         rows, costs, parameters = list(read_jsonl(rollouts)), rewarder.costs, result["parameters"]
         return {
             "domain": self.domain,

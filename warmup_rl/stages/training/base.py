@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from warmup_rl.base.errors import RunError, UserError
 from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.plugins import import_class
-from warmup_rl.interfaces.stage import Context, Stage
+from warmup_rl.interfaces.stage import Context, LaunchEnv, Stage
 from warmup_rl.stages.training.tracking import clean_up, training
-from warmup_rl.stages.training.trainer_config import OWNED, Batch, split_batch, trainer_options, wrong_batch
+from warmup_rl.stages.training.trainer_config import OWNED, Batch, split_batch, trainer_options
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
@@ -50,10 +51,14 @@ class TrainerStage(Stage):
         """Builds the trainer, calls `fit`, and returns the stage's summary. All ranks call it together."""
 
     def check(self, *, world_size: int) -> list[str]:
-        return wrong_batch(self.sequences_per_update, world_size, self.batch_key)
+        try:
+            split_batch(self.sequences_per_update, LaunchEnv(size=world_size), says=self.batch_key)
+        except UserError as error:
+            return [str(error)]
+        return []
 
     def prepare(self, context: Context) -> None:
-        """Builds the trainer's config and the adapter's, so that an option that is refused is found before any work."""
+        """Builds the configs of trainer and adapter, so that a refused option is found before any work."""
         self.config(context)
         self.adapter()
         clean_up()
@@ -117,23 +122,25 @@ class TrainerStage(Stage):
             steps, parameters, first_loss, last_loss: for the stage's summary.
 
         Raises:
-            RunError: a loss or gradient was not finite, steps are missing, or what was saved cannot be loaded.
+            RunError: a loss or gradient was not finite, steps are missing, or the saved model is incomplete.
         """
         from transformers import PrinterCallback
 
         from warmup_rl.stages.training.callbacks import Progress
-        from warmup_rl.stages.training.saving import parameter_count, require_finished, save
+        from warmup_rl.stages.training.saving import parameter_count, save
 
         trainer.remove_callback(PrinterCallback)
         for callback in callbacks or [Progress(context)]:
             trainer.add_callback(callback)
         trainer.train()
-        require_finished(trainer, steps or trainer.state.max_steps)
+        planned, done = steps or trainer.state.max_steps, trainer.state.global_step
+        if done != planned:
+            raise RunError(f"{context.stage_id}: {planned} optimizer steps were planned, {done} were made.")
         parameters = parameter_count(trainer.model)
         save(trainer, context, tokenizer)
         losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
         return {
-            "steps": trainer.state.global_step,
+            "steps": done,
             "parameters": parameters,
             "first_loss": losses[0],
             "last_loss": losses[-1],

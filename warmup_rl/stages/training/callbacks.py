@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerState
 
 from warmup_rl.base.console import duration
 from warmup_rl.base.errors import RunError
@@ -56,26 +56,18 @@ class Progress(TrainerCallback):
         self._context, self._describe, self._each = context, describe, steps_each
         self._start, self._latest, self._twentieths = time.monotonic(), dict[str, Any](), 0
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         self._start, self._twentieths = time.monotonic(), 0
         (self._context.folder / "log.jsonl").unlink(missing_ok=True)
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def on_log(self, args: Any, state: TrainerState, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Raises `RunError` on all ranks where loss or gradient are not finite."""
         row = {"step": state.global_step, **(logs or {})}
         if self._context.launch_env.is_main:
-            append_jsonl(self._context.folder / "log.jsonl", [_without_nan(row)])
+            broken = {key: str(value) for key, value in row.items() if _is_not_finite(value)}  # JSON has no NaN
+            append_jsonl(self._context.folder / "log.jsonl", [row | broken])
         for name in ("loss", "grad_norm"):
-            if not math.isfinite(row.get(name, 0.0)):
+            if _is_not_finite(row.get(name)):
                 raise RunError(
                     f"{self._context.stage_id}: {name} is {row[name]} at optimizer step "
                     f"{state.global_step}. Lower args.learning_rate or args.max_grad_norm."
@@ -103,14 +95,7 @@ class SignalCheck(TrainerCallback):
     def __init__(self, context: Context) -> None:
         self._context, self._silent = context, 0
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def on_log(self, args: Any, state: TrainerState, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if not logs or "frac_reward_zero_std" not in logs:
             return
         self._silent = self._silent + 1 if logs["frac_reward_zero_std"] == 1 else 0
@@ -130,9 +115,5 @@ def _reason(logs: Mapping[str, Any]) -> str:
     return "every group is all right or all wrong. Raise generations or sampling.temperature."
 
 
-def _without_nan(row: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN: such values become text."""
-    return {
-        key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in row.items()
-    }
+def _is_not_finite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

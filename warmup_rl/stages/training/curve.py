@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.utils import gather_object
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerState
 from trl.models import unwrap_model_for_generation
 
 from warmup_rl.base.config import Sampling
@@ -53,16 +53,14 @@ class Curve(TrainerCallback):
         self._start, self._measuring = time.monotonic(), 0.0
         self.points: dict[int, float] = {}
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         self._start = time.monotonic()
         if self._context.launch_env.is_main:
             for name in ("curve.jsonl", "curve_completions.jsonl"):
                 (self._context.folder / name).unlink(missing_ok=True)
         self.measure(0)
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         step, rest = divmod(state.global_step, self._each)
         if not rest and (step % self._context.evaluation.every == 0 or state.global_step == state.max_steps):
             self.measure(step)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any, Literal
 
 from pydantic import model_validator
 
 from warmup_rl.base.config import Config
 from warmup_rl.base.errors import Unscorable, UserError
-from warmup_rl.base.types import Outcome, Problem, Score, Verdict, to_json
+from warmup_rl.base.types import Problem, Score, to_json
 from warmup_rl.data.rank_files import RankFiles
 from warmup_rl.interfaces.domain import Domain, score_all
 from warmup_rl.interfaces.stage import Context
-
-_FORMLESS: dict[Verdict, Outcome] = {"correct": "correct", "wrong": "wrong", "none": "no_answer", "timeout": "timeout"}
 
 
 class Reward(Config):
@@ -42,7 +40,7 @@ class Reward(Config):
 
     def of(self, score: Score) -> float:
         """The reward of a scored completion."""
-        outcome = score.outcome if self.form == "required" else _FORMLESS[score.verdict]
+        outcome = score.outcome if self.form == "required" else replace(score, well_formed=True).outcome
         value: float = getattr(self, outcome)
         return value
 
@@ -122,7 +120,7 @@ class Rewarder:
             self._row(step, first + place, problem, completions[place], completion_ids[place], scores[place])
             for place, problem in enumerate(problems)
         ]
-        self._files.append(rows)
+        self._files.append(((step, row["place"]), row) for row in rows)
         self._count(rows, index)
         if log_metric is not None:
             found = [row["score"] or {} for row in rows]

@@ -31,13 +31,6 @@ def adapter_config(lora: Mapping[str, Any] | None) -> Any:
         raise UserError(f"lora: peft's LoraConfig refuses it: {error}") from None
 
 
-def require_finished(trainer: Trainer, planned: int) -> None:
-    """Raises `RunError` where a trainer stopped before its planned steps."""
-    done = trainer.state.global_step
-    if done != planned:
-        raise RunError(f"training: {planned} optimizer steps were planned, {done} were made.")
-
-
 def parameter_count(model: Any) -> int:
     """Parameters of a model, those that ZeRO-3 keeps elsewhere included; tied ones count once."""
     return sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in model.parameters())
