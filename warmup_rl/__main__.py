@@ -61,10 +61,10 @@ def _help(arguments: Sequence[str], usage: str = f"{TRAINING} RECIPE [KEY=VALUE 
 
 
 def _lazy(command: str) -> Callable[[Sequence[str]], int | None]:
-    """A verb with a file of its own under `warmup_rl/verbs`, imported when it is called."""
+    """A command with a file of its own under `warmup_rl/cli`, imported when it is called."""
 
     def call(arguments: Sequence[str]) -> int | None:
-        code: int | None = import_module(f"warmup_rl.verbs.{command}").main(arguments)
+        code: int | None = import_module(f"warmup_rl.cli.{command}").main(arguments)
         return code
 
     return call
