@@ -13,6 +13,7 @@ from warmup_rl.base.errors import DataError, Unscorable, UserError
 from warmup_rl.base.jsonl import read_jsonl, write_json, write_jsonl
 from warmup_rl.base.types import Problem, Score, Trace, to_json
 from warmup_rl.data.datasets import Source
+from warmup_rl.data.traces import PROBLEMS_FILE, read_traces
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.domains.kk_rows import read_islanders
 from warmup_rl.domains.rows import RowDomain
@@ -22,7 +23,6 @@ from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.reading import parse_english
 from warmup_rl.knights.text import answer, to_meta
-from warmup_rl.stages.distill import PROBLEMS_FILE, read_traces
 
 Row = Mapping[str, Any]
 

@@ -14,7 +14,7 @@ from warmup_rl.base.errors import UserError
 from warmup_rl.cli.command import FLAGS
 from warmup_rl.interfaces.plugins import TABLE, Kind, load, suggestion
 from warmup_rl.recipe import Recipe, dump
-from warmup_rl.recipe.trainer_args import CLASSES, Option, Trainer, instead, options
+from warmup_rl.recipe.trainer_args import CLASSES, Option, instead, options, trainer_of
 
 _WIDTH = 110
 _PLURAL: dict[Kind, str] = {
@@ -74,7 +74,7 @@ def _on(topic: str) -> Iterator[str]:
 def _kind_of(name: str) -> Kind:
     """The kind of a plug-in given as `pkg.module:Class` or `./file.py:Class`."""
     found = load("domain", name)
-    bases = {base.__name__ for base in found.__mro__ if base.__module__ == f"warmup_rl.{base.__name__.lower()}"}
+    bases = {base.__name__ for base in found.__mro__ if base.__module__ == f"warmup_rl.interfaces.{base.__name__.lower()}"}
     kind = next((kind for base, kind in _BASES.items() if base in bases), None)
     if kind is None:
         raise UserError(f"no help on {name!r}: it is no plug-in; those inherit from {', '.join(_BASES)}.")
@@ -135,10 +135,10 @@ def _key(name: str, field: FieldInfo, default: Any, indent: str) -> Iterator[str
 
 def _trainer(name: str, plugin: Any, only: str) -> Iterator[str]:
     """The options of the trainer that a stage passes its `args` to, or one of them."""
-    trainer: Trainer | None = getattr(plugin, "TRAINER", None)
+    trainer = trainer_of(getattr(plugin, "trainer_config", ""))
     if trainer is None:
         raise UserError(f"no help on '{name}.args': {name} passes no options to a trainer.")
-    owned: dict[str, str] = getattr(plugin, "OWNED", {})
+    owned = plugin.owned_options
     known = options(trainer)
     if only:
         if only not in known:
@@ -190,7 +190,7 @@ def _type(annotation: Any) -> str:
 
 
 def _plugin_kind(annotation: Any) -> Kind | None:
-    own = getattr(annotation, "__module__", "") == f"warmup_rl.{getattr(annotation, '__name__', '').lower()}"
+    own = getattr(annotation, "__module__", "") == f"warmup_rl.interfaces.{getattr(annotation, '__name__', '').lower()}"
     return _BASES.get(annotation.__name__) if own else None
 
 

@@ -75,26 +75,41 @@ def load(kind: Kind, name: str) -> type[Any]:
         UserError: unknown name (with the nearest one), missing file or module, no such class.
     """
     target = TABLE[kind].get(name, name)
-    module_name, colon, class_name = target.rpartition(":")
-    if not colon:
+    if ":" not in target:
         raise UserError(
             f"unknown {kind} {name!r}.{suggestion(name, TABLE[kind])} Allowed: {', '.join(TABLE[kind])}, "
             f"pkg.module:Class or ./file.py:Class."
         )
+    found = import_class(target, f"{kind} {name!r}")
+    if missing := getattr(found, "__abstractmethods__", None):
+        raise UserError(f"{kind} {name!r}: {found.__name__} does not define {', '.join(sorted(missing))}.")
+    if target == name:
+        _GIVEN_NAMES[found] = name
+    return found
+
+
+def import_class(name: str, what: str) -> type[Any]:
+    """The class behind an import string, `pkg.module:Class` or `./file.py:Class`.
+
+    Args:
+        what: what is imported, for messages.
+
+    Raises:
+        UserError: missing file or module, no such class, or an error in the module.
+    """
+    module_name, colon, class_name = name.rpartition(":")
+    if not colon:
+        raise UserError(f"{what}: give pkg.module:Class or ./file.py:Class.")
     try:
-        module = _file_module(Path(module_name)) if module_name.endswith(".py") else _module(kind, name, module_name)
+        module = _file_module(Path(module_name)) if module_name.endswith(".py") else _module(what, module_name)
     except UserError:
         raise
     except Exception as error:  # a plug-in's own code may raise anything
-        raise UserError(f"{kind} {name!r} cannot be imported: {_where(error)}") from None
+        raise UserError(f"{what} cannot be imported: {_where(error)}") from None
     try:
         found: type[Any] = getattr(module, class_name)
     except AttributeError:
-        raise UserError(f"{kind} {name!r}: {module_name} has no {class_name!r}.") from None
-    if missing := getattr(found, "__abstractmethods__", None):
-        raise UserError(f"{kind} {name!r}: {class_name} does not define {', '.join(sorted(missing))}.")
-    if target == name:
-        _GIVEN_NAMES[found] = name
+        raise UserError(f"{what}: {module_name} has no {class_name!r}.") from None
     return found
 
 
@@ -156,12 +171,12 @@ def _where(error: Exception) -> str:
     return f"{place}{type(error).__name__}: {error}"
 
 
-def _module(kind: Kind, name: str, module_name: str) -> Any:
+def _module(what: str, module_name: str) -> Any:
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and module_name.startswith(error.name):
-            raise UserError(f"{kind} {name!r}: no module {module_name!r} can be imported.") from None
+            raise UserError(f"{what}: no module {module_name!r} can be imported.") from None
         raise
 
 

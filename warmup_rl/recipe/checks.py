@@ -74,7 +74,8 @@ def chain_checks(draft: Draft, left_out: Mapping[str, Collection[int]]) -> Found
     kept = {index for out in left_out.values() for index in every if index not in out}
     missing = _by_artifact(lack for lack in _lacks(draft, every) if lack[1] in kept)
     for artifact, lacking in missing.items():
-        yield ("stages", lacking[0]), f"{_needing(draft, lacking)} {_NEEDS[artifact]}. {_fix(draft, artifact)}"
+        need = _NEEDS.get(artifact, f"{artifact}, and no stage before gives any")
+        yield ("stages", lacking[0]), f"{_needing(draft, lacking)} {need}. {_fix(draft, artifact)}"
     for arm, out in left_out.items():
         for artifact, lacking in _by_artifact(_lacks(draft, [i for i in every if i not in out])).items():
             makers = _makers_among(draft, artifact, out, before=lacking[0])
@@ -133,15 +134,16 @@ def _quoted(draft: Draft, indices: Iterable[int]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-_NEEDS = {
-    "model": "a model, and no stage before gives one, nor does the key 'model'",
-    "traces": "traces, and no stage before gives any",
-}
+_NEEDS = {"model": "a model, and no stage before gives one, nor does the key 'model'"}
 
 
 def _fix(draft: Draft, artifact: str) -> str:
     ids = [draft.ids[index] for index in _makers(draft, artifact)]
-    return f"Put {' or '.join(ids)} before." if ids else _FIXES[artifact]
+    return (
+        f"Put {' or '.join(ids)} before."
+        if ids
+        else _FIXES.get(artifact, f"Add a stage that outputs {artifact} before.")
+    )
 
 
 _FIXES = {"model": "Set 'model', or begin with 'pretrain'.", "traces": "Put a 'distill' stage before."}

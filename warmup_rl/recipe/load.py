@@ -21,7 +21,7 @@ from warmup_rl.recipe.checks import Draft, chain_checks, cross_checks, stage_che
 from warmup_rl.recipe.data_requests import Drawing
 from warmup_rl.recipe.leaks import leaks, refuse
 from warmup_rl.recipe.schema import Arm, Recipe, dump, stage_row
-from warmup_rl.recipe.trainer_args import wrong_options
+from warmup_rl.recipe.trainer_args import trainer_of, wrong_options
 from warmup_rl.recipe.validation_errors import coercions, complaints
 from warmup_rl.recipe.yaml_source import Address, Document, read_document, value_at
 
@@ -142,8 +142,8 @@ class Loading:
         if plugin is None:
             return None
         fields = {key: value for key, value in row.items() if key != "name"}
-        if isinstance(fields.get("args"), dict) and (trainer := getattr(plugin, "TRAINER", None)):
-            for key, message in wrong_options(trainer, fields["args"], getattr(plugin, "OWNED", {})):
+        if isinstance(fields.get("args"), dict) and (trainer := trainer_of(plugin.trainer_config)):
+            for key, message in wrong_options(trainer, fields["args"], plugin.owned_options):
                 self._problem(document, (*address, "args", *key), message)
         return self._build(document, plugin, {"id": row["name"], **fields}, address)
 

@@ -15,15 +15,18 @@ from warmup_rl.base.errors import UserError, shown
 from warmup_rl.interfaces.plugins import suggestion
 from warmup_rl.recipe.trainer_spellings import LATE_CHOICES, LEAST, MODEL_KEYWORDS, OLD_SPELLINGS
 
-Trainer = Literal["hf", "sft", "grpo"]
-"""Whose options: transformers' TrainingArguments, TRL's SFTConfig, TRL's GRPOConfig."""
+Trainer = Literal["hf", "sft", "grpo", "dpo"]
+"""Whose options: transformers' TrainingArguments, TRL's SFTConfig, GRPOConfig, DPOConfig."""
 
-CLASSES: dict[Trainer, str] = {"hf": "TrainingArguments", "sft": "SFTConfig", "grpo": "GRPOConfig"}
+CLASSES: dict[Trainer, str] = {
+    "hf": "TrainingArguments", "sft": "SFTConfig", "grpo": "GRPOConfig", "dpo": "DPOConfig"
+}  # fmt: skip
 _BASE = ("transformers", "training_args.py")
 _FILES: dict[Trainer, tuple[tuple[str, str], ...]] = {
     "hf": (_BASE,),
     "sft": (_BASE, ("trl", "trainer/base_config.py"), ("trl", "trainer/sft_config.py")),
     "grpo": (_BASE, ("trl", "trainer/base_config.py"), ("trl", "trainer/grpo_config.py")),
+    "dpo": (_BASE, ("trl", "trainer/base_config.py"), ("trl", "trainer/dpo_config.py")),
 }
 _PLAIN: dict[str, tuple[type, ...]] = {
     "int": (int,), "float": (int, float), "str": (str,), "bool": (bool,), "dict": (dict,), "list": (list,)
@@ -49,6 +52,11 @@ class Option:
     help: str
     choices: tuple[Any, ...]
     home: str
+
+
+def trainer_of(config: str) -> Trainer | None:
+    """The trainer whose config class an import string names, such as `trl:SFTConfig`; None for one unknown here."""
+    return next((trainer for trainer, name in CLASSES.items() if config.rpartition(":")[2] == name), None)
 
 
 @cache
@@ -85,7 +93,7 @@ def wrong_options(
 
 
 def instead(owner: str) -> str:
-    """What to do about an option that a stage sets itself, from its entry in the stage's `OWNED`."""
+    """What to do about an option that a stage sets itself, from its entry in the stage's `owned_options`."""
     return f"{owner.removesuffix('.')}." if " " in owner else f"use {owner!r}."
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from warmup_rl.base.jsonl import write_json
 from warmup_rl.grading.code import sandbox_used
 from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.interfaces.plugins import data_digests
-from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, Tracking
+from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, Tracking, artifact_path
 from warmup_rl.recipe import Recipe, dump, trial_name
 from warmup_rl.recipe.leaks import draw
 from warmup_rl.run.cache import CacheEntry, key_of, model_key, stale_key
@@ -197,7 +197,7 @@ class TrialRunner:
     def _artifacts(self, planned: PlannedStage) -> Artifacts:
         """Folders of what a stage reads. Raises `RunError` for what is not there (under `--only`) or not intact."""
         recipe = self._trial.recipe
-        found = Artifacts(model=recipe.model, model_revision=recipe.model_revision)
+        made: dict[str, Path] = {}
         for kind, key in planned.inputs.items():
             maker = next(
                 (other for other in self._trial.stages if other.key == key and kind in other.stage.outputs), None
@@ -210,13 +210,12 @@ class TrialRunner:
                     f"stage {planned.stage.id!r} needs the {kind} of stage {maker.stage.id!r}, which is not done. "
                     f"Run the whole recipe, or --only {maker.stage.id} first."
                 )
+            made[kind] = artifact_path(entry.folder, kind)
             if self._launch_env.is_main:
-                entry.require_whole("model" if kind == "model" else "")
-            if kind == "model":
-                found = replace(found, model=str(entry.folder / "model"), model_revision=None)
-            else:
-                found = replace(found, traces=entry.folder / "traces.jsonl")
-        return found
+                entry.require_whole(made[kind].name if made[kind].is_dir() else "")  # files may have others beside them
+        if "model" in made:
+            return Artifacts(str(made.pop("model")), None, **made)
+        return Artifacts(recipe.model, recipe.model_revision, **made)
 
     def _context(self, planned: PlannedStage, inputs: Artifacts, folder: Path | None = None) -> Context:
         recipe, trial = self._trial.recipe, self._trial
@@ -327,7 +326,7 @@ def _stage_key(trial: Trial, stage: Stage, inputs: Mapping[str, str]) -> str:
             "evaluation": dump(evaluation) if stage.reads_evaluation() else None,
         }
     )
-    return f"{settings}-{code_digest([stage, *used.values()])}"
+    return f"{settings}-{code_digest([stage, *used.values()], stage.code())}"
 
 
 def _base_urls(config: Any, place: str = "") -> Iterator[tuple[str, str]]:

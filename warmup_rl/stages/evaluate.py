@@ -14,20 +14,20 @@ from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.models import load_model
 from warmup_rl.base.progress import progress
 from warmup_rl.base.types import Message, Problem, Split
-from warmup_rl.interfaces import chat as contract
+from warmup_rl.data.rank_files import RankFiles
+from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ANSWER_CLOSE, ANSWER_OPEN, ResponseFormat
 from warmup_rl.interfaces.measurement import cells
-from warmup_rl.interfaces.stage import Artifact, Context, DataRequest, Stage, StagePreview
+from warmup_rl.interfaces.stage import Context, DataRequest, Stage, StagePreview
 from warmup_rl.stages.training.evaluator import complete_and_score
-from warmup_rl.stages.training.rank_files import RankFiles
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 PromptStyle = Literal["open", "free", "few_shot"]
-_PATIENCE = 3600.0
+_TIMEOUT = 3600.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Evaluate(Stage):
 
     type: ClassVar[str] = "evaluate"
     role: ClassVar[str] = "evaluation"
-    inputs: ClassVar[frozenset[Artifact]] = frozenset({"model"})
+    inputs: ClassVar[frozenset[str]] = frozenset({"model"})
     every_rank: ClassVar[bool] = True
     measures: ClassVar[bool] = True
 
@@ -94,21 +94,20 @@ class Evaluate(Stage):
         self._examples(context)
 
     def run(self, context: Context) -> dict[str, Any]:
-        assert context.inputs.model is not None
-        source, revision = context.inputs.model, context.inputs.model_revision
-        contract.check(source, context.response_format, revision)
-        tokenizer = contract.load_tokenizer(source, revision)
+        source, revision = str(context.inputs.model), context.inputs.model_revision
+        chat.check(source, context.response_format, revision)
+        tokenizer = chat.load_tokenizer(source, revision)
         device = f"cuda:{context.launch_env.local_rank}" if context.launch_env.device == "cuda" else "cpu"
         model = load_model(source, revision, device=device)
         jobs = self._jobs(context)
         output = context.folder / "completions.jsonl"
-        parts = RankFiles(output, context.launch_env)
+        files = RankFiles(output, rank=context.launch_env.rank, size=context.launch_env.size)
         for job in jobs:
-            parts.append(self._measure(job, model, tokenizer, context))
-        parts.close()
+            files.append(self._measure(job, model, tokenizer, context))
+        files.close()
         if not context.launch_env.is_main:
             return {}
-        parts.merge(_order(jobs), patience=_PATIENCE)
+        files.merge(_order(jobs), timeout=_TIMEOUT)
         found = cells(read_jsonl(output), own_prompt=context.response_format.think)
         for line in _lines(found):
             context.say(line)

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 _SAVES_AT_END = "a stage saves its model once, when it ends"
 _MEASURED = "held-out accuracy is measured by `evaluation.every` and by `evaluate` stages"
-_LAUNCHED = "the hardware is the launcher's affair: choose a file under launch/"
+_LAUNCHED = "the launcher decides on the hardware: choose a file under launch/"
 OWNED: dict[str, str] = {
-    "output_dir": "where a run lies is the recipe's affair: output_dir and run_name",
+    "output_dir": "set the output location with output_dir and run_name in the recipe",
     "seed": "use the recipe's `seeds`",
     "data_seed": "use the recipe's `seeds`",
     "run_name": "use the recipe's `run_name`",
@@ -33,7 +33,7 @@ OWNED: dict[str, str] = {
     "save_strategy": _SAVES_AT_END,
     "save_steps": _SAVES_AT_END,
     "load_best_model_at_end": _SAVES_AT_END,
-    "resume_from_checkpoint": "a run goes on at its first unfinished stage by itself",
+    "resume_from_checkpoint": "a run resumes at its first unfinished stage by itself",
     "do_eval": _MEASURED,
     "eval_strategy": _MEASURED,
     "eval_steps": _MEASURED,
