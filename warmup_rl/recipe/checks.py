@@ -108,9 +108,7 @@ def _left_without(draft: Draft, arm: str, artifact: str, makers: list[int], lack
     fix = f"Keep {names}, or leave {_quoted(draft, lacking)} out too."
     gives = "gives" if len(makers) == 1 else "give"
     need = "needs" if len(lacking) == 1 else "need"
-    return (
-        f"arm {arm!r} leaves out {names}, which {gives} the {artifact} that {_quoted(draft, lacking)} {need}. {fix}"
-    )
+    return f"arm {arm!r} leaves out {names}, which {gives} the {artifact} that {_quoted(draft, lacking)} {need}. {fix}"
 
 
 def _makers(draft: Draft, artifact: str) -> list[int]:
