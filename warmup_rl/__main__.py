@@ -73,6 +73,7 @@ def _lazy(command: str) -> Callable[[Sequence[str]], int | None]:
 COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int | None]]] = {
     "check": ("RECIPE [KEY=VALUE ...]: checks a recipe and prints its plan, without running anything", _check),
     "report": ("RUN_FOLDER: makes summary, tables and pictures of a run from its files", _report),
+    "verify": ("RUN_FOLDER: checks the files of a run and grades its completions again", _lazy("verify")),
     "puzzles": (
         "--out FILE: makes Knights & Knaves puzzles in the columns of the published data, or checks a file",
         _lazy("puzzles"),
