@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -118,6 +119,11 @@ class Rlvr(TrainerStage):
             wrong.append("sampling.temperature: 0 draws the same rollout every time. Give a number above 0.")
         if self.sampling.samples != 1:
             wrong.append(f"sampling.samples: use `generations` instead (now {self.generations}).")
+        module = self.trainer.rpartition(":")[0]
+        if not module:
+            wrong.append(f"trainer: give pkg.module:Class or ./file.py:Class (got {self.trainer!r}).")
+        elif module.endswith(".py") and not Path(module).is_file():
+            wrong.append(f"trainer: no such file: {module} (looked from {Path.cwd()}).")
         if self.rollouts_per_step % self.updates_per_step:
             product = f"prompts_per_step × generations = {self.rollouts_per_step}"
             wrong.append(f"updates_per_step: {self.updates_per_step} does not divide {product}.")
@@ -256,10 +262,10 @@ class Rlvr(TrainerStage):
         summary = {"prompt_uses": {"min": min(uses), "max": max(uses)}}
         if self.trainer == TRAINER:
             return summary
-        as_planned = uses == use_counts(plan_SP, len(uses))
-        if not as_planned:
+        planned, drawn = use_counts(plan_SP, len(uses)), sum(uses)
+        if uses != planned:
             context.say(
-                f"{self.trainer}: {sum(uses)} groups were drawn where {sum(map(len, plan_SP))} were planned; prompts "
-                f"were used {min(uses)} to {max(uses)} times, so not equally often"
+                f"{self.trainer.rpartition(':')[2]}: {drawn} groups were drawn where {sum(planned)} were planned; "
+                f"prompts were used {min(uses)} to {max(uses)} times, so not equally often"
             )
-        return {**summary, "trainer": self.trainer, "groups": sum(uses), "equal_use": as_planned}
+        return {**summary, "trainer": self.trainer, "groups": drawn, "equal_use": uses == planned}
