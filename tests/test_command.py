@@ -1,4 +1,4 @@
-"""The command line: what is read, what is refused, and how verbs end."""
+"""The command line: what is read, what is refused, and how commands end."""
 
 from __future__ import annotations
 

@@ -387,21 +387,19 @@ def test_a_changed_trace_tells_what_was_cut():
     assert replace(result, thinking=before.thinking, meta={}) == before
 
 
-def test_wrong_puzzle_steps_are_errors():
+def test_a_wrong_role_in_the_end_makes_an_approach_incorrect():
     puzzle = make_puzzle(["Zoey", "Mia"], [("lying", 1), ("and", ("telling-truth", 0), ("telling-truth", 1))])
     thinking = (
         'Suppose Mia is a knight. Then Zoey is a knave.\n\nBut Mia says "Zoey is a knight and Mia is a '
         'knight", which is false. Contradiction.\n\nSo Mia is a knave. So Zoey is a knight.'
     )
-    wrong = thinking.replace("So Zoey is a knight", "So Zoey is a knave")
     problem = kk_problem(puzzle)
 
-    def errors(text):
-        approaches = structure_of(text, problem, ENGLISH).approaches
-        return [text[error.start : error.end] for approach in approaches for error in approach.errors]
+    def labels(text):
+        return [approach.label for approach in structure_of(text, problem, ENGLISH).approaches]
 
-    assert errors(wrong)[-1:] == ["So Zoey is a knave."] and "So Zoey is a knight." not in errors(thinking)
-    assert [a.label for a in structure_of(wrong, problem, ENGLISH).approaches] == ["incomplete", "incorrect"]
+    assert labels(thinking) == ["incomplete", "correct"]
+    assert labels(thinking.replace("So Zoey is a knight", "So Zoey is a knave")) == ["incomplete", "incorrect"]
 
 
 @pytest.mark.parametrize(
@@ -502,7 +500,7 @@ def test_a_grader_that_breaks_leaves_the_trace_and_is_told():
 
 @pytest.mark.parametrize(
     ("thinking", "labels"),
-    [(GUESSED, ["correct"]), (LISTED, ["correct"]), (ASKED, ["incomplete"])],
+    [(GUESSED, ["correct"]), (LISTED, ["correct"]), (ASKED, ["correct"])],
     ids=["a check derives what was guessed", "statements are listed", "a question supposes"],
 )
 def test_no_reasoning_is_taken_for_a_repetition_or_an_error(thinking, labels):
@@ -526,6 +524,42 @@ def test_no_reasoning_is_taken_for_a_repetition_or_an_error(thinking, labels):
 def test_an_answer_counts_where_it_is_concluded_though_a_check_may_follow(text, label):
     problem = Problem("p", "sums", "How many?", "24", {})
     assert label_text(text, problem, Sums(name="sums")) == label
+
+
+FIRST_CHECK = """**Case 1: Zoey is a knight.**
+
+Her statement "If Zoey is a knight then Riley is a knave" is true. Since Zoey is a knight, Riley must be a knave.
+
+Now, let's check Riley's statement. Riley says, "Riley is a knight and Zoey is a knight." Since Riley is a knave, it \
+must be false. It is false because Riley is a knave. This is consistent.
+
+**Case 2: Zoey is a knave.**
+
+Then "If Zoey is a knight then Riley is a knave" must be false. But its condition is false, so it is true. That is a \
+contradiction.
+
+So Zoey is a knight and Riley is a knave."""
+
+
+def test_the_first_check_of_a_statement_under_an_assumption_is_no_repetition():
+    statements = [("->", ("telling-truth", 0), ("lying", 1)), ("and", ("telling-truth", 1), ("telling-truth", 0))]
+    problem = kk_problem(make_puzzle(["Zoey", "Riley"], statements))
+    structure = structure_of(FIRST_CHECK, problem, ENGLISH)
+    assert [(a.label, a.settles) for a in structure.approaches] == [("correct", False), ("incomplete", True)]
+    assert clean(FIRST_CHECK, problem, ENGLISH)[0].thinking == FIRST_CHECK
+
+
+def test_a_case_that_cannot_be_read_is_like_no_other():
+    problem = kk_problem(make_puzzle(["Zoey", "Riley"], [("lying", 1), ("and", ("lying", 0), ("lying", 1))]))
+    case = "suppose the {} statement is true. Then Zoey is a knave. That's a contradiction.\n\n"
+    thinking = (
+        f"First, {case.format('second')}Suppose Zoey is a knight. Then Riley is a knave.\n\n"
+        f"Alternatively, {case.format('first')}So Zoey is a knight and Riley is a knave."
+    )
+    approaches = structure_of(thinking, problem, ENGLISH).approaches
+    assert [approach.method for approach in approaches] == ["tries a case", "assumes Zoey is a knight", "tries a case"]
+    assert [approach.cluster for approach in approaches] == [0, 1, 2]
+    assert clean(thinking, problem, ENGLISH, unsolvable=True)[0].thinking == thinking
 
 
 def test_a_second_look_that_begins_with_if_is_a_repetition_where_it_claims_nothing_new():

@@ -20,7 +20,7 @@ from tests.math_cases import DIFFERENT, LAYOUTS_SAME, NO_ANSWERS, NO_MATHEMATICS
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Grade
 from warmup_rl.grading.math import final_answer, same_answer, unusable
-from warmup_rl.grading.workers import close
+from warmup_rl.grading.math_worker import close
 
 
 @pytest.mark.parametrize(("gold", "answer"), LAYOUTS_SAME)
@@ -125,7 +125,7 @@ def _verifiers() -> list[psutil.Process]:
 
 def _is_verifier(process: psutil.Process) -> bool:
     try:
-        return "warmup_rl.grading.verifier" in process.cmdline()
+        return "warmup_rl.grading.math_worker" in process.cmdline()
     except psutil.Error:
         return False
 

@@ -97,7 +97,7 @@ def test_a_run_gives_markdown_json_and_pictures_and_can_be_reported_again(tmp_pa
     assert "sums (chance .10)" in first and "mean without kk" in first
     assert "## Accuracy, sampled, lenient" in first
     assert "| 2 people | 3 people |" in first
-    assert "in the world `latent`. Nano is a controlled miniature" in first
+    assert "in the setting `latent`. Nano is a controlled miniature" in first
     summary = json.loads((folder / "report" / "summary.json").read_text(encoding="utf-8"))
     lift = next(claim for claim in summary["claims"] if claim["id"] == "transfer.recipe_prompt")
     assert lift["estimate"] == pytest.approx(0.5) and lift["seeds"] == [0, 1, 2]

@@ -22,7 +22,7 @@ from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.plugins import load
 from warmup_rl.interfaces.stage import Artifacts, Context
-from warmup_rl.stages.clean import clean, summary
+from warmup_rl.stages.clean import clean
 
 FORMAT = ResponseFormat()
 STEP_VALIDITY = ("valid_steps", "invalid_steps")
@@ -145,7 +145,7 @@ def pipeline(kind: str) -> dict[str, Any]:
         (Path(folder) / "cleaned").mkdir()
         cleaning = CleanContext({"kk": domain}, problems, _words, FORMAT, folder=Path(folder) / "cleaned", seed=3)
         steps = [load("cleaner", step)() for step in ("correct", "duplicates", "repetition", "dlcot")]
-        cleaned = summary(clean(context.traces_file, steps, cleaning))
+        cleaned = clean(context.traces_file, steps, cleaning).summary()
     return {"distill": distilled, "traces": told, "clean": cleaned}
 
 

@@ -44,19 +44,17 @@ class Grade:
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """How far the steps of a chain of thought follow where they are made.
+    """How far the steps of a chain of thought hold where they are made.
 
     Attributes:
-        valid, invalid: steps that were read and follow, or do not.
-        unparsed: steps that claim something and could not be read.
-        leaps: valid steps that take more than one premise of the problem at a time.
+        valid, invalid: steps that were read and hold, or do not.
+        unparsed: steps that could not be read.
         first_invalid: character of the thinking at which the first invalid step begins; None where there is none.
     """
 
     valid: int
     invalid: int
     unparsed: int
-    leaps: int = 0
     first_invalid: int | None = None
 
 
@@ -70,7 +68,7 @@ class Score:
         well_formed: the completion follows the recipe's response format to the letter.
         note: why, where it is not plain.
         shows_work: whether the thinking goes step by step; None where the domain cannot tell.
-        steps: how far its steps follow; None where the domain cannot tell.
+        steps: how far its steps hold; None where the domain cannot tell.
     """
 
     verdict: Verdict
@@ -159,5 +157,6 @@ def trace_from_json(row: dict[str, Any]) -> Trace:
     """Inverse of `to_json` for traces. Raises KeyError or TypeError when a field is missing or unknown."""
     score = {key: value for key, value in row["score"].items() if key != "outcome"}
     if score.get("steps"):
-        score["steps"] = Validity(**score["steps"])
+        # Rows of older versions also count `leaps`.
+        score["steps"] = Validity(**{key: value for key, value in score["steps"].items() if key != "leaps"})
     return Trace(**{**row, "messages": tuple(row["messages"]), "score": Score(**score)})

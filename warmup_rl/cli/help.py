@@ -74,7 +74,9 @@ def _on(topic: str) -> Iterator[str]:
 def _kind_of(name: str) -> Kind:
     """The kind of a plug-in given as `pkg.module:Class` or `./file.py:Class`."""
     found = load("domain", name)
-    bases = {base.__name__ for base in found.__mro__ if base.__module__ == f"warmup_rl.{base.__name__.lower()}"}
+    bases = {
+        base.__name__ for base in found.__mro__ if base.__module__ == f"warmup_rl.interfaces.{base.__name__.lower()}"
+    }
     kind = next((kind for base, kind in _BASES.items() if base in bases), None)
     if kind is None:
         raise UserError(f"no help on {name!r}: it is no plug-in; those inherit from {', '.join(_BASES)}.")
@@ -190,7 +192,7 @@ def _type(annotation: Any) -> str:
 
 
 def _plugin_kind(annotation: Any) -> Kind | None:
-    own = getattr(annotation, "__module__", "") == f"warmup_rl.{getattr(annotation, '__name__', '').lower()}"
+    own = getattr(annotation, "__module__", "") == f"warmup_rl.interfaces.{getattr(annotation, '__name__', '').lower()}"
     return _BASES.get(annotation.__name__) if own else None
 
 

@@ -210,8 +210,9 @@ class KnightsKnaves(Domain):
         return named and len(_REASONING.findall(own_words)) >= problem.meta["people"]
 
     def validity(self, thinking: str, problem: Problem) -> Validity | None:
-        """Each claim held against the solver's tables (see `knights.validity.judge`)."""
-        return step_validity(thinking, *text.from_meta(problem.meta))
+        """Terse: each sentence held against the puzzle (see `knights.validity.judge`). English: not told."""
+        puzzle, phrasing = text.from_meta(problem.meta)
+        return step_validity(thinking, puzzle) if phrasing == "terse" else None
 
     def space(self) -> str:
         """How many distinct puzzles there are, up to renaming and reordering (some hundredths of a second)."""

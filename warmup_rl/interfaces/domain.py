@@ -76,7 +76,7 @@ class Domain(Config, ABC):
         return None
 
     def validity(self, thinking: str, problem: Problem) -> Validity | None:
-        """How far the steps of the thinking follow; None where that cannot be told. `score` calls it every time."""
+        """How far the steps of the thinking hold; None where that cannot be told. `score` calls it every time."""
         return None
 
     def prompt(self, problem: Problem) -> tuple[Message, ...]:

@@ -106,11 +106,9 @@ def _by_artifact(lacks: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
 def _left_without(draft: Draft, arm: str, artifact: str, makers: list[int], lacking: list[int]) -> str:
     names = _quoted(draft, makers)
     fix = f"Keep {names}, or leave {_quoted(draft, lacking)} out too."
-    command = "outputs" if len(makers) == 1 else "give"
+    gives = "gives" if len(makers) == 1 else "give"
     need = "needs" if len(lacking) == 1 else "need"
-    return (
-        f"arm {arm!r} leaves out {names}, which {command} the {artifact} that {_quoted(draft, lacking)} {need}. {fix}"
-    )
+    return f"arm {arm!r} leaves out {names}, which {gives} the {artifact} that {_quoted(draft, lacking)} {need}. {fix}"
 
 
 def _makers(draft: Draft, artifact: str) -> list[int]:

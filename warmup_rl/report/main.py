@@ -21,7 +21,7 @@ from warmup_rl.report.models import Shown, best_prompt, own_style, shown
 from warmup_rl.report.plots import draw
 from warmup_rl.report.setting import set_up
 from warmup_rl.report.tables import Table, accuracy_table, claims_table, form_table, gains_table, groups_table
-from warmup_rl.report.validity import validity_sentence, validity_table
+from warmup_rl.report.validity import validity_table
 
 PICTURES = {
     "accuracy.png": "Accuracy by model and domain: bars are means over seeds, dots single seeds, lines 95% intervals.",
@@ -54,8 +54,6 @@ class Findings:
     def sentences(self) -> dict[str, str]:
         """A short paragraph for each claim, by its name."""
         said = words.sentences(self.run, self.claims, self.meeting, self.gains)
-        if steps := validity_sentence(self.run, self.rows):
-            said["Step validity"] = steps
         return {"Ablation": ablation_sentence(self.run, self.ablation), **said} if self.ablation else said
 
 

@@ -21,7 +21,7 @@ class Cell:
         own: the prompt style is the recipe's own.
         shows_work: share that goes step by step; None where the domain cannot tell.
         tokens: mean length of a completion.
-        valid_steps, unparsed_steps, right_from_invalid: step validity; None where the domain judges no steps.
+        valid_steps, unparsed_steps, right_from_invalid: step validity (terse chains); None where no steps are judged.
         by: accuracy by group of problems, e.g. ``{"people=2": {"problems": 100, "lenient": 0.8}}``.
     """
 
