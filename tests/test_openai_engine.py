@@ -13,8 +13,8 @@ from tests.tiny import Adding
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.types import Request
-from warmup_rl.engines.openai import OpenAI
-from warmup_rl.engines.openai_endpoint import Unusable, prompt_text, read_reply, wait_seconds
+from warmup_rl.engines.openai import OpenAI, prompt_text
+from warmup_rl.engines.openai_client import Unusable, read_reply, wait_seconds
 from warmup_rl.interfaces.engine import EngineContext
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.stages.clean import Clean
@@ -124,7 +124,7 @@ REFUSALS = {
     403: "Check `api_key_env`",
     404: r"Check `model` \('teacher-32'\).*Did you mean 'teacher-32b'\? It serves: teacher-32b, other",
     400: "context length",
-    422: "Mend what it names",
+    422: "Fix what it names",
 }
 
 

@@ -10,10 +10,9 @@ from tests.rows_data import OWN_GRADERS, math_rows, settings, write_rows
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.types import SPLITS
 from warmup_rl.domains.code import HumanEvalPlus, MbppPlus
-from warmup_rl.domains.jsonl import UserRows
+from warmup_rl.domains.jsonl import UserRows, similar_groups
 from warmup_rl.domains.math import Gsm8k, Math
 from warmup_rl.domains.mmlu_pro import MmluPro
-from warmup_rl.domains.similar_questions import groups_alike
 from warmup_rl.interfaces.domain import each_fold
 
 DATA = Path("../shared/data")
@@ -80,7 +79,7 @@ def test_questions_that_are_nearly_the_same_stay_together():
         "How far is it to the old station at the end of the road ?",
         "A third thing.",
     ]
-    assert groups_alike(range(4), questions, 0.95) == [[0, 2], [1], [3]]
+    assert similar_groups(range(4), questions, 0.95) == [[0, 2], [1], [3]]
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def _chosen(golds: Sequence[str], options: str | list[str], rows: Sequence[Mappi
         try:
             grader = ChoiceGrader(options=options, counted_from=counted)
             for gold, row in zip(golds, rows, strict=True):
-                grader.gold(row, gold, "")
+                grader.read(row, gold, "")
         except DataError:
             continue
         return {"type": "choice", "options": options, **({} if counted is None else {"counted_from": counted})}

@@ -15,7 +15,7 @@ from warmup_rl.base.types import Problem, Score, Trace, to_json
 from warmup_rl.data.datasets import Source
 from warmup_rl.data.traces import PROBLEMS_FILE, read_traces
 from warmup_rl.domains.kk import KnightsKnaves
-from warmup_rl.domains.kk_rows import read_islanders
+from warmup_rl.domains.kk_rows import read_inhabitants
 from warmup_rl.domains.rows import RowDomain
 from warmup_rl.engines.teacher_output import ParsedCompletion, parse_completion
 from warmup_rl.interfaces.domain import Domain, problem_id
@@ -155,7 +155,7 @@ class Intake:
         if gold is None or not str(gold).strip():
             return True
         try:
-            read_islanders({"question": problem.question, "gold": gold}, "")
+            read_inhabitants({"question": problem.question, "gold": gold}, "")
         except DataError:
             return False
         return True

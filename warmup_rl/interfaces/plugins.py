@@ -38,7 +38,7 @@ TABLE: dict[Kind, dict[str, str]] = {
         "openai": "warmup_rl.engines.openai:OpenAI",
         "vllm": "warmup_rl.engines.vllm:Vllm",
         "replay": "warmup_rl.engines.replay:Replay",
-        "self": "warmup_rl.engines.self_teacher:SelfMade",
+        "self": "warmup_rl_extras.self_teacher:SelfTeacher",
     },
     "cleaner": {
         "correct": "warmup_rl.cleaners.basic:Correct",

@@ -11,9 +11,10 @@ from typing import Any
 
 import yaml
 
-from warmup_rl.base.errors import DataError, RunError
+from warmup_rl.base.errors import DataError, RunError, UserError
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.plugins import load as load_plugin
 from warmup_rl.recipe import ClaimSettings, trial_name
 from warmup_rl.report.folds import pooled_curve, pooled_model
 from warmup_rl.report.outputs import Model, StageOutput
@@ -101,14 +102,14 @@ class Run:
         found = {cell.domain for stage in stages if stage.type == "evaluate" for cell in stage.cells}
         return tuple(name for name in self.domains if name in found) + tuple(sorted(found - set(self.domains)))
 
-    @property
+    @cached_property
     def puzzles(self) -> tuple[str, ...]:
-        """Measured domains of the warmup's own kind (Knights & Knaves): no transfer is read off them."""
-        return tuple(name for name in self.measured if self.domains.get(name) == "kk")
+        """Measured domains of a type that is meant for the warmup (Knights & Knaves): they do not count as transfer."""
+        return tuple(name for name in self.measured if _for_warmup(self.domains.get(name, name)))
 
     @property
     def transfer(self) -> tuple[str, ...]:
-        """Measured domains other than Knights & Knaves."""
+        """Measured domains that are not meant for the warmup."""
         return tuple(name for name in self.measured if name not in self.puzzles)
 
 
@@ -154,6 +155,14 @@ def load(folder: Path) -> Run:
         for arm, seeds in run.trials.items()
     }
     return replace(run, trials=pooled)
+
+
+def _for_warmup(domain: str) -> bool:
+    """Whether a domain type declares `for_warmup`; False if its plug-in can no longer be loaded."""
+    try:
+        return bool(load_plugin("domain", domain).for_warmup)
+    except UserError:
+        return False
 
 
 def _pooled(run: Run, trial: Trial, own_prompt: str) -> Trial:
