@@ -10,9 +10,9 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from warmup_rl.base.console import progress
 from warmup_rl.base.errors import DataError, RunError, UserError
 from warmup_rl.base.jsonl import write_jsonl
-from warmup_rl.base.progress import progress
 from warmup_rl.base.types import Problem, to_json
 from warmup_rl.data.problem_file import ProblemFile
 from warmup_rl.dlcot.page import write_page

@@ -14,9 +14,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from warmup_rl.base.config import Sampling
+from warmup_rl.base.console import progress
 from warmup_rl.base.errors import DataError, RunError, Unscorable, UserError
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
-from warmup_rl.base.progress import progress
 from warmup_rl.base.types import Completion, Problem, Request, Score, Trace, to_json, trace_from_json
 from warmup_rl.data.completion_log import CompletionLog
 from warmup_rl.data.problem_file import ProblemFile
