@@ -1,4 +1,4 @@
-"""JSON lines on disk: whole files written at once, append-only logs that survive a kill, errors that name the line."""
+"""JSON lines on disk: atomic writes, append-only logs that survive a kill, errors that name the line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from warmup_rl.base.errors import DataError, json_fault
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
-    """Writes all rows beside `path` and renames: a reader never sees half a file. Returns the number of rows."""
+    """Writes all rows atomically, so that readers never see a partial file. Returns the number of rows."""
     part = _part(path)
     count = 0
     try:
@@ -27,7 +27,7 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
 
 
 def append_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Appends rows and syncs them to disk before returning; a torn last line from a killed writer is cut off first."""
+    """Appends rows and syncs them to disk; first removes an incomplete last line that a killed writer left."""
     with path.open("a+b") as file:
         _cut_torn_tail(file)
         file.write(b"".join(map(json_line, rows)))
@@ -36,7 +36,7 @@ def append_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def json_line(value: Any) -> bytes:
-    """A JSON value as one line of UTF-8; a text that is no Unicode (half of a surrogate pair) is written escaped."""
+    """A JSON value as one line of UTF-8; text that UTF-8 cannot encode (a lone surrogate) is escaped."""
     try:
         return json.dumps(value, ensure_ascii=False).encode() + b"\n"
     except UnicodeEncodeError:
@@ -85,7 +85,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def _part(path: Path) -> Path:
-    """Where a file is made; each process has its own, so that two that write the same file do not meet."""
+    """A temporary path for each process, so that two processes can write the same file."""
     return path.with_name(f"{path.name}.{os.getpid()}.part")
 
 

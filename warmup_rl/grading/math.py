@@ -245,11 +245,9 @@ def _shape_difference(reference: Shape, given: Shape) -> str | None:
         case "ratio", "ratio":
             return None if _same_ratio(reference.parts, given.parts) else "another ratio or time"
         case ("ratio", "value") | ("value", "ratio"):
-            ratio, value = (
-                (given.parts, reference.parts[0]) if given.kind == "ratio" else (reference.parts, given.parts[0])
-            )
-            fraction = len(ratio) == 2 and re.search(r"frac|/|\d\.\d", value)
-            return None if fraction and _equal("/".join(ratio), value) else "not a ratio"
+            ratio, plain = (reference, given) if reference.kind == "ratio" else (given, reference)
+            fraction = len(ratio.parts) == 2 and re.search(r"frac|/|\d\.\d", plain.parts[0])
+            return None if fraction and _equal("/".join(ratio.parts), plain.parts[0]) else "not a ratio"
         case "value", "value":
             return None if _equal(reference.parts[0], given.parts[0]) else ""
     return _collection_difference(reference, given)

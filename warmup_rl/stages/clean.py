@@ -13,9 +13,9 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from warmup_rl.base.console import progress
 from warmup_rl.base.errors import DataError, RunError, Unscorable, UserError
 from warmup_rl.base.jsonl import write_jsonl
-from warmup_rl.base.progress import progress
 from warmup_rl.base.types import Problem, Trace, to_json
 from warmup_rl.data.indexed_log import IndexedLog
 from warmup_rl.data.traces import PROBLEMS_FILE, open_problems, read_traces

@@ -14,9 +14,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from warmup_rl.base.config import Sampling
+from warmup_rl.base.console import progress
 from warmup_rl.base.errors import RunError, Unscorable, UserError
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
-from warmup_rl.base.progress import progress
 from warmup_rl.base.types import Completion, Problem, Request, Score, Trace, to_json, trace_from_json
 from warmup_rl.data.indexed_log import IndexedLog
 from warmup_rl.data.traces import PROBLEMS_FILE, open_problems

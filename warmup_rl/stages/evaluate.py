@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from warmup_rl.base.config import Sampling
+from warmup_rl.base.console import progress
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.models import load_model
-from warmup_rl.base.progress import progress
 from warmup_rl.base.types import Message, Problem, Split
 from warmup_rl.data.rank_files import RankFiles
 from warmup_rl.interfaces import chat
