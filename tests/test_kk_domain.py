@@ -227,6 +227,14 @@ def test_a_published_file_is_a_domain():
     assert {len(list(domain.problems(split, 0))) > 40 for split in SPLITS} == {True}
 
 
+def test_a_question_has_the_same_key_with_text_around_it_and_none_where_it_cannot_be_read():
+    domain = KnightsKnaves(people=3)
+    first, second = (problem.question for problem in domain.take("train", 0, 2))
+    key = domain.question_key(first)
+    assert key and domain.question_key(f"Solve this.\n{first}\nThink first.") == key != domain.question_key(second)
+    assert domain.question_key("A very special island. Who?") is None and domain.question_key("1 + 1?") is None
+
+
 def solved(domain, problems):
     for problem, completion in zip(problems, complete(domain, Solver(), problems), strict=True):
         text = ResponseFormat().render(thinking=completion.thinking, answer=completion.text)

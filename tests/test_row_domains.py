@@ -94,6 +94,19 @@ def test_graders_of_own_rows(tmp_path, grader, gold, right, wrong):
     assert [domain.grade(answer, problem).verdict for answer in (right, wrong)] == ["correct", "wrong"]
 
 
+@pytest.mark.parametrize(
+    ("grader", "answer"),
+    [("math", "\\frac{7}{2}"), ({"type": "choice", "options": "choices"}, "B")],
+    ids=["math", "choice"],
+)
+def test_adversarial_answers_of_a_grader_are_not_correct(tmp_path, grader, answer):
+    rows = [{"question": f"Which is {n}?", "choices": ["x", str(n)], "answer": answer} for n in range(8)]
+    domain = UserRows(file=write_rows(tmp_path / "own.jsonl", rows), grader=grader, alike=1.0)
+    problem = domain.take("train", 0, 1)[0]
+    verdicts = {name: domain.grade(text, problem).verdict for name, text in domain.adversarial_answers(problem)}
+    assert len(verdicts) > 3 and "correct" not in verdicts.values()
+
+
 def test_choices_with_a_column_of_options(tmp_path):
     rows = [{"question": f"Which is {n}?", "choices": ["x", "y", str(n)], "answer": "C"} for n in range(8)]
     domain = UserRows(file=write_rows(tmp_path / "o.jsonl", rows), grader={"type": "choice", "options": "choices"})

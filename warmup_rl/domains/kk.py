@@ -12,7 +12,7 @@ from warmup_rl.base.errors import SpaceError
 from warmup_rl.base.types import SPLITS, Grade, Problem, Split, Validity
 from warmup_rl.data.datasets import Source
 from warmup_rl.domains.kk_puzzles import Drawn, Tally, count_by_split, draw
-from warmup_rl.domains.kk_rows import as_sentence, canonical_puzzle, grade_inhabitants, question_key, read_inhabitants
+from warmup_rl.domains.kk_rows import KkGrader, as_sentence, question_key, read_inhabitants
 from warmup_rl.interfaces.domain import Domain, problem_id
 from warmup_rl.knights import english, terse, text
 from warmup_rl.knights.difficulty import difficulty
@@ -22,6 +22,7 @@ from warmup_rl.knights.space import estimate_space
 from warmup_rl.knights.validity import step_validity
 
 People = Annotated[int, Field(ge=2, le=16)]
+_GRADER = KkGrader()
 _OF_THE_GENERATOR = ("people", "depth", "width", "deeper", "phrasing", "names", "roles")
 
 _REASONING = re.compile(
@@ -168,7 +169,7 @@ class KnightsKnaves(Domain):
         return Problem(problem_id(["kk", question]), self.name or self.type, question, as_sentence(meta), meta)
 
     def canonical(self, problem: Problem) -> str | None:
-        return canonical_puzzle(problem)
+        return _GRADER.canonical(problem)
 
     def question_key(self, text: str) -> str | None:
         return question_key(text)
@@ -189,7 +190,7 @@ class KnightsKnaves(Domain):
         yield "everybody truthful or not", "\n".join(f"{name} is {either}" for name in names)
 
     def grade(self, answer: str, problem: Problem) -> Grade:
-        return grade_inhabitants(answer, problem.meta)
+        return _GRADER.grade(answer, problem)
 
     def chance_accuracy(self, problem: Problem) -> float:
         return 0.5 ** problem.meta["people"]

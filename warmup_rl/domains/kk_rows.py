@@ -37,10 +37,20 @@ class KkGrader(Grader):
         return as_sentence(meta) if written.lstrip()[:1] in ("[", "{") else written.strip(), meta
 
     def grade(self, answer: str, problem: Problem) -> Grade:
-        return grade_inhabitants(answer, problem.meta)
+        names, roles = problem.meta["names"], Roles(*problem.meta["roles"])
+        reading = read_answer(answer, names, roles)
+        if reading.truthful is None:
+            return Grade("wrong" if reading.found else "none", None, reading.note)
+        people = zip(names, reading.truthful, strict=True)
+        extracted = ", ".join(f"{name}={roles.of(truthful)}" for name, truthful in people)
+        return Grade("correct" if list(reading.truthful) == problem.meta["solution"] else "wrong", extracted)
 
     def canonical(self, problem: Problem) -> str | None:
-        return canonical_puzzle(problem)
+        """None if the problem's meta has no statements."""
+        if problem.meta.get("statements"):
+            with suppress(DataError):
+                return f"kk/{canonical_key(from_meta(problem.meta)[0].statements)}"
+        return None
 
 
 def read_inhabitants(row: Mapping[str, Any], place: str) -> tuple[str, dict[str, Any]]:
@@ -78,27 +88,6 @@ def as_sentence(meta: Mapping[str, Any]) -> str:
     roles = Roles(*meta["roles"])
     people = zip(meta["names"], meta["solution"], strict=True)
     return ", ".join(f"{name} is a {roles.of(truthful)}" for name, truthful in people)
-
-
-def grade_inhabitants(answer: str, meta: Mapping[str, Any]) -> Grade:
-    """Grades who is what against `names`, `roles` and `solution` of a problem's meta, all or nothing."""
-    names, roles = meta["names"], Roles(*meta["roles"])
-    reading = read_answer(answer, names, roles)
-    if reading.truthful is None:
-        return Grade("wrong" if reading.found else "none", None, reading.note)
-    extracted = ", ".join(
-        f"{name}={roles.of(truthful)}" for name, truthful in zip(names, reading.truthful, strict=True)
-    )
-    return Grade("correct" if list(reading.truthful) == meta["solution"] else "wrong", extracted)
-
-
-def canonical_puzzle(problem: Problem) -> str | None:
-    """See `Domain.canonical`; None if the problem's meta has no statements."""
-    if not problem.meta.get("statements"):
-        return None
-    with suppress(DataError):
-        return f"kk/{canonical_key(from_meta(problem.meta)[0].statements)}"
-    return None
 
 
 def question_key(text: str) -> str | None:
