@@ -139,7 +139,7 @@ def test_the_report_pools_every_row_once(recipe_file):
     assert (cell.problems, cell.samples, cell.lenient) == (ROWS, 1, 1.0)
     assert trial.end.cell("adding", "greedy").problems == 6
     assert len([row for row in trial.end.completions("greedy") if row["domain"] == "mine"]) == ROWS
-    assert [(point.step, point.problems, point.lenient) for point in trial.rlvr.curve] == [
+    assert [(point.step, point.problems, point.lenient) for point in trial.target.curve] == [
         (0, ROWS, 0.0),
         (1, ROWS, pytest.approx(0.1)),
         (2, ROWS, pytest.approx(0.2)),

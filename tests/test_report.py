@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.synthetic_run import Trial, base_trial, flat, pair, warmup_trial, write_run
+from tests.synthetic_run import Trial, base_trial, flat, pair, undo, warmup_trial, write_run
 from warmup_rl.base.errors import DataError, RunError
 from warmup_rl.base.jsonl import write_json
-from warmup_rl.report.gains import gains, split_gain
 from warmup_rl.report.load import load
 from warmup_rl.report.main import report
+from warmup_rl.report.measures import gains, split_gain
 
 completions = st.lists(
     st.tuples(
@@ -97,7 +97,7 @@ def test_a_run_gives_markdown_json_and_pictures_and_can_be_reported_again(tmp_pa
     assert "sums (chance .10)" in first and "mean without kk" in first
     assert "## Accuracy, sampled, lenient" in first
     assert "| 2 people | 3 people |" in first
-    assert "in the world `latent`. Nano is a controlled miniature" in first
+    assert "in the setting `latent`. Nano is a controlled miniature" in first
     summary = json.loads((folder / "report" / "summary.json").read_text(encoding="utf-8"))
     lift = next(claim for claim in summary["claims"] if claim["id"] == "transfer.recipe_prompt")
     assert lift["estimate"] == pytest.approx(0.5) and lift["seeds"] == [0, 1, 2]
@@ -163,9 +163,7 @@ def test_words_follow_the_data(tmp_path: Path) -> None:
     losing = [trial for s in range(3) for trial in (warmup_trial(s, 0.3 - s / 100), base_trial(s, 0.5))]
     assert "behind the base under the same prompt (-21.0 points [" in text_of(tmp_path / "behind", losing)
     mixed = [trial for s in range(3) for trial in (warmup_trial(s, (0.4, 0.6, 0.5)[s]), base_trial(s, 0.49))]
-    assert "not to be told apart from the base under the same prompt (+1.0 points [" in text_of(
-        tmp_path / "open", mixed
-    )
+    assert "not distinguishable from the base under the same prompt (+1.0 points [" in text_of(tmp_path / "open", mixed)
 
 
 def test_one_seed_says_that_there_is_no_interval(tmp_path: Path) -> None:
@@ -185,9 +183,9 @@ def test_a_partial_run_is_reported_as_such(tmp_path: Path) -> None:
 
 def test_a_run_of_which_nothing_is_measured_yet_is_reported_without_numbers(tmp_path: Path) -> None:
     folder = write_run(tmp_path, [Trial("base", 0, flat(0.2), state="running")])
-    (folder.parent / "cache" / "evaluate-ev-pre0" / "stage.json").unlink()
+    undo(folder, "ev-pre0")
     text = report(folder).read_text(encoding="utf-8")
-    assert "- base, seed 0: running, 1 stages done" in text
+    assert "- base, seed 0: running, 1 stage done" in text
     assert "not testable here (this run has no arm 'warmup')" in text
 
 
@@ -210,7 +208,7 @@ def test_labels_are_counted_once_by_domain_arm_and_use(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="no run lies here"):
+    with pytest.raises(RunError, match="not a run folder"):
         report(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""How all pictures look: palette, fonts, axes and legend."""
+"""How all plots look: palette, fonts, axes and legend."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, told apart under all common kinds of colour blindness; light before RLVR, full after it.
+# Okabe and Ito's palette, distinguishable under all common kinds of colour blindness.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#B8A800")
 INK, GREY, FAINT = "#222222", "#777777", "#D9D9D9"
+DASHED, DOTTED = (0, (3, 2)), (0, (1, 2))
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 12,
@@ -34,7 +35,7 @@ STYLE: dict[str, Any] = {
 
 
 def arm_color(run: Run, arm: str) -> str:
-    """One colour for each arm, the same in every picture."""
+    """One colour for each arm, the same in every plot."""
     names = run.claims
     known = {names.base: BLUE, names.format_only: GREY, names.warmup: ORANGE}
     others = [other for other in run.trials if other not in known]
@@ -67,7 +68,7 @@ def legend_above(figure: Figure, axes: Axes, last: str = "") -> None:
 
 
 @contextmanager
-def style() -> Iterator[None]:
+def applied() -> Iterator[None]:
     """Draw within it; needs no display and closes all figures at its end."""
     import matplotlib
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +16,7 @@ from warmup_rl.base.config import Sampling
 from warmup_rl.base.jsonl import append_jsonl
 from warmup_rl.base.types import Problem
 from warmup_rl.interfaces.domain import Domain
-from warmup_rl.interfaces.measurement import summarize
+from warmup_rl.interfaces.measurement import CurvePoint, summarize
 from warmup_rl.interfaces.stage import Context
 from warmup_rl.stages.training.evaluator import complete_and_score
 from warmup_rl.stages.training.rewards import Rewarder, training_flops
@@ -73,13 +74,9 @@ class Curve(TrainerCallback):
         began = time.monotonic()
         rows = self._complete()
         spent = self._costs()
-        row = {
-            "step": step,
-            "domain": self._domain.name,
-            **{key: value for key, value in summarize(rows).items() if key in _SHOWN},
-            **spent,
-            "seconds": round(began - self._start - self._measuring, 3),
-        }
+        figures = {key: value for key, value in summarize(rows).items() if key in _SHOWN}
+        seconds = round(began - self._start - self._measuring, 3)
+        row = asdict(CurvePoint(step=step, domain=self._domain.name, seconds=seconds, **figures, **spent))
         self.points[step] = row["lenient"]
         if self._context.launch_env.is_main:
             append_jsonl(self._context.folder / "curve.jsonl", [row])
@@ -115,7 +112,7 @@ class Curve(TrainerCallback):
         found = {row["problem_id"]: row for row in gather_object(rows)}
         return [found[problem.id] for problem in self._problems]
 
-    def _costs(self) -> dict[str, int]:
+    def _costs(self) -> dict[str, Any]:
         """Training so far over all ranks: rollouts, generated tokens, floating point operations."""
         used = self._rewarder
         counts = torch.tensor(
