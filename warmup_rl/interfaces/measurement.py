@@ -84,9 +84,8 @@ def read_record(kind: type[R], row: Mapping[str, Any], source: Path) -> R:
     known = fields(kind)  # type: ignore[arg-type]
     needed = [one.name for one in known if one.default is MISSING and one.default_factory is MISSING]
     if missing := [name for name in needed if name not in row]:
-        raise DataError(
-            f"{source}: {', '.join(missing)} missing. Delete {source.parent.resolve()} and run the recipe again."
-        )
+        names = ", ".join(map(repr, missing))
+        raise DataError(f"{source}: missing {names}. Delete {source.parent.resolve()} and run the recipe again.")
     return kind(**{one.name: row[one.name] for one in known if one.name in row})
 
 

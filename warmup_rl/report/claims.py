@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -26,6 +26,8 @@ Unit = Literal["points", "steps", "rollouts", "tokens"]
 Verdict = Literal["above", "below", "unclear", "no interval", "not testable"]
 Value = Callable[[int], float]
 """What a side measures in one seed; raises `NotMeasured`."""
+Named = tuple[str, Value]
+"""A side of a difference: label and value."""
 PARTS = {"increment": "end point", "end": "end point", "ablation": "transfer"}
 """Parts of the report by the first word of a claim's id, where the two differ."""
 SPENT: dict[Unit, Callable[[CurvePoint], float]] = {
@@ -41,7 +43,7 @@ class Side:
 
     label: str
     values: Mapping[int, float] = field(default_factory=dict)
-    censored: frozenset[int] = frozenset()
+    censored: tuple[int, ...] = ()
 
     @property
     def mean(self) -> float | None:
@@ -121,31 +123,16 @@ class Claim:
 
     def to_json(self) -> dict[str, Any]:
         """For summary.json."""
-        names = ("id", "part", "question", "where", "unit", "estimate", "bound", "interval", "no_interval", "verdict")
-        sides: list[dict[str, Any]] = [
-            {"label": side.label, "values": dict(side.values), "censored": sorted(side.censored)}
-            for side in (self.left, self.right)
-        ]
-        return {
-            **{name: getattr(self, name) for name in (*names, "untestable", "values")},
-            "seeds": sorted(self.values),
-            "sides": sides,
-            "notes": list(self.notes),
-        }
+        names = ("part", "estimate", "bound", "interval", "no_interval", "verdict", "values")
+        fields = {key: value for key, value in asdict(self).items() if key not in ("left", "right")}
+        derived = {name: getattr(self, name) for name in names}
+        return {**fields, **derived, "seeds": sorted(self.values), "sides": [asdict(self.left), asdict(self.right)]}
 
 
 def compare(
-    run: Run,
-    id: str,
-    question: str,
-    where: str,
-    left: tuple[str, Value],
-    right: tuple[str, Value],
-    *,
-    closed: str = "",
-    notes: Sequence[str] = (),
+    run: Run, id: str, question: str, where: str, left: Named, right: Named, closed: str = "", notes: Sequence[str] = ()
 ) -> Claim:
-    """Measures both sides, each a label and a value, in every seed that has both; the notes name the other seeds.
+    """Measures both sides in every seed that has both; the notes name the other seeds.
 
     Args:
         closed: why the claim is not testable whatever was measured; the sides are kept for the record.
@@ -229,16 +216,17 @@ def _end_points(run: Run, target: str) -> list[Claim]:
     """Both arms after training: at the step fixed beforehand, and where both have spent the same."""
 
     def on_target(arm: str, seed: int) -> float:
-        if measures.ends_at_claim_step(run, seed):
-            return measures.accuracy(run, measures.model(run, arm, seed, "end"), (target,))
-        return measures.read_off(measures.curve(run, arm, seed), SPENT["steps"], measures.claim_step(run, seed))
+        step, is_end = measures.claim_step(run, seed)
+        if is_end:
+            return measures.arm_accuracy(run, arm, "end", (target,), seed)
+        return measures.read_off(measures.curve(run, arm, seed), SPENT["steps"], step)
 
     def on_all(arm: str, seed: int) -> float:
-        if not measures.ends_at_claim_step(run, seed):
-            raise NotMeasured(
-                f"all domains are measured where {run.method} ends, which is not the step of the claim in both arms"
-            )
-        return measures.accuracy(run, measures.model(run, arm, seed, "end"), run.transfer)
+        if measures.claim_step(run, seed)[1]:
+            return measures.arm_accuracy(run, arm, "end", run.transfer, seed)
+        raise NotMeasured(
+            f"all domains are measured where {run.method} ends, which is not the step of the claim in both arms"
+        )
 
     def claim(name: str, at_equal: str, where: str, value: Callable[[str, int], float]) -> Claim:
         left, right = f"warmup + {run.method}", f"base + {run.method}"
@@ -314,32 +302,33 @@ def _retention(run: Run, target: str) -> list[Claim]:
 
 def _efficiency(run: Run, target: str) -> list[Claim]:
     """What training spends until held-out accuracy reaches the threshold; if it never does, it is censored there."""
-    return [_saved(run, target, unit) for unit in ("steps", "rollouts", "tokens")]
-
-
-def _saved(run: Run, target: str, unit: Unit) -> Claim:
     threshold, base, warmup = run.claims.threshold, run.claims.base, run.claims.warmup
 
-    def reached(arm: str, seed: int) -> Reached:
+    def reached(unit: Unit, arm: str, seed: int) -> Reached:
         points = measures.curve(run, arm, seed)
         return first_reached([SPENT[unit](point) for point in points], [point.lenient for point in points], threshold)
 
-    question = f"{unit} to accuracy {share(threshold)} saved by warmup (base - warmup)"
-    sides = ("base", lambda seed: reached(base, seed).x), ("warmup", lambda seed: reached(warmup, seed).x)
-    claim = compare(run, f"efficiency.{unit}", question, target, *sides)
-    starts = [(arm, seed, measures.curve(run, arm, seed)[0].lenient) for arm in (base, warmup) for seed in claim.values]
-    high = [f"{arm} starts at {share(value)} in seed {seed}" for arm, seed, value in starts if value >= threshold]
-    return replace(
-        claim,
-        unit=unit,
-        untestable=f"the threshold is not above both starts: {'; '.join(high)}" if high else claim.untestable,
-        left=replace(claim.left, censored=frozenset(seed for seed in claim.values if reached(base, seed).censored)),
-        right=replace(claim.right, censored=frozenset(seed for seed in claim.values if reached(warmup, seed).censored)),
-    )
+    def saved(unit: Unit) -> Claim:
+        question = f"{unit} to accuracy {share(threshold)} saved by warmup (base - warmup)"
+        claim = compare(run, f"efficiency.{unit}", question, target, ("base", lambda seed: reached(unit, base, seed).x),
+                        ("warmup", lambda seed: reached(unit, warmup, seed).x))  # fmt: skip
+        left, right = (
+            replace(side, censored=tuple(seed for seed in claim.values if reached(unit, arm, seed).censored))
+            for arm, side in ((base, claim.left), (warmup, claim.right))
+        )
+        starts = [(arm, seed, measures.curve(run, arm, seed)[0]) for arm in (base, warmup) for seed in claim.values]
+        high = [
+            f"{arm} starts at {share(point.lenient)} in seed {seed}"
+            for arm, seed, point in starts if point.lenient >= threshold
+        ]  # fmt: skip
+        why = f"the threshold is not above both starts: {'; '.join(high)}" if high else claim.untestable
+        return replace(claim, unit=unit, untestable=why, left=left, right=right)
+
+    return [saved("steps"), saved("rollouts"), saved("tokens")]
 
 
 def _of(run: Run, arm: str, when: When, domains: Sequence[str]) -> Value:
-    return lambda seed: measures.accuracy(run, measures.model(run, arm, seed, when), domains)
+    return partial(measures.arm_accuracy, run, arm, when, domains)
 
 
 def _gain(run: Run, arm: str, domains: Sequence[str]) -> Value:

@@ -6,14 +6,13 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from warmup_rl.base.stats import mean
 from warmup_rl.report import measures
 from warmup_rl.report.claims import Claim, Meeting, claims, compare, meeting
 from warmup_rl.report.load import Run
 from warmup_rl.report.measures import Gain, gains
-from warmup_rl.report.models import Accuracy, Row, model_rows, models
+from warmup_rl.report.models import Accuracy, Row, average, model_rows, models
 from warmup_rl.report.provenance import Provenance, provenance
 
 
@@ -23,81 +22,49 @@ class Outcome:
 
     Attributes:
         transfer, puzzles: accuracy, mean over the transfer domains and over Knights & Knaves.
-        to_base, to_reference: difference in transfer accuracy, paired by seed; None for the arm itself.
-        tokens: mean length of an answer on the transfer domains.
+        differences: to base and to the reference arm (`claims.warmup`) in transfer accuracy, by that arm.
+        tokens_per_answer: mean length of an answer on the transfer domains.
         cut_off: share of answers there that the token budget ended.
-        steps, trained: optimizer steps and tokens that carried loss in the warmup, mean over seeds; 0 without.
+        steps, trained_tokens: optimizer steps and tokens that carried loss in the warmup, mean over seeds; 0 without.
     """
 
     arm: str
     transfer: Accuracy
     puzzles: Accuracy | None
-    to_base: Claim | None
-    to_reference: Claim | None
-    tokens: float
+    differences: Mapping[str, Claim]
+    tokens_per_answer: float
     cut_off: float
     steps: float
-    trained: float
-
-    def to_json(self) -> dict[str, Any]:
-        """For summary.json."""
-        return {
-            "arm": self.arm,
-            "transfer": self.transfer.value,
-            "interval": [self.transfer.low, self.transfer.high],
-            "by_seed": dict(self.transfer.by_seed),
-            "puzzles": self.puzzles.value if self.puzzles else None,
-            "to_base": self.to_base.to_json() if self.to_base else None,
-            "to_reference": self.to_reference.to_json() if self.to_reference else None,
-            "tokens_per_answer": self.tokens,
-            "cut_off": self.cut_off,
-            "steps": self.steps,
-            "trained_tokens": self.trained,
-        }
+    trained_tokens: float
 
 
 def ablation(run: Run) -> tuple[Outcome, ...]:
     """Every arm in the recipe's order; empty unless there are arms beside those that the claims name."""
     if not run.transfer or not set(run.trials) - {run.claims.base, run.claims.warmup, run.claims.format_only}:
         return ()
-    outcomes = (_outcome(run, arm) for arm in run.trials)
-    return tuple(outcome for outcome in outcomes if outcome)
+    outcomes = []
+    for arm, trials in run.trials.items():
+        row = Row(arm, "other", False, {seed: (model, None) for seed, model in models(run, arm, "start").items()})
+        transfer = row.accuracy(run.transfer, run.headline)
+        if transfer is None:
+            continue
+        cells = [cell for domain in run.transfer for cell in row.cells(domain, run.headline).values()]
+        warmups = [stage for trial in trials.values() for stage in trial.stages if stage.role == "warmup"]
+        spent = (mean([one.number(key) for one in warmups] or [0.0]) for key in ("steps", "trained_tokens"))
+        answers = (average(cells, name) or 0.0 for name in ("tokens", "truncated"))
+        puzzles = row.accuracy(run.puzzles, run.headline)
+        outcomes.append(Outcome(arm, transfer, puzzles, _differences(run, arm), *answers, *spent))
+    return tuple(outcomes)
 
 
-def _outcome(run: Run, arm: str) -> Outcome | None:
-    row = Row(arm, "other", False, {seed: (model, None) for seed, model in models(run, arm, "start").items()})
-    transfer = row.accuracy(run.transfer, run.headline)
-    if transfer is None:
-        return None
-    cells = [cell for domain in run.transfer for cell in row.cells(domain, run.headline).values()]
-    trainings = [stage for trial in run.trials[arm].values() for stage in trial.stages if stage.role == "warmup"]
-
-    def spent(what: str) -> float:
-        return mean([stage.number(what) for stage in trainings]) if trainings else 0.0
-
-    return Outcome(
-        arm=arm,
-        transfer=transfer,
-        puzzles=row.accuracy(run.puzzles, run.headline),
-        to_base=_difference(run, arm, run.claims.base),
-        to_reference=_difference(run, arm, run.claims.warmup),
-        tokens=mean([cell.tokens for cell in cells]),
-        cut_off=mean([cell.truncated for cell in cells]),
-        steps=spent("steps"),
-        trained=spent("trained_tokens"),
-    )
-
-
-def _difference(run: Run, arm: str, other: str) -> Claim | None:
-    if arm == other or other not in run.trials:
-        return None
-
-    def value(of: str, seed: int) -> float:
-        return measures.accuracy(run, measures.model(run, of, seed, "start"), run.transfer)
-
-    sides = (arm, partial(value, arm)), (other, partial(value, other))
-    claim = compare(run, f"ablation.{arm}.{other}", f"{arm} - {other}", f"mean of {', '.join(run.transfer)}", *sides)
-    return None if claim.untestable else claim
+def _differences(run: Run, arm: str) -> dict[str, Claim]:
+    where, found = f"mean of {', '.join(run.transfer)}", {}
+    for other in (one for one in measures.compared(run) if one != arm and one in run.trials):
+        left, right = ((one, partial(measures.arm_accuracy, run, one, "start", run.transfer)) for one in (arm, other))
+        claim = compare(run, f"ablation.{arm}.{other}", f"{arm} - {other}", where, left, right)
+        if not claim.untestable:
+            found[other] = claim
+    return found
 
 
 @dataclass(frozen=True)
@@ -142,6 +109,10 @@ class Findings:
     gains: tuple[Gain, ...]
     outcomes: tuple[Outcome, ...]
     labels: tuple[Labels, ...]
+
+    @property
+    def by_id(self) -> dict[str, Claim]:
+        return {claim.id: claim for claim in self.claims}
 
 
 def compute(run: Run) -> Findings:

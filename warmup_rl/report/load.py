@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.errors import DataError, RunError
+from warmup_rl.interfaces.measurement import read_record
 from warmup_rl.recipe import ClaimSettings, RecipeRecord, read_recipe_record, trial_name
 from warmup_rl.report.outputs import Model, StageOutput, pooled_model, pooled_training
 
@@ -72,6 +73,12 @@ class Run:
     def headline(self) -> str:
         """The sampling that tables and claims use."""
         return self.recipe.evaluation.headline
+
+    @cached_property
+    def samplings(self) -> list[str]:
+        """Samplings measured, the headline first."""
+        cells = [cell for stage in self.stages("evaluation") for cell in stage.cells]
+        return list(dict.fromkeys([self.headline, *(cell.sampling for cell in cells)]))
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -192,9 +199,9 @@ def _require_outputs(folder: Path, records: Mapping[Path, Mapping[str, Any]]) ->
 def _trial(path: Path, record: Mapping[str, Any]) -> Trial:
     try:
         listed = record["stages"]
+        target = next((entry for entry in reversed(listed) if entry["role"] == "target"), None)
         done = (entry for entry in listed if (path.parent / entry["folder"] / "stage.json").is_file())
         stages = tuple(_stage(path.parent, entry) for entry in done)
-        target = next((entry for entry in reversed(listed) if entry["role"] == "target"), None)
         makers = [entry["key"] for entry in listed if "model" in entry["outputs"]]
         start = _model(target["inputs"].get("model", "") if target else makers[-1] if makers else "", stages)
         end = _model(target["key"], stages) if target else None
@@ -217,24 +224,8 @@ def _trial(path: Path, record: Mapping[str, Any]) -> Trial:
 
 def _stage(folder: Path, entry: Mapping[str, Any]) -> StageOutput:
     path = folder / entry["folder"] / "stage.json"
-    record = read_json(path)
-    try:
-        return StageOutput(
-            id=entry["id"],
-            type=record["type"],
-            role=entry["role"],
-            key=record["key"],
-            folder=path.parent.resolve(),
-            stale=entry.get("stale", False),
-            config=record.get("config") or {},
-            inputs=record["inputs"],
-            summary=record["summary"],
-            versions=record.get("versions") or {},
-        )
-    except KeyError as error:
-        raise DataError(
-            f"{path}: {error} is missing. Delete {path.parent.resolve()} and run the recipe again."
-        ) from None
+    kept = {name: entry[name] for name in ("id", "role", "stale") if name in entry}
+    return read_record(StageOutput, {**read_json(path), **kept, "folder": path.parent.resolve()}, path)
 
 
 def _model(key: str, stages: tuple[StageOutput, ...]) -> Model | None:

@@ -10,13 +10,11 @@ from typing import Any
 
 from warmup_rl.base.jsonl import write_json
 from warmup_rl.report import narrative
-from warmup_rl.report.contamination import contamination
-from warmup_rl.report.findings import Findings, compute
-from warmup_rl.report.load import load, read_json
+from warmup_rl.report.findings import Findings, Outcome, compute
+from warmup_rl.report.load import Run, load, read_json
 from warmup_rl.report.models import Row
 from warmup_rl.report.plots import PLOTS, draw
-from warmup_rl.report.render_markdown import bullets, headline, other_samplings, render_markdown, warnings
-from warmup_rl.report.tables import ablation_table, accuracy_table
+from warmup_rl.report.render_markdown import render_markdown, render_overview
 
 
 def report(run_folder: Path) -> Path:
@@ -51,7 +49,6 @@ def report(run_folder: Path) -> Path:
 def summary(found: Findings) -> dict[str, Any]:
     """The report's numbers as JSON values, for scripts."""
     run = found.run
-    samplings = [run.headline, *other_samplings(run)]
     return {
         "run": run.recipe.run_name,
         "seeds": list(run.seeds),
@@ -63,11 +60,25 @@ def summary(found: Findings) -> dict[str, Any]:
         "sentences": narrative.sentences(found),
         "claims": [claim.to_json() for claim in found.claims],
         "arms_meet": asdict(found.meeting),
-        "models": [_model(found, row, sampling) for row in found.rows for sampling in samplings],
+        "models": [_model(found, row, sampling) for row in found.rows for sampling in run.samplings],
         "gains": [asdict(gain) for gain in found.gains],
         "labels": [asdict(one) for one in found.labels],
-        "contamination": contamination(run),
-        "ablation": [outcome.to_json() for outcome in found.outcomes],
+        "contamination": narrative.contamination(run),
+        "ablation": [_outcome(run, outcome) for outcome in found.outcomes],
+    }
+
+
+def _outcome(run: Run, outcome: Outcome) -> dict[str, Any]:
+    accuracy = outcome.transfer
+    names = {"to_base": run.claims.base, "to_reference": run.claims.warmup}
+    claims = {key: outcome.differences.get(other) for key, other in names.items()}
+    return {
+        **{key: value for key, value in asdict(outcome).items() if key != "differences"},
+        "transfer": accuracy.value,
+        "interval": [accuracy.low, accuracy.high],
+        "by_seed": accuracy.by_seed,
+        "puzzles": outcome.puzzles.value if outcome.puzzles else None,
+        **{key: claim.to_json() if claim else None for key, claim in claims.items()},
     }
 
 
@@ -86,11 +97,5 @@ def _show(found: Findings, path: Path) -> None:
     from rich.markdown import Markdown
 
     console = Console(width=None if sys.stdout.isatty() else 140)
-    for text in (headline(found), warnings(found), bullets(narrative.sentences(found)), narrative.seeds_note(found)):
-        if text:
-            console.print(Markdown(text))
-    if found.rows:
-        console.print(accuracy_table(found.run, found.rows, found.run.headline).rich())
-    if found.outcomes:
-        console.print(ablation_table(found.run, found.outcomes).rich())
+    console.print(Markdown(render_overview(found)))
     console.print(f"The whole report: {path}", soft_wrap=True)

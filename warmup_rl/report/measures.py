@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal
 
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.stats import interpolate, mean
-from warmup_rl.interfaces.measurement import Cell, CurvePoint
+from warmup_rl.interfaces.measurement import CurvePoint
 from warmup_rl.report.load import Run, Trial
 from warmup_rl.report.outputs import Model, StageOutput
 
 When = Literal["start", "end", "final"]
 """Which model of a trial: before the target stage, after it, or the last one with or without such a stage."""
-Cause = Literal["format", "truncation", "rest"]
+PARTS = ("total", "format", "truncation", "rest")
+"""Of a gain; see `Gain`."""
 Rows = Mapping[tuple[str, int], Mapping[str, Any]]
 """Completions by problem id and sample."""
 
@@ -46,15 +49,19 @@ def accuracy(run: Run, of: Model, domains: Sequence[str], prompt: str | None = N
     """Lenient accuracy under the headline sampling, mean over domains; under the recipe's prompt if none is named."""
     if not domains:
         raise NotMeasured("no domain other than Knights & Knaves was measured")
-
-    def cell(domain: str) -> Cell:
-        found = of.cell(domain, run.headline, prompt=prompt, split=split)
-        if found is None:
+    values = []
+    for domain in domains:
+        cell = of.cell(domain, run.headline, prompt=prompt, split=split)
+        if cell is None:
             style = f"the prompt style {prompt!r}" if prompt else "the recipe's prompt"
             raise NotMeasured(f"no {run.headline} {split} accuracy on {domain} under {style}")
-        return found
+        values.append(cell.lenient)
+    return mean(values)
 
-    return mean([cell(domain).lenient for domain in domains])
+
+def arm_accuracy(run: Run, arm: str, when: When, domains: Sequence[str], seed: int) -> float:
+    """Accuracy of one of an arm's models."""
+    return accuracy(run, model(run, arm, seed, when), domains)
 
 
 def best_prompt(run: Run, seed: int) -> str:
@@ -102,16 +109,15 @@ def read_off(points: Sequence[CurvePoint], spent: Callable[[CurvePoint], float],
         raise NotMeasured(f"the curve does not reach {budget:,.0f}") from None
 
 
-def claim_step(run: Run, seed: int) -> float:
-    """The training step at which end points are compared: the recipe's, or the last one that both arms have."""
-    if run.claims.step is not None:
-        return run.claims.step
-    return min(target_stage(run, arm, seed).number("steps") for arm in compared(run))
+def claim_step(run: Run, seed: int) -> tuple[float, bool]:
+    """The training step at which end points are compared (the recipe's, or the last one that both arms have).
 
-
-def ends_at_claim_step(run: Run, seed: int) -> bool:
-    """Whether both arms end at the step of the claim, so that their final evaluations are the end points."""
-    return {target_stage(run, arm, seed).number("steps") for arm in compared(run)} == {claim_step(run, seed)}
+    Returns:
+        the step, and whether both arms end there, so that their final evaluations are the end points.
+    """
+    ends = {target_stage(run, arm, seed).number("steps") for arm in compared(run)}
+    step = float(run.claims.step or min(ends))
+    return step, ends == {step}
 
 
 def at_equal_tokens(run: Run, arm: str, seed: int) -> float:
@@ -158,29 +164,15 @@ def _by_solver(stage: StageOutput) -> bool:
 
 
 @dataclass(frozen=True)
-class Split:
-    """Net transitions to correct, as counts of completions; the parts add up to `total` by construction.
+class Gain:
+    """Net transitions to correct from one model to another on a domain, mean over seeds, in shares of 1.
 
     Attributes:
-        count: completions compared.
-        format: the old one had no answer that could be found (verdict none) and was not cut off.
+        total: sum of the three parts by cause.
+        format: the old completion had no answer that could be found and was not cut off.
         truncation: the old one was cut off by the token budget.
         rest: the old one had an answer, a wrong one. Losses count against the cause that the new completion shows.
     """
-
-    count: int
-    format: int
-    truncation: int
-    rest: int
-
-    @property
-    def total(self) -> int:
-        return self.format + self.truncation + self.rest
-
-
-@dataclass(frozen=True)
-class Gain:
-    """A split on one domain, mean over seeds, in shares of 1."""
 
     name: str
     domain: str
@@ -191,8 +183,8 @@ class Gain:
     rest: float
 
 
-def split_gain(old: Rows, new: Rows) -> Split:
-    """Splits by transitions of single problems: wrong to correct is a gain, correct to wrong a loss, symmetrically.
+def split_gain(old: Rows, new: Rows) -> dict[str, int]:
+    """The parts of a `Gain` as counts, for two models that answered the same problems.
 
     Raises:
         DataError: the two do not hold the same problems and samples.
@@ -202,19 +194,19 @@ def split_gain(old: Rows, new: Rows) -> Split:
             f"two evaluations to compare hold different problems ({len(old)} and {len(new)} completions, "
             f"{len(old.keys() & new.keys())} in both). Evaluate both models with the same settings."
         )
-    net: dict[Cause, int] = {"format": 0, "truncation": 0, "rest": 0}
+    net = dict.fromkeys(PARTS, 0)
     for key, before in old.items():
         after = new[key]
         change = (after["verdict"] == "correct") - (before["verdict"] == "correct")
-        if change:
-            failed = before if change > 0 else after
-            cause: Cause = "truncation" if failed["truncated"] else "format" if failed["verdict"] == "none" else "rest"
-            net[cause] += change
-    return Split(len(old), **net)
+        failed = before if change > 0 else after
+        cause = "truncation" if failed["truncated"] else "format" if failed["verdict"] == "none" else "rest"
+        net["total"] += change
+        net[cause] += change
+    return net
 
 
 def gains(run: Run) -> tuple[Gain, ...]:
-    """The gains that a report explains: by warmup, by format alone, by training in both arms; by domain."""
+    """The gains that a report explains, by domain: by warmup, by format alone, by training in both arms."""
     base, warmup, control = run.claims.base, run.claims.warmup, run.claims.format_only
     pairs: dict[str, tuple[tuple[str, When], tuple[str, When]]] = {
         "warmup - base": ((base, "start"), (warmup, "start")),
@@ -222,37 +214,26 @@ def gains(run: Run) -> tuple[Gain, ...]:
         f"base + {run.method} - base": ((base, "start"), (base, "end")),
         f"warmup + {run.method} - warmup": ((warmup, "start"), (warmup, "end")),
     }
-
-    @cache
-    def read(arm: str, when: When, seed: int) -> dict[str, Rows]:
-        return _completions(run, model(run, arm, seed, when))
-
+    read = cache(partial(_completions, run))
     found = []
     for name, (old, new) in pairs.items():
-        splits: dict[str, dict[int, Split]] = {}
+        shares: dict[str, dict[int, dict[str, float]]] = defaultdict(dict)
         for seed in run.seeds:
-            try:
+            with suppress(NotMeasured):
                 before, after = read(*old, seed), read(*new, seed)
-            except NotMeasured:
-                continue
-            for domain in before.keys() & after.keys():
-                splits.setdefault(domain, {})[seed] = split_gain(before[domain], after[domain])
-        found += [_mean_gain(name, domain, splits[domain]) for domain in run.measured if domain in splits]
+                for domain in before.keys() & after.keys():
+                    net = split_gain(before[domain], after[domain])
+                    shares[domain][seed] = {part: count / len(before[domain]) for part, count in net.items()}
+        for domain in (domain for domain in run.measured if domain in shares):
+            means = {part: mean([parts[part] for parts in shares[domain].values()]) for part in PARTS}
+            found.append(Gain(name, domain, tuple(shares[domain]), **means))
     return tuple(found)
 
 
-def _mean_gain(name: str, domain: str, splits: Mapping[int, Split]) -> Gain:
-    parts = {
-        part: mean([getattr(split, part) / split.count for split in splits.values()])
-        for part in ("total", "format", "truncation", "rest")
-    }
-    return Gain(name, domain, tuple(splits), **parts)
-
-
-def _completions(run: Run, of: Model) -> dict[str, Rows]:
+def _completions(run: Run, arm: str, when: When, seed: int) -> dict[str, dict[tuple[str, int], Mapping[str, Any]]]:
     """Verdict and truncation of a model's completions by domain, without the texts."""
-    found: dict[str, dict[tuple[str, int], Mapping[str, Any]]] = {}
-    for row in of.completions(run.headline):
+    found: dict[str, dict[tuple[str, int], Mapping[str, Any]]] = defaultdict(dict)
+    for row in model(run, arm, seed, when).completions(run.headline):
         kept = {"verdict": row["score"]["verdict"], "truncated": row["truncated"]}
-        found.setdefault(row["domain"], {}).setdefault((row["problem_id"], row["sample"]), kept)
-    return dict(found)
+        found[row["domain"]].setdefault((row["problem_id"], row["sample"]), kept)
+    return found

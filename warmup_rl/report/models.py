@@ -68,6 +68,12 @@ class Row:
         return found
 
 
+def average(cells: Sequence[Cell], name: str) -> float | None:
+    """Mean of one of their figures, over those that have it."""
+    values = [value for value in (getattr(cell, name) for cell in cells) if value is not None]
+    return mean(values) if values else None
+
+
 def with_interval(by_seed: Mapping[int, float], problems: int) -> Accuracy:
     """The mean of accuracies over seeds, each measured on the same `problems`, with the interval cut to [0, 1]."""
     value = mean(list(by_seed.values()))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.stats import MIN_SEEDS, mean
 from warmup_rl.report.claims import MEET, Claim, Meeting, Side, Verdict, share
 from warmup_rl.report.findings import Findings, Outcome
-from warmup_rl.report.load import Run
-from warmup_rl.report.models import best_prompt, own_is_best
+from warmup_rl.report.load import Run, read_json
+from warmup_rl.report.measures import PARTS
+from warmup_rl.report.models import average, best_prompt, own_is_best
 from warmup_rl.report.outputs import StageOutput
 from warmup_rl.report.tables import amount, brief
 
@@ -24,7 +26,6 @@ LIMITS = (
     "tokens or compute, and at a step before the last, are read off the held-out curve, which has its own number of "
     "problems, and interpolated between its points: they can differ from the accuracy table."
 )
-STARTS = {"base": "from base", "warmup": "after warmup"}
 PLACES: dict[Verdict, str] = {
     "above": "ahead",
     "below": "behind",
@@ -36,7 +37,7 @@ PLACES: dict[Verdict, str] = {
 
 def first_sentences(found: Findings) -> tuple[str, ...]:
     """What a report must begin with: that warmup gains nothing over a better prompt. Empty if it does, or unknown."""
-    claim = _by_id(found.claims).get("transfer.best_prompt")
+    claim = found.by_id.get("transfer.best_prompt")
     if claim is None or claim.estimate is None or claim.estimate > 0:
         return ()
     prompt = f"the prompt style that does best on validation problems: {best_prompt(found.run)}"
@@ -46,7 +47,7 @@ def first_sentences(found: Findings) -> tuple[str, ...]:
 
 def sentences(found: Findings) -> dict[str, str]:
     """One short paragraph for each claim, by its name."""
-    run, claims = found.run, _by_id(found.claims)
+    run, claims = found.run, found.by_id
     texts = {"Ablation": _ablation(run, found.outcomes)} if found.outcomes else {}
     texts["Transfer"] = _transfer(found, claims)
     if "end" in claims:
@@ -83,62 +84,89 @@ def about(run: Run) -> str:
 
 
 def set_up(run: Run) -> str:
-    """Model, data, training and evaluation in one line, read from what was done; what is not done yet is left out."""
+    """Sizes of model, data, training and evaluation in one line, read from what is done."""
     warmups = [stage for trial in run.trials.get(run.claims.warmup, {}).values() for stage in trial.stages]
-    corpus = ", ".join(dict.fromkeys(stage.domain for stage in warmups if stage.role == "traces" and stage.domain))
-    trained = [stage.summary for stage in warmups if stage.role == "warmup"]
-    traces, epochs = (_range(summary.get(key) for summary in trained) for key in ("examples", "epochs"))
-    points = [point for stage in run.stages("target") for point in stage.curve]
+    trained, corpus = ([one for one in warmups if one.role == role] for role in ("warmup", "traces"))
+    targets = run.stages("target")
     cells = [cell for stage in run.stages("evaluation") for cell in stage.cells if cell.split == "test"]
-    parameters = _range(stage.summary.get("parameters") for stage in run.stages())
-    problems = _range(cell.problems for cell in cells)
-    where = f"{problems} {', '.join(run.measured)} problems"
-    if len(run.measured) > 1:
-        where = f"{problems} problems in each of {len(run.measured)} domains ({', '.join(run.measured)})"
+    points = [point for stage in targets for point in stage.curve]
     budget = run.recipe.evaluation.samplings[run.headline].max_tokens
-    folds = (
-        f"{run.folded} in {run.fold_count} folds: each row was measured once, by a model that was not trained on it; "
-        "the last model was trained on all rows"
-    )
+    each = f" in each of {len(run.measured)} domains" * (len(run.measured) > 1)
+    evaluated = f"problems{each} ({', '.join(run.measured)}), at most {budget:,} tokens per answer"
+    folds = f"{run.fold_count} on {run.folded}, each row measured by a model not trained on it; the last model uses all"
     parts = {
-        f"model of {parameters} parameters": parameters,
-        f"warmup on {' '.join(filter(None, (traces, corpus)))} traces" + f" ({epochs} epochs)" * bool(epochs): traces,
-        _target(run.method, run.stages("target")): run.stages("target"),
-        f"held-out curve on {_range(point.problems for point in points)} problems": points,
-        f"evaluation on {where}, answers of at most {budget} tokens": cells,
-        folds: run.folded,
-        f"{len(run.seeds)} seed{'s' * (len(run.seeds) != 1)}": True,
+        "model": _sizes(run.stages(), "parameters"),
+        f"warmup{_on(corpus)}": _sizes(trained, "examples", "epochs"),
+        f"{run.method}{_on(targets)}": _sizes(
+            targets, "problems", "steps", "prompts_per_step", "generations", "max_tokens"
+        ),
+        "held-out curve": f"{_range([point.problems for point in points])} problems" if points else "",
+        "evaluation": f"{_range([cell.problems for cell in cells])} {evaluated}" if cells else "",
+        "folds": folds if run.folded else "",
+        "seeds": ", ".join(map(str, run.seeds)),
     }
-    return f"Set-up: {'; '.join(text for text, known in parts.items() if known)}."
+    return f"Set-up. {'; '.join(f'{name}: {sizes}' for name, sizes in parts.items() if sizes)}."
 
 
-def _target(method: str, done: Sequence[StageOutput]) -> str:
-    domains = ", ".join(dict.fromkeys(stage.domain for stage in done if stage.domain))
-    problems, steps = (_range(stage.summary.get(key) for stage in done) for key in ("problems", "steps"))
-    prompts, answers = (_range(stage.config.get(key) for stage in done) for key in ("prompts_per_step", "generations"))
-    budget = _range((stage.config.get("sampling") or {}).get("max_tokens") for stage in done)
-    text = f"{method} on {' '.join(filter(None, (problems, domains)))} problems"
-    text += f", {steps} steps" if steps else ""
-    text += f" of {prompts} prompts x {answers} generations" if prompts and answers else ""
-    return text + (f" of at most {budget} tokens" if budget else "")
+def _on(stages: Iterable[StageOutput]) -> str:
+    names = dict.fromkeys(stage.domain for stage in stages if stage.domain)
+    return f" on {', '.join(names)}" if names else ""
 
 
-def _range(values: Iterable[Any]) -> str:
-    """The value that all share, or the range; empty where none is known."""
-    found = sorted({value for value in values if value is not None})
-    return " to ".join(f"{value:,.10g}" for value in dict.fromkeys([found[0], found[-1]])) if found else ""
+def _sizes(stages: Sequence[StageOutput], *names: str) -> str:
+    """`100 problems, 20 to 30 steps`; what no stage records is left out."""
+    values = {name: [value for stage in stages if (value := stage.get(name)) is not None] for name in names}
+    return ", ".join(f"{_range(found)} {name.replace('_', ' ')}" for name, found in values.items() if found)
+
+
+def _range(values: Sequence[float]) -> str:
+    return " to ".join(f"{value:,.10g}" for value in dict.fromkeys([min(values), max(values)]))
+
+
+def contamination(run: Run) -> list[str]:
+    """What is known of each published domain's questions in the pretraining of the base model, one sentence each."""
+    records = [read_json(path) for path in sorted(run.folder.parent.glob("contamination/*.json"))]
+    mine = [record for record in records if _is_base(run, record)]
+    texts = []
+    for name in run.measured:
+        domain = run.recipe.domains[name].get("type", name)
+        measured = [_completed(name, record) for record in mine if record["domain"] == domain]
+        texts += measured
+        if not measured and name in run.public:
+            command = f"python -m warmup_rl contamination --model {run.recipe.model or 'MODEL'} --domain {domain}"
+            texts.append(
+                f"Whether the base model has seen questions of {name} in pretraining was not measured: `{command}`."
+            )
+    return texts
+
+
+def _is_base(run: Run, record: Mapping[str, Any]) -> bool:
+    """Whether a measurement is of the model that the run starts from, or that its first stage made."""
+    if run.recipe.model:
+        wanted = (run.recipe.model, run.recipe.model_revision)
+        return (record["model"], record.get("revision")) == wanted
+    made = {(stage.folder / "model").resolve() for stage in run.stages("pretraining")}
+    return Path(record["model"]).resolve() in made
+
+
+def _completed(name: str, record: Mapping[str, Any]) -> str:
+    found, control = record["found"], record["control"]
+    shares = [f"{share(kind['share'])} [{share(kind['low'])}, {share(kind['high'])}]" for kind in (found, control)]
+    return (
+        f"The base model completes {found['whole']} of {found['questions']} {record['split']} questions of {name} word "
+        f"for word ({shares[0]}; of generated questions {shares[1]}). {record['verdict']}"
+    )
 
 
 def _ablation(run: Run, outcomes: Sequence[Outcome]) -> str:
     """Which arms are ahead of, behind, or not distinguishable from the reference arm and base, by the intervals."""
     texts = []
-    for other, field in ((run.claims.warmup, "to_reference"), (run.claims.base, "to_base")):
+    for other in (run.claims.warmup, run.claims.base):
         places: dict[str, list[str]] = {}
         for outcome in outcomes:
-            claim: Claim | None = getattr(outcome, field)
-            if claim is not None:
-                found = f"{outcome.arm} {100 * (claim.estimate or 0):+.1f}"
-                places.setdefault(PLACES[claim.verdict], []).append(found)
+            if claim := outcome.differences.get(other):
+                difference = f"{outcome.arm} {100 * (claim.estimate or 0):+.1f}"
+                places.setdefault(PLACES[claim.verdict], []).append(difference)
         if places:
             parts = (f"{place}: {', '.join(arms)}" for place, arms in sorted(places.items()))
             texts.append(f"Against {other}, in points: {'; '.join(parts)}.")
@@ -149,20 +177,17 @@ def _transfer(found: Findings, by_id: Mapping[str, Claim]) -> str:
     run = found.run
     if not run.transfer:
         return f"This is {_cannot(by_id['transfer.recipe_prompt'])}."
-    against = {
-        "recipe_prompt": "the base under the same prompt",
-        "best_prompt": "the base under its best prompt",
-        "format_only": "the format-only control",
+    claims = {
+        "the base under the same prompt": by_id["transfer.recipe_prompt"],
+        "the base under its best prompt": by_id["transfer.best_prompt"],
+        "the format-only control": by_id["transfer.format_only"],
     }
     if own_is_best(run):
-        del against["best_prompt"]
-        against["recipe_prompt"] += ", which is its best"
-    claims = {other: by_id[f"transfer.{name}"] for name, other in against.items()}
-    parts = [_position(claim, other) for other, claim in claims.items() if not claim.untestable]
-    where = by_id["transfer.recipe_prompt"].where
-    where = f"the {where}" if where.startswith("mean of ") else where
-    texts = [f"Before {run.method}, on {where}, warmup is {'; '.join(parts)}."] if parts else []
-    texts += [f"Against {other}: {_cannot(claim)}." for other, claim in claims.items() if claim.untestable]
+        del claims["the base under its best prompt"]
+        claims = {f"{other}, which is its best" if "same" in other else other: claims[other] for other in claims}
+    where = by_id["transfer.recipe_prompt"].where.replace("mean of", "the mean of")
+    texts = [f"Before {run.method}, on {where}, warmup is {parts}."] if (parts := _tested(claims, _position)) else []
+    texts += [_untested({f"against {other}": claim for other, claim in claims.items()})]
     lift = _lift(found)
     if any(round(value, 1) for value in lift.values()):
         texts.append(
@@ -170,15 +195,13 @@ def _transfer(found: Findings, by_id: Mapping[str, Claim]) -> str:
             f"format (no answer can be found), {lift['truncation']:+.1f} truncation, {lift['rest']:+.1f} the answers "
             "themselves."
         )
-    return " ".join(texts)
+    return " ".join(filter(None, texts))
 
 
-def _lift(findings: Findings) -> dict[str, float]:
+def _lift(found: Findings) -> dict[str, float]:
     """Parts of warmup's difference to base, mean over the transfer domains, in points; empty where not measured."""
-    transfer = findings.run.transfer
-    found = [gain for gain in findings.gains if gain.name == "warmup - base" and gain.domain in transfer]
-    parts = ("total", "format", "truncation", "rest")
-    return {part: 100 * mean([getattr(gain, part) for gain in found]) for part in parts} if found else {}
+    gains = [gain for gain in found.gains if gain.name == "warmup - base" and gain.domain in found.run.transfer]
+    return {part: 100 * mean([getattr(gain, part) for gain in gains]) for part in PARTS} if gains else {}
 
 
 def _broken_form(found: Findings) -> str:
@@ -187,87 +210,79 @@ def _broken_form(found: Findings) -> str:
     lost = lift["format"] + lift["truncation"] if lift else 0.0
     if not lift or round(lift["total"], 1) >= 0 or lost > lift["total"] / 2:
         return ""
-    well_formed = {}
+    well_formed = []
     for row in (row for row in found.rows if row.role in ("base", "warmup") and not row.trained):
         cells = [cell for domain in run.transfer for cell in row.cells(domain, run.headline).values()]
-        well_formed[row.role] = share(mean([cell.well_formed for cell in cells]) if cells else 0.0)
-    form = ", ".join(f"{name} {value}" for name, value in well_formed.items())
+        well_formed.append(f"{row.name} {share(average(cells, 'well_formed') or 0.0)}")
     return (
         f"Against the base under the same prompt, {lost:+.1f} of {lift['total']:+.1f} points are form, not reasoning: "
-        f"{lift['format']:+.1f} no answer can be found, {lift['truncation']:+.1f} cut off; well-formed answers: {form}."
+        f"{lift['format']:+.1f} no answer can be found, {lift['truncation']:+.1f} cut off; well-formed answers: "
+        f"{', '.join(well_formed)}."
     )
 
 
-def _end_point(run: Run, found: Mapping[str, Claim]) -> str:
-    at = {
-        "steps.target": "at equal steps",
-        "tokens.target": "at equal generated tokens",
-        "compute.target": "at equal compute with warmup charged",
+def _end_point(run: Run, by_id: Mapping[str, Claim]) -> str:
+    names = {
+        "at equal steps": "end.steps.target",
+        "at equal generated tokens": "end.tokens.target",
+        "at equal compute with warmup charged": "end.compute.target",
     }
-    target = found["end.steps.target"].where
+    target = by_id["end.steps.target"].where
     if run.transfer and run.transfer != (target,):
-        at["steps.mean"] = f"at equal steps over the {found['end.steps.mean'].where}"
-    other = f"base + {run.method}"
-    claims = {how: found[f"end.{name}"] for name, how in at.items()}
-    parts = [f"{how} {_position(claim, other)}" for how, claim in claims.items() if not claim.untestable]
-    texts = [f"On {target}, warmup + {run.method} is {'; '.join(parts)}."] if parts else []
-    whys: dict[str, list[str]] = {}
-    for how, claim in claims.items():
-        if claim.untestable:
-            whys.setdefault(claim.untestable, []).append(how)
-    for why, hows in whys.items():
-        listed = " and ".join([", ".join(hows[:-1]), hows[-1]] if len(hows) > 1 else hows)
-        texts.append(f"{_capital(listed)}: not testable, because {why}.")
-    gain = found["increment.target"]
-    question = f"Whether {run.method} gains more after warmup than from base"
-    if gain.untestable:
-        texts.append(f"{question} is {_cannot(gain)}.")
-    elif gain.verdict == "unclear":
-        texts.append(f"{question} on {gain.where} remains open ({brief(gain)}).")
+        names[f"at equal steps over the {by_id['end.steps.mean'].where}"] = "end.steps.mean"
+    claims = {how: by_id[name] for how, name in names.items()}
+    parts = _tested(claims, lambda how, claim: f"{how} {_position(f'base + {run.method}', claim)}")
+    gain = by_id["increment.target"]
+    if gain.verdict == "unclear":
+        more = (
+            f"Whether {run.method} gains more after warmup than from base on {gain.where} remains open ({brief(gain)})."
+        )
     else:
         more = "more" if (gain.estimate or 0) > 0 else "less"
-        texts.append(f"{run.method} itself gains {more} after warmup than from base on {gain.where} ({brief(gain)}).")
-    return " ".join(texts)
+        more = f"{run.method} itself gains {more} after warmup than from base on {gain.where} ({brief(gain)})."
+    texts = [
+        f"On {target}, warmup + {run.method} is {parts}." if parts else "",
+        "" if gain.untestable else more,
+        _untested({**claims, f"whether {run.method} gains more after warmup than from base": gain}),
+    ]
+    return " ".join(filter(None, texts))
 
 
-def _retention(run: Run, found: Mapping[str, Claim]) -> str:
-    target = found["retention.base.trained"].where
-    trained, kept = (
-        _changes({start: found[f"retention.{label}.{name}"] for label, start in STARTS.items()})
-        for name in ("trained", "mean")
-    )
-    return f"Change by {run.method} on {target}, which it trains: {trained}. On untrained domains: {kept}."
+def _retention(run: Run, by_id: Mapping[str, Claim]) -> str:
+    target = by_id["retention.base.trained"].where
+    starts = {"base": "from base", "warmup": "after warmup"}
+    texts: list[str] = []
+    untested: dict[str, Claim] = {}
+    for name, where in (("trained", f"on {target}, which it trains"), ("mean", "on untrained domains")):
+        claims = {start: by_id[f"retention.{label}.{name}"] for label, start in starts.items()}
+        if parts := _tested(claims, _change):
+            texts.append(f"{where}: {parts}.")
+        untested |= {f"{start} {where}": claim for start, claim in claims.items()}
+    text = " ".join([f"Change by {run.method} {texts[0]}", *map(_capital, texts[1:])]) if texts else ""
+    return " ".join(filter(None, [text, _untested(untested)]))
 
 
-def _changes(claims: Mapping[str, Claim]) -> str:
-    whys = {claim.untestable for claim in claims.values()}
-    if len(whys) == 1 and "" not in whys:
-        return f"not testable here ({whys.pop()})"
-    return "; ".join(f"{start} {_change(claim)}" for start, claim in claims.items())
-
-
-def _change(claim: Claim) -> str:
-    if claim.untestable:
-        return _cannot(claim)
+def _change(start: str, claim: Claim) -> str:
     unclear = ", not distinguishable from 0" if claim.verdict == "unclear" else ""
     where = f" ({claim.where})" if claim.id.endswith(".mean") else ""
-    return f"{brief(claim)}{unclear}{where}"
+    return f"{start} {brief(claim)}{unclear}{where}"
 
 
-def _efficiency(run: Run, found: Mapping[str, Claim], met: Meeting) -> str:
-    claim, method = found["efficiency.steps"], run.method
+def _efficiency(run: Run, by_id: Mapping[str, Claim], met: Meeting) -> str:
+    claim, method = by_id["efficiency.steps"], run.method
     meets = f"{_capital(met.why)}."
     if met.step is not None:
         within = f"(within {MEET * 100:.0f} points)"
         meets = f"From step {met.step} on, base + {method} has caught up with warmup + {method} {within}."
     if claim.untestable:
         return f"This is {_cannot(claim)}. {meets}"
-    threshold, sides = share(run.claims.threshold), (claim.left, claim.right)
-    if all(side.values and len(side.censored) == len(side.values) for side in sides):
+    goal, sides = f"{share(run.claims.threshold)} on {claim.where}", (claim.left, claim.right)
+    if all(len(side.censored) == len(side.values) for side in sides):
         last = min(value for side in sides for value in side.values.values())
-        neither = f"Neither warmup nor base reaches {threshold} on {claim.where} within {last:.0f} steps"
-        return f"{neither}: what warmup saves remains open. {meets}"
-    needs = f"To reach {threshold} on {claim.where}, {_needs(claim.right)} and {_needs(claim.left)}"
+        return (
+            f"Neither warmup nor base reaches {goal} within {last:.0f} steps: what warmup saves remains open. {meets}"
+        )
+    needs = f"To reach {goal}, {_needs(claim.right)} and {_needs(claim.left)}"
     return f"{needs}; saved by warmup: {brief(claim)}. {meets}"
 
 
@@ -280,7 +295,21 @@ def _needs(side: Side) -> str:
     return f"{side.label} needs {mean(reached):.1f} steps{never if side.censored else ''}"
 
 
-def _position(claim: Claim, other: str) -> str:
+def _tested(claims: Mapping[str, Claim], text: Callable[[str, Claim], str]) -> str:
+    return "; ".join(text(label, claim) for label, claim in claims.items() if not claim.untestable)
+
+
+def _untested(claims: Mapping[str, Claim]) -> str:
+    """`Not testable here: A, B (why); C (why).`; empty where all claims are tested."""
+    whys: dict[str, list[str]] = {}
+    for label, claim in claims.items():
+        if claim.untestable:
+            whys.setdefault(claim.untestable, []).append(label)
+    texts = "; ".join(f"{', '.join(labels)} ({why})" for why, labels in whys.items())
+    return f"Not testable here: {texts}." if whys else ""
+
+
+def _position(other: str, claim: Claim) -> str:
     """`ahead of base + RLVR (+12.0 [4.1, 19.9])`: as much as the seeds support and no more."""
     estimate = claim.estimate or 0.0
     place = "ahead of" if estimate > 0 else "behind" if estimate < 0 else "level with"
@@ -293,7 +322,3 @@ def _cannot(claim: Claim) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _by_id(claims: Sequence[Claim]) -> dict[str, Claim]:
-    return {claim.id: claim for claim in claims}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,17 +31,22 @@ class StageOutput:
     role: str
     key: str
     folder: Path
-    stale: bool
-    config: Mapping[str, Any]
     inputs: Mapping[str, str]
     summary: Mapping[str, Any]
-    versions: Mapping[str, str]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    stale: bool = False
     parts: tuple[StageOutput, ...] = ()
 
     @property
     def domain(self) -> str:
         """Name of the domain that the stage works on; empty where it names none."""
-        return str(self.summary.get("domain") or self.config.get("domain") or "")
+        return str(self.get("domain") or "")
+
+    def get(self, name: str) -> Any:
+        """A value of the summary, else of the config or its sampling; None where the stage does not have it."""
+        places = (self.summary, self.config, self.config.get("sampling") or {})
+        return next((place[name] for place in places if place.get(name) is not None), None)
 
     def number(self, name: str) -> float:
         """A number of the summary; 0 where the stage does not have it (an evaluation costs no training flops)."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.stats import mean
-from warmup_rl.report import style
 from warmup_rl.report.claims import Meeting, share
 from warmup_rl.report.findings import Findings, Outcome
 from warmup_rl.report.load import Run
-from warmup_rl.report.models import Accuracy, Row, arms_in_order, trained_name
+from warmup_rl.report.models import Accuracy, Row, arms_in_order, average, trained_name
 from warmup_rl.report.outputs import StageOutput
-from warmup_rl.report.style import BLUE, DASHED, DOTTED, FAINT, GREEN, GREY, INK, ORANGE
 from warmup_rl.report.tables import group_names
 
 if TYPE_CHECKING:
@@ -28,86 +27,79 @@ PLOTS = {
     "people.png": "Knights & Knaves by difficulty.",
     "tokens.png": "Length of an answer by model and domain; lines span the seeds.",
 }
+# Okabe and Ito's palette, distinguishable under all common kinds of colour blindness.
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#B8A800")
+INK, GREY, FAINT = "#222222", "#777777", "#D9D9D9"
+DASHED, DOTTED = (0, (3, 2)), (0, (1, 2))
+STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 13,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.color": INK,
+    "legend.frameon": False,
+}
 MOST_BARS = 9
 """Models side by side in a group of bars; where there are more, only the plot of the ablation shows them."""
 
 
 def draw(found: Findings, folder: Path) -> None:
     """Draws every plot that the run has data for and that can be read into `folder`."""
-    run, outcomes = found.run, found.outcomes
-    bars = [row for row in found.rows if row.role != "prompt"]
+    run, bars = found.run, [row for row in found.rows if row.role != "prompt"]
     plots: dict[str, Callable[[], Figure | None]] = {
-        "ablation.png": lambda: _ablation(run, outcomes),
+        "ablation.png": lambda: _ablation(run, found.outcomes),
         "curve.png": lambda: _curves(run, found.meeting),
     }
-    if bars and not (outcomes and len(bars) > MOST_BARS):
-        plots["accuracy.png"] = lambda: _accuracy(run, bars)
-        plots["people.png"] = lambda: _people(run, bars)
-        plots["tokens.png"] = lambda: _tokens(run, bars)
+    if bars and not (found.outcomes and len(bars) > MOST_BARS):
+        by_group = {row.name: row.groups(run.puzzles[0], run.headline) for row in bars} if run.puzzles else {}
+        groups = group_names(by_group.values())
+        accuracies = {name: {row.name: row.accuracy([name], run.headline) for row in bars} for name in run.measured}
+        people = {name: {row: one.get(group) for row, one in by_group.items()} for group, name in groups.items()}
+        lengths = {name: {row.name: _length(run, row, name) for row in bars} for name in run.measured}
+        cells = {
+            name: [cell for row in bars for cell in row.cells(name, run.headline).values()] for name in run.measured
+        }
+        chance = {name: average(found, "chance") or 0.0 for name, found in cells.items()}
+        title = f"Knights & Knaves ({', '.join(run.puzzles[:1])}) by difficulty"
+        plots["accuracy.png"] = lambda: _bars(run, accuracies, bars, chance=chance)
+        plots["people.png"] = lambda: _bars(run, people, bars, title=title) if groups else None
+        plots["tokens.png"] = lambda: _bars(run, lengths, bars, unit=f"tokens per answer ({run.headline})")
     for name, plot in plots.items():
-        with style.applied():
+        with _style():
             figure = plot()
             if figure is not None:
                 figure.savefig(folder / name, dpi=150, facecolor="white")
 
 
-def _accuracy(run: Run, bars: Sequence[Row]) -> Figure | None:
-    """Bars by domain with intervals, a dot for each seed and the chance level."""
-    values = {name: {row.name: row.accuracy([name], run.headline) for row in bars} for name in run.measured}
-    chance = {
-        name: mean([cell.chance for row in bars for cell in row.cells(name, run.headline).values()]) for name in values
-    }
-    figure, axes = _bars(run, values, bars, height=4.8, chance=chance)
-    for place, level in enumerate(chance.values()):
-        axes.hlines(level, place - 0.46, place + 0.46, colors=INK, linestyles=DASHED, linewidth=1.3, zorder=4)
-    axes.plot([], [], color=INK, linestyle=DASHED, linewidth=1.3, label="chance")
-    style.accuracy_axis(axes)
-    style.legend_above(figure, axes, last="chance")
-    return figure
-
-
-def _people(run: Run, bars: Sequence[Row]) -> Figure | None:
-    """Knights & Knaves by group of puzzles (number of people)."""
-    found = {row.name: row.groups(run.puzzles[0], run.headline) for row in bars} if run.puzzles else {}
-    groups = group_names(found.values())
-    if not groups:
-        return None
-    values = {name: {row: by_group.get(group) for row, by_group in found.items()} for group, name in groups.items()}
-    figure, axes = _bars(run, values, bars)
-    style.accuracy_axis(axes)
-    axes.set_title(f"Knights & Knaves ({run.puzzles[0]}) by difficulty")
-    style.legend_above(figure, axes)
-    return figure
-
-
-def _tokens(run: Run, bars: Sequence[Row]) -> Figure | None:
-    """Mean length of an answer by domain."""
-
-    def length(row: Row, domain: str) -> Accuracy | None:
-        by_seed = {seed: cell.tokens for seed, cell in row.cells(domain, run.headline).items()}
-        values = list(by_seed.values())
-        return Accuracy(mean(values), min(values), max(values), by_seed) if values else None
-
-    values = {name: {row.name: length(row, name) for row in bars} for name in run.measured}
-    figure, axes = _bars(run, values, bars, text="{:.0f}")
-    axes.set_ylabel(f"tokens per answer ({run.headline})")
-    style.legend_above(figure, axes)
-    return figure
+def _length(run: Run, row: Row, domain: str) -> Accuracy | None:
+    """Mean length of an answer, with the span over seeds."""
+    by_seed = {seed: cell.tokens for seed, cell in row.cells(domain, run.headline).items()}
+    values = list(by_seed.values())
+    return Accuracy(mean(values), min(values), max(values), by_seed) if values else None
 
 
 def _bars(
-    run: Run,
-    values: Mapping[str, Mapping[str, Accuracy | None]],
-    bars: Sequence[Row],
-    *,
-    height: float = 4.2,
-    text: str = "",
-    chance: Mapping[str, float] | None = None,
-) -> tuple[Figure, Axes]:
-    """Groups of bars, one bar for each row; the numbers above them keep clear of the chance level."""
+    run: Run, values: Mapping[str, Mapping[str, Accuracy | None]], bars: Sequence[Row],
+    chance: Mapping[str, float] | None = None, title: str = "", unit: str = "",
+) -> Figure:  # fmt: skip
+    """Groups of bars, one for each row, with intervals and a dot for each seed.
+
+    Args:
+        values: by group, then name of the row.
+        chance: accuracy of guessing by group, drawn as a line; numbers keep clear of it.
+        unit: of the values, where they are not accuracies.
+    """
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(10, height), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(10, 4.8 if chance else 4.2), layout="constrained")
     width, size = 0.86 / len(bars), min(9.5, 230 / (len(bars) * len(values)))
     box = {"facecolor": "white", "edgecolor": "none", "pad": 0.2}
     for place, row in enumerate(bars):
@@ -124,15 +116,26 @@ def _bars(
             places = [x + width * 0.62 * (number / (len(dots) - 1) - 0.5) for number in range(len(dots))]
             size_of_dots = 13 if len(dots) < 5 else 7
             axes.scatter(places, dots, s=size_of_dots, facecolors="white", edgecolors=INK, linewidths=0.7, zorder=5)
-            number = text.format(found.value) if text else share(found.value)
-            top, level = max([found.high, *dots]), (chance or {}).get(group)
-            above = level if level is not None and top - 0.01 < level < top + 0.065 else top
-            axes.annotate(number, (x, above), xytext=(0, 4.5), textcoords="offset points", ha="center", fontsize=size,
-                          bbox=box, zorder=4.5)  # fmt: skip
+            top, level = max([found.high, *dots]), (chance or {}).get(group, -1.0)
+            number = f"{found.value:.0f}" if unit else share(found.value)
+            axes.annotate(
+                number, (x, level if top - 0.01 < level < top + 0.065 else top), xytext=(0, 4.5),
+                textcoords="offset points", ha="center", fontsize=size, bbox=box, zorder=4.5,
+            )  # fmt: skip
+    for position, level in enumerate((chance or {}).values()):
+        label = "chance" if position == 0 else None
+        ends = position - 0.46, position + 0.46
+        axes.plot(ends, (level, level), color=INK, linestyle=DASHED, linewidth=1.3, label=label, zorder=4)
     axes.set_xticks(range(len(values)), list(values))
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(-0.55, len(values) - 0.45)
-    return figure, axes
+    axes.set_title(title)
+    if unit:
+        axes.set_ylabel(unit)
+    else:
+        _accuracy_axis(axes)
+    _legend_above(figure, axes, last="chance")
+    return figure
 
 
 def _color(run: Run, row: Row) -> tuple[float, ...]:
@@ -140,7 +143,7 @@ def _color(run: Run, row: Row) -> tuple[float, ...]:
     from matplotlib.colors import to_rgb
 
     known = {"base": BLUE, "best prompt": GREEN, "control": GREY, "warmup": ORANGE}
-    color = known.get(row.role) or style.arm_color(run, row.name.removesuffix(f" + {run.method}"))
+    color = known.get(row.role) or _arm_color(run, row.name.removesuffix(f" + {run.method}"))
     return tuple(1 - (1.0 if row.trained else 0.45) * (1 - part) for part in to_rgb(color))
 
 
@@ -153,7 +156,7 @@ def _curves(run: Run, met: Meeting) -> Figure | None:
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.6), layout="constrained", width_ratios=(1.2, 1))
-    style.accuracy_axis(left)
+    _accuracy_axis(left)
     held_out = {arm: [{p.step: p.lenient for p in stage.curve} for stage in found] for arm, found in stages.items()}
     _lines(left, run, held_out)
     problems = ", ".join(map(str, sorted({point.problems for stage in measured for point in stage.curve})))
@@ -175,7 +178,7 @@ def _curves(run: Run, met: Meeting) -> Figure | None:
     note = f"\n(without {', '.join(trained_name(run, arm) for arm in others)}: {why})" if others else ""
     left.set_xlabel(f"{run.method} step")
     right.set_xlabel(f"{run.method} step{note}")
-    style.legend_above(figure, left, last="threshold")
+    _legend_above(figure, left, last="threshold")
     return figure
 
 
@@ -186,7 +189,7 @@ def _lines(axes: Axes, run: Run, by_arm: Mapping[str, Sequence[Mapping[int, floa
         seeds = [points for points in found if points]
         if not seeds:
             continue
-        color = style.arm_color(run, arm)
+        color = _arm_color(run, arm)
         for points in seeds if len(seeds) > 1 else ():
             axes.plot(list(points), list(points.values()), color=color, linewidth=0.9, alpha=0.35)
         steps = sorted(set.intersection(*(set(points) for points in seeds)))
@@ -223,8 +226,15 @@ def _ablation(run: Run, outcomes: Sequence[Outcome]) -> Figure | None:
         _accuracies(axes[1], colors, [outcome.puzzles for outcome in outcomes])
         axes[1].set_title(f"accuracy, {', '.join(run.puzzles)}")
     for place, (outcome, color) in enumerate(zip(outcomes, colors, strict=True)):
-        _bar(axes[-1], place, outcome.tokens, color, outcome.tokens, f"{outcome.tokens:,.0f}")
-    axes[-1].set_xlim(0, 1.25 * max(outcome.tokens for outcome in outcomes))
+        _bar(
+            axes[-1],
+            place,
+            outcome.tokens_per_answer,
+            color,
+            outcome.tokens_per_answer,
+            f"{outcome.tokens_per_answer:,.0f}",
+        )
+    axes[-1].set_xlim(0, 1.25 * max(outcome.tokens_per_answer for outcome in outcomes))
     axes[-1].set_title("tokens per answer")
     axes[-1].set_xlabel("elsewhere", fontsize=10.5)
     for one in axes:
@@ -251,3 +261,49 @@ def _bar(axes: Axes, place: int, value: float, color: str, end: float, text: str
     """A horizontal bar with a number behind `end`."""
     axes.barh(place, value, 0.62, color=color, alpha=0.35, zorder=2)
     axes.annotate(text, (end, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=10, zorder=6)
+
+
+def _arm_color(run: Run, arm: str) -> str:
+    """One colour for each arm, the same in every plot."""
+    names = run.claims
+    known = {names.base: BLUE, names.format_only: GREY, names.warmup: ORANGE}
+    others = [other for other in run.trials if other not in known]
+    return known.get(arm) or OTHERS[others.index(arm) % len(OTHERS)]
+
+
+def _accuracy_axis(axes: Axes) -> None:
+    """Accuracy from 0 to 1 with room above for numbers."""
+    axes.set_ylim(0, 1.08)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".50", ".75", "1"])
+    axes.set_ylabel("accuracy")
+    axes.grid(axis="y", color=FAINT, linewidth=0.7, zorder=0)
+    axes.set_axisbelow(True)
+
+
+def _legend_above(figure: Figure, axes: Axes, last: str = "") -> None:
+    """One legend for the whole figure, over it; the entry `last` comes last."""
+    named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    names = sorted(named, key=lambda name: bool(last) and name.startswith(last))
+    figure.legend(
+        [named[name] for name in names],
+        [name.partition(" (")[0] for name in names],
+        loc="outside upper left",
+        ncols=len(names) if len(names) <= 7 else 4,
+        fontsize=10 if len(names) == 7 else 10.5,
+        handlelength=1.2,
+        handletextpad=0.5,
+        columnspacing=1.2,
+    )
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """Draw within it; needs no display and closes all figures at its end."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
+        yield
+    pyplot.close("all")

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from warmup_rl.report.load import Run
-from warmup_rl.report.outputs import StageOutput
-
-UNKNOWN = "not recorded"
-DIRTY = "-dirty"
 
 
 @dataclass(frozen=True)
@@ -19,10 +14,9 @@ class Provenance:
     """What the records of a run's finished stages say.
 
     Attributes:
-        revisions: by git revision (`-dirty`: with uncommitted changes; without git the package's version), how many
-            stages of each type it made.
-        versions: by library, its versions.
-        stale: `ARM, seed N: STAGE` of outputs made by code that has changed since, reused under `--reuse-stale`.
+        revisions: by git revision (`...-dirty` with uncommitted changes), how many stages of each type it made.
+        versions: by library, its versions; without a git revision the package's own counts as the revision.
+        stale: `ARM, seed N: STAGE` of outputs that were reused though the code that made them has changed since.
         warnings: what a reader must know before the figures.
     """
 
@@ -31,56 +25,34 @@ class Provenance:
     stale: list[str]
     warnings: list[str]
 
-    def to_json(self) -> dict[str, Any]:
-        """For summary.json."""
-        return asdict(self)
-
-    @property
-    def line(self) -> str:
-        """Revisions and versions in one sentence; empty where no stage is done."""
+    def __str__(self) -> str:
         libraries = ", ".join(f"{name} {' and '.join(found)}" for name, found in self.versions.items())
-        revisions = ", ".join(self.revisions)
-        return f"Made by revision {revisions}" + (f" with {libraries}." if libraries else ".") if revisions else ""
+        made = f"Made by revision {', '.join(self.revisions)} with {libraries}. " if self.revisions else ""
+        return f"{made}The recipe is `recipe.yaml` beside this folder."
 
 
 def provenance(run: Run) -> Provenance:
     """Reads the records of all finished stages, each output once."""
+    trials = [one for trial in run.every_trial for one in (trial, *trial.folds.values())]
+    outputs = {stage.folder: stage for trial in trials for stage in trial.stages}
     made: dict[str, Counter[str]] = defaultdict(Counter)
-    versions: dict[str, dict[str, None]] = {}
-    for stage in {stage.folder: stage for _, stage in _stages(run)}.values():
-        made[_revision(stage)][stage.type] += 1
-        for name, version in stage.versions.items():
-            if name not in ("git", "warmup_rl"):
-                versions.setdefault(name, {})[version] = None
+    libraries: dict[str, set[str]] = defaultdict(set)
+    for stage in outputs.values():
+        versions = dict(stage.versions)
+        package = versions.pop("warmup_rl", "not recorded")
+        made[versions.pop("git", package)][stage.type] += 1
+        for name, version in versions.items():
+            libraries[name].add(version)
+    stale = dict.fromkeys(f"{t.arm}, seed {t.seed}: {stage.id}" for t in trials for stage in t.stages if stage.stale)
     revisions = {revision: dict(types) for revision, types in sorted(made.items())}
-    libraries = {name: sorted(found) for name, found in versions.items()}
-    stale = list(dict.fromkeys(f"{where}: {stage.id}" for where, stage in _stages(run) if stage.stale))
-    return Provenance(revisions, libraries, stale, list(_warnings(revisions, libraries, stale)))
-
-
-def _warnings(revisions: dict[str, dict[str, int]], versions: dict[str, list[str]], stale: list[str]) -> Iterator[str]:
-    if len(revisions) > 1:
-        made = "; ".join(
-            f"{revision} ({', '.join(f'{count} {type}' for type, count in types.items())})"
-            for revision, types in revisions.items()
-        )
-        yield f"The stages were made by {len(revisions)} revisions of the code: {made}."
-    dirty = [revision for revision in revisions if revision.endswith(DIRTY)]
-    if dirty:
-        yield f"Stages were made with uncommitted changes, which no revision records: {', '.join(dirty)}."
-    mixed = [f"{name} ({', '.join(found)})" for name, found in versions.items() if len(found) > 1]
-    if mixed:
-        yield f"The stages were made with several versions of {', '.join(mixed)}."
-    if stale:
-        yield f"Reused although the code that made them has changed since (--reuse-stale): {'; '.join(stale)}."
-
-
-def _stages(run: Run) -> Iterator[tuple[str, StageOutput]]:
-    for trial in run.every_trial:
-        for one in (trial, *trial.folds.values()):
-            yield from ((f"{one.arm}, seed {one.seed}", stage) for stage in one.stages)
-
-
-def _revision(stage: StageOutput) -> str:
-    package = stage.versions.get("warmup_rl")
-    return stage.versions.get("git") or (f"warmup_rl {package}" if package else UNKNOWN)
+    listed = [f"{one} ({', '.join(f'{count} {type}' for type, count in of.items())})" for one, of in revisions.items()]
+    mixed = [f"{name} ({', '.join(sorted(found))})" for name, found in libraries.items() if len(found) > 1]
+    dirty = [revision for revision in revisions if revision.endswith("-dirty")]
+    warnings: dict[str, Any] = {
+        f"The stages were made by {len(revisions)} revisions of the code: {'; '.join(listed)}.": len(revisions) > 1,
+        f"Made with uncommitted changes, which no revision records: {', '.join(dirty)}.": dirty,
+        f"The stages were made with several versions of {', '.join(mixed)}.": mixed,
+        f"Reused though the code that made them has changed since (--reuse-stale): {'; '.join(stale)}.": stale,
+    }
+    every = {name: sorted(found) for name, found in libraries.items()}
+    return Provenance(revisions, every, list(stale), [text for text, holds in warnings.items() if holds])

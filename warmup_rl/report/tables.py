@@ -1,65 +1,36 @@
-"""Tables of a report, once as values, shown as Markdown in the file and with rich on the console."""
+"""The tables of a report as sections of Markdown, and how figures are written."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
-from warmup_rl.base.stats import MIN_SEEDS, mean
+from warmup_rl.base.stats import MIN_SEEDS
 from warmup_rl.interfaces.stage import Use
 from warmup_rl.report.claims import Claim, Side, share
 from warmup_rl.report.findings import Labels, Outcome
 from warmup_rl.report.load import Run
-from warmup_rl.report.measures import Gain
-from warmup_rl.report.models import Accuracy, Row
-
-if TYPE_CHECKING:
-    import rich.table
+from warmup_rl.report.measures import PARTS, Gain
+from warmup_rl.report.models import Accuracy, Row, average
 
 NOTHING = "–"
 USES = {"choice": "prompt choice", "curve": "held-out curve"}
 
 
-@dataclass(frozen=True)
-class Table:
-    """Rows of text; the first column names the row."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    caption: str = ""
-
-    def markdown(self) -> str:
-        """A pipe table, numbers to the right, the caption under it."""
-        lines = [self.header, [":--"] + ["--:"] * (len(self.header) - 1), *self.rows]
-        text = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-        return text + (f"\n\n{self.caption}" if self.caption else "")
-
-    def rich(self) -> rich.table.Table:
-        """For the console: intervals stand under their values, so that it fits into 140 columns."""
-        from rich.box import SIMPLE_HEAD
-        from rich.markup import escape
-        from rich.table import Table as RichTable
-
-        table = RichTable(
-            title=escape(self.title), title_justify="left", title_style="bold", caption=escape(self.caption),
-            caption_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
-        )  # fmt: skip
-        for place, name in enumerate(self.header):
-            lines = escape(name.replace(" (chance ", "\nchance ").replace(" without", "\nwithout").rstrip(")"))
-            table.add_column(lines, justify="right" if place else "left", no_wrap=bool(place), overflow="fold")
-        for row in self.rows:
-            table.add_row(*(escape(cell.replace(" [", "\n[")) for cell in row))
-        return table
+def section(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
+    """A heading, a table with numbers to the right, and the caption under it; empty where there are no rows."""
+    lines = [header, [":--"] + ["--:"] * (len(header) - 1), *rows]
+    table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n\n".join(filter(None, (f"## {title}", table, caption))) if rows else ""
 
 
-def accuracy_table(run: Run, rows: Sequence[Row], sampling: str) -> Table:
+def accuracy_table(run: Run, rows: Sequence[Row], sampling: str) -> str:
     """Lenient accuracy with intervals: models by domains, and the mean over the transfer domains."""
-    chances = {
-        name: [cell.chance for row in rows for cell in row.cells(name, sampling).values()] for name in run.measured
-    }
-    header = [f"{name} (chance {share(mean(found)) if found else NOTHING})" for name, found in chances.items()]
+    chances = [
+        average([cell for row in rows for cell in row.cells(name, sampling).values()], "chance")
+        for name in run.measured
+    ]
+    header = [f"{name} (chance {_share(chance)})" for name, chance in zip(run.measured, chances, strict=True)]
     columns: list[Sequence[str]] = [(name,) for name in run.measured]
     body = []
     if len(run.transfer) > 1:
@@ -73,31 +44,23 @@ def accuracy_table(run: Run, rows: Sequence[Row], sampling: str) -> Table:
     if len(run.seeds) >= MIN_SEEDS:
         kind = "Student's t over seeds; Wilson over the problems where a row has fewer than 3"
     caption = f"Mean over {_seeds(run)} [95% interval: {kind}]."
-    return Table(f"Accuracy, {sampling}, lenient", ("model", *header), tuple(body), caption)
+    return section(f"Accuracy, {sampling}, lenient", ("model", *header), body, caption)
 
 
-def form_table(run: Run, rows: Sequence[Row]) -> Table:
+def form_table(run: Run, rows: Sequence[Row]) -> str:
     """What lies behind lenient accuracy: form, truncation, thinking and length, under the headline sampling."""
-    body = []
+    names, body = ("lenient", "strict", "well_formed", "truncated", "shows_work"), []
     for row in (row for row in rows if row.role != "best prompt"):
         for domain in run.measured:
             cells = list(row.cells(domain, run.headline).values())
-            if not cells:
-                continue
-            shares = (
-                mean([getattr(cell, name) for cell in cells])
-                for name in ("lenient", "strict", "well_formed", "truncated")
-            )
-            shows_work = [cell.shows_work for cell in cells if cell.shows_work is not None]
-            tokens = f"{mean([cell.tokens for cell in cells]):,.0f}"
-            body.append(
-                (row.name, domain, *map(share, shares), share(mean(shows_work)) if shows_work else NOTHING, tokens)
-            )
-    header = ("model", "domain", "lenient", "strict", "well formed", "truncated", "shows work", "tokens")
-    return Table(f"Form and length, {run.headline}", header, tuple(body), f"Mean over {_seeds(run)}.")
+            if cells:
+                shares = (_share(average(cells, name)) for name in names)
+                body.append((row.name, domain, *shares, f"{average(cells, 'tokens'):,.0f}"))
+    header = ("model", "domain", *(name.replace("_", " ") for name in names), "tokens")
+    return section(f"Form and length, {run.headline}", header, body, f"Mean over {_seeds(run)}.")
 
 
-def claims_table(claims: Sequence[Claim]) -> Table:
+def claims_table(claims: Sequence[Claim]) -> str:
     """Every claim with estimate, interval and seeds, or why it is not testable."""
     body, part = [], ""
     notes: dict[str, list[str]] = {}
@@ -112,27 +75,26 @@ def claims_table(claims: Sequence[Claim]) -> Table:
             sides = (_side_text(claim, claim.left), _side_text(claim, claim.right))
             body.append((*lead, *sides, amount(claim), _by_seed(claim)))
     header = ("claim", "left - right", "where", "left", "right", "difference [95% interval]", "by seed")
-    return Table("Claims", header, tuple(body), " ".join(f"{', '.join(ids)}: {note}." for note, ids in notes.items()))
+    return section("Claims", header, body, " ".join(f"{', '.join(ids)}: {note}." for note, ids in notes.items()))
 
 
-def gains_table(gains: Sequence[Gain]) -> Table:
+def gains_table(gains: Sequence[Gain]) -> str:
     """Gains split into format, truncation and rest, in points."""
-    parts = ("total", "format", "truncation", "rest")
-    body = tuple((gain.name, gain.domain, *(f"{100 * getattr(gain, part):+.1f}" for part in parts)) for gain in gains)
+    body = [(gain.name, gain.domain, *(f"{100 * getattr(gain, part):+.1f}" for part in PARTS)) for gain in gains]
     caption = (
         "Points, mean over seeds; the parts add up. Counted by problem: one that became correct counts as truncation "
         "if the old completion was cut off, as format if no answer could be found in it, else as rest; losses likewise."
     )
-    return Table("Where gains come from", ("gain", "domain", *parts), body, caption)
+    return section("Where gains come from", ("gain", "domain", *PARTS), body, caption)
 
 
-def groups_table(run: Run, rows: Sequence[Row], domain: str) -> Table:
+def groups_table(run: Run, rows: Sequence[Row], domain: str) -> str:
     """A domain by group of problems, e.g. Knights & Knaves by number of people."""
     by_row = {row.name: row.groups(domain, run.headline) for row in rows}
     groups = group_names(by_row.values())
-    body = tuple((name, *(accuracy_text(found.get(one)) for one in groups)) for name, found in by_row.items() if found)
+    body = [(name, *(accuracy_text(found.get(one)) for one in groups)) for name, found in by_row.items() if found]
     title = f"{domain} by difficulty, {run.headline}, lenient"
-    return Table(title, ("model", *groups.values()), body, f"Mean over {_seeds(run)}.")
+    return section(title, ("model", *groups.values()), body, f"Mean over {_seeds(run)}.")
 
 
 def group_names(found: Iterable[Mapping[str, Accuracy]]) -> dict[str, str]:
@@ -142,52 +104,39 @@ def group_names(found: Iterable[Mapping[str, Accuracy]]) -> dict[str, str]:
     return {group: f"{value} {key}" if value else key for group, (key, _, value) in parts.items()}
 
 
-def ablation_table(run: Run, outcomes: Sequence[Outcome]) -> Table:
+def ablation_table(run: Run, outcomes: Sequence[Outcome]) -> str:
     """Arms by accuracy, differences and cost."""
     reference, base = run.claims.warmup, run.claims.base
     mean_name = f"mean{without_puzzles(run)}"
-    header = (
-        "arm",
-        mean_name,
-        f"- {base}",
-        f"- {reference}",
-        *run.puzzles[:1],
-        "tokens per answer",
-        "cut off",
-        "steps",
-        "trained tokens",
-    )
-    body = tuple(
-        (
-            outcome.arm,
-            accuracy_text(outcome.transfer),
-            *(brief(claim) if claim else NOTHING for claim in (outcome.to_base, outcome.to_reference)),
-            *([accuracy_text(outcome.puzzles)] if run.puzzles else []),
-            f"{outcome.tokens:,.0f}",
-            f"{outcome.cut_off:.0%}",
-            *(f"{number:,.0f}" if number else NOTHING for number in (outcome.steps, outcome.trained)),
-        )
-        for outcome in outcomes
-    )
+    header = ("arm", mean_name, f"- {base}", f"- {reference}", *run.puzzles[:1])
+    costs = ("tokens per answer", "cut off", "steps", "trained tokens")
+    body = []
+    for one in outcomes:
+        claims = (one.differences.get(other) for other in (base, reference))
+        differences = (brief(claim).replace(" points", "") if claim else NOTHING for claim in claims)
+        accuracies = [accuracy_text(found) for found in (one.transfer, *([one.puzzles] if run.puzzles else []))]
+        spent = (f"{number:,.0f}" if number else NOTHING for number in (one.steps, one.trained_tokens))
+        answers = (f"{one.tokens_per_answer:,.0f}", f"{one.cut_off:.0%}")
+        body.append((one.arm, accuracies[0], *differences, *accuracies[1:], *answers, *spent))
     caption = (
         f"Before {run.method}, {run.headline}. Differences in points of the {mean_name}, paired by seed [95% "
         "t-interval]. Tokens per answer, and the share cut off by the token budget: mean over the same domains. "
         "Trained tokens carry loss, over all epochs. Steps and trained tokens: mean over seeds."
         + (f" Arm {reference} is called warmup above." if reference != "warmup" else "")
     )
-    return Table("Ablation", header, body, caption)
+    return section("Ablation", (*header, *costs), body, caption)
 
 
-def labels_table(found: Sequence[Labels]) -> Table:
+def labels_table(found: Sequence[Labels]) -> str:
     """One row for arms that used equally many problems of a domain."""
     uses = [use for use in get_args(Use) if any(use in one.uses for one in found)]
     arms: dict[tuple[str, ...], list[str]] = {}
     for one in found:
         counts = [*(one.uses.get(use, {}) for use in uses), one.in_all]
         arms.setdefault((one.domain, *map(_range, counts)), []).append(one.arm)
-    body = tuple((domain, ", ".join(names), *counts) for (domain, *counts), names in arms.items())
+    body = [(domain, ", ".join(names), *counts) for (domain, *counts), names in arms.items()]
     caption = "Distinct problems whose reference answers one seed of an arm used, by use."
-    return Table("Labels", ("domain", "arm", *(USES.get(use, use) for use in uses), "in all"), body, caption)
+    return section("Labels", ("domain", "arm", *(USES.get(use, use) for use in uses), "in all"), body, caption)
 
 
 def without_puzzles(run: Run) -> str:
@@ -202,29 +151,27 @@ def accuracy_text(found: Accuracy | None) -> str:
 
 def amount(claim: Claim) -> str:
     """The estimate with its interval, or why there is none: `+12.0 points [4.1, 19.9]`."""
-    if claim.estimate is None:
-        return f"open ({claim.no_interval})"
-    text = f"{claim.bound} {_number(claim, claim.estimate, '+')} {claim.unit}".strip()
-    return f"{text} {_interval(claim)}" if claim.interval else f"{text} (no interval: {claim.no_interval})"
+    if claim.estimate is None or claim.interval:
+        return brief(claim) + (f" ({claim.no_interval})" if claim.no_interval else "")
+    return f"{_estimate(claim)} (no interval: {claim.no_interval})"
 
 
 def brief(claim: Claim) -> str:
-    """The estimate for running text: `+12.0 points [4.1, 19.9]`."""
+    """The estimate for running text: `+12.0 points [4.1, 19.9]`, `+12.0 points, 1 seed`."""
     if claim.estimate is None:
         return "open"
-    text = f"{claim.bound} {_number(claim, claim.estimate, '+')} {claim.unit}".strip()
+    if claim.interval:
+        return f"{_estimate(claim)} [{', '.join(_number(claim, value) for value in claim.interval)}]"
     count = len(claim.values)
-    return (
-        f"{text} {_interval(claim)}"
-        if claim.interval
-        else text
-        if claim.bound
-        else f"{text}, {count} seed{'s' * (count > 1)}"
-    )
+    return _estimate(claim) + ("" if claim.bound else f", {count} seed{'s' * (count > 1)}")
 
 
-def _interval(claim: Claim) -> str:
-    return f"[{', '.join(_number(claim, value) for value in claim.interval or ())}]"
+def _estimate(claim: Claim) -> str:
+    return f"{claim.bound} {_number(claim, claim.estimate or 0.0, '+')} {claim.unit}".strip()
+
+
+def _share(value: float | None) -> str:
+    return NOTHING if value is None else share(value)
 
 
 def _side_text(claim: Claim, side: Side) -> str:
