@@ -148,7 +148,7 @@ def test_a_run_that_never_reaches_the_threshold_is_censored_and_kept(tmp_path: P
     trials[3] = replace(trials[3], curve={**BASE_CURVE, 16: 0.5, 20: 0.55})
     claim = computed(tmp_path, trials)["efficiency.steps"]
     assert claim.values == {0: 16, 1: 12, 2: 12}
-    assert claim.left.censored == {0}
+    assert claim.left.censored == (0,)
     assert (claim.bound, claim.interval) == ("at least", None)
     assert claim.no_interval.startswith("censored")
 

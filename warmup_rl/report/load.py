@@ -187,10 +187,11 @@ def _require_outputs(folder: Path, records: Mapping[Path, Mapping[str, Any]]) ->
         if stage.get("done") and not (path.parent / stage["folder"] / "stage.json").is_file()
     ]
     if missing:
+        counted = f"{len(missing)} finished stages are" if len(missing) > 1 else "1 finished stage is"
         lines = "".join(f"\n  {line}" for line in missing[:SHOWN])
         more = f"\n  and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise RunError(
-            f"{folder}: the outputs of {len(missing)} finished stages are missing:{lines}{more}\n"
+            f"{folder}: outputs of {counted} missing:{lines}{more}\n"
             "A run folder refers to the cache beside it: if it was moved or copied, move the whole output folder "
             "(outputs/ with its cache/). If outputs were deleted, run the recipe again. Nothing was written."
         )

@@ -154,7 +154,8 @@ def _completed(name: str, record: Mapping[str, Any]) -> str:
     shares = [f"{share(kind['share'])} [{share(kind['low'])}, {share(kind['high'])}]" for kind in (found, control)]
     return (
         f"The base model completes {found['whole']} of {found['questions']} {record['split']} questions of {name} word "
-        f"for word ({shares[0]}; of generated questions {shares[1]}). {record['verdict']}"
+        f"for word from their first {record['shown']:.0%} ({shares[0]}; of generated ones {shares[1]}). "
+        f"{record['verdict']}"
     )
 
 
