@@ -1,32 +1,24 @@
-"""Step validity of terse chains: the solver's are wholly valid, changed ones are not; scores and the report's table."""
+"""Step validity of terse chains: the solver's are wholly valid, changed ones are not; scores."""
 
 from __future__ import annotations
 
 import json
 import random
 import re
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.synthetic_run import pair, write_run
-from warmup_rl.base.types import Score, Trace, Validity, to_json, trace_from_json
+from warmup_rl.base.types import Trace, Validity, to_json, trace_from_json
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.interfaces.format import ResponseFormat
-from warmup_rl.interfaces.measurement import summarize
 from warmup_rl.knights import terse
 from warmup_rl.knights.chain import terse_chain
 from warmup_rl.knights.grammar import Grammar, Puzzle, draw_puzzle, make_puzzle
 from warmup_rl.knights.reasoning import Noise
 from warmup_rl.knights.statements import AND, LIAR
 from warmup_rl.knights.validity import judge, step_validity
-from warmup_rl.report.claims import claims, meeting
-from warmup_rl.report.gains import gains
-from warmup_rl.report.load import load
-from warmup_rl.report.main import Findings, markdown
-from warmup_rl.report.models import shown
 
 NOISY = Noise(recheck=0.2, hesitate=0.5, second_method=0.5, abandon=0.2)
 SWAPPED = {"true": "false", "false": "true", "ok": "bad", "bad": "ok", "knight": "knave", "knave": "knight",
@@ -156,46 +148,3 @@ def test_thinking_that_never_ends_is_judged_too() -> None:
     problem = DOMAIN.take("train", 0, 1)[0]
     score = DOMAIN.score("next banana next #1", problem, FORM)
     assert score.verdict == "none" and score.steps == Validity(valid=0, invalid=0, unparsed=2)
-
-
-def row(verdict: str, steps: Validity | None) -> dict[str, object]:
-    score = Score(verdict, None, True, steps=steps)  # type: ignore[arg-type]
-    return {"problem_id": "p", "tokens": 1, "truncated": False, "chance": 0.25, "score": to_json(score)}
-
-
-def test_cells_hold_the_share_of_valid_steps_and_of_right_answers_from_invalid_ones() -> None:
-    rows = [row("correct", Validity(3, 1, 0)), row("correct", Validity(2, 0, 2)), row("wrong", Validity(0, 0, 0)),
-            row("wrong", Validity(0, 4, 0))]  # fmt: skip
-    cell = summarize(rows)
-    assert cell["valid_steps"] == pytest.approx((0.75 + 1 + 0) / 3)
-    assert cell["unparsed_steps"] == pytest.approx((0 + 0.5 + 0) / 3)
-    assert cell["right_from_invalid"] == 0.5
-
-
-def test_cells_of_domains_that_judge_no_steps_say_nothing_of_them() -> None:
-    old = row("correct", None)
-    del old["score"]["steps"]  # type: ignore[attr-defined]
-    for rows in ([row("correct", None)], [old]):
-        cell = summarize(rows)
-        assert not {"valid_steps", "unparsed_steps", "right_from_invalid"} & set(cell)
-
-
-def text_of(folder: Path) -> str:
-    run = load(folder)
-    return markdown(Findings(run, shown(run), claims(run), meeting(run), gains(run)), [])
-
-
-def test_the_report_shows_step_validity_where_it_was_measured(tmp_path: Path) -> None:
-    folder = write_run(tmp_path, pair())
-    assert "Step validity" not in text_of(folder)
-    for path in (folder.parent / "cache").glob("evaluate-*/stage.json"):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        for cell in record["summary"]["cells"]:
-            if cell["domain"] == "kk":
-                invalid = 0.5 if "rlvr" in path.parent.name else None
-                cell |= {"valid_steps": 0.75, "unparsed_steps": 0.1, "right_from_invalid": invalid}
-        path.write_text(json.dumps(record), encoding="utf-8")
-    text = text_of(folder)
-    table = text.split("## Step validity of terse chains, greedy")[1]
-    assert "| warmup | kk | .90 | .75 | – | .10 |" in table
-    assert "| warmup + RLVR | kk | .85 | .75 | .50 | .10 |" in table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -221,7 +221,7 @@ def _example(row: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 def _changed_figures(stored: Sequence[Mapping[str, Any]], rows: Iterable[dict[str, Any]], own: str) -> Iterator[str]:
     """A line for each figure of an evaluation that its own completions, graded today, do not give."""
     place = ("split", "prompt", "sampling", "domain")
-    today = {tuple(cell[key] for key in place): cell for cell in cells(rows, own_prompt=own)}
+    today = {tuple(cell[key] for key in place): cell for cell in map(asdict, cells(rows, own_prompt=own))}
     for cell in stored:
         new = today.get(tuple(cell[key] for key in place))
         name = "{domain}, {split}, prompt {prompt}, {sampling}".format(**cell)

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, StringConstraints, field_validator
+import yaml
+from pydantic import BaseModel, Field, StringConstraints, ValidationError, field_validator
 
 from warmup_rl.base.config import Config, is_runtime_only
-from warmup_rl.base.errors import UserError
+from warmup_rl.base.errors import DataError, UserError
 from warmup_rl.interfaces.domain import Domain, each_fold, is_folded
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
@@ -56,8 +57,11 @@ class ClaimSettings(Config):
     """Held-out accuracy that sample efficiency is measured to; it should lie above both starts."""
 
 
-class Recipe(Config):
-    """A recipe, checked: what is trained on what, and how it is measured. Made by `load_recipe`."""
+class RecipeRecord(Config):
+    """The keys of a recipe, with domains and stages as a run folder's `recipe.yaml` has them.
+
+    Its plug-ins are not loaded: their files may be gone by the time a report is made.
+    """
 
     run_name: Name
     """Name of the run's folder under `output_dir`."""
@@ -71,14 +75,12 @@ class Recipe(Config):
     """Branch, tag or commit of a hub model."""
     format: ResponseFormat = ResponseFormat()
     """How completions are laid out; one for teacher, reward and evaluation."""
-    domains: dict[Name, Domain] = Field(min_length=1)
-    """Families of problems by name, each with its plug-in's keys and `type` (the name itself where not given)."""
+    domains: dict[Name, Any] = Field(min_length=1)
     evaluation: EvaluationSettings = EvaluationSettings()
     """How models are measured, everywhere in the recipe."""
     arms: dict[Name, Arm] = Field(default={"main": Arm()}, min_length=1)
     """Sides of a comparison; what two arms have alike is made once."""
-    stages: list[Stage] = Field(min_length=1)
-    """What is done, in order: a plug-in's name, or a mapping with `name`, its keys, and an `id` where names repeat."""
+    stages: list[Any] = Field(min_length=1)
     wandb: WandbSettings | None = None
     """Live metrics; left out, nothing leaves the machine."""
     claims: ClaimSettings = ClaimSettings()
@@ -90,6 +92,15 @@ class Recipe(Config):
         if len(set(seeds)) < len(seeds):
             raise ValueError("each seed once")
         return seeds
+
+
+class Recipe(RecipeRecord):
+    """A recipe, checked: what is trained on what, and how it is measured. Made by `load_recipe`."""
+
+    domains: dict[Name, Domain] = Field(min_length=1)
+    """Families of problems by name, each with its plug-in's keys and `type` (the name itself where not given)."""
+    stages: list[Stage] = Field(min_length=1)
+    """What is done, in order: a plug-in's name, or a mapping with `name`, its keys, and an `id` where names repeat."""
 
     @property
     def folded(self) -> str | None:
@@ -159,6 +170,23 @@ class Recipe(Config):
 
     def _stage_rows(self) -> list[dict[str, Any]]:
         return [stage_row(stage) for stage in self.stages]
+
+
+def read_recipe_record(path: Path) -> RecipeRecord:
+    """The resolved recipe of a run folder.
+
+    Raises:
+        DataError: the file is not YAML, or not a resolved recipe of this version.
+    """
+    try:
+        return RecipeRecord.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except yaml.YAMLError as error:
+        raise DataError(f"{path}: not YAML ({error}). Run the recipe again to rewrite it.") from None
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise DataError(
+            f"{path}: not a resolved recipe ({'; '.join(faults)}). Run the recipe again to rewrite it."
+        ) from None
 
 
 def trial_name(arm: str, seed: int, fold: int | None = None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -19,7 +19,7 @@ from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ANSWER_CLOSE, ANSWER_OPEN, ResponseFormat
-from warmup_rl.interfaces.measurement import cells
+from warmup_rl.interfaces.measurement import Cell, cells
 from warmup_rl.interfaces.stage import Context, DataRequest, Stage, StagePreview
 from warmup_rl.stages.training.evaluator import complete_and_score
 
@@ -112,7 +112,7 @@ class Evaluate(Stage):
         found = cells(read_jsonl(output), own_prompt=context.response_format.think)
         for line in _lines(found):
             context.say(line)
-        return {"cells": found}
+        return {"cells": [asdict(cell) for cell in found]}
 
     def _jobs(self, context: Context) -> list[_Job]:
         settings, styles = context.evaluation, self._styles(context)
@@ -173,10 +173,10 @@ def _solved(domain: Domain, problem: Problem) -> Message:
     return {"role": "assistant", "content": f"{ANSWER_OPEN} {domain.reference(problem)} {ANSWER_CLOSE}"}
 
 
-def _lines(found: Sequence[dict[str, Any]]) -> list[str]:
+def _lines(found: Sequence[Cell]) -> list[str]:
     """A line for each prompt style, split and sampling: lenient accuracy by domain."""
     lines: dict[str, list[str]] = {}
     for cell in found:
-        name = f"{cell['split']}, prompt {cell['prompt']}, {cell['sampling']}:"
-        lines.setdefault(name, []).append(f"{cell['domain']} {cell['lenient']:.2f}")
-    return [f"{name} {'  '.join(found)}" for name, found in lines.items()]
+        name = f"{cell.split}, prompt {cell.prompt}, {cell.sampling}:"
+        lines.setdefault(name, []).append(f"{cell.domain} {cell.lenient:.2f}")
+    return [f"{name} {'  '.join(shown)}" for name, shown in lines.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +14,7 @@ from trl.models import unwrap_model_for_generation
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.jsonl import append_jsonl
 from warmup_rl.interfaces.domain import Domain
-from warmup_rl.interfaces.measurement import summarize
+from warmup_rl.interfaces.measurement import CurvePoint, summarize
 from warmup_rl.interfaces.stage import Context
 from warmup_rl.stages.training.evaluator import complete_and_score
 from warmup_rl.stages.training.rewards import Rewarder
@@ -70,15 +71,17 @@ class Curve(TrainerCallback):
         began = time.monotonic()
         rows = self._complete()
         costs = self._rewarder.costs
-        row = {
-            "step": step,
-            "domain": self._domain.name,
-            **{key: value for key, value in summarize(rows).items() if key in _KEPT},
-            "rollouts": costs.rollouts,
-            "generated_tokens": costs.generated_tokens,
-            "flops": costs.flops(parameter_count(self._trainer.model), self._trainer.num_iterations),
-            "seconds": round(began - self._start - self._measuring, 3),
-        }
+        figures = {key: value for key, value in summarize(rows).items() if key in _KEPT}
+        point = CurvePoint(
+            step=step,
+            domain=self._domain.name,
+            **figures,
+            rollouts=costs.rollouts,
+            generated_tokens=costs.generated_tokens,
+            flops=costs.flops(parameter_count(self._trainer.model), self._trainer.num_iterations),
+            seconds=round(began - self._start - self._measuring, 3),
+        )
+        row = asdict(point)
         self.points[step] = row["lenient"]
         if self._context.launch_env.is_main:
             append_jsonl(self._context.folder / "curve.jsonl", [row])
