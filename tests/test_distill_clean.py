@@ -335,5 +335,5 @@ def test_a_teacher_that_cannot_do_the_domain_is_refused_before_the_run(tmp_path)
         evaluation=EvaluationSettings(),
         seed=0,
     )
-    with pytest.raises(UserError, match="no Knights & Knaves puzzle"):
+    with pytest.raises(UserError, match="not a Knights & Knaves puzzle"):
         stage.prepare(context)
