@@ -61,7 +61,7 @@ def write_run(
         "domains": {name: {"type": name} for name in CHANCE},
         "evaluation": {"headline": "greedy", "samplings": {"greedy": {"max_tokens": 512}}},
         "arms": {trial.arm: {} for trial in trials},
-        "stages": [{"name": "pretrain", "id": "pretrain", "corpus": {"type": "nano", "launch_env": "latent"}}],
+        "stages": [{"type": "pretrain", "id": "pretrain", "corpus": {"type": "nano", "setting": "latent"}}],
         "claims": {"threshold": 0.6, "step": None, **(claims or {})},
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")

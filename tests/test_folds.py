@@ -12,7 +12,6 @@ from warmup_rl.base.errors import RecipeError, UserError
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.cli.check import plan
 from warmup_rl.cli.command import Command, parse, selected_folds
-from warmup_rl.interfaces.domain import each_fold
 from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.recipe import load_recipe
 from warmup_rl.report.load import load
@@ -29,11 +28,11 @@ evaluation: {{problems: 6, curve_problems: 6, every: 1, samplings: {{greedy: {{m
 claims: {{warmup: long, base: short}}
 arms: {{long: {{}}, short: {{leave_out: [warm]}}}}
 stages:
-  - {{name: "{STAGES}:Begin", id: begin}}
-  - {{name: "{STAGES}:Learn", id: warm, domain: adding, problems: 20}}
-  - {{name: "{STAGES}:Measure", id: before}}
-  - {{name: "{STAGES}:Learn", id: learn, domain: mine}}
-  - {{name: "{STAGES}:Measure", id: after}}
+  - {{type: "{STAGES}:Begin", id: begin}}
+  - {{type: "{STAGES}:Learn", id: warm, domain: adding, problems: 20}}
+  - {{type: "{STAGES}:Measure", id: before}}
+  - {{type: "{STAGES}:Learn", id: learn, domain: mine}}
+  - {{type: "{STAGES}:Measure", id: after}}
 """
 ROWS = 11
 
@@ -209,7 +208,7 @@ def test_what_cannot_be_cross_validated_is_refused(recipe_file, overrides, says)
 
 def test_rows_for_validation_are_in_no_fold(recipe_file):
     recipe = loaded(recipe_file, "domains.mine.validation=3")
-    parts = each_fold(recipe.domains["mine"])
+    parts = recipe.domains["mine"].each_fold()
     kept = {problem.id for problem in parts[0].table().problems["validation"]}
     assert len(kept) == 3
     for part in [*parts, recipe.domains["mine"]]:
@@ -229,10 +228,10 @@ domains:
   mine: {{type: jsonl, file: {rows_file(tmp_path, 6)}, grader: number, folds: 2, alike: 1.0}}
 evaluation: {{problems: 4, curve_problems: 4, every: 1, samplings: {{greedy: {{max_tokens: 8}}}}}}
 stages:
-  - {{name: evaluate, id: before}}
-  - {{name: rlvr, domain: mine, problems: all, steps: 1, prompts_per_step: 2, generations: 2,
+  - {{type: evaluate, id: before}}
+  - {{type: rlvr, domain: mine, problems: all, steps: 1, prompts_per_step: 2, generations: 2,
      sampling: {{max_tokens: 8}}}}
-  - {{name: evaluate, id: after}}
+  - {{type: evaluate, id: after}}
 """)
     recipe = loaded(file)
     run(recipe)

@@ -38,10 +38,10 @@ domains: {json.dumps(domains)}
 evaluation: {{domains: {json.dumps(evaluated)}, problems: 20, samplings: {{greedy: {{max_tokens: 8}}}}}}
 arms: {{long: {{}}, short: {{leave_out: [learn]}}}}
 stages:
-  - {{name: "{STAGES}:Begin", id: begin}}
-  - {{name: "{STAGES}:Measure", id: before}}
-  - {{name: "{STAGES}:Learn", id: learn, domain: {trains}, problems: 5}}
-  - {{name: "{STAGES}:Measure", id: after}}
+  - {{type: "{STAGES}:Begin", id: begin}}
+  - {{type: "{STAGES}:Measure", id: before}}
+  - {{type: "{STAGES}:Learn", id: learn, domain: {trains}, problems: 5}}
+  - {{type: "{STAGES}:Measure", id: after}}
 """)
     return file
 
@@ -152,7 +152,7 @@ def test_which_problems_a_stage_touched_is_written_down(tmp_path):
     loaded = load_recipe(str(recipe(tmp_path, domains, ["mine", "adding"])), ["evaluation.every=1"], draw=True)
     trial = Trial(loaded, "long", 0)
     TrialRunner(trial, LaunchEnv(), lambda line: None).run()
-    touched = {step.stage.id: json.loads((trial.slot(step).folder / PROBLEMS).read_text()) for step in trial.stages}
+    touched = {step.stage.id: json.loads((trial.entry(step).folder / PROBLEMS).read_text()) for step in trial.stages}
     mine = loaded.domains["mine"]
     test = [problem.id for problem in mine.problems("test", 0)]
     assert touched["begin"] == {}

@@ -20,13 +20,13 @@ arms:
   warmup: {}
   base: {leave_out: [distill, clean, sft]}
 stages:
-  - {name: pretrain, corpus: nano, model: {model_type: qwen3, max_position_embeddings: 512}}
-  - {name: evaluate, id: before, prompts: [open, few_shot]}
-  - {name: distill, domain: kk, problems: 20, teacher: solver}
+  - {type: pretrain, corpus: nano, model: {model_type: qwen3, max_position_embeddings: 512}}
+  - {type: evaluate, id: before, prompts: [open, few_shot]}
+  - {type: distill, domain: kk, problems: 20, teacher: solver}
   - clean
   - sft
-  - {name: rlvr, domain: registers, steps: 10, sampling: {max_tokens: 100}}
-  - {name: evaluate, id: after}
+  - {type: rlvr, domain: registers, steps: 10, sampling: {max_tokens: 100}}
+  - {type: evaluate, id: after}
 """
 
 PLUGIN = """\
@@ -97,9 +97,15 @@ CASES: list[tuple[str, list[str]]] = [
     ]),
     ("stages.distill.id=before", [
         "stages.distill.id: the id 'before' is taken already (recipe.yaml:11: stages.1). "
-        "Give this stage an id of its own, e.g. {name: distill, id: before_2}.",
+        "Give this stage an id of its own, e.g. {type: distill, id: before_2}.",
     ]),
-    ("stages.sft.args.seed=3", ["stages.sft.args.seed: not here: use the recipe's `seeds`."]),
+    ("stages.sft.args.seed=3", ["stages.sft.args.seed: not allowed here: use the recipe's `seeds`."]),
+    ("stages.rlvr.problems=101", [
+        "stages.rlvr.problems: at most 100 RLVR problems (got 101). Take 100, or add 'allow_more: true' to this stage "
+        "if more are meant.",
+    ]),
+    ("stages.pretrain.corpus={type: nano, world: absent}",
+     ["stages.pretrain.corpus.world: unknown key (got 'absent'). This key was renamed: use 'setting'."]),
     ("domains.kk.people=[2, 30]", ["domains.kk.people.1: must be at most 16 (got 30)."]),
     ("domains.kk.people=[2, 3, 4]", ["domains.kk.people: at most 2 items allowed (got [2, 3, 4])."]),
     ("domains.kk.people=[2]", ["domains.kk.people.1: missing (got [2])."]),
@@ -111,7 +117,7 @@ CASES: list[tuple[str, list[str]]] = [
     ("seeds=3", ["seeds: a list is needed (got 3), e.g. [3]."]),
     ("stages=[]", ["stages: at least 1 needed (got [])."]),
     ("arms.base.leave_out=[pretrain, distill, clean, sft]", [
-        "arms.base.leave_out: arm 'base' leaves out 'pretrain', which gives the model that 'before' and 'rlvr' need. "
+        "arms.base.leave_out: arm 'base' leaves out 'pretrain', which outputs the model that 'before' and 'rlvr' need. "
         "Keep 'pretrain', or leave 'before' and 'rlvr' out too.",
     ]),
     ("arms.base.leave_out=[distil, 7]", [
@@ -140,18 +146,19 @@ def test_a_recipe_of_nothing_misses_its_keys(folder: Path) -> None:
 
 
 def test_a_model_that_nobody_gives_is_missed_once_for_all_arms(folder: Path) -> None:
-    text = RECIPE.replace(RECIPE[RECIPE.index("  - {name: pretrain") : RECIPE.index("  - {name: evaluate, id: b")], "")
+    text = RECIPE.replace(RECIPE[RECIPE.index("  - {type: pretrain") : RECIPE.index("  - {type: evaluate, id: b")], "")
     Path("recipe.yaml").write_text(text, encoding="utf-8")
     assert found() == [
-        "recipe.yaml:10: stages.0: stages 'before', 'clean' and 'sft' need a model, and no stage before gives one, nor "
-        "does the key 'model'. Set 'model', or begin with 'pretrain'.",
+        "recipe.yaml:10: stages.0: stages 'before', 'clean' and 'sft' need a model, but no earlier stage outputs one "
+        "and the key 'model' is not set. Set 'model', or begin with 'pretrain'.",
     ]
 
 
-def test_a_stage_without_name_is_all_that_is_said(folder: Path) -> None:
-    Path("recipe.yaml").write_text(RECIPE.replace("- sft", "- {nme: sft}"), encoding="utf-8")
+def test_a_stage_without_type_is_all_that_is_reported(folder: Path) -> None:
+    Path("recipe.yaml").write_text(RECIPE.replace("- sft", "- {tpe: sft}"), encoding="utf-8")
     assert found() == [
-        "recipe.yaml:14: stages.4: a stage's name, or a mapping with 'name', is needed (got a mapping with nme).",
+        "recipe.yaml:14: stages.4: the name of a stage, or a mapping with 'type', is needed (got a mapping with tpe). "
+        "Allowed: pretrain, distill, clean, sft, rlvr, evaluate.",
     ]
 
 

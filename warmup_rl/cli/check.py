@@ -16,7 +16,6 @@ from rich.text import Text
 from warmup_rl.base.stats import MIN_SEEDS
 from warmup_rl.cli.command import Command, running, selected_folds, selection
 from warmup_rl.cli.power import folds, resolution, short_training
-from warmup_rl.interfaces.domain import each_fold
 from warmup_rl.interfaces.engine import Engine
 from warmup_rl.interfaces.stage import Stage, StagePreview
 from warmup_rl.recipe import Recipe
@@ -126,9 +125,9 @@ def _settings(recipe: Recipe, trials: dict[str, Trial], disk: str) -> Table:
     if recipe.model:
         table.add_row("model", Text(recipe.model + (f" at {recipe.model_revision}" if recipe.model_revision else "")))
     for name, domain in recipe.domains.items():
-        space = getattr(domain, "space", None)
+        space = domain.space()
         kind = "" if domain.type == name else f" ({domain.type})"
-        table.add_row("domain", Text(f"{name}{kind}{f': {space()}' if space else ''}"))
+        table.add_row("domain", Text(f"{name}{kind}{f': {space}' if space else ''}"))
     for line in folds(recipe, len(trials), len(recipe.seeds)):
         table.add_row("folds", Text(line))
     for line in _measured(recipe):
@@ -147,7 +146,7 @@ def _measured(recipe: Recipe) -> Iterator[str]:
     evaluation = recipe.evaluation
     sizes: dict[int, list[str]] = {}
     for name in evaluation.measured(recipe.domains):
-        rows = [part.rows_in("test") for part in each_fold(recipe.domains[name])]
+        rows = [part.rows_in("test") for part in recipe.domains[name].each_fold()]
         size = sum(min(size or 0, evaluation.problems) for size in rows) or evaluation.problems
         sizes.setdefault(size, []).append(name)
     yield "; ".join(

@@ -9,27 +9,24 @@ import string
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib import import_module
 from typing import Annotated, Any, ClassVar, Literal
 
 import regex
 from pydantic import BeforeValidator, Field, SerializeAsAny
-from pydantic_core import PydanticCustomError
 
-from warmup_rl.base.config import Config
 from warmup_rl.base.errors import DataError, json_fault
 from warmup_rl.base.types import Grade, Problem
 from warmup_rl.domains.kk_rows import as_sentence, grade_islanders, read_islanders
 from warmup_rl.grading.choice import choose
 from warmup_rl.grading.math import final_answer, same_answer, unusable
 from warmup_rl.grading.plain import matches, same_json, same_number, same_set, same_text
-from warmup_rl.interfaces.plugins import suggestion
+from warmup_rl.interfaces.plugins import Kind, Plugin, plugin_field
 
 
-class Grader(Config, ABC):
+class Grader(Plugin, ABC):
     """Grades answers to rows of a user's file; `columns` are those it reads beside question and answer."""
 
-    type: ClassVar[str]
+    plugin_kind: ClassVar[Kind] = "grader"
     is_slow: ClassVar[bool] = False
     """Whether grading waits for other processes."""
     instruction: ClassVar[str] = ""
@@ -59,10 +56,6 @@ class Grader(Config, ABC):
         """What is wrong with a gold; empty where it grades correct."""
         grade = self.grade(self.reference(problem), problem)
         return "" if grade.verdict == "correct" else grade.note or f"it grades {grade.verdict}"
-
-    def digest(self) -> str:
-        """Changes when files behind the grader do."""
-        return ""
 
 
 class MathGrader(Grader):
@@ -253,37 +246,15 @@ class KkGrader(Grader):
         return grade_islanders(answer, problem.meta)
 
 
-_HERE = (MathGrader, NumberGrader, ChoiceGrader, ExactGrader, SetGrader, JsonGrader, RegexGrader, KkGrader)
-GRADERS: dict[str, str] = {
-    **{grader.type: f"{__name__}:{grader.__name__}" for grader in _HERE},
-    "code": "warmup_rl.domains.program_graders:CodeGrader",
-    "python": "warmup_rl.domains.program_graders:PythonGrader",
-}
-"""Where graders are found, by name."""
+def _python_grader(given: Any) -> Any:
+    """Writes `python: my_rules.py:grade`, as text or as a mapping, out as `{type: python, function: ...}`."""
+    if isinstance(given, str) and given.startswith("python:"):
+        given = {"python": given.removeprefix("python:").strip()}
+    if isinstance(given, dict) and "type" not in given and isinstance(given.get("python"), str):
+        rest = {key: value for key, value in given.items() if key != "python"}
+        return {"type": "python", "function": given["python"], **rest}
+    return given
 
 
-def _built(given: Any) -> Any:
-    """A grader out of a name, a mapping with `type`, or `python: my_rules.py:grade` as text or as a mapping."""
-    if isinstance(given, Grader):
-        return given
-    fields = {"type": given} if isinstance(given, str) else dict(given) if isinstance(given, dict) else {}
-    name = fields.pop("type", None)
-    if isinstance(name, str) and name.startswith("python:"):
-        name, fields = "python", {"function": name.removeprefix("python:").strip(), **fields}
-    elif name is None and isinstance(fields.get("python"), str):
-        name, fields = "python", {**fields, "function": fields.pop("python")}
-        fields.pop("python", None)
-    if name not in GRADERS:
-        text = f"unknown grader {name!r}.{suggestion(str(name), GRADERS)} Allowed: {', '.join(GRADERS)}"
-        raise PydanticCustomError("grader", "{text}", {"text": text})
-    module, _, attribute = GRADERS[name].partition(":")
-    kind: type[Grader] = getattr(import_module(module), attribute)
-    if unknown := [key for key in fields if key not in kind.model_fields]:
-        hint = suggestion(unknown[0], kind.model_fields) or f" Allowed: {', '.join(kind.model_fields) or 'no keys'}."
-        text = f"the grader {name} has no key {unknown[0]!r}.{hint}"
-        raise PydanticCustomError("grader", "{text}", {"text": text})
-    return kind.model_validate(fields)
-
-
-OwnGrader = Annotated[SerializeAsAny[Grader], BeforeValidator(_built)]
+OwnGrader = Annotated[SerializeAsAny[Grader], plugin_field("grader"), BeforeValidator(_python_grader)]
 """A field that takes a grader by name, as a mapping with `type` and its keys, or `python: my_rules.py:grade`."""

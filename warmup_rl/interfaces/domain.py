@@ -13,24 +13,22 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from warmup_rl.base.config import Config
 from warmup_rl.base.errors import DataError, SpaceError, Unscorable
 from warmup_rl.base.types import Grade, Message, Problem, Score, Split, Validity
 from warmup_rl.interfaces.format import THINK_OPEN, ResponseFormat
+from warmup_rl.interfaces.plugins import Kind, Plugin
 
 
-class Domain(Config, ABC):
+class Domain(Plugin, ABC):
     """A family of problems with its grader. One object serves distillation, reward and evaluation.
 
     Subclasses are frozen configs: their fields are the keys under `domains:` in a recipe. Importing a domain must not
     import torch. `python -m warmup_rl check` and the conformance tests (`tests/conformance.py`) run every domain.
 
-    A domain with the fields `folds` (how many, or None) and `fold` (one of them, or None) is cross-validated: a run
-    sets `fold`, which leaves that fold to be measured and the others to train on; None leaves all to train on.
+    A domain that can be cross-validated overrides `is_folded` and `each_fold`.
     """
 
-    type: ClassVar[str]
-    """Name in the plug-in table."""
+    plugin_kind: ClassVar[Kind] = "domain"
     REWARDS: ClassVar[Mapping[str, Any]] = {}
     """What RLVR pays for each outcome where a recipe says nothing (keys of `reward`); 1 for a correct answer, else 0,
     where empty."""
@@ -116,10 +114,6 @@ class Domain(Config, ABC):
         tries on every domain."""
         return iter(())
 
-    def digest(self) -> str:
-        """Changes when the data behind the domain do (files, not settings); empty for generated problems."""
-        return ""
-
     def each(self, split: Split, seed: int, count: int) -> Iterator[Problem]:
         """The first `count` problems of a split, as they are drawn.
 
@@ -136,6 +130,19 @@ class Domain(Config, ABC):
                 f"settings. Ask for at most {found}, or widen the domain's difficulty settings."
             )
 
+    def space(self) -> str:
+        """How many problems there are, in words, for the plan; empty where that is not known."""
+        return ""
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether a run has to cross-validate on the domain."""
+        return False
+
+    def each_fold(self) -> Sequence[Domain]:
+        """The domain once for each of its folds, with that fold as test split; itself alone unless it `is_folded`."""
+        return (self,)
+
     def rows_in(self, split: Split) -> int | None:
         """How many problems a split has, where that is known without drawing them: in a data set."""
         return None
@@ -151,18 +158,6 @@ class Domain(Config, ABC):
     def take(self, split: Split, seed: int, count: int) -> list[Problem]:
         """`each` as a list."""
         return list(self.each(split, seed, count))
-
-
-def each_fold(domain: Domain) -> list[Domain]:
-    """The domain once for each fold that it is to be split into; else alone."""
-    if not is_folded(domain):
-        return [domain]
-    return [domain.model_copy(update={"fold": fold}) for fold in range(getattr(domain, "folds", 0))]
-
-
-def is_folded(domain: Domain) -> bool:
-    """Whether a run has to cross-validate on the domain."""
-    return bool(getattr(domain, "folds", None)) and getattr(domain, "fold", None) is None
 
 
 def score_all(

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from warmup_rl.base.config import Config, Sampling
+from warmup_rl.base.config import Sampling
 from warmup_rl.base.types import Completion, Problem, Request
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.plugins import Kind, Plugin
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,10 @@ class Session(Protocol):
         ...
 
 
-class Engine(Config, ABC):
+class Engine(Plugin, ABC):
     """Config of a completion maker; what holds something open (a model, a connection) lives in the session."""
 
-    type: ClassVar[str]
+    plugin_kind: ClassVar[Kind] = "engine"
     reads_model: ClassVar[bool] = False
     """Whether the engine works with the student's own model, so that a stage before must give one."""
 
@@ -62,10 +63,6 @@ class Engine(Config, ABC):
 
     def ready(self) -> None:
         """Raises `UserError` where the engine cannot be opened here, say for want of a key."""
-
-    def digest(self) -> str:
-        """Changes when the data behind the engine do (files, not settings); empty for those that have none."""
-        return ""
 
     def usage(self, completions: int, sampling: Sampling) -> Mapping[str, int | float | str]:
         """What so many completions take, for the plan; empty where that cannot be told or is of no interest."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -122,6 +122,7 @@ class Nano(Corpus):
     """Chat documents that think shallowly and textbook documents that go through, in three target domains and K&K."""
 
     type: ClassVar[str] = "nano"
+    renamed_keys: ClassVar[Mapping[str, str]] = {"world": "setting"}
 
     setting: Literal["latent", "absent"] = "latent"
     """`latent`: the step-by-step skill is in the textbooks and seldom used in chat; `absent`: it is nowhere."""

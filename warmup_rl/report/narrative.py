@@ -14,8 +14,8 @@ from warmup_rl.report.models import Shown, best_prompt, own_is_best
 from warmup_rl.report.tables import amount, brief
 
 NANO = (
-    "The base model of this run was pretrained from scratch{world}. Nano is a controlled miniature that tests "
-    "elicitation: it is built so that the effect can exist in one world and cannot in another. It shows whether the "
+    "The base model of this run was pretrained from scratch{setting}. Nano is a controlled miniature that tests "
+    "elicitation: it is built so that the effect can exist in one setting and cannot in another. It shows whether the "
     "method and its measurement work; evidence for real models has to come from runs on real models."
 )
 STARTS = {"base": "from base", "warmup": "after warmup"}
@@ -64,7 +64,7 @@ def seeds_note(run: Run, claims: Sequence[Claim]) -> str:
 def about(run: Run) -> str:
     """What kind of experiment this was; empty unless the base was pretrained by the recipe."""
     stages: list[Mapping[str, Any]] = [row for row in run.recipe.get("stages") or () if isinstance(row, Mapping)]
-    pretrain = next((row for row in stages if row.get("name") == "pretrain"), None)
+    pretrain = next((row for row in stages if row.get("type") == "pretrain"), None)
     made = any(
         stage.type == "pretrain"
         for trials in run.trials.values()
@@ -74,8 +74,8 @@ def about(run: Run) -> str:
     if pretrain is None and not made:
         return ""
     corpus = (pretrain or {}).get("corpus")
-    launch_env = corpus.get("launch_env") if isinstance(corpus, Mapping) else None
-    return NANO.format(launch_env=f" in the world `{launch_env}`" if launch_env else "")
+    setting = corpus.get("setting") if isinstance(corpus, Mapping) else None
+    return NANO.format(setting=f" in the setting `{setting}`" if setting else "")
 
 
 def _transfer(run: Run, found: Mapping[str, Claim], gains: Sequence[Gain]) -> str:

@@ -38,8 +38,8 @@ class Pretrain(Stage):
     role: ClassVar[str] = "pretraining"
     outputs: ClassVar[frozenset[Artifact]] = frozenset({"model"})
     every_rank: ClassVar[bool] = True
-    TRAINER: ClassVar[str] = "hf"
-    OWNED: ClassVar[dict[str, str]] = OWNED
+    trainer_config: ClassVar[str] = "transformers:TrainingArguments"
+    owned_options: ClassVar[Mapping[str, str]] = OWNED
 
     corpus: Annotated[Corpus, plugin_field("corpus")]
     """What is read: a corpus plug-in with its keys."""
@@ -57,6 +57,10 @@ class Pretrain(Stage):
     def check(self, *, world_size: int) -> list[str]:
         problems = [] if "model_type" in self.model else ["model: `model_type` is missing, for example qwen3"]
         return problems + wrong_batch(self.batch_size, world_size)
+
+    def model_context(self) -> int | None:
+        length = self.model.get("max_position_embeddings")
+        return length if isinstance(length, int) else None
 
     def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
         return StagePreview({"epochs": self.epochs, "tokens a step": self.batch_size * self.row_length})

@@ -56,8 +56,8 @@ class Rlvr(Stage):
     outputs: ClassVar[frozenset[Any]] = frozenset({"model"})
     every_rank: ClassVar[bool] = True
     measures: ClassVar[bool] = True
-    TRAINER: ClassVar[str] = "grpo"
-    OWNED: ClassVar[dict[str, str]] = {
+    trainer_config: ClassVar[str] = "trl:GRPOConfig"
+    owned_options: ClassVar[Mapping[str, str]] = {
         **options.OWNED,
         "gradient_accumulation_steps": "it follows from `prompts_per_step`, `generations` and the number of processes",
         "num_train_epochs": "steps",
@@ -125,7 +125,10 @@ class Rlvr(Stage):
     def check(self, *, world_size: int) -> list[str]:
         wrong = []
         if self.problems != "all" and self.problems > MOST_PROBLEMS and not self.allow_more:
-            wrong.append(f"problems: {self.problems} is over {MOST_PROBLEMS}. Lower it, or set `allow_more: true`.")
+            wrong.append(
+                f"problems: at most {MOST_PROBLEMS} RLVR problems (got {self.problems}). Take {MOST_PROBLEMS}, or add "
+                "'allow_more: true' to this stage if more are meant."
+            )
         if self.sampling.temperature == 0:
             wrong.append("sampling.temperature: 0 draws the same rollout every time. Give a number above 0.")
         if self.sampling.samples != 1:
@@ -138,6 +141,9 @@ class Rlvr(Stage):
         else:
             wrong += options.wrong_batch(self.rollouts_per_step // self.updates_per_step, world_size, _BATCH)
         return wrong
+
+    def last_step(self) -> int:
+        return self.steps
 
     def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
         domain = domains.get(self.domain)

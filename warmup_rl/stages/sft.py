@@ -37,8 +37,8 @@ class Sft(Stage):
     inputs: ClassVar[frozenset[Any]] = frozenset({"model", "traces"})
     outputs: ClassVar[frozenset[Any]] = frozenset({"model"})
     every_rank: ClassVar[bool] = True
-    TRAINER: ClassVar[str] = "sft"
-    OWNED: ClassVar[dict[str, str]] = {
+    trainer_config: ClassVar[str] = "trl:SFTConfig"
+    owned_options: ClassVar[Mapping[str, str]] = {
         **options.OWNED,
         "max_length": "max_tokens",
         "truncation_mode": "nothing is cut: traces over `max_tokens` are left out whole and counted",
