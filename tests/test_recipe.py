@@ -101,6 +101,23 @@ def test_a_dump_names_plugins_so_that_they_load_again_and_leaves_ids_out(write: 
     assert "id" not in shown and "name" not in dump(recipe.domains["small"])
 
 
+def test_a_stage_without_id_has_the_name_of_its_type_or_class(write: Any) -> None:
+    path = write((f'  - {{type: "{PLUGINS}:Make", id: make}}', f"  - {PLUGINS}:Make"))
+    ids = [stage.id for stage in load_recipe(path).stages]
+    assert ids == ["Make", "write", "imitate", "after", "learn", "end"]
+    assert load_recipe(path, ["stages.Make.id=first"]).stages[0].id == "first"
+
+
+def test_a_domain_is_given_by_a_bare_name_too(write: Any) -> None:
+    recipe = load_recipe(write(("  small: {", "  remainders: sums\n  small: {")))
+    assert (recipe.domains["remainders"].type, recipe.domains["remainders"].name) == ("sums", "remainders")
+
+
+def test_a_whole_number_may_be_written_with_an_exponent(write: Any) -> None:
+    (size,) = [domain["size"] for domain in dump(load_recipe(write(("size: 2", "size: 2e3"))).domains).values()]
+    assert size == 2000 and type(size) is int
+
+
 def test_the_default_is_one_arm_with_all_stages(write: Any) -> None:
     text = write().read_text()
     start, end = text.index("arms:"), text.index("stages:")
@@ -168,6 +185,21 @@ BAD: list[tuple[str, tuple[tuple[str, str], ...], list[str]]] = [
         "recipe.yaml:10: stages.1.type: 'tests.recipe_plugins:Toy' is not a stage: "
         "it does not inherit from warmup_rl.interfaces.stage:Stage.",
     ]),
+    ("unknown domain", (("  small: {", "  sum: {}\n  small: {"),), [
+        "recipe.yaml:4: domains.sum: unknown domain 'sum'. Did you mean 'sums'? "
+        f"Allowed: {', '.join(TABLE['domain'])}, pkg.module:Class or ./file.py:Class.",
+    ]),
+    ("name of a domain", (("size: 2", "size: 2, name: large"),), [
+        "recipe.yaml:4: domains.small.name: unknown key: a domain's name is its key under 'domains'.",
+    ]),
+    ("unknown plug-in in a mapping", ((f'["{PLUGINS}:Shorter"]', "[{type: lenght}]"),), [
+        "recipe.yaml:13: stages.1.cleaners.0.type: unknown cleaner 'lenght'. Did you mean 'length'? "
+        f"Allowed: {', '.join(TABLE['cleaner'])}, pkg.module:Class or ./file.py:Class.",
+    ]),
+    ("no plug-in at all", ((f'["{PLUGINS}:Shorter"]', "[{limit: 3}]"),), [
+        "recipe.yaml:13: stages.1.cleaners.0: the name of a cleaner, or a mapping with 'type', is needed "
+        f"(got a mapping with limit). Allowed: {', '.join(TABLE['cleaner'])}.",
+    ]),
     ("undeclared domain", (("domain: small", "domain: smal"),), [
         "recipe.yaml:12: stages.1.domain: domain 'smal' is not declared. Did you mean 'small'? Under 'domains': small.",
     ]),
@@ -210,8 +242,8 @@ BAD: list[tuple[str, tuple[tuple[str, str], ...], list[str]]] = [
     ("renamed key of a stage", ((f"type: {PLUGINS}:Learn", f"name: {PLUGINS}:Learn"),), [
         f"recipe.yaml:16: stages.4.name: unknown key (got '{PLUGINS}:Learn'). This key was renamed: use 'type'.",
     ]),
-    ("whole number as 1e1", (("steps: 8\n", "steps: 1e1\n"),), [
-        "recipe.yaml:18: stages.4.steps: a whole number is needed (got 10.0). Write 10.",
+    ("fraction for a whole number", (("steps: 8\n", "steps: 8.5\n"),), [
+        "recipe.yaml:18: stages.4.steps: a whole number is needed (got 8.5).",
     ]),
     ("model given and made", (("arms:", "model: gpt2\narms:"),), [
         "recipe.yaml:5: model: a model is given, and stage 'make' builds one. Remove one of the two.",

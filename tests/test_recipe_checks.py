@@ -181,6 +181,62 @@ def test_more_problems_than_can_be_drawn_in_hours_are_refused_without_drawing_th
     assert line.startswith("stages.distill.problems: 1000000000000000 train problems of domain 'kk' asked for: drawing")
 
 
+STAGE = """\
+from typing import Any, ClassVar
+from warmup_rl.interfaces.stage import Stage
+
+
+class Prefer(Stage):
+    \"\"\"Trains on pairs.\"\"\"
+
+    type: ClassVar[str] = "prefer"
+    trainer_config: ClassVar[str] = "trl:DPOConfig"
+    inputs = outputs = frozenset({"model"})
+    args: dict[str, Any] = {}
+
+    def run(self, context):
+        return {}
+
+
+class Own(Prefer):
+    trainer_config: ClassVar[str] = "./stage.py:MyConfig"
+"""
+
+
+def test_args_of_a_users_stage_are_checked_against_the_config_that_it_names(folder: Path) -> None:
+    Path("stage.py").write_text(STAGE, encoding="utf-8")
+    text = (
+        RECIPE + "  - {type: ./stage.py:Prefer, args: {beta: 0.1, bet: 1}}\n  - {type: ./stage.py:Own, args: {x: 1}}\n"
+    )
+    Path("recipe.yaml").write_text(text, encoding="utf-8")
+    assert found() == ["recipe.yaml:17: stages.7.args.bet: unknown key (got 1). Did you mean 'beta'?"]
+
+
+GRADER = """\
+from warmup_rl.base.types import Grade
+from warmup_rl.domains.graders import Grader
+
+
+class Initial(Grader):
+    type = "initial"
+    letters: int = 1
+
+    def grade(self, answer, problem):
+        return Grade("correct" if answer[: self.letters] == problem.gold[: self.letters] else "wrong", answer)
+"""
+
+
+def test_a_users_grader_is_a_plug_in_like_any_other(folder: Path) -> None:
+    Path("mine.py").write_text(GRADER, encoding="utf-8")
+    Path("rows.csv").write_text("question,answer\nTwice 2?,four\nTwice 3?,six\n", encoding="utf-8")
+    override = "domains.rows={type: jsonl, file: rows.csv, grader: {type: ./mine.py:Initial, letters: 2}}"
+    domain = load_recipe("recipe.yaml", [override]).resolved()["domains"]["rows"]
+    assert domain["grader"] == {"type": "./mine.py:Initial", "letters": 2}
+    assert found(override.replace("letters: 2", "leters: 2")) == [
+        "domains.rows.grader.leters: unknown key (got 2). Did you mean 'letters'?"
+    ]
+
+
 def test_a_plug_in_file_is_found_beside_the_recipe(folder: Path) -> None:
     override = ["domains.new={type: ./mine.py:Endless}"]
     recipe = load_recipe("recipes/other.yaml", override)

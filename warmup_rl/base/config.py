@@ -8,16 +8,25 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic.fields import FieldInfo
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, core_schema
+
+
+def _whole_number(value: Any) -> Any:
+    """`1e3` as the whole number that it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _make_scalars_strict(schema: Any) -> None:
-    """Sets `strict` on numbers and booleans alone: YAML has no tuples, sets or paths; those accept lists and text."""
-    if isinstance(schema, dict) and schema.get("type") in ("int", "float", "bool"):
-        schema.setdefault("strict", True)
-    for inner in schema.values() if isinstance(schema, dict) else schema:
+    """Makes numbers and booleans strict, and nothing else: YAML has no tuples, sets or paths."""
+    for inner in list(schema.values()) if isinstance(schema, dict) else schema:
         if isinstance(inner, dict | list):
             _make_scalars_strict(inner)
+    if isinstance(schema, dict) and schema.get("type") in ("int", "float", "bool") and "strict" not in schema:
+        schema["strict"] = True
+        if schema["type"] == "int":
+            strict = dict(schema)
+            schema.clear()
+            schema.update(core_schema.no_info_before_validator_function(_whole_number, strict))
 
 
 class Config(BaseModel):

@@ -121,7 +121,7 @@ def load(kind: Kind, name: str) -> type[Any]:
         )
     found = import_class(TABLE[kind].get(name, name), f"{kind} {name!r}")
     if not issubclass(found, base_class(kind)):
-        raise UserError(f"{name!r} is not a {kind}: it does not inherit from {_BASES[kind]}.")
+        raise UserError(f"{name!r} is not {_a(kind)}: it does not inherit from {_BASES[kind]}.")
     if missing := getattr(found, "__abstractmethods__", None):
         raise UserError(f"{kind} {name!r}: {found.__name__} does not define {', '.join(sorted(missing))}.")
     if name not in TABLE[kind]:
@@ -165,25 +165,26 @@ def build(kind: Kind, given: Any) -> Any:
     """The plug-in that a recipe describes by a name, or by a mapping with `type` and the plug-in's own keys.
 
     Raises:
-        ValidationError: it does not; where only the plug-in cannot be loaded, of the error type `plugin`.
+        ValidationError: something is wrong with it; of the error type `plugin` where the class cannot be loaded.
     """
     if isinstance(given, BaseModel):
         return given
     fields = {"type": given} if isinstance(given, str) else given
+    plugin: type[Plugin] | None = None
     try:
         if not isinstance(fields, dict) or "type" not in fields:
-            what = f"the name of a {kind}, or a mapping with 'type', is needed"
+            what = f"the name of {_a(kind)}, or a mapping with 'type', is needed"
             raise UserError(f"{what} (got {shown(given)}). Allowed: {', '.join(TABLE[kind])}.")
         if not isinstance(fields["type"], str):
-            raise UserError(f"the name of a {kind} is needed (got {shown(fields['type'])}).")
+            raise UserError(f"the name of {_a(kind)} is needed (got {shown(fields['type'])}).")
         plugin = load(kind, fields["type"])
+        return plugin.model_validate({key: value for key, value in fields.items() if key != "type"})
     except UserError as error:
-        place = ("type",) if isinstance(given, dict) and "type" in given else ()
+        place = ("type",) if isinstance(given, dict) and "type" in given and plugin is None else ()
         details = PydanticCustomError("plugin", "{text}", {"text": str(error)})
         raise ValidationError.from_exception_data(
             kind, [InitErrorDetails(type=details, loc=place, input=given)]
         ) from None
-    return plugin.model_validate({key: value for key, value in fields.items() if key != "type"})
 
 
 def plugin_field(kind: Kind) -> BeforeValidator:
@@ -207,6 +208,10 @@ def data_digests(value: Any) -> dict[str, str]:
     """Digests of the data files behind all plug-ins in a config: outputs depend on them too."""
     found = ((name_of(type(plugin)), plugin.digest()) for plugin in plugins_in(value))
     return {f"{name} {digest}": digest for name, digest in found if digest}
+
+
+def _a(kind: Kind) -> str:
+    return f"an {kind}" if kind == "engine" else f"a {kind}"
 
 
 def suggestion(name: str, allowed: Any) -> str:

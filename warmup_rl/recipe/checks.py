@@ -91,54 +91,50 @@ def _inputs(draft: Draft, left_out: Mapping[str, Collection[int]]) -> Found:
     """Artifacts that a stage reads and no earlier one outputs: once if it is so in all arms, else for each arm."""
     every = range(len(draft.kinds))
     kept = {index for out in left_out.values() for index in every if index not in out}
-    missing = _by_artifact(lack for lack in _lacks(draft, every) if lack[1] in kept)
-    for artifact, lacking in missing.items():
-        needing = f"stage{'s' * (len(lacking) > 1)} {_quoted(draft, lacking)} need{'s' * (len(lacking) == 1)}"
-        yield ("stages", lacking[0]), f"{needing} {_MISSING[artifact]}. {_fix(draft, artifact)}"
+    missing = {
+        artifact: readers
+        for artifact, found in _missing(draft, every).items()
+        if (readers := [index for index in found if index in kept])
+    }
+    for artifact, readers in missing.items():
+        who = f"stage{'s' * (len(readers) > 1)} {_quoted(draft, readers)} need{'s' * (len(readers) == 1)}"
+        what = _MISSING.get(artifact, f"{artifact}, but no earlier stage outputs any")
+        makers = " or ".join(draft.ids[index] for index in _makers(draft, artifact, every))
+        fix = (
+            f"Put {makers} before." if makers else _FIXES.get(artifact, f"Put a stage that outputs {artifact} before.")
+        )
+        yield ("stages", readers[0]), f"{who} {what}. {fix}"
     for arm, out in left_out.items():
-        for artifact, lacking in _by_artifact(_lacks(draft, [i for i in every if i not in out])).items():
-            makers = _makers_among(draft, artifact, out, before=lacking[0])
-            if makers and artifact not in missing:
-                yield ("arms", arm, "leave_out"), _left_without(draft, arm, artifact, makers, lacking)
+        for artifact, readers in _missing(draft, [index for index in every if index not in out]).items():
+            before = [index for index in every[: readers[0]] if index in out]
+            outputs = [index for index in before if (kind := draft.kinds[index]) and artifact in kind.outputs]
+            makers_out = _makers(draft, artifact, before) or outputs
+            if makers_out and artifact not in missing:
+                names, who = _quoted(draft, makers_out), _quoted(draft, readers)
+                yield (
+                    ("arms", arm, "leave_out"),
+                    f"arm {arm!r} leaves out {names}, which {'output' + 's' * (len(makers_out) == 1)} the {artifact} "
+                    f"that {who} {'need' + 's' * (len(readers) == 1)}. Keep {names}, or leave {who} out too.",
+                )
 
 
-def _lacks(draft: Draft, indices: Iterable[int]) -> Iterator[tuple[str, int]]:
-    """Artifacts that stages of `indices` read and none before outputs; ends where the class of a stage is unknown."""
+def _missing(draft: Draft, indices: Iterable[int]) -> dict[str, list[int]]:
+    """Stages of `indices` that read an artifact that none before outputs, up to a stage whose class is unknown."""
+    found: dict[str, list[int]] = {}
     given: set[str] = {"model"} if draft.data.get("model") else set()
     for index in indices:
         kind, stage = draft.kinds[index], draft.stages[index]
         if kind is None:
-            return
+            break
         for artifact in sorted((stage.required_inputs() if stage else kind.inputs) - given):
-            yield artifact, index
+            found.setdefault(artifact, []).append(index)
         given |= kind.outputs
-
-
-def _by_artifact(lacks: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for artifact, index in lacks:
-        found.setdefault(artifact, []).append(index)
     return found
 
 
-def _left_without(draft: Draft, arm: str, artifact: str, makers: list[int], lacking: list[int]) -> str:
-    names, readers = _quoted(draft, makers), _quoted(draft, lacking)
-    return (
-        f"arm {arm!r} leaves out {names}, which {'outputs' if len(makers) == 1 else 'output'} the {artifact} that "
-        f"{readers} {'needs' if len(lacking) == 1 else 'need'}. Keep {names}, or leave {readers} out too."
-    )
-
-
-def _makers(draft: Draft, artifact: str) -> list[int]:
+def _makers(draft: Draft, artifact: str, among: Iterable[int]) -> list[int]:
     """Stages that output an artifact without reading one of its kind."""
-    return [i for i, kind in enumerate(draft.kinds) if kind and artifact in kind.outputs - kind.inputs]
-
-
-def _makers_among(draft: Draft, artifact: str, out: Collection[int], *, before: int) -> list[int]:
-    """Of the stages left out, those that output an artifact, without reading one of its kind if there are such."""
-    kinds = draft.kinds[:before]
-    outputting = [i for i, kind in enumerate(kinds) if i in out and kind and artifact in kind.outputs]
-    return [i for i in outputting if i in _makers(draft, artifact)] or outputting
+    return [index for index in among if (kind := draft.kinds[index]) and artifact in kind.outputs - kind.inputs]
 
 
 def _quoted(draft: Draft, indices: Iterable[int]) -> str:
@@ -146,15 +142,7 @@ def _quoted(draft: Draft, indices: Iterable[int]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _fix(draft: Draft, artifact: str) -> str:
-    ids = [draft.ids[index] for index in _makers(draft, artifact)]
-    return f"Put {' or '.join(ids)} before." if ids else _FIXES[artifact]
-
-
-_MISSING = {
-    "model": "a model, but no earlier stage outputs one and the key 'model' is not set",
-    "traces": "traces, but no earlier stage outputs any",
-}
+_MISSING = {"model": "a model, but no earlier stage outputs one and the key 'model' is not set"}
 _FIXES = {"model": "Set 'model', or begin with 'pretrain'.", "traces": "Put a 'distill' stage before."}
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from warmup_rl.base.errors import RecipeError, UserError, shown
-from warmup_rl.interfaces.domain import Domain
+from warmup_rl.base.errors import RecipeError
 from warmup_rl.interfaces.evaluation import EvaluationSettings
-from warmup_rl.interfaces.plugins import Kind, base_class, build
+from warmup_rl.interfaces.plugins import Kind, build
 from warmup_rl.interfaces.stage import Stage
 from warmup_rl.recipe.addresses import override, set_in_arm, stage_id, stage_index
 from warmup_rl.recipe.annotations import models_at
@@ -26,7 +26,7 @@ from warmup_rl.recipe.trainer_args import wrong_options
 from warmup_rl.recipe.validation_errors import complaints
 from warmup_rl.recipe.yaml_source import Address, Document, read_document, value_at
 
-M = TypeVar("M", bound=BaseModel)
+M = TypeVar("M")
 
 _ID = re.compile(r"[A-Za-z0-9_-]*[A-Za-z_-][A-Za-z0-9_-]*")
 
@@ -64,89 +64,67 @@ class _Loading:
     places: set[str] = field(default_factory=set)
 
     def recipe(self) -> Recipe:
-        data = self.document.data
-        given = data.get("stages")
-        rows = given if isinstance(given, list) else []
-        kinds = [next(iter(models_at(Stage, row, ()))) for row in rows]
-        draft = Draft(
-            data=data,
-            domains=self._domains(data.get("domains")),
-            stages=[self._stage(self.document, index, row) for index, row in enumerate(rows)],
-            kinds=[None if kind is Stage else kind for kind in kinds],  # type: ignore[misc]
-            ids=self._ids(rows),
-            evaluation=_attempt(EvaluationSettings, data.get("evaluation", {})),
-        )
-        recipe = self._top(draft)
+        data = _explicit(self.document.data)
+        recipe: Recipe | None = self._read(self.document, Recipe.model_validate, data, Recipe)
+        draft = self._draft(data, recipe)
         self._once(self.document, cross_checks(draft, self.world_size))
         arms = data.get("arms", {"main": {}})
-        stages = self._arms(arms, draft) if rows and all(draft.ids) and isinstance(arms, dict) else {}
+        stages = self._arms(arms, draft) if draft.ids and all(draft.ids) and isinstance(arms, dict) else {}
+        recipe = recipe and recipe.with_arms(stages)
         if self.draw and draft.evaluation is not None:
             drawing = Drawing()
             seed = recipe.seeds[0] if recipe else 0
             for address, message in drawing.checks(draft.stages, draft.domains, draft.evaluation, seed):
                 self._problem(self.document, address, message)
             if recipe and not self.problems:
-                recipe = recipe.with_arms(stages)
                 refuse(leaks((recipe.asked(arm, seed, fold) for arm in arms for fold in recipe.folds), drawing.take))
         if self.problems:
             raise RecipeError(sorted(dict.fromkeys(self.problems), key=self._line_number))
         assert recipe is not None
-        return recipe.with_arms(stages)
+        return recipe
 
-    def _top(self, draft: Draft) -> Recipe | None:
-        """The recipe of what could be built; None, with problems noted, where its own keys are wrong."""
-        data = dict(draft.data)
-        domains = {name: domain for name, domain in draft.domains.items() if domain is not None}
-        for key, built in (("domains", domains), ("stages", [stage for stage in draft.stages if stage is not None])):
-            if built or key in data and not data[key]:
-                data[key] = built
-            elif draft.domains if key == "domains" else draft.stages:
-                del data[key]  # none could be built, and each has been reported
-        if isinstance(data.get("arms"), dict):
-            data["arms"] = {name: {} if fields is None else fields for name, fields in data["arms"].items()}
+    def _draft(self, data: dict[str, Any], recipe: Recipe | None) -> Draft:
+        """The parts of the recipe; where it could not be built, those that can be built by themselves."""
+        domains = data["domains"] if isinstance(data.get("domains"), dict) else {}
+        rows = data["stages"] if isinstance(data.get("stages"), list) else []
+        for address in (("domains", name, "name") for name in domains):
+            if value_at(self.document.data, address) is not None:
+                self._problem(self.document, address, "unknown key: a domain's name is its key under 'domains'.")
+        for index, row in enumerate(rows):
+            self._args(self.document, index, row)
+        kinds = [next(models_at(Stage, row, ())) for row in rows]
+
+        def attempt(kind: Kind, given: Any) -> Any:
+            return _attempt(partial(build, kind), given)
+
+        return Draft(
+            data=data,
+            domains=dict(recipe.domains) if recipe else {name: attempt("domain", domains[name]) for name in domains},
+            stages=list(recipe.stages) if recipe else [attempt("stage", row) for row in rows],
+            kinds=[kind if issubclass(kind, Stage) and kind is not Stage else None for kind in kinds],
+            ids=self._ids(self.document.data["stages"] if rows else []),
+            evaluation=_attempt(EvaluationSettings.model_validate, data.get("evaluation", {})),
+        )
+
+    def _read(
+        self, document: Document, read: Callable[[Any], Any], given: Any, model: type[BaseModel], address: Address = ()
+    ) -> Any:
+        """What `read` makes of the value at an address; None, with problems noted, where that is wrong."""
         try:
-            return Recipe.model_validate(data)
+            return read(given)
         except ValidationError as error:
-            for address, message in complaints(error, Recipe, data):
-                if address[0] in data or address[0] not in draft.data:
-                    self._problem(self.document, address, message)
-            return None
-
-    def _domains(self, given: Any) -> dict[str, Domain | None]:
-        return {name: self._domain(name, fields) for name, fields in given.items()} if isinstance(given, dict) else {}
-
-    def _domain(self, name: str, fields: Any) -> Domain | None:
-        address: Address = ("domains", name)
-        fields = {} if fields is None else fields
-        if not isinstance(fields, dict):
-            self._problem(self.document, address, f"a mapping of keys is needed (got {shown(fields)}).")
-            return None
-        if "name" in fields:
-            self._problem(self.document, (*address, "name"), "unknown key: a domain's name is its key under 'domains'.")
-        domain: Domain | None = self._build(self.document, "domain", {"type": name, **fields, "name": name}, address)
-        return domain
-
-    def _stage(self, document: Document, index: int, row: Any) -> Stage | None:
-        address: Address = ("stages", index)
-        args = row.get("args") if isinstance(row, dict) else None
-        kind = next(iter(models_at(Stage, row, ())))
-        if isinstance(args, dict) and issubclass(kind, Stage) and kind.trainer_config:
-            for key, message in wrong_options(kind.trainer_config, args, kind.owned_options):
-                self._problem(document, (*address, "args", *key), message)
-        stage: Stage | None = self._build(document, "stage", row, address)
-        return stage.model_copy(update={"id": stage_id(row)}) if stage and not stage.id else stage
-
-    def _build(self, document: Document, kind: Kind, given: Any, address: Address) -> Any:
-        """The plug-in at an address; None, with problems noted, where it cannot be built."""
-        try:
-            return build(kind, given)
-        except ValidationError as error:
-            for inner, message in complaints(error, base_class(kind), given):
-                written = value_at(document.data, (*address, *inner)) is not None or inner != ("type",)
-                self._problem(document, (*address, *inner) if written else address, message)
-        except UserError as error:
-            self._problem(document, address, str(error))
+            for inner, message in complaints(error, model, given):
+                place = (*address, *inner)
+                unwritten = place[-1:] == ("type",) and value_at(document.data, place) is None
+                self._problem(document, place[:-1] if unwritten else place, message)
         return None
+
+    def _args(self, document: Document, index: int, row: Any) -> None:
+        """Checks the options that a stage passes to its trainer."""
+        stage, args = next(models_at(Stage, row, ())), row.get("args") if isinstance(row, dict) else None
+        if isinstance(args, dict) and issubclass(stage, Stage) and stage.trainer_config:
+            for key, message in wrong_options(stage.trainer_config, args, stage.owned_options):
+                self._problem(document, ("stages", index, "args", *key), message)
 
     def _ids(self, rows: list[Any]) -> list[str]:
         """Ids of the stages as written; notes those that are not valid or not unique."""
@@ -167,21 +145,19 @@ class _Loading:
     def _arms(self, arms: dict[str, Any], draft: Draft) -> dict[str, list[Stage]]:
         """Checks the arms and builds the stages that they change; returns the stages of each arm."""
         rows = [stage_row(stage) if stage else draft.data["stages"][i] for i, stage in enumerate(draft.stages)]
-        stages: dict[str, list[Stage | None]] = {}
+        stages: dict[str, list[Stage]] = {}
         left_out: dict[str, set[int]] = {}
         for name, fields in arms.items():
             keys = fields.get("leave_out") if isinstance(fields, dict) else None
-            left_out[name] = self._left_out(name, keys if isinstance(keys, list) else [], rows)
-            arm = _attempt(Arm, {} if fields is None else fields)
-            changed = self._changed(name, arm, draft, rows, left_out[name]) if arm else draft.stages
-            stages[name] = [stage for index, stage in enumerate(changed) if index not in left_out[name]]
+            out = left_out[name] = self._left_out(name, keys if isinstance(keys, list) else [], rows)
+            arm = _attempt(Arm.model_validate, fields)
+            changed = self._changed(name, arm, draft, rows, out) if arm else draft.stages
+            stages[name] = [stage for index, stage in enumerate(changed) if stage and index not in out]
         for address, message in arm_checks(draft, stages, left_out):
             self._problem(self.document, address, message)
-        return {name: [stage for stage in own if stage] for name, own in stages.items()}
+        return stages
 
-    def _changed(
-        self, name: str, arm: Arm, draft: Draft, rows: list[Any], left_out: set[int]
-    ) -> list[Stage | None]:  # fmt: skip
+    def _changed(self, name: str, arm: Arm, draft: Draft, rows: list[Any], left_out: set[int]) -> list[Stage | None]:
         """Checks an arm's addresses and the stages that it changes; returns all stages as the arm has them."""
         document, changes = set_in_arm(self.document, name, arm.set, rows)
         stages = list(draft.stages)
@@ -190,8 +166,9 @@ class _Loading:
                 message = problem or f"stage {draft.ids[index]!r} is left out in this arm."
                 self._problem(self.document, ("arms", name, "set", written), message)
         for index in {index for index, problem in changes.values() if not problem}:
-            stage = self._stage(document, index, value_at(document.data, ("stages", index)))
-            stages[index] = stage
+            row, address = document.data["stages"][index], ("stages", index)
+            self._args(document, index, row)
+            stages[index] = stage = self._read(document, partial(build, "stage"), row, Stage, address)
             if stage:
                 self._once(document, stage_checks(draft, index, stage, self.world_size))
         return stages
@@ -233,9 +210,27 @@ def _find_beside(data: Any, folder: Path) -> None:
                 data[key] = f"{file[1]}{folder / file[2]}:{file[3]}"
 
 
-def _attempt(model: type[M], given: Any) -> M | None:
-    """The model, or None where it is wrong, which the recipe as a whole reports."""
+def _explicit(written: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a recipe in which domains have `type` and `name`, stages have `type` and `id`, and arms have keys."""
+    data = dict(written)
+    if isinstance(domains := data.get("domains"), dict):
+        data["domains"] = dict(domains)
+        for name, given in domains.items():
+            fields = {} if given is None else {"type": given} if isinstance(given, str) else given
+            data["domains"][name] = {"type": name, **fields, "name": name} if isinstance(fields, dict) else fields
+    if isinstance(stages := data.get("stages"), list):
+        rows = [{"type": row} if isinstance(row, str) else row for row in stages]
+        data["stages"] = [
+            {"id": stage_id(row), **row} if isinstance(row, dict) and "type" in row else row for row in rows
+        ]
+    if isinstance(arms := data.get("arms"), dict):
+        data["arms"] = {name: {} if fields is None else fields for name, fields in arms.items()}
+    return data
+
+
+def _attempt(read: Callable[[Any], M], given: Any) -> M | None:
+    """What `read` makes of a value, or None where that is wrong, which the recipe as a whole reports."""
     try:
-        return model.model_validate(given)
+        return read(given)
     except ValidationError:
         return None

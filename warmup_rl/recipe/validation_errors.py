@@ -91,8 +91,6 @@ def _message(model: type[BaseModel], given: Any, address: Address, all_details: 
         texts = [f"{' or '.join(bare)} is needed"]
     wraps = texts == [needed([WORDS["list"]])] and address != ("stages",) and isinstance(value, int | float | str)
     example = f", e.g. [{value}]" if wraps else ""
-    if isinstance(value, float) and value.is_integer() and first["type"] == "int_type":
-        hint = f" Write {int(value)}."
     return f"{texts[0]} (got {shown(value)}){example}.{hint}"
 
 
