@@ -43,7 +43,7 @@ def _everything(usage: str) -> Iterator[str]:
             yield f"  {f'{name} {flag.value}':<18}{flag.about}"
     yield f"  {'--help [TOPIC]':<18}this text, or help on a key, a plug-in (rlvr, kk), a trainer's options (sft.args)"
     yield f"  {'KEY=VALUE':<18}sets a key of the recipe, also as --KEY VALUE: stages.sft.args.learning_rate=1e-6;"
-    yield f"  {'':<18}a stage is addressed by its index, its id, or its name where only one has it"
+    yield f"  {'':<18}a stage is addressed by its index, its id, or its type where only one has it"
     yield from ("", "Keys of a recipe")
     yield from _keys(Recipe, "  ")
     for kind, names in TABLE.items():

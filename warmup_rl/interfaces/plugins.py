@@ -129,16 +129,18 @@ def load(kind: Kind, name: str) -> type[Any]:
     return found
 
 
-def import_class(target: str, what: str) -> type[Any]:
-    """The class at `pkg.module:Class` or `./file.py:Class`.
+def import_class(name: str, what: str) -> type[Any]:
+    """The class behind an import string, `pkg.module:Class` or `./file.py:Class`.
 
     Args:
-        what: how error messages call it, such as `stage 'sft'`.
+        what: what is imported, for messages.
 
     Raises:
-        UserError: there is no such file, module or class, or importing it fails.
+        UserError: missing file or module, no such class, or an error in the module.
     """
-    module_name, _, class_name = target.rpartition(":")
+    module_name, colon, class_name = name.rpartition(":")
+    if not colon:
+        raise UserError(f"{what}: give pkg.module:Class or ./file.py:Class.")
     try:
         module = _file_module(Path(module_name)) if module_name.endswith(".py") else _module(what, module_name)
     except UserError:

@@ -159,13 +159,12 @@ class Stage(Plugin, ABC):
     """Whether the recipe's `evaluation:` block has a say in what the stage makes."""
     all_folds: ClassVar[bool] = False
     """Whether the stage is the same in all folds of a cross-validation, though it reads the domain that has them."""
+    trainer_config: ClassVar[str] = ""
+    """The config class that the stage's `args` are passed to, such as `trl:SFTConfig`; empty without a trainer."""
+    owned_options: ClassVar[Mapping[str, str]] = {}
+    """Options of that class that may not stand in `args`: the key to use instead, or a sentence that says why."""
     resumes: ClassVar[bool] = False
     """Whether the stage goes on from what a killed one left in its folder; else the folder is emptied first."""
-
-    trainer_config: ClassVar[str] = ""
-    """Import string of the config class that takes the stage's `args`, such as `trl:SFTConfig`; empty for none."""
-    owned_options: ClassVar[Mapping[str, str]] = {}
-    """Trainer options that the stage sets itself: the recipe's key to use instead, or a sentence that says why."""
 
     id: str = Field(default="", exclude=True)
     """Name of this stage in the recipe; the stage's type where not given."""

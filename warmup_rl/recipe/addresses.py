@@ -31,7 +31,7 @@ def override(document: Document, overrides: Iterable[str]) -> list[str]:
             keys = written.strip().split(".")
             for length in range(1, len(keys)):  # mappings that the override itself made
                 document.origins.setdefault(address[:length], Origin(COMMAND_LINE, ".".join(keys[:length])))
-            _own(document, address, Origin(COMMAND_LINE, written.strip()))
+            _set_origin(document, address, Origin(COMMAND_LINE, written.strip()))
     return problems
 
 
@@ -56,7 +56,7 @@ def set_in_arm(
             found[written] = (-1, str(error))
         else:
             home: Address = ("arms", arm, "set", written)
-            _own(changed, address, document.origin(home))
+            _set_origin(changed, address, document.origin(home))
             found[written] = (int(address[1]), "")
     return changed, found
 
@@ -145,7 +145,7 @@ def _make_mapping(holder: Any, step: str | int, address: Address) -> None:
         raise ValueError(f"{dotted(address)} is {inside!r}: there is nothing inside it to set.")
 
 
-def _own(document: Document, address: Address, origin: Origin) -> None:
+def _set_origin(document: Document, address: Address, origin: Origin) -> None:
     """Gives an address and all below it a new origin."""
     for known in [known for known in document.origins if known[: len(address)] == address]:
         del document.origins[known]

@@ -51,9 +51,7 @@ def cross_checks(draft: Draft, world_size: int) -> Found:
             yield from stage_checks(draft, index, stage, world_size)
 
 
-def arm_checks(
-    draft: Draft, stages: Mapping[str, Sequence[Stage | None]], left_out: Mapping[str, Collection[int]]
-) -> Found:
+def arm_checks(draft: Draft, stages: Mapping[str, Sequence[Stage]], left_out: Mapping[str, Collection[int]]) -> Found:
     """Checks of the arms together: what their stages read, and how far their curves go.
 
     Args:
@@ -63,7 +61,7 @@ def arm_checks(
     yield from _inputs(draft, left_out)
     claims = draft.data.get("claims")
     step = claims.get("step") if isinstance(claims, dict) else None
-    known = [last for own in stages.values() for stage in own if stage and (last := stage.last_step()) is not None]
+    known = [last for own in stages.values() for stage in own if (last := stage.last_step()) is not None]
     if isinstance(step, int) and known and step > max(known):
         yield ("claims", "step"), f"RLVR ends at step {max(known)} (got {step}). Set at most that, or leave it out."
 

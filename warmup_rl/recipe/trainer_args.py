@@ -7,7 +7,7 @@ import importlib.util
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal, Optional, Union
 
@@ -17,27 +17,74 @@ from warmup_rl.base.errors import UserError, shown
 from warmup_rl.interfaces.plugins import suggestion
 from warmup_rl.recipe.annotations import alternatives, needed, word
 
-_TYPES = {"int": int, "float": float, "str": str, "bool": bool, "dict": dict, "list": list,
+_TYPES = {"int": int, "float": float, "str": str, "bool": bool, "dict": dict, "list": list, "Any": Any, "None": None,
           "Optional": Optional, "Union": Union, "Literal": Literal}  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Option:
-    """A field of a trainer config.
+    """A field of a trainer config; most of it is worked out when it is asked for, since few are.
 
     Attributes:
-        annotation: its type as written in the source.
-        default: its default as written in the source.
-        choices: all values that are allowed; empty where the type says everything.
         home: the class that declares it.
+        module: where that class is defined.
     """
 
     name: str
-    annotation: str
-    default: str
-    help: str
-    choices: tuple[Any, ...]
     home: str
+    module: str
+    statement: ast.AnnAssign
+
+    @cached_property
+    def annotation(self) -> str:
+        """Its type as written in the source."""
+        return ast.unparse(self.statement.annotation)
+
+    @property
+    def default(self) -> str:
+        """Its default as written in the source."""
+        default = self._parts.get("default") or self._parts.get("default_factory")
+        return ast.unparse(default) if default is not None else ""
+
+    @property
+    def help(self) -> str:
+        return " ".join(str(self._metadata("help") or "").replace("%%", "%").split())
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """All values that are allowed; empty where the type says everything."""
+        late = LATE_CHOICES.get((self.home, self.name))
+        return late or tuple(self._metadata("choices") or ()) or self._enumerated()
+
+    @cached_property
+    def _parts(self) -> dict[str | None, ast.expr]:
+        """The arguments of `field(...)`, or a plain default."""
+        value = self.statement.value
+        if isinstance(value, ast.Call) and ast.unparse(value.func) == "field":
+            return {keyword.arg: keyword.value for keyword in value.keywords}
+        return {"default": value} if value is not None else {}
+
+    def _metadata(self, key: str) -> Any:
+        metadata = self._parts.get("metadata")
+        for name, value in zip(metadata.keys, metadata.values, strict=True) if isinstance(metadata, ast.Dict) else ():
+            if isinstance(name, ast.Constant) and name.value == key:
+                try:
+                    return ast.literal_eval(value)
+                except ValueError:
+                    return None
+        return None
+
+    def _enumerated(self) -> tuple[str, ...]:
+        """The values of an enumeration in the type, unless there may be a list of them."""
+        for name in re.findall(r"\w+", self.annotation) if "list" not in self.annotation else ():
+            try:
+                found = _find(self.module, name)[1] if name not in _TYPES else None
+            except LookupError:
+                continue
+            if found and any(ast.unparse(base).endswith("Enum") for base in found.bases):
+                values = [one.value for one in found.body if isinstance(one, ast.Assign)]
+                return tuple(one.value for one in values if isinstance(one, ast.Constant) if type(one.value) is str)
+        return ()
 
 
 @cache
@@ -104,7 +151,7 @@ def _hint(name: str, config: str, owned: Mapping[str, str]) -> str:
 
 
 def _wrong_value(option: Option, value: Any) -> str | None:
-    kind = _type(option.annotation)
+    kind, adapter = _type(option.annotation)
     allowed = alternatives(kind)
     if option.choices:
         nullable = value is None and type(None) in allowed
@@ -114,7 +161,7 @@ def _wrong_value(option: Option, value: Any) -> str | None:
         choices = ", ".join(shown(choice).strip("'") for choice in option.choices)
         return f"allowed: {choices} (got {shown(value)}).{hint}"
     try:
-        TypeAdapter(kind).validate_python(value, strict=True)
+        adapter.validate_python(value, strict=True)
     except ValidationError:
         return f"{needed(map(word, allowed))} (got {shown(value)})."
     least = LEAST.get(option.name)
@@ -122,13 +169,15 @@ def _wrong_value(option: Option, value: Any) -> str | None:
     return f"must be at least {least} (got {shown(value)})." if is_less else None
 
 
-def _type(annotation: str) -> Any:
-    """An annotation as a type to check values by; what is not a plain type is `Any`."""
+@cache
+def _type(annotation: str) -> tuple[Any, TypeAdapter[Any]]:
+    """An annotation as a type, and what checks values by it; what is not a plain type is `Any`."""
     text = annotation if "Literal" in annotation else re.sub("['\"]", "", annotation)
     try:
-        return eval(text, {"__builtins__": {}}, _Names(_TYPES))  # of a package that the trainer imports anyway
+        found = eval(text, {"__builtins__": {}}, _Names(_TYPES))  # of a package that the trainer imports anyway
+        return found, TypeAdapter(found)
     except Exception:  # the annotation of a subclass may hold anything
-        return Any
+        return Any, TypeAdapter(Any)
 
 
 class _Names(dict[str, Any]):
@@ -141,60 +190,15 @@ def _options(module: str, name: str) -> tuple[Option, ...]:
     """The fields of a config class after those of its base classes. Raises `LookupError` for one without sources."""
     module, config = _find(module, name)
     inherited = [option for base in reversed(config.bases) for option in _options(module, ast.unparse(base))]
-    return (*inherited, *_own_options(module, config))
+    fields = [one for one in config.body if isinstance(one, ast.AnnAssign) and not _is_class_variable(one)]
+    own = [Option(one.target.id, config.name, module, one) for one in fields if isinstance(one.target, ast.Name)]
+    return (*inherited, *own)
 
 
-def _own_options(module: str, config: ast.ClassDef) -> Iterator[Option]:
-    for statement in config.body:
-        if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
-            continue
-        field, annotation = statement.target.id, ast.unparse(statement.annotation)
-        if annotation.startswith("ClassVar"):
-            continue
-        parts = _field_call(statement.value)
-        default = parts.get("default") or parts.get("default_factory")
-        yield Option(
-            name=field,
-            annotation=annotation,
-            default=ast.unparse(default) if default is not None else "",
-            help=" ".join(str(_metadata(parts, "help") or "").replace("%%", "%").split()),
-            choices=LATE_CHOICES.get((config.name, field))
-            or tuple(_metadata(parts, "choices") or ())
-            or _enumerated(module, annotation),
-            home=config.name,
-        )
-
-
-def _field_call(value: ast.expr | None) -> dict[str, ast.expr]:
-    """The arguments of `field(...)`, or a plain default."""
-    if isinstance(value, ast.Call) and ast.unparse(value.func) == "field":
-        return {keyword.arg: keyword.value for keyword in value.keywords if keyword.arg}
-    return {"default": value} if value is not None else {}
-
-
-def _metadata(parts: dict[str, ast.expr], key: str) -> Any:
-    metadata = parts.get("metadata")
-    if isinstance(metadata, ast.Dict):
-        for name, value in zip(metadata.keys, metadata.values, strict=True):
-            if isinstance(name, ast.Constant) and name.value == key:
-                try:
-                    return ast.literal_eval(value)
-                except ValueError:
-                    return None
-    return None
-
-
-def _enumerated(module: str, annotation: str) -> tuple[str, ...]:
-    """The values of an enumeration in a type, unless there may be a list of them."""
-    for name in re.findall(r"\w+", annotation) if "list" not in annotation else ():
-        try:
-            found = _find(module, name)[1] if name not in _TYPES else None
-        except LookupError:
-            continue
-        if found and any(ast.unparse(base).endswith("Enum") for base in found.bases):
-            values = [statement.value for statement in found.body if isinstance(statement, ast.Assign)]
-            return tuple(value.value for value in values if isinstance(value, ast.Constant) if type(value.value) is str)
-    return ()
+def _is_class_variable(statement: ast.AnnAssign) -> bool:
+    annotation = statement.annotation
+    base = annotation.value if isinstance(annotation, ast.Subscript) else annotation
+    return isinstance(base, ast.Name) and base.id == "ClassVar"
 
 
 @cache
