@@ -62,13 +62,9 @@ def _of_the_meant_alternative(
     address: Address, all_details: list[ErrorDetails], found: Iterable[Address]
 ) -> list[ErrorDetails]:
     """Without the types of a union's other alternatives where one has the right type and is wrong further inside."""
-    further = [details for details in all_details if not _is_type(details)]
+    further = [details for details in all_details if not details["type"].endswith("_type")]
     below = any(len(other) > len(address) and other[: len(address)] == address for other in found)
     return further if below or any(details["type"] in _LIMITS for details in further) else all_details
-
-
-def _is_type(details: ErrorDetails) -> bool:
-    return details["type"].endswith(("_type", "_parsing", "_from_float"))
 
 
 def _message(model: type[BaseModel], given: Any, address: Address, all_details: list[ErrorDetails]) -> str:

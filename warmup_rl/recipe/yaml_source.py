@@ -19,7 +19,7 @@ Address = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value was written: `place` is `recipe.yaml:12` or `command line`, `shown` its address as written there."""
+    """Where a value was written: `place` is `recipe.yaml:12` or `command line`, `shown` the address written there."""
 
     place: str
     shown: str
