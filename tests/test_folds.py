@@ -12,6 +12,7 @@ from warmup_rl.base.errors import RecipeError, UserError
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.cli.check import plan
 from warmup_rl.cli.command import Command, parse, selected_folds
+from warmup_rl.interfaces.domain import each_fold
 from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.recipe import load_recipe
 from warmup_rl.report.load import load
@@ -208,7 +209,7 @@ def test_what_cannot_be_cross_validated_is_refused(recipe_file, overrides, says)
 
 def test_rows_for_validation_are_in_no_fold(recipe_file):
     recipe = loaded(recipe_file, "domains.mine.validation=3")
-    parts = recipe.domains["mine"].each_fold()
+    parts = each_fold(recipe.domains["mine"])
     kept = {problem.id for problem in parts[0].table().problems["validation"]}
     assert len(kept) == 3
     for part in [*parts, recipe.domains["mine"]]:

@@ -14,6 +14,7 @@ from warmup_rl.domains.jsonl import UserRows
 from warmup_rl.domains.math import Gsm8k, Math
 from warmup_rl.domains.mmlu_pro import MmluPro
 from warmup_rl.domains.similar_questions import groups_alike
+from warmup_rl.interfaces.domain import each_fold
 
 DATA = Path("../shared/data")
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the benchmark files are not beside the repository")
@@ -64,7 +65,7 @@ def test_the_split_of_a_row_does_not_depend_on_the_order_of_the_file(tmp_path):
 
 def test_folds_measure_every_row_once_and_never_train_on_it(tmp_path):
     given, _ = settings(tmp_path)["jsonl"]
-    folds = UserRows.model_validate({**given, "validation": 0, "folds": 4}).each_fold()
+    folds = each_fold(UserRows.model_validate({**given, "validation": 0, "folds": 4}))
     measured = [problem for fold in folds for problem in ids(fold, "test")]
     assert len(measured) == len(set(measured)) == 80
     assert all(not ids(fold, "test") & ids(fold, "train") for fold in folds)

@@ -16,6 +16,7 @@ from rich.text import Text
 from warmup_rl.base.stats import MIN_SEEDS
 from warmup_rl.cli.command import Command, running, selected_folds, selection
 from warmup_rl.cli.power import folds, resolution, short_training
+from warmup_rl.interfaces.domain import each_fold
 from warmup_rl.interfaces.engine import Engine
 from warmup_rl.interfaces.stage import Stage, StagePreview
 from warmup_rl.recipe import Recipe
@@ -146,7 +147,7 @@ def _measured(recipe: Recipe) -> Iterator[str]:
     evaluation = recipe.evaluation
     sizes: dict[int, list[str]] = {}
     for name in evaluation.measured(recipe.domains):
-        rows = [part.rows_in("test") for part in recipe.domains[name].each_fold()]
+        rows = [part.rows_in("test") for part in each_fold(recipe.domains[name])]
         size = sum(min(size or 0, evaluation.problems) for size in rows) or evaluation.problems
         sizes.setdefault(size, []).append(name)
     yield "; ".join(

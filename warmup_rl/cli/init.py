@@ -32,7 +32,7 @@ from warmup_rl.cli.power import told
 from warmup_rl.data.datasets import Source
 from warmup_rl.domains.jsonl import UserRows
 from warmup_rl.domains.rows import text_of
-from warmup_rl.interfaces.domain import score_all
+from warmup_rl.interfaces.domain import each_fold, score_all
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.plugins import suggestion
 from warmup_rl.recipe import load_recipe
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
     sound = _tried(domain, problems, console)
     measured = len(problems) if given.folds else len(table.problems["test"])
     _tell_power(measured, console)
-    least = min(part.rows_in("train") or 0 for part in domain.each_fold())
+    least = min(part.rows_in("train") or 0 for part in each_fold(domain))
     train = "all" if (domain.rows_in("train") or 0) <= MOST_PROBLEMS else min(MOST_PROBLEMS, least)
     out.write_text(_recipe(out, block, given.model, str(train), measured), encoding="utf-8")
     load_recipe(out, [])

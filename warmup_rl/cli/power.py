@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from warmup_rl.base.stats import resolvable
+from warmup_rl.interfaces.domain import each_fold
 from warmup_rl.recipe import Recipe
 
 
 def resolution(recipe: Recipe) -> Iterator[str]:
     """One line for each measured data set."""
     for name in recipe.evaluation.measured(recipe.domains):
-        parts = recipe.domains[name].each_fold()
+        parts = each_fold(recipe.domains[name])
         sizes = [part.rows_in("test") for part in parts]
         problems = sum(min(size, recipe.evaluation.problems) for size in sizes if size)
         if problems:
@@ -31,7 +32,7 @@ def folds(recipe: Recipe, arms: int, seeds: int) -> Iterator[str]:
     """What cross-validation does, in one line; none where no domain has folds."""
     if recipe.folded is None:
         return
-    name, parts = recipe.folded, recipe.domains[recipe.folded].each_fold()
+    name, parts = recipe.folded, each_fold(recipe.domains[recipe.folded])
     rows = [part.rows_in("test") or 0 for part in parts]
     least, most = min(rows), max(rows)
     size = f"{most}" if least == most else f"{least} to {most}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from warmup_rl.domains.graders import OwnGrader
 from warmup_rl.domains.rows import Row, RowDomain, normal_question, rank, text_of
 from warmup_rl.domains.similar_questions import groups_alike
 from warmup_rl.grading.choice import with_options
-from warmup_rl.interfaces.domain import Domain, problem_id
+from warmup_rl.interfaces.domain import problem_id
 
 MOST_HELD_OUT = 20
 """Rows held out where a recipe says nothing, or a quarter of all rows where that is less."""
@@ -66,16 +66,11 @@ class UserRows(RowDomain):
 
     def space(self) -> str:
         rows = sum(len(found) for found in self.table().problems.values())
-        return f"{rows:,} rows in {self.folds} folds" if self.is_folded else super().space()
+        return f"{rows:,} rows in {self.folds} folds" if self.fold_count else super().space()
 
     @property
-    def is_folded(self) -> bool:
-        return self.folds is not None and self.fold is None
-
-    def each_fold(self) -> Sequence[Domain]:
-        """As the base class says; `fold` stands for one fold, None for all rows to train on."""
-        folds = (self.folds or 0) if self.is_folded else 0
-        return [self.model_copy(update={"fold": fold}) for fold in range(folds)] or [self]
+    def fold_count(self) -> int:
+        return (self.folds or 0) if self.fold is None else 0
 
     def sources(self) -> Mapping[Split, Source]:
         return {"test": self.file}

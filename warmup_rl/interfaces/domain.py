@@ -25,7 +25,7 @@ class Domain(Plugin, ABC):
     Subclasses are frozen configs: their fields are the keys under `domains:` in a recipe. Importing a domain must not
     import torch. `python -m warmup_rl check` and the conformance tests (`tests/conformance.py`) run every domain.
 
-    A domain that can be cross-validated overrides `is_folded` and `each_fold`.
+    A domain that can be cross-validated overrides `fold_count`.
     """
 
     plugin_kind: ClassVar[Kind] = "domain"
@@ -44,6 +44,15 @@ class Domain(Plugin, ABC):
     """Set from the key under `domains:`."""
     instruction: str | None = None
     """Text after the question that says how to answer; the domain's own where not given."""
+
+    @property
+    def fold_count(self) -> int:
+        """Number of cross-validation folds that a run must train on; 0 for a plain domain and for a single fold.
+
+        Where it is positive, the domain has a field `fold`: a copy with `fold=k` measures fold `k` and trains on the
+        others, and the domain itself (`fold=None`) trains on all.
+        """
+        return 0
 
     @abstractmethod
     def problems(self, split: Split, seed: int) -> Iterator[Problem]:
@@ -134,15 +143,6 @@ class Domain(Plugin, ABC):
         """How many problems there are, in words, for the plan; empty where that is not known."""
         return ""
 
-    @property
-    def is_folded(self) -> bool:
-        """Whether a run has to cross-validate on the domain."""
-        return False
-
-    def each_fold(self) -> Sequence[Domain]:
-        """The domain once for each of its folds, with that fold as test split; itself alone unless it `is_folded`."""
-        return (self,)
-
     def rows_in(self, split: Split) -> int | None:
         """How many problems a split has, where that is known without drawing them: in a data set."""
         return None
@@ -158,6 +158,16 @@ class Domain(Plugin, ABC):
     def take(self, split: Split, seed: int, count: int) -> list[Problem]:
         """`each` as a list."""
         return list(self.each(split, seed, count))
+
+
+def each_fold(domain: Domain) -> list[Domain]:
+    """A copy of the domain for each of its folds; the domain itself if it has none."""
+    return [domain.model_copy(update={"fold": fold}) for fold in range(domain.fold_count)] or [domain]
+
+
+def is_folded(domain: Domain) -> bool:
+    """Whether a run has to cross-validate on the domain."""
+    return domain.fold_count > 0
 
 
 def score_all(

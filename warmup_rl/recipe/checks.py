@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.config import Sampling, existing_model
-from warmup_rl.interfaces.domain import Domain
+from warmup_rl.interfaces.domain import Domain, is_folded
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import suggestion
 from warmup_rl.interfaces.stage import Stage
@@ -191,7 +191,7 @@ def _claimed_arms(draft: Draft) -> Found:
 
 
 def _folds(draft: Draft) -> Found:
-    folded = [name for name, domain in draft.domains.items() if domain is not None and domain.is_folded]
+    folded = [name for name, domain in draft.domains.items() if domain is not None and is_folded(domain)]
     for name in folded[1:]:
         yield ("domains", name, "folds"), f"domain {folded[0]!r} has folds already; only one domain of a recipe may."
     for name in folded[:1]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.types import Problem, Split
-from warmup_rl.interfaces.domain import Domain
+from warmup_rl.interfaces.domain import Domain, each_fold, is_folded
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.stage import DataRequest, Stage
 from warmup_rl.recipe.leaks import StageRequest
@@ -85,7 +85,7 @@ class Drawing:
     ) -> tuple[list[Problem], bool]:
         """The first problems of a split, `most` or those drawn in time, and whether time sufficed; of a domain with
         folds, those of the fold that has the fewest to train on, or the most to measure."""
-        parts = [domain, *domain.each_fold()] if domain.is_folded and split == "train" else domain.each_fold()
+        parts = [domain, *each_fold(domain)] if is_folded(domain) and split == "train" else each_fold(domain)
         found = [self._take(part, split, seed, most, until) for part in parts]
         smallest = min(found, key=lambda drawn: len(drawn[0]) if split == "train" else -len(drawn[0]))
         return smallest[0], all(in_time for _, in_time in found)
@@ -119,7 +119,7 @@ def _too_few(domain: Domain, request: DataRequest, problems: Sequence[Problem], 
         except UserError as error:
             return str(error).partition(": ")[2]
         return ""
-    largest = max(part.rows_in("test") or 0 for part in domain.each_fold()) if domain.is_folded else 0
+    largest = max(part.rows_in("test") or 0 for part in each_fold(domain)) if is_folded(domain) else 0
     if request.used_for == "measurement" and count < largest:
         return f"a fold of domain {request.domain!r} has {largest} rows (got {count}). Measure them all."
     if domain.may_fall_short(request.split) and problems and each is None:
@@ -135,7 +135,7 @@ def _fix(domain: Domain, request: DataRequest, found: int) -> str:
     if found == 0 and request.split == "validation" and "validation" in type(domain).model_fields:
         return f"Set `validation` of domain {request.domain!r}, or measure one prompt style."
     widen = "" if domain.finite else ", or widen the domain's difficulty settings"
-    where = " in every fold" if domain.is_folded else ""
+    where = " in every fold" if is_folded(domain) else ""
     return f"Ask for at most {found}{where}{widen}."
 
 

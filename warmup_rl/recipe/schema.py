@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, PrivateAttr, StringConstraints, field_val
 
 from warmup_rl.base.config import Config, is_runtime_only
 from warmup_rl.base.errors import UserError
-from warmup_rl.interfaces.domain import Domain
+from warmup_rl.interfaces.domain import Domain, is_folded
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.plugins import Plugin, name_of, plugin_field, suggestion
@@ -94,12 +94,12 @@ class Recipe(Config):
     @property
     def folded(self) -> str | None:
         """Name of the domain that the run cross-validates on."""
-        return next((name for name, domain in self.domains.items() if domain.is_folded), None)
+        return next((name for name, domain in self.domains.items() if is_folded(domain)), None)
 
     @property
     def folds(self) -> tuple[int | None, ...]:
         """What each arm and seed runs: every fold, then (None) with all rows to train on; that alone without folds."""
-        folds = len(self.domains[self.folded].each_fold()) if self.folded else 0
+        folds = self.domains[self.folded].fold_count if self.folded else 0
         return (*range(folds), None)
 
     def seen_by(self, stage: Stage, fold: int | None) -> tuple[Mapping[str, Domain], EvaluationSettings]:
@@ -112,7 +112,7 @@ class Recipe(Config):
         if name is None or stage.all_folds or name not in stage.domains_used(evaluation, self.domains):
             return self.domains, evaluation
         if fold is not None:
-            part = self.domains[name].each_fold()[fold]
+            part = self.domains[name].model_copy(update={"fold": fold})
             return {**self.domains, name: part}, evaluation.model_copy(update={"domains": [name]})
         others = [other for other in evaluation.measured(self.domains) if other != name]
         return self.domains, evaluation.model_copy(update={"domains": others, "every": 0})

@@ -18,7 +18,7 @@ from warmup_rl.data.problem_file import ProblemFile
 from warmup_rl.dlcot.page import write_page
 from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.interfaces.cleaner import CleanContext, Cleaner
-from warmup_rl.interfaces.domain import Domain
+from warmup_rl.interfaces.domain import Domain, each_fold
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import name_of, plugin_field
 from warmup_rl.interfaces.stage import Artifact, Context, Stage, StagePreview
@@ -154,7 +154,7 @@ def held_out(evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> I
         counts = {"test": evaluation.problems, "validation": evaluation.validation} if name in measured else {}
         if evaluation.every:
             counts["test"] = max(counts.get("test", 0), evaluation.curve_problems)
-        for part, (split, count) in product(domain.each_fold(), counts.items()):
+        for part, (split, count) in product(each_fold(domain), counts.items()):
             yield from islice(part.problems(split, evaluation.seed), count)  # type: ignore[arg-type]
 
 
