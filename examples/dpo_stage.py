@@ -2,8 +2,8 @@
 
 In a recipe, after a stage that hands on wrong traces too:
 
-    - {name: distill, domain: kk, problems: 200, teacher: ..., sampling: {samples: 4}, keep_wrong: true}
-    - {name: examples/dpo_stage.py:Dpo, id: dpo, epochs: 1, args: {beta: 0.1, learning_rate: 1.0e-6}}
+    - {type: distill, domain: kk, problems: 200, teacher: ..., sampling: {samples: 4}, keep_wrong: true}
+    - {type: examples/dpo_stage.py:Dpo, id: dpo, epochs: 1, args: {beta: 0.1, learning_rate: 1.0e-6}}
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A group with equal rewards has no gradient. This trainer replaces such groups by groups of other prompts, drawn at
 random, up to `redraws` times a step; what then still has no signal stays. In a recipe:
 
-    - {name: rlvr, domain: kk, steps: 100, trainer: examples/dynamic_sampling.py:DynamicSampling}
+    - {type: rlvr, domain: kk, steps: 100, trainer: examples/dynamic_sampling.py:DynamicSampling}
 
 All rollouts count in the stage's summary, those that are thrown away too. Prompts are no longer used equally often.
 """

@@ -31,11 +31,11 @@ model: {model}
 domains: {{kk: {{people: [2, 3], phrasing: terse}}}}
 evaluation: {{problems: 4, every: 0}}
 stages:
-  - {{name: distill, domain: kk, problems: 8, teacher: {{type: solver}}}}
+  - {{type: distill, domain: kk, problems: 8, teacher: {{type: solver}}}}
   - clean
-  - {{name: sft, batch_size: 2, steps: 2}}
-  - {{name: evaluate, id: measured}}
-  - {{name: rlvr, domain: kk, problems: 4, steps: 2, prompts_per_step: 2, generations: 2}}
+  - {{type: sft, batch_size: 2, steps: 2}}
+  - {{type: evaluate, id: measured}}
+  - {{type: rlvr, domain: kk, problems: 4, steps: 2, prompts_per_step: 2, generations: 2}}
 """
 STAGES = ("distill", "clean", "sft", "measured", "rlvr")
 

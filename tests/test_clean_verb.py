@@ -226,9 +226,9 @@ def test_a_recipe_gives_steps_domains_and_held_out_problems(tmp_path, capsys):
     recipe.write_text(
         "run_name: r\nmodel: some/model\ndomains: {puzzles: {type: kk, people: 3}}\n"
         "evaluation: {problems: 5, validation: 2}\nstages:\n"
-        "  - {name: distill, domain: puzzles, problems: 4, teacher: solver}\n"
-        "  - {name: clean, id: first, steps: [duplicates]}\n"
-        f"  - {{name: clean, id: second, steps: [correct, '{HERE}:Kept', dlcot]}}\n"
+        "  - {type: distill, domain: puzzles, problems: 4, teacher: solver}\n"
+        "  - {type: clean, id: first, steps: [duplicates]}\n"
+        f"  - {{type: clean, id: second, steps: [correct, '{HERE}:Kept', dlcot]}}\n"
     )
     domain = KK.model_copy(update={"name": "puzzles"})
     problems, traces = raw_traces(6)

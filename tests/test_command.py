@@ -171,7 +171,7 @@ def test_help_documents_every_key_of_every_plug_in() -> None:
 @pytest.mark.parametrize(("topic", "expected"), [
     ("sft.args", "learning_rate = 2e-05  (float)"),
     ("rlvr.args.beta", "beta = 0.0  (float)"),
-    ("rlvr.args.max_steps", "Not here: use 'steps'."),
+    ("rlvr.args.max_steps", "Not allowed here: use 'steps'."),
     ("evaluation", "samplings.<name>.temperature = 0.0  (number >= 0)"),
     ("stages.rlvr.steps", "steps  (whole number > 0, needed)"),
     ("kk", "domain kk: "),

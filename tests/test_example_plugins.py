@@ -81,7 +81,7 @@ output_dir: {tmp_path}/out
 domains: {{parity: {{type: {tmp_path}/domain.py:Parity}}}}
 stages:
   - {{STAGE: distill, domain: parity, problems: 20, teacher: {{type: "{tmp_path}/teacher_engine.py:Enumerator"}}}}
-""".replace("STAGE", "name")
+""".replace("STAGE", "type")
     )
     trial = Trial(load_recipe(str(recipe)), "main", 0)
     TrialRunner(trial, LaunchEnv(), lambda line: None).run()

@@ -55,9 +55,9 @@ def stages(folder: Path, arm: str) -> dict[str, dict[str, Any]]:
 DPO = f"""
 arms: {{warmup: {{}}}}
 stages:
-  - {{name: distill, domain: adding, problems: 12, teacher: "{TESTS}/flaky.py:Flaky", sampling: {{samples: 2}},
+  - {{type: distill, domain: adding, problems: 12, teacher: "{TESTS}/flaky.py:Flaky", sampling: {{samples: 2}},
      keep_wrong: true}}
-  - {{name: "{EXAMPLES}/dpo_stage.py:Dpo", id: dpo, batch_size: 4, epochs: 4, args: {{learning_rate: 0.003}}}}
+  - {{type: "{EXAMPLES}/dpo_stage.py:Dpo", id: dpo, batch_size: 4, epochs: 4, args: {{learning_rate: 0.003}}}}
   - evaluate
 """
 
@@ -127,7 +127,7 @@ class Mine(GRPOTrainer):
 def test_a_trainer_named_in_a_recipe_follows_the_plan_and_its_source_counts_in_the_key(
     warm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = "[{name: rlvr, domain: adding, problems: 10, steps: 2, trainer: ./mine.py:Mine}]"
+    rows = "[{type: rlvr, domain: adding, problems: 10, steps: 2, trainer: ./mine.py:Mine}]"
     recipe = write(tmp_path, f"stages: {rows}")
     (tmp_path / "mine.py").write_text(TRAINER)
     keys = []

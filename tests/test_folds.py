@@ -29,11 +29,11 @@ evaluation: {{problems: 6, curve_problems: 6, every: 1, samplings: {{greedy: {{m
 claims: {{warmup: long, base: short}}
 arms: {{long: {{}}, short: {{leave_out: [warm]}}}}
 stages:
-  - {{name: "{STAGES}:Begin", id: begin}}
-  - {{name: "{STAGES}:Learn", id: warm, domain: adding, problems: 20}}
-  - {{name: "{STAGES}:Measure", id: before}}
-  - {{name: "{STAGES}:Learn", id: learn, domain: mine}}
-  - {{name: "{STAGES}:Measure", id: after}}
+  - {{type: "{STAGES}:Begin", id: begin}}
+  - {{type: "{STAGES}:Learn", id: warm, domain: adding, problems: 20}}
+  - {{type: "{STAGES}:Measure", id: before}}
+  - {{type: "{STAGES}:Learn", id: learn, domain: mine}}
+  - {{type: "{STAGES}:Measure", id: after}}
 """
 ROWS = 11
 
@@ -229,10 +229,10 @@ domains:
   mine: {{type: jsonl, file: {rows_file(tmp_path, 6)}, grader: number, folds: 2, alike: 1.0}}
 evaluation: {{problems: 4, curve_problems: 4, every: 1, samplings: {{greedy: {{max_tokens: 8}}}}}}
 stages:
-  - {{name: evaluate, id: before}}
-  - {{name: rlvr, domain: mine, problems: all, steps: 1, prompts_per_step: 2, generations: 2,
+  - {{type: evaluate, id: before}}
+  - {{type: rlvr, domain: mine, problems: all, steps: 1, prompts_per_step: 2, generations: 2,
      sampling: {{max_tokens: 8}}}}
-  - {{name: evaluate, id: after}}
+  - {{type: evaluate, id: after}}
 """)
     recipe = loaded(file)
     run(recipe)

@@ -38,10 +38,10 @@ domains: {json.dumps(domains)}
 evaluation: {{domains: {json.dumps(evaluated)}, problems: 20, samplings: {{greedy: {{max_tokens: 8}}}}}}
 arms: {{long: {{}}, short: {{leave_out: [learn]}}}}
 stages:
-  - {{name: "{STAGES}:Begin", id: begin}}
-  - {{name: "{STAGES}:Measure", id: before}}
-  - {{name: "{STAGES}:Learn", id: learn, domain: {trains}, problems: 5}}
-  - {{name: "{STAGES}:Measure", id: after}}
+  - {{type: "{STAGES}:Begin", id: begin}}
+  - {{type: "{STAGES}:Measure", id: before}}
+  - {{type: "{STAGES}:Learn", id: learn, domain: {trains}, problems: 5}}
+  - {{type: "{STAGES}:Measure", id: after}}
 """)
     return file
 

@@ -24,9 +24,9 @@ domains:
 claims: {{warmup: long, base: short}}
 arms: {{long: {{}}, short: {{leave_out: [second]}}}}
 stages:
-  - {{name: "{STAGES}:Make", id: first, note: a}}
-  - {{name: "{STAGES}:Train", id: second, note: b, blocks_if_set: BLOCK_SECOND}}
-  - {{name: "{STAGES}:Train", id: third, note: c, fails_if_set: BREAK_THIRD}}
+  - {{type: "{STAGES}:Make", id: first, note: a}}
+  - {{type: "{STAGES}:Train", id: second, note: b, blocks_if_set: BLOCK_SECOND}}
+  - {{type: "{STAGES}:Train", id: third, note: c, fails_if_set: BREAK_THIRD}}
 """
 
 

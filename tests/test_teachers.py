@@ -132,7 +132,7 @@ def test_an_outage_keeps_what_was_made_and_says_how_to_go_on(tmp_path, undisturb
 def test_settings_that_have_no_say_in_the_traces_do_not_make_a_stage_run_anew(tmp_path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
-        "run_name: x\nmodel: nobody/tiny-1b\ndomains: {sums: {}}\nstages:\n  - {name: distill, domain: sums, "
+        "run_name: x\nmodel: nobody/tiny-1b\ndomains: {sums: {}}\nstages:\n  - {type: distill, domain: sums, "
         "problems: 2, teacher: {type: openai, base_url: 'http://a/v1', model: m, api_key_env: KEY}}\n"
     )
 
@@ -311,7 +311,7 @@ def test_no_key_is_in_any_file_or_on_the_console(tmp_path) -> None:
         (tmp_path / "recipe.yaml").write_text(json.dumps({
             "run_name": "x", "model": str(tmp_path / "model"), "output_dir": str(tmp_path / "outputs"),
             "domains": {"sums": {"operations": [1, 2], "modulus": 6, "phrasing": "terse"}},
-            "stages": [{"name": "distill", "domain": "sums", "problems": 5, "teacher": teacher}],
+            "stages": [{"type": "distill", "domain": "sums", "problems": 5, "teacher": teacher}],
         }))  # fmt: skip
         done = subprocess.run(
             [sys.executable, "-m", "warmup_rl.train", str(tmp_path / "recipe.yaml")], cwd=ROOT, capture_output=True,

@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, core_schema
+
+
+def _whole_number(value: Any) -> Any:
+    """`1e3` as the whole number that it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _make_scalars_strict(schema: Any) -> None:
+    """Makes numbers and booleans strict, and nothing else: YAML has no tuples, sets or paths."""
+    for inner in list(schema.values()) if isinstance(schema, dict) else schema:
+        if isinstance(inner, dict | list):
+            _make_scalars_strict(inner)
+    if isinstance(schema, dict) and schema.get("type") in ("int", "float", "bool") and "strict" not in schema:
+        schema["strict"] = True
+        if schema["type"] == "int":
+            strict = dict(schema)
+            schema.clear()
+            schema.update(core_schema.no_info_before_validator_function(_whole_number, strict))
 
 
 class Config(BaseModel):
-    """Frozen, strict about unknown keys; field descriptions are the documentation that `--help` prints."""
+    """Frozen, strict about unknown keys; field descriptions are the documentation that `--help` prints.
+
+    Numbers and booleans must be written as such: `'60'` and `true` are not numbers, and `yes` is not `true`.
+    """
+
+    renamed_keys: ClassVar[Mapping[str, str]] = {}
+    """Keys of earlier versions and their names today, so that errors can name the new key."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -18,6 +45,12 @@ class Config(BaseModel):
         use_attribute_docstrings=True,
         hide_input_in_errors=True,  # somebody may have pasted a secret
     )
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        _make_scalars_strict(schema)
+        return schema
 
 
 def runtime_only(default: Any = ..., **limits: Any) -> Any:
@@ -29,6 +62,17 @@ def is_runtime_only(field: FieldInfo) -> bool:
     """Whether a field is declared with `runtime_only`."""
     extra = field.json_schema_extra
     return isinstance(extra, dict) and bool(extra.get("runtime_only"))
+
+
+def existing_model(model: str) -> str:
+    """The hub id or folder of a model as given. Raises `ValueError` for a path at which there is no folder."""
+    if (model.startswith((".", "/", "~")) or model.count("/") > 1) and not Path(model).expanduser().is_dir():
+        raise ValueError(f"no such folder: {model} (looked from {Path.cwd()}).")
+    return model
+
+
+ModelName = Annotated[str, AfterValidator(existing_model)]
+"""Hub id or folder of a model; a folder must exist when the config is read."""
 
 
 class Sampling(Config):

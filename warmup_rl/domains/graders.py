@@ -9,13 +9,11 @@ import string
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import regex
 from pydantic import BeforeValidator, Field, SerializeAsAny
-from pydantic_core import PydanticCustomError
 
 from program_sandbox import Call, Program, Raised
 from warmup_rl.base.errors import DataError, Unscorable, UserError, json_fault
@@ -25,7 +23,7 @@ from warmup_rl.grading.code import Tests, grade_program, run_program
 from warmup_rl.grading.math import final_answer, same_answer, unusable
 from warmup_rl.grading.plain import matches, same_json, same_number, same_set, same_text
 from warmup_rl.interfaces.grader import Grader
-from warmup_rl.interfaces.plugins import suggestion
+from warmup_rl.interfaces.plugins import plugin_field
 
 
 class MathGrader(Grader):
@@ -300,38 +298,15 @@ def _source(path: str, digest: str) -> str:
     return Path(path).read_text(encoding="utf-8")
 
 
-_HERE = (
-    MathGrader, NumberGrader, ChoiceGrader, ExactGrader, SetGrader, JsonGrader, RegexGrader, CodeGrader, PythonGrader,
-)  # fmt: skip
-GRADERS: dict[str, str] = {
-    **{grader.type: f"{__name__}:{grader.__name__}" for grader in _HERE},
-    "kk": "warmup_rl.domains.kk_rows:KkGrader",
-}
-"""Where graders are found, by name."""
+def _python_grader(given: Any) -> Any:
+    """Writes `python: my_rules.py:grade`, as text or as a mapping, out as `{type: python, function: ...}`."""
+    if isinstance(given, str) and given.startswith("python:"):
+        given = {"python": given.removeprefix("python:").strip()}
+    if isinstance(given, dict) and "type" not in given and isinstance(given.get("python"), str):
+        rest = {key: value for key, value in given.items() if key != "python"}
+        return {"type": "python", "function": given["python"], **rest}
+    return given
 
 
-def _built(given: Any) -> Any:
-    """A grader out of a name, a mapping with `type`, or `python: my_rules.py:grade` as text or as a mapping."""
-    if isinstance(given, Grader):
-        return given
-    fields = {"type": given} if isinstance(given, str) else dict(given) if isinstance(given, dict) else {}
-    name = fields.pop("type", None)
-    if isinstance(name, str) and name.startswith("python:"):
-        name, fields = "python", {"function": name.removeprefix("python:").strip(), **fields}
-    elif name is None and isinstance(fields.get("python"), str):
-        name, fields = "python", {**fields, "function": fields.pop("python")}
-        fields.pop("python", None)
-    if name not in GRADERS:
-        text = f"unknown grader {name!r}.{suggestion(str(name), GRADERS)} Allowed: {', '.join(GRADERS)}"
-        raise PydanticCustomError("grader", "{text}", {"text": text})
-    module, _, attribute = GRADERS[name].partition(":")
-    kind: type[Grader] = getattr(import_module(module), attribute)
-    if unknown := [key for key in fields if key not in kind.model_fields]:
-        hint = suggestion(unknown[0], kind.model_fields) or f" Allowed: {', '.join(kind.model_fields) or 'no keys'}."
-        text = f"the grader {name} has no key {unknown[0]!r}.{hint}"
-        raise PydanticCustomError("grader", "{text}", {"text": text})
-    return kind.model_validate(fields)
-
-
-OwnGrader = Annotated[SerializeAsAny[Grader], BeforeValidator(_built)]
+OwnGrader = Annotated[SerializeAsAny[Grader], plugin_field("grader"), BeforeValidator(_python_grader)]
 """A field that takes a grader by name, as a mapping with `type` and its keys, or `python: my_rules.py:grade`."""

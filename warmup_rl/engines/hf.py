@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from warmup_rl.base.config import Sampling
+from warmup_rl.base.config import ModelName, Sampling
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.models import load_model
 from warmup_rl.base.types import Completion, Request
@@ -94,7 +94,7 @@ class HuggingFace(Engine):
     """A model folder or hub model on this machine."""
 
     type: ClassVar[str] = "hf"
-    model: str
+    model: ModelName
     """Folder or hub id."""
     revision: str | None = None
     """Branch, tag or commit of a hub model."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from warmup_rl.base.config import Sampling, runtime_only
+from warmup_rl.base.config import ModelName, Sampling, runtime_only
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.types import Completion, Problem, Request
 from warmup_rl.engines.openai import Mode, request_body
@@ -25,7 +25,7 @@ class Vllm(Engine):
 
     type: ClassVar[str] = "vllm"
 
-    model: str = Field(min_length=1)
+    model: ModelName = Field(min_length=1)
     """Folder or hub id."""
     revision: str | None = None
     """Branch, tag or commit of a hub model."""

@@ -13,21 +13,20 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from warmup_rl.base.config import Config
 from warmup_rl.base.errors import DataError, SpaceError, Unscorable
 from warmup_rl.base.types import Grade, Message, Problem, Score, Split, Validity
 from warmup_rl.interfaces.format import THINK_OPEN, ResponseFormat
+from warmup_rl.interfaces.plugins import Kind, Plugin
 
 
-class Domain(Config, ABC):
+class Domain(Plugin, ABC):
     """A family of problems with its grader. One object serves distillation, reward and evaluation.
 
     Subclasses are frozen configs: their fields are the keys under `domains:` in a recipe. Importing a domain must not
     import torch. `python -m warmup_rl check` and the conformance tests (`tests/conformance.py`) run every domain.
     """
 
-    type: ClassVar[str]
-    """Name in the plug-in table."""
+    plugin_kind: ClassVar[Kind] = "domain"
     REWARDS: ClassVar[Mapping[str, Any]] = {}
     """Default reward of each outcome (keys of `reward`); empty: 1 for a correct answer, 0 otherwise."""
     finite: ClassVar[bool] = False
@@ -148,14 +147,6 @@ class Domain(Config, ABC):
         those that it tries on every domain."""
         return iter(())
 
-    def digest(self) -> str:
-        """Changes when the data behind the domain change (files, not settings); empty for generated problems."""
-        return ""
-
-    def space(self) -> str:
-        """How many problems there are, for the plan; empty if that is not known."""
-        return ""
-
     def each(self, split: Split, seed: int, count: int) -> Iterator[Problem]:
         """The first `count` problems of a split, as they are drawn.
 
@@ -171,6 +162,10 @@ class Domain(Config, ABC):
                 f"domain {self.name or self.type!r}: {count} {split} problems asked for, {found} exist with these "
                 f"settings. Ask for at most {found}, or widen the domain's difficulty settings."
             )
+
+    def space(self) -> str:
+        """How many problems there are, in words, for the plan; empty where that is not known."""
+        return ""
 
     def rows_in(self, split: Split) -> int | None:
         """Number of problems in a split; None if it is not known without drawing them (generators)."""

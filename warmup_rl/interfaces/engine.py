@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from warmup_rl.base.config import Config, Sampling
+from warmup_rl.base.config import Sampling
 from warmup_rl.base.types import Completion, Problem, Request
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.plugins import Kind, Plugin
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,10 @@ class Session(Protocol):
         ...
 
 
-class Engine(Config, ABC):
+class Engine(Plugin, ABC):
     """Settings of an engine. What holds a resource (a model, a connection) lives in the session."""
 
-    type: ClassVar[str]
+    plugin_kind: ClassVar[Kind] = "engine"
     reads_model: ClassVar[bool] = False
     """Whether the engine uses the student itself, so that an earlier stage must output a model."""
     costs: ClassVar[bool] = False
@@ -61,10 +62,6 @@ class Engine(Config, ABC):
 
     def ready(self) -> None:
         """Raises `UserError` if the engine cannot be opened on this machine, e.g. because its API key is not set."""
-
-    def digest(self) -> str:
-        """Changes when the data behind the engine change (files, not settings); empty if it has none."""
-        return ""
 
     def usage(self, completions: int, sampling: Sampling) -> Mapping[str, int | float | str]:
         """What this many completions consume, for the plan; empty if that is unknown or irrelevant."""

@@ -6,14 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from warmup_rl.base.config import Config
 from warmup_rl.base.types import Grade, Problem
+from warmup_rl.interfaces.plugins import Kind, Plugin
 
 
-class Grader(Config, ABC):
+class Grader(Plugin, ABC):
     """Settings of a grader. A domain over rows has one; `jsonl` takes it by name from a recipe."""
 
-    type: ClassVar[str]
+    plugin_kind: ClassVar[Kind] = "grader"
     is_slow: ClassVar[bool] = False
     """Whether grading waits for other processes."""
     instruction: ClassVar[str] = ""
@@ -56,7 +56,3 @@ class Grader(Config, ABC):
     def adversarial_answers(self, problem: Problem) -> Iterator[tuple[str, str]]:
         """See `Domain.adversarial_answers`."""
         return iter(())
-
-    def digest(self) -> str:
-        """Changes when files behind the grader change."""
-        return ""

@@ -1,4 +1,4 @@
-"""The table of plug-ins: one lazy string a name, nothing imported to say "did you mean"."""
+"""Plug-ins: what a recipe chooses by `type`. One table of lazy strings, one base class, one way to build them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,31 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from warmup_rl.base.errors import UserError
+from warmup_rl.base.config import Config
+from warmup_rl.base.errors import UserError, shown
 
-Kind = Literal["domain", "engine", "cleaner", "corpus", "stage"]
+Kind = Literal["domain", "engine", "cleaner", "corpus", "stage", "grader"]
+
+
+class Plugin(Config):
+    """Base of the configs that a recipe chooses by `type`: `{type: NAME, ...}`, or the bare name."""
+
+    plugin_kind: ClassVar[Kind]
+    """Set by the base class of each kind."""
+    type: ClassVar[str]
+    """Name of the plug-in."""
+
+    def digest(self) -> str:
+        """Changes when the data behind the plug-in change (files, not settings); empty where there are none."""
+        return ""
+
 
 TABLE: dict[Kind, dict[str, str]] = {
     "domain": {
@@ -62,28 +78,53 @@ TABLE: dict[Kind, dict[str, str]] = {
         "rlvr": "warmup_rl.stages.rlvr:Rlvr",
         "evaluate": "warmup_rl.stages.evaluate:Evaluate",
     },
+    "grader": {
+        "math": "warmup_rl.domains.graders:MathGrader",
+        "number": "warmup_rl.domains.graders:NumberGrader",
+        "choice": "warmup_rl.domains.graders:ChoiceGrader",
+        "exact": "warmup_rl.domains.graders:ExactGrader",
+        "set": "warmup_rl.domains.graders:SetGrader",
+        "json": "warmup_rl.domains.graders:JsonGrader",
+        "regex": "warmup_rl.domains.graders:RegexGrader",
+        "kk": "warmup_rl.domains.kk_rows:KkGrader",
+        "code": "warmup_rl.domains.graders:CodeGrader",
+        "python": "warmup_rl.domains.graders:PythonGrader",
+    },
 }
+
+_BASES: dict[Kind, str] = {
+    "domain": "warmup_rl.interfaces.domain:Domain",
+    "engine": "warmup_rl.interfaces.engine:Engine",
+    "cleaner": "warmup_rl.interfaces.cleaner:Cleaner",
+    "corpus": "warmup_rl.interfaces.corpus:Corpus",
+    "stage": "warmup_rl.interfaces.stage:Stage",
+    "grader": "warmup_rl.interfaces.grader:Grader",
+}
+"""The base class of each kind."""
 
 _GIVEN_NAMES: dict[type[Any], str] = {}
 """Names of the loaded classes that are not in the table."""
 
 
 def load(kind: Kind, name: str) -> type[Any]:
-    """The class behind a plug-in name, `pkg.module:Class`, or `./file.py:Class`.
+    """The class of a plug-in, given its name, `pkg.module:Class` or `./file.py:Class`.
 
     Raises:
-        UserError: unknown name (with the nearest one), missing file or module, no such class.
+        UserError: unknown name (with the nearest one), missing file or module, no such class, or one of another kind.
     """
-    target = TABLE[kind].get(name, name)
-    if ":" not in target:
+    if name.endswith(".py"):
+        raise UserError(f"a file may hold several classes: add the one that is the {kind}, {name}:NAME.")
+    if name not in TABLE[kind] and ":" not in name:
         raise UserError(
             f"unknown {kind} {name!r}.{suggestion(name, TABLE[kind])} Allowed: {', '.join(TABLE[kind])}, "
             f"pkg.module:Class or ./file.py:Class."
         )
-    found = import_class(target, f"{kind} {name!r}")
+    found = import_class(TABLE[kind].get(name, name), f"{kind} {name!r}")
+    if not issubclass(found, base_class(kind)):
+        raise UserError(f"{name!r} is not {_a(kind)}: it does not inherit from {_BASES[kind]}.")
     if missing := getattr(found, "__abstractmethods__", None):
         raise UserError(f"{kind} {name!r}: {found.__name__} does not define {', '.join(sorted(missing))}.")
-    if target == name:
+    if name not in TABLE[kind]:
         _GIVEN_NAMES[found] = name
     return found
 
@@ -106,11 +147,15 @@ def import_class(name: str, what: str) -> type[Any]:
         raise
     except Exception as error:  # a plug-in's own code may raise anything
         raise UserError(f"{what} cannot be imported: {_where(error)}") from None
-    try:
-        found: type[Any] = getattr(module, class_name)
-    except AttributeError:
-        raise UserError(f"{what}: {module_name} has no {class_name!r}.") from None
+    found = getattr(module, class_name, None)
+    if not isinstance(found, type):
+        raise UserError(f"{what}: {module_name} has no class {class_name!r}.")
     return found
+
+
+def base_class(kind: Kind) -> type[Plugin]:
+    """The class that all plug-ins of a kind inherit from."""
+    return import_class(_BASES[kind], f"the base class of {kind}s")
 
 
 def name_of(plugin: type[Any]) -> str:
@@ -118,11 +163,42 @@ def name_of(plugin: type[Any]) -> str:
     return _GIVEN_NAMES.get(plugin) or str(plugin.type)
 
 
-def plugins_in(value: Any) -> Iterator[BaseModel]:
+def build(kind: Kind, given: Any) -> Any:
+    """The plug-in that a recipe describes by a name, or by a mapping with `type` and the plug-in's own keys.
+
+    Raises:
+        ValidationError: something is wrong with it; of the error type `plugin` where the class cannot be loaded.
+    """
+    if isinstance(given, BaseModel):
+        return given
+    fields = {"type": given} if isinstance(given, str) else given
+    plugin: type[Plugin] | None = None
+    try:
+        if not isinstance(fields, dict) or "type" not in fields:
+            what = f"the name of {_a(kind)}, or a mapping with 'type', is needed"
+            raise UserError(f"{what} (got {shown(given)}). Allowed: {', '.join(TABLE[kind])}.")
+        if not isinstance(fields["type"], str):
+            raise UserError(f"the name of {_a(kind)} is needed (got {shown(fields['type'])}).")
+        plugin = load(kind, fields["type"])
+        return plugin.model_validate({key: value for key, value in fields.items() if key != "type"})
+    except UserError as error:
+        place = ("type",) if isinstance(given, dict) and "type" in given and plugin is None else ()
+        details = PydanticCustomError("plugin", "{text}", {"text": str(error)})
+        raise ValidationError.from_exception_data(
+            kind, [InitErrorDetails(type=details, loc=place, input=given)]
+        ) from None
+
+
+def plugin_field(kind: Kind) -> BeforeValidator:
+    """For fields that hold a plug-in: `teacher: Annotated[Engine, plugin_field("engine")]`, see `build`."""
+    return BeforeValidator(partial(build, kind))
+
+
+def plugins_in(value: Any) -> Iterator[Plugin]:
     """The plug-ins in a config, itself included."""
+    if isinstance(value, Plugin):
+        yield value
     if isinstance(value, BaseModel):
-        if isinstance(getattr(type(value), "type", None), str):
-            yield value
         parts: Iterable[Any] = [getattr(value, name) for name in type(value).model_fields]
     else:
         parts = value if isinstance(value, list | tuple) else value.values() if isinstance(value, dict) else ()
@@ -131,29 +207,13 @@ def plugins_in(value: Any) -> Iterator[BaseModel]:
 
 
 def data_digests(value: Any) -> dict[str, str]:
-    """Digests of the data files behind all plug-ins in a config: what is made depends on them too."""
-    found = ((type(plugin), getattr(plugin, "digest", str)()) for plugin in plugins_in(value))
-    return {f"{name_of(kind)} {digest}": digest for kind, digest in found if digest}
+    """Digests of the data files behind all plug-ins in a config: outputs depend on them too."""
+    found = ((name_of(type(plugin)), plugin.digest()) for plugin in plugins_in(value))
+    return {f"{name} {digest}": digest for name, digest in found if digest}
 
 
-def plugin_field(kind: Kind) -> BeforeValidator:
-    """For fields that hold a plug-in: `teacher: Annotated[Engine, plugin_field("engine")]` takes a name, or a mapping
-    with `type` and the plug-in's own keys."""
-
-    def build(given: Any) -> Any:
-        if isinstance(given, BaseModel):
-            return given
-        fields = {"type": given} if isinstance(given, str) else given
-        if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
-            text = f"a name or a mapping with 'type' is needed ({', '.join(TABLE[kind])})."
-            raise PydanticCustomError("plugin", "{text}", {"text": text})
-        try:
-            plugin = load(kind, fields["type"])
-        except UserError as error:
-            raise PydanticCustomError("plugin", "{text}", {"text": str(error)}) from None
-        return plugin.model_validate({key: value for key, value in fields.items() if key != "type"})
-
-    return BeforeValidator(build)
+def _a(kind: Kind) -> str:
+    return f"an {kind}" if kind == "engine" else f"a {kind}"
 
 
 def suggestion(name: str, allowed: Any) -> str:

@@ -10,12 +10,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from warmup_rl.base.config import Config
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.types import Problem, Split
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.plugins import Kind, Plugin
 
 Distribution = Literal["single", "ddp", "zero1", "zero2", "zero3"]
 Use = Literal["training", "examples", "choice", "curve", "measurement"]
@@ -174,10 +174,11 @@ class DataRequest:
         return domain.problems(self.split, seed)
 
 
-class Stage(Config, ABC):
+class Stage(Plugin, ABC):
     """One step of a recipe. Importing a stage and loading its config must not import torch."""
 
-    type: ClassVar[str]
+    plugin_kind: ClassVar[Kind] = "stage"
+    renamed_keys: ClassVar[Mapping[str, str]] = {"name": "type"}
     inputs: ClassVar[frozenset[str]] = frozenset()
     outputs: ClassVar[frozenset[str]] = frozenset()
     role: ClassVar[str] = ""
@@ -232,6 +233,14 @@ class Stage(Config, ABC):
     def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
         """What the stage will do, without doing it."""
         return StagePreview()
+
+    def model_context(self) -> int | None:
+        """Context length in tokens of the model that the stage builds; None if it builds none or does not say."""
+        return None
+
+    def last_step(self) -> int | None:
+        """The last step of the curve that a target stage writes; None if that is not known before it runs."""
+        return None
 
     def prepare(self, context: Context) -> None:
         """Builds and checks what can fail before any stage runs (trainer configs, data, golds). Raises `UserError`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -120,6 +120,7 @@ class Nano(Corpus):
     """Chat documents with short thoughts and textbook documents with complete ones, in three target domains and K&K."""
 
     type: ClassVar[str] = "nano"
+    renamed_keys: ClassVar[Mapping[str, str]] = {"world": "setting"}
 
     setting: Literal["latent", "absent"] = "latent"
     """`latent`: textbooks work step by step, chats rarely do; `absent`: no document does."""

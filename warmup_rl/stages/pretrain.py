@@ -58,6 +58,10 @@ class Pretrain(TrainerStage):
         missing = [] if "model_type" in self.model else ["model: `model_type` is missing, for example qwen3"]
         return missing + super().check(world_size=world_size)
 
+    def model_context(self) -> int | None:
+        length = self.model.get("max_position_embeddings")
+        return length if isinstance(length, int) else None
+
     def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
         return StagePreview({"epochs": self.epochs, "tokens a step": self.batch_size * self.row_length})
 

@@ -114,7 +114,10 @@ class Rlvr(TrainerStage):
     def check(self, *, world_size: int) -> list[str]:
         wrong = []
         if self.problems != "all" and self.problems > MOST_PROBLEMS and not self.allow_more:
-            wrong.append(f"problems: {self.problems} is over {MOST_PROBLEMS}. Lower it, or set `allow_more: true`.")
+            wrong.append(
+                f"problems: at most {MOST_PROBLEMS} RLVR problems (got {self.problems}). Take {MOST_PROBLEMS}, or add "
+                "'allow_more: true' to this stage if more are meant."
+            )
         if self.sampling.temperature == 0:
             wrong.append("sampling.temperature: 0 draws the same rollout every time. Give a number above 0.")
         if self.sampling.samples != 1:
@@ -129,6 +132,9 @@ class Rlvr(TrainerStage):
             wrong.append(f"updates_per_step: {self.updates_per_step} does not divide {product}.")
             return wrong
         return wrong + super().check(world_size=world_size)
+
+    def last_step(self) -> int:
+        return self.steps
 
     def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
         domain = domains.get(self.domain)
