@@ -146,13 +146,12 @@ def pack(
 
 
 def _row(pieces: Sequence[Piece], length: int, pad: int) -> Row:
-    row: Row = {"input_ids": [], "labels": [], "position_ids": []}
-    for ids, unlearned in pieces:
-        row["input_ids"] += ids
-        row["labels"] += [IGNORED] * unlearned + ids[unlearned:]
-        row["position_ids"] += range(len(ids))
-    rest = length - len(row["input_ids"])
-    row["input_ids"] += [pad] * rest
-    row["labels"] += [IGNORED] * rest
-    row["position_ids"] += range(rest)
-    return row
+    ids = [token for piece, _ in pieces for token in piece]
+    labels = [label for piece, unlearned in pieces for label in [IGNORED] * unlearned + piece[unlearned:]]
+    positions = [place for piece, _ in pieces for place in range(len(piece))]
+    rest = length - len(ids)
+    return {
+        "input_ids": ids + [pad] * rest,
+        "labels": labels + [IGNORED] * rest,
+        "position_ids": [*positions, *range(rest)],
+    }

@@ -64,11 +64,7 @@ class TrainerStage(Stage):
         clean_up()
 
     def run(self, context: Context) -> dict[str, Any]:
-        """Trains a model that keeps its chat contract.
-
-        Raises:
-            ContractError: the model does not follow the contract that it was saved with.
-        """
+        """Raises `ContractError` where the model does not follow the chat contract that it was saved with."""
         source, revision = str(context.inputs.model), context.inputs.model_revision
         contract = chat.check(source, context.response_format, revision)
         tokenizer = chat.load_tokenizer(source, revision)
@@ -76,14 +72,9 @@ class TrainerStage(Stage):
             return self.train(context, tokenizer, contract)
 
     def config(self, context: Context, **owned: Any) -> Any:
-        """The trainer's config: our defaults, over them `args`, over them what the stage owns.
+        """The trainer's config: our defaults, over them `args`, over them the options that the stage decides itself.
 
-        Args:
-            owned: options that this stage decides, say `num_train_epochs`; subclasses extend them.
-
-        Raises:
-            UserError: an option does not exist or its value is refused; the batch cannot be split over the processes.
-            RunError: the trainer would not run in the processes that were launched.
+        Subclasses pass on what they decide, say `num_train_epochs`. Raises as `trainer_options` and `split_batch` do.
         """
         kind = import_class(self.trainer_config, f"{context.stage_id}: {self.trainer_config}")
         return trainer_options(kind, self.args, context, self.batch(context), **owned)
@@ -112,14 +103,11 @@ class TrainerStage(Stage):
         steps: int | None = None,
         callbacks: Iterable[TrainerCallback] = (),
     ) -> dict[str, Any]:
-        """Trains, checks that training was complete and finite, and saves the model. All ranks call it together.
+        """Trains and saves the model; all ranks call it together. Returns figures for the stage's summary.
 
         Args:
-            steps: optimizer steps that the stage planned; as many as the trainer planned where not given.
-            callbacks: in place of the lines of a supervised training.
-
-        Returns:
-            steps, parameters, first_loss, last_loss: for the stage's summary.
+            steps: optimizer steps that have to be made; those that the trainer planned where not given.
+            callbacks: in place of `Progress`.
 
         Raises:
             RunError: a loss or gradient was not finite, steps are missing, or the saved model is incomplete.
@@ -139,9 +127,5 @@ class TrainerStage(Stage):
         parameters = parameter_count(trainer.model)
         save(trainer, context, tokenizer)
         losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
-        return {
-            "steps": done,
-            "parameters": parameters,
-            "first_loss": losses[0],
-            "last_loss": losses[-1],
-        }
+        first, last = (losses[0], losses[-1]) if losses else (None, None)
+        return {"steps": done, "parameters": parameters, "first_loss": first, "last_loss": last}

@@ -61,13 +61,10 @@ class PlannedGRPOTrainer(GRPOTrainer):
 
 
 def trainer_class(name: str, what: str) -> type[PlannedGRPOTrainer]:
-    """The GRPOTrainer subclass behind an import string, with its prompts from the plan.
-
-    Args:
-        what: the key that names it, for messages.
+    """The GRPOTrainer subclass behind an import string, with prompts from the plan.
 
     Raises:
-        UserError: it cannot be imported, or is not a subclass of GRPOTrainer.
+        UserError: it cannot be imported, or is not a subclass of GRPOTrainer; the message begins with `what`.
     """
     kind = import_class(name, what)
     if not (isinstance(kind, type) and issubclass(kind, GRPOTrainer)):
