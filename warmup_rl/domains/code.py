@@ -20,7 +20,7 @@ from warmup_rl.domains.rows import OneSplitDomain, Row, RowDomain, question_id, 
 from warmup_rl.grading.code import SECONDS, Oracle, Tests, expected_values, grade_program, too_large
 
 _NOT_NONE = {"737", "787", "794"}
-"""MBPP tasks whose published tests ask only whether something is found."""
+"""MBPP tasks with published tests that ask only whether something is found."""
 _COMPLEX = re.compile(r"\(?(?:[+-]?\d[\d.]*(?:e[+-]?\d+)?)?[+-]?\d[\d.]*(?:e[+-]?\d+)?j\)?")
 _ROOT_TOLERANCE = 1e-4
 """How far from 0 a polynomial may be at a root, as published."""
