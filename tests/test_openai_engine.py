@@ -289,12 +289,12 @@ def test_plain_completion_renders_the_prompt_as_text() -> None:
 
 
 WRONG = {
-    "a key": ({"api_key": KEY}, "api_key: a key may not stand in a recipe"),
+    "a key": ({"api_key": KEY}, "api_key: a key must not appear in a recipe"),
     "a key among extras": ({"extra": {"headers": {"Authorization": f"Bearer {KEY}"}}}, "extra.headers.Authorization"),
-    "a key as a value": ({"extra": {"user": KEY}}, "extra.user: a key may not"),
+    "a key as a value": ({"extra": {"user": KEY}}, "extra.user: a key must not"),
     "a key for a name": ({"api_key_env": KEY}, "the NAME of an environment variable"),
     "a lower-case key for a name": ({"api_key_env": "gsk_abcdefghijklmnopqrstuv"}, "the NAME of an environment"),
-    "a key in the address": ({"base_url": f"http://user:{KEY}@host/v1"}, "may not stand in a recipe"),
+    "a key in the address": ({"base_url": f"http://user:{KEY}@host/v1"}, "must not appear in a recipe"),
     "a password in the address": ({"base_url": "http://user:abc@host/v1"}, "without user, password"),
     "a query in the address": ({"base_url": "http://host/v1?api-key=abc"}, "without user, password"),
     "no address": ({"base_url": "localhost:8000"}, "http://localhost:8000/v1"),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -21,7 +20,7 @@ from warmup_rl.domains.rows import OneSplitDomain, Row, RowDomain, question_id, 
 from warmup_rl.grading.code import SECONDS, Oracle, Tests, expected_values, grade_program, too_large
 
 _NOT_NONE = {"737", "787", "794"}
-"""MBPP tasks whose published tests ask only whether something is found."""
+"""MBPP tasks with published tests that ask only whether something is found."""
 _COMPLEX = re.compile(r"\(?(?:[+-]?\d[\d.]*(?:e[+-]?\d+)?)?[+-]?\d[\d.]*(?:e[+-]?\d+)?j\)?")
 _ROOT_TOLERANCE = 1e-4
 """How far from 0 a polynomial may be at a root, as published."""
@@ -68,10 +67,6 @@ class _Functions(OneSplitDomain):
     REWARDS: ClassVar[Mapping[str, Any]] = {**RowDomain.REWARDS, "wrong": -1.0}
     """The table of arXiv 2505.13718 for HumanEval+: -1 for a program that fails, crashes or runs out of time."""
 
-    train: int = Field(ge=0)
-    """Train problems; which ones depends on their content, the rest is the test split."""
-    validation: int = Field(default=0, ge=0)
-    """Validation problems, taken from the test split."""
     max_tests: int | None = Field(default=None, gt=0)
     """Most inputs that a program is run on; default: all published ones."""
 
@@ -256,22 +251,16 @@ def _called(test: str, place: str) -> str:
     return str(found[-1])
 
 
+class _InfAndNan(ast.NodeTransformer):
+    """Replaces the names `inf` and `nan` by their values."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(float(node.id)) if node.id in ("inf", "nan") else node
+
+
 def _literal(node: ast.expr, place: str) -> Any:
-    """The value of a literal, which may contain inf, nan and set()."""
-    if isinstance(node, ast.Name) and node.id in ("inf", "nan"):
-        return math.inf if node.id == "inf" else math.nan
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "set" and not node.args:
-        return set()
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -_literal(node.operand, place)
-    if isinstance(node, ast.List | ast.Tuple | ast.Set):
-        make: Callable[[Iterable[Any]], Any] = {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)]
-        return make(_literal(part, place) for part in node.elts)
-    if isinstance(node, ast.Dict):
-        keys = [_literal(key, place) for key in node.keys if key is not None]
-        return dict(zip(keys, [_literal(value, place) for value in node.values], strict=True))
     try:
-        return ast.literal_eval(node)
+        return ast.literal_eval(_InfAndNan().visit(node))
     except (ValueError, TypeError) as error:
         raise DataError(f"{place}: 'test' holds a value that is not a literal ({error}).") from None
 

@@ -33,8 +33,6 @@ class MmluPro(OneSplitDomain):
     """Categories, such as physics or history; empty for all."""
     train: int = Field(default=100, ge=0)
     """Train problems per category, as in the paper (arXiv 2505.13718)."""
-    validation: int = Field(default=0, ge=0)
-    """Validation problems per category."""
 
     def answer_grader(self) -> ChoiceGrader:
         return ChoiceGrader()

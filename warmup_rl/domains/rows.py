@@ -202,9 +202,9 @@ class OneSplitDomain(RowDomain):
     data: Source
     """All rows."""
     train: int = Field(ge=0)
-    """Train problems."""
+    """Train problems (of each category, if there are several); which ones depends on content, the rest is measured."""
     validation: int = Field(default=0, ge=0)
-    """Validation problems."""
+    """Validation problems (of each category), taken from those that are measured otherwise."""
 
     def sources(self) -> Mapping[Split, Source]:
         return {"test": self.data}

@@ -69,7 +69,7 @@ class OpenAI(Engine):
     def _no_key_inside(cls, given: Any) -> Any:
         if isinstance(given, dict) and (place := _secret_place({k: v for k, v in given.items() if k != "api_key_env"})):
             raise ValueError(
-                f"{place}: a key may not stand in a recipe. Put it into an environment variable and give the "
+                f"{place}: a key must not appear in a recipe. Put it into an environment variable and give the "
                 "variable's name: `api_key_env: NAME`."
             )
         return given

@@ -299,7 +299,7 @@ def read_reply(content: bytes) -> Reply:
         raise Unusable(f"an answer of other types ({_one_line(content)})")
     reply = Reply(text or "", thinking, reason, *_tokens(body.get("usage"), (thinking or "") + (text or "")))
     if text is None and not thinking and reason != "content_filter" and not message.get("refusal"):
-        raise Unusable("an answer whose content is null", reply)
+        raise Unusable("an answer with null content", reply)
     return reply
 
 

@@ -56,7 +56,7 @@ class Solver(Engine):
         if self.solver_ok or parameters is None or parameters <= LARGE:
             return ()
         return (
-            f"the solver teaches a model of about {parameters / 1e9:.1f} B parameters. It is meant for nano worlds: a "
+            f"the solver teaches a model of about {parameters / 1e9:.1f} B parameters. It is meant for nano models: a "
             "teacher that does not reason took its student to 11% on MATH (arXiv 2505.13718), and rendered search "
             "procedures teach their shape, not the search (arXiv 2606.21884). Use traces of a reasoning model (teacher "
             "openai, vllm or replay), or set `solver_ok: true`.",

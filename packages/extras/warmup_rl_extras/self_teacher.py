@@ -321,7 +321,7 @@ def own_verdict(reflection: str) -> tuple[str, bool] | None:
 
 
 def _terse(attempt: Attempt, problem: Problem, reasons: bool) -> list[str]:
-    """`THINKING so ANSWER`, and for a wrong one `next wait`; a re-check of the case stands before the last `so`."""
+    """`THINKING so ANSWER`, and for a wrong one `next wait`; a re-check of the case precedes the last `so`."""
     said = f"{SO} {attempt.answer}"
     again = reason(problem, attempt.answer) if reasons else None
     body = attempt.thinking.strip().removesuffix(said).strip()
