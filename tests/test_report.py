@@ -144,7 +144,7 @@ def test_a_run_on_puzzles_alone_says_in_whole_sentences_what_it_cannot_test(tmp_
 def test_what_was_set_up_stands_in_one_line(tmp_path: Path) -> None:
     text = text_of(tmp_path, pair())
     line = next(line for line in text.splitlines() if line.startswith("Set-up. "))
-    assert "model: 1,000 parameters; warmup: 450 examples, 8 epochs" in line
+    assert "Set-up. Model: 1,000 parameters; warmup: 450 examples, 8 epochs" in line
     assert "RLVR on sums: 100 problems, 20 steps, 16 prompts per step, 8 generations, 128 max tokens" in line
     assert "held-out curve: 100 problems; evaluation: 100 problems in each of 4 domains" in line
     assert line.endswith("at most 512 tokens per answer; seeds: 0, 1, 2.")
@@ -164,6 +164,8 @@ def test_words_follow_the_data(tmp_path: Path) -> None:
     ahead = text_of(tmp_path / "ahead", pair())
     assert "ahead of the base under the same prompt (+50.0 points [37.6, 62.4])" in ahead
     assert "RLVR itself gains less after warmup than from base" in ahead
+    same = [warmup_trial(start=0.4, end=0.65), base_trial(start=0.25, end=0.5)]
+    assert "RLVR itself gains as much after warmup as from base" in text_of(tmp_path / "same", same)
     losing = [trial for s in range(3) for trial in (warmup_trial(s, 0.3 - s / 100), base_trial(s, 0.5))]
     assert "behind the base under the same prompt (-21.0 points [" in text_of(tmp_path / "behind", losing)
     mixed = [trial for s in range(3) for trial in (warmup_trial(s, (0.4, 0.6, 0.5)[s]), base_trial(s, 0.49))]

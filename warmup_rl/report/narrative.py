@@ -105,7 +105,7 @@ def set_up(run: Run) -> str:
         "folds": folds if run.folded else "",
         "seeds": ", ".join(map(str, run.seeds)),
     }
-    return f"Set-up. {'; '.join(f'{name}: {sizes}' for name, sizes in parts.items() if sizes)}."
+    return f"Set-up. {_capital('; '.join(f'{name}: {sizes}' for name, sizes in parts.items() if sizes))}."
 
 
 def _on(stages: Iterable[StageOutput]) -> str:
@@ -115,8 +115,9 @@ def _on(stages: Iterable[StageOutput]) -> str:
 
 def _sizes(stages: Sequence[StageOutput], *names: str) -> str:
     """`100 problems, 20 to 30 steps`; what no stage records is left out."""
-    values = {name: [value for stage in stages if (value := stage.get(name)) is not None] for name in names}
-    return ", ".join(f"{_range(found)} {name.replace('_', ' ')}" for name, found in values.items() if found)
+    found = {name: [stage.get(name) for stage in stages] for name in names}
+    numbers = {name: [value for value in values if isinstance(value, int | float)] for name, values in found.items()}
+    return ", ".join(f"{_range(values)} {name.replace('_', ' ')}" for name, values in numbers.items() if values)
 
 
 def _range(values: Sequence[float]) -> str:
@@ -233,20 +234,15 @@ def _end_point(run: Run, by_id: Mapping[str, Claim]) -> str:
         names[f"at equal steps over the {by_id['end.steps.mean'].where}"] = "end.steps.mean"
     claims = {how: by_id[name] for how, name in names.items()}
     parts = _tested(claims, lambda how, claim: f"{how} {_position(f'base + {run.method}', claim)}")
-    gain = by_id["increment.target"]
+    gain, question = by_id["increment.target"], f"whether {run.method} gains more after warmup than from base"
+    texts = [f"On {target}, warmup + {run.method} is {parts}."] if parts else []
     if gain.verdict == "unclear":
-        more = (
-            f"Whether {run.method} gains more after warmup than from base on {gain.where} remains open ({brief(gain)})."
-        )
-    else:
-        more = "more" if (gain.estimate or 0) > 0 else "less"
-        more = f"{run.method} itself gains {more} after warmup than from base on {gain.where} ({brief(gain)})."
-    texts = [
-        f"On {target}, warmup + {run.method} is {parts}." if parts else "",
-        "" if gain.untestable else more,
-        _untested({**claims, f"whether {run.method} gains more after warmup than from base": gain}),
-    ]
-    return " ".join(filter(None, texts))
+        texts.append(f"{_capital(question)} on {gain.where} remains open ({brief(gain)}).")
+    elif gain.estimate is not None:
+        change = round(gain.estimate, 9)
+        more = f"{'more' if change > 0 else 'less'} after warmup than" if change else "as much after warmup as"
+        texts.append(f"{run.method} itself gains {more} from base on {gain.where} ({brief(gain)}).")
+    return " ".join(filter(None, [*texts, _untested({**claims, question: gain})]))
 
 
 def _retention(run: Run, by_id: Mapping[str, Claim]) -> str:

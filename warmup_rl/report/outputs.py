@@ -135,13 +135,11 @@ def pooled_model(last: Model | None, folds: Sequence[Model | None], domain: str)
     models = [model for model in folds if model]
     if len(models) < len(folds) or not models:
         return last
-    by_id: dict[str, list[StageOutput]] = {}
-    for stage in (stage for model in models for stage in model.evaluations):
-        by_id.setdefault(stage.id, []).append(stage)
+    by_id = [{stage.id: stage for stage in model.evaluations} for model in models]
     pooled = [
-        replace(stages[0], id=f"{id}, folds", inputs={}, summary={"domain": domain}, parts=tuple(stages))
-        for id, stages in by_id.items()
-        if len(stages) == len(folds)
+        replace(stage, id=f"{id}, folds", inputs={}, summary={"domain": domain}, parts=tuple(one[id] for one in by_id))
+        for id, stage in by_id[0].items()
+        if all(id in one for one in by_id)
     ]
     key = last.key if last else "+".join(dict.fromkeys(model.key for model in models))
     return Model(key, (*(last.evaluations if last else ()), *pooled))
@@ -180,11 +178,9 @@ def _pooled_curve(curves: Sequence[Sequence[CurvePoint]]) -> tuple[CurvePoint, .
         points = [fold[step] for fold in by_step]
         problems = sum(point.problems for point in points)
         correct = sum(point.lenient * point.problems for point in points)
-        spent = {
-            name: mean([getattr(point, name) for point in points]) for name in ("rollouts", "generated_tokens", "flops")
-        }
-        rollouts, tokens = round(spent["rollouts"]), round(spent["generated_tokens"])
-        pooled.append(
-            CurvePoint(step, points[0].domain, problems, correct / problems, rollouts, tokens, spent["flops"])
+        rollouts, tokens, flops = (
+            mean([getattr(point, name) for point in points]) for name in ("rollouts", "generated_tokens", "flops")
         )
+        where = step, points[0].domain, problems
+        pooled.append(CurvePoint(*where, correct / problems, round(rollouts), round(tokens), flops))
     return tuple(pooled)

@@ -208,7 +208,7 @@ def _rewarded_otherwise(run: Run, stages: Mapping[str, Sequence[StageOutput]]) -
 
 
 def _ablation(run: Run, outcomes: Sequence[Outcome]) -> Figure | None:
-    """One line for each arm: accuracy elsewhere, on the puzzles, and the length of answers; a dot for each seed."""
+    """One line for each arm: accuracy on transfer domains and puzzles, and length of answers; a dot for each seed."""
     if not outcomes:
         return None
     from matplotlib import pyplot
@@ -220,7 +220,7 @@ def _ablation(run: Run, outcomes: Sequence[Outcome]) -> Figure | None:
     for outcome, color in zip(outcomes, colors, strict=True):
         if outcome.arm in (run.claims.base, run.claims.warmup):
             axes[0].axvline(outcome.transfer.value, color=color, linestyle=DASHED, linewidth=1.2, zorder=1)
-    axes[0].set_title("accuracy elsewhere")
+    axes[0].set_title("transfer accuracy")
     axes[0].set_xlabel(f"mean of {', '.join(run.transfer)}", fontsize=10.5)
     if run.puzzles:
         _accuracies(axes[1], colors, [outcome.puzzles for outcome in outcomes])
@@ -236,7 +236,7 @@ def _ablation(run: Run, outcomes: Sequence[Outcome]) -> Figure | None:
         )
     axes[-1].set_xlim(0, 1.25 * max(outcome.tokens_per_answer for outcome in outcomes))
     axes[-1].set_title("tokens per answer")
-    axes[-1].set_xlabel("elsewhere", fontsize=10.5)
+    axes[-1].set_xlabel("transfer domains", fontsize=10.5)
     for one in axes:
         one.grid(axis="x", color=FAINT, linewidth=0.7, zorder=0)
         one.tick_params(axis="y", length=0)
