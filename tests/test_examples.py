@@ -77,7 +77,7 @@ def test_dpo_learns_to_prefer_right_traces_and_its_model_is_reported(tmp_path: P
 
 
 def test_the_options_of_a_stage_of_ones_own_are_checked_before_it_runs(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"args\.max_length: not here: drop long traces"):
+    with pytest.raises(RecipeError, match=r"args\.max_length: not allowed here: drop long traces"):
         load_recipe(write(tmp_path, DPO), ["stages.dpo.args.max_length=100"])
     with pytest.raises(RecipeError, match=r"args\.loss_typ: unknown key .* Did you mean 'loss_type'"):
         load_recipe(write(tmp_path, DPO), ["stages.dpo.args.loss_typ=sigmoid"])
