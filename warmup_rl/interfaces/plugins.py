@@ -92,16 +92,6 @@ TABLE: dict[Kind, dict[str, str]] = {
     },
 }
 
-_BASES: dict[Kind, str] = {
-    "domain": "warmup_rl.interfaces.domain:Domain",
-    "engine": "warmup_rl.interfaces.engine:Engine",
-    "cleaner": "warmup_rl.interfaces.cleaner:Cleaner",
-    "corpus": "warmup_rl.interfaces.corpus:Corpus",
-    "stage": "warmup_rl.interfaces.stage:Stage",
-    "grader": "warmup_rl.interfaces.grader:Grader",
-}
-"""The base class of each kind."""
-
 _GIVEN_NAMES: dict[type[Any], str] = {}
 """Names of the loaded classes that are not in the table."""
 
@@ -120,8 +110,9 @@ def load(kind: Kind, name: str) -> type[Any]:
             f"pkg.module:Class or ./file.py:Class."
         )
     found = import_class(TABLE[kind].get(name, name), f"{kind} {name!r}")
-    if not issubclass(found, base_class(kind)):
-        raise UserError(f"{name!r} is not {_a(kind)}: it does not inherit from {_BASES[kind]}.")
+    if not issubclass(found, Plugin) or found.plugin_kind != kind:
+        base = f"warmup_rl.interfaces.{kind}:{kind.capitalize()}"
+        raise UserError(f"{name!r} is not {_a(kind)}: it does not inherit from {base}.")
     if missing := getattr(found, "__abstractmethods__", None):
         raise UserError(f"{kind} {name!r}: {found.__name__} does not define {', '.join(sorted(missing))}.")
     if name not in TABLE[kind]:
@@ -151,11 +142,6 @@ def import_class(name: str, what: str) -> type[Any]:
     if not isinstance(found, type):
         raise UserError(f"{what}: {module_name} has no class {class_name!r}.")
     return found
-
-
-def base_class(kind: Kind) -> type[Plugin]:
-    """The class that all plug-ins of a kind inherit from."""
-    return import_class(_BASES[kind], f"the base class of {kind}s")
 
 
 def name_of(plugin: type[Any]) -> str:
