@@ -77,7 +77,7 @@ def test_stages_hand_on_artifacts_of_their_own_kinds(recipe, tmp_path):
     trial, _ = run(load_recipe(str(file)), "main")
     assert trial.entry(trial.stages[1]).record()["summary"] == {"pairs": "right, wrong"}
     file.write_text(f"{head}output_dir: {tmp_path}\nstages: [{read}]\n")
-    with pytest.raises(RecipeError, match="'read' needs pairs, and no stage before gives any"):
+    with pytest.raises(RecipeError, match="'read' needs pairs, but no earlier stage outputs any"):
         load_recipe(str(file))
 
 
