@@ -1,4 +1,4 @@
-"""The command line: what is read, what is refused, and how verbs end."""
+"""The command line: what is read, what is refused, and how commands end."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_wrong_command_line_is_refused(line: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["chek"], "unknown verb 'chek'. Did you mean 'check'? Verbs: check, report, puzzles, clean, grade, init, "
+    (["chek"], "unknown verb 'chek'. Did you mean 'check'? Verbs: check, report, verify, puzzles, clean, grade, init, "
                "contamination, doctor, help."),
     (["check", "none.yaml"], "none.yaml: no such recipe file."),
     (["check"], "no recipe given."),

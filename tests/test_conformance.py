@@ -1,9 +1,13 @@
 """Every shipped domain keeps its promises, in every phrasing."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from tests.conformance import check, imports_torch, sandbox_or_skip
 from tests.rows_data import settings
+from warmup_rl.base.types import SPLITS
 from warmup_rl.interfaces.plugins import TABLE, load
 from warmup_rl.stages.training.rewards import Reward
 
@@ -22,6 +26,18 @@ SETTINGS = [
 @pytest.mark.parametrize(("name", "settings"), SETTINGS, ids=[f"{n}-{s['phrasing']}" for n, s in SETTINGS])
 def test_domain_keeps_its_promises(name, settings):
     check(load("domain", name)(**settings))
+
+
+@pytest.mark.parametrize(("name", "settings"), SETTINGS, ids=[f"{n}-{s['phrasing']}" for n, s in SETTINGS])
+def test_canonical_keys_are_unique_name_their_family_and_follow_from_what_is_stored(name, settings):
+    domain = load("domain", name)(**settings)
+    problems = [problem for split in SPLITS for problem in domain.take(split, 0, 40)]
+    keys = [domain.canonical(problem) for problem in problems]
+    assert len(set(keys)) == len(keys) and all(key.startswith(f"{name}/") for key in keys)
+    stored = [replace(problem, meta=json.loads(json.dumps(problem.meta))) for problem in problems]
+    assert [domain.canonical(problem) for problem in stored] == keys
+    assert domain.canonical(replace(problems[0], meta={})) is None
+    assert domain.is_terse == (settings["phrasing"] == "terse")
 
 
 @pytest.mark.parametrize("name", ["math", "gsm8k", "mmlu_pro", "humaneval_plus", "mbpp_plus", "jsonl"])

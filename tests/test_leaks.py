@@ -177,7 +177,7 @@ def test_splits_of_published_data_do_not_leak():
     choices = MmluPro(data=f"{DATA}/mmlu_pro_test_questions.jsonl.gz", categories=["physics"])
     for domain in (maths, choices):
         table = domain.table().problems
-        assert not list(Evaluated(table["test"]).repeated([*table["train"], *table["validation"]]))
+        assert not list(Evaluated(table["test"], domain.canonical).repeated([*table["train"], *table["validation"]]))
 
 
 def test_boilerplate_is_no_leak_and_a_repeat_among_it_is():
@@ -190,7 +190,7 @@ def test_boilerplate_is_no_leak_and_a_repeat_among_it_is():
 
     evaluated, others = [problem("a") for _ in range(30)], [problem("b") for _ in range(30)]
     copy = Problem("copy", "b", evaluated[4].question + " 17", "1")
-    repeated = list(Evaluated(evaluated).repeated([*others, copy]))
+    repeated = list(Evaluated(evaluated, lambda problem: None).repeated([*others, copy]))
     assert [(one.id, found.problem_id) for one, found in repeated] == [("copy", evaluated[4].id)]
 
 

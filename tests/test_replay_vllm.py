@@ -35,7 +35,7 @@ LOGIC_RL = Path(__file__).parent.parent / "../shared/data/kk_logicrl_3ppl_train.
 
 
 def context(**fields):
-    return EngineContext({}, ResponseFormat(), 0, **fields)
+    return EngineContext({"kk": KnightsKnaves(name="kk")}, ResponseFormat(), 0, **fields)
 
 
 def requests(count=4, samples=1, domain=None):

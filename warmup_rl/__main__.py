@@ -61,10 +61,10 @@ def _help(arguments: Sequence[str], usage: str = f"{TRAINING} RECIPE [KEY=VALUE 
 
 
 def _lazy(command: str) -> Callable[[Sequence[str]], int | None]:
-    """A verb with a file of its own under `warmup_rl/verbs`, imported when it is called."""
+    """A command with a file of its own under `warmup_rl/cli`, imported when it is called."""
 
     def call(arguments: Sequence[str]) -> int | None:
-        code: int | None = import_module(f"warmup_rl.verbs.{command}").main(arguments)
+        code: int | None = import_module(f"warmup_rl.cli.{command}").main(arguments)
         return code
 
     return call
@@ -73,6 +73,7 @@ def _lazy(command: str) -> Callable[[Sequence[str]], int | None]:
 COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int | None]]] = {
     "check": ("RECIPE [KEY=VALUE ...]: checks a recipe and prints its plan, without running anything", _check),
     "report": ("RUN_FOLDER: makes summary, tables and pictures of a run from its files", _report),
+    "verify": ("RUN_FOLDER: checks the files of a run and grades its completions again", _lazy("verify")),
     "puzzles": (
         "--out FILE: makes Knights & Knaves puzzles in the columns of the published data, or checks a file",
         _lazy("puzzles"),

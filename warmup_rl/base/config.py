@@ -1,4 +1,4 @@
-"""The base of every object whose fields are YAML keys, and the sampling options shared by all that generate."""
+"""Base class of all objects whose fields are YAML keys, and the sampling options of everything that generates."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ class Config(BaseModel):
 
 
 def runtime_only(default: Any = ..., **limits: Any) -> Any:
-    """A field that has no say in what is made, such as a time limit: changing it does not make a stage run anew."""
+    """A field that does not affect the output, such as a time limit; it is left out of the cache key."""
     return Field(default=default, json_schema_extra={"runtime_only": True}, **limits)
 
 
 def is_runtime_only(field: FieldInfo) -> bool:
-    """Whether a field was declared with `runtime_only`."""
+    """Whether a field is declared with `runtime_only`."""
     extra = field.json_schema_extra
     return isinstance(extra, dict) and bool(extra.get("runtime_only"))
 
@@ -76,15 +76,15 @@ ModelName = Annotated[str, AfterValidator(existing_model)]
 
 
 class Sampling(Config):
-    """How completions are drawn."""
+    """How completions are sampled."""
 
     temperature: float = Field(default=0.0, ge=0)
     """0 is greedy."""
     top_p: float = Field(default=1.0, gt=0, le=1)
-    """Nucleus mass; 1 is off."""
+    """Nucleus sampling; 1 turns it off."""
     top_k: int = Field(default=0, ge=0)
-    """Candidates kept; 0 is off."""
+    """Number of most likely tokens to sample from; 0 turns it off."""
     max_tokens: int = Field(default=512, gt=0)
-    """Completion budget in tokens; what reaches it counts as truncated."""
+    """Maximum length of a completion in tokens; completions that reach it count as truncated."""
     samples: int = Field(default=1, gt=0)
-    """Completions a problem."""
+    """Completions per problem."""

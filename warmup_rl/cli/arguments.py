@@ -1,4 +1,4 @@
-"""Command lines of verbs: argparse whose complaints are `UserError`s that end with the usage."""
+"""Command lines of commands: argparse whose complaints are `UserError`s that end with the usage."""
 
 from __future__ import annotations
 

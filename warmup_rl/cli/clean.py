@@ -16,12 +16,10 @@ from warmup_rl.cli.clean_options import Setting, audit_rows, check_paths, droppe
 from warmup_rl.cli.given_traces import COLUMNS, Intake, find_columns, is_own, looks_like_puzzle
 from warmup_rl.cli.grade import configured
 from warmup_rl.data.datasets import Source
-from warmup_rl.data.problem_file import ProblemFile
+from warmup_rl.data.traces import PROBLEMS_FILE, open_problems
 from warmup_rl.interfaces.cleaner import CleanContext
 from warmup_rl.interfaces.domain import Domain
-from warmup_rl.stages.clean import Done, clean, held_out, write_audit
-from warmup_rl.stages.cleaning_steps import AUDIT, DROPPED, TRACES, Counts, by_count
-from warmup_rl.stages.distill import PROBLEMS_FILE
+from warmup_rl.stages.clean import AUDIT, DROPPED, TRACES, Counts, Done, by_count, clean, held_out, write_audit
 
 if TYPE_CHECKING:
     import argparse
@@ -50,7 +48,7 @@ def _run(given: argparse.Namespace, setting: Setting) -> None:
     traces = intake.write(folder / "given") if intake else given.source
     count, unit = _counter(given.model)
     domains = {intake.domain.name: intake.domain} if intake else _domains(given, setting)
-    with closing(ProblemFile(traces.with_name(PROBLEMS_FILE))) as problems, _progress() as done:
+    with closing(open_problems(traces.with_name(PROBLEMS_FILE))) as problems, _progress() as done:
         context = CleanContext(
             domains=domains, problems=problems, count_tokens=count, response_format=setting.response_format,
             held_out=lambda: held_out(setting.evaluation, setting.domains) if setting.evaluation else (),
@@ -124,7 +122,7 @@ def _add_problems(problems: Path, given: argparse.Namespace) -> None:
     target = given.out.with_name(PROBLEMS_FILE)
     if target.resolve() == given.source.with_name(PROBLEMS_FILE).resolve():
         return
-    with closing(ProblemFile(problems)) as mine:
+    with closing(open_problems(problems)) as mine:
         others = (row for row in read_jsonl(target) if row.get("id") not in mine) if target.is_file() else ()
         write_jsonl(target, chain(others, map(to_json, mine.values())))
 

@@ -14,6 +14,7 @@ from warmup_rl.base.errors import UserError
 from warmup_rl.cleaners.dlcot import DLCoT
 from warmup_rl.cli.arguments import Arguments
 from warmup_rl.cli.given_traces import COLUMNS
+from warmup_rl.data.traces import PROBLEMS_FILE
 from warmup_rl.interfaces.cleaner import Cleaner
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
@@ -21,7 +22,6 @@ from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.plugins import name_of
 from warmup_rl.recipe.validation_errors import complaints
 from warmup_rl.stages.clean import Clean
-from warmup_rl.stages.distill import PROBLEMS_FILE
 
 if TYPE_CHECKING:
     import argparse

@@ -13,8 +13,9 @@ from warmup_rl.base.errors import DataError, Unscorable, UserError
 from warmup_rl.base.jsonl import read_jsonl, write_json, write_jsonl
 from warmup_rl.base.types import Problem, Score, Trace, to_json
 from warmup_rl.data.datasets import Source
+from warmup_rl.data.traces import PROBLEMS_FILE, read_traces
 from warmup_rl.domains.kk import KnightsKnaves
-from warmup_rl.domains.kk_rows import read_islanders
+from warmup_rl.domains.kk_rows import read_inhabitants
 from warmup_rl.domains.rows import RowDomain
 from warmup_rl.engines.teacher_output import ParsedCompletion, parse_completion
 from warmup_rl.interfaces.domain import Domain, problem_id
@@ -22,7 +23,6 @@ from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.reading import parse_english
 from warmup_rl.knights.text import answer, to_meta
-from warmup_rl.stages.distill import PROBLEMS_FILE, read_traces
 
 Row = Mapping[str, Any]
 
@@ -155,7 +155,7 @@ class Intake:
         if gold is None or not str(gold).strip():
             return True
         try:
-            read_islanders({"question": problem.question, "gold": gold}, "")
+            read_inhabitants({"question": problem.question, "gold": gold}, "")
         except DataError:
             return False
         return True

@@ -1,4 +1,4 @@
-"""What a domain is: its problems and how they are graded, to a verdict and never to a number."""
+"""The interface of domains: a family of problems with its grader, which returns a verdict and never a number."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ class Domain(Plugin, ABC):
 
     Subclasses are frozen configs: their fields are the keys under `domains:` in a recipe. Importing a domain must not
     import torch. `python -m warmup_rl check` and the conformance tests (`tests/conformance.py`) run every domain.
-
-    A domain that can be cross-validated overrides `fold_count`.
     """
 
     plugin_kind: ClassVar[Kind] = "domain"
     REWARDS: ClassVar[Mapping[str, Any]] = {}
-    """What RLVR pays for each outcome where a recipe says nothing (keys of `reward`); 1 for a correct answer, else 0,
-    where empty."""
+    """Default reward of each outcome (keys of `reward`); empty: 1 for a correct answer, 0 otherwise."""
     finite: ClassVar[bool] = False
-    """Whether the problems are the rows of a data set: what is measured on them takes all there are where they are
-    fewer than asked for."""
+    """Whether the problems are the rows of a data set. An evaluation may then ask for more problems than there are and
+    uses all of them."""
     public: ClassVar[bool] = False
-    """Whether the problems are published, so that a model may have met them in pretraining."""
+    """Whether the problems are published, so that a model may have seen them in pretraining."""
+    for_warmup: ClassVar[bool] = False
+    """Whether the domain exists to be warmed up on. Reports do not count its accuracy as transfer, whatever its
+    settings."""
     is_slow: ClassVar[bool] = False
-    """Whether grading waits for other processes, so that several completions are graded at the same time."""
+    """Whether grading waits for other processes; several completions are then graded at the same time."""
 
     name: str = Field(default="", exclude=True)
     """Set from the key under `domains:`."""
     instruction: str | None = None
-    """Text after the question that says how to answer; the domain's own where not given."""
+    """Text after the question that says how to answer; default: the domain's own."""
 
     @property
     def fold_count(self) -> int:
@@ -54,21 +54,26 @@ class Domain(Plugin, ABC):
         """
         return 0
 
+    @property
+    def is_terse(self) -> bool:
+        """Whether questions use a small vocabulary, for models built from scratch, in place of English."""
+        return False
+
     @abstractmethod
     def problems(self, split: Split, seed: int) -> Iterator[Problem]:
-        """Distinct problems of a split in an order that (split, seed) alone decide; ends when the split is exhausted.
+        """Distinct problems of a split, in an order that depends on (split, seed) only, until there are no more.
 
-        Splits are disjoint for all seeds. A problem belongs to one split by a hash of its canonical key
-        (see `split_of`), or by the published split of a data set.
+        Splits are disjoint for all seeds: a problem's split follows from a hash of its canonical key (see `split_of`)
+        or is the published one.
         """
 
     @abstractmethod
     def grade(self, answer: str, problem: Problem) -> Grade:
-        """Grades a bare answer (no think or answer tags). Never guesses; raises `Unscorable` when the grader breaks."""
+        """Grades a bare answer (no think or answer tags). Never guesses; raises `Unscorable` if the grader fails."""
 
     @abstractmethod
     def chance_accuracy(self, problem: Problem) -> float:
-        """Probability that a uniform guess over the problem's answer space is right."""
+        """Probability that a uniform guess over the problem's answer space is correct."""
 
     def reference(self, problem: Problem) -> str:
         """An answer text that must grade correct."""
@@ -78,12 +83,31 @@ class Domain(Plugin, ABC):
         """The instruction used where the recipe gives none; empty for terse phrasings."""
         return ""
 
+    def canonical(self, problem: Problem) -> str | None:
+        """A key that two problems share exactly when they are the same up to surface changes; None if there is none.
+
+        Surface changes are those that leave the solution's work as it is: other names, another order or wording. Keys
+        begin with the family of the problems and a slash (`kk/...`), so those of different families differ.
+        """
+        return None
+
+    def question_key(self, text: str) -> str | None:
+        """A key shared by texts that ask the same question, names included, in another order or wording.
+
+        Args:
+            text: a question, perhaps with instructions around it.
+
+        Returns:
+            None if the text cannot be read: such questions are compared as text.
+        """
+        return None
+
     def shows_work(self, thinking: str, problem: Problem) -> bool | None:
-        """Whether the thinking goes step by step through this problem; None where that cannot be told."""
+        """Whether the thinking works through this problem step by step; None if the domain cannot tell."""
         return None
 
     def validity(self, thinking: str, problem: Problem) -> Validity | None:
-        """How far the steps of the thinking follow; None where that cannot be told. `score` calls it every time."""
+        """How far the steps of the thinking hold; None where that cannot be told. `score` calls it every time."""
         return None
 
     def prompt(self, problem: Problem) -> tuple[Message, ...]:
@@ -105,13 +129,13 @@ class Domain(Plugin, ABC):
         return Score(grade.verdict, grade.extracted, parts.well_formed, grade.note, shows_work, steps)
 
     def read(self, row: Mapping[str, Any], place: str) -> Problem:
-        """A problem out of a user's row: `question` and `gold`, or the data set's own fields under `problem`.
+        """The problem in a user's row: `question` and `gold`, or the data set's own fields under `problem`.
 
         Args:
             place: of the row, such as `rows.jsonl:3`, for messages.
 
         Raises:
-            DataError: fields are missing or broken.
+            DataError: fields are missing or invalid.
         """
         question, gold = row.get("question"), row.get("gold")
         if not isinstance(question, str) or not isinstance(gold, str | int | float) or isinstance(gold, bool):
@@ -119,15 +143,15 @@ class Domain(Plugin, ABC):
         return Problem(problem_id([self.type, question]), self.name or self.type, question, str(gold), {})
 
     def adversarial_answers(self, problem: Problem) -> Iterator[tuple[str, str]]:
-        """Names and texts of answers that must not grade correct, for the self-test of `grade`; beside those that it
-        tries on every domain."""
+        """Names and texts of answers that must not grade correct: the self-test of `grade` tries them in addition to
+        those that it tries on every domain."""
         return iter(())
 
     def each(self, split: Split, seed: int, count: int) -> Iterator[Problem]:
         """The first `count` problems of a split, as they are drawn.
 
         Raises:
-            SpaceError: the split holds fewer; of a finite domain, none that could be measured.
+            SpaceError: the split has fewer; for the test and validation splits of a finite domain, it has none.
         """
         found = 0
         for problem in islice(self.problems(split, seed), count):
@@ -144,15 +168,15 @@ class Domain(Plugin, ABC):
         return ""
 
     def rows_in(self, split: Split) -> int | None:
-        """How many problems a split has, where that is known without drawing them: in a data set."""
+        """Number of problems in a split; None if it is not known without drawing them (generators)."""
         return None
 
     def unchecked(self, split: Split, seed: int) -> Iterator[Problem]:
-        """As `problems`, where checking reference answers takes its time without doing so."""
+        """As `problems`, but without checking reference answers where that is slow."""
         return self.problems(split, seed)
 
     def may_fall_short(self, split: Split) -> bool:
-        """Whether fewer problems than asked for are fine: a data set is measured whole."""
+        """Whether fewer problems than asked for are enough."""
         return self.finite and split != "train"
 
     def take(self, split: Split, seed: int, count: int) -> list[Problem]:
@@ -173,7 +197,7 @@ def is_folded(domain: Domain) -> bool:
 def score_all(
     items: Sequence[tuple[Domain, Problem, str]], response_format: ResponseFormat
 ) -> list[Score | Unscorable]:
-    """Scores of whole completions, in their order; where a grader broke, what it raised."""
+    """Scores of whole completions, in their order; the exception where a grader failed."""
 
     def score(item: tuple[Domain, Problem, str]) -> Score | Unscorable:
         domain, problem, text = item
@@ -189,12 +213,12 @@ def score_all(
 
 
 def problem_id(content: Any) -> str:
-    """Content hash of JSON-ready content: 16 hex digits, stable over runs and machines."""
+    """Hash of JSON-serializable content: 16 hex digits, stable across runs and machines."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def fields_of(row: Mapping[str, Any]) -> str:
-    """The fields of a row for a message, with the empty ones marked."""
+    """Names of a row's fields for a message, with the null ones marked."""
     return "fields: " + ", ".join(f"{name} (null)" if value is None else str(name) for name, value in row.items())
 
 

@@ -54,7 +54,7 @@ TABLE: dict[Kind, dict[str, str]] = {
         "openai": "warmup_rl.engines.openai:OpenAI",
         "vllm": "warmup_rl.engines.vllm:Vllm",
         "replay": "warmup_rl.engines.replay:Replay",
-        "self": "warmup_rl.engines.self_teacher:SelfMade",
+        "self": "warmup_rl_extras.self_teacher:SelfTeacher",
     },
     "cleaner": {
         "correct": "warmup_rl.cleaners.basic:Correct",
@@ -86,9 +86,9 @@ TABLE: dict[Kind, dict[str, str]] = {
         "set": "warmup_rl.domains.graders:SetGrader",
         "json": "warmup_rl.domains.graders:JsonGrader",
         "regex": "warmup_rl.domains.graders:RegexGrader",
-        "kk": "warmup_rl.domains.graders:KkGrader",
-        "code": "warmup_rl.domains.program_graders:CodeGrader",
-        "python": "warmup_rl.domains.program_graders:PythonGrader",
+        "kk": "warmup_rl.domains.kk_rows:KkGrader",
+        "code": "warmup_rl.domains.graders:CodeGrader",
+        "python": "warmup_rl.domains.graders:PythonGrader",
     },
 }
 

@@ -103,7 +103,7 @@ def _compared(trained: Sequence[StageRequest], evaluated: Iterable[StageRequest]
                 by_id.setdefault(problem.id, asked)
                 yield problem
 
-    index = Evaluated(questions())
+    index = Evaluated(questions(), lambda problem: domains[problem.domain].canonical(problem))
     source: dict[str, StageRequest] = {}
     domains |= {asked.domain.name: asked.domain for asked in trained}
 

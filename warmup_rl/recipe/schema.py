@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, PrivateAttr, StringConstraints, field_validator
+import yaml
+from pydantic import BaseModel, Field, PrivateAttr, StringConstraints, ValidationError, field_validator
 
 from warmup_rl.base.config import Config, is_runtime_only
-from warmup_rl.base.errors import UserError
+from warmup_rl.base.errors import DataError, UserError
 from warmup_rl.interfaces.domain import Domain, is_folded
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
@@ -54,31 +55,30 @@ class ClaimSettings(Config):
     """Held-out accuracy that sample efficiency is measured to; it should lie above both starts."""
 
 
-class Recipe(Config):
-    """A recipe, checked: what is trained on what, and how it is measured. Made by `load_recipe`."""
+class RecipeRecord(Config):
+    """The keys of a recipe, with domains and stages as a run folder's `recipe.yaml` has them.
 
-    _arm_stages: dict[str, tuple[Stage, ...]] = PrivateAttr(default_factory=dict)
+    Its plug-ins are not loaded: their files may be gone by the time a report is made.
+    """
 
     run_name: Name
     """Name of the run's folder under `output_dir`."""
     seeds: list[Seed] = Field(default=[0], min_length=1)
     """A whole run for each: the seed varies base model, traces, prompts and sampling, never the evaluation problems."""
     output_dir: Path = Path("outputs")
-    """Folder for runs, and for the store of stage outputs that runs share."""
+    """Folder for runs, and for the cache of stage outputs that runs share."""
     model: str | None = Field(default=None, min_length=1)
     """Hub id or folder of the model to start from; left out where the first stage is `pretrain`."""
     model_revision: str | None = None
     """Branch, tag or commit of a hub model."""
     format: ResponseFormat = ResponseFormat()
     """How completions are laid out; one for teacher, reward and evaluation."""
-    domains: dict[Name, Annotated[Domain, plugin_field("domain")]] = Field(min_length=1)
-    """Families of problems by name, each with its plug-in's keys and `type` (the name itself where not given)."""
+    domains: dict[Name, Any] = Field(min_length=1)
     evaluation: EvaluationSettings = EvaluationSettings()
     """How models are measured, everywhere in the recipe."""
     arms: dict[Name, Arm] = Field(default={"main": Arm()}, min_length=1)
     """Sides of a comparison; what two arms have alike is made once."""
-    stages: list[Annotated[Stage, plugin_field("stage")]] = Field(min_length=1)
-    """What is done, in order: a stage's type, or a mapping with `type`, its keys, and an `id` where types repeat."""
+    stages: list[Any] = Field(min_length=1)
     wandb: WandbSettings | None = None
     """Live metrics; left out, nothing leaves the machine."""
     claims: ClaimSettings = ClaimSettings()
@@ -90,6 +90,17 @@ class Recipe(Config):
         if len(set(seeds)) < len(seeds):
             raise ValueError("each seed once")
         return seeds
+
+
+class Recipe(RecipeRecord):
+    """A recipe, checked: what is trained on what, and how it is measured. Made by `load_recipe`."""
+
+    _arm_stages: dict[str, tuple[Stage, ...]] = PrivateAttr(default_factory=dict)
+
+    domains: dict[Name, Annotated[Domain, plugin_field("domain")]] = Field(min_length=1)
+    """Families of problems by name, each with its plug-in's keys and `type` (the name itself where not given)."""
+    stages: list[Annotated[Stage, plugin_field("stage")]] = Field(min_length=1)
+    """What is done, in order: a stage's type, or a mapping with `type`, its keys, and an `id` where types repeat."""
 
     @property
     def folded(self) -> str | None:
@@ -154,6 +165,23 @@ class Recipe(Config):
     def resolved(self) -> dict[str, Any]:
         """The recipe with every default written out, as JSON values; it loads again to an equal recipe."""
         return {**dump(self), "stages": [stage_row(stage) for stage in self.stages]}
+
+
+def read_recipe_record(path: Path) -> RecipeRecord:
+    """The resolved recipe of a run folder.
+
+    Raises:
+        DataError: the file is not YAML, or not a resolved recipe of this version.
+    """
+    try:
+        return RecipeRecord.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except yaml.YAMLError as error:
+        raise DataError(f"{path}: not YAML ({error}). Run the recipe again to rewrite it.") from None
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise DataError(
+            f"{path}: not a resolved recipe ({'; '.join(faults)}). Run the recipe again to rewrite it."
+        ) from None
 
 
 def trial_name(arm: str, seed: int, fold: int | None = None) -> str:
