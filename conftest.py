@@ -1,13 +1,20 @@
-"""Test tiers: a test that names no other tier is `unit`."""
+"""Test tiers by file (see `markers` in pyproject.toml): what is not named here tests pure code."""
 
 import pytest
 
-TIERS = ("train", "dist", "sandbox")
+TRAIN = (
+    "ablation cache clean_stage conformance distill_clean evaluate example_plugins examples folds generation golden "
+    "main_job math_grading report run self_teacher teachers training"
+)
+"""Files that train, start processes, or take whole runs through the program."""
+TIERS = {
+    **{f"test_{name}.py": "train" for name in TRAIN.split()},
+    "test_distributed.py": "dist",
+    "test_program_grading.py": "sandbox",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "packages/sandbox" in item.path.as_posix():
-            item.add_marker(pytest.mark.sandbox)
-        elif not any(item.get_closest_marker(tier) for tier in TIERS):
-            item.add_marker(pytest.mark.unit)
+        of_sandbox = "packages/sandbox" in item.path.as_posix()
+        item.add_marker("sandbox" if of_sandbox else TIERS.get(item.path.name, "unit"))

@@ -78,8 +78,8 @@ def test_a_wrong_command_line_is_refused(line: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["chek"], "unknown verb 'chek'. Did you mean 'check'? Verbs: check, report, verify, puzzles, clean, grade, init, "
-               "contamination, doctor, help."),
+    (["chek"], "unknown command 'chek'. Did you mean 'check'? Commands: check, report, verify, puzzles, clean, grade, "
+               "init, contamination, doctor, help."),
     (["check", "none.yaml"], "none.yaml: no such recipe file."),
     (["check"], "no recipe given."),
     (["report"], "the folder of one run is needed."),

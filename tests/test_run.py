@@ -71,7 +71,7 @@ def test_a_plugin_whose_source_changes_makes_new_outputs(recipe, tmp_path):
 
 
 def test_stages_hand_on_artifacts_of_their_own_kinds(recipe, tmp_path):
-    pair, read = (f'{{name: "{STAGES}:{name}", id: {name.lower()}}}' for name in ("Pair", "Read"))
+    pair, read = (f'{{type: "{STAGES}:{name}", id: {name.lower()}}}' for name in ("Pair", "Read"))
     file, head = tmp_path / "pairs.yaml", RECIPE.partition("claims:")[0]
     file.write_text(f"{head}output_dir: {tmp_path}\nstages: [{pair}, {read}]\n")
     trial, _ = run(load_recipe(str(file)), "main")

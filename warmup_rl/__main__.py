@@ -15,14 +15,16 @@ TRAINING = "accelerate launch -m warmup_rl.train"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a verb; returns the exit code: 0 done, 1 a test failed, 2 something given was wrong, said once on stderr."""
+    """Runs a command; returns the exit code: 0 done, 1 a test failed, 2 a wrong argument or file, named on stderr."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if not given or given[0] in ("-h", "--help"):
             print(_overview())
             return 0 if given else 2
         if given[0] not in COMMANDS:
-            raise UserError(f"unknown verb {given[0]!r}.{suggestion(given[0], COMMANDS)} Verbs: {', '.join(COMMANDS)}.")
+            raise UserError(
+                f"unknown command {given[0]!r}.{suggestion(given[0], COMMANDS)} Commands: {', '.join(COMMANDS)}."
+            )
         return COMMANDS[given[0]][1](given[1:]) or 0
     except UserError as error:
         print(error, file=sys.stderr)
