@@ -80,8 +80,8 @@ run_name: parity
 output_dir: {tmp_path}/out
 domains: {{parity: {{type: {tmp_path}/domain.py:Parity}}}}
 stages:
-  - {{STAGE: distill, domain: parity, problems: 20, teacher: {{type: "{tmp_path}/teacher_engine.py:Enumerator"}}}}
-""".replace("STAGE", "type")
+  - {{type: distill, domain: parity, problems: 20, teacher: {{type: "{tmp_path}/teacher_engine.py:Enumerator"}}}}
+"""
     )
     trial = Trial(load_recipe(str(recipe)), "main", 0)
     TrialRunner(trial, LaunchEnv(), lambda line: None).run()
