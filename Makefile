@@ -8,7 +8,7 @@ SEEDS  ?= 0
 ARGS   ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install demo absent test ablation check bench clean
+.PHONY: install demo absent test test-fast ablation check bench clean
 
 install: $(VENV)/.installed
 
@@ -20,20 +20,24 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install
 	accelerate launch --config_file launch/single.yaml -m warmup_rl.train $(RECIPE) $(foreach seed,$(SEEDS),--seed $(seed)) $(ARGS)
 
-# The world in which warmup must not help: step-by-step skill for the target domains is not in pretraining.
+# The setting in which warmup must not help: step-by-step skill for the target domains is not in pretraining.
 absent: install
 	accelerate launch --config_file launch/single.yaml -m warmup_rl.train $(RECIPE) run_name=kk-absent stages.pretrain.corpus.setting=absent \
 	  $(foreach seed,$(SEEDS),--seed $(seed)) $(ARGS)
 
-# Raw, cleaned, emptied and shuffled traces, and the loss on one organ of the chain at a time.
+# Raw, cleaned, emptied and shuffled traces, and the loss on one segment kind of the chain at a time.
 ablation: install
 	accelerate launch --config_file launch/single.yaml -m warmup_rl.train recipes/ablation.yaml --seed 0 --seed 1 --seed 2 --seed 3 --seed 4 $(ARGS)
 
 test: install
 	$(BIN)/python -m pytest $(ARGS)
 
+# The tests of pure code, for while one edits it.
+test-fast: install
+	$(BIN)/python -m pytest -m unit $(ARGS)
+
 check: install
-	$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 # Needs what the extra `bench` names; figures go to benchmarks/results.
 bench: install

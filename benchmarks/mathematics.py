@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.figure import Figure, at_least, at_most
 from warmup_rl.grading.math import same_answer
-from warmup_rl.grading.workers import SECONDS, close
+from warmup_rl.grading.math_worker import SECONDS, close
 
 _DATA = Path("../shared/data/math500.jsonl")
 _POISON = [f"\\frac{{10^{{9{number:02d}}}}}{{3}}!" for number in range(64)]

@@ -62,7 +62,7 @@ def _ours(people: int, seed: int) -> Callable[[int], int]:
     from warmup_rl.knights.english import answer_english
 
     domain = KnightsKnaves(people=people)
-    files = (islice(domain.data_requests(None, number), _A_FILE.get(people)) for number in count(seed * 10**6))
+    files = (islice(domain.draw(None, number), _A_FILE.get(people)) for number in count(seed * 10**6))
     source = chain.from_iterable(files)
 
     def make(number: int) -> int:
@@ -86,7 +86,7 @@ def _reading(people: int) -> float:
     from warmup_rl.domains.kk import KnightsKnaves
     from warmup_rl.knights.reading import parse_english
 
-    texts = [drawn.question for drawn in islice(KnightsKnaves(people=people).data_requests(None, 0), 1000)]
+    texts = [drawn.question for drawn in islice(KnightsKnaves(people=people).draw(None, 0), 1000)]
     queue = cycle(texts)
     return _rate(lambda number: sum(bool(parse_english(text)) for text in islice(queue, number)))
 

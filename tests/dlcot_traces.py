@@ -1,9 +1,13 @@
 """Chains of thought in the style of reasoning models, written for these tests, with what is to be found in them."""
 
+import random
 from dataclasses import dataclass, field
 
 from warmup_rl.base.types import Problem
 from warmup_rl.grading.choice import choose
+from warmup_rl.knights.english import render_english
+from warmup_rl.knights.grammar import make_puzzle
+from warmup_rl.knights.text import answer, to_meta
 from warmup_rl.nano.sums import Sums
 
 
@@ -12,6 +16,11 @@ class Letters(Sums):
 
     def grade(self, answer, problem):
         return choose(gold=problem.gold, answer=answer, letters="ABCD")
+
+
+def kk_problem(puzzle, phrasing="english"):
+    question = render_english(puzzle, random.Random(0)) if phrasing == "english" else "kk : …"
+    return Problem("p", "kk", question, answer(puzzle, phrasing), to_meta(puzzle, phrasing))
 
 
 @dataclass(frozen=True)
@@ -215,6 +224,10 @@ WRITTEN = {
     "insulin": INSULIN,
 }  # fmt: skip
 
+THREE = make_puzzle(
+    ["Zoey", "Oliver", "Mia"],
+    [("lying", 2), ("<=>", ("telling-truth", 0), ("lying", 2)), ("and", ("telling-truth", 0), ("lying", 1))],
+)
 ISLAND = """Okay, let's see. I need to figure out who is a knight and who is a knave here. Zoey says Mia is a knave. Oliver says Zoey is a knight if and only if Mia is a knave. Mia says Zoey is a knight and Oliver is a knave.
 
 Hmm, knights always tell the truth and knaves always lie. Let me think about where to start.
@@ -232,3 +245,42 @@ Hmm, let me try again from the start. Suppose Mia is a knight. Then Zoey is a kn
 Let me verify everything once. Zoey is a knight and says Mia is a knave: true. Oliver is a knight: his statement is true. Mia is a knave: her statement is false.
 
 So the answer is: Zoey is a knight, Oliver is a knight, and Mia is a knave."""  # noqa: E501
+TWO = make_puzzle(["Zoey", "Oliver"], [("<=>", ("telling-truth", 1), ("lying", 1)), ("lying", 0)])
+GUESSED = """I think the answer is that Zoey is a knave and Oliver is a knight. Let me check that.
+
+Zoey says that Oliver is a knight if and only if Oliver is a knave. That's always false, so Zoey is a knave. \
+Oliver says Zoey is a knave. That's true, so Oliver is a knight. OK so it's consistent.
+
+So Zoey is a knave and Oliver is a knight."""
+LISTED = """Okay.
+
+Zoey: Oliver is a knight if and only if Oliver is a knave.
+Oliver: Zoey is a knave.
+
+Zoey's statement is never true, so Zoey is a knave. Then Oliver's statement is true, so Oliver is a knight."""
+ASKED = """Zoey says that Oliver is a knight if and only if Oliver is a knave. That's always false, so Zoey is a knave.
+
+Could Oliver be a knave? Then Oliver's statement that Zoey is a knave would be true. A knave can't say that, \
+contradiction. So Oliver is a knight."""
+ISLANDERS = {"talk": (THREE, ISLAND), "guess": (TWO, GUESSED), "list": (TWO, LISTED), "question": (TWO, ASKED)}
+"""Talk about puzzles, each with its puzzle."""
+PLAIN = [
+    "", "plain words", "next", "so x", "next case1 p1 A=knight next #1 knight(A) A=knight true so A=knight",
+    "next case1 p1 A=knight next #1 x bad next recheck case1 p1 A=knight next #1 x ok next solved case1",
+    "next case1 p1 A=knight next #1 x bad next recheck case2 p1 A=knave next #1 x bad next solved case1",
+    "next recheck case1 p1 A=knight next #1 x bad",
+    "next case1 p1 A=knight next #1 x bad next wait next case2 p1 A=knave next #1 x ok so A=knave",
+    "next case1 p1 A=knight next solved case1 next case2 p1 A=knave",
+    "Wait, let me double-check that. No, that was wrong: Bob is a knave.",
+    "I said: Wait, let me double-check that. Yes, that still holds.",
+    "Wir nehmen an, Bob sei ein Ritter. Dann sagt er die Wahrheit. Also ist Ann ein Schurke.",
+]  # fmt: skip
+"""Texts about a puzzle without a plain repetition."""
+DOUBTED = [
+    ("", "no exploration"),
+    ("Therefore, the answer is 15.", None),
+    (" \n ", "no exploration"),
+    ("我们先假设 Bob 是骑士。 然后 他 说 真话。 所以 Ann 是 骑士。", "not in English"),
+    ("and so we add it to the sum that we have, " * 200, "no paragraphs"),
+]
+"""Texts about a sum, and why they are not taken apart; None where they are."""

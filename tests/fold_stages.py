@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,6 +24,7 @@ class Learn(Stage):
     """Remembers the problems that it was shown."""
 
     type: ClassVar[str] = "rlvr"
+    role: ClassVar[str] = "target"
     inputs: ClassVar[frozenset] = frozenset({"model"})
     outputs: ClassVar[frozenset] = frozenset({"model"})
     measures: ClassVar[bool] = True
@@ -74,7 +76,7 @@ class Measure(Evaluate):
                              "domain": problem.domain, "problem_id": problem.id, "sample": 0, "truncated": False,
                              "chance": 0.0, "group": None, "score": outcome})  # fmt: skip
         write_jsonl(context.folder / "completions.jsonl", rows)
-        return {"cells": cells(rows, own_prompt="open")}
+        return {"cells": [asdict(cell) for cell in cells(rows, own_prompt="open")]}
 
 
 def save(context: Context, trained: list[str]) -> dict[str, Any]:

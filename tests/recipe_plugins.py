@@ -75,8 +75,8 @@ class Learn(Stage):
     """Trains on rewards."""
 
     type: ClassVar[str] = "learn"
-    TRAINER: ClassVar[str] = "grpo"
-    OWNED: ClassVar[dict[str, str]] = {"max_steps": "steps", "seed": "the recipe's seeds decide"}
+    trainer_config: ClassVar[str] = "trl:GRPOConfig"
+    owned_options: ClassVar[dict[str, str]] = {"max_steps": "steps", "seed": "the recipe's seeds decide"}
     inputs: ClassVar[frozenset[Any]] = frozenset({"model"})
     outputs: ClassVar[frozenset[Any]] = frozenset({"model"})
     steps: int = Field(gt=0)
@@ -100,7 +100,7 @@ class Imitate(Learn):
     """Trains on traces."""
 
     type: ClassVar[str] = "imitate"
-    TRAINER: ClassVar[str] = "sft"
+    trainer_config: ClassVar[str] = "trl:SFTConfig"
     inputs: ClassVar[frozenset[Any]] = frozenset({"model", "traces"})
 
 

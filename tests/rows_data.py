@@ -8,6 +8,16 @@ import pytest
 
 from program_sandbox import SandboxError, open_sandbox
 
+OWN_GRADERS = [
+    ("number", "12", "The answer is 12.", "13"),
+    ({"type": "number", "tolerance": 0.1, "units": ["km"]}, "4.2 km", "4.25", "4.4 km"),
+    ("exact", "Paris", " paris.", "London"),
+    ("set", "a, b", "B; A", "a"),
+    ("json", '{"a": [1]}', '```json\n{"a": [1.0]}\n```', '{"a": [true]}'),
+    ("math", "\\frac{1}{2}", "\\boxed{0.5}", "\\boxed{0.6}"),
+]
+"""A grader with a gold, a right and a wrong answer."""
+
 
 def sandbox_or_skip():
     """Skips a test if programs cannot be run on this machine."""

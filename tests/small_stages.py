@@ -57,3 +57,24 @@ class Make(Stage):
 class Train(Make):
     type: ClassVar[str] = "train"
     inputs: ClassVar[frozenset] = frozenset({"model"})
+
+
+class Pair(Stage):
+    """Hands on an artifact of a kind of its own."""
+
+    type: ClassVar[str] = "pair"
+    outputs: ClassVar[frozenset] = frozenset({"pairs"})
+
+    def run(self, context: Context) -> dict[str, Any]:
+        context.output("pairs").write_text("right, wrong")
+        return {}
+
+
+class Read(Stage):
+    """Reads it."""
+
+    type: ClassVar[str] = "read"
+    inputs: ClassVar[frozenset] = frozenset({"pairs"})
+
+    def run(self, context: Context) -> dict[str, Any]:
+        return {"pairs": context.inputs["pairs"].read_text()}

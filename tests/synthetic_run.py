@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,13 @@ from warmup_rl.base.jsonl import write_json, write_jsonl
 
 CHANCE = {"kk": 0.2, "sums": 0.1, "registers": 0.1, "compass": 0.25}
 PROBLEMS = 100
+WARMUP_STARTS, BASE_STARTS = (0.70, 0.75, 0.80), (0.20, 0.30, 0.25)
+BASE_CURVE = {0: 0.2, 4: 0.3, 8: 0.4, 12: 0.5, 16: 0.6, 20: 0.7}
+WARMUP_CURVE = {0: 0.5, 4: 0.7, 8: 0.8, 12: 0.9, 16: 0.9, 20: 0.9}
+VERSIONS = {"warmup_rl": "0.1.0", "torch": "2.5.1", "git": "abc123"}
+ROLES = {
+    "pretrain": "pretraining", "distill": "traces", "sft": "warmup", "rlvr": "target", "evaluate": "evaluation",
+}  # fmt: skip
 Accuracies = Mapping[str, float]
 
 
@@ -48,6 +56,20 @@ class Trial:
     distill: Mapping[str, Any] | None = None
 
 
+def base_trial(seed: int = 0, start: float = 0.2, end: float = 0.7) -> Trial:
+    return Trial("base", seed, flat(start, kk=0.25), flat(end, kk=0.25), BASE_CURVE)
+
+
+def warmup_trial(seed: int = 0, start: float = 0.7, end: float = 0.9) -> Trial:
+    return Trial("warmup", seed, flat(start, kk=0.9), flat(end, kk=0.85), WARMUP_CURVE, warmup_flops=5e6)
+
+
+def pair(seeds: int = 3) -> list[Trial]:
+    """Both arms; the paired lifts by warmup are .50, .45 and .55."""
+    base = [base_trial(seed, BASE_STARTS[seed]) for seed in range(seeds)]
+    return [*(warmup_trial(seed, WARMUP_STARTS[seed]) for seed in range(seeds)), *base]
+
+
 def write_run(
     root: Path, trials: Sequence[Trial], *, claims: Mapping[str, Any] | None = None,
     samplings: Sequence[str] = ("greedy",), seeds: Sequence[int] | None = None,
@@ -61,11 +83,11 @@ def write_run(
         "domains": {name: {"type": name} for name in CHANCE},
         "evaluation": {"headline": "greedy", "samplings": {"greedy": {"max_tokens": 512}}},
         "arms": {trial.arm: {} for trial in trials},
-        "stages": [{"name": "pretrain", "id": "pretrain", "corpus": {"type": "nano", "launch_env": "latent"}}],
+        "stages": [{"type": "pretrain", "id": "pretrain", "corpus": {"type": "nano", "setting": "latent"}}],
         "claims": {"threshold": 0.6, "step": None, **(claims or {})},
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
-    write_json(folder / "run.json", {"state": "finished", "versions": {"warmup_rl": "0.1.0", "git": "abc123"}})
+    write_json(folder / "run.json", {"public": []})
     for trial in trials:
         _Writer(folder, trial, samplings).write()
     return folder
@@ -80,7 +102,8 @@ class _Writer:
 
     def write(self) -> None:
         trial = self._trial
-        model = self._stage("pretrain", f"pre{trial.seed}", {}, {"flops": 1e9, "parameters": 1000}, outputs=["model"])
+        model = self._stage("pretrain", f"pre{trial.seed}", {}, {"flops": 1e9, "parameters": 1000}, outputs=["model"],
+                            config={"corpus": {"type": "nano", "setting": "latent"}})  # fmt: skip
         if trial.distill is not None:
             summary = {"tokens": 500, "domain": "kk"}
             self._stage("distill", f"traces-{trial.arm}{trial.seed}", {}, summary, config=trial.distill)
@@ -149,13 +172,15 @@ class _Writer:
             "inputs": inputs,
             "seed": self._trial.seed,
             "summary": summary,
+            "versions": VERSIONS,
         }
         write_json(place / "stage.json", record)
         where = f"../../../cache/{type}-{key}"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._stages.append(
-            {"id": type, "type": type, "key": key, "folder": where, "outputs": list(outputs), "inputs": inputs}
-        )
+            {"id": type, "type": type, "role": ROLES[type], "key": key, "folder": where, "outputs": list(outputs),
+             "inputs": inputs, "done": True}
+        )  # fmt: skip
         return key
 
 
@@ -179,3 +204,18 @@ def _rows(sampling: str, domain: str, value: float, failing: str) -> list[dict[s
          "score": {"verdict": "correct" if number < right else verdict}}
         for number in range(PROBLEMS)
     ]  # fmt: skip
+
+
+def edit_json(path: Path, **changes: Any) -> None:
+    """Replaces values of a JSON object on disk."""
+    write_json(path, {**json.loads(path.read_text(encoding="utf-8")), **changes})
+
+
+def undo(folder: Path, key: str) -> Path:
+    """Makes the stage with a key one that no trial has done yet. Returns the folder that its output had."""
+    for record in folder.glob("*/seed-*/run.json"):
+        stages = json.loads(record.read_text(encoding="utf-8"))["stages"]
+        edit_json(record, stages=[{**entry, "done": entry["done"] and entry["key"] != key} for entry in stages])
+    (output,) = (folder.parent / "cache").glob(f"*-{key}")
+    (output / "stage.json").unlink()
+    return output

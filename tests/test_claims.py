@@ -8,28 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.synthetic_run import Trial, flat, write_run
-from warmup_rl.report.claims import claims, meeting
-from warmup_rl.report.difference import Claim
+from tests.synthetic_run import BASE_CURVE, Trial, base_trial, flat, pair, undo, warmup_trial, write_run
+from warmup_rl.report.claims import Claim, claims, meeting
 from warmup_rl.report.load import load
-
-WARMUP_STARTS, BASE_STARTS = (0.70, 0.75, 0.80), (0.20, 0.30, 0.25)
-BASE_CURVE = {0: 0.2, 4: 0.3, 8: 0.4, 12: 0.5, 16: 0.6, 20: 0.7}
-WARMUP_CURVE = {0: 0.5, 4: 0.7, 8: 0.8, 12: 0.9, 16: 0.9, 20: 0.9}
-
-
-def base_trial(seed: int = 0, start: float = 0.2, end: float = 0.7) -> Trial:
-    return Trial("base", seed, flat(start, kk=0.25), flat(end, kk=0.25), BASE_CURVE)
-
-
-def warmup_trial(seed: int = 0, start: float = 0.7, end: float = 0.9) -> Trial:
-    return Trial("warmup", seed, flat(start, kk=0.9), flat(end, kk=0.85), WARMUP_CURVE, warmup_flops=5e6)
-
-
-def pair(seeds: int = 3) -> list[Trial]:
-    """Both arms; the paired lifts by warmup are .50, .45 and .55."""
-    base = [base_trial(seed, BASE_STARTS[seed]) for seed in range(seeds)]
-    return [*(warmup_trial(seed, WARMUP_STARTS[seed]) for seed in range(seeds)), *base]
 
 
 def computed(root: Path, trials: Sequence[Trial], settings: Mapping[str, object] | None = None) -> dict[str, Claim]:
@@ -90,10 +71,10 @@ def test_end_points_at_a_step_fixed_before_come_from_the_curves(tmp_path: Path) 
 
 
 def test_a_step_that_was_not_run_is_not_testable(tmp_path: Path) -> None:
-    assert "does not come to 40" in computed(tmp_path, pair(), {"step": 40})["end.steps.target"].untestable
+    assert "does not reach 40" in computed(tmp_path, pair(), {"step": 40})["end.steps.target"].untestable
 
 
-def test_equal_tokens_reads_both_curves_at_the_thriftier_arms_total(tmp_path: Path) -> None:
+def test_equal_tokens_reads_both_curves_at_the_total_of_the_arm_that_generated_fewer(tmp_path: Path) -> None:
     trials = [replace(warmup_trial(), tokens=2000), base_trial()]
     # Base has generated 20,000 tokens in all; warmup is there at step 10, between .8 and .9.
     assert computed(tmp_path, trials)["end.tokens.target"].estimate == pytest.approx(0.85 - 0.7)
@@ -167,7 +148,7 @@ def test_a_run_that_never_reaches_the_threshold_is_censored_and_kept(tmp_path: P
     trials[3] = replace(trials[3], curve={**BASE_CURVE, 16: 0.5, 20: 0.55})
     claim = computed(tmp_path, trials)["efficiency.steps"]
     assert claim.values == {0: 16, 1: 12, 2: 12}
-    assert claim.left.censored == {0}
+    assert claim.left.censored == (0,)
     assert (claim.bound, claim.interval) == ("at least", None)
     assert claim.no_interval.startswith("censored")
 
@@ -209,7 +190,7 @@ def test_an_arm_that_was_not_run_makes_claims_untestable_and_says_so(tmp_path: P
 def test_a_seed_that_is_not_finished_is_left_out_by_name(tmp_path: Path) -> None:
     trials = [*pair(2), base_trial(2), Trial("warmup", 2, flat(0.8), state="running")]
     folder = write_run(tmp_path, trials)
-    (folder.parent / "cache" / "evaluate-ev-pre2" / "stage.json").unlink()
+    undo(folder, "ev-pre2")
     found = {claim.id: claim for claim in claims(load(folder))}
     claim = found["transfer.recipe_prompt"]
     assert sorted(claim.values) == [0, 1]

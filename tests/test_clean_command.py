@@ -16,11 +16,10 @@ from warmup_rl.__main__ import main
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
 from warmup_rl.base.types import Trace
 from warmup_rl.cleaners.dlcot import DLCoT
-from warmup_rl.data.problem_file import ProblemFile
+from warmup_rl.data.traces import open_problems, read_traces
 from warmup_rl.dlcot.cut import is_subsequence
 from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
 from warmup_rl.interfaces.format import ResponseFormat
-from warmup_rl.stages.distill import read_traces
 
 HERE = __name__
 TAGS = ResponseFormat(think="free")
@@ -81,7 +80,7 @@ def test_our_traces_become_our_traces_and_the_table_adds_up(tmp_path, own, capsy
     before = own.read_bytes()
     assert run("--in", own, "--out", tmp_path / "clean.jsonl", "--audit", tmp_path / "audit.html") == 0
     kept, dropped = list(read_traces(tmp_path / "clean.jsonl")), rows(tmp_path / "clean.dropped.jsonl")
-    problems = ProblemFile(tmp_path / "problems.jsonl")
+    problems = open_problems(tmp_path / "problems.jsonl")
     assert {trace.problem_id for trace in kept} == set(problems)
     original = {(trace.problem_id, trace.sample): trace for trace in read_traces(own)}
     for trace in kept:
@@ -227,9 +226,9 @@ def test_a_recipe_gives_steps_domains_and_held_out_problems(tmp_path, capsys):
     recipe.write_text(
         "run_name: r\nmodel: some/model\ndomains: {puzzles: {type: kk, people: 3}}\n"
         "evaluation: {problems: 5, validation: 2}\nstages:\n"
-        "  - {name: distill, domain: puzzles, problems: 4, teacher: solver}\n"
-        "  - {name: clean, id: first, steps: [duplicates]}\n"
-        f"  - {{name: clean, id: second, steps: [correct, '{HERE}:Kept', dlcot]}}\n"
+        "  - {type: distill, domain: puzzles, problems: 4, teacher: solver}\n"
+        "  - {type: clean, id: first, steps: [duplicates]}\n"
+        f"  - {{type: clean, id: second, steps: [correct, '{HERE}:Kept', dlcot]}}\n"
     )
     domain = KK.model_copy(update={"name": "puzzles"})
     problems, traces = raw_traces(6)
@@ -261,7 +260,7 @@ def test_problems_beside_the_output_are_added_to(tmp_path, own):
     (tmp_path / "out").mkdir()
     for name, source in (("a", own), ("b", other), ("a", own)):
         assert run("--in", source, "--out", tmp_path / "out" / f"{name}.jsonl") == 0
-    problems = ProblemFile(tmp_path / "out" / "problems.jsonl")
+    problems = open_problems(tmp_path / "out" / "problems.jsonl")
     for name in ("a", "b"):
         assert all(trace.problem_id in problems for trace in read_traces(tmp_path / "out" / f"{name}.jsonl"))
     assert len(set(problems)) == len((tmp_path / "out" / "problems.jsonl").read_text().splitlines())

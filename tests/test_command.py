@@ -80,8 +80,8 @@ def test_a_wrong_command_line_is_refused(line: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["chek"], "unknown command 'chek'. Did you mean 'check'? Commands: train, check, report, puzzles, clean, grade, "
-               "init, contamination, conformance, doctor, help."),
+    (["chek"], "unknown command 'chek'. Did you mean 'check'? Commands: train, check, report, verify, puzzles, clean, "
+               "grade, init, contamination, conformance, doctor, help."),
     (["check", "none.yaml"], "none.yaml: no such recipe file."),
     (["check"], "no recipe given."),
     (["report"], "the folder of one run is needed."),
@@ -193,7 +193,7 @@ def test_help_documents_every_key_of_every_plug_in() -> None:
 @pytest.mark.parametrize(("topic", "expected"), [
     ("sft.args", "learning_rate = 2e-05  (float)"),
     ("rlvr.args.beta", "beta = 0.0  (float)"),
-    ("rlvr.args.max_steps", "Not here: use 'steps'."),
+    ("rlvr.args.max_steps", "Not allowed here: use 'steps'."),
     ("evaluation", "samplings.<name>.temperature = 0.0  (number >= 0)"),
     ("stages.rlvr.steps", "steps  (whole number > 0, needed)"),
     ("kk", "domain kk: "),

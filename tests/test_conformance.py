@@ -1,5 +1,8 @@
 """The conformance suite: every plug-in of the table passes it, and broken plug-ins fail it."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from tests.broken_plugins import BROKEN, Greedy, Twice
@@ -8,6 +11,7 @@ from tests.tiny import Adding, tiny_model
 from warmup_rl.__main__ import main
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.jsonl import write_jsonl
+from warmup_rl.base.types import SPLITS
 from warmup_rl.interfaces.conformance import assert_conforms, run_checks
 from warmup_rl.interfaces.plugins import TABLE, load
 from warmup_rl.stages.training.rewards import Reward
@@ -28,6 +32,18 @@ GENERATED = [
 @pytest.mark.parametrize(("name", "keys"), GENERATED, ids=[f"{name}-{keys['phrasing']}" for name, keys in GENERATED])
 def test_generated_domains_conform(name, keys):
     assert_conforms(load("domain", name)(**keys))
+
+
+@pytest.mark.parametrize(("name", "keys"), GENERATED, ids=[f"{name}-{keys['phrasing']}" for name, keys in GENERATED])
+def test_canonical_keys_are_unique_name_their_family_and_follow_from_what_is_stored(name, keys):
+    domain = load("domain", name)(**keys)
+    problems = [problem for split in SPLITS for problem in domain.take(split, 0, 40)]
+    found = [domain.canonical(problem) for problem in problems]
+    assert len(set(found)) == len(found) and all(key.startswith(f"{name}/") for key in found)
+    stored = [replace(problem, meta=json.loads(json.dumps(problem.meta))) for problem in problems]
+    assert [domain.canonical(problem) for problem in stored] == found
+    assert domain.canonical(replace(problems[0], meta={})) is None
+    assert domain.is_terse == (keys["phrasing"] == "terse")
 
 
 @pytest.mark.parametrize("name", ["math", "gsm8k", "mmlu_pro", "humaneval_plus", "mbpp_plus", "jsonl"])
@@ -127,7 +143,7 @@ def test_without_a_model_a_check_is_skipped_and_says_so():
 
 
 def test_other_objects_have_no_checks():
-    with pytest.raises(UserError, match="Domain, Engine, Cleaner, Stage"):
+    with pytest.raises(UserError, match="there are checks for domain, engine, cleaner, stage only"):
         list(run_checks(load("corpus", "nano")()))
 
 

@@ -152,12 +152,12 @@ def test_the_report_says_what_was_measured_of_its_base_model(tmp_path):
     measured(folder)
     measured(folder, model="other", split="train")
     text = report(folder).read_text()
-    assert "The base model finishes 55 of 100 test questions of sums word for word from their first 60% (.55 [" in text
-    assert text.count("finishes") == 1 and "in pretraining was not measured" not in text
+    assert "The base model completes 55 of 100 test questions of sums word for word from their first 60% (.55 [" in text
+    assert text.count("completes") == 1 and "in pretraining was not measured" not in text
 
 
 def test_the_report_says_that_nothing_was_measured_for_published_problems_alone(tmp_path):
     text = report(a_run(tmp_path, ["compass"])).read_text()
-    assert "Whether the base model met questions of compass in pretraining was not measured" in text
+    assert "Whether the base model has seen questions of compass in pretraining was not measured" in text
     assert "`python -m warmup_rl contamination --model base --domain compass`" in text
     assert text.count("was not measured:") == 1

@@ -16,7 +16,7 @@ from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import DataError, RunError, SpaceError, UserError
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
 from warmup_rl.base.types import Completion, Request, Trace, trace_from_json
-from warmup_rl.data.problem_file import ProblemFile
+from warmup_rl.data.traces import open_problems
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
 from warmup_rl.interfaces.engine import Engine, EngineContext, Session
@@ -92,7 +92,7 @@ def distill(**fields):
 
 
 def read_problems(traces_file):
-    return dict(ProblemFile(traces_file.with_name("problems.jsonl")))
+    return dict(open_problems(traces_file.with_name("problems.jsonl")))
 
 
 def traces(folder):
@@ -305,7 +305,7 @@ def _unknown_problem(rows, folder):
     ("change", "message"),
     [
         (_without_problems, "problems.jsonl: no such file"),
-        (_broken_row, "no trace"),
+        (_broken_row, "not a valid trace"),
         (_other_domain, "domain 'logic'"),
         (_unknown_problem, "problem 'nobody'"),
     ],
@@ -335,5 +335,5 @@ def test_a_teacher_that_cannot_do_the_domain_is_refused_before_the_run(tmp_path)
         evaluation=EvaluationSettings(),
         seed=0,
     )
-    with pytest.raises(UserError, match="no Knights & Knaves puzzle"):
+    with pytest.raises(UserError, match="not a Knights & Knaves puzzle"):
         stage.prepare(context)

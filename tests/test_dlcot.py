@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.dlcot_traces import ISLAND, WRITTEN
+from tests.dlcot_traces import ASKED, DOUBTED, GUESSED, ISLAND, LISTED, PLAIN, THREE, TWO, WRITTEN, kk_problem
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Grade, Problem, Request, Score, Trace
@@ -27,12 +27,11 @@ from warmup_rl.interfaces.cleaner import CleanContext
 from warmup_rl.interfaces.engine import EngineContext
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.knights.chain import terse_chain
-from warmup_rl.knights.english import NAMES, ROLES, answer_english, render_english
+from warmup_rl.knights.english import NAMES, ROLES, answer_english
 from warmup_rl.knights.grammar import Grammar, draw_puzzle, make_puzzle
 from warmup_rl.knights.reasoning import CLEAN, Noise, think
 from warmup_rl.knights.story import DOUBT_OPENERS, RECHECK_CLOSERS, RECHECK_OPENERS, tell
 from warmup_rl.knights.terse import NAMES as TERSE_NAMES
-from warmup_rl.knights.text import answer, to_meta
 from warmup_rl.nano.sums import Sums
 
 FORMAT = ResponseFormat()
@@ -48,11 +47,6 @@ terse_puzzles = st.builds(
     st.integers(0, 10**6),
     st.integers(2, 4),
 )
-
-
-def kk_problem(puzzle, phrasing="english"):
-    question = render_english(puzzle, random.Random(0)) if phrasing == "english" else "kk : …"
-    return Problem("p", "kk", question, answer(puzzle, phrasing), to_meta(puzzle, phrasing))
 
 
 def trace_of(thinking, problem, domain, said=None):
@@ -130,11 +124,7 @@ def test_written_traces_lose_what_repeats_and_nothing_else(written):
 
 
 def test_free_talk_about_a_puzzle_is_read_by_its_hypotheses():
-    puzzle = make_puzzle(
-        ["Zoey", "Oliver", "Mia"],
-        [("lying", 2), ("<=>", ("telling-truth", 0), ("lying", 2)), ("and", ("telling-truth", 0), ("lying", 1))],
-    )
-    problem = kk_problem(puzzle)
+    problem = kk_problem(THREE)
     structure = structure_of(ISLAND, problem, ENGLISH)
     require_partition(structure, ISLAND)
     found = [(a.method, a.label, a.settles, a.cluster) for a in structure.approaches]
@@ -210,34 +200,14 @@ def test_terse_chains_are_cut_to_the_chain_without_noise(puzzle, seed, recheck, 
     )
 
 
-@pytest.mark.parametrize(
-    "thinking",
-    [
-        "", "plain words", "next", "so x", "next case1 p1 A=knight next #1 knight(A) A=knight true so A=knight",
-        "next case1 p1 A=knight next #1 x bad next recheck case1 p1 A=knight next #1 x ok next solved case1",
-        "next case1 p1 A=knight next #1 x bad next recheck case2 p1 A=knave next #1 x bad next solved case1",
-        "next recheck case1 p1 A=knight next #1 x bad",
-        "next case1 p1 A=knight next #1 x bad next wait next case2 p1 A=knave next #1 x ok so A=knave",
-        "next case1 p1 A=knight next solved case1 next case2 p1 A=knave",
-        "Wait, let me double-check that. No, that was wrong: Bob is a knave.",
-        "I said: Wait, let me double-check that. Yes, that still holds.",
-        "Wir nehmen an, Bob sei ein Ritter. Dann sagt er die Wahrheit. Also ist Ann ein Schurke.",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("thinking", PLAIN)
 def test_what_is_no_plain_repetition_stays(thinking):
     puzzle = draw_puzzle(random.Random(0), 2, Grammar(), TERSE_NAMES)
     result, row = clean(thinking, kk_problem(puzzle), ENGLISH)
     assert result.thinking == thinking and row["outcome"] in ("unchanged", "doubt")
 
 
-@pytest.mark.parametrize(
-    ("thinking", "why"),
-    [
-        ("", "no exploration"), ("Therefore, the answer is 15.", None), (" \n ", "no exploration"),
-        ("我们先假设 Bob 是骑士。 然后 他 说 真话。 所以 Ann 是 骑士。", "not in English"),
-        ("and so we add it to the sum that we have, " * 200, "no paragraphs"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("thinking", "why"), DOUBTED)
 def test_doubt_has_a_short_reason(thinking, why):
     written = WRITTEN["redone"]
     result, row = clean(thinking, written.problem, written.domain)
@@ -417,21 +387,19 @@ def test_a_changed_trace_tells_what_was_cut():
     assert replace(result, thinking=before.thinking, meta={}) == before
 
 
-def test_wrong_puzzle_steps_are_errors():
+def test_a_wrong_role_in_the_end_makes_an_approach_incorrect():
     puzzle = make_puzzle(["Zoey", "Mia"], [("lying", 1), ("and", ("telling-truth", 0), ("telling-truth", 1))])
     thinking = (
         'Suppose Mia is a knight. Then Zoey is a knave.\n\nBut Mia says "Zoey is a knight and Mia is a '
         'knight", which is false. Contradiction.\n\nSo Mia is a knave. So Zoey is a knight.'
     )
-    wrong = thinking.replace("So Zoey is a knight", "So Zoey is a knave")
     problem = kk_problem(puzzle)
 
-    def errors(text):
-        approaches = structure_of(text, problem, ENGLISH).approaches
-        return [text[error.start : error.end] for approach in approaches for error in approach.errors]
+    def labels(text):
+        return [approach.label for approach in structure_of(text, problem, ENGLISH).approaches]
 
-    assert errors(wrong)[-1:] == ["So Zoey is a knave."] and "So Zoey is a knight." not in errors(thinking)
-    assert [a.label for a in structure_of(wrong, problem, ENGLISH).approaches] == ["incomplete", "incorrect"]
+    assert labels(thinking) == ["incomplete", "correct"]
+    assert labels(thinking.replace("So Zoey is a knight", "So Zoey is a knave")) == ["incomplete", "incorrect"]
 
 
 @pytest.mark.parametrize(
@@ -530,32 +498,13 @@ def test_a_grader_that_breaks_leaves_the_trace_and_is_told():
     assert (rows[0]["outcome"], rows[0]["why"]) == ("doubt", "the grader broke on an approach")
 
 
-GUESSED = """I think the answer is that Zoey is a knave and Oliver is a knight. Let me check that.
-
-Zoey says that Oliver is a knight if and only if Oliver is a knave. That's always false, so Zoey is a knave. \
-Oliver says Zoey is a knave. That's true, so Oliver is a knight. OK so it's consistent.
-
-So Zoey is a knave and Oliver is a knight."""
-LISTED = """Okay.
-
-Zoey: Oliver is a knight if and only if Oliver is a knave.
-Oliver: Zoey is a knave.
-
-Zoey's statement is never true, so Zoey is a knave. Then Oliver's statement is true, so Oliver is a knight."""
-ASKED = """Zoey says that Oliver is a knight if and only if Oliver is a knave. That's always false, so Zoey is a knave.
-
-Could Oliver be a knave? Then Oliver's statement that Zoey is a knave would be true. A knave can't say that, \
-contradiction. So Oliver is a knight."""
-
-
 @pytest.mark.parametrize(
     ("thinking", "labels"),
-    [(GUESSED, ["correct"]), (LISTED, ["correct"]), (ASKED, ["incomplete"])],
+    [(GUESSED, ["correct"]), (LISTED, ["correct"]), (ASKED, ["correct"])],
     ids=["a check derives what was guessed", "statements are listed", "a question supposes"],
 )
 def test_no_reasoning_is_taken_for_a_repetition_or_an_error(thinking, labels):
-    puzzle = make_puzzle(["Zoey", "Oliver"], [("<=>", ("telling-truth", 1), ("lying", 1)), ("lying", 0)])
-    problem = kk_problem(puzzle)
+    problem = kk_problem(TWO)
     assert [approach.label for approach in structure_of(thinking, problem, ENGLISH).approaches] == labels
     for options in ({}, {"redundancy": "keep_first"}, {"redundancy": "none", "errors": "delete_all"}):
         result, row = clean(thinking, problem, ENGLISH, **options)
@@ -575,6 +524,42 @@ def test_no_reasoning_is_taken_for_a_repetition_or_an_error(thinking, labels):
 def test_an_answer_counts_where_it_is_concluded_though_a_check_may_follow(text, label):
     problem = Problem("p", "sums", "How many?", "24", {})
     assert label_text(text, problem, Sums(name="sums")) == label
+
+
+FIRST_CHECK = """**Case 1: Zoey is a knight.**
+
+Her statement "If Zoey is a knight then Riley is a knave" is true. Since Zoey is a knight, Riley must be a knave.
+
+Now, let's check Riley's statement. Riley says, "Riley is a knight and Zoey is a knight." Since Riley is a knave, it \
+must be false. It is false because Riley is a knave. This is consistent.
+
+**Case 2: Zoey is a knave.**
+
+Then "If Zoey is a knight then Riley is a knave" must be false. But its condition is false, so it is true. That is a \
+contradiction.
+
+So Zoey is a knight and Riley is a knave."""
+
+
+def test_the_first_check_of_a_statement_under_an_assumption_is_no_repetition():
+    statements = [("->", ("telling-truth", 0), ("lying", 1)), ("and", ("telling-truth", 1), ("telling-truth", 0))]
+    problem = kk_problem(make_puzzle(["Zoey", "Riley"], statements))
+    structure = structure_of(FIRST_CHECK, problem, ENGLISH)
+    assert [(a.label, a.settles) for a in structure.approaches] == [("correct", False), ("incomplete", True)]
+    assert clean(FIRST_CHECK, problem, ENGLISH)[0].thinking == FIRST_CHECK
+
+
+def test_a_case_that_cannot_be_read_is_like_no_other():
+    problem = kk_problem(make_puzzle(["Zoey", "Riley"], [("lying", 1), ("and", ("lying", 0), ("lying", 1))]))
+    case = "suppose the {} statement is true. Then Zoey is a knave. That's a contradiction.\n\n"
+    thinking = (
+        f"First, {case.format('second')}Suppose Zoey is a knight. Then Riley is a knave.\n\n"
+        f"Alternatively, {case.format('first')}So Zoey is a knight and Riley is a knave."
+    )
+    approaches = structure_of(thinking, problem, ENGLISH).approaches
+    assert [approach.method for approach in approaches] == ["tries a case", "assumes Zoey is a knight", "tries a case"]
+    assert [approach.cluster for approach in approaches] == [0, 1, 2]
+    assert clean(thinking, problem, ENGLISH, unsolvable=True)[0].thinking == thinking
 
 
 def test_a_second_look_that_begins_with_if_is_a_repetition_where_it_claims_nothing_new():

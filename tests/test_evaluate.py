@@ -1,6 +1,7 @@
 """The evaluate stage and the figures it makes out of completions."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 from pydantic import ValidationError
@@ -59,7 +60,7 @@ def test_every_problem_is_completed_under_every_sampling(tmp_path, model):
     assert {tuple(cell[key] for key in shown) for cell in summary["cells"]} == {
         ("test", "open", sampling, domain, True) for sampling in ("greedy", "drawn") for domain in DOMAINS
     }
-    assert summary["cells"] == cells(rows, own_prompt="open")
+    assert summary["cells"] == [asdict(cell) for cell in cells(rows, own_prompt="open")]
     assert json.loads(json.dumps(summary)) == summary
     assert len(lines) == 2 and lines[0].startswith("test, prompt open, greedy: small 0.")
     assert {"question", "gold", "text", "tokens", "truncated", "chance", "group", "score"} <= rows[0].keys()
@@ -206,8 +207,8 @@ def test_accuracy_is_broken_down_by_group_within_a_cell():
         row(domain="b", problem_id="p4"),
     ]
     first, second = cells(rows, own_prompt="free")
-    assert first["by"] == {"people=2": {"problems": 2, "lenient": 0.5}, "people=3": {"problems": 1, "lenient": 1.0}}
-    assert (second["domain"], second["by"], second["own"]) == ("b", {}, False)
+    assert first.by == {"people=2": {"problems": 2, "lenient": 0.5}, "people=3": {"problems": 1, "lenient": 1.0}}
+    assert (second.domain, second.by, second.own) == ("b", {}, False)
 
 
 def test_samples_of_a_problem_count_once_as_problem():

@@ -29,11 +29,11 @@ evaluation: {{problems: 6, curve_problems: 6, every: 1, samplings: {{greedy: {{m
 claims: {{warmup: long, base: short}}
 arms: {{long: {{}}, short: {{leave_out: [warm]}}}}
 stages:
-  - {{name: "{STAGES}:Begin", id: begin}}
-  - {{name: "{STAGES}:Learn", id: warm, domain: adding, problems: 20}}
-  - {{name: "{STAGES}:Measure", id: before}}
-  - {{name: "{STAGES}:Learn", id: learn, domain: mine}}
-  - {{name: "{STAGES}:Measure", id: after}}
+  - {{type: "{STAGES}:Begin", id: begin}}
+  - {{type: "{STAGES}:Learn", id: warm, domain: adding, problems: 20}}
+  - {{type: "{STAGES}:Measure", id: before}}
+  - {{type: "{STAGES}:Learn", id: learn, domain: mine}}
+  - {{type: "{STAGES}:Measure", id: after}}
 """
 ROWS = 11
 
@@ -127,7 +127,7 @@ def test_folds_go_side_by_side_and_the_report_pools_them(recipe_file):
     assert "mine: 11 problems measured in 2 folds; differences of about 46 points" in done.stdout
     assert done.stdout.count("warm: starts") == 1
     text = (folder / "few" / "report" / "report.md").read_text()
-    assert "mine in 2 folds: each row was measured once, by a model that was not trained on it" in text
+    assert "folds: 2 on mine, each row measured by a model not trained on it; the last model uses all" in text
     assert "| mine | long | 11 | 11 | 11 | 11 |" in text
 
 
@@ -139,7 +139,7 @@ def test_the_report_pools_every_row_once(recipe_file):
     assert (cell.problems, cell.samples, cell.lenient) == (ROWS, 1, 1.0)
     assert trial.end.cell("adding", "greedy").problems == 6
     assert len([row for row in trial.end.completions("greedy") if row["domain"] == "mine"]) == ROWS
-    assert [(point.step, point.problems, point.lenient) for point in trial.rlvr.curve] == [
+    assert [(point.step, point.problems, point.lenient) for point in trial.target.curve] == [
         (0, ROWS, 0.0),
         (1, ROWS, pytest.approx(0.1)),
         (2, ROWS, pytest.approx(0.2)),
@@ -229,10 +229,10 @@ domains:
   mine: {{type: jsonl, file: {rows_file(tmp_path, 6)}, grader: number, folds: 2, alike: 1.0}}
 evaluation: {{problems: 4, curve_problems: 4, every: 1, samplings: {{greedy: {{max_tokens: 8}}}}}}
 stages:
-  - {{name: evaluate, id: before}}
-  - {{name: rlvr, domain: mine, problems: all, steps: 1, prompts_per_step: 2, generations: 2,
+  - {{type: evaluate, id: before}}
+  - {{type: rlvr, domain: mine, problems: all, steps: 1, prompts_per_step: 2, generations: 2,
      sampling: {{max_tokens: 8}}}}
-  - {{name: evaluate, id: after}}
+  - {{type: evaluate, id: after}}
 """)
     recipe = loaded(file)
     run(recipe)

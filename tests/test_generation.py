@@ -132,8 +132,8 @@ def test_sampled_frequencies_are_those_of_transformers_warpers(sampling):
     if sampling.top_p < 1:
         warped = TopPLogitsWarper(sampling.top_p)(None, warped)
     grid = 4000
-    data_requests = [lambda place=place: place / grid for place in range(grid)]
-    tokens = _next_tokens(logits.repeat(grid, 1), sampling, data_requests)
+    draws = [lambda place=place: place / grid for place in range(grid)]
+    tokens = _next_tokens(logits.repeat(grid, 1), sampling, draws)
     frequencies = torch.bincount(tokens, minlength=30) / grid
     assert torch.allclose(frequencies, warped.softmax(-1)[0], atol=2 / grid)
 

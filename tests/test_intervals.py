@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import inf
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmup_rl.grading.intervals import Bound, Interval, Region, intersection, union
+from warmup_rl.grading.math_structure import Interval, Region, intersection, union
 
-BOUNDS = st.just(Bound(None)) | st.builds(Bound, st.integers(-3, 3).map(Fraction), st.booleans())
-INTERVALS = st.builds(Interval, BOUNDS, BOUNDS)
+VALUES = st.integers(-3, 3).map(Fraction)
+LOWS = st.just((-inf, 0)) | st.tuples(VALUES, st.sampled_from([0, 1]))
+HIGHS = st.just((inf, 0)) | st.tuples(VALUES, st.sampled_from([0, -1]))
+INTERVALS = st.tuples(LOWS, HIGHS)
 SETS = st.lists(INTERVALS, max_size=4)
 POINTS = [Fraction(number, 2) for number in range(-9, 10)]
 """All ends, what lies between two of them, and what lies beyond all."""
 
 
 def _holds(part: Interval, point: Fraction) -> bool:
-    low, high = part.low, part.high
-    above = low.value is None or point > low.value or low.closed and point == low.value
-    return above and (high.value is None or point < high.value or high.closed and point == high.value)
+    (low, above), (high, below) = part
+    return (point > low or above == 0 and point == low) and (point < high or below == 0 and point == high)
 
 
 def _points(parts: list[Interval] | Region) -> set[Fraction]:

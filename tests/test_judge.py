@@ -153,7 +153,7 @@ def test_sentence_numbers_become_spans_of_the_text():
         "verification": "Check: 5 minus 3 is 2. Good.", "conclusion": "So the answer is 5.",
     }  # fmt: skip
     first, second = found.approaches
-    assert texts(first.stages) == ["Suppose we count up.", "That gives 6."] and texts(first.errors) == ["That gives 6."]
+    assert texts(first.steps) == ["Suppose we count up.", "That gives 6."] and texts(first.errors) == ["That gives 6."]
     assert (first.method, second.method, first.cluster, second.cluster) == ("counts up", "uses a table", 0, 1)
     assert texts(found.verification) == ["Check: 5 minus 3 is 2.", "Good."]
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tests.islander_answers import CORRECT, NAMES, NOTHING, REFUSED, WRONG, island
 from tests.test_knights import PUBLISHED
 from warmup_rl.__main__ import main
 from warmup_rl.base.config import Sampling
@@ -23,118 +24,26 @@ from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.grammar import Roles
 from warmup_rl.knights.text import from_meta
 
-NAMES = ["Jack", "Jackson", "Ann"]
-"""Jack tells the truth, Jackson lies, Ann tells the truth."""
-
-CORRECT = {
-    "published": "(1) Jack is a knight\n(2) Jackson is a knave\n(3) Ann is a knight",
-    "full stops": "(1) Jack is a knight.\n(2) Jackson is a knave.\n(3) Ann is a knight.",
-    "numbers with dots": "1. Jack is a knight\n2. Jackson is a knave\n3. Ann is a knight",
-    "numbers with brackets": "1) Jack: knight 2) Jackson: knave 3) Ann: knight",
-    "no numbers": "Jack is a knight\nJackson is a knave\nAnn is a knight",
-    "other order": "Ann is a knight\nJackson is a knave\nJack is a knight",
-    "colons": "Jack: knight\nJackson: knave\nAnn: knight",
-    "colons, capitals, commas": "Jack: Knight, Jackson: Knave, Ann: Knight",
-    "equals signs": "Jack=knight Jackson=knave Ann=knight",
-    "equals signs with spaces": "Jack = knight; Jackson = knave; Ann = knight",
-    "bold names": "- **Jack** is a knight\n- **Jackson** is a knave\n- **Ann** is a knight",
-    "bold roles": "* Jack is a **knight**\n* Jackson is a **knave**\n* Ann is a **knight**",
-    "bold with colon": "**Jack:** Knight\n**Jackson:** Knave\n**Ann:** Knight",
-    "dashes": "Jack - knight\nJackson – knave\nAnn — knight",
-    "arrows": "Jack -> knight, Jackson → knave, Ann -> knight",
-    "brackets": "Jack (knight), Jackson (knave), Ann (knight)",
-    "table": "| Jack | knight |\n|---|---|\n| Jackson | knave |\n| Ann | knight |",
-    "json": '{"Jack": "knight", "Jackson": "knave", "Ann": "knight"}',
-    "latex": "\\boxed{\\text{Jack is a knight, Jackson is a knave, Ann is a knight}}",
-    "sentence": "Jack is a knight, Jackson is a knave, and Ann is a knight.",
-    "sentence with a lead": "Therefore, the answer is: Jack is a knight, Jackson is a knave and Ann is a knight.",
-    "elided verbs": "Jack is a knight, Jackson a knave, and Ann a knight.",
-    "while": "Jack is a knight while Jackson is a knave; Ann is a knight too.",
-    "must be": "Jack must be a knight, Jackson must be a knave, Ann must be a knight.",
-    "groups": "Jack and Ann are knights, and Jackson is a knave.",
-    "groups with both": "Jack and Ann are both knights. Jackson is the knave.",
-    "by role": "Knights: Jack, Ann\nKnaves: none of the others is\nJackson is a knave",
-    "by role, one": "Knights: Jack, Ann. Knave: Jackson.",
-    "by role, sentence": "The knights are Jack and Ann. The knave is Jackson.",
-    "by role, lines": "Knights:\n- Jack\n- Ann\n\nKnave:\n- Jackson",
-    "small letters": "jack is a knight, jackson is a knave, ann is a knight",
-    "large letters": "JACK: KNIGHT, JACKSON: KNAVE, ANN: KNIGHT",
-    "said twice, the same": "Jack is a knight. Jackson is a knave. Ann is a knight. So Ann is a knight.",
-    "no line breaks": "(1) Jack is a knight (2) Jackson is a knave (3) Ann is a knight",
-    "windows line breaks": "Jack is a knight\r\nJackson is a knave\r\nAnn is a knight\r\n",
-    "explained": "Jack is a knight who tells the truth. Jackson is a knave who lies. Ann is a knight.",
-}
-WRONG = {
-    "one person wrong": "Jack is a knight, Jackson is a knight, Ann is a knight",
-    "all wrong": "Jack is a knave, Jackson is a knight, Ann is a knave",
-    "roles exchanged by group": "Knaves: Jack, Ann. Knight: Jackson.",
-}
-REFUSED = {
-    "one person missing": "Jack is a knight, Jackson is a knave",
-    "one person missing, name inside another": "Jackson is a knave, Ann is a knight",
-    "person named without role": "Jack is a knight, Jackson is a knave, Ann.",
-    "unknown person": "Jack is a knight, Jackson is a knave, Ann is a knight, Zed is a knave",
-    "unknown person instead": "Jack is a knight, Jackson is a knave, Anna is a knight",
-    "unknown person in a group": "Jackson is a knave. Jack, Zed and Ann are knights.",
-    "negation": "Jack is not a knave, Jackson is a knave, Ann is a knight",
-    "negation, short": "Jack isn't a knave, Jackson is a knave, Ann is a knight",
-    "negation of the right role": "Jack is a knight, Jackson is a knave, Ann is not a knight",
-    "negated as a whole": "It is false that Jack is a knight, Jackson is a knave, Ann is a knight",
-    "no": "Jack is no knight, Jackson is a knave, Ann is a knight",
-    "non-knight": "Jack is a non-knight, Jackson is a knave, Ann is a knight",
-    "unequal": "Jack != knight, Jackson = knave, Ann = knight",
-    "contradiction": "Jack is a knight, Jackson is a knave, Ann is a knight. Ann is a knave.",
-    "both roles at once": "Jack is a knight and a knave, Jackson is a knave, Ann is a knight",
-    "either role": "Jack is a knight or a knave, Jackson is a knave, Ann is a knight",
-    "slash": "Jack: knight/knave, Jackson: knave, Ann: knight",
-    "slash, same": "Jack: knight / Jackson: knave / Ann: knight",
-    "all answers": "\n".join(f"{name} is a {role}" for name in NAMES for role in ("knight", "knave")),
-    "condition": "If Jack is a knight, Jackson is a knave and Ann is a knight",
-    "reported": "Jack says Jackson is a knave. Jack is a knight, Ann is a knight",
-    "doubt": "Jack is probably a knight, Jackson is a knave, Ann is a knight",
-    "question": "Is Jack a knight? Jackson is a knave, Ann is a knight",
-    "respectively": "Jack, Jackson and Ann are knight, knave and knight",
-    "group with a single role": "Jack and Ann is a knight, Jackson is a knave",
-    "plural for one": "Jack are knights, Jackson is a knave, Ann is a knight",
-    "role word of nobody": "knight knave knight",
-    "names and roles apart": "Jack Jackson Ann: knight knave knight",
-    "the rules": "Knights always tell the truth. Jack is a knight, Jackson is a knave, Ann is a knight",
-    "role before name": "knight Jack, knave Jackson, knight Ann",
-    "everyone": "Everyone is a knight",
-    "name glued": "Jackis a knight, Jackson is a knave, Ann is a knight",
-}
-NOTHING = {
-    "empty": "",
-    "no role": "I do not know.",
-    "names only": "Jack, Jackson, Ann",
-    "other role words": "Jack is a sage, Jackson is a fool, Ann is a sage",
-}
-
-
-def problem(roles=("knight", "knave"), names=NAMES):
-    meta = {"people": 3, "names": names, "roles": list(roles), "solution": [True, False, True], "phrasing": "english"}
-    return Problem("x", "kk", "?", "", {**meta, "statements": []})
-
 
 def verdict(answer, **keys):
-    return KnightsKnaves().grade(answer, problem(**keys)).verdict
+    return KnightsKnaves().grade(answer, island(**keys)).verdict
 
 
 @pytest.mark.parametrize("answer", CORRECT.values(), ids=CORRECT)
 def test_right_answers_are_correct_in_any_layout(answer):
-    grade = KnightsKnaves().grade(answer, problem())
+    grade = KnightsKnaves().grade(answer, island())
     assert grade.verdict == "correct", grade.note
 
 
 @pytest.mark.parametrize("answer", WRONG.values(), ids=WRONG)
 def test_wrong_answers_are_read_and_wrong(answer):
-    grade = KnightsKnaves().grade(answer, problem())
+    grade = KnightsKnaves().grade(answer, island())
     assert (grade.verdict, bool(grade.extracted)) == ("wrong", True)
 
 
 @pytest.mark.parametrize("answer", REFUSED.values(), ids=REFUSED)
 def test_unclear_answers_are_refused_with_a_reason(answer):
-    grade = KnightsKnaves().grade(answer, problem())
+    grade = KnightsKnaves().grade(answer, island())
     assert (grade.verdict, grade.extracted) == ("wrong", None)
     assert grade.note
 
@@ -316,6 +225,14 @@ def test_a_published_file_is_a_domain():
     problems = domain.take("train", 0, 50)
     assert all(score.outcome == "correct" for score in solved(domain, problems))
     assert {len(list(domain.problems(split, 0))) > 40 for split in SPLITS} == {True}
+
+
+def test_a_question_has_the_same_key_with_text_around_it_and_none_where_it_cannot_be_read():
+    domain = KnightsKnaves(people=3)
+    first, second = (problem.question for problem in domain.take("train", 0, 2))
+    key = domain.question_key(first)
+    assert key and domain.question_key(f"Solve this.\n{first}\nThink first.") == key != domain.question_key(second)
+    assert domain.question_key("A very special island. Who?") is None and domain.question_key("1 + 1?") is None
 
 
 def solved(domain, problems):

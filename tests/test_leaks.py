@@ -38,10 +38,10 @@ domains: {json.dumps(domains)}
 evaluation: {{domains: {json.dumps(evaluated)}, problems: 20, samplings: {{greedy: {{max_tokens: 8}}}}}}
 arms: {{long: {{}}, short: {{leave_out: [learn]}}}}
 stages:
-  - {{name: "{STAGES}:Begin", id: begin}}
-  - {{name: "{STAGES}:Measure", id: before}}
-  - {{name: "{STAGES}:Learn", id: learn, domain: {trains}, problems: 5}}
-  - {{name: "{STAGES}:Measure", id: after}}
+  - {{type: "{STAGES}:Begin", id: begin}}
+  - {{type: "{STAGES}:Measure", id: before}}
+  - {{type: "{STAGES}:Learn", id: learn, domain: {trains}, problems: 5}}
+  - {{type: "{STAGES}:Measure", id: after}}
 """)
     return file
 
@@ -152,7 +152,7 @@ def test_which_problems_a_stage_touched_is_written_down(tmp_path):
     loaded = load_recipe(str(recipe(tmp_path, domains, ["mine", "adding"])), ["evaluation.every=1"], draw=True)
     trial = Trial(loaded, "long", 0)
     TrialRunner(trial, LaunchEnv(), lambda line: None).run()
-    touched = {step.stage.id: json.loads((trial.slot(step).folder / PROBLEMS).read_text()) for step in trial.stages}
+    touched = {step.stage.id: json.loads((trial.entry(step).folder / PROBLEMS).read_text()) for step in trial.stages}
     mine = loaded.domains["mine"]
     test = [problem.id for problem in mine.problems("test", 0)]
     assert touched["begin"] == {}
@@ -177,7 +177,7 @@ def test_splits_of_published_data_do_not_leak():
     choices = MmluPro(data=f"{DATA}/mmlu_pro_test_questions.jsonl.gz", categories=["physics"])
     for domain in (maths, choices):
         table = domain.table().problems
-        assert not list(Evaluated(table["test"]).repeated([*table["train"], *table["validation"]]))
+        assert not list(Evaluated(table["test"], domain.canonical).repeated([*table["train"], *table["validation"]]))
 
 
 def test_boilerplate_is_no_leak_and_a_repeat_among_it_is():
@@ -190,7 +190,7 @@ def test_boilerplate_is_no_leak_and_a_repeat_among_it_is():
 
     evaluated, others = [problem("a") for _ in range(30)], [problem("b") for _ in range(30)]
     copy = Problem("copy", "b", evaluated[4].question + " 17", "1")
-    repeated = list(Evaluated(evaluated).repeated([*others, copy]))
+    repeated = list(Evaluated(evaluated, lambda problem: None).repeated([*others, copy]))
     assert [(one.id, found.problem_id) for one, found in repeated] == [("copy", evaluated[4].id)]
 
 

@@ -16,58 +16,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.math_cases import DIFFERENT, SAME
+from tests.math_cases import DIFFERENT, LAYOUTS_SAME, NO_ANSWERS, NO_MATHEMATICS, PLAINLY_OTHER, SAME
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Grade
 from warmup_rl.grading.math import final_answer, same_answer, unusable
-from warmup_rl.grading.workers import close
+from warmup_rl.grading.math_worker import close
 
 
-@pytest.mark.parametrize(
-    ("gold", "answer"),
-    [
-        ("5", "5"),
-        ("5", " +5. "),
-        ("5", "\\boxed{5}"),
-        ("5", "so it is \\boxed{5}, as said"),
-        ("5", "\\boxed{3}, no: \\boxed{5}"),
-        ("5", "$5$"),
-        ("5", "5.0"),
-        ("5", "x=5"),
-        ("-3", "\u22123"),
-        ("10000", "10,000"),
-        ("10\\,000", "10000"),
-        ("\\frac{1}{2}", "0.5"),
-        ("\\frac{1}{2}", "\\boxed{\\dfrac{1}{2}}"),
-        ("\\boxed{\\frac{1}{2}}", "1/2"),
-        ("\\frac{1}{\\sqrt{2}}", "\\frac{\\sqrt{2}}{2}"),
-        ("1,2,3", "3,2,1"),
-        ("(1,2)", "(1, 2)"),
-        ("\\emptyset", "\\varnothing"),
-    ],
-)
+@pytest.mark.parametrize(("gold", "answer"), LAYOUTS_SAME)
 def test_the_same_answer_in_another_form_is_correct(gold: str, answer: str) -> None:
     assert same_answer(gold=gold, answer=answer).verdict == "correct"
 
 
-@pytest.mark.parametrize(
-    ("gold", "answer"),
-    [
-        ("5", "6"),
-        ("5", "-5"),
-        ("5", "\\boxed{5}, no: \\boxed{3}"),
-        ("5", "The answer is 5 or 6"),
-        ("5", "4=5"),
-        ("6", "x+1=6"),
-        ("5", "1\\text{ or }5"),
-        ("(1,2)", "1,2"),
-        ("(1,2)", "(2,1)"),
-        ("4210_5", "4210"),
-        ("3.14", "\\pi"),
-        ("\\text{even}", "\\text{odd}"),
-        ("123456789012345678901234567890", "123456789012345678901234567891"),
-    ],
-)
+@pytest.mark.parametrize(("gold", "answer"), PLAINLY_OTHER)
 def test_a_different_answer_is_wrong(gold: str, answer: str) -> None:
     assert same_answer(gold=gold, answer=answer).verdict == "wrong"
 
@@ -82,14 +43,12 @@ def test_what_does_not_mean_the_reference_is_wrong(gold: str, answer: str) -> No
     assert same_answer(gold=gold, answer=answer).verdict == "wrong"
 
 
-@pytest.mark.parametrize("answer", ["", "  ", "\\boxed{}", "\\boxed{5", "5 \\boxed{"])
+@pytest.mark.parametrize("answer", NO_ANSWERS)
 def test_no_answer_is_none(answer: str) -> None:
     assert same_answer(gold="5", answer=answer).verdict == "none"
 
 
-@pytest.mark.parametrize(
-    "answer", ["\\{\\nothing{\\}", "5=\\frac{}{", "\\frac{1}{=5", "|x|<\\frac{", "x<\\sqrt or x>\\sqrt", "5=\\frac=5"]
-)
+@pytest.mark.parametrize("answer", NO_MATHEMATICS)
 @pytest.mark.parametrize("gold", ["5", "x+1", "(1,2)", "\\{1,2\\}"])
 def test_an_answer_that_is_no_mathematics_is_wrong_and_not_unscorable(gold: str, answer: str) -> None:
     assert same_answer(gold=gold, answer=answer).verdict == "wrong"
@@ -166,7 +125,7 @@ def _verifiers() -> list[psutil.Process]:
 
 def _is_verifier(process: psutil.Process) -> bool:
     try:
-        return "warmup_rl.grading.verifier" in process.cmdline()
+        return "warmup_rl.grading.math_worker" in process.cmdline()
     except psutil.Error:
         return False
 

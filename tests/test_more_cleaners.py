@@ -37,6 +37,7 @@ from warmup_rl.stages.clean import Clean
 SHARED = Path("../shared/data")
 FORM = ResponseFormat()
 ENGLISH = KnightsKnaves(name="kk", people=(3, 5))
+DOMAINS = {"kk": ENGLISH, "compass": Compass(name="compass")}
 
 
 def trace(thinking="a b c", problem="p", answer="5", sample=0):
@@ -125,7 +126,7 @@ def decontaminate(problems, held_out, thinking="so it is", **keys):
     """The reason for which each problem's trace is dropped, None where it stays."""
     known = {problem.id: problem for problem in problems}
     audit = []
-    context = CleanContext({}, known, len, held_out=lambda: held_out, audit=audit.append)
+    context = CleanContext(DOMAINS, known, len, held_out=lambda: held_out, audit=audit.append)
     clean = Decontaminate(**keys).start(context)
     results = [clean(replace(trace(thinking), problem_id=problem.id)) for problem in problems]
     reasons = [result.reason if isinstance(result, Dropped) else None for result in results]

@@ -1,4 +1,4 @@
-"""The nano worlds: what stands in their documents, what never does, and how they are packed."""
+"""The nano corpus: what its documents contain, what they never do, and how they are packed."""
 
 from __future__ import annotations
 

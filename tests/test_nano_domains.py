@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.answer_cases import HEADING_LETTERS, REGISTERS
 from warmup_rl.base.errors import SpaceError
 from warmup_rl.base.types import SPLITS, Problem
 from warmup_rl.interfaces.domain import Domain
@@ -165,49 +166,13 @@ def test_an_exhausted_split_ends_and_says_so() -> None:
         Sums(modulus=2, operations=(1, 1)).take("test", 0, 50)
 
 
-@pytest.mark.parametrize(
-    ("answer", "verdict"),
-    [
-        ("a=1 b=2", "correct"),
-        ("b = 2, a = 1.", "correct"),
-        ("a=1", "wrong"),
-        ("a=1 b=2 c=0", "wrong"),
-        ("a=1 b=2 a=0", "wrong"),
-        ("a=1 b=20", "wrong"),
-        ("a=1 b=2.5", "wrong"),
-        ("1 2", "none"),
-        ("", "none"),
-    ],
-)
+@pytest.mark.parametrize(("answer", "verdict"), REGISTERS)
 def test_registers_are_graded_all_or_nothing(answer: str, verdict: str) -> None:
     problem = Problem("p", "registers", "?", "a=1 b=2", {"final": {"a": 1, "b": 2}})
     assert Registers(registers=2, modulus=3).grade(answer, problem).verdict == verdict
 
 
-@pytest.mark.parametrize(
-    ("answer", "verdict"),
-    [
-        ("B", "correct"),
-        ("b", "correct"),
-        ("(B)", "correct"),
-        ("**B**", "correct"),
-        ("B. south", "correct"),
-        ("B) south", "correct"),
-        ("\\boxed{B}", "correct"),
-        ("\\boxed{\\text{(B)}}", "correct"),
-        ("The answer is (B).", "correct"),
-        ("Answer: B", "correct"),
-        ("option B", "correct"),
-        ("A", "wrong"),
-        ("E", "wrong"),
-        ("The answer is A or the answer is B", "wrong"),
-        ("\\boxed{A} \\boxed{B}", "wrong"),
-        ("south", "none"),
-        ("I think Both are right", "none"),
-        ("A B C D", "none"),
-        ("", "none"),
-    ],
-)
+@pytest.mark.parametrize(("answer", "verdict"), HEADING_LETTERS)
 def test_choices_are_read_strictly(answer: str, verdict: str) -> None:
     problem = Problem("p", "compass", "?", "B", {})
     assert Compass().grade(answer, problem).verdict == verdict

@@ -13,8 +13,8 @@ from tests.tiny import Adding
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.types import Request
-from warmup_rl.engines.openai import OpenAI
-from warmup_rl.engines.openai_endpoint import Unusable, prompt_text, read_reply, wait_seconds
+from warmup_rl.engines.openai import OpenAI, prompt_text
+from warmup_rl.engines.openai_client import Unusable, read_reply, wait_seconds
 from warmup_rl.interfaces.engine import EngineContext
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.stages.clean import Clean
@@ -124,7 +124,7 @@ REFUSALS = {
     403: "Check `api_key_env`",
     404: r"Check `model` \('teacher-32'\).*Did you mean 'teacher-32b'\? It serves: teacher-32b, other",
     400: "context length",
-    422: "Mend what it names",
+    422: "Fix what it names",
 }
 
 
@@ -289,12 +289,12 @@ def test_plain_completion_renders_the_prompt_as_text() -> None:
 
 
 WRONG = {
-    "a key": ({"api_key": KEY}, "api_key: a key may not stand in a recipe"),
+    "a key": ({"api_key": KEY}, "api_key: a key must not appear in a recipe"),
     "a key among extras": ({"extra": {"headers": {"Authorization": f"Bearer {KEY}"}}}, "extra.headers.Authorization"),
-    "a key as a value": ({"extra": {"user": KEY}}, "extra.user: a key may not"),
+    "a key as a value": ({"extra": {"user": KEY}}, "extra.user: a key must not"),
     "a key for a name": ({"api_key_env": KEY}, "the NAME of an environment variable"),
     "a lower-case key for a name": ({"api_key_env": "gsk_abcdefghijklmnopqrstuv"}, "the NAME of an environment"),
-    "a key in the address": ({"base_url": f"http://user:{KEY}@host/v1"}, "may not stand in a recipe"),
+    "a key in the address": ({"base_url": f"http://user:{KEY}@host/v1"}, "must not appear in a recipe"),
     "a password in the address": ({"base_url": "http://user:abc@host/v1"}, "without user, password"),
     "a query in the address": ({"base_url": "http://host/v1?api-key=abc"}, "without user, password"),
     "no address": ({"base_url": "localhost:8000"}, "http://localhost:8000/v1"),

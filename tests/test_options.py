@@ -128,7 +128,7 @@ def test_what_a_stage_calls_its_own_are_options_of_its_trainer(trainer: str, sta
 
     import trl
 
-    assert not set(stage.OWNED) - {field.name for field in dataclasses.fields(getattr(trl, trainer))}
+    assert not set(stage.owned_options) - {field.name for field in dataclasses.fields(getattr(trl, trainer))}
 
 
 def test_stages_load_without_torch() -> None:

@@ -14,8 +14,8 @@ HEAD = "from warmup_rl.interfaces.domain import Domain\n"
         ("def broken(:\n", r"mine\.py:1: invalid syntax"),
         (HEAD + "import nowhere\n", r"mine\.py:2: ModuleNotFoundError: No module named 'nowhere'"),
         (HEAD + "\n1 / 0\n", r"mine\.py:3: ZeroDivisionError"),
-        (HEAD + "class Mine(Domain):\n    type = 'mine'\n", "Mine does not define chance, grade, problems"),
-        (HEAD, "has no 'Mine'"),
+        (HEAD + "class Mine(Domain):\n    type = 'mine'\n", "Mine does not define chance_accuracy, grade, problems"),
+        (HEAD, "has no class 'Mine'"),
     ],
     ids=["syntax", "import", "raises", "abstract", "missing class"],
 )

@@ -29,19 +29,19 @@ arms:
   warmup: {{}}
   base: {{leave_out: [write, imitate, after], set: {{learn.args.learning_rate: 1e-5}}}}
 stages:
-  - {{name: "{PLUGINS}:Make", id: make}}
-  - name: {PLUGINS}:Write
+  - {{type: "{PLUGINS}:Make", id: make}}
+  - type: {PLUGINS}:Write
     id: write
     domain: small
     cleaners: ["{PLUGINS}:Shorter"]
-  - {{name: "{PLUGINS}:Imitate", id: imitate, steps: 4, args: {{learning_rate: 3e-4}}}}
-  - {{name: "{PLUGINS}:Measure", id: after}}
-  - name: {PLUGINS}:Learn
+  - {{type: "{PLUGINS}:Imitate", id: imitate, steps: 4, args: {{learning_rate: 3e-4}}}}
+  - {{type: "{PLUGINS}:Measure", id: after}}
+  - type: {PLUGINS}:Learn
     id: learn
     steps: 8
     args:
       beta: 0.0
-  - {{name: "{PLUGINS}:Measure", id: end}}
+  - {{type: "{PLUGINS}:Measure", id: end}}
 """
 
 
@@ -101,6 +101,23 @@ def test_a_dump_names_plugins_so_that_they_load_again_and_leaves_ids_out(write: 
     assert "id" not in shown and "name" not in dump(recipe.domains["small"])
 
 
+def test_a_stage_without_id_has_the_name_of_its_type_or_class(write: Any) -> None:
+    path = write((f'  - {{type: "{PLUGINS}:Make", id: make}}', f"  - {PLUGINS}:Make"))
+    ids = [stage.id for stage in load_recipe(path).stages]
+    assert ids == ["Make", "write", "imitate", "after", "learn", "end"]
+    assert load_recipe(path, ["stages.Make.id=first"]).stages[0].id == "first"
+
+
+def test_a_domain_is_given_by_a_bare_name_too(write: Any) -> None:
+    recipe = load_recipe(write(("  small: {", "  remainders: sums\n  small: {")))
+    assert (recipe.domains["remainders"].type, recipe.domains["remainders"].name) == ("sums", "remainders")
+
+
+def test_a_whole_number_may_be_written_with_an_exponent(write: Any) -> None:
+    (size,) = [domain["size"] for domain in dump(load_recipe(write(("size: 2", "size: 2e3"))).domains).values()]
+    assert size == 2000 and type(size) is int
+
+
 def test_the_default_is_one_arm_with_all_stages(write: Any) -> None:
     text = write().read_text()
     start, end = text.index("arms:"), text.index("stages:")
@@ -125,7 +142,7 @@ BAD: list[tuple[str, tuple[tuple[str, str], ...], list[str]]] = [
         "Use 'warmup_steps': a value below 1 is a share of all steps.",
     ]),
     ("owned option", (("beta: 0.0", "max_steps: 3"),), [
-        "recipe.yaml:20: stages.4.args.max_steps: not here: use 'steps'.",
+        "recipe.yaml:20: stages.4.args.max_steps: not allowed here: use 'steps'.",
     ]),
     ("option of the wrong type", (("beta: 0.0", "beta: '0.1'"),), [
         "recipe.yaml:20: stages.4.args.beta: a number is needed (got '0.1').",
@@ -164,9 +181,24 @@ BAD: list[tuple[str, tuple[tuple[str, str], ...], list[str]]] = [
         "recipe.yaml:13: stages.1.cleaners.0: unknown cleaner 'lenght'. Did you mean 'length'? "
         f"Allowed: {', '.join(TABLE['cleaner'])}, pkg.module:Class or ./file.py:Class.",
     ]),
-    ("plug-in of the wrong kind", ((f"name: {PLUGINS}:Write", f"name: {PLUGINS}:Toy"),), [
-        "recipe.yaml:10: stages.1.name: 'tests.recipe_plugins:Toy' is no stage: "
+    ("plug-in of the wrong kind", ((f"type: {PLUGINS}:Write", f"type: {PLUGINS}:Toy"),), [
+        "recipe.yaml:10: stages.1.type: 'tests.recipe_plugins:Toy' is not a stage: "
         "it does not inherit from warmup_rl.interfaces.stage:Stage.",
+    ]),
+    ("unknown domain", (("  small: {", "  sum: {}\n  small: {"),), [
+        "recipe.yaml:4: domains.sum: unknown domain 'sum'. Did you mean 'sums'? "
+        f"Allowed: {', '.join(TABLE['domain'])}, pkg.module:Class or ./file.py:Class.",
+    ]),
+    ("name of a domain", (("size: 2", "size: 2, name: large"),), [
+        "recipe.yaml:4: domains.small.name: unknown key: a domain's name is its key under 'domains'.",
+    ]),
+    ("unknown plug-in in a mapping", ((f'["{PLUGINS}:Shorter"]', "[{type: lenght}]"),), [
+        "recipe.yaml:13: stages.1.cleaners.0.type: unknown cleaner 'lenght'. Did you mean 'length'? "
+        f"Allowed: {', '.join(TABLE['cleaner'])}, pkg.module:Class or ./file.py:Class.",
+    ]),
+    ("no plug-in at all", ((f'["{PLUGINS}:Shorter"]', "[{limit: 3}]"),), [
+        "recipe.yaml:13: stages.1.cleaners.0: the name of a cleaner, or a mapping with 'type', is needed "
+        f"(got a mapping with limit). Allowed: {', '.join(TABLE['cleaner'])}.",
     ]),
     ("undeclared domain", (("domain: small", "domain: smal"),), [
         "recipe.yaml:12: stages.1.domain: domain 'smal' is not declared. Did you mean 'small'? Under 'domains': small.",
@@ -181,9 +213,9 @@ BAD: list[tuple[str, tuple[tuple[str, str], ...], list[str]]] = [
         "recipe.yaml:5: evaluation.domains: a list or 'all' is needed (got 5).",
     ]),
     ("stages that do not fit together", (("leave_out: [write, imitate", "leave_out: [make, write"),), [
-        "recipe.yaml:7: arms.base.leave_out: arm 'base' leaves out 'make', which gives the model that 'imitate' needs. "
-        "Keep 'make', or leave 'imitate' out too.",
-        "recipe.yaml:7: arms.base.leave_out: arm 'base' leaves out 'write', which gives the traces that 'imitate' "
+        "recipe.yaml:7: arms.base.leave_out: arm 'base' leaves out 'make', which outputs the model that 'imitate' "
+        "needs. Keep 'make', or leave 'imitate' out too.",
+        "recipe.yaml:7: arms.base.leave_out: arm 'base' leaves out 'write', which outputs the traces that 'imitate' "
         "needs. Keep 'write', or leave 'imitate' out too.",
     ]),
     ("unknown stage left out", (("[write,", "[wrote,"),), [
@@ -197,19 +229,21 @@ BAD: list[tuple[str, tuple[tuple[str, str], ...], list[str]]] = [
     ("arm sets a stage that it leaves out", (("learn.args.learning_rate", "imitate.steps"), ("1e-5", "3")), [
         "recipe.yaml:7: arms.base.set.imitate.steps: stage 'imitate' is left out in this arm.",
     ]),
-    ("arm makes a stage another one", (("learn.args.learning_rate: 1e-5", "learn.name: sft"),), [
-        "recipe.yaml:7: arms.base.set.learn.name: an arm cannot make a stage another one. "
+    ("arm replaces a stage", (("learn.args.learning_rate: 1e-5", "learn.type: sft"),), [
+        "recipe.yaml:7: arms.base.set.learn.type: an arm cannot replace a stage. "
         "Leave it out in some arms instead.",
     ]),
     ("same id twice", (("id: end", "id: after"),), [
         "recipe.yaml:7: arms.base.leave_out.2: 'after': several stages have the id 'after'. "
         "Give each an id of its own.",
         "recipe.yaml:21: stages.5.id: the id 'after' is taken already (recipe.yaml:15: stages.3). "
-        f"Give this stage an id of its own, e.g. {{name: {PLUGINS}:Measure, id: after_5}}.",
+        f"Give this stage an id of its own, e.g. {{type: {PLUGINS}:Measure, id: after_5}}.",
     ]),
-    ("more than 100 problems", (("steps: 8\n", "steps: 8\n    problems: 101\n"),), [
-        "recipe.yaml:19: stages.4.problems: at most 100 RLVR problems (got 101). "
-        "Take 100, or add 'allow_more: true' to this stage if more are meant.",
+    ("renamed key of a stage", ((f"type: {PLUGINS}:Learn", f"name: {PLUGINS}:Learn"),), [
+        f"recipe.yaml:16: stages.4.name: unknown key (got '{PLUGINS}:Learn'). This key was renamed: use 'type'.",
+    ]),
+    ("fraction for a whole number", (("steps: 8\n", "steps: 8.5\n"),), [
+        "recipe.yaml:18: stages.4.steps: a whole number is needed (got 8.5).",
     ]),
     ("model given and made", (("arms:", "model: gpt2\narms:"),), [
         "recipe.yaml:5: model: a model is given, and stage 'make' builds one. Remove one of the two.",
@@ -324,12 +358,12 @@ def test_an_override_that_fits_nowhere_is_refused(write: Any, override: str, exp
     assert problems(write(), override)[0] == f"command line: {expected}"
 
 
-def test_a_name_that_several_stages_bear_is_refused_with_the_candidates(write: Any) -> None:
-    stages = "\n".join(["  - evaluate", "  - {name: evaluate, id: later}", "  - rlvr"])
+def test_a_type_that_several_stages_have_is_refused_with_the_candidates(write: Any) -> None:
+    stages = "\n".join(["  - evaluate", "  - {type: evaluate, id: later}", "  - rlvr"])
     text = f"run_name: x\nmodel: gpt2\ndomains: {{sums: {{}}}}\nstages:\n{stages}\n"
     Path("recipe.yaml").write_text(text, encoding="utf-8")
     assert problems(Path("recipe.yaml"), "stages.evaluate.problems=3") == [
-        "command line: stages.evaluate.problems: 2 stages are named 'evaluate'. "
+        "command line: stages.evaluate.problems: 2 stages have the type 'evaluate'. "
         "Address one of them by id or index: 0, later."
     ]
 
@@ -345,12 +379,10 @@ def test_an_output_directory_that_cannot_be_written_is_refused(write: Any, folde
 
 
 def test_a_model_folder_must_be_there_and_hold_a_model(write: Any, tmp_path: Path) -> None:
-    path = write((f'  - {{name: "{PLUGINS}:Make", id: make}}\n', ""))
+    path = write((f'  - {{type: "{PLUGINS}:Make", id: make}}\n', ""))
     (tmp_path / "empty").mkdir()
     assert problems(path, "model=./none")[-1].startswith("command line: model: no such folder: ./none (looked from ")
-    assert problems(path, "model=./empty") == [
-        "command line: model: the folder ./empty holds no model (no config.json)."
-    ]
+    assert problems(path, "model=./empty") == ["command line: model: the folder ./empty has no model (no config.json)."]
     assert load_recipe(path, ["model=Qwen/Qwen2.5-3B"]).model == "Qwen/Qwen2.5-3B"
 
 
@@ -381,8 +413,8 @@ def test_checking_a_recipe_imports_no_training_library(tmp_path: Path) -> None:
         "sys.exit(f'{code} {heavy}' if code or heavy else 0)"
     )
     stages = "\n".join([
-        "  - {name: distill, domain: kk, problems: 20, teacher: solver}", "  - clean", "  - sft", "  - evaluate",
-        "  - {name: rlvr, domain: sums, steps: 3}",
+        "  - {type: distill, domain: kk, problems: 20, teacher: solver}", "  - clean", "  - sft", "  - evaluate",
+        "  - {type: rlvr, domain: sums, steps: 3}",
     ])  # fmt: skip
     domains = "{kk: {}, sums: {}, registers: {}, compass: {}}"
     (tmp_path / "recipe.yaml").write_text(f"run_name: x\nmodel: gpt2\ndomains: {domains}\nstages:\n{stages}\n")

@@ -20,13 +20,13 @@ arms:
   warmup: {}
   base: {leave_out: [distill, clean, sft]}
 stages:
-  - {name: pretrain, corpus: nano, model: {model_type: qwen3, max_position_embeddings: 512}}
-  - {name: evaluate, id: before, prompts: [open, few_shot]}
-  - {name: distill, domain: kk, problems: 20, teacher: solver}
+  - {type: pretrain, corpus: nano, model: {model_type: qwen3, max_position_embeddings: 512}}
+  - {type: evaluate, id: before, prompts: [open, few_shot]}
+  - {type: distill, domain: kk, problems: 20, teacher: solver}
   - clean
   - sft
-  - {name: rlvr, domain: registers, steps: 10, sampling: {max_tokens: 100}}
-  - {name: evaluate, id: after}
+  - {type: rlvr, domain: registers, steps: 10, sampling: {max_tokens: 100}}
+  - {type: evaluate, id: after}
 """
 
 PLUGIN = """\
@@ -97,9 +97,15 @@ CASES: list[tuple[str, list[str]]] = [
     ]),
     ("stages.distill.id=before", [
         "stages.distill.id: the id 'before' is taken already (recipe.yaml:11: stages.1). "
-        "Give this stage an id of its own, e.g. {name: distill, id: before_2}.",
+        "Give this stage an id of its own, e.g. {type: distill, id: before_2}.",
     ]),
-    ("stages.sft.args.seed=3", ["stages.sft.args.seed: not here: use the recipe's `seeds`."]),
+    ("stages.sft.args.seed=3", ["stages.sft.args.seed: not allowed here: use the recipe's `seeds`."]),
+    ("stages.rlvr.problems=101", [
+        "stages.rlvr.problems: at most 100 RLVR problems (got 101). Take 100, or add 'allow_more: true' to this stage "
+        "if more are meant.",
+    ]),
+    ("stages.pretrain.corpus={type: nano, world: absent}",
+     ["stages.pretrain.corpus.world: unknown key (got 'absent'). This key was renamed: use 'setting'."]),
     ("domains.kk.people=[2, 30]", ["domains.kk.people.1: must be at most 16 (got 30)."]),
     ("domains.kk.people=[2, 3, 4]", ["domains.kk.people: at most 2 items allowed (got [2, 3, 4])."]),
     ("domains.kk.people=[2]", ["domains.kk.people.1: missing (got [2])."]),
@@ -111,7 +117,7 @@ CASES: list[tuple[str, list[str]]] = [
     ("seeds=3", ["seeds: a list is needed (got 3), e.g. [3]."]),
     ("stages=[]", ["stages: at least 1 needed (got [])."]),
     ("arms.base.leave_out=[pretrain, distill, clean, sft]", [
-        "arms.base.leave_out: arm 'base' leaves out 'pretrain', which gives the model that 'before' and 'rlvr' need. "
+        "arms.base.leave_out: arm 'base' leaves out 'pretrain', which outputs the model that 'before' and 'rlvr' need. "
         "Keep 'pretrain', or leave 'before' and 'rlvr' out too.",
     ]),
     ("arms.base.leave_out=[distil, 7]", [
@@ -140,18 +146,19 @@ def test_a_recipe_of_nothing_misses_its_keys(folder: Path) -> None:
 
 
 def test_a_model_that_nobody_gives_is_missed_once_for_all_arms(folder: Path) -> None:
-    text = RECIPE.replace(RECIPE[RECIPE.index("  - {name: pretrain") : RECIPE.index("  - {name: evaluate, id: b")], "")
+    text = RECIPE.replace(RECIPE[RECIPE.index("  - {type: pretrain") : RECIPE.index("  - {type: evaluate, id: b")], "")
     Path("recipe.yaml").write_text(text, encoding="utf-8")
     assert found() == [
-        "recipe.yaml:10: stages.0: stages 'before', 'clean' and 'sft' need a model, and no stage before gives one, nor "
-        "does the key 'model'. Set 'model', or begin with 'pretrain'.",
+        "recipe.yaml:10: stages.0: stages 'before', 'clean' and 'sft' need a model, but no earlier stage outputs one "
+        "and the key 'model' is not set. Set 'model', or begin with 'pretrain'.",
     ]
 
 
-def test_a_stage_without_name_is_all_that_is_said(folder: Path) -> None:
-    Path("recipe.yaml").write_text(RECIPE.replace("- sft", "- {nme: sft}"), encoding="utf-8")
+def test_a_stage_without_type_is_all_that_is_reported(folder: Path) -> None:
+    Path("recipe.yaml").write_text(RECIPE.replace("- sft", "- {tpe: sft}"), encoding="utf-8")
     assert found() == [
-        "recipe.yaml:14: stages.4: a stage's name, or a mapping with 'name', is needed (got a mapping with nme).",
+        "recipe.yaml:14: stages.4: the name of a stage, or a mapping with 'type', is needed (got a mapping with tpe). "
+        "Allowed: pretrain, distill, clean, sft, rlvr, evaluate.",
     ]
 
 
@@ -172,6 +179,62 @@ def test_problems_that_a_domain_does_not_give_are_named(folder: Path, overrides:
 def test_more_problems_than_can_be_drawn_in_hours_are_refused_without_drawing_them(folder: Path) -> None:
     (line,) = found("domains.kk={type: ./recipes/mine.py:Endless}", "stages.distill.problems=1000000000000000")
     assert line.startswith("stages.distill.problems: 1000000000000000 train problems of domain 'kk' asked for: drawing")
+
+
+STAGE = """\
+from typing import Any, ClassVar
+from warmup_rl.interfaces.stage import Stage
+
+
+class Prefer(Stage):
+    \"\"\"Trains on pairs.\"\"\"
+
+    type: ClassVar[str] = "prefer"
+    trainer_config: ClassVar[str] = "trl:DPOConfig"
+    inputs = outputs = frozenset({"model"})
+    args: dict[str, Any] = {}
+
+    def run(self, context):
+        return {}
+
+
+class Own(Prefer):
+    trainer_config: ClassVar[str] = "./stage.py:MyConfig"
+"""
+
+
+def test_args_of_a_users_stage_are_checked_against_the_config_that_it_names(folder: Path) -> None:
+    Path("stage.py").write_text(STAGE, encoding="utf-8")
+    text = (
+        RECIPE + "  - {type: ./stage.py:Prefer, args: {beta: 0.1, bet: 1}}\n  - {type: ./stage.py:Own, args: {x: 1}}\n"
+    )
+    Path("recipe.yaml").write_text(text, encoding="utf-8")
+    assert found() == ["recipe.yaml:17: stages.7.args.bet: unknown key (got 1). Did you mean 'beta'?"]
+
+
+GRADER = """\
+from warmup_rl.base.types import Grade
+from warmup_rl.domains.graders import Grader
+
+
+class Initial(Grader):
+    type = "initial"
+    letters: int = 1
+
+    def grade(self, answer, problem):
+        return Grade("correct" if answer[: self.letters] == problem.gold[: self.letters] else "wrong", answer)
+"""
+
+
+def test_a_users_grader_is_a_plug_in_like_any_other(folder: Path) -> None:
+    Path("mine.py").write_text(GRADER, encoding="utf-8")
+    Path("rows.csv").write_text("question,answer\nTwice 2?,four\nTwice 3?,six\n", encoding="utf-8")
+    override = "domains.rows={type: jsonl, file: rows.csv, grader: {type: ./mine.py:Initial, letters: 2}}"
+    domain = load_recipe("recipe.yaml", [override]).resolved()["domains"]["rows"]
+    assert domain["grader"] == {"type": "./mine.py:Initial", "letters": 2}
+    assert found(override.replace("letters: 2", "leters: 2")) == [
+        "domains.rows.grader.leters: unknown key (got 2). Did you mean 'letters'?"
+    ]
 
 
 def test_a_plug_in_file_is_found_beside_the_recipe(folder: Path) -> None:

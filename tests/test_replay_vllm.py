@@ -35,7 +35,7 @@ LOGIC_RL = Path(__file__).parent.parent / "../shared/data/kk_logicrl_3ppl_train.
 
 
 def context(**fields):
-    return EngineContext({}, ResponseFormat(), 0, **fields)
+    return EngineContext({"kk": KnightsKnaves(name="kk")}, ResponseFormat(), 0, **fields)
 
 
 def requests(count=4, samples=1, domain=None):
@@ -239,7 +239,7 @@ def test_parameters_are_counted_in_the_files_themselves(tmp_path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(json.dumps({
         "run_name": "x", "model": str(folder), "domains": {"sums": {}},
-        "stages": [{"name": "evaluate"}],
+        "stages": [{"type": "evaluate"}],
     }))  # fmt: skip
     from transformers import AutoModelForCausalLM
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.synthetic_run import Trial, flat, write_run
-from tests.test_claims import base_trial, pair, warmup_trial
+from tests.synthetic_run import Trial, base_trial, edit_json, flat, pair, undo, warmup_trial, write_run
 from warmup_rl.base.errors import DataError, RunError
 from warmup_rl.base.jsonl import write_json
-from warmup_rl.report.gains import gains, split_gain
 from warmup_rl.report.load import load
 from warmup_rl.report.main import report
+from warmup_rl.report.measures import gains, split_gain
 
 completions = st.lists(
     st.tuples(
@@ -40,8 +43,8 @@ def test_the_parts_of_a_gain_add_up_and_turn_their_sign_when_models_are_swapped(
     old, new = (rows([pair[side] for pair in pairs]) for side in (0, 1))
     forth, back = split_gain(old, new), split_gain(new, old)
     correct = [sum(row["verdict"] == "correct" for row in side.values()) for side in (old, new)]
-    assert forth.format + forth.truncation + forth.rest == forth.total == correct[1] - correct[0]
-    assert (forth.format, forth.truncation, forth.rest) == (-back.format, -back.truncation, -back.rest)
+    assert forth["format"] + forth["truncation"] + forth["rest"] == forth["total"] == correct[1] - correct[0]
+    assert forth == {part: -count for part, count in back.items()}
 
 
 @pytest.mark.parametrize(
@@ -71,7 +74,7 @@ def test_the_parts_of_a_gain_add_up_and_turn_their_sign_when_models_are_swapped(
 )
 def test_a_transition_counts_for_what_the_failing_completion_shows(old: tuple, new: tuple, parts: tuple) -> None:
     split = split_gain(rows([old]), rows([new]))
-    assert (split.format, split.truncation, split.rest) == parts
+    assert (split["format"], split["truncation"], split["rest"]) == parts
 
 
 def test_models_measured_on_different_problems_are_not_compared() -> None:
@@ -98,7 +101,7 @@ def test_a_run_gives_markdown_json_and_pictures_and_can_be_reported_again(tmp_pa
     assert "sums (chance .10)" in first and "mean without kk" in first
     assert "## Accuracy, sampled, lenient" in first
     assert "| 2 people | 3 people |" in first
-    assert "in the world `latent`. Nano is a controlled miniature" in first
+    assert "in the setting `latent`. Nano is a controlled miniature" in first
     summary = json.loads((folder / "report" / "summary.json").read_text(encoding="utf-8"))
     lift = next(claim for claim in summary["claims"] if claim["id"] == "transfer.recipe_prompt")
     assert lift["estimate"] == pytest.approx(0.5) and lift["seeds"] == [0, 1, 2]
@@ -140,17 +143,17 @@ def test_a_run_on_puzzles_alone_says_in_whole_sentences_what_it_cannot_test(tmp_
 
 def test_what_was_set_up_stands_in_one_line(tmp_path: Path) -> None:
     text = text_of(tmp_path, pair())
-    line = next(line for line in text.splitlines() if line.startswith("Set-up: "))
-    assert "model of 1,000 parameters; warmup on 450 traces (8 epochs)" in line
-    assert "RLVR on 100 sums problems, 20 steps of 16 prompts x 8 generations of at most 128 tokens" in line
-    assert "held-out curve on 100 problems; evaluation on 100 problems in each of 4 domains" in line
-    assert line.endswith("answers of at most 512 tokens; 3 seeds.")
+    line = next(line for line in text.splitlines() if line.startswith("Set-up. "))
+    assert "Set-up. Model: 1,000 parameters; warmup: 450 examples, 8 epochs" in line
+    assert "RLVR on sums: 100 problems, 20 steps, 16 prompts per step, 8 generations, 128 max tokens" in line
+    assert "held-out curve: 100 problems; evaluation: 100 problems in each of 4 domains" in line
+    assert line.endswith("at most 512 tokens per answer; seeds: 0, 1, 2.")
 
 
-def test_compute_that_cannot_be_made_equal_is_a_sentence_of_its_own(tmp_path: Path) -> None:
+def test_compute_that_cannot_be_made_equal_is_named_with_the_reason(tmp_path: Path) -> None:
     text = text_of(tmp_path, [replace(warmup_trial(), warmup_flops=30e6), base_trial()])
     why = "all of base's RLVR (2e+07 flops) costs less than the warmup (3e+07)"
-    assert f". At equal compute with warmup charged: not testable, because {why}." in text
+    assert f"Not testable here: at equal compute with warmup charged ({why})." in text
 
 
 def test_seeds_censored_on_both_sides_are_called_so(tmp_path: Path) -> None:
@@ -161,12 +164,12 @@ def test_words_follow_the_data(tmp_path: Path) -> None:
     ahead = text_of(tmp_path / "ahead", pair())
     assert "ahead of the base under the same prompt (+50.0 points [37.6, 62.4])" in ahead
     assert "RLVR itself gains less after warmup than from base" in ahead
+    same = [warmup_trial(start=0.4, end=0.65), base_trial(start=0.25, end=0.5)]
+    assert "RLVR itself gains as much after warmup as from base" in text_of(tmp_path / "same", same)
     losing = [trial for s in range(3) for trial in (warmup_trial(s, 0.3 - s / 100), base_trial(s, 0.5))]
     assert "behind the base under the same prompt (-21.0 points [" in text_of(tmp_path / "behind", losing)
     mixed = [trial for s in range(3) for trial in (warmup_trial(s, (0.4, 0.6, 0.5)[s]), base_trial(s, 0.49))]
-    assert "not to be told apart from the base under the same prompt (+1.0 points [" in text_of(
-        tmp_path / "open", mixed
-    )
+    assert "not distinguishable from the base under the same prompt (+1.0 points [" in text_of(tmp_path / "open", mixed)
 
 
 def test_one_seed_says_that_there_is_no_interval(tmp_path: Path) -> None:
@@ -186,9 +189,9 @@ def test_a_partial_run_is_reported_as_such(tmp_path: Path) -> None:
 
 def test_a_run_of_which_nothing_is_measured_yet_is_reported_without_numbers(tmp_path: Path) -> None:
     folder = write_run(tmp_path, [Trial("base", 0, flat(0.2), state="running")])
-    (folder.parent / "cache" / "evaluate-ev-pre0" / "stage.json").unlink()
+    undo(folder, "ev-pre0")
     text = report(folder).read_text(encoding="utf-8")
-    assert "- base, seed 0: running, 1 stages done" in text
+    assert "- base, seed 0: running, 1 stage done" in text
     assert "not testable here (this run has no arm 'warmup')" in text
 
 
@@ -211,7 +214,7 @@ def test_labels_are_counted_once_by_domain_arm_and_use(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="no run lies here"):
+    with pytest.raises(RunError, match="not a run folder"):
         report(tmp_path)
 
 
@@ -219,7 +222,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     ("name", "content", "says"),
     [
         ("stage.json", "{", "stage.json: not JSON"),
-        ("stage.json", '{"type": "rlvr", "key": "k", "inputs": {}}', "stage.json: 'summary' is missing"),
+        ("stage.json", '{"type": "rlvr", "key": "k", "inputs": {}}', "stage.json: missing 'summary'"),
         ("curve.jsonl", '{"step": 0, "domain": "sums"}', "curve.jsonl: .*lenient"),
         ("curve.jsonl", "nonsense", "curve.jsonl:1: not JSON"),
     ],
@@ -230,3 +233,159 @@ def test_a_broken_file_is_named(tmp_path: Path, name: str, content: str, says: s
     (folder.parent / "cache" / "rlvr-rlvr-base0" / name).write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=says):
         report(folder)
+
+
+# What made the figures
+
+
+def provenance_of(folder: Path) -> tuple[dict, list[str]]:
+    """What summary.json says, and the lines of warnings in report.md."""
+    text = report(folder).read_text(encoding="utf-8")
+    summary = json.loads((folder / "report" / "summary.json").read_text(encoding="utf-8"))
+    return summary["provenance"], [line for line in text.splitlines() if "**Warning.**" in line]
+
+
+def test_one_revision_and_one_version_of_everything_is_stated_without_a_warning(tmp_path: Path) -> None:
+    found, warnings = provenance_of(write_run(tmp_path, pair(1)))
+    assert found["revisions"] == {"abc123": {"evaluate": 4, "pretrain": 1, "rlvr": 2, "sft": 1}}
+    assert (found["versions"], found["stale"], found["warnings"], warnings) == ({"torch": ["2.5.1"]}, [], [], [])
+
+
+def test_stages_made_by_other_revisions_and_libraries_are_a_warning_at_the_top(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_run(tmp_path, pair(1))
+    record = folder.parent / "cache" / "rlvr-rlvr-base0" / "stage.json"
+    edit_json(record, versions={"torch": "2.6.0", "git": "fed456-dirty"})
+    found, warnings = provenance_of(folder)
+    assert found["revisions"]["fed456-dirty"] == {"rlvr": 1} and found["versions"] == {"torch": ["2.5.1", "2.6.0"]}
+    assert "2 revisions of the code: abc123 (" in warnings[0] and "fed456-dirty (1 rlvr)" in warnings[0]
+    assert "uncommitted changes, which no revision records: fed456-dirty" in warnings[1]
+    assert "several versions of torch (2.5.1, 2.6.0)" in warnings[2]
+    text = (folder / "report" / "report.md").read_text(encoding="utf-8")
+    assert text.index("**Warning.**") < text.index("## What this run shows")
+    assert "2 revisions of the code" in " ".join(capsys.readouterr().out.split())
+
+
+def test_outputs_of_code_that_has_changed_since_are_named(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, pair(1))
+    path = folder / "warmup" / "seed-0" / "run.json"
+    stages = json.loads(path.read_text(encoding="utf-8"))["stages"]
+    edit_json(path, stages=[{**stage, "stale": stage["type"] == "sft"} for stage in stages])
+    found, (warning,) = provenance_of(folder)
+    assert found["stale"] == ["warmup, seed 0: sft"]
+    assert "code that made them has changed since (--reuse-stale): warmup, seed 0: sft." in warning
+
+
+def test_stages_without_a_revision_count_by_the_version_of_the_package(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, pair(1))
+    for record in folder.parent.glob("cache/*/stage.json"):
+        edit_json(record, versions={"warmup_rl": "0.1.0"})
+    assert list(provenance_of(folder)[0]["revisions"]) == ["0.1.0"]
+
+
+# What a report must not destroy
+
+
+def test_an_output_folder_can_be_moved_as_a_whole_but_not_a_run_without_its_cache(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, pair(1))
+    before = report(folder).read_text(encoding="utf-8")
+    moved = folder.parent.rename(tmp_path / "elsewhere") / folder.name
+    assert report(moved).read_text(encoding="utf-8") == before
+    alone = moved.rename(tmp_path / "alone")
+    with pytest.raises(RunError, match=r"outputs of 9 finished stages are missing:\n  base/seed-0: pretrain") as error:
+        report(alone)
+    assert "move the whole output folder" in str(error.value) and "run the recipe again" in str(error.value)
+    assert (alone / "report" / "report.md").read_text(encoding="utf-8") == before
+
+
+def test_a_missing_output_is_named_and_an_earlier_report_stays(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, pair(1))
+    before = report(folder).read_text(encoding="utf-8")
+    shutil.rmtree(folder.parent / "cache" / "evaluate-ev-rlvr-base0")
+    with pytest.raises(
+        RunError, match=r"1 finished stage is missing:\n  base/seed-0: evaluate .*evaluate-ev-rlvr-base0"
+    ):
+        report(folder)
+    assert (folder / "report" / "report.md").read_text(encoding="utf-8") == before
+
+
+def test_a_run_without_measurements_leaves_an_earlier_report_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_run(tmp_path, [Trial("base", 0, flat(0.2))])
+    before = report(folder).read_text(encoding="utf-8")
+    undo(folder, "ev-pre0")
+    assert report(folder).read_text(encoding="utf-8") == before
+    assert "Nothing is measured in this run yet" in capsys.readouterr().out
+    shutil.rmtree(folder / "report")
+    assert "- base, seed 0: finished" not in report(folder).read_text(encoding="utf-8")
+
+
+def test_a_report_that_fails_half_way_leaves_the_earlier_one_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_run(tmp_path, pair(1))
+    report(folder)
+    before = {path.name: path.read_bytes() for path in (folder / "report").iterdir()}
+    (folder.parent / "cache" / "rlvr-rlvr-base0" / "rollouts.jsonl").write_text("nonsense", encoding="utf-8")
+    with pytest.raises(DataError, match="rollouts.jsonl:1: not JSON"):
+        report(folder)
+    assert {path.name: path.read_bytes() for path in (folder / "report").iterdir()} == before
+    assert [path.name for path in folder.iterdir() if path.name.startswith("report")] == ["report"]
+
+
+def test_plots_that_a_run_has_no_data_for_any_more_are_removed_and_foreign_files_stay(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, pair(1))
+    for name in ("ablation.png", "notes.txt"):
+        (folder / "report").mkdir(exist_ok=True)
+        (folder / "report" / name).write_text("old", encoding="utf-8")
+    report(folder)
+    names = {path.name for path in (folder / "report").iterdir()}
+    assert "notes.txt" in names and "ablation.png" not in names
+
+
+# What a report needs to know of a run
+
+
+def test_a_run_whose_plugin_files_are_gone_can_be_reported(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, pair(1))
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+    recipe["domains"]["sums"] = {"type": "./gone.py:Sums", "size": 3}
+    recipe["stages"].append({"type": "./gone.py:Dpo", "id": "dpo", "beta": 0.1})
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    assert "| base | .25" in report(folder).read_text(encoding="utf-8")
+
+
+def test_a_recipe_with_keys_of_another_version_is_refused_by_name(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, pair(1))
+    path = folder / "recipe.yaml"
+    path.write_text(path.read_text(encoding="utf-8") + "lanes: 3\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"recipe.yaml: not a resolved recipe \(lanes: .*Run the recipe again"):
+        report(folder)
+
+
+def test_a_run_from_before_stages_had_roles_is_refused(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, pair(1))
+    path = folder / "base" / "seed-0" / "run.json"
+    stages = json.loads(path.read_text(encoding="utf-8"))["stages"]
+    edit_json(path, stages=[{key: value for key, value in one.items() if key != "role"} for one in stages])
+    with pytest.raises(DataError, match="'role' is missing, so it was written by another version."):
+        report(folder)
+
+
+def test_stages_of_a_users_own_are_found_by_role_and_called_by_their_type(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, pair(1))
+    for path in folder.parent.glob("cache/rlvr-*/stage.json"):
+        edit_json(path, type="dpo")
+    text = report(folder).read_text(encoding="utf-8")
+    assert "On sums, warmup + DPO is at equal steps ahead of base + DPO (+20.0 points" in text
+    assert "DPO on sums: 100 problems, 20 steps" in text and "RLVR" not in text
+    assert (folder / "report" / "curve.png").is_file()
+
+
+def test_computing_a_report_imports_no_torch(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, pair(1))
+    code = "import sys; from warmup_rl.report.findings import compute; from warmup_rl.report.load import load; "
+    code += f"compute(load(__import__('pathlib').Path({str(folder)!r}))); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.rows_data import math_rows, sandbox_or_skip, settings, write_rows
+from tests.rows_data import OWN_GRADERS, math_rows, sandbox_or_skip, settings, write_rows
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.types import SPLITS
 from warmup_rl.domains.code import HumanEvalPlus, MbppPlus
-from warmup_rl.domains.jsonl import UserRows
+from warmup_rl.domains.jsonl import UserRows, similar_groups
 from warmup_rl.domains.math import Gsm8k, Math
 from warmup_rl.domains.mmlu_pro import MmluPro
-from warmup_rl.domains.similar_questions import groups_alike
 from warmup_rl.interfaces.domain import each_fold
 
 DATA = Path("../shared/data")
@@ -79,19 +78,12 @@ def test_questions_that_are_nearly_the_same_stay_together():
         "How far is it to the old station at the end of the road ?",
         "A third thing.",
     ]
-    assert groups_alike(range(4), questions, 0.95) == [[0, 2], [1], [3]]
+    assert similar_groups(range(4), questions, 0.95) == [[0, 2], [1], [3]]
 
 
 @pytest.mark.parametrize(
     ("grader", "gold", "right", "wrong"),
-    [
-        ("number", "12", "The answer is 12.", "13"),
-        ({"type": "number", "tolerance": 0.1, "units": ["km"]}, "4.2 km", "4.25", "4.4 km"),
-        ("exact", "Paris", " paris.", "London"),
-        ("set", "a, b", "B; A", "a"),
-        ("json", '{"a": [1]}', '```json\n{"a": [1.0]}\n```', '{"a": [true]}'),
-        ("math", "\\frac{1}{2}", "\\boxed{0.5}", "\\boxed{0.6}"),
-    ],
+    OWN_GRADERS,
     ids=["number", "number with unit", "exact", "set", "json", "math"],
 )
 def test_graders_of_own_rows(tmp_path, grader, gold, right, wrong):
@@ -99,6 +91,19 @@ def test_graders_of_own_rows(tmp_path, grader, gold, right, wrong):
     domain = UserRows(file=write_rows(tmp_path / "own.jsonl", rows), grader=grader, alike=1.0)
     problem = domain.take("train", 0, 1)[0]
     assert [domain.grade(answer, problem).verdict for answer in (right, wrong)] == ["correct", "wrong"]
+
+
+@pytest.mark.parametrize(
+    ("grader", "answer"),
+    [("math", "\\frac{7}{2}"), ({"type": "choice", "options": "choices"}, "B")],
+    ids=["math", "choice"],
+)
+def test_adversarial_answers_of_a_grader_are_not_correct(tmp_path, grader, answer):
+    rows = [{"question": f"Which is {n}?", "choices": ["x", str(n)], "answer": answer} for n in range(8)]
+    domain = UserRows(file=write_rows(tmp_path / "own.jsonl", rows), grader=grader, alike=1.0)
+    problem = domain.take("train", 0, 1)[0]
+    verdicts = {name: domain.grade(text, problem).verdict for name, text in domain.adversarial_answers(problem)}
+    assert len(verdicts) > 3 and "correct" not in verdicts.values()
 
 
 def test_choices_with_a_column_of_options(tmp_path):

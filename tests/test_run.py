@@ -9,7 +9,7 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from warmup_rl.base.errors import RunError
+from warmup_rl.base.errors import RecipeError, RunError
 from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.recipe import load_recipe
 from warmup_rl.run.cache import sole_process
@@ -24,9 +24,9 @@ domains:
 claims: {{warmup: long, base: short}}
 arms: {{long: {{}}, short: {{leave_out: [second]}}}}
 stages:
-  - {{name: "{STAGES}:Make", id: first, note: a}}
-  - {{name: "{STAGES}:Train", id: second, note: b, blocks_if_set: BLOCK_SECOND}}
-  - {{name: "{STAGES}:Train", id: third, note: c, fails_if_set: BREAK_THIRD}}
+  - {{type: "{STAGES}:Make", id: first, note: a}}
+  - {{type: "{STAGES}:Train", id: second, note: b, blocks_if_set: BLOCK_SECOND}}
+  - {{type: "{STAGES}:Train", id: third, note: c, fails_if_set: BREAK_THIRD}}
 """
 
 
@@ -68,6 +68,17 @@ def test_a_plugin_whose_source_changes_makes_new_outputs(recipe, tmp_path):
         own.write_text(own.read_text() + line)
         keys.append([step.key for step in Trial(load_recipe(str(tmp_path / "own.yaml")), "long", 0).stages])
     assert not set(keys[0]) & set(keys[1])
+
+
+def test_stages_hand_on_artifacts_of_their_own_kinds(recipe, tmp_path):
+    pair, read = (f'{{type: "{STAGES}:{name}", id: {name.lower()}}}' for name in ("Pair", "Read"))
+    file, head = tmp_path / "pairs.yaml", RECIPE.partition("claims:")[0]
+    file.write_text(f"{head}output_dir: {tmp_path}\nstages: [{pair}, {read}]\n")
+    trial, _ = run(load_recipe(str(file)), "main")
+    assert trial.entry(trial.stages[1]).record()["summary"] == {"pairs": "right, wrong"}
+    file.write_text(f"{head}output_dir: {tmp_path}\nstages: [{read}]\n")
+    with pytest.raises(RecipeError, match="'read' needs pairs, but no earlier stage outputs any"):
+        load_recipe(str(file))
 
 
 def test_seeds_share_nothing(recipe):

@@ -12,8 +12,6 @@ from warmup_rl.base.jsonl import append_jsonl, read_jsonl
 from warmup_rl.base.models import load_model
 from warmup_rl.base.types import Request, trace_from_json
 from warmup_rl.domains.kk import KnightsKnaves
-from warmup_rl.engines.self_teacher import ATTEMPTS_FILE, SelfMade
-from warmup_rl.engines.stitching import Attempt, own_verdict, reason, stitch
 from warmup_rl.interfaces import chat as contract
 from warmup_rl.interfaces.engine import EngineContext
 from warmup_rl.interfaces.evaluation import EvaluationSettings
@@ -23,6 +21,7 @@ from warmup_rl.knights.english import role_text
 from warmup_rl.knights.text import from_meta
 from warmup_rl.nano.corpus import vocabulary
 from warmup_rl.stages.distill import Distill
+from warmup_rl_extras.self_teacher import ATTEMPTS_FILE, Attempt, SelfTeacher, own_verdict, reason, stitch
 
 FORM = ResponseFormat()
 ADDING = Adding(name="adding", below=4)
@@ -97,7 +96,7 @@ def written(folder, problem, attempts):
 def test_a_real_student_teaches_itself_and_every_request_has_one_completion(tmp_path, student):
     asked = requests(ADDING, ADDING.take("train", 0, 10), samples=2)
     said = []
-    made = complete(SelfMade(attempts=6, batch_size=16), student, tmp_path / "a", asked, say=said.append)
+    made = complete(SelfTeacher(attempts=6, batch_size=16), student, tmp_path / "a", asked, say=said.append)
     problems = {request.problem.id: request.problem for request in asked}
     assert Counter((one.problem_id, one.sample) for one in made) == Counter((r.problem.id, r.sample) for r in asked)
     rows = list(read_jsonl(tmp_path / "a" / ATTEMPTS_FILE))
@@ -116,7 +115,7 @@ def test_a_real_student_teaches_itself_and_every_request_has_one_completion(tmp_
 
 def test_a_killed_teacher_goes_on_with_the_attempts_it_has(tmp_path, student):
     asked = requests(ADDING, ADDING.take("train", 0, 8))
-    teacher = SelfMade(attempts=4, batch_size=4)
+    teacher = SelfTeacher(attempts=4, batch_size=4)
     whole = complete(teacher, student, tmp_path / "whole", asked)
     with teacher.open(context(student, tmp_path / "killed")) as session:
         stream = session.complete(asked, BUDGET)
@@ -144,12 +143,12 @@ def test_a_distill_stage_asks_for_the_student_and_keeps_what_is_right(tmp_path, 
 
 
 def test_the_plan_says_what_is_generated():
-    teacher = SelfMade(attempts=6, reflection="student")
+    teacher = SelfTeacher(attempts=6, reflection="student")
     assert teacher.usage(20, BUDGET) == {"attempts": 60, "generated tokens, at most": 2 * 60 * 24}
 
 
 def test_without_a_student_the_teacher_says_what_is_missing(tmp_path):
-    with pytest.raises(UserError, match="no student yet"), SelfMade().open(context(None, tmp_path)):
+    with pytest.raises(UserError, match="no student yet"), SelfTeacher().open(context(None, tmp_path)):
         pass
 
 
@@ -161,35 +160,35 @@ RIGHT = SUM.gold
 @pytest.mark.parametrize(
     ("attempts", "keys", "verdict", "reason"),
     [
-        ([("so", WRONG), ("so so", RIGHT)], {}, "correct", "with one mistake mended"),
+        ([("so", WRONG), ("so so", RIGHT)], {}, "correct", "with one mistake corrected"),
         ([("so", WRONG), ("so so", RIGHT)], {"mistakes": 0}, "correct", "right at once"),
         ([("so", RIGHT), ("so so", RIGHT)], {}, "correct", "right at once"),
         ([("so", RIGHT), ("so so", RIGHT)], {"without_mistakes": False}, "none", "without mistake"),
         ([("so", WRONG), ("so so", WRONG)], {}, "wrong", "without right attempt"),
         ([("so", WRONG), ("guess", RIGHT)], {}, "wrong", "right by a guess alone"),
-        ([("so", WRONG), ("guess", RIGHT)], {"guesses": True}, "correct", "with one mistake mended"),
+        ([("so", WRONG), ("guess", RIGHT)], {"guesses": True}, "correct", "with one mistake corrected"),
         ([("guess", RIGHT), ("a guess", RIGHT)], {}, "none", "right by a guess alone"),
     ],
-    ids=["mended", "no mistakes wanted", "never wrong", "a mistake is needed", "never right", "right by a guess",
+    ids=["corrected", "no mistakes wanted", "never wrong", "a mistake is needed", "never right", "right by a guess",
          "guesses wanted", "guesses only"],
 )  # fmt: skip
 def test_what_the_attempts_were_decides_what_comes_of_them(tmp_path, student, attempts, keys, verdict, reason):
     written(tmp_path / "run", SUM, attempts)
-    (made,) = complete(SelfMade(attempts=2, **keys), student, tmp_path / "run", requests(ADDING, [SUM]))
+    (made,) = complete(SelfTeacher(attempts=2, **keys), student, tmp_path / "run", requests(ADDING, [SUM]))
     assert (scored(made, SUM, ADDING).verdict, made.finish_reason) == (verdict, reason)
-    if "mended" in reason:
+    if "corrected" in reason:
         place = made.thinking.index(attempts[0][0])
         assert WRONG in made.thinking and made.thinking.index(attempts[1][0], place + 1) > place
         assert made.thinking.index(WRONG) < made.thinking.rindex(RIGHT)
 
 
-def test_samples_differ_and_no_more_mistakes_are_mended_than_asked_for(tmp_path, student):
+def test_samples_differ_and_no_more_mistakes_are_corrected_than_asked_for(tmp_path, student):
     wrong = [(f"so {number}", str(number)) for number in range(10, 16)]
     written(tmp_path / "run", SUM, [*wrong, ("so so", RIGHT), ("so so so", RIGHT)])
-    made = complete(SelfMade(attempts=8, mistakes=3), student, tmp_path / "run", requests(ADDING, [SUM], samples=12))
-    mended = Counter(one.finish_reason for one in made)
-    assert set(mended) <= {"with one mistake mended", "with 2 mistakes mended", "with 3 mistakes mended"}
-    assert len(mended) > 1 and len({one.thinking for one in made}) == 12
+    made = complete(SelfTeacher(attempts=8, mistakes=3), student, tmp_path / "run", requests(ADDING, [SUM], samples=12))
+    reasons = Counter(one.finish_reason for one in made)
+    assert set(reasons) <= {"with one mistake corrected", "with 2 mistakes corrected", "with 3 mistakes corrected"}
+    assert len(reasons) > 1 and len({one.thinking for one in made}) == 12
     assert {"so so so" in one.thinking for one in made} == {True, False}
 
 
@@ -260,14 +259,14 @@ def test_the_students_words_are_used_where_its_verdict_is_the_graders(tmp_path, 
     append_jsonl(tmp_path / "run" / ATTEMPTS_FILE, [
         {"problem_id": SUM.id, "attempt": number, "reflection": note} for number, note in enumerate(notes)
     ])  # fmt: skip
-    teacher = SelfMade(attempts=2, reflection="student")
+    teacher = SelfTeacher(attempts=2, reflection="student")
     (made,) = complete(teacher, student, tmp_path / "run", requests(ADDING, [SUM]))
     assert "It does not add up." in made.thinking and "nonsense" not in made.thinking and "erdict" not in made.thinking
 
 
 def test_a_real_student_reflects_on_answered_attempts_once(tmp_path, student):
     asked = requests(ADDING, ADDING.take("train", 0, 2))
-    teacher = SelfMade(attempts=3, reflection="student")
+    teacher = SelfTeacher(attempts=3, reflection="student")
     made = complete(teacher, student, tmp_path / "run", asked)
     rows = list(read_jsonl(tmp_path / "run" / ATTEMPTS_FILE))
     reflected = [(row["problem_id"], row["attempt"]) for row in rows if "reflection" in row]

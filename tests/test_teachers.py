@@ -11,7 +11,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,14 +24,15 @@ from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import DataError, RunError, Unscorable, UserError
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.types import Completion
-from warmup_rl.data.completion_log import CompletionLog
+from warmup_rl.data.indexed_log import IndexedLog
+from warmup_rl.data.traces import read_traces
 from warmup_rl.interfaces.engine import Engine, EngineContext, Session
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.stage import Artifacts, Context
 from warmup_rl.recipe import load_recipe
 from warmup_rl.run.pipeline import Trial
-from warmup_rl.stages.distill import Distill, read_traces
+from warmup_rl.stages.distill import Distill
 
 HERE, ROOT = __name__, Path(__file__).parent.parent
 CHAOS = [
@@ -131,7 +132,7 @@ def test_an_outage_keeps_what_was_made_and_says_how_to_go_on(tmp_path, undisturb
 def test_settings_that_have_no_say_in_the_traces_do_not_make_a_stage_run_anew(tmp_path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
-        "run_name: x\nmodel: nobody/tiny-1b\ndomains: {sums: {}}\nstages:\n  - {name: distill, domain: sums, "
+        "run_name: x\nmodel: nobody/tiny-1b\ndomains: {sums: {}}\nstages:\n  - {type: distill, domain: sums, "
         "problems: 2, teacher: {type: openai, base_url: 'http://a/v1', model: m, api_key_env: KEY}}\n"
     )
 
@@ -188,7 +189,7 @@ def parrot(domain="sums", **fields):
 
 @pytest.mark.parametrize("fault", ["repeats", "strays"])
 def test_an_engine_that_gives_what_was_not_asked_for_is_stopped(tmp_path, fault) -> None:
-    with pytest.raises(RunError, match="not asked for, or twice"):
+    with pytest.raises(RunError, match="twice, or without a request"):
         parrot(teacher={"fault": fault}).run(adding(tmp_path / "out"))
     assert len(pairs(tmp_path / "out")) == 1
 
@@ -217,7 +218,7 @@ def test_what_the_grader_cannot_score_is_kept_counted_and_scored_when_it_is_mend
     lines = []
     summary = stage.run(adding(tmp_path / "out", lines.append))
     assert 0 < summary["unscorable"] < 20 == summary["completions"]
-    assert summary["traces"] == 20 - summary["unscorable"] and "not scored, as the grader broke" in lines[-1]
+    assert summary["traces"] == 20 - summary["unscorable"] and "not scored because the grader failed" in lines[-1]
     monkeypatch.setattr(Broken, "mended", True)
     asked = len(Parrot.asked)
     again = stage.run(adding(tmp_path / "out"))
@@ -251,30 +252,34 @@ def test_an_empty_answer_is_no_trace_and_is_not_asked_for_again(tmp_path, reason
     ['{"problem_id": "a", "sample": 0}', '{"problem_id": "x", "sample": 0}', '{"problem_id": "a", "sample": 7}', "{}",
      "[]", '{"problem_id": [], "sample": 0}', "nonsense"],
 )  # fmt: skip
-def test_a_journal_that_does_not_fit_is_refused_with_its_line(tmp_path, row) -> None:
-    path = tmp_path / "completions.jsonl"
-    path.write_text('{"problem_id": "a", "sample": 0}\n' + row + "\n")
-    with pytest.raises(DataError, match="completions.jsonl:2: "):
-        CompletionLog(path, {"a": 0, "b": 1}, 2)
+def test_a_log_that_does_not_fit_is_refused_with_its_line(tmp_path, row) -> None:
+    where = adding(tmp_path / "out")
+    known = where.domains["sums"].take("train", where.seed, 1)[0].id
+    path = where.folder / "completions.jsonl"
+    path.write_text(('{"problem_id": "a", "sample": 0}\n' + row + "\n").replace('"a"', f'"{known}"'))
+    with pytest.raises(DataError, match=r"completions.jsonl:2: not a valid row \(.*Delete "):
+        Distill(domain="sums", problems=2, sampling=Sampling(samples=2), teacher=Parrot()).run(where)
 
 
-def test_a_journal_survives_a_cut_at_every_byte(tmp_path) -> None:
+def test_a_log_survives_a_cut_at_every_byte(tmp_path) -> None:
     path = tmp_path / "completions.jsonl"
     rows = [{"problem_id": name, "sample": sample, "text": "é\u2028\n"} for name, sample in (("b", 1), ("a", 0))]
-    journal = CompletionLog(path, {"a": 0, "b": 1}, 2)
-    for row in rows:
-        journal.add(row)
-    journal.close()
+
+    def key(row):
+        return row["problem_id"], row["sample"]
+
+    with closing(IndexedLog(path, key)) as log:
+        for row in rows:
+            log.add(row)
     whole = path.read_bytes()
     for cut in range(len(whole)):
         path.write_bytes(whole[:cut])
-        journal = CompletionLog(path, {"a": 0, "b": 1}, 2)
-        assert journal.count == whole[:cut].count(b"\n")
-        for row in rows[journal.count :]:
-            journal.add(row)
-        found = [journal.row(row["problem_id"], row["sample"]) for row in rows]
-        journal.close()
-        assert found == rows and path.read_bytes() == whole
+        with closing(IndexedLog(path, key)) as log:
+            assert len(log) == whole[:cut].count(b"\n")
+            for row in rows[len(log) :]:
+                log.add(row)
+            assert [log[key(row)] for row in rows] == rows == list(log.values())
+        assert path.read_bytes() == whole
 
 
 def test_each_completion_is_on_disk_before_the_next_is_awaited(tmp_path) -> None:
@@ -306,7 +311,7 @@ def test_no_key_is_in_any_file_or_on_the_console(tmp_path) -> None:
         (tmp_path / "recipe.yaml").write_text(json.dumps({
             "run_name": "x", "model": str(tmp_path / "model"), "output_dir": str(tmp_path / "outputs"),
             "domains": {"sums": {"operations": [1, 2], "modulus": 6, "phrasing": "terse"}},
-            "stages": [{"name": "distill", "domain": "sums", "problems": 5, "teacher": teacher}],
+            "stages": [{"type": "distill", "domain": "sums", "problems": 5, "teacher": teacher}],
         }))  # fmt: skip
         done = subprocess.run(
             [sys.executable, "-m", "warmup_rl.train", str(tmp_path / "recipe.yaml")], cwd=ROOT, capture_output=True,

@@ -14,12 +14,12 @@ from tests.training_case import DOMAIN, FORMAT, RLVR, SFT, case, context, losses
 from warmup_rl.base.errors import RunError, Unscorable, UserError
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.types import Grade, Problem, Score, Trace, trace_from_json
+from warmup_rl.data.rank_files import RankFiles
 from warmup_rl.interfaces import chat as contract
-from warmup_rl.interfaces.stage import LaunchEnv, Tracking
+from warmup_rl.interfaces.stage import Tracking
 from warmup_rl.stages.rlvr import Rlvr
 from warmup_rl.stages.sft import IGNORED, Sft, encode, require_supervised_end
 from warmup_rl.stages.training.prompt_schedule import prompt_plan
-from warmup_rl.stages.training.rank_files import RankFiles
 from warmup_rl.stages.training.rewards import Reward
 from warmup_rl.stages.training.saving import check_saved
 
@@ -281,7 +281,7 @@ def test_rollouts_that_cannot_be_scored_are_kept_without_a_reward(warm: Path) ->
     broken = [row for row in rows if row["score"] is None]
     assert broken and summary["unscorable"] == len(broken)
     assert all(row["reward"] is None and row["unscorable"] == "odd" for row in broken)
-    assert sum("the verifier broke" in line for line in said) == 1
+    assert sum("the grader failed" in line for line in said) == 1
 
 
 def test_reference_answers_that_grade_wrong_are_refused_before_training(warm: Path) -> None:
@@ -330,24 +330,24 @@ SILENT = [
 
 @pytest.mark.parametrize(("row", "says"), SILENT)
 def test_steps_without_a_signal_are_explained_once(row: dict[str, float], says: str, tmp_path: Path) -> None:
-    from warmup_rl.stages.training.health import Health
+    from warmup_rl.stages.training.callbacks import SignalCheck
 
     said: list[str] = []
-    health = Health(context(tmp_path, "rlvr", tmp_path, say=said.append))
+    check = SignalCheck(context(tmp_path, "rlvr", tmp_path, say=said.append))
     for share in (1.0, 1.0, 0.5, *[1.0] * 7):
-        health.on_log(None, None, None, {**row, "frac_reward_zero_std": share})  # type: ignore[arg-type]
+        check.on_log(None, None, None, {**row, "frac_reward_zero_std": share})  # type: ignore[arg-type]
     assert len(said) == 1 and says in said[0]
 
 
-def test_parts_of_all_ranks_become_one_file_in_order(tmp_path: Path) -> None:
+def test_rows_of_all_ranks_become_one_file_in_order(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    parts = [RankFiles(path, LaunchEnv(rank=rank, size=2, distribution="ddp")) for rank in (0, 1)]
-    parts[1].append([{"n": 1}, {"n": 3}])
-    parts[0].append([{"n": 2}])
-    parts[0].close()
+    files = [RankFiles(path, rank=rank, size=2) for rank in (0, 1)]
+    files[1].append([((1,), {"n": 1}), ((3,), {"n": 3})])
+    files[0].append([((2,), {"n": 2})])
+    files[0].close()
     with pytest.raises(RunError, match=r"ranks \[1\]"):
-        parts[0].merge(order=lambda row: row["n"], patience=0.0)
-    parts[1].close()
-    assert parts[0].merge(order=lambda row: row["n"]) == 3
+        files[0].merge(timeout=0.0)
+    files[1].close()
+    files[0].merge()
     assert [row["n"] for row in read_jsonl(path)] == [1, 2, 3]
     assert list(tmp_path.iterdir()) == [path]

@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("warmup_rl.train:main", "RECIPE [KEY=VALUE ...]: runs all arms and seeds of a recipe, then the report"),
     "check": ("warmup_rl.cli.check:main", "RECIPE [KEY=VALUE ...]: checks a recipe and prints its plan"),
     "report": ("warmup_rl.cli.command:report", "RUN_FOLDER: makes summary, tables and plots of a run from its files"),
+    "verify": ("warmup_rl.cli.verify:main", "RUN_FOLDER: checks the files of a run and grades its completions again"),
     "puzzles": ("warmup_rl.cli.puzzles:main", "--out FILE: makes or checks a file of Knights & Knaves puzzles"),
     "clean": ("warmup_rl.cli.clean:main", "--in TRACES --out TRACES: cleans traces with DLCoT and other steps"),
     "grade": ("warmup_rl.cli.grade:main", "--domain NAME --in ROWS --out VERDICTS: grades rows; --self-test: a grader"),

@@ -1,1 +1,1 @@
-"""What everything else stands on: values, configs, errors, JSON lines, console, statistics."""
+"""The lowest layer: values, configs, errors, JSON lines, console, statistics."""

@@ -1,15 +1,42 @@
-"""The base of every object whose fields are YAML keys, and the sampling options shared by all that generate."""
+"""Base class of all objects whose fields are YAML keys, and the sampling options of everything that generates."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, core_schema
+
+
+def _whole_number(value: Any) -> Any:
+    """`1e3` as the whole number that it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _make_scalars_strict(schema: Any) -> None:
+    """Makes numbers and booleans strict, and nothing else: YAML has no tuples, sets or paths."""
+    for inner in list(schema.values()) if isinstance(schema, dict) else schema:
+        if isinstance(inner, dict | list):
+            _make_scalars_strict(inner)
+    if isinstance(schema, dict) and schema.get("type") in ("int", "float", "bool") and "strict" not in schema:
+        schema["strict"] = True
+        if schema["type"] == "int":
+            strict = dict(schema)
+            schema.clear()
+            schema.update(core_schema.no_info_before_validator_function(_whole_number, strict))
 
 
 class Config(BaseModel):
-    """Frozen, strict about unknown keys; field descriptions are the documentation that `--help` prints."""
+    """Frozen, strict about unknown keys; field descriptions are the documentation that `--help` prints.
+
+    Numbers and booleans must be written as such: `'60'` and `true` are not numbers, and `yes` is not `true`.
+    """
+
+    renamed_keys: ClassVar[Mapping[str, str]] = {}
+    """Keys of earlier versions and their names today, so that errors can name the new key."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -19,28 +46,45 @@ class Config(BaseModel):
         hide_input_in_errors=True,  # somebody may have pasted a secret
     )
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        _make_scalars_strict(schema)
+        return schema
+
 
 def runtime_only(default: Any = ..., **limits: Any) -> Any:
-    """A field that has no say in what is made, such as a time limit: changing it does not make a stage run anew."""
+    """A field that does not affect the output, such as a time limit; it is left out of the cache key."""
     return Field(default=default, json_schema_extra={"runtime_only": True}, **limits)
 
 
 def is_runtime_only(field: FieldInfo) -> bool:
-    """Whether a field was declared with `runtime_only`."""
+    """Whether a field is declared with `runtime_only`."""
     extra = field.json_schema_extra
     return isinstance(extra, dict) and bool(extra.get("runtime_only"))
 
 
+def existing_model(model: str) -> str:
+    """The hub id or folder of a model as given. Raises `ValueError` for a path at which there is no folder."""
+    if (model.startswith((".", "/", "~")) or model.count("/") > 1) and not Path(model).expanduser().is_dir():
+        raise ValueError(f"no such folder: {model} (looked from {Path.cwd()}).")
+    return model
+
+
+ModelName = Annotated[str, AfterValidator(existing_model)]
+"""Hub id or folder of a model; a folder must exist when the config is read."""
+
+
 class Sampling(Config):
-    """How completions are drawn."""
+    """How completions are sampled."""
 
     temperature: float = Field(default=0.0, ge=0)
     """0 is greedy."""
     top_p: float = Field(default=1.0, gt=0, le=1)
-    """Nucleus mass; 1 is off."""
+    """Nucleus sampling; 1 turns it off."""
     top_k: int = Field(default=0, ge=0)
-    """Candidates kept; 0 is off."""
+    """Number of most likely tokens to sample from; 0 turns it off."""
     max_tokens: int = Field(default=512, gt=0)
-    """Completion budget in tokens; what reaches it counts as truncated."""
+    """Maximum length of a completion in tokens; completions that reach it count as truncated."""
     samples: int = Field(default=1, gt=0)
-    """Completions a problem."""
+    """Completions per problem."""

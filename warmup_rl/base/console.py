@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def quiet_libraries(log: Path, prefix: str = "") -> Iterator[Callable[[str], None]]:
-    """Sends file descriptors 1 and 2 to `log` and yields a function that prints a line to the real stdout and the log.
+    """Redirects file descriptors 1 and 2 to `log`; yields a function that prints a line to the real stdout and the log.
 
-    Child processes and C libraries are caught too. Both descriptors are restored at the end.
+    This includes the output of child processes and C libraries. Both descriptors are restored at the end.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
@@ -42,6 +43,22 @@ def quiet_libraries(log: Path, prefix: str = "") -> Iterator[Callable[[str], Non
         for number, saved in enumerate(kept, start=1):
             os.dup2(saved, number)
             os.close(saved)
+
+
+def progress(say: Callable[[str], None], name: str, total: int, *, every: float = 20.0) -> Callable[[int], None]:
+    """A function to call with the number of items just finished; it reports at most once in `every` seconds."""
+    start = last = time.monotonic()
+    done = 0
+
+    def step(count: int) -> None:
+        nonlocal done, last
+        done += count
+        now = time.monotonic()
+        if 0 < done < total and now - last >= every:
+            last = now
+            say(f"{name}: {done} of {total}, {duration((now - start) / done * (total - done))} left")
+
+    return step
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Errors that a user can mend: one root, printed once without a traceback, exit code 2."""
+"""Errors that a user can fix: one base class, printed without a traceback, exit code 2."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 
 class UserError(Exception):
-    """Something given from outside is wrong; the message says where, what was given, what is allowed, how to fix it."""
+    """Invalid input; the message says where it is, what was given, what is allowed and how to fix it."""
 
 
 class RecipeError(UserError):
-    """Everything that is wrong with a recipe, all at once.
+    """All errors in a recipe.
 
     Args:
-        problems: one line each, ready to print, e.g. ``recipe.yaml:12: stages.2.domain: ...``.
+        problems: one printable line each, e.g. ``recipe.yaml:12: stages.2.domain: ...``.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
@@ -24,27 +24,27 @@ class RecipeError(UserError):
 
 
 class DataError(UserError):
-    """A data file or a row of one is broken; the message starts with ``file:line``."""
+    """A data file or one of its rows is invalid; the message starts with ``file:line``."""
 
 
 class SpaceError(UserError):
-    """A generator cannot give as many distinct problems as asked for."""
+    """A generator has fewer distinct problems than requested."""
 
 
 class RunError(UserError):
-    """A run directory, a lock, a world size or a stage output is not what the run needs."""
+    """A run directory, lock, world size or stage output does not fit the run."""
 
 
 class ContractError(UserError):
-    """A model folder does not follow the chat contract that the recipe asks for."""
+    """A model folder does not follow the chat contract of the recipe."""
 
 
 class Unscorable(Exception):
-    """A verifier broke (not the answer). Never turned into an outcome: RLVR skips the rollout, evaluation stops."""
+    """The grader failed, not the answer. It never becomes an outcome: RLVR skips the rollout, evaluation stops."""
 
 
 def shown(value: Any) -> str:
-    """A value as a message shows it: as in YAML, at most 60 characters."""
+    """A value as displayed in messages: as in YAML, at most 60 characters."""
     if isinstance(value, dict):
         return f"a mapping with {', '.join(map(str, list(value)[:5]))}" if value else "an empty mapping"
     if value is None or isinstance(value, bool):
@@ -54,5 +54,5 @@ def shown(value: Any) -> str:
 
 
 def json_fault(error: json.JSONDecodeError) -> str:
-    """What is wrong with JSON, and where in its line."""
+    """A JSON syntax error and its column."""
     return f"{error.msg.removesuffix(' at')} at column {error.colno}"

@@ -1,4 +1,4 @@
-"""JSON lines on disk: whole files written at once, append-only logs that survive a kill, errors that name the line."""
+"""JSON lines on disk: atomic writes, append-only logs that survive a kill, errors that name the line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from warmup_rl.base.errors import DataError, json_fault
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
-    """Writes all rows beside `path` and renames: a reader never sees half a file. Returns the number of rows."""
+    """Writes all rows atomically, so that readers never see a partial file. Returns the number of rows."""
     part = _part(path)
     count = 0
     try:
@@ -27,7 +27,7 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
 
 
 def append_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Appends rows and syncs them to disk before returning; a torn last line from a killed writer is cut off first."""
+    """Appends rows and syncs them to disk; first removes an incomplete last line that a killed writer left."""
     with path.open("a+b") as file:
         _cut_torn_tail(file)
         file.write(b"".join(map(json_line, rows)))
@@ -36,7 +36,7 @@ def append_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def json_line(value: Any) -> bytes:
-    """A JSON value as one line of UTF-8; a text that is no Unicode (half of a surrogate pair) is written escaped."""
+    """A JSON value as one line of UTF-8; text that UTF-8 cannot encode (a lone surrogate) is escaped."""
     try:
         return json.dumps(value, ensure_ascii=False).encode() + b"\n"
     except UnicodeEncodeError:
@@ -53,11 +53,28 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
         with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
-                    yield _row(path, number, line)
+                    yield parse_object(f"{path}:{number}", line)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}). Save the file as UTF-8.") from None
+
+
+def parse_object(place: str, text: str) -> dict[str, Any]:
+    """The JSON object in a text. Raises `DataError`, which begins with `place`, for anything else."""
+    try:
+        row = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{place}: not JSON ({json_fault(error)}). Fix or remove the line.") from None
+    return require_object(place, row)
+
+
+def require_object(place: str, value: Any) -> dict[str, Any]:
+    """The value itself. Raises `DataError` where it is not a JSON object."""
+    if not isinstance(value, dict):
+        kind = type(value).__name__
+        raise DataError(f"{place}: a JSON object is needed, found {kind}. Fix or remove the line.")
+    return value
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -68,20 +85,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def _part(path: Path) -> Path:
-    """Where a file is made; each process has its own, so that two that write the same file do not meet."""
+    """A temporary path for each process, so that two processes can write the same file."""
     return path.with_name(f"{path.name}.{os.getpid()}.part")
-
-
-def _row(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        what = f"not JSON ({json_fault(error)})"
-        raise DataError(f"{path}:{number}: {what}. Mend or remove the line.") from None
-    if not isinstance(row, dict):
-        kind = type(row).__name__
-        raise DataError(f"{path}:{number}: a JSON object is needed, found {kind}. Mend or remove the line.")
-    return row
 
 
 def _cut_torn_tail(file: Any) -> None:

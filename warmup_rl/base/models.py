@@ -1,4 +1,4 @@
-"""Loads a causal language model, ready to generate or to score."""
+"""Loads a causal language model for generation or scoring."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 def load_model(
     folder_or_id: str, revision: str | None = None, dtype: str = "auto", device: str | None = None
 ) -> PreTrainedModel:
-    """A causal language model in evaluation mode, on `device` or on a GPU where there is one.
+    """A causal language model in evaluation mode, on `device`, by default a GPU if there is one.
 
     Raises:
-        UserError: there is no such model.
+        UserError: the model cannot be loaded.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -26,6 +26,6 @@ def load_model(
     except (OSError, ValueError) as error:
         raise UserError(
             f"{folder_or_id}: no model can be loaded ({str(error).strip().splitlines()[0]}). Give a folder with model "
-            "files, or the id of a hub model that is cached or can be reached."
+            "files, or the id of a hub model that is cached or can be downloaded."
         ) from None
     return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()

@@ -1,4 +1,4 @@
-"""The statistics behind every reported number: small, pure, and honest about when there is no interval."""
+"""The statistics of all reported numbers."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MIN_SEEDS = 3
-"""Below this many seeds a t-interval says nothing: none is given."""
+"""With fewer seeds there is no t-interval."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """When a measured curve first came to a threshold.
+    """When a measured curve first reached a threshold.
 
     Attributes:
-        index: the first point at or above the threshold; None where the curve never reached it (censored).
-        x: that point's x; where censored, the last measured x: the true one lies beyond it.
+        index: the first point at or above the threshold; None if there is none (censored).
+        x: that point's x; if censored, the last measured x, a lower bound.
     """
 
     index: int | None
@@ -65,10 +65,10 @@ def wilson(share: float, trials: int, level: float = 0.95) -> tuple[float, float
 
 
 def interpolate(xs: Sequence[float], ys: Sequence[float], x: float) -> float:
-    """Value at `x` on the straight lines between points; `xs` do not fall.
+    """Linear interpolation at `x`; `xs` must not decrease.
 
     Raises:
-        ValueError: no points, or `x` outside the measured range (nothing is extrapolated).
+        ValueError: no points, or `x` outside the measured range.
     """
     if not xs or len(xs) != len(ys) or not xs[0] <= x <= xs[-1]:
         raise ValueError(f"{x} is outside the measured range {list(xs[:1])}..{list(xs[-1:])}")
@@ -91,10 +91,10 @@ def first_reached(xs: Sequence[float], ys: Sequence[float], threshold: float) ->
 
 
 def resolvable(problems: int, discordant: float = 0.3, power: float = 0.8, level: float = 0.95) -> float:
-    """The smallest difference in accuracy between two models that so many problems, answered once by both, can show.
+    """The smallest difference in accuracy between two models that can be detected with so many problems, answered once.
 
-    Normal approximation of the paired comparison (McNemar): with a share `discordant` of problems that one model gets
-    right and the other does not, the difference has a standard error of sqrt(discordant / problems).
+    Normal approximation of the paired comparison (McNemar): if only one of the models is right on a fraction
+    `discordant` of the problems, the difference has a standard error of sqrt(discordant / problems).
     """
     from scipy.stats import norm
 

@@ -1,4 +1,4 @@
-"""The values that travel between stages, all frozen; written to disk as JSON by `to_json`."""
+"""The values that stages exchange, all frozen; `to_json` converts them to JSON."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Problem:
     """One question with its reference answer.
 
     Attributes:
-        id: content hash, stable over runs and machines (see `warmup_rl.interfaces.domain.problem_id`).
+        id: content hash, the same in all runs and on all machines (see `warmup_rl.interfaces.domain.problem_id`).
         domain: name under which the recipe declares the domain.
-        question: the text a model reads, without instruction.
+        question: the text that a model reads, without the instruction.
         gold: the reference answer as text.
-        meta: what grading, teachers and reports need (JSON values only); nothing is parsed back out of rendered text.
+        meta: what grading, teachers and reports need (JSON values only), so that they need not parse the question.
     """
 
     id: str
@@ -35,7 +35,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """What a grader says of a bare answer: the verdict, the answer as understood, and why if that is not plain."""
+    """A grader's verdict on an answer, the answer as understood, and a note with the reason if it is not obvious."""
 
     verdict: Verdict
     extracted: str | None = None
@@ -44,33 +44,31 @@ class Grade:
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """How far the steps of a chain of thought follow where they are made.
+    """How far the steps of a chain of thought hold where they are made.
 
     Attributes:
-        valid, invalid: steps that were read and follow, or do not.
-        unparsed: steps that claim something and could not be read.
-        leaps: valid steps that take more than one premise of the problem at a time.
+        valid, invalid: steps that were read and hold, or do not.
+        unparsed: steps that could not be read.
         first_invalid: character of the thinking at which the first invalid step begins; None where there is none.
     """
 
     valid: int
     invalid: int
     unparsed: int
-    leaps: int = 0
     first_invalid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Verdict (lenient) and form of one completion, kept apart.
+    """Verdict (lenient) and format of one completion, as separate fields.
 
     Attributes:
-        verdict: by the one lenient extraction; `none` where no answer could be found.
+        verdict: by lenient extraction; `none` if no answer is found.
         extracted: the answer as understood.
-        well_formed: the completion follows the recipe's response format to the letter.
-        note: why, where it is not plain.
+        well_formed: whether the completion follows the recipe's response format exactly.
+        note: the reason if it is not obvious.
         shows_work: whether the thinking goes step by step; None where the domain cannot tell.
-        steps: how far its steps follow; None where the domain cannot tell.
+        steps: how far its steps hold; None where the domain cannot tell.
     """
 
     verdict: Verdict
@@ -82,7 +80,7 @@ class Score:
 
     @property
     def outcome(self) -> Outcome:
-        """Strict outcome, the key of a reward table: form first, then verdict."""
+        """Strict outcome, the key of a reward table: format first, then verdict."""
         if not self.well_formed:
             return "bad_format"
         return "no_answer" if self.verdict == "none" else self.verdict
@@ -90,7 +88,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A problem to complete: `messages` is the whole prompt, `sample` tells repeated draws apart."""
+    """A problem to complete: `messages` is the whole prompt, `sample` the number of the completion."""
 
     problem: Problem
     messages: tuple[Message, ...]
@@ -99,17 +97,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """Text that an engine made for a request.
+    """Text that an engine generated for a request.
 
     Attributes:
-        text: everything after the prompt; only the answer part where the engine gives `thinking` apart.
-        thinking: the thinking, if the engine returns it apart, without tags.
-        tokens: completion length in tokens, the end token included.
-        truncated: the token budget ended it.
-        finish_reason: the engine's word for why it stopped.
+        text: everything after the prompt; only the answer part if the engine returns `thinking` separately.
+        thinking: the thinking without tags, if the engine returns it separately.
+        tokens: completion length in tokens, including the end token.
+        truncated: whether it reached the token limit.
+        finish_reason: why it stopped, as named by the engine.
         cost: in US dollars, 0 for local engines.
-        prompt_tokens: length of the prompt in tokens; 0 where the engine does not count them.
-        attempts: how often it was asked for, the failed ones included.
+        prompt_tokens: length of the prompt in tokens; 0 if the engine does not count them.
+        attempts: number of requests, including failed ones.
     """
 
     problem_id: str
@@ -131,7 +129,7 @@ class Trace:
     Attributes:
         thinking: the chain of thought without tags.
         answer: the answer part without tags.
-        meta: what cleaners and audits add (JSON values only).
+        meta: added by cleaners and audits (JSON values only).
     """
 
     problem_id: str
@@ -146,7 +144,7 @@ class Trace:
 
 
 def to_json(value: Any) -> dict[str, Any]:
-    """A dataclass of this module as JSON-ready dict; scores carry their derived outcome."""
+    """A dataclass of this module as a dict of JSON values; scores include their outcome."""
     row = asdict(value)
     if isinstance(value, Score):
         row["outcome"] = value.outcome
@@ -156,8 +154,9 @@ def to_json(value: Any) -> dict[str, Any]:
 
 
 def trace_from_json(row: dict[str, Any]) -> Trace:
-    """Inverse of `to_json` for traces. Raises KeyError or TypeError when a field is missing or unknown."""
+    """Inverse of `to_json` for traces. Raises KeyError or TypeError if a field is missing or unknown."""
     score = {key: value for key, value in row["score"].items() if key != "outcome"}
     if score.get("steps"):
-        score["steps"] = Validity(**score["steps"])
+        # Rows of older versions also count `leaps`.
+        score["steps"] = Validity(**{key: value for key, value in score["steps"].items() if key != "leaps"})
     return Trace(**{**row, "messages": tuple(row["messages"]), "score": Score(**score)})

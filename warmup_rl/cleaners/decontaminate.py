@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from warmup_rl.base.types import Trace
+from warmup_rl.base.types import Problem, Trace
 from warmup_rl.domains.overlap import WORDS, Evaluated
 from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
 
@@ -15,12 +15,12 @@ from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
 class Decontaminate(Cleaner):
     """Compares question and thinking of each trace with every problem that the recipe evaluates on.
 
-    A trace is dropped where its problem is evaluated on (by id, by its words, or for Knights & Knaves by its statements
-    whatever the names and their order), or where it holds a share of what is particular to an evaluation problem: of
-    its runs of `words` words, boilerplate aside. Boilerplate are the runs that one problem in a hundred has, those
-    evaluated on and those of the traces taken together: the introduction of a puzzle, say. Case and punctuation do not
-    count, signs of calculation do. Two puzzles are compared by their statements alone, since the same few phrases make
-    up all of them.
+    A trace is dropped if its problem is evaluated on (by id, by its words, or by the domain's canonical key: for
+    Knights & Knaves the statements, whatever the names and their order), or if it contains a share of what is
+    particular to an evaluation problem: of its runs of `words` words, without boilerplate. Boilerplate are runs that
+    one problem in a hundred contains, counting evaluated problems and those of the traces together: the introduction of
+    a puzzle, for example. Case and punctuation do not count, arithmetic signs do. Problems with canonical keys of the
+    same family are compared by these alone, since the same few phrases make up all of them.
     """
 
     type: ClassVar[str] = "decontaminate"
@@ -33,7 +33,11 @@ class Decontaminate(Cleaner):
     numbers, 0.5 with one number changed; near 0 one run in common is enough."""
 
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
-        evaluated = Evaluated(context.held_out(), self.words)
+        def canonical(problem: Problem) -> str | None:
+            domain = context.domains.get(problem.domain)
+            return domain.canonical(problem) if domain else None
+
+        evaluated = Evaluated(context.held_out(), canonical, self.words)
         evaluated.find_boilerplate(context.problems.values())
 
         def clean(trace: Trace) -> Trace | Dropped:

@@ -132,9 +132,9 @@ def _settings(recipe: Recipe, trials: dict[str, Trial], disk: str) -> Table:
     if recipe.model:
         table.add_row("model", Text(recipe.model + (f" at {recipe.model_revision}" if recipe.model_revision else "")))
     for name, domain in recipe.domains.items():
-        space = getattr(domain, "space", None)
+        space = domain.space()
         kind = "" if domain.type == name else f" ({domain.type})"
-        table.add_row("domain", Text(f"{name}{kind}{f': {space()}' if space else ''}"))
+        table.add_row("domain", Text(f"{name}{kind}{f': {space}' if space else ''}"))
     cross_validation = folds(recipe, len(trials), len(recipe.seeds))
     for name, lines in ("folds", cross_validation), ("measured", _measured(recipe)), ("resolves", resolution(recipe)):
         for line in lines:

@@ -21,16 +21,14 @@ from warmup_rl.cleaners.dlcot import DLCoT
 from warmup_rl.cli.arguments import Arguments, build, configured_domain, option
 from warmup_rl.cli.foreign_traces import CONTENTS, ForeignTraces, find_columns
 from warmup_rl.data.datasets import Source
-from warmup_rl.data.problem_file import ProblemFile
+from warmup_rl.data.traces import PROBLEMS_FILE, open_problems
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.interfaces.cleaner import CleanContext, Cleaner
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.plugins import name_of
-from warmup_rl.stages.clean import Clean, clean, held_out, write_audit
-from warmup_rl.stages.cleaning_steps import AUDIT, DROPPED, TRACES, Counts, by_count
-from warmup_rl.stages.distill import PROBLEMS_FILE
+from warmup_rl.stages.clean import AUDIT, DROPPED, TRACES, Clean, Counts, by_count, clean, held_out, write_audit
 
 if TYPE_CHECKING:
     import argparse
@@ -171,7 +169,7 @@ def _run(given: argparse.Namespace, settings: Settings) -> None:
     traces = foreign.write(folder / "given") if foreign else given.source
     domains = {foreign.domain.name: foreign.domain} if foreign else _domains(given, settings)
     count, unit = _token_counter(given.model)
-    with closing(ProblemFile(traces.with_name(PROBLEMS_FILE))) as problems, progress_bar("traces") as bar:
+    with closing(open_problems(traces.with_name(PROBLEMS_FILE))) as problems, progress_bar("traces") as bar:
         context = CleanContext(
             domains=domains, problems=problems, count_tokens=count, response_format=settings.response_format,
             held_out=lambda: held_out(settings.evaluation, settings.domains) if settings.evaluation else (),
@@ -239,7 +237,7 @@ def _add_problems(problems: Path, given: argparse.Namespace) -> None:
     target = given.out.with_name(PROBLEMS_FILE)
     if target.resolve() == given.source.with_name(PROBLEMS_FILE).resolve():
         return
-    with closing(ProblemFile(problems)) as new:
+    with closing(open_problems(problems)) as new:
         others = (row for row in read_jsonl(target) if row.get("id") not in new) if target.is_file() else ()
         write_jsonl(target, chain(others, map(to_json, new.values())))
 

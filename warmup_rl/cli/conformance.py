@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from warmup_rl.base.errors import UserError
 from warmup_rl.cli.arguments import Arguments, build, configured_domain, read_settings
 from warmup_rl.interfaces.conformance import run_checks
-from warmup_rl.interfaces.plugins import TABLE, load, suggestion
+from warmup_rl.interfaces.plugins import TABLE, Kind, import_class, load, suggestion
+
+KINDS: tuple[Kind, ...] = ("domain", "engine", "cleaner", "stage")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -22,13 +24,15 @@ def main(arguments: Sequence[str]) -> int:
     """
     given = _arguments().read(arguments)
     name = given.plugin
-    known = {other: kind for kind, names in TABLE.items() for other in names}
+    known: dict[str, Kind] = {other: kind for kind in KINDS for other in TABLE[kind]}
     if name not in known and ":" not in name:
         raise UserError(
             f"unknown plug-in {name!r}.{suggestion(name, known)} Allowed: {', '.join(known)}, pkg.module:Class or "
             "./file.py:Class."
         )
-    plugin = build(load(known.get(name, "domain"), name), read_settings(given.settings), name)
+    kind: Kind
+    kind = known[name] if name in known else getattr(import_class(name, f"plug-in {name!r}"), "plugin_kind", "domain")
+    plugin = build(load(kind, name), read_settings(given.settings), name)
     domain = configured_domain(given.domain, given.set) if given.domain else None
     counts: Counter[str] = Counter()
     for result in run_checks(plugin, domain=domain, model=given.model, problems=given.problems):

@@ -15,12 +15,12 @@ from warmup_rl.base.jsonl import read_jsonl, write_json, write_jsonl
 from warmup_rl.base.types import Problem, Score, Trace, to_json
 from warmup_rl.data.columns import COLUMNS, find_column
 from warmup_rl.data.datasets import Source
+from warmup_rl.data.traces import PROBLEMS_FILE, read_traces
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.domains.rows import RowDomain
 from warmup_rl.engines.teacher_output import ParsedCompletion, parse_completion
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.format import ResponseFormat
-from warmup_rl.stages.distill import PROBLEMS_FILE, read_traces
 
 Row = Mapping[str, Any]
 CONTENTS = ("question", "gold", "response", "thinking")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
@@ -12,18 +12,16 @@ from pydantic.fields import FieldInfo
 
 from warmup_rl.base.errors import UserError
 from warmup_rl.cli.command import FLAGS
-from warmup_rl.interfaces.plugins import TABLE, Kind, load, suggestion
+from warmup_rl.interfaces.plugins import TABLE, Kind, Plugin, import_class, load, suggestion
+from warmup_rl.interfaces.stage import Stage
 from warmup_rl.recipe import Recipe, dump
-from warmup_rl.recipe.trainer_args import CLASSES, Option, Trainer, instead, options
+from warmup_rl.recipe.annotations import in_words, models_in
+from warmup_rl.recipe.trainer_args import Option, instead, options
 
 _WIDTH = 110
 _PLURAL: dict[Kind, str] = {
-    "stage": "stages", "domain": "domains", "engine": "engines", "cleaner": "cleaners", "corpus": "corpora"
-}  # fmt: skip
-_WORDS = {"int": "whole number", "float": "number", "bool": "true or false", "str": "text", "Path": "path",
-          "NoneType": "null", "Any": "any value"}  # fmt: skip
-_BASES: dict[str, Kind] = {
-    "Domain": "domain", "Engine": "engine", "Cleaner": "cleaner", "Corpus": "corpus", "Stage": "stage"
+    "stage": "stages", "domain": "domains", "engine": "engines", "cleaner": "cleaners", "corpus": "corpora",
+    "grader": "graders",
 }  # fmt: skip
 _BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
@@ -45,7 +43,7 @@ def _everything(usage: str) -> Iterator[str]:
             yield f"  {f'{name} {flag.value}':<18}{flag.about}"
     yield f"  {'--help [TOPIC]':<18}this text, or help on a key, a plug-in (rlvr, kk), a trainer's options (sft.args)"
     yield f"  {'KEY=VALUE':<18}sets a key of the recipe, also as --KEY VALUE: stages.sft.args.learning_rate=1e-6;"
-    yield f"  {'':<18}a stage is addressed by its index, its id, or its name where only one has it"
+    yield f"  {'':<18}a stage is addressed by its index, its id, or its type where only one has it"
     yield from ("", "Keys of a recipe")
     yield from _keys(Recipe, "  ")
     for kind, names in TABLE.items():
@@ -57,28 +55,29 @@ def _everything(usage: str) -> Iterator[str]:
 
 def _on(topic: str) -> Iterator[str]:
     name, _, rest = topic.partition(".")
-    kind = next((kind for kind, names in TABLE.items() if name in names), None)
-    if kind is None and ":" in topic:
+    kinds = [kind for kind, names in TABLE.items() if name in names]
+    if not kinds and ":" in topic:
         return _plugin(_kind_of(topic), topic, "")
-    if kind is None and name not in Recipe.model_fields:
+    if not kinds and name not in Recipe.model_fields:
         topics = [*Recipe.model_fields, *_PLURAL.values(), *(name for names in TABLE.values() for name in names)]
         if topic not in topics:
             raise _no_help(topic, topic, topics)
-    if kind is not None and rest.partition(".")[0] == "args":
-        return _trainer(name, load(kind, name), rest.removeprefix("args").removeprefix("."))
-    if kind is not None:
-        return _within(load(kind, name), rest, topic) if rest else _plugin(kind, name, "")
-    return _within(Recipe, topic, topic)
+    if not kinds:
+        return _within(Recipe, topic, topic)
+    if not rest:
+        return (line for kind in kinds for line in _plugin(kind, name, ""))
+    plugin = load(kinds[0], name)
+    if rest.partition(".")[0] == "args" and issubclass(plugin, Stage):
+        return _trainer(name, plugin, rest.removeprefix("args").removeprefix("."))
+    return _within(plugin, rest, topic)
 
 
 def _kind_of(name: str) -> Kind:
     """The kind of a plug-in given as `pkg.module:Class` or `./file.py:Class`."""
-    found = load("domain", name)
-    bases = {base.__name__ for base in found.__mro__ if base.__module__ == f"warmup_rl.{base.__name__.lower()}"}
-    kind = next((kind for base, kind in _BASES.items() if base in bases), None)
-    if kind is None:
-        raise UserError(f"no help on {name!r}: it is no plug-in; those inherit from {', '.join(_BASES)}.")
-    return kind
+    found = import_class(name, repr(name))
+    if not issubclass(found, Plugin):
+        raise UserError(f"no help on {name!r}: it is not a plug-in. Plug-ins are {', '.join(_PLURAL.values())}.")
+    return found.plugin_kind
 
 
 def _within(model: type[BaseModel], address: str, topic: str) -> Iterator[str]:
@@ -129,35 +128,35 @@ def _key(name: str, field: FieldInfo, default: Any, indent: str) -> Iterator[str
     is_shown = default is not None and not (_inner_model(field.annotation) and default)
     value = yaml.safe_dump(dump(default), default_flow_style=True, width=10_000).removesuffix("...\n").strip()
     needed = ", needed" if field.is_required() else ""
-    yield f"{indent}{name}{f' = {value}' if is_shown else ''}  ({_type(field.annotation)}{_bounds(field)}{needed})"
+    yield f"{indent}{name}{f' = {value}' if is_shown else ''}  ({in_words(field.annotation)}{_bounds(field)}{needed})"
     yield from _wrapped(field.description or "", f"{indent}      ")
 
 
-def _trainer(name: str, plugin: Any, only: str) -> Iterator[str]:
+def _trainer(name: str, stage: type[Stage], only: str) -> Iterator[str]:
     """The options of the trainer that a stage passes its `args` to, or one of them."""
-    trainer: Trainer | None = getattr(plugin, "TRAINER", None)
-    if trainer is None:
-        raise UserError(f"no help on '{name}.args': {name} passes no options to a trainer.")
-    owned: dict[str, str] = getattr(plugin, "OWNED", {})
-    known = options(trainer)
+    known, config = options(stage.trainer_config) if stage.trainer_config else {}, stage.trainer_config
+    if not known:
+        reason = f"the sources of {config} cannot be read" if config else f"{name} passes no options to a trainer"
+        raise UserError(f"no help on '{name}.args': {reason}.")
     if only:
         if only not in known:
             raise _no_help(f"{name}.args.{only}", only, known)
-        yield from _option(known[only], owned.get(only))
+        yield from _option(known[only], stage.owned_options.get(only))
         return
-    yield f"{name}.args: options of {CLASSES[trainer]}, as installed"
+    config = config.rpartition(":")[2]
+    yield f"{name}.args: options of {config}, as installed"
     homes = dict.fromkeys(option.home for option in known.values())
-    for home in sorted(homes, key=lambda home: home != CLASSES[trainer]):
+    for home in sorted(homes, key=lambda home: home != config):
         yield from ("", f"from {home.lstrip('_')}")
         for option in known.values():
             if option.home == home:
-                yield from _option(option, owned.get(option.name))
+                yield from _option(option, stage.owned_options.get(option.name))
 
 
 def _option(option: Option, owned: str | None) -> Iterator[str]:
     choices = f" [{', '.join(map(str, option.choices))}]" if 0 < len(option.choices) <= 12 else ""
     yield f"  {option.name} = {option.default}  ({option.annotation}){choices}"
-    yield from _wrapped(f"Not here: {instead(owned)}" if owned else option.help, "        ")
+    yield from _wrapped(f"Not allowed here: {instead(owned)}" if owned else option.help, "        ")
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
@@ -168,37 +167,9 @@ def _summary(plugin: Any) -> str:
     return (plugin.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
 
 
-def _type(annotation: Any) -> str:
-    """An annotation in words; the alternatives of a union joined by "or"."""
-    if hasattr(annotation, "__metadata__"):
-        return _type(get_args(annotation)[0])
-    origin, inside = get_origin(annotation), get_args(annotation)
-    if origin is Literal:
-        return " or ".join(str(choice) for choice in inside)
-    if origin in (list, set, frozenset) or origin is tuple and inside[-1] is ...:
-        return f"list of {_type(inside[0])}"
-    if origin is tuple:
-        return f"[{', '.join(map(_type, inside))}]"
-    if origin is dict:
-        return f"mapping to {_type(inside[1])}"
-    if inside:
-        return " or ".join(dict.fromkeys(_type(choice) for choice in inside))
-    if kind := _plugin_kind(annotation):
-        return kind
-    name = getattr(annotation, "__name__", str(annotation))
-    return "keys" if isinstance(annotation, type) and issubclass(annotation, BaseModel) else _WORDS.get(name, name)
-
-
-def _plugin_kind(annotation: Any) -> Kind | None:
-    own = getattr(annotation, "__module__", "") == f"warmup_rl.{getattr(annotation, '__name__', '').lower()}"
-    return _BASES.get(annotation.__name__) if own else None
-
-
 def _inner_model(annotation: Any) -> type[BaseModel] | None:
     """The one model that a field holds, by itself, in a list or in a mapping; none for plug-ins."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return None if _plugin_kind(annotation) else annotation
-    return next((found for inside in get_args(annotation) if (found := _inner_model(inside))), None)
+    return next((model for model in models_in(annotation) if not issubclass(model, Plugin)), None)
 
 
 def _holds_mapping(annotation: Any) -> bool:

@@ -115,7 +115,7 @@ def _make(domain: KnightsKnaves, given: argparse.Namespace) -> None:
     size = given.size or (None if given.source else 1000)
     split: Split | None = None if given.split == "all" else given.split
     tally, made = Tally(), Counter[str]()
-    source = domain.data_requests(None if given.source else split, given.seed, tally)
+    source = domain.draw(None if given.source else split, given.seed, tally)
     wanted = (drawn for drawn in source if split in (None, drawn.split))
     with row_file(given.out, row_schema) as sink, progress_bar("puzzles") as bar:
         advance = bar(size) if bar else lambda count: None

@@ -16,6 +16,7 @@ from pydantic import model_validator
 
 from warmup_rl.base.config import Config
 from warmup_rl.base.errors import DataError, UserError, json_fault
+from warmup_rl.base.jsonl import parse_object, require_object
 
 FORMATS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 
@@ -120,7 +121,7 @@ def _file_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}). Save the file as UTF-8.") from None
     except (EOFError, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: the gzip file is broken ({error}). Fetch it again.") from None
+        raise DataError(f"{path}: the gzip file is broken ({error}). Download it again.") from None
 
 
 def _open(path: Path) -> io.TextIOBase:
@@ -132,15 +133,18 @@ def _open(path: Path) -> io.TextIOBase:
 def _line_rows(path: Path, file: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, line in enumerate(file, start=1):
         if line.strip():
-            yield f"{path}:{number}", _object(f"{path}:{number}", _parsed(f"{path}:{number}", line))
+            yield f"{path}:{number}", parse_object(f"{path}:{number}", line)
 
 
 def _json_rows(path: Path, file: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    rows = _parsed(str(path), file.read())
+    try:
+        rows = json.load(file)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}: not JSON ({json_fault(error)}). Fix the file.") from None
     if not isinstance(rows, list):
         raise DataError(f"{path}: a JSON list of objects is needed, found {type(rows).__name__}.")
     for number, row in enumerate(rows, start=1):
-        yield f"{path}:{number}", _object(f"{path}:{number}", row)
+        yield f"{path}:{number}", require_object(f"{path}:{number}", row)
 
 
 def _csv_rows(path: Path, file: Any, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -172,17 +176,4 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                     number += 1
                     yield f"{path}:{number}", row
     except pa.ArrowException as error:
-        raise DataError(f"{path}: no Parquet file ({str(error).splitlines()[0]}).") from None
-
-
-def _parsed(place: str, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{place}: not JSON ({json_fault(error)}). Mend or remove it.") from None
-
-
-def _object(place: str, row: Any) -> dict[str, Any]:
-    if not isinstance(row, dict):
-        raise DataError(f"{place}: a JSON object is needed, found {type(row).__name__}. Mend or remove the line.")
-    return row
+        raise DataError(f"{path}: not a Parquet file ({str(error).splitlines()[0]}).") from None

@@ -109,6 +109,8 @@ CORRECTS = re.compile(
     r"\b(?:mistake|error\b|(?<!something is )wrong\b|incorrect|oops|actually\b|misread|miscalculat|no[,.—])"
 )
 """Words that take back what was said."""
+SECOND_LOOK = re.compile(r"double|\bre-?(?:check|examin|verif|consider)|once more|\bagain\b|\bright\?")
+"""Words by which a check is one of something that was looked at before."""
 HESITATES = re.compile(r"[\W_]*(?:(?:hm+|wait|hold on|but|okay|ok|so|now|well|oh|um|actually)\b[\W_]*)+")
 """A whole sentence that is nothing but hesitation, as in `Hmm, wait.`"""
 
@@ -122,6 +124,14 @@ _AFFIRMS = re.compile(
 _AFFIRMATION = re.compile(rf"[\W_]*(?:{_YES}|(?:that|this|it)\b)")
 _DENIES = re.compile(r"n['’]t\b|\bn(?:o|ot|ever)\b|wrong|mistake|error|\bbut\b|however|\?")
 _LONGEST_AFFIRMATION = 90
+
+
+def lowered(text: str) -> str:
+    """The text in lower case; characters keep their places."""
+    low = text.lower()
+    if len(low) == len(text):
+        return low
+    return "".join(letter if len(letter.lower()) > 1 else letter.lower() for letter in text)
 
 
 def move(text: str, start: int, end: int) -> Move:

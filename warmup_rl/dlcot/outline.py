@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from warmup_rl.dlcot.judge_reply import sentences
-from warmup_rl.dlcot.markers import DEAD_END, GIVEN_UP, Move, move
+from warmup_rl.dlcot.markers import DEAD_END, GIVEN_UP, Move, lowered, move
 from warmup_rl.dlcot.structure import Ambiguous, Approach, Part, Span, Structure
-from warmup_rl.knights.words import lowered
 
 _SPACED = re.compile(r"\S ")
 _WORD = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)?")
@@ -76,6 +75,14 @@ class Outline:
     def approaches(self) -> list[tuple[int, int]]:
         """First and last (exclusive) sentence of each approach."""
         return list(zip(self.openings, [*self.openings[1:], self.explored], strict=True))
+
+    def completions(self) -> list[tuple[int, int]]:
+        """How far the verification may belong to the last approach: steps moved in and the sentence after them,
+        shortest first."""
+        if self.verified == self.explored:
+            return []
+        ends = [index for index in range(self.explored + 1, self.verified) if self.sentences[index].begins]
+        return list(enumerate([*ends, self.verified], start=1))
 
     def structure(self, explored: int, approaches: tuple[Approach, ...], repeats: tuple[Span, ...]) -> Structure:
         """The structure that this outline gives.

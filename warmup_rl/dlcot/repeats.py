@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from warmup_rl.dlcot.markers import CORRECTS, HESITATES, affirms
+from warmup_rl.dlcot.markers import CORRECTS, HESITATES, affirms, lowered
 from warmup_rl.dlcot.outline import Outline, Sentence
 from warmup_rl.dlcot.structure import Span
-from warmup_rl.knights.words import lowered
 
 Apart = Callable[[int, int], bool]
 

@@ -108,8 +108,7 @@ class _Prose:
         Where none does, the conclusion's answer is the approach's.
         """
         first, explored, verified = outlined.openings[-1], outlined.explored, outlined.verified
-        ends = [i for i in range(explored + 1, verified) if outlined.sentences[i].begins]
-        for steps, end in enumerate([*ends, verified] if verified > explored else [], start=1):
+        for steps, end in outlined.completions():
             label, settles = self._label(outlined, first, end)
             if label != "incomplete":
                 return (label, settles), steps, end

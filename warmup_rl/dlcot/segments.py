@@ -8,10 +8,9 @@ from itertools import groupby
 from typing import Literal, get_args
 
 from warmup_rl.dlcot.judge_reply import sentences
-from warmup_rl.dlcot.markers import move
+from warmup_rl.dlcot.markers import lowered, move
 from warmup_rl.dlcot.structure import Span
 from warmup_rl.knights.terse import NEXT, RECHECK, SO, WAIT
-from warmup_rl.knights.words import lowered
 
 SegmentKind = Literal["exploration", "verification", "backtracking", "conclusion"]
 SEGMENT_KINDS: tuple[SegmentKind, ...] = get_args(SegmentKind)

@@ -26,7 +26,8 @@ path is all approaches up to the first correct one; where none is correct nothin
 
 - `none`: wrong turns stay.
 - `delete_solution`: whole wrong approaches off the main path go.
-- `delete_all`: these, and the erroneous spans of the approaches on the main path and of correct ones off it.
+- `delete_all`: these, and the erroneous spans of the approaches on the main path and of correct ones off it. The rules
+  find sums that do not come out and, in terse chains, what is not so in its case; a judge finds what it finds.
 """
 
 _RANK = {"correct": 3, "incorrect": 1, "incomplete": 1}

@@ -1,12 +1,11 @@
-"""Python functions to be written: HumanEval+ and MBPP+ (arXiv 2305.01210), graded by running them in a sandbox."""
+"""Python functions to write: HumanEval+ and MBPP+ (arXiv 2305.01210), graded by running them in a sandbox."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
-import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -14,13 +13,14 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from warmup_rl.base.errors import DataError, Unscorable
-from warmup_rl.base.types import SPLITS, Grade, Problem, Split
+from warmup_rl.base.types import Grade, Problem
 from warmup_rl.data.datasets import Source
-from warmup_rl.domains.rows import Row, RowDomain, question_id, rank, text_of
+from warmup_rl.domains.graders import CodeGrader
+from warmup_rl.domains.rows import OneSplitDomain, Row, RowDomain, question_id, text_of
 from warmup_rl.grading.code import SECONDS, Oracle, Tests, expected_values, grade_program, too_large
 
 _NOT_NONE = {"737", "787", "794"}
-"""MBPP tasks whose published tests ask only whether something is found."""
+"""MBPP tasks with published tests that ask only whether something is found."""
 _COMPLEX = re.compile(r"\(?(?:[+-]?\d[\d.]*(?:e[+-]?\d+)?)?[+-]?\d[\d.]*(?:e[+-]?\d+)?j\)?")
 _ROOT_TOLERANCE = 1e-4
 """How far from 0 a polynomial may be at a root, as published."""
@@ -28,10 +28,10 @@ _ROOT_TOLERANCE = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Cases:
-    """What a function is called on, and what must come out.
+    """The inputs of a function, and the expected results.
 
     Attributes:
-        expected: published results, one an input; None where they come from running the reference solution.
+        expected: published results, one per input; None if they come from running the reference solution.
     """
 
     inputs: Sequence[Sequence[Any]]
@@ -42,12 +42,12 @@ class Cases:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What a row says of a function.
+    """A row's function to write.
 
     Attributes:
         solution: the reference solution, a whole program.
-        cases: reads them, which may take a while; raises `DataError` where the row's tests are broken.
-        prompt: begins a program that an answer may go on with; empty where there is none.
+        cases: reads them, which may take a while; raises `DataError` if the row's tests are invalid.
+        prompt: the beginning of a program that an answer may continue; empty if there is none.
     """
 
     function: str
@@ -57,29 +57,21 @@ class Task:
     prompt: str = ""
 
 
-class _Functions(RowDomain):
+class _Functions(OneSplitDomain):
     """What HumanEval+ and MBPP+ have in common.
 
     Inputs on which the reference solution itself returns more than a megabyte are left out: some of the published ones
     return hundreds, which no sandbox should carry for each completion.
     """
 
-    is_slow: ClassVar[bool] = True
     REWARDS: ClassVar[Mapping[str, Any]] = {**RowDomain.REWARDS, "wrong": -1.0}
-    """The table of arXiv 2505.13718 for HumanEval+: a program that fails, crashes or runs out of time has -1."""
+    """The table of arXiv 2505.13718 for HumanEval+: -1 for a program that fails, crashes or runs out of time."""
 
-    train: int = Field(ge=0)
-    """Train problems; which ones follows from the problems' content, the rest is measured."""
-    validation: int = Field(default=0, ge=0)
-    """Validation problems, taken from what is measured otherwise."""
     max_tests: int | None = Field(default=None, gt=0)
-    """Inputs a program is run on; all published ones where not given."""
+    """Most inputs that a program is run on; default: all published ones."""
 
-    def divide(self, problems: Mapping[Split, Iterable[Problem]]) -> dict[Split, list[Problem]]:
-        ordered = sorted(problems["test"], key=rank)
-        ends = (self.train, self.train + self.validation)
-        parts = (ordered[: ends[0]], ordered[ends[0] : ends[1]], ordered[ends[1] :])
-        return dict(zip(SPLITS, parts, strict=True))
+    def answer_grader(self) -> CodeGrader:
+        return CodeGrader()
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         return grade_program(answer, self.tests(problem))
@@ -96,10 +88,10 @@ class _Functions(RowDomain):
         yield "equal to all", f"```python\n{equal}\ndef {name}(*a): return E()\n```"
         yield "no function", "```python\nprint('all tests passed')\n```"
         yield "raises", f"```python\ndef {name}(*a): raise SystemExit(0)\n```"
-        yield "runs for ever", f"```python\ndef {name}(*a):\n    while True: pass\n```"
+        yield "runs forever", f"```python\ndef {name}(*a):\n    while True: pass\n```"
 
     def tests(self, problem: Problem) -> Tests:
-        """The tests of a problem; expected values are computed once a process where they are not published."""
+        """The tests of a problem; expected values that are not published are computed once per process."""
         if problem.id not in _TASKS:
             self.table()
         return _tests(problem.id, _TASKS[problem.id], self.max_tests)
@@ -111,12 +103,6 @@ class _Functions(RowDomain):
             return str(error)
         return ""
 
-    def reference(self, problem: Problem) -> str:
-        return f"```python\n{problem.gold}\n```"
-
-    def chance_accuracy(self, problem: Problem) -> float:
-        return 0.0
-
     def _problem(self, question: str, task: Task) -> Problem:
         problem_id = question_id(self.type, question)
         _TASKS[problem_id] = task
@@ -125,7 +111,7 @@ class _Functions(RowDomain):
 
 
 class HumanEvalPlus(_Functions):
-    """Functions to be completed from signature and docstring; 50 to train on and 114 to measure, as in the paper."""
+    """Functions to complete from signature and docstring; 50 to train on and 114 to measure, as in the paper."""
 
     type: ClassVar[str] = "humaneval_plus"
 
@@ -133,14 +119,11 @@ class HumanEvalPlus(_Functions):
     """All rows: prompt, canonical_solution, entry_point, and test or base_input and plus_input."""
     train: int = Field(default=50, ge=0)
 
-    def sources(self) -> Mapping[Split, Source]:
-        return {"test": self.data}
-
     def read_row(self, row: Row, place: str) -> Problem:
         prompt, function = text_of(row, "prompt", place), text_of(row, "entry_point", place)
         solution = f"{prompt}{text_of(row, 'canonical_solution', place)}"
         preamble = _preamble(prompt, function, place)
-        root = function == "find_zero"  # many roots are right, and the published test compares with one
+        root = function == "find_zero"  # many roots are correct, and the published test compares with one
         if "base_input" in row:
             inputs = [*_given(row, "base_input", place), *_given(row, "plus_input", place)]
             cases = Cases(inputs, None, float(row.get("atol") or 0), "root" if root else "equal")
@@ -163,9 +146,6 @@ class MbppPlus(_Functions):
     """All rows: prompt, code, test_list and test; or prompt, canonical_solution, base_input and plus_input."""
     train: int = Field(default=100, ge=0)
 
-    def sources(self) -> Mapping[Split, Source]:
-        return {"test": self.data}
-
     def read_row(self, row: Row, place: str) -> Problem:
         prompt, number = text_of(row, "prompt", place), str(row.get("task_id", "")).rpartition("/")[2]
         if "base_input" in row:
@@ -184,7 +164,7 @@ class MbppPlus(_Functions):
 
 
 _TASKS: dict[str, Task] = {}
-"""Tasks read so far by problem id: the tests of one may fill a megabyte, too much to travel with the problem."""
+"""Tasks read so far by problem id: their tests may take a megabyte, too much to put into a problem's meta."""
 
 
 @lru_cache(maxsize=4096)
@@ -203,7 +183,7 @@ def _tests(problem_id: str, task: Task, most: int | None) -> Tests:
 
 
 def _from_inputs(row: Row, function: str, prompt: str, number: str, place: str) -> Cases:
-    """Cases of an MBPP+ row whose inputs went through JSON; the assertions say which lists are tuples or sets."""
+    """Cases of an MBPP+ row with inputs in JSON; its assertions show which lists are tuples or sets."""
     assertion = str(row.get("assertion") or "")
     shapes = _argument_shapes(assertion, function)
     inputs = [*_given(row, "base_input", place), *_given(row, "plus_input", place)]
@@ -225,7 +205,7 @@ def _published(test: str, place: str, *, root: bool = False) -> Cases:
     try:
         nodes = list(_statements(ast.parse(test)))
     except (SyntaxError, ValueError) as error:
-        raise DataError(f"{place}: 'test' is no Python ({error}). Mend or remove the row.") from None
+        raise DataError(f"{place}: 'test' is not valid Python ({error}). Fix or remove the row.") from None
     lists = {
         target.id: node.value
         for node in nodes
@@ -234,7 +214,7 @@ def _published(test: str, place: str, *, root: bool = False) -> Cases:
         if isinstance(target, ast.Name)
     }
     if "inputs" not in lists:
-        raise DataError(f"{place}: 'test' holds no list named inputs. Mend or remove the row.")
+        raise DataError(f"{place}: 'test' holds no list named inputs. Fix or remove the row.")
     expected = [_literal(value, place) for value in _elements(lists["results"])] if "results" in lists else None
     inputs = [_literal(value, place) for value in _elements(lists["inputs"])]
     if root:
@@ -245,7 +225,7 @@ def _published(test: str, place: str, *, root: bool = False) -> Cases:
 
 
 def _statements(module: ast.Module) -> Iterator[ast.stmt]:
-    """Those of the module and of its function `check`."""
+    """The statements of the module and of its function `check`."""
     for node in module.body:
         if isinstance(node, ast.FunctionDef) and node.name == "check":
             yield from node.body
@@ -264,46 +244,40 @@ def _last_number(loop: ast.For) -> float:
 
 
 def _called(test: str, place: str) -> str:
-    """Name of the function under test: what the loop at the end calls on the inputs."""
+    """Name of the function under test: the one that the loop at the end calls on the inputs."""
     found = re.findall(r"\bassert\w*\(?\s*(\w+)\(\*inp\)", test)
     if not found:
-        raise DataError(f"{place}: 'test' calls no function on its inputs. Mend or remove the row.")
+        raise DataError(f"{place}: 'test' calls no function on its inputs. Fix or remove the row.")
     return str(found[-1])
 
 
+class _InfAndNan(ast.NodeTransformer):
+    """Replaces the names `inf` and `nan` by their values."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(float(node.id)) if node.id in ("inf", "nan") else node
+
+
 def _literal(node: ast.expr, place: str) -> Any:
-    """The value of a literal, in which inf, nan and set() may stand too."""
-    if isinstance(node, ast.Name) and node.id in ("inf", "nan"):
-        return math.inf if node.id == "inf" else math.nan
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "set" and not node.args:
-        return set()
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -_literal(node.operand, place)
-    if isinstance(node, ast.List | ast.Tuple | ast.Set):
-        make: Callable[[Iterable[Any]], Any] = {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)]
-        return make(_literal(part, place) for part in node.elts)
-    if isinstance(node, ast.Dict):
-        keys = [_literal(key, place) for key in node.keys if key is not None]
-        return dict(zip(keys, [_literal(value, place) for value in node.values], strict=True))
     try:
-        return ast.literal_eval(node)
+        return ast.literal_eval(_InfAndNan().visit(node))
     except (ValueError, TypeError) as error:
-        raise DataError(f"{place}: 'test' holds a value that is no literal ({error}).") from None
+        raise DataError(f"{place}: 'test' holds a value that is not a literal ({error}).") from None
 
 
 def _given(row: Row, key: str, place: str) -> list[list[Any]]:
     value = row.get(key) or []
     if not isinstance(value, list) or not all(isinstance(arguments, list) for arguments in value):
-        raise DataError(f"{place}: {key!r} must be a list of lists of arguments. Mend or remove the row.")
+        raise DataError(f"{place}: {key!r} must be a list of lists of arguments. Fix or remove the row.")
     return value
 
 
 def _preamble(prompt: str, function: str, place: str) -> str:
-    """What stands before the function in its prompt: imports and helpers."""
+    """The lines before the function in its prompt: imports and helpers."""
     try:
         nodes = ast.parse(f"{prompt}\n    pass\n").body
     except (SyntaxError, ValueError) as error:
-        raise DataError(f"{place}: 'prompt' is no Python ({error}). Mend or remove the row.") from None
+        raise DataError(f"{place}: 'prompt' is not valid Python ({error}). Fix or remove the row.") from None
     for node in nodes:
         if isinstance(node, ast.FunctionDef) and node.name == function:
             return "\n".join(prompt.splitlines()[: node.lineno - 1])
@@ -311,7 +285,7 @@ def _preamble(prompt: str, function: str, place: str) -> str:
 
 
 def _argument_shapes(assertion: str, function: str) -> dict[int, Any]:
-    """What types arguments have in the published assertions, where JSON lost them: the first example by position."""
+    """The first argument at each position in the published assertions: shows the types that JSON lost."""
     try:
         calls = [node for node in ast.walk(ast.parse(assertion)) if isinstance(node, ast.Call)]
     except SyntaxError:
@@ -328,7 +302,7 @@ def _argument_shapes(assertion: str, function: str) -> dict[int, Any]:
 
 
 def _is_complex(value: Any) -> bool:
-    """Whether a text stands for a complex number, as in `(1+2j)`."""
+    """Whether a text is a complex number, such as `(1+2j)`."""
     return isinstance(value, str) and bool(_COMPLEX.fullmatch(value))
 
 
@@ -337,7 +311,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _shaped(value: Any, like: Any) -> Any:
-    """A value of JSON with the lists that stand for tuples and sets turned back."""
+    """A JSON value with lists converted back to tuples and sets, as in the example `like`."""
     if not isinstance(value, list):
         return value
     examples = list(like) if isinstance(like, list | tuple | set) else []

@@ -1,4 +1,4 @@
-"""How rows of a user's file are graded: one config a grader, chosen by name in a recipe."""
+"""The graders that a recipe names for the rows of a file."""
 
 from __future__ import annotations
 
@@ -6,63 +6,24 @@ import ast
 import json
 import re
 import string
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from importlib import import_module
+from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import regex
 from pydantic import BeforeValidator, Field, SerializeAsAny
-from pydantic_core import PydanticCustomError
 
-from warmup_rl.base.config import Config
-from warmup_rl.base.errors import DataError, json_fault
+from program_sandbox import Call, Program, Raised
+from warmup_rl.base.errors import DataError, Unscorable, UserError, json_fault
 from warmup_rl.base.types import Grade, Problem
-from warmup_rl.domains.kk_rows import as_sentence, grade_islanders, read_islanders
 from warmup_rl.grading.choice import choose
+from warmup_rl.grading.code import Tests, grade_program, run_program
 from warmup_rl.grading.math import final_answer, same_answer, unusable
 from warmup_rl.grading.plain import matches, same_json, same_number, same_set, same_text
-from warmup_rl.interfaces.plugins import suggestion
-
-
-class Grader(Config, ABC):
-    """Grades answers to rows of a user's file; `columns` are those it reads beside question and answer."""
-
-    type: ClassVar[str]
-    is_slow: ClassVar[bool] = False
-    """Whether grading waits for other processes."""
-    instruction: ClassVar[str] = ""
-    """Text after the question where the user gives none."""
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return ()
-
-    def gold(self, row: Mapping[str, Any], given: str, place: str) -> str:
-        """The reference answer as `grade` takes it. Raises `DataError` for a broken row."""
-        return given.strip()
-
-    def meta(self, row: Mapping[str, Any], gold: str, place: str) -> dict[str, Any]:
-        """What grading needs of a row beside its gold (JSON values). Raises `DataError` for a broken row."""
-        return {}
-
-    @abstractmethod
-    def grade(self, answer: str, problem: Problem) -> Grade:
-        """Grades a bare answer."""
-
-    def reference(self, problem: Problem) -> str:
-        """An answer that must grade correct."""
-        return problem.gold
-
-    def fault(self, problem: Problem) -> str:
-        """What is wrong with a gold; empty where it grades correct."""
-        grade = self.grade(self.reference(problem), problem)
-        return "" if grade.verdict == "correct" else grade.note or f"it grades {grade.verdict}"
-
-    def digest(self) -> str:
-        """Changes when files behind the grader do."""
-        return ""
+from warmup_rl.interfaces.grader import Grader
+from warmup_rl.interfaces.plugins import plugin_field
 
 
 class MathGrader(Grader):
@@ -72,8 +33,8 @@ class MathGrader(Grader):
     is_slow: ClassVar[bool] = True
     instruction: ClassVar[str] = "Put the final answer into \\boxed{}."
 
-    def gold(self, row: Mapping[str, Any], given: str, place: str) -> str:
-        return final_answer(given) or given.strip()
+    def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
+        return final_answer(written) or written.strip(), {}
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         return same_answer(gold=problem.gold, answer=answer)
@@ -84,6 +45,16 @@ class MathGrader(Grader):
     def fault(self, problem: Problem) -> str:
         return unusable(problem.gold)
 
+    def adversarial_answers(self, problem: Problem) -> Iterator[tuple[str, str]]:
+        gold = problem.gold
+        yield "a giant power in a box", "\\boxed{9^{9^9}}"
+        yield "a giant factorial", "\\boxed{(10^7)!}"
+        yield "a sum over millions", "\\boxed{\\sum_{i=1}^{100000000} i}"
+        yield "two boxes, the last one another", f"\\boxed{{{gold}}} or \\boxed{{{gold}+1}}"
+        yield "two values in a box", f"\\boxed{{{gold} \\text{{ or }} 123456789}}"
+        yield "an equation that holds the answer", f"\\boxed{{{gold}=123456789}}"
+        yield "an unclosed box", f"\\boxed{{{gold}"
+
 
 class NumberGrader(Grader):
     """One number, within a tolerance, with or without its unit."""
@@ -92,9 +63,9 @@ class NumberGrader(Grader):
     instruction: ClassVar[str] = "Give the answer as one number."
 
     tolerance: float = Field(default=0.0, ge=0)
-    """How far from the gold an answer may be."""
+    """How far from the reference an answer may be."""
     relative: float = Field(default=0.0, ge=0)
-    """The same as a share of the gold."""
+    """The same as a share of the reference."""
     units: list[str] = Field(default=[])
     """Spellings of the unit that may follow the number, such as km and kilometers."""
 
@@ -105,46 +76,51 @@ class NumberGrader(Grader):
 
 
 class ChoiceGrader(Grader):
-    """Multiple choice by letter. The file may name the right option by letter, label, number or its own text."""
+    """Multiple choice by letter. The file may name the correct option by letter, label, number or its own text."""
 
     type: ClassVar[str] = "choice"
     instruction: ClassVar[str] = "Answer with the letter of the right option."
 
     options: str | list[str] | None = None
-    """Column with the options, as a list or as text with one a line, or several columns with one option each; where not
-    given, the lines of the question that begin with `A.`, `B.` and so on."""
+    """Column with the options, as a list or as text with one per line, or several columns with one option each;
+    default: the lines of the question that begin with `A.`, `B.` and so on."""
     counted_from: Literal[0, 1] | None = None
-    """The file names the right option by its number, counted from 0 or 1."""
+    """The file names the correct option by its number, counted from 0 or 1."""
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return tuple(self.options) if isinstance(self.options, list) else (self.options,) if self.options else ()
-
-    def gold(self, row: Mapping[str, Any], given: str, place: str) -> str:
+    def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
+        """The letter of the correct option; the options are in `meta` unless they are part of the question."""
         options, labels = self._options(row)
-        letters, said = string.ascii_uppercase[: len(options)], given.strip().strip("().")
+        letters, name = string.ascii_uppercase[: len(options)], written.strip().strip("().")
         known = {**dict(zip(map(str.casefold, labels), letters, strict=False)), **{one.lower(): one for one in letters}}
         if self.counted_from is not None:
             known = {str(number): letter for number, letter in enumerate(letters, start=self.counted_from)}
-        letter = known.get(said.casefold())
+        letter = known.get(name.casefold())
         if letter is None and self.counted_from is None and self.options:
-            named = [one for one, text in zip(letters, options, strict=True) if text.strip() == given.strip()]
+            named = [one for one, text in zip(letters, options, strict=True) if text.strip() == written.strip()]
             letter = named[0] if len(named) == 1 else None
         if not 2 <= len(options) <= len(string.ascii_uppercase) or letter is None:
             kind = "letter" if self.counted_from is None else f"number (counted from {self.counted_from})"
-            raise DataError(f"{place}: the answer {given!r} is not the {kind} of one of {len(options)} options found.")
-        return letter
-
-    def meta(self, row: Mapping[str, Any], gold: str, place: str) -> dict[str, Any]:
-        options, _ = self._options(row)
-        return {"letters": string.ascii_uppercase[: len(options)], **({"options": options} if self.options else {})}
+            raise DataError(
+                f"{place}: the answer {written!r} is not the {kind} of one of {len(options)} options found."
+            )
+        return letter, {"letters": letters, **({"options": options} if self.options else {})}
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         letters, question = problem.meta["letters"], problem.question
         return choose(gold=problem.gold, answer=answer, letters=letters, question=question)
 
+    def chance_accuracy(self, problem: Problem) -> float:
+        return 1 / len(problem.meta["letters"])
+
+    def adversarial_answers(self, problem: Problem) -> Iterator[tuple[str, str]]:
+        letters = problem.meta["letters"]
+        yield "all options", ", ".join(letters)
+        yield "a letter beyond the options", f"{string.ascii_uppercase}?"[len(letters)]
+        yield "two letters", f"The answer is {letters[0]} or {letters[1]}"
+        yield "a pronoun", "I think that it depends"
+
     def _options(self, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-        """Options and, where the file has them, their labels."""
+        """Options and, if the file has them, their labels."""
         if self.options is None:
             text = "\n".join(str(value) for value in row.values())
             return list(dict.fromkeys(re.findall(r"^\s*\(?([A-Z])[.):]\s", text, re.MULTILINE))), []
@@ -154,7 +130,7 @@ class ChoiceGrader(Grader):
 
 
 def listed_options(given: Any) -> tuple[list[str], list[str]]:
-    """Options and their labels out of a list, a mapping with `text` and `label`, or a text of either or of lines."""
+    """Options and their labels in a list, a mapping with `text` and `label`, or a text of either or of lines."""
     if isinstance(given, str) and given.lstrip()[:1] in ("[", "{"):
         with suppress(ValueError, SyntaxError):
             given = ast.literal_eval(given.strip())
@@ -167,7 +143,7 @@ def listed_options(given: Any) -> tuple[list[str], list[str]]:
 
 
 class ExactGrader(Grader):
-    """The same text, white space and closing punctuation aside."""
+    """The same text, regardless of white space and closing punctuation."""
 
     type: ClassVar[str] = "exact"
 
@@ -197,35 +173,32 @@ class JsonGrader(Grader):
     type: ClassVar[str] = "json"
     instruction: ClassVar[str] = "Give the answer as JSON."
 
-    def meta(self, row: Mapping[str, Any], gold: str, place: str) -> dict[str, Any]:
+    def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
+        gold = written.strip()
         try:
             json.loads(gold)
         except json.JSONDecodeError as error:
             raise DataError(f"{place}: the answer is not JSON ({json_fault(error)}).") from None
-        return {}
+        return gold, {}
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         return same_json(gold=problem.gold, answer=answer)
 
 
 class RegexGrader(Grader):
-    """A pattern that the whole answer must match: the gold is the pattern."""
+    """A pattern that the whole answer must match: the reference answer is the pattern."""
 
     type: ClassVar[str] = "regex"
 
     example: str
-    """Column with an answer that matches, so that the pattern can be tested."""
+    """Column with an answer that matches, to test the pattern."""
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.example,)
-
-    def meta(self, row: Mapping[str, Any], gold: str, place: str) -> dict[str, Any]:
+    def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
         try:
-            regex.compile(gold)
+            regex.compile(written.strip())
         except regex.error as error:
-            raise DataError(f"{place}: the answer is no pattern ({error}).") from None
-        return {"example": str(row.get(self.example) or "")}
+            raise DataError(f"{place}: the answer is not a valid pattern ({error}).") from None
+        return written.strip(), {"example": str(row.get(self.example) or "")}
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         return matches(pattern=problem.gold, answer=answer)
@@ -234,56 +207,106 @@ class RegexGrader(Grader):
         return str(problem.meta["example"])
 
 
-class KkGrader(Grader):
-    """Knights & Knaves: who is what, all or nothing; names and role words come from the question."""
+class CodeGrader(Grader):
+    """Python functions, tested in the sandbox: the reference answer is a solution, a column has assertions."""
 
-    type: ClassVar[str] = "kk"
-    instruction: ClassVar[str] = "Give the answer as a numbered list with one line for each person."
+    type: ClassVar[str] = "code"
+    is_slow: ClassVar[bool] = True
+    instruction: ClassVar[str] = "Write the function, with its imports, in one Python code block."
 
-    def gold(self, row: Mapping[str, Any], given: str, place: str) -> str:
-        """A list of truth values or a mapping as a sentence, which is a correct answer too."""
-        if given.lstrip()[:1] not in ("[", "{"):
-            return given.strip()
-        return as_sentence(read_islanders({"question": row["question"], "gold": given}, place)[1])
+    tests: str = "tests"
+    """Column with lines such as `assert add(1, 2) == 3`: one function, arguments and results as literals."""
+    seconds: float = Field(default=3.0, gt=0, le=60)
+    """Time limit of a program."""
 
-    def meta(self, row: Mapping[str, Any], gold: str, place: str) -> dict[str, Any]:
-        return read_islanders({"question": row["question"], "gold": gold}, place)[1]
+    def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
+        given = row.get(self.tests)
+        source = "\n".join(map(str, given)) if isinstance(given, list) else str(given or "")
+        _assertions(source, place)
+        return written.strip(), {"tests": source}
 
     def grade(self, answer: str, problem: Problem) -> Grade:
-        return grade_islanders(answer, problem.meta)
+        function, inputs, expected = _assertions(problem.meta["tests"], problem.id)
+        return grade_program(answer, Tests(function, inputs, expected, seconds=self.seconds))
+
+    def reference(self, problem: Problem) -> str:
+        return f"```python\n{problem.gold}\n```"
 
 
-_HERE = (MathGrader, NumberGrader, ChoiceGrader, ExactGrader, SetGrader, JsonGrader, RegexGrader, KkGrader)
-GRADERS: dict[str, str] = {
-    **{grader.type: f"{__name__}:{grader.__name__}" for grader in _HERE},
-    "code": "warmup_rl.domains.program_graders:CodeGrader",
-    "python": "warmup_rl.domains.program_graders:PythonGrader",
-}
-"""Where graders are found, by name."""
+class PythonGrader(Grader):
+    """A function of the user's, run in the sandbox."""
+
+    type: ClassVar[str] = "python"
+    is_slow: ClassVar[bool] = True
+
+    function: str
+    """`my_rules.py:grade`: a function of question, answer and reference answer that returns True, False, or None for no
+    answer. It runs in the sandbox, so it has access to the standard library and nothing else."""
+    seconds: float = Field(default=3.0, gt=0, le=60)
+    """Time limit of a call."""
+
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        path, _, name = self.function.rpartition(":")
+        source = _source(path, self.digest())
+        call = Call(name, (problem.question, answer, problem.gold))
+        ran = run_program(Program(source, [call], timeout_s=self.seconds))
+        if ran.status == "timeout":
+            return Grade("timeout", answer[:300], f"{self.function} took more than {self.seconds:g} s")
+        if ran.status != "done" or not ran.values:
+            raise Unscorable(f"{self.function}: {ran.note or ran.status}")
+        value = ran.values[0]
+        if isinstance(value, Raised):
+            raise Unscorable(f"{self.function} raised {value.kind}")
+        if not (value is None or isinstance(value, bool)):
+            raise Unscorable(f"{self.function} returned {value!r}: True, False, or None for no answer is needed.")
+        return Grade("none" if value is None else "correct" if value else "wrong", answer.strip()[:300])
+
+    def digest(self) -> str:
+        path = Path(self.function.rpartition(":")[0])
+        if not path.is_file():
+            raise UserError(f"grader: no such file {str(path)!r} (looked from {Path.cwd()}). Give my_rules.py:grade.")
+        status = path.stat()
+        return f"{path.name} {status.st_size} {status.st_mtime_ns}"
 
 
-def _built(given: Any) -> Any:
-    """A grader out of a name, a mapping with `type`, or `python: my_rules.py:grade` as text or as a mapping."""
-    if isinstance(given, Grader):
-        return given
-    fields = {"type": given} if isinstance(given, str) else dict(given) if isinstance(given, dict) else {}
-    name = fields.pop("type", None)
-    if isinstance(name, str) and name.startswith("python:"):
-        name, fields = "python", {"function": name.removeprefix("python:").strip(), **fields}
-    elif name is None and isinstance(fields.get("python"), str):
-        name, fields = "python", {**fields, "function": fields.pop("python")}
-        fields.pop("python", None)
-    if name not in GRADERS:
-        text = f"unknown grader {name!r}.{suggestion(str(name), GRADERS)} Allowed: {', '.join(GRADERS)}"
-        raise PydanticCustomError("grader", "{text}", {"text": text})
-    module, _, attribute = GRADERS[name].partition(":")
-    kind: type[Grader] = getattr(import_module(module), attribute)
-    if unknown := [key for key in fields if key not in kind.model_fields]:
-        hint = suggestion(unknown[0], kind.model_fields) or f" Allowed: {', '.join(kind.model_fields) or 'no keys'}."
-        text = f"the grader {name} has no key {unknown[0]!r}.{hint}"
-        raise PydanticCustomError("grader", "{text}", {"text": text})
-    return kind.model_validate(fields)
+@lru_cache(maxsize=1024)
+def _assertions(source: str, place: str) -> tuple[str, list[list[Any]], list[Any]]:
+    """Function, inputs and results of lines `assert f(...) == value`."""
+    try:
+        nodes = ast.parse(source).body
+    except SyntaxError as error:
+        raise DataError(f"{place}: the tests are not valid Python ({error.msg}, line {error.lineno}).") from None
+    functions, inputs, expected = [], [], []
+    for node in nodes:
+        test = node.test if isinstance(node, ast.Assert) else None
+        if not (isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Eq) and isinstance(test.left, ast.Call)):
+            raise DataError(f"{place}: a test must read `assert FUNCTION(...) == VALUE`, found {ast.unparse(node)!r}.")
+        try:
+            inputs.append([ast.literal_eval(argument) for argument in test.left.args])
+            expected.append(ast.literal_eval(test.comparators[0]))
+        except ValueError:
+            raise DataError(f"{place}: arguments and results must be literals in {ast.unparse(node)!r}.") from None
+        functions.append(ast.unparse(test.left.func))
+    if len(set(functions)) != 1:
+        found = ", ".join(sorted(set(functions))) or "none"
+        raise DataError(f"{place}: the tests must call one function, found {found}.")
+    return functions[0], inputs, expected
 
 
-OwnGrader = Annotated[SerializeAsAny[Grader], BeforeValidator(_built)]
+@lru_cache(maxsize=16)
+def _source(path: str, digest: str) -> str:
+    return Path(path).read_text(encoding="utf-8")
+
+
+def _python_grader(given: Any) -> Any:
+    """Writes `python: my_rules.py:grade`, as text or as a mapping, out as `{type: python, function: ...}`."""
+    if isinstance(given, str) and given.startswith("python:"):
+        given = {"python": given.removeprefix("python:").strip()}
+    if isinstance(given, dict) and "type" not in given and isinstance(given.get("python"), str):
+        rest = {key: value for key, value in given.items() if key != "python"}
+        return {"type": "python", "function": given["python"], **rest}
+    return given
+
+
+OwnGrader = Annotated[SerializeAsAny[Grader], plugin_field("grader"), BeforeValidator(_python_grader)]
 """A field that takes a grader by name, as a mapping with `type` and its keys, or `python: my_rules.py:grade`."""

@@ -1,30 +1,33 @@
-"""The user's own problems: rows of a file, a grader by name, and splits that make much of few labels."""
+"""The user's own problems: rows of a file, a grader by name, and splits for small numbers of labeled rows."""
 
 from __future__ import annotations
 
+import re
 import string
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar, TypeVar
 
 from pydantic import Field, model_validator
 
 from warmup_rl.base.errors import DataError
-from warmup_rl.base.types import SPLITS, Grade, Problem, Split
+from warmup_rl.base.types import SPLITS, Problem, Split
 from warmup_rl.data.datasets import Source
 from warmup_rl.domains.graders import OwnGrader
-from warmup_rl.domains.rows import Row, RowDomain, normal_question, rank, text_of
-from warmup_rl.domains.similar_questions import groups_alike
+from warmup_rl.domains.rows import Row, RowDomain, normal_question, question_id, rank, text_of
 from warmup_rl.grading.choice import with_options
-from warmup_rl.interfaces.domain import is_folded, problem_id
+from warmup_rl.interfaces.grader import Grader
 
 MOST_HELD_OUT = 20
-"""Rows held out where a recipe says nothing, or a quarter of all rows where that is less."""
+"""Default number of held-out rows; a quarter of all rows if that is less."""
+
+T = TypeVar("T")
+_BLOCK = 512
 
 
 class UserRows(RowDomain):
-    """Problems out of your own file; `python -m warmup_rl init FILE` writes this block for you."""
+    """Problems from a file of the user's; `python -m warmup_rl init FILE` writes this block for you."""
 
     type: ClassVar[str] = "jsonl"
     public: ClassVar[bool] = False
@@ -36,21 +39,21 @@ class UserRows(RowDomain):
     answer: str = "answer"
     """Column with the reference answer."""
     answer_after: str | None = None
-    """Where a column holds a whole solution: a mark, such as `####`, after which the reference answer stands."""
+    """If the column holds a whole solution: a mark, such as `####`, that the reference answer follows."""
     grader: OwnGrader
     """How answers are graded: math, number, choice, exact, set, json, regex, code, kk, or `python: my_rules.py:grade`;
     with keys of its own as a mapping, such as `{type: number, tolerance: 0.01, units: [km]}`."""
     holdout: int | None = Field(default=None, gt=0)
-    """Rows that are measured and never trained on; 20, or a quarter of all, where neither this nor `folds` is given."""
+    """Rows that are measured and never trained on; default without `folds`: 20, or a quarter of all rows if less."""
     folds: int | None = Field(default=None, ge=2, le=20)
     """Cross-validation in place of a holdout: every row is measured once, by a model that did not see it, and a last
     model is trained on all rows."""
     fold: int | None = Field(default=None, ge=0)
     """The fold that is measured, counted from 0; set by the run. None trains on all rows and measures none."""
     validation: int = Field(default=0, ge=0)
-    """Rows for picking something, such as the best of several prompts: never trained on, and in no fold."""
+    """Rows for choosing, for example, the best of several prompts: never trained on, and in no fold."""
     alike: float = Field(default=0.95, gt=0, le=1)
-    """Questions with the same numbers and at least so similar (1 is the same) stay on one side of a split."""
+    """Questions with the same numbers and at least this similarity (1: equal) stay on one side of a split."""
 
     @model_validator(mode="after")
     def _one_way_to_split(self) -> UserRows:
@@ -61,18 +64,18 @@ class UserRows(RowDomain):
         return self
 
     @property
-    def is_slow(self) -> bool:  # type: ignore[override]
-        return self.grader.is_slow
+    def fold_count(self) -> int:
+        return self.folds if self.folds and self.fold is None else 0
+
+    def answer_grader(self) -> Grader:
+        return self.grader
 
     def space(self) -> str:
         rows = sum(len(found) for found in self.table().problems.values())
-        return f"{rows:,} rows in {self.folds} folds" if is_folded(self) else super().space()
+        return f"{rows:,} rows in {self.folds} folds" if self.fold_count else super().space()
 
     def sources(self) -> Mapping[Split, Source]:
         return {"test": self.file}
-
-    def digest(self) -> str:
-        return f"{super().digest()} {self.grader.digest()}".strip()
 
     def read_row(self, row: Row, place: str) -> Problem:
         question, written = self._question(row, place), text_of(row, self.answer, place)
@@ -80,27 +83,27 @@ class UserRows(RowDomain):
             _, mark, written = written.rpartition(self.answer_after)
             if not mark or not written.strip():
                 raise DataError(f"{place}: {self.answer!r} holds nothing after {self.answer_after!r}.")
-        question, gold, meta = self._graded({**row, "question": question}, written, place)
-        key = problem_id([self.type, normal_question(question)])
-        return Problem(key, self.name or self.type, question, gold, meta)
+        row = {**row, "question": question}
+        problem = self._graded(Problem("", self.name or self.type, question, written), row, place)
+        return replace(problem, id=question_id(self.type, problem.question))
 
     def read(self, row: Row, place: str) -> Problem:
         problem = super().read(row, place)
         if isinstance(row.get("problem"), Mapping):
             return problem
-        question, gold, meta = self._graded({**row, "question": problem.question}, problem.gold, place)
+        return self._graded(problem, {**row, "question": problem.question}, place)
+
+    def _graded(self, problem: Problem, row: Row, place: str) -> Problem:
+        """The problem with its reference answer as the grader takes it, and with its options in the question."""
+        gold, meta = self.grader.read(row, problem.gold, place)
+        question = with_options(problem.question, meta.pop("options", ()))
         return replace(problem, question=question, gold=gold, meta=meta)
 
-    def _graded(self, row: Row, written: str, place: str) -> tuple[str, str, dict[str, Any]]:
-        """Question with its options, gold and meta of a row with a question, as the grader takes them."""
-        gold = self.grader.gold(row, written, place)
-        meta = self.grader.meta(row, gold, place)
-        return with_options(row["question"], meta.pop("options", ())), gold, meta
-
     def divide(self, problems: Mapping[Split, Iterable[Problem]]) -> dict[Split, list[Problem]]:
-        """By content alone; rows that are nearly the same go to the same side."""
+        """Splits by content only; rows that are nearly the same go to the same side."""
         rows = list(problems["test"])
-        groups = sorted(groups_alike(rows, [row.question for row in rows], self.alike), key=lambda group: _place(group))
+        groups = similar_groups(rows, [row.question for row in rows], self.alike)
+        groups.sort(key=lambda group: min(rank(problem, "split") for problem in group))
         found: dict[Split, list[Problem]] = {split: [] for split in SPLITS}
         if self.folds is None:
             wanted = min(self.holdout or min(MOST_HELD_OUT, max(1, len(rows) // 4)), len(rows))
@@ -108,43 +111,27 @@ class UserRows(RowDomain):
         found["validation"], groups = _first(groups, self.validation)
         if self.folds is not None and len(groups) < self.folds:
             raise DataError(
-                f"{self.file.path}: {self.folds} folds need as many rows that are not alike; there are {len(groups)}. "
-                "Give fewer folds, or a `holdout`."
+                f"{self.file.path}: {self.folds} folds need as many rows that are not alike; there are "
+                f"{len(groups)}. Give fewer folds, or a `holdout`."
             )
         if self.folds is not None and self.fold is not None:
-            parts = deal(groups, self.folds)
+            parts = _deal(groups, self.folds)
             found["test"] = [problem for group in parts[self.fold] for problem in group]
             groups = [group for number, part in enumerate(parts) if number != self.fold for group in part]
         found["train"] = [problem for group in groups for problem in group]
         if not found["train"]:
             raise DataError(
                 f"{self.file.path}: {len(rows)} different question{'s' * (len(rows) != 1)} in the column "
-                f"{self.question!r}, and none is left to train on. Is it the right column? Else hold out fewer, or "
-                "raise `alike` where most questions are nearly the same."
+                f"{self.question!r}, and none is left to train on. Is it the right column? If so, hold out fewer, or "
+                "raise `alike` if most questions are nearly the same."
             )
         return found
 
     def keep_apart(
         self, problems: Mapping[Split, list[Problem]], left_out: Counter[str]
     ) -> Mapping[Split, list[Problem]]:
-        """As they are: rows that are nearly the same are on one side already."""
+        """Unchanged: rows that are nearly the same are on one side already."""
         return problems
-
-    def grade(self, answer: str, problem: Problem) -> Grade:
-        return self.grader.grade(answer, problem)
-
-    def reference(self, problem: Problem) -> str:
-        return self.grader.reference(problem)
-
-    def fault(self, problem: Problem) -> str:
-        return self.grader.fault(problem)
-
-    def chance_accuracy(self, problem: Problem) -> float:
-        letters = problem.meta.get("letters")
-        return 1 / len(letters) if letters else 0.0
-
-    def default_instruction(self) -> str:
-        return self.grader.instruction
 
     def _question(self, row: Row, place: str) -> str:
         if "{" not in self.question:
@@ -154,8 +141,41 @@ class UserRows(RowDomain):
         return self.question.format_map(values).strip()
 
 
-def deal(groups: list[list[Problem]], folds: int) -> list[list[list[Problem]]]:
-    """Groups dealt out to folds of nearly the same number of problems, the smallest fold next."""
+def similar_groups(items: Sequence[T], questions: Sequence[str], similarity: float) -> list[list[T]]:
+    """Groups of items with similar questions, directly or through others; in order of first appearance.
+
+    Questions with different numbers are different, however similar their words are.
+
+    Args:
+        similarity: normalized edit similarity (Indel, at most 1) from which two questions are similar.
+    """
+    from rapidfuzz import fuzz
+    from rapidfuzz.process import cdist
+
+    texts = [normal_question(question) for question in questions]
+    numbers = [sorted(re.findall(r"\d+", text)) for text in texts]
+    leader = list(range(len(items)))
+
+    def find(index: int) -> int:
+        while leader[index] != index:
+            leader[index] = index = leader[leader[index]]
+        return index
+
+    for start in range(0, len(texts), _BLOCK):
+        scores = cdist(texts[start : start + _BLOCK], texts, scorer=fuzz.ratio, score_cutoff=100 * similarity)
+        for row, column in zip(*scores.nonzero(), strict=True):
+            here, there = start + int(row), int(column)
+            if numbers[here] == numbers[there]:
+                one, other = sorted((find(here), find(there)))
+                leader[other] = one
+    groups: dict[int, list[T]] = {}
+    for index, item in enumerate(items):
+        groups.setdefault(find(index), []).append(item)
+    return list(groups.values())
+
+
+def _deal(groups: list[list[Problem]], folds: int) -> list[list[list[Problem]]]:
+    """Deals groups out to folds of nearly equal numbers of problems: each goes to the smallest fold."""
     parts: list[list[list[Problem]]] = [[] for _ in range(folds)]
     sizes = [0] * folds
     for group in groups:
@@ -165,12 +185,8 @@ def deal(groups: list[list[Problem]], folds: int) -> list[list[list[Problem]]]:
     return parts
 
 
-def _place(group: list[Problem]) -> float:
-    return min(rank(problem, "split") for problem in group)
-
-
 def _first(groups: list[list[Problem]], wanted: int) -> tuple[list[Problem], list[list[Problem]]]:
-    """Problems of the first groups, as many as wanted or up to a group more, and the groups that are left."""
+    """Problems of the first groups, at least as many as wanted, and the remaining groups."""
     taken: list[Problem] = []
     for number, group in enumerate(groups):
         if len(taken) >= wanted:

@@ -1,11 +1,9 @@
-"""Knights & Knaves: who tells the truth and who lies, graded all or nothing on the people of a puzzle."""
+"""Knights & Knaves: who tells the truth and who lies; an answer is correct if it is so for all people."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -13,8 +11,8 @@ from pydantic import Field, model_validator
 from warmup_rl.base.errors import SpaceError
 from warmup_rl.base.types import SPLITS, Grade, Problem, Split, Validity
 from warmup_rl.data.datasets import Source
-from warmup_rl.domains.kk_puzzles import Drawn, Tally, Wanted, from_file, generate, vary
-from warmup_rl.domains.kk_rows import as_sentence, grade_islanders, read_islanders
+from warmup_rl.domains.kk_puzzles import Drawn, Tally, count_by_split, draw
+from warmup_rl.domains.kk_rows import KkGrader, as_sentence, question_key, read_inhabitants
 from warmup_rl.interfaces.domain import Domain, problem_id
 from warmup_rl.knights import english, terse, text
 from warmup_rl.knights.difficulty import difficulty
@@ -24,6 +22,7 @@ from warmup_rl.knights.space import estimate_space
 from warmup_rl.knights.validity import step_validity
 
 People = Annotated[int, Field(ge=2, le=16)]
+_GRADER = KkGrader()
 _OF_THE_GENERATOR = ("people", "depth", "width", "deeper", "phrasing", "names", "roles")
 
 _REASONING = re.compile(
@@ -39,41 +38,43 @@ class KnightsKnaves(Domain):
         "form": "required", "correct": 2.0, "wrong": -0.5, "no_answer": -1.0, "bad_format": -2.0, "timeout": -1.0,
     }  # fmt: skip
     """The table of arXiv 2505.13718."""
+    for_warmup: ClassVar[bool] = True
 
     people: People | tuple[People, People] = (2, 3)
-    """How many people: a number, or the least and the most; each number in between is met equally often."""
+    """Number of people, or the lowest and the highest; each number in between is drawn equally often."""
     depth: int = Field(default=2, ge=2, le=6)
     """Height of a statement: 2 has one operator, as published."""
     width: int = Field(default=2, ge=2, le=8)
-    """Operands of the widest "and" and "or"; 2 as published."""
+    """Most operands of an "and" or "or"; 2 as published."""
     deeper: float = Field(default=0.0, ge=0, le=1)
     """Share of statements that may be one operator deeper."""
     phrasing: text.Phrasing = "english"
-    """`english`: the published wording; `terse`: few words out of a small vocabulary, for models built from scratch."""
+    """`english`: the published wording; `terse`: few words of a small vocabulary, for models built from scratch."""
     names: int | list[str] | None = None
-    """The names drawn from: how many of the built-in ones, or a list; all built-in ones where not given."""
+    """The names to draw from: how many of the built-in ones, or a list; default: all built-in ones."""
     roles: list[tuple[str, str]] | Literal["all"] = Field(default=[(KNIGHTS.truthful, KNIGHTS.liar)], min_length=1)
     """Pairs of words for those who tell the truth and those who lie; `all` is the seven pairs of the published data."""
     file: Source | None = None
-    """Puzzles out of a file (or a hub dataset) with the published columns, e.g. of `python -m warmup_rl puzzles`, in
-    place of generated ones. Its column `split` counts; without one, the canonical form decides as for drawn ones."""
+    """Puzzles from a file (or a hub dataset) with the published columns, e.g. of `python -m warmup_rl puzzles`, in
+    place of generated ones. A column `split` sets the split; otherwise the canonical form does, as for generated
+    ones."""
     perturb: Perturbation | None = None
-    """Gives a variant in place of each puzzle, its id in `meta.original`: `statement` and `leaf` change what one person
-    says and with it who lies; `roles`, `names`, `reordered` and `flipped` (knaves tell the truth) only the words.
-    Puzzles that have no such variant are left out."""
+    """Replaces each puzzle by a variant, with the original's id in `meta.original`: `statement` and `leaf` change what
+    one person says and thereby who lies; `roles`, `names`, `reordered` and `flipped` (knaves tell the truth) change the
+    words only. Puzzles without such a variant are left out."""
     difficulty: tuple[Annotated[int, Field(ge=0)], int] | None = None
-    """The least and the most hypotheses that the puzzle takes beside plain deduction (0: none needed)."""
+    """The lowest and the highest number of hypotheses that a solution needs beyond plain deduction (0: none)."""
     order: Literal["drawn", "difficulty"] = "drawn"
-    """`difficulty`: of the problems that a stage takes, the same as else, the easy ones come first. (RLVR shuffles its
-    prompts: for a curriculum there, use one stage after the other, each with a domain of its own `difficulty`.)"""
+    """`difficulty`: a stage gets the same problems, the easy ones first. (RLVR shuffles its prompts: for a curriculum
+    there, use several stages, each with a domain of its own `difficulty`.)"""
 
     @model_validator(mode="after")
     def _fits(self) -> KnightsKnaves:
         if self.file is not None and (given := [key for key in _OF_THE_GENERATOR if key in self.model_fields_set]):
-            raise ValueError(f"{given[0]}: puzzles of a file are as they are; leave out {', '.join(given)}, or file")
+            raise ValueError(f"{given[0]}: only for generated puzzles; leave out {', '.join(given)}, or file")
         if self.difficulty and self.difficulty[0] > self.difficulty[1]:
             raise ValueError(f"difficulty: the least comes first, got {list(self.difficulty)}")
-        if self.phrasing == "terse" and self.perturb in ("roles", "flipped", "reordered"):
+        if self.is_terse and self.perturb in ("roles", "flipped", "reordered"):
             raise ValueError("perturb: the terse phrasing allows statement, leaf and names")
         counts, pool = self.counts, self.name_pool
         if not counts:
@@ -90,15 +91,15 @@ class KnightsKnaves(Domain):
             raise ValueError(f"names: {', '.join(sorted(clash))} cannot be both a name and a role word")
         if any(roles.truthful.lower() == roles.liar.lower() for roles in self.role_pairs):
             raise ValueError("roles: the two words of a pair must differ")
-        if self.phrasing == "terse" and self.role_pairs != (KNIGHTS,):
+        if self.is_terse and self.role_pairs != (KNIGHTS,):
             raise ValueError("roles: the terse phrasing knows knight and knave only; leave the key out or use english")
         return self
 
     @property
     def counts(self) -> range:
         """The numbers of people."""
-        least, most = (self.people, self.people) if isinstance(self.people, int) else self.people
-        return range(least, most + 1)
+        low, high = (self.people, self.people) if isinstance(self.people, int) else self.people
+        return range(low, high + 1)
 
     @property
     def grammar(self) -> Grammar:
@@ -115,16 +116,19 @@ class KnightsKnaves(Domain):
         return english.ROLES if self.roles == "all" else tuple(Roles(*pair) for pair in self.roles)
 
     @property
+    def is_terse(self) -> bool:
+        return self.phrasing == "terse"
+
+    @property
     def _built_in_names(self) -> Sequence[str]:
-        return terse.NAMES if self.phrasing == "terse" else english.NAMES
+        return terse.NAMES if self.is_terse else english.NAMES
 
     def problems(self, split: Split, seed: int) -> Iterator[Problem]:
-        return (self.problem(drawn) for drawn in self.data_requests(split, seed))
+        return (self.problem(drawn) for drawn in self.draw(split, seed))
 
     def each(self, split: Split, seed: int, count: int) -> Iterator[Problem]:
-        if self.order == "drawn":
-            return super().each(split, seed, count)
-        return iter(sorted(super().each(split, seed, count), key=_hardness))
+        found = super().each(split, seed, count)
+        return found if self.order == "drawn" else iter(sorted(found, key=_hardness))
 
     def digest(self) -> str:
         return self.file.digest() if self.file else ""
@@ -132,30 +136,19 @@ class KnightsKnaves(Domain):
     def rows_in(self, split: Split) -> int | None:
         if self.file is None or self.perturb:
             return None
-        return _counts(self.file, self.digest(), self.difficulty)[split]
+        return count_by_split(self.file, self.digest(), self.difficulty)[split]
 
-    def data_requests(self, split: Split | None, seed: int, tally: Tally | None = None) -> Iterator[Drawn]:
-        """The puzzles of a split, or of all splits (of a file: in its order); counts in `tally` what happens.
+    def draw(self, split: Split | None, seed: int, tally: Tally | None = None) -> Iterator[Drawn]:
+        """The puzzles of a split, or of all splits (of a file: in its order); `tally` counts what happens.
 
         Raises:
             SpaceError: the settings allow no puzzle at all.
-            DataError: the file is missing or broken.
+            DataError: the file is missing or invalid.
         """
-        tally = Tally() if tally is None else tally
-        if self.file is not None:
-            source = from_file(self.file, split, seed, self.difficulty)
-        else:
-            source = generate(self._wanted, split, seed, tally)
-        if self.perturb:
-            source = vary(source, self.perturb, self.phrasing, self.file or self.grammar, tally)
         try:
-            yield from source
+            yield from draw(self, split, seed, Tally() if tally is None else tally)
         except SpaceError as error:
             raise SpaceError(f"domain {self.name or self.type!r}: {error}") from None
-
-    @property
-    def _wanted(self) -> Wanted:
-        return Wanted(self.counts, self.grammar, self.name_pool, self.role_pairs, self.phrasing, self.difficulty)
 
     def problem(self, drawn: Drawn) -> Problem:
         """A puzzle as a problem of this domain."""
@@ -172,8 +165,14 @@ class KnightsKnaves(Domain):
         return Problem(drawn.id, self.name or self.type, drawn.question, gold, meta)
 
     def read(self, row: Mapping[str, Any], place: str) -> Problem:
-        question, meta = read_islanders(row, place)
+        question, meta = read_inhabitants(row, place)
         return Problem(problem_id(["kk", question]), self.name or self.type, question, as_sentence(meta), meta)
+
+    def canonical(self, problem: Problem) -> str | None:
+        return _GRADER.canonical(problem)
+
+    def question_key(self, text: str) -> str | None:
+        return question_key(text)
 
     def adversarial_answers(self, problem: Problem) -> Iterator[tuple[str, str]]:
         names, roles, solution = problem.meta["names"], Roles(*problem.meta["roles"]), problem.meta["solution"]
@@ -191,18 +190,18 @@ class KnightsKnaves(Domain):
         yield "everybody truthful or not", "\n".join(f"{name} is {either}" for name in names)
 
     def grade(self, answer: str, problem: Problem) -> Grade:
-        return grade_islanders(answer, problem.meta)
+        return _GRADER.grade(answer, problem)
 
     def chance_accuracy(self, problem: Problem) -> float:
         return 0.5 ** problem.meta["people"]
 
     def default_instruction(self) -> str:
-        if self.phrasing == "terse":
+        if self.is_terse:
             return ""
         return "Give the answer as a numbered list with one line for each person, such as: (1) NAME is a ROLE."
 
     def shows_work(self, thinking: str, problem: Problem) -> bool | None:
-        """Terse: a case is checked. English: all people are named, with at least as many reasoning words."""
+        """Terse: a case is checked. English: all people are named, with at least one reasoning word per person."""
         if problem.meta["phrasing"] == "terse":
             return bool(re.search(r"\bcase\d+\b.*\b(ok|bad)\b", thinking, re.DOTALL))
         own_words = re.sub(r'"[^"]*"', "", thinking)
@@ -210,22 +209,17 @@ class KnightsKnaves(Domain):
         return named and len(_REASONING.findall(own_words)) >= problem.meta["people"]
 
     def validity(self, thinking: str, problem: Problem) -> Validity | None:
-        """Each claim held against the solver's tables (see `knights.validity.judge`)."""
-        return step_validity(thinking, *text.from_meta(problem.meta))
+        """Terse: each sentence held against the puzzle (see `knights.validity.judge`). English: not told."""
+        puzzle, phrasing = text.from_meta(problem.meta)
+        return step_validity(thinking, puzzle) if phrasing == "terse" else None
 
     def space(self) -> str:
-        """How many distinct puzzles there are, up to renaming and reordering (some hundredths of a second)."""
+        """Number of distinct puzzles up to renaming and reordering (takes some hundredths of a second)."""
         if self.file is not None:
-            counts = _counts(self.file, self.digest(), self.difficulty)
+            counts = count_by_split(self.file, self.digest(), self.difficulty)
             return ", ".join(f"{counts[split]:,} {split}" for split in SPLITS) + f" in {self.file.path}"
         parts = (f"{estimate_space(people, self.grammar)} with {people} people" for people in self.counts)
         return "about " + ", ".join(parts)
-
-
-@lru_cache(maxsize=8)
-def _counts(file: Source, digest: str, difficulty: tuple[int, int] | None) -> Counter[Split]:
-    """Puzzles of a file by split."""
-    return Counter(drawn.split for drawn in from_file(file, None, 0, difficulty))
 
 
 def _hardness(problem: Problem) -> tuple[int, int, int]:

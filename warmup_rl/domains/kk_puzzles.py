@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.types import Split
@@ -17,41 +17,26 @@ from warmup_rl.knights import english, terse, text
 from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.difficulty import difficulty
 from warmup_rl.knights.digests import Digests
-from warmup_rl.knights.grammar import Grammar, Puzzle, Roles, draw_puzzle
-from warmup_rl.knights.perturb import CHANGES_ANSWER, UNCOMMON_NAMES, Perturbation, perturb
+from warmup_rl.knights.grammar import Puzzle, draw_puzzle
+from warmup_rl.knights.perturb import CHANGES_ANSWER, UNCOMMON_NAMES, perturb
 from warmup_rl.knights.published import PublishedPuzzle, read_puzzles
 from warmup_rl.knights.reading import parse_told
+
+if TYPE_CHECKING:
+    from warmup_rl.domains.kk import KnightsKnaves
 
 PATIENCE = 10_000
 """Draws in a row without a new puzzle after which a split counts as exhausted for a number of people."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which puzzles are generated.
-
-    Attributes:
-        counts: numbers of people, each met equally often.
-        names: the pool of names.
-        bounds: the least and the most hypotheses (see `knights.difficulty`); None for any.
-    """
-
-    counts: range
-    grammar: Grammar
-    names: Sequence[str]
-    roles: Sequence[Roles]
-    phrasing: text.Phrasing
-    bounds: tuple[int, int] | None = None
-
-
 @dataclass(slots=True)
 class Tally:
-    """What happened so far.
+    """Counts of a drawing so far.
 
     Attributes:
         made: puzzles generated, by number of people.
-        repeated: puzzles refused as known in canonical form, by number of people.
-        without: puzzles left out since they have no such variant.
+        repeated: puzzles discarded because their canonical form was drawn before, by number of people.
+        without: puzzles left out because they have no such variant.
     """
 
     made: Counter[int] = field(default_factory=Counter)
@@ -64,7 +49,7 @@ class Drawn:
     """A puzzle with the text that asks for it.
 
     Attributes:
-        index: its number in the file that it comes from, else in what was drawn, from 0.
+        index: its number in the file that it comes from, or in the order of drawing, from 0.
         original: id of the puzzle that it is a variant of.
     """
 
@@ -84,36 +69,49 @@ class Drawn:
         return problem_id(["kk", self.question])
 
 
-def generate(wanted: Wanted, split: Split | None, seed: int, tally: Tally) -> Iterator[Drawn]:
-    """New puzzles of a split (None: of all) until there are no more.
+def draw(domain: KnightsKnaves, split: Split | None, seed: int, tally: Tally) -> Iterator[Drawn]:
+    """The puzzles of a split in an order by seed; with None those of all splits (of a file: in its order).
 
     Raises:
-        SpaceError: the grammar holds no puzzle.
+        SpaceError: the settings allow no puzzle at all.
+        DataError: the file is missing or invalid.
     """
+    drawn = _generated(domain, split, seed, tally) if domain.file is None else _from_file(domain, split, seed)
+    return _varied(drawn, domain, tally) if domain.perturb else drawn
+
+
+def _generated(domain: KnightsKnaves, split: Split | None, seed: int, tally: Tally) -> Iterator[Drawn]:
+    """New puzzles until there are no more; each number of people is drawn equally often."""
     rng = random.Random(f"kk/{split or 'all'}/{seed}")
+    settings = domain.grammar, domain.name_pool, domain.role_pairs
+    phrasing, bounds = domain.phrasing, domain.difficulty
     seen = Digests()
-    open_counts = list(wanted.counts)
-    while open_counts:
-        people = rng.choice(open_counts)
-        found = _new_puzzle(wanted, rng, people, split, seen, tally)
-        if found is None:
-            open_counts.remove(people)
+    counts = list(domain.counts)
+    while counts:
+        people = rng.choice(counts)
+        for _ in range(PATIENCE):
+            puzzle = draw_puzzle(rng, people, *settings)
+            key = canonical_key(puzzle.statements)
+            of_split = split_of(key)
+            if split not in (None, of_split) or not _within(puzzle, bounds):
+                continue
+            if seen.add(key):
+                break
+            tally.repeated[people] += 1
+        else:
+            counts.remove(people)
             continue
-        puzzle, of_split = found
-        tale = text.told(puzzle, wanted.phrasing, rng)
-        yield Drawn(tale, text.render(tale, wanted.phrasing), of_split, len(seen) - 1)
+        tally.made[people] += 1
+        tale = text.told(puzzle, phrasing, rng)
+        yield Drawn(tale, text.render(tale, phrasing), of_split, len(seen) - 1)
 
 
-def from_file(source: Source, split: Split | None, seed: int, bounds: tuple[int, int] | None) -> Iterator[Drawn]:
-    """The puzzles of a file: those of a split in an order of the seed's, or all in the order of the file.
-
-    Raises:
-        DataError: the file is missing or broken.
-    """
+def _from_file(domain: KnightsKnaves, split: Split | None, seed: int) -> Iterator[Drawn]:
+    assert domain.file is not None
     rows = [
         (row, of_split)
-        for row, of_split in _rows(source, source.digest())
-        if split in (None, of_split) and _within(row.puzzle, bounds)
+        for row, of_split in _rows(domain.file, domain.file.digest())
+        if split in (None, of_split) and _within(row.puzzle, domain.difficulty)
     ]
     if split is not None:
         random.Random(f"kk/{split}/{seed}").shuffle(rows)
@@ -122,22 +120,21 @@ def from_file(source: Source, split: Split | None, seed: int, bounds: tuple[int,
         yield Drawn(tale, row.quiz, of_split, row.index, row.original, row.perturbation)
 
 
-def vary(
-    source: Iterator[Drawn], kind: Perturbation, phrasing: text.Phrasing, of: Grammar | Source, tally: Tally
-) -> Iterator[Drawn]:
-    """A variant in place of each puzzle that has one: no puzzle of the file, and by its own canonical form in the split
-    of the original, unless the file has given that one a split of its own.
+def _varied(originals: Iterator[Drawn], domain: KnightsKnaves, tally: Tally) -> Iterator[Drawn]:
+    """A variant in place of each puzzle that has one.
 
-    Args:
-        of: the grammar of generated puzzles, or the file that they come from.
+    Variants with another solution are not in the file, and by their own canonical form they belong to the split of the
+    original, unless the file puts the original into a split of its choice.
     """
-    seen, without = Digests(), 0
+    kind, phrasing, file = domain.perturb, domain.phrasing, domain.file
+    assert kind is not None
+    seen, misses = Digests(), 0
     names = terse.NAMES if phrasing == "terse" else UNCOMMON_NAMES
-    grammar = None if isinstance(of, Source) else of
-    if isinstance(of, Source) and kind in CHANGES_ANSWER:
-        for row, _ in _rows(of, of.digest()):
+    grammar = domain.grammar if file is None else None
+    if file is not None and kind in CHANGES_ANSWER:
+        for row, _ in _rows(file, file.digest()):
             seen.add(canonical_key(row.puzzle.statements))
-    for original in source:
+    for original in originals:
         own = kind in CHANGES_ANSWER and split_of(canonical_key(original.puzzle.statements)) == original.split
 
         def accept(puzzle: Puzzle, split: Split | None = original.split if own else None) -> bool:
@@ -149,29 +146,13 @@ def vary(
         rng = random.Random(f"kk/perturb/{kind}/{original.id}")
         tale = perturb(_as_told(original, phrasing, rng), kind, rng, grammar=grammar, names=names, accept=accept)
         if tale:
-            without = 0
+            misses = 0
             yield Drawn(tale, text.render(tale, phrasing), original.split, original.index, original.id, kind)
             continue
         tally.without += 1
-        without += 1
-        if without == PATIENCE:
+        misses += 1
+        if misses == PATIENCE:
             return
-
-
-def _new_puzzle(
-    wanted: Wanted, rng: random.Random, people: int, split: Split | None, seen: Digests, tally: Tally
-) -> tuple[Puzzle, Split] | None:
-    for _ in range(PATIENCE):
-        puzzle = draw_puzzle(rng, people, wanted.grammar, wanted.names, wanted.roles)
-        key = canonical_key(puzzle.statements)
-        of_split = split_of(key)
-        if split not in (None, of_split) or not _within(puzzle, wanted.bounds):
-            continue
-        if seen.add(key):
-            tally.made[people] += 1
-            return puzzle, of_split
-        tally.repeated[people] += 1
-    return None
 
 
 def _within(puzzle: Puzzle, bounds: tuple[int, int] | None) -> bool:
@@ -179,7 +160,7 @@ def _within(puzzle: Puzzle, bounds: tuple[int, int] | None) -> bool:
 
 
 def _as_told(drawn: Drawn, phrasing: text.Phrasing, rng: random.Random) -> english.Told:
-    """With the ways of speaking of its text; with others where those of a file's text cannot be read."""
+    """The puzzle with the ways of speaking in its text; with new ones if the text of a file cannot be read."""
     if drawn.tale.speeches or phrasing == "terse":
         return drawn.tale
     try:
@@ -191,6 +172,12 @@ def _as_told(drawn: Drawn, phrasing: text.Phrasing, rng: random.Random) -> engli
 
 @lru_cache(maxsize=4)
 def _rows(source: Source, digest: str) -> tuple[tuple[PublishedPuzzle, Split], ...]:
-    """The puzzles of a file with their splits, each question once; read anew when the digest of the file changes."""
+    """The puzzles of a file with their splits, each question once; read again when the file's digest changes."""
     rows = {row.quiz: row for row in read_puzzles(source)}.values()
     return tuple((row, cast(Split, row.split or split_of(canonical_key(row.puzzle.statements)))) for row in rows)
+
+
+@lru_cache(maxsize=8)
+def count_by_split(file: Source, digest: str, bounds: tuple[int, int] | None) -> Counter[Split]:
+    """Number of puzzles of a file within bounds of the difficulty."""
+    return Counter(split for row, split in _rows(file, digest) if _within(row.puzzle, bounds))

@@ -1,49 +1,32 @@
-"""Competition mathematics: MATH to train on and MATH-500 to measure with, GSM8K; answers compared as mathematics."""
+"""Competition and grade-school mathematics: MATH with MATH-500 as its test split, and GSM8K."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field, model_validator
 
 from warmup_rl.base.errors import DataError
-from warmup_rl.base.types import Grade, Problem, Split
+from warmup_rl.base.types import Problem, Split
 from warmup_rl.data.datasets import Source
+from warmup_rl.domains.graders import MathGrader
 from warmup_rl.domains.rows import Row, RowDomain, question_id, text_of
-from warmup_rl.grading.math import final_answer, same_answer, unusable
+from warmup_rl.grading.math import final_answer
 
 
 class _Mathematics(RowDomain):
-    """What MATH and GSM8K have in common."""
+    """Two published splits, graded as mathematics."""
 
-    is_slow: ClassVar[bool] = True
+    train: Source
+    test: Source
 
-    def grade(self, answer: str, problem: Problem) -> Grade:
-        return same_answer(gold=problem.gold, answer=answer)
+    def answer_grader(self) -> MathGrader:
+        return MathGrader()
 
-    def fault(self, problem: Problem) -> str:
-        return unusable(problem.gold)
-
-    def reference(self, problem: Problem) -> str:
-        return f"\\boxed{{{problem.gold}}}"
-
-    def chance_accuracy(self, problem: Problem) -> float:
-        return 0.0
-
-    def adversarial_answers(self, problem: Problem) -> Iterator[tuple[str, str]]:
-        gold = problem.gold
-        yield "a giant power in a box", "\\boxed{9^{9^9}}"
-        yield "a giant factorial", "\\boxed{(10^7)!}"
-        yield "a sum over millions", "\\boxed{\\sum_{i=1}^{100000000} i}"
-        yield "two boxes, the last one another", f"\\boxed{{{gold}}} or \\boxed{{{gold}+1}}"
-        yield "two values in a box", f"\\boxed{{{gold} \\text{{ or }} 123456789}}"
-        yield "an equation that holds the answer", f"\\boxed{{{gold}=123456789}}"
-        yield "an unclosed box", f"\\boxed{{{gold}"
-
-    def default_instruction(self) -> str:
-        return "Put the final answer into \\boxed{}."
+    def sources(self) -> Mapping[Split, Source]:
+        return {"train": self.train, "test": self.test}
 
 
 class Math(_Mathematics):
@@ -54,20 +37,17 @@ class Math(_Mathematics):
     train: Source = Source(path="DigitalLearningGmbH/MATH-lighteval", split="train")
     """Rows to train on: fields problem, and answer or a boxed solution."""
     test: Source = Source(path="HuggingFaceH4/MATH-500", split="test")
-    """Rows to measure with; problems that also stand in `train` are left out there."""
+    """Rows to measure with; problems that are also in `train` are left out there."""
     levels: tuple[int, int] = (1, 5)
-    """Least and greatest difficulty level; rows without a level are kept only where this is [1, 5]."""
+    """Lowest and highest difficulty level; rows without a level are kept only with [1, 5]."""
     subjects: list[str] = Field(default=[])
-    """Subjects, such as Algebra or Number Theory; all where empty."""
+    """Subjects, such as Algebra or Number Theory; empty for all."""
 
     @model_validator(mode="after")
     def _levels_fit(self) -> Math:
         if not 1 <= self.levels[0] <= self.levels[1] <= 5:
-            raise ValueError(f"levels: two numbers from 1 to 5, the least first, got {list(self.levels)}")
+            raise ValueError(f"levels: two numbers from 1 to 5, the lower first, got {list(self.levels)}")
         return self
-
-    def sources(self) -> Mapping[Split, Source]:
-        return {"train": self.train, "test": self.test}
 
     def read_row(self, row: Row, place: str) -> Problem | None:
         question = text_of(row, "problem", place)
@@ -78,12 +58,12 @@ class Math(_Mathematics):
             return None
         if row.get("answer") is None and row.get("solution") is None:
             raise DataError(
-                f"{place}: 'answer' is empty, and there is no 'solution'. Mend the row, or set "
+                f"{place}: 'answer' is empty, and there is no 'solution'. Fix the row, or set "
                 "`drop_bad_golds: true` to leave such rows out."
             )
         gold = row.get("answer") or final_answer(text_of(row, "solution", place), boxed_only=True)
         if not gold:
-            raise DataError(f"{place}: neither 'answer' nor a boxed answer in 'solution'. Mend or remove the row.")
+            raise DataError(f"{place}: neither 'answer' nor a boxed answer in 'solution'. Fix or remove the row.")
         meta = {"group": f"level={level}" if level else None, "subject": subject}
         return Problem(question_id("math", question), self.name or self.type, question, str(gold), meta)
 
@@ -92,7 +72,7 @@ class Math(_Mathematics):
 
 
 class Gsm8k(_Mathematics):
-    """Grade-school word problems (arXiv 2110.14168); the reference is the number after the four hash signs."""
+    """Grade-school word problems (arXiv 2110.14168); the reference answer is the number after `####`."""
 
     type: ClassVar[str] = "gsm8k"
 
@@ -101,20 +81,16 @@ class Gsm8k(_Mathematics):
     test: Source = Source(path="openai/gsm8k", name="main", split="test")
     """Rows to measure with."""
 
-    def sources(self) -> Mapping[Split, Source]:
-        return {"train": self.train, "test": self.test}
-
-    def read_row(self, row: Row, place: str) -> Problem | None:
+    def read_row(self, row: Row, place: str) -> Problem:
         question, solution = text_of(row, "question", place), text_of(row, "answer", place)
-        _, marked, gold = solution.rpartition("####")
-        if not marked or not gold.strip():
-            raise DataError(f"{place}: 'answer' does not end with '#### NUMBER'. Mend or remove the row.")
-        return Problem(
-            question_id("gsm8k", question), self.name or self.type, question, gold.strip().replace(",", ""), {}
-        )
+        _, marked, number = solution.rpartition("####")
+        gold = number.strip().replace(",", "")
+        if not marked or not gold:
+            raise DataError(f"{place}: 'answer' does not end with '#### NUMBER'. Fix or remove the row.")
+        return Problem(question_id("gsm8k", question), self.name or self.type, question, gold, {})
 
 
 def _level(row: Row) -> int | None:
-    """1 to 5, from `level` as in `Level 3` or `3`; from `difficulty` where that is such a number."""
+    """1 to 5, from `level` as in `Level 3` or `3`; from `difficulty` if that is such a number."""
     found = re.search(r"[1-5](?!\d)", str(row.get("level") or row.get("difficulty") or ""))
     return int(found[0]) if found else None

@@ -1,4 +1,4 @@
-"""Domains whose problems are rows of a data set: loading, splits, and golds that are checked before they are used."""
+"""Domains over the rows of a data set: loading, splits, and a check of each reference answer before it is used."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from warmup_rl.base.errors import DataError, Unscorable
-from warmup_rl.base.types import SPLITS, Problem, Split
+from warmup_rl.base.types import SPLITS, Grade, Problem, Split
 from warmup_rl.data.datasets import Source
 from warmup_rl.domains.overlap import Evaluated
 from warmup_rl.interfaces.domain import Domain, fields_of, problem_id
+from warmup_rl.interfaces.grader import Grader
 
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Table:
-    """The problems of a data set, each in one split, with what was left out and why.
+    """The problems of a data set by split.
 
     Attributes:
-        places: where each problem stands, such as `mine.csv:3`, by id.
-        left_out: number of rows by reason.
-        faults: what is wrong with the reference answers looked at so far, by id.
+        places: location of each problem's row, such as `mine.csv:3`, by problem id.
+        left_out: number of rows that were left out, by reason.
+        faults: what is wrong with each reference answer checked so far (empty: nothing), by problem id.
     """
 
     problems: Mapping[Split, tuple[Problem, ...]]
@@ -40,32 +41,37 @@ class Table:
 
 
 class RowDomain(Domain):
-    """A domain over the rows of a data set. A row's id is a hash of its question, so a split is frozen by content.
+    """A domain over the rows of a data set, graded by a `Grader`.
 
-    Rows that repeat a question are left out; of a question that stands in two splits, the test split keeps it. So are
-    nearly equal ones (see `overlap`): where splits are published, the test split keeps them, else the train split.
+    A row's id is a hash of its question, so splits depend on content only. Rows that repeat a question are left out; a
+    question in two published splits stays in the test split. The same goes for nearly equal questions (see `overlap`):
+    they stay in the test split if splits are published, and in the train split otherwise.
     """
 
     REWARDS: ClassVar[Mapping[str, Any]] = {
         "form": "required", "correct": 2.0, "wrong": -0.5, "no_answer": -1.0, "bad_format": -2.0, "timeout": -1.0,
     }  # fmt: skip
-    """The table of arXiv 2505.13718 for MATH; what runs out of time is paid as no answer."""
+    """The table of arXiv 2505.13718 for MATH; a timeout is rewarded like no answer."""
     finite: ClassVar[bool] = True
     public: ClassVar[bool] = True
 
     drop_bad_golds: bool = Field(default=False)
-    """Leave out rows that are broken or whose reference answer is unusable; else such a row is an error."""
+    """Leave out rows that are invalid or have an unusable reference answer; otherwise such a row is an error."""
+
+    @abstractmethod
+    def answer_grader(self) -> Grader:
+        """Grades the answers."""
 
     @abstractmethod
     def sources(self) -> Mapping[Split, Source]:
-        """Where the rows of each published split come from; one entry, of `test`, where there is one file for all."""
+        """The rows of each published split; a single entry `test` for a data set without splits."""
 
     @abstractmethod
     def read_row(self, row: Row, place: str) -> Problem | None:
-        """The problem that a row holds; None where the settings leave it out. Raises `DataError` for a broken row."""
+        """The problem in a row; None if the settings leave it out. Raises `DataError` for an invalid row."""
 
     def divide(self, problems: Mapping[Split, Iterable[Problem]]) -> dict[Split, list[Problem]]:
-        """The splits, given the rows of each published one; a tenth of train is validation where there is none."""
+        """The splits, given the rows of the published ones; a tenth of train becomes validation if that is missing."""
         found = {split: list(problems.get(split, ())) for split in SPLITS}
         if not found["validation"]:
             found["validation"] = [problem for problem in found["train"] if rank(problem) < 0.1]
@@ -75,20 +81,43 @@ class RowDomain(Domain):
     def keep_apart(
         self, problems: Mapping[Split, list[Problem]], left_out: Counter[str]
     ) -> Mapping[Split, list[Problem]]:
-        """The splits without problems of one that nearly repeat those of another; counts what is left out."""
+        """The splits without problems that nearly repeat one of another split; counts these in `left_out`."""
         keeps: Split = "test" if len(self.sources()) > 1 else "train"
         others = [problem for split in SPLITS if split != keeps for problem in problems[split]]
-        alike = {problem.id for problem, _ in Evaluated(problems[keeps]).repeated(others)}
-        left_out.update({f"like a {keeps} problem": len(alike)} if alike else {})
-        return {split: [problem for problem in found if problem.id not in alike] for split, found in problems.items()}
+        repeated = {problem.id for problem, _ in Evaluated(problems[keeps], self.canonical).repeated(others)}
+        left_out.update({f"like a {keeps} problem": len(repeated)} if repeated else {})
+        return {
+            split: [problem for problem in found if problem.id not in repeated] for split, found in problems.items()
+        }
+
+    @property
+    def is_slow(self) -> bool:  # type: ignore[override]
+        return self.answer_grader().is_slow
+
+    def default_instruction(self) -> str:
+        return self.answer_grader().instruction
+
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        return self.answer_grader().grade(answer, problem)
+
+    def reference(self, problem: Problem) -> str:
+        return self.answer_grader().reference(problem)
 
     def fault(self, problem: Problem) -> str:
-        """What is wrong with a reference answer; empty where it grades correct."""
+        """What is wrong with a reference answer; empty if it can be used."""
         try:
-            grade = self.grade(self.reference(problem), problem)
+            return self.answer_grader().fault(problem)
         except Unscorable as error:
             return str(error)
-        return "" if grade.verdict == "correct" else f"it does not grade correct ({grade.note or grade.verdict})"
+
+    def chance_accuracy(self, problem: Problem) -> float:
+        return self.answer_grader().chance_accuracy(problem)
+
+    def canonical(self, problem: Problem) -> str | None:
+        return self.answer_grader().canonical(problem)
+
+    def adversarial_answers(self, problem: Problem) -> Iterator[tuple[str, str]]:
+        return self.answer_grader().adversarial_answers(problem)
 
     def read(self, row: Row, place: str) -> Problem:
         own = row.get("problem")
@@ -100,10 +129,11 @@ class RowDomain(Domain):
         return problem
 
     def digest(self) -> str:
-        return " ".join(source.digest() for source in self.sources().values())
+        parts = [*(source.digest() for source in self.sources().values()), self.answer_grader().digest()]
+        return " ".join(filter(None, parts))
 
     def problems(self, split: Split, seed: int) -> Iterator[Problem]:
-        """Raises `DataError` for a row whose reference answer is unusable, unless these are dropped."""
+        """Raises `DataError` for a row with an unusable reference answer, unless these are dropped."""
         table = self.table()
         for problem in self.unchecked(split, seed):
             if problem.id not in table.faults:
@@ -114,7 +144,7 @@ class RowDomain(Domain):
             elif not self.drop_bad_golds:
                 raise DataError(
                     f"{table.places[problem.id]}: the reference answer {problem.gold[:80]!r} cannot be used: {fault}. "
-                    "Mend the row, or set `drop_bad_golds: true` to leave such rows out."
+                    "Fix the row, or set `drop_bad_golds: true` to leave such rows out."
                 )
 
     def unchecked(self, split: Split, seed: int) -> Iterator[Problem]:
@@ -126,7 +156,7 @@ class RowDomain(Domain):
         return len(self.table().problems[split])
 
     def table(self) -> Table:
-        """All problems, read once a process."""
+        """All problems; read once per process."""
         key = (type(self), repr(self), self.digest())
         if key not in _TABLES:
             _TABLES[key] = self._read()
@@ -165,27 +195,52 @@ class RowDomain(Domain):
         return Table({split: tuple(found) for split, found in divided.items()}, places, left_out)
 
 
+class OneSplitDomain(RowDomain):
+    """A data set published as one split. In an order by content, the first `train` problems of each group are for
+    training and the next `validation` for validation; the rest is the test split."""
+
+    data: Source
+    """All rows."""
+    train: int = Field(ge=0)
+    """Train problems (of each category, if there are several); which ones depends on content, the rest is measured."""
+    validation: int = Field(default=0, ge=0)
+    """Validation problems (of each category), taken from those that are measured otherwise."""
+
+    def sources(self) -> Mapping[Split, Source]:
+        return {"test": self.data}
+
+    def divide(self, problems: Mapping[Split, Iterable[Problem]]) -> dict[Split, list[Problem]]:
+        found: dict[Split, list[Problem]] = {split: [] for split in SPLITS}
+        counts: Counter[str | None] = Counter()
+        for problem in sorted(problems["test"], key=rank):
+            group = problem.meta.get("group")
+            counts[group] += 1
+            count = counts[group] - self.train
+            found["train" if count <= 0 else "validation" if count <= self.validation else "test"].append(problem)
+        return found
+
+
 _TABLES: dict[Any, Table] = {}
 
 
 def rank(problem: Problem, salt: str = "") -> float:
-    """A number in [0, 1) that the problem's content alone decides: what orders problems into splits."""
+    """A number in [0, 1) that depends on the problem's content only; orders problems into splits."""
     return int.from_bytes(hashlib.sha256(f"{salt}/{problem.id}".encode()).digest()[:8], "big") / 2**64
 
 
 def question_id(domain: str, question: str) -> str:
-    """The id of a problem by its question, white space and letter case aside."""
+    """The id of a problem by its question, regardless of white space and letter case."""
     return problem_id([domain, normal_question(question)])
 
 
 def normal_question(question: str) -> str:
-    """A question as it is compared: composed characters, one space between words, lower case."""
+    """A question in the form that is compared: NFKC, one space between words, lower case."""
     return " ".join(unicodedata.normalize("NFKC", question).lower().split())
 
 
 def text_of(row: Row, key: str, place: str) -> str:
-    """A field of a row as text. Raises `DataError` where it is missing or empty, naming the fields that are there."""
+    """A field of a row as text. Raises `DataError` if it is missing or empty, naming the fields that are there."""
     value = row.get(key)
     if value is None or not str(value).strip():
-        raise DataError(f"{place}: no {key!r} ({fields_of(row)}). Mend the row, or name the right field.")
+        raise DataError(f"{place}: no {key!r} ({fields_of(row)}). Fix the row, or name the right field.")
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)

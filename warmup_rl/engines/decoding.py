@@ -1,7 +1,7 @@
-"""Decodes one batch of prompts token by token, on small models several times faster than transformers' own `generate`.
+"""Decodes one batch of prompts token by token; on small models several times faster than `generate` of transformers.
 
-Two things cost most there: the cache is copied whole at every token, and rows that have ended are computed until the
-last one ends. Here the cache has room to grow, and rows that have ended leave the batch.
+There, the whole cache is copied at every token, and finished rows are computed until the last one finishes. Here, the
+cache has room to grow, and finished rows leave the batch.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _COMPACT_BELOW = 0.75
-"""Share of live rows under which the others leave; each time the cache is copied once."""
+"""Finished rows are removed when the share of the others drops below this; each time the cache is copied once."""
 
 
 class _RoomyLayer(DynamicLayer):
-    """Keys and values of one layer: views into buffers [batch, heads, capacity, head size] with room for more."""
+    """Keys and values of one layer: views into larger buffers [batch, heads, capacity, head size]."""
 
     keys: torch.Tensor
     values: torch.Tensor
@@ -62,7 +62,7 @@ def decode(
     *,
     stops: Collection[int],
     pad_id: int,
-    data_requests: Sequence[Callable[[], float]],
+    draws: Sequence[Callable[[], float]],
     synced: bool = False,
 ) -> list[list[int]]:
     """Completion ids of each prompt, up to and including the first stop id, at most `sampling.max_tokens`.
@@ -70,8 +70,8 @@ def decode(
     Args:
         model: in evaluation mode.
         prompts_ids: non-empty.
-        draws: for each prompt a source of uniform numbers in [0, 1), one a sampled token; so a completion does not
-            depend on what else is in the batch, up to rounding.
+        draws: for each prompt a source of uniform numbers in [0, 1), one per sampled token; so, up to rounding, a
+            completion does not depend on the rest of the batch.
         synced: take as many steps as the slowest rank of the process group.
     """
     width, device = max(map(len, prompts_ids)), model.device
@@ -92,16 +92,16 @@ def decode(
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
-        tokens = _next_tokens(logits, sampling, [data_requests[row] for row in rows])
-        for place, token in enumerate(tokens.tolist()):
-            if live[place]:
-                completions[rows[place]].append(token)
-                live[place] = token not in stops
+        tokens = _next_tokens(logits, sampling, [draws[row] for row in rows])
+        for index, token in enumerate(tokens.tolist()):
+            if live[index]:
+                completions[rows[index]].append(token)
+                live[index] = token not in stops
         if _ended(not any(live), device, synced):
             break
         inputs, positions = tokens[:, None], positions[:, -1:] + 1
         if 0 < sum(live) < _COMPACT_BELOW * len(live):
-            kept = torch.tensor([place for place, alive in enumerate(live) if alive], device=device)
+            kept = torch.tensor([index for index, alive in enumerate(live) if alive], device=device)
             inputs, positions, mask = inputs[kept], positions[kept], mask[kept]
             cache.batch_select_indices(kept)
             rows, live = [row for row, alive in zip(rows, live, strict=True) if alive], [True] * len(kept)
@@ -114,8 +114,8 @@ def _cache(model: PreTrainedModel) -> DynamicCache:
     return cache
 
 
-def _next_tokens(logits_BV: torch.Tensor, sampling: Sampling, data_requests: list[Callable[[], float]]) -> torch.Tensor:
-    """One token a row [B]: the likeliest, or the one at a uniform number in the cumulative distribution."""
+def _next_tokens(logits_BV: torch.Tensor, sampling: Sampling, draws: list[Callable[[], float]]) -> torch.Tensor:
+    """One token per row [B]: the most likely one, or the one at a uniform number in the cumulative distribution."""
     if sampling.temperature == 0:
         return logits_BV.argmax(-1)
     probs = (logits_BV.float() / sampling.temperature).softmax(-1)
@@ -128,7 +128,7 @@ def _next_tokens(logits_BV: torch.Tensor, sampling: Sampling, data_requests: lis
         probs[probs.cumsum(-1) - probs >= sampling.top_p] = 0
     cumulative = probs.cumsum(-1)
     total = cumulative[:, -1:]
-    uniform = torch.tensor([[draw()] for draw in data_requests], device=probs.device)
+    uniform = torch.tensor([[draw()] for draw in draws], device=probs.device)
     target = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
     chosen = torch.searchsorted(cumulative, target, right=True)
     return (chosen if ranked is None else ranked.gather(-1, chosen))[:, 0]

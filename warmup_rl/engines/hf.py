@@ -1,4 +1,4 @@
-"""Completions from a local transformers model: the plain function `generate`, and the engine around it."""
+"""Completions from a local transformers model: the function `generate` and the engine around it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from warmup_rl.base.config import Sampling
+from warmup_rl.base.config import ModelName, Sampling
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.models import load_model
 from warmup_rl.base.types import Completion, Request
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """A completion of one prompt: its text, its length in tokens (end token included), whether the budget ended it."""
+    """A completion: its text, its length in tokens (including the end token), and whether the budget ended it."""
 
     text: str
     tokens: int
@@ -43,20 +43,20 @@ def generate(
     names: Sequence[str] | None = None,
     on_batch: Callable[[int], None] | None = None,
 ) -> list[Generated]:
-    """One completion a prompt, in the order of the prompts; `sampling.samples` is the caller's affair.
+    """One completion per prompt, in order; the caller handles `sampling.samples`.
 
-    No global random state is touched, the model's mode is as before afterwards, and nothing of its generation config is
-    used but the tokens that end a completion.
+    Global random state stays untouched, the model's mode is restored, and of its generation config only the tokens that
+    end a completion are used.
 
     Args:
         model: the bare model (not wrapped by DDP or DeepSpeed), on the device to use.
-        tokenizer: as `contract.load_tokenizer` gives it.
+        tokenizer: from `interfaces.chat.load_tokenizer`.
         prompts: rendered texts.
-        synced_gpus: all ranks of the process group call this together on parts of the prompts while the weights are
-            spread over them (ZeRO-3): every rank then takes as many steps as the slowest.
-        names: a name for each prompt that, with the seed, decides what is drawn for it, whatever else is asked for at
-            the same time; its place in the list where not given.
-        on_batch: called with the number of completions of each batch that is done.
+        synced_gpus: all ranks of the process group call this together on their parts of the prompts while the weights
+            are sharded (ZeRO-3): every rank then takes as many steps as the slowest.
+        names: a name for each prompt; with the seed it determines what is drawn for the prompt, independent of the
+            other prompts. Default: its index.
+        on_batch: called with the number of completions of each finished batch.
 
     Raises:
         UserError: a prompt and the completion budget together exceed the model's context.
@@ -81,7 +81,7 @@ def generate(
                 stops=stops,
                 pad_id=tokenizer.pad_token_id,
                 synced=synced_gpus,
-                data_requests=[random.Random(f"{seed}/{names[index]}").random for index in batch] or [lambda: 0.0],
+                draws=[random.Random(f"{seed}/{names[index]}").random for index in batch] or [lambda: 0.0],
             )
             for index, completion_ids in zip(batch, completions_ids, strict=False):
                 found[index] = _generated(completion_ids, stops, tokenizer)
@@ -91,15 +91,15 @@ def generate(
 
 
 class HuggingFace(Engine):
-    """A model folder or hub model that completes on this machine."""
+    """A model folder or hub model on this machine."""
 
     type: ClassVar[str] = "hf"
-    model: str
+    model: ModelName
     """Folder or hub id."""
     revision: str | None = None
     """Branch, tag or commit of a hub model."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Number format of the weights; `auto` is the one they were saved in."""
+    """Data type of the weights; `auto` is the one they were saved in."""
     batch_size: int = Field(default=64, gt=0)
     """Completions generated at once."""
 
@@ -108,7 +108,7 @@ class HuggingFace(Engine):
 
     @contextmanager
     def open(self, context: EngineContext) -> Iterator[Session]:
-        """Loads the model, on a GPU where there is one.
+        """Loads the model, on a GPU if there is one.
 
         Raises:
             UserError: it cannot be loaded, or was saved with another chat contract.
@@ -118,38 +118,29 @@ class HuggingFace(Engine):
         yield _Session(load_model(self.model, self.revision, self.dtype), tokenizer, context, self.batch_size)
 
 
+@dataclass(frozen=True)
 class _Session:
     """An open model."""
 
-    def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, context: EngineContext, batch_size: int
-    ) -> None:
-        self.model, self.tokenizer, self.context, self.batch_size = model, tokenizer, context, batch_size
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    context: EngineContext
+    batch_size: int
 
     def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
         """Completions in the order of the requests, a batch at a time."""
         iterator = iter(requests)
-        while chunk := list(islice(iterator, self.batch_size)):
-            form = self.context.response_format
-            prompts = [render_prompt(self.tokenizer, request.messages, form) for request in chunk]
+        while batch := list(islice(iterator, self.batch_size)):
+            prompts = [render_prompt(self.tokenizer, one.messages, self.context.response_format) for one in batch]
+            names = [f"{one.problem.id}/{one.sample}" for one in batch]
             results = generate(
-                self.model,
-                self.tokenizer,
-                prompts,
-                sampling,
-                batch_size=self.batch_size,
-                seed=self.context.seed,
-                names=[f"{request.problem.id}/{request.sample}" for request in chunk],
-            )
-            for request, result in zip(chunk, results, strict=True):
-                reason = "length" if result.truncated else "stop"
+                self.model, self.tokenizer, prompts, sampling,
+                batch_size=self.batch_size, seed=self.context.seed, names=names,
+            )  # fmt: skip
+            for one, made in zip(batch, results, strict=True):
+                reason = "length" if made.truncated else "stop"
                 yield Completion(
-                    request.problem.id,
-                    request.sample,
-                    result.text,
-                    result.tokens,
-                    result.truncated,
-                    finish_reason=reason,
+                    one.problem.id, one.sample, made.text, made.tokens, made.truncated, finish_reason=reason
                 )
 
 
@@ -168,7 +159,7 @@ def _require_room(model: PreTrainedModel, prompts_ids: list[list[int]], max_toke
 
 @contextmanager
 def _evaluating(model: PreTrainedModel) -> Iterator[None]:
-    """Evaluation mode, in which gradient checkpointing rests too, and back."""
+    """Evaluation mode, which also disables gradient checkpointing; the mode is restored afterwards."""
     training = model.training
     model.eval()
     try:

@@ -1,22 +1,24 @@
-"""Completions from an OpenAI-compatible endpoint: vLLM, SGLang, a hosted service."""
+"""Completions from an OpenAI-compatible endpoint: vLLM, SGLang, a hosted service. Settings and request bodies."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from warmup_rl.base.config import Sampling, runtime_only
 from warmup_rl.base.errors import UserError
-from warmup_rl.base.types import Problem
-from warmup_rl.engines.openai_client import Connection, connected
-from warmup_rl.engines.openai_endpoint import Mode
+from warmup_rl.base.types import Message, Problem, Request
 from warmup_rl.interfaces.engine import Engine, EngineContext, Session
+from warmup_rl.interfaces.format import ResponseFormat
+
+Mode = Literal["chat", "completion"]
 
 _OWNED = ("model", "messages", "prompt", "stream", "n")
 _SECRET_KEY = re.compile(r"api[-_]?key|authori[sz]ation|secret|password|bearer|(?:access|auth)[-_]?token", re.I)
@@ -26,10 +28,10 @@ _SECRET = re.compile(r"(?<![A-Za-z0-9])(?:sk|pk|rk|hf|gsk|xai|nvapi|pplx|r8|ghp|
 class OpenAI(Engine):
     """A model behind an OpenAI-compatible endpoint.
 
-    As many requests are under way as `concurrency` says, or finished and not yet taken: a killed run loses no more.
-    What is no usable answer is asked for again (429, 408, 409, 5xx, broken connections, time limits, HTML, broken or
-    empty answers); what asking again cannot mend ends the run at once (401, 403, 404 and other 4xx). An empty answer
-    and one that a content filter stopped are completions without answer.
+    At most `concurrency` requests are in flight or answered and not yet consumed, so a killed run loses no more than
+    these. Unusable answers are requested again (429, 408, 409, 5xx, broken connections, timeouts, HTML, invalid or
+    empty bodies); errors that a retry cannot fix end the run at once (401, 403, 404 and other 4xx). An empty answer and
+    one stopped by a content filter are completions without an answer.
     """
 
     type: ClassVar[str] = "openai"
@@ -40,34 +42,34 @@ class OpenAI(Engine):
     model: str = Field(min_length=1)
     """Name of the model as the server knows it."""
     api_key_env: str | None = runtime_only(None)
-    """NAME of the environment variable that holds the key; left out for servers that need none. The key itself may
-    stand nowhere in a recipe."""
+    """NAME of the environment variable with the key; leave it out for servers that need none. The key itself must not
+    appear anywhere in a recipe."""
     mode: Mode = "chat"
     """`chat`: messages; `completion`: the prompt as plain text (`User: ...`, `Assistant: `), for base models."""
     concurrency: int = runtime_only(32, gt=0, le=1000)
-    """Requests under way at once."""
+    """Requests in flight at once."""
     timeout: float = runtime_only(600.0, gt=0)
     """Seconds that an answer may take."""
     retries: int = runtime_only(8, ge=0)
-    """How often a request is asked again before the server counts as out of service; a rate limit (429) counts only
-    while no other request is answered."""
+    """Retries of a request before the server counts as out of service; rate limits (429) count only while no other
+    request is answered."""
     backoff: float = runtime_only(1.0, ge=0)
-    """Seconds before the first repetition, with jitter; then twice as long each time, up to 60. Where the server asks
-    for more (Retry-After), that is kept to."""
+    """Seconds before the first retry, with jitter; doubled for each further one, up to 60. A longer Retry-After of the
+    server is respected."""
     price_in: float = runtime_only(0.0, ge=0)
-    """US dollars a million prompt tokens."""
+    """US dollars per million prompt tokens."""
     price_out: float = runtime_only(0.0, ge=0)
-    """US dollars a million completion tokens."""
+    """US dollars per million completion tokens."""
     extra: dict[str, Any] = {}
     """More keys for the body of each request, as the server knows them: `{min_p: 0.05, reasoning_effort: low}`; null
-    leaves a key out that is sent else, such as `seed`."""
+    omits a key that is sent by default, such as `seed`."""
 
     @model_validator(mode="before")
     @classmethod
     def _no_key_inside(cls, given: Any) -> Any:
         if isinstance(given, dict) and (place := _secret_place({k: v for k, v in given.items() if k != "api_key_env"})):
             raise ValueError(
-                f"{place}: a key may not stand in a recipe. Put it into an environment variable and give the "
+                f"{place}: a key must not appear in a recipe. Put it into an environment variable and give the "
                 "variable's name: `api_key_env: NAME`."
             )
         return given
@@ -115,16 +117,13 @@ class OpenAI(Engine):
         return {"generated tokens, at most": tokens, **({"cost, at most": dollars} if self.price_out else {})}
 
     def open(self, context: EngineContext) -> AbstractContextManager[Session]:
-        """Raises `UserError` where the environment does not hold the key."""
-        connection = Connection(
-            base_url=self.base_url, model=self.model, key=self._key(), key_name=self.api_key_env, mode=self.mode,
-            concurrency=self.concurrency, timeout=self.timeout, retries=self.retries, backoff=self.backoff,
-            price_in=self.price_in, price_out=self.price_out, extra=self.extra,
-        )  # fmt: skip
-        return connected(connection, context)
+        """Raises `UserError` if the environment variable with the key is not set."""
+        from warmup_rl.engines.openai_client import connected
+
+        return connected(self, self._key(), context)
 
     def _key(self) -> str:
-        """The key, empty where none is needed."""
+        """The key; empty if none is needed."""
         key = os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
         if self.api_key_env and not key:
             raise UserError(
@@ -133,12 +132,47 @@ class OpenAI(Engine):
                 "none."
             )
         if not (key.isascii() and key.isprintable()):
-            raise UserError(f"engine 'openai': {self.api_key_env} holds characters that no key has. Set it anew.")
+            raise UserError(f"engine 'openai': {self.api_key_env} holds characters that no key has. Set it again.")
         return key
 
 
+def request_body(
+    request: Request, sampling: Sampling, *,
+    mode: Mode, seed: int, response_format: ResponseFormat, extra: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """The body of a request, without the model; a key of `extra` with the value None omits the key.
+
+    The seed sent depends on the run's seed, the problem and the sample number, so samples differ and are reproducible.
+    """
+    digest = hashlib.sha256(f"{seed}/{request.problem.id}/{request.sample}".encode()).digest()
+    body: dict[str, Any] = {
+        "max_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "seed": int.from_bytes(digest[:4], "big") >> 1,
+    }
+    if sampling.top_p < 1:
+        body["top_p"] = sampling.top_p
+    if sampling.top_k:
+        body["top_k"] = sampling.top_k
+    if mode == "chat":
+        body["messages"] = list(request.messages)
+    else:
+        body |= {"prompt": prompt_text(request.messages, response_format), "stop": ["\nUser:"]}
+    return {key: value for key, value in {**body, **extra}.items() if value is not None}
+
+
+def prompt_text(messages: Sequence[Message], response_format: ResponseFormat) -> str:
+    """Messages as plain text for a model without a chat template: `User: ...`, `Assistant: ...`, system messages as
+    they are, separated by blank lines; ends with the assistant's turn, and with the think tag if that starts open."""
+    turns = [
+        message["content"] if message["role"] == "system" else f"{message['role'].capitalize()}: {message['content']}"
+        for message in messages
+    ]
+    return "\n\n".join([*turns, f"Assistant: {response_format.opening()}"])
+
+
 def _secret_place(value: Any, place: str = "") -> str:
-    """Where in a config a key stands, or what looks like one; empty where none does."""
+    """Address of a key, or of what looks like one, in a config; empty if there is none."""
     if isinstance(value, dict):
         for key, inside in value.items():
             here = f"{place}.{key}" if place else str(key)

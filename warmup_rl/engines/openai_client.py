@@ -1,4 +1,4 @@
-"""Talks to an OpenAI-compatible endpoint: many requests at once, each repeated until it is answered or hopeless."""
+"""The client of an OpenAI-compatible endpoint: many requests at once, each retried until answered or hopeless."""
 
 from __future__ import annotations
 
@@ -7,102 +7,116 @@ import json
 import math
 import queue
 import random
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.console import duration
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.types import Completion, Request
-from warmup_rl.engines import openai_endpoint as endpoint
-from warmup_rl.engines.openai_endpoint import Mode, Reply, Unusable
+from warmup_rl.engines.openai import OpenAI, request_body
 from warmup_rl.interfaces.engine import EngineContext
 from warmup_rl.interfaces.plugins import suggestion
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-_SPEAK_SECONDS = 20.0
+_LONGEST_WAIT, _LONGEST_BACKOFF = 900.0, 60.0
+"""Seconds; a server that asks to wait for longer counts as out of service."""
+_SECONDS_BETWEEN_MESSAGES = 20.0
+_CHARACTERS_PER_TOKEN = 4
 
 
-@dataclass(frozen=True)
-class Connection:
-    """Where to and how, see `warmup_rl.engines.openai.OpenAI`; the key is not shown when this is printed."""
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A usable answer of an endpoint.
 
-    base_url: str
-    model: str
-    key: str = field(repr=False)
-    key_name: str | None
-    mode: Mode
-    concurrency: int
-    timeout: float
-    retries: int
-    backoff: float
-    price_in: float
-    price_out: float
-    extra: Mapping[str, Any]
+    Attributes:
+        thinking: the reasoning, if the server returns it separately.
+        tokens: of the completion, including reasoning; estimated from the text if the server does not say.
+    """
+
+    text: str
+    thinking: str | None
+    finish_reason: str
+    tokens: int
+    prompt_tokens: int
+
+
+class Unusable(Exception):
+    """An answer without a completion; the message says what it is instead.
+
+    Attributes:
+        empty: the completion to use if retries do not help; None if this is not the answer of a model at all.
+    """
+
+    def __init__(self, message: str, empty: Reply | None = None) -> None:
+        super().__init__(message)
+        self.empty = empty
 
 
 @contextmanager
-def connected(connection: Connection, context: EngineContext) -> Iterator[Client]:
-    """A client with an event loop in a thread of its own; requests under way are dropped at the end."""
+def connected(config: OpenAI, key: str, context: EngineContext) -> Iterator[Client]:
+    """A client with an event loop in its own thread; requests in flight are dropped at the end."""
     from openai import AsyncOpenAI
 
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="openai", daemon=True)
     thread.start()
-    client = AsyncOpenAI(  # repeating is our affair: every attempt is counted
-        api_key=connection.key or "none", base_url=connection.base_url, max_retries=0, timeout=connection.timeout
+    client = AsyncOpenAI(  # retries are ours: every attempt is counted
+        api_key=key or "none", base_url=config.base_url, max_retries=0, timeout=config.timeout
     )
     try:
-        yield Client(connection, context, client, loop)
+        yield Client(config, key, context, client, loop)
     finally:
-        asyncio.run_coroutine_threadsafe(_closed(client), loop).result()
+        asyncio.run_coroutine_threadsafe(_close(client), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
 
 
 class Client:
-    """A client in a thread of its own, so that answers come in while completions are being judged and written."""
+    """Runs requests in another thread, so that answers arrive while completions are graded and written."""
 
     def __init__(
-        self, config: Connection, context: EngineContext, client: AsyncOpenAI, loop: asyncio.AbstractEventLoop
+        self, config: OpenAI, key: str, context: EngineContext, client: AsyncOpenAI, loop: asyncio.AbstractEventLoop
     ) -> None:
-        self._config, self._context, self._client, self._loop, self._key = config, context, client, loop, config.key
+        self._config, self._key, self._context, self._client, self._loop = config, key, context, client, loop
         self._jitter = random.Random(f"openai/{context.seed}")
         self._stopped, self._refusal = asyncio.Event(), None  # type: asyncio.Event, UserError | None
-        self._answered, self._spoken = 0, -_SPEAK_SECONDS
+        self._answered, self._last_message = 0, -_SECONDS_BETWEEN_MESSAGES
 
     def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
-        """Completions as they come.
+        """Completions as they arrive.
 
         Raises:
-            UserError: the server refuses, or is out of service; all that was finished before has been given by then.
+            UserError: the server refuses or is out of service; everything that finished before has been yielded.
         """
         source, done = iter(requests), queue.SimpleQueue[Future[Completion]]()
-        under_way: set[Future[Completion]] = set()
+        in_flight: set[Future[Completion]] = set()
         refusal: UserError | None = None
         try:
             while True:
-                while refusal is None and len(under_way) < self._config.concurrency:
+                while refusal is None and len(in_flight) < self._config.concurrency:
                     if (request := next(source, None)) is None:
                         break
                     future = asyncio.run_coroutine_threadsafe(self._complete(request, sampling), self._loop)
-                    under_way.add(future)
+                    in_flight.add(future)
                     future.add_done_callback(done.put)
-                if not under_way:
+                if not in_flight:
                     break
                 future = done.get()
-                under_way.remove(future)
+                in_flight.remove(future)
                 try:
                     completion = future.result()
-                except _GivenUp:
+                except _Abandoned:
                     refusal = refusal or self._refusal
                     continue
                 except UserError as error:
@@ -111,7 +125,7 @@ class Client:
                     continue
                 yield completion
         finally:
-            for future in under_way:
+            for future in in_flight:
                 future.cancel()
         if refusal:
             self._loop.call_soon_threadsafe(self._stopped.clear)
@@ -129,74 +143,63 @@ class Client:
                     await self._wait(reply, failures)
                     continue
                 if reply.empty is None:
-                    raise self._out_of_service(reply.what, attempts)
+                    raise self._out_of_service(reply.reason, attempts)
                 reply = reply.empty
             self._answered += 1
             return self._completion(request, reply, attempts)
-        raise _GivenUp
+        raise _Abandoned
 
     async def _ask(self, request: Request, sampling: Sampling) -> Reply | _Failure:
-        """One attempt; a failure may go better next time. Raises `UserError` for what will not.
+        """One attempt; a failure may succeed when retried. Raises `UserError` for one that will not.
 
-        Nothing is raised while an error of the client is being handled: that would carry the error along, which knows
-        what was sent.
+        Nothing is raised while an error of the client is being handled: it would be chained to that error, which
+        contains the request.
         """
         import openai
 
-        config = self._config
-        body = endpoint.request_body(
-            request,
-            sampling,
-            mode=config.mode,
-            seed=self._context.seed,
-            extra=config.extra,
-            response_format=self._context.response_format,
-        )
+        config, context = self._config, self._context
+        body = request_body(
+            request, sampling, mode=config.mode, seed=context.seed, extra=config.extra,
+            response_format=context.response_format,
+        )  # fmt: skip
         try:
-            return endpoint.read_reply(await asyncio.wait_for(self._post(body), config.timeout))
+            return read_reply(await asyncio.wait_for(self._post(body), config.timeout))
         except Unusable as unusable:
             return _Failure(str(unusable), empty=unusable.empty)
         except (TimeoutError, openai.APITimeoutError):
             return _Failure(f"no answer within {duration(config.timeout)}")
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
-            return _Failure(self._clean(f"{type(cause).__name__}: {cause}".rstrip(": ")))
+            return _Failure(self._without_key(f"{type(cause).__name__}: {cause}".rstrip(": ")))
         except openai.APIStatusError as error:
             status, headers = error.status_code, error.response.headers
-            said, code = self._clean(endpoint.error_text(error.response.content)), error.response.text
+            message, code = self._without_key(error_text(error.response.content)), error.response.text
         if (status in (408, 409, 429) or status >= 500) and "insufficient_quota" not in code:
-            return _Failure(f"status {status}: {said}", headers, limited=status == 429)
-        raise UserError(await self._refused(status, said, request))
+            return _Failure(f"status {status}: {message}", headers, limited=status == 429)
+        raise UserError(await self._refused(status, message, request))
 
     async def _post(self, body: dict[str, Any]) -> bytes:
-        """The raw body of a successful answer, without the key should the server repeat it."""
-        config = self._config
-        if config.mode == "chat":
-            given = {"messages": body.pop("messages"), "model": config.model, "extra_body": body}
-            raw = await self._client.chat.completions.with_raw_response.create(**given)
-        else:
-            given = {"prompt": body.pop("prompt"), "model": config.model, "extra_body": body}
-            raw = await self._client.completions.with_raw_response.create(**given)
+        """The raw body of a successful answer, with the key removed in case the server repeats it."""
+        chat = self._config.mode == "chat"
+        endpoint, prompt = (self._client.chat.completions, "messages") if chat else (self._client.completions, "prompt")
+        arguments: Any = {prompt: body.pop(prompt), "model": self._config.model, "extra_body": body}
+        raw = await endpoint.with_raw_response.create(**arguments)
         content = raw.http_response.content
         return content.replace(self._key.encode(), b"***") if self._key else content
 
     async def _wait(self, failure: _Failure, failures: int) -> None:
-        seconds = endpoint.wait_seconds(
-            failures, failure.headers, backoff=self._config.backoff, draw=self._jitter.random(), now=time.time()
-        )
-        if seconds > endpoint.LONGEST_WAIT:
-            raise UserError(f"{self._config.base_url} asks to wait for {duration(seconds)} ({failure.what}).")
-        if time.monotonic() - self._spoken >= _SPEAK_SECONDS:
-            self._spoken = time.monotonic()
-            again = duration(math.ceil(seconds))
-            self._context.say(f"{self._config.base_url}: {failure.what}; asking again in {again}")
-        try:
+        config = self._config
+        draw = self._jitter.random()
+        seconds = wait_seconds(failures, failure.headers, backoff=config.backoff, draw=draw, now=time.time())
+        if seconds > _LONGEST_WAIT:
+            raise UserError(f"{config.base_url} asks to wait for {duration(seconds)} ({failure.reason}).")
+        if time.monotonic() - self._last_message >= _SECONDS_BETWEEN_MESSAGES:
+            self._last_message = time.monotonic()
+            self._context.say(f"{config.base_url}: {failure.reason}; retrying in {duration(math.ceil(seconds))}")
+        with suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), seconds)
-        except TimeoutError:
-            pass
 
     def _completion(self, request: Request, reply: Reply, attempts: int) -> Completion:
-        config = self._config
         return Completion(
             problem_id=request.problem.id,
             sample=request.sample,
@@ -205,65 +208,157 @@ class Client:
             truncated=reply.finish_reason in ("length", "max_tokens"),
             thinking=reply.thinking,
             finish_reason=reply.finish_reason,
-            cost=(reply.prompt_tokens * config.price_in + reply.tokens * config.price_out) / 1e6,
+            cost=(reply.prompt_tokens * self._config.price_in + reply.tokens * self._config.price_out) / 1e6,
             prompt_tokens=reply.prompt_tokens,
             attempts=attempts,
         )
 
-    def _out_of_service(self, what: str, attempts: int) -> UserError:
+    def _out_of_service(self, reason: str, attempts: int) -> UserError:
         times = f"{attempts} time{'s' * (attempts != 1)}"
         return UserError(
-            f"{self._config.base_url} gave no usable answer to a request, asked {times}; the last time: {what}. See to "
-            "the server, or set `retries`, `timeout` and `concurrency` to what it can bear."
+            f"{self._config.base_url} gave no usable answer to a request, asked {times}; the last time: {reason}. "
+            "Check the server, or adapt `retries`, `timeout` and `concurrency` to its capacity."
         )
 
-    async def _refused(self, status: int, said: str, request: Request) -> str:
+    async def _refused(self, status: int, message: str, request: Request) -> str:
         config = self._config
-        fix = f"It was asked for problem {request.problem.id}. Mend what it names, under `sampling` or `extra`."
+        fix = f"It was asked for problem {request.problem.id}. Fix what it names, under `sampling` or `extra`."
         if status in (401, 403):
-            named = f"the key in {config.key_name}" if config.key_name else "`api_key_env` (none is given)"
-            fix = f"Check {named}, and whether it may use model {config.model!r}."
+            key = f"the key in {config.api_key_env}" if config.api_key_env else "`api_key_env` (none is given)"
+            fix = f"Check {key}, and whether it may use model {config.model!r}."
         elif status == 404:
             models = await self._models()
             served = f"{suggestion(config.model, models)} It serves: {', '.join(models[:20])}." if models else ""
             fix = f"Check `model` ({config.model!r}) and `base_url`, which mostly ends in /v1.{served}"
         elif status in (402, 429):
             fix = "The account has no credit left."
-        return f"{config.base_url} refuses: status {status}, {said.rstrip('.') or 'no reason given'}. {fix}"
+        return f"{config.base_url} refuses: status {status}, {message.rstrip('.') or 'no reason given'}. {fix}"
 
     async def _models(self) -> list[str]:
-        """Names of the models that the server lists; none where it does not."""
+        """Names of the models that the server lists; empty if it does not."""
         import openai
 
         try:
             raw = await asyncio.wait_for(self._client.models.with_raw_response.list(), 10)
             found = json.loads(raw.http_response.content)["data"]
-            return [endpoint.plain(model["id"]) for model in found]
+            return [_one_line(model["id"]) for model in found]
         except (openai.OpenAIError, TimeoutError, ValueError, KeyError, TypeError):
             return []
 
-    def _clean(self, text: str) -> str:
+    def _without_key(self, text: str) -> str:
         return text.replace(self._key, "***") if self._key else text
 
 
-class _GivenUp(Exception):
-    """A request that was not repeated since the server is out of service."""
+class _Abandoned(Exception):
+    """A request that was not retried because the server is out of service."""
 
 
 @dataclass(frozen=True)
 class _Failure:
-    """Why a request may be repeated; `empty` is what to take it for if that does not help."""
+    """Why a request may be retried; `empty` is the completion to use if that does not help."""
 
-    what: str
+    reason: str
     headers: Mapping[str, str] = field(default_factory=dict)
     limited: bool = False
     empty: Reply | None = None
 
 
-async def _closed(client: AsyncOpenAI) -> None:
-    """Ends what is still under way, then the client."""
+async def _close(client: AsyncOpenAI) -> None:
+    """Cancels requests in flight, then closes the client."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
     await client.close()
+
+
+def read_reply(content: bytes) -> Reply:
+    """Reads the body of an answer in either mode. Raises `Unusable` for everything without a completion."""
+    if not content.strip():
+        raise Unusable("an empty body")
+    try:
+        body = json.loads(content)
+    except ValueError:
+        kind = "HTML" if content.lstrip()[:1] == b"<" else "broken JSON"
+        raise Unusable(f"{kind} instead of an answer ({_one_line(content)})") from None
+    if not isinstance(body, dict):
+        raise Unusable(f"JSON of another kind ({_one_line(content)})")
+    choices = body.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        raise Unusable(f"an answer without choices ({error_text(content)})")
+    choice = choices[0]
+    message = choice.get("message", choice)
+    if not isinstance(message, dict):
+        raise Unusable("an answer without message")
+    reason = choice.get("finish_reason") or "stop"
+    found = (message.get(key) for key in ("reasoning_content", "reasoning"))
+    thinking = next((text for text in found if isinstance(text, str) and text), None)
+    content_field = message.get("content", message.get("text"))
+    text = _text(content_field)
+    if not isinstance(reason, str) or (text is None and content_field is not None):
+        raise Unusable(f"an answer of other types ({_one_line(content)})")
+    reply = Reply(text or "", thinking, reason, *_tokens(body.get("usage"), (thinking or "") + (text or "")))
+    if text is None and not thinking and reason != "content_filter" and not message.get("refusal"):
+        raise Unusable("an answer with null content", reply)
+    return reply
+
+
+def wait_seconds(failures: int, headers: Mapping[str, str], *, backoff: float, draw: float, now: float) -> float:
+    """Seconds before a retry: doubled after each failure, with jitter, and at least what the server asks for.
+
+    Args:
+        failures: in a row, from 1.
+        headers: of the answer, lower case or case-insensitive.
+        draw: uniform in [0, 1).
+        now: seconds since the epoch.
+    """
+    doubled = min(_LONGEST_BACKOFF, backoff * 2.0 ** min(failures - 1, 32))
+    return max(doubled * (0.5 + draw / 2), _retry_after(headers.get("retry-after", ""), now))
+
+
+def error_text(content: bytes) -> str:
+    """The message in an error body, on one short line."""
+    try:
+        body = json.loads(content)
+    except ValueError:
+        return _one_line(content)
+    for key in ("error", "detail", "message"):
+        found = body.get(key) if isinstance(body, dict) else None
+        found = found.get("message", found) if isinstance(found, dict) else found
+        if found:
+            return _one_line(found if isinstance(found, str) else json.dumps(found))
+    return _one_line(content)
+
+
+def _one_line(content: bytes | str) -> str:
+    """The beginning of a text on one line, without HTML tags."""
+    text = content.decode(errors="replace") if isinstance(content, bytes) else content
+    text = " ".join(re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>", " ", text[:5000], flags=re.S | re.I).split())
+    return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+def _retry_after(value: str, now: float) -> float:
+    """Seconds, from a number or a date; 0 for anything else."""
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - now
+        except (ValueError, TypeError):
+            return 0.0
+    return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
+
+
+def _text(content: Any) -> str | None:
+    """A string, or the texts in a list of parts; None for anything else."""
+    if isinstance(content, list) and all(isinstance(part, dict) for part in content):
+        return "".join(part["text"] for part in content if isinstance(part.get("text"), str))
+    return content if isinstance(content, str) else None
+
+
+def _tokens(usage: Any, text: str) -> tuple[int, int]:
+    """Tokens of completion and prompt."""
+    counts = usage if isinstance(usage, dict) else {}
+    given = [counts.get(key) for key in ("completion_tokens", "prompt_tokens")]
+    completion, prompt = (n if isinstance(n, int) and not isinstance(n, bool) and n >= 0 else None for n in given)
+    return -(-len(text) // _CHARACTERS_PER_TOKEN) if completion is None else completion, prompt or 0

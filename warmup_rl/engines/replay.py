@@ -1,12 +1,11 @@
-"""Traces that exist already, from a file or a dataset of the hub, as a teacher: each is found for its problem."""
+"""Existing traces, from a file or a hub dataset, as a teacher: each row is matched with the problem that it answers."""
 
 from __future__ import annotations
 
-import json
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from warmup_rl.base.config import Sampling
@@ -14,45 +13,43 @@ from warmup_rl.base.errors import DataError, UserError
 from warmup_rl.base.types import Completion, Problem, Request
 from warmup_rl.data.columns import COLUMNS, find_column
 from warmup_rl.data.datasets import Source
+from warmup_rl.domains.rows import normal_question
 from warmup_rl.interfaces.engine import Engine, EngineContext, Session
-from warmup_rl.knights.grammar import Puzzle
-from warmup_rl.knights.statements import relabel
-from warmup_rl.knights.text import from_meta, parse
 
-_CHARACTERS_A_TOKEN = 4
-_ISLAND = "a very special island"
+_CHARACTERS_PER_TOKEN = 4
 
 
 class Replay(Engine):
-    """Published traces, or those of a run before (its `completions.jsonl`).
+    """Published traces, or those of an earlier run (its `completions.jsonl`).
 
-    A row belongs to a problem by its id, else by the question's text (white space and letter case aside; with or
-    without the domain's instruction), else, for Knights & Knaves, by the puzzle that the text tells. The rows of a
-    problem are its samples in their order. Problems without a row are not completed, and counted.
+    A row is matched with a problem by the problem's id, otherwise by the text of the question (regardless of white
+    space and letter case; with or without the domain's instruction), otherwise by what the domain reads in the question
+    (Knights & Knaves: the same puzzle in another order or wording). A problem's rows are its samples, in order.
+    Problems without a row get no completion and are counted.
     """
 
     type: ClassVar[str] = "replay"
 
     source: Source
-    """A file (.jsonl .json .csv .tsv .parquet, also .gz), or a dataset of the hub: its id, or a mapping with `path`,
-    `split`, `name` and `revision`."""
+    """A file (.jsonl .json .csv .tsv .parquet, also .gz), or a hub dataset: its id, or a mapping with `path`, `split`,
+    `name` and `revision`."""
     question: str | None = None
-    """Column with the question; where not given, the first there is of question, quiz, problem, prompt, instruction,
-    input, query, stem, messages. Of a list of messages the user's last one counts."""
+    """Column with the question; default: the first existing one of question, quiz, problem, prompt, instruction,
+    input, query, stem, messages. In a list of messages, the last one of the user."""
     response: str | None = None
-    """Column with what the teacher wrote; where not given, the first there is of response, completion, output,
-    generation, trace, text, content, messages. Of a list of messages the last one of the assistant counts."""
+    """Column with the teacher's text; default: the first existing one of response, completion, output, generation,
+    trace, text, content, messages. In a list of messages, the last one of the assistant."""
     thinking: str | None = None
-    """Column with the thinking where it stands apart; where not given, the first there is of thinking, reasoning,
+    """Column with the thinking, if it is separate; default: the first existing one of thinking, reasoning,
     reasoning_content."""
     id: str = "problem_id"
-    """Column with the problem's id, where there is such a column."""
+    """Column with the problem's id, if there is one."""
 
     def digest(self) -> str:
         return self.source.digest()
 
     def check(self, problem: Problem) -> None:
-        """Raises `UserError` where the file is missing or lacks the columns; a hub dataset is not looked at yet."""
+        """Raises `UserError` if the file is missing or lacks the columns; a hub dataset is not checked yet."""
         if self.source.is_file:
             for place, row in self.source.rows():
                 self.columns(place, row)
@@ -63,10 +60,10 @@ class Replay(Engine):
         return nullcontext(_ReplaySession(self, context))
 
     def columns(self, place: str, row: Mapping[str, Any]) -> tuple[str | None, str]:
-        """Names of the columns of question and response; no question where rows are found by id.
+        """Names of the columns of question and response; no question if rows are matched by id.
 
         Raises:
-            DataError: they are not there.
+            DataError: they are missing.
         """
         chosen = []
         for key, given in (("question", self.question), ("response", self.response)):
@@ -80,99 +77,84 @@ class Replay(Engine):
         return chosen[0], str(chosen[1])
 
 
+@dataclass(frozen=True)
 class _ReplaySession:
-    def __init__(self, config: Replay, context: EngineContext) -> None:
-        self._config, self._context = config, context
+    config: Replay
+    context: EngineContext
 
     def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
-        """Completions in the order of the rows. Raises `UserError` where no row fits any of the problems."""
+        """Completions in the order of the rows. Raises `UserError` if no row matches any of the problems."""
+        path = self.config.source.path
         wanted: dict[str, set[int]] = defaultdict(set)
         ids: dict[str, str] = {}
+        domains: set[str] = set()
         for request in requests:
             wanted[request.problem.id].add(request.sample)
-            ids.update(dict.fromkeys(_keys(request), request.problem.id))
+            domains.add(request.problem.domain)
+            ids.update(dict.fromkeys(self._request_keys(request), request.problem.id))
         seen: Counter[str] = Counter()
         rows = 0
         question = ""
-        for place, row in self._config.source.rows():
+        for place, row in self.config.source.rows():
             rows += 1
-            asked, said = self._config.columns(place, row)
-            question = _words(row[asked], "user") if asked else ""
-            problem_id = next((ids[key] for key in _row_keys(row.get(self._config.id), question) if key in ids), None)
+            question_column, response_column = self.config.columns(place, row)
+            question = _message(row[question_column], "user") if question_column else ""
+            keys = self._row_keys(row.get(self.config.id), question, domains)
+            problem_id = next((ids[key] for key in keys if key in ids), None)
             if problem_id is None:
                 continue
             sample = seen[problem_id]
             seen[problem_id] += 1
             if sample in wanted[problem_id]:
-                yield self._completion(problem_id, sample, row, said)
+                yield self._completion(problem_id, sample, row, response_column)
         if wanted and not seen:
             raise UserError(
-                f"{self._config.source.path}: none of its {rows} rows is about one of the {len(wanted)} problems "
-                f"asked for. A row asks, for example: {question[:200]!r}. Use the domain that these traces are about."
+                f"{path}: none of its {rows} rows is about one of the {len(wanted)} problems asked for. A row asks, "
+                f"for example: {question[:200]!r}. Use the domain that these traces are about."
             )
         without = len(wanted) - len(seen)
-        line = f"{self._config.source.path}: {seen.total()} of {rows} rows are about {len(seen)} of the problems"
-        self._context.say(f"{line}; {without} problems have no trace there" if without else line)
+        line = f"{path}: {seen.total()} of {rows} rows are about {len(seen)} of the problems"
+        self.context.say(f"{line}; {without} problems have no trace there" if without else line)
 
-    def _completion(self, problem_id: str, sample: int, row: Mapping[str, Any], said: str) -> Completion:
-        text = _words(row[said], "assistant")
-        thinking = row.get(self._config.thinking or find_column(row, "thinking") or "")
-        whole = len(text) + len(thinking or "")
+    def _completion(self, problem_id: str, sample: int, row: Mapping[str, Any], column: str) -> Completion:
+        text = _message(row[column], "assistant")
+        thinking = row.get(self.config.thinking or find_column(row, "thinking") or "")
+        characters = len(text) + len(thinking or "")
         tokens = row.get("tokens")
         reason = str(row.get("finish_reason") or "stop")
         return Completion(
             problem_id=problem_id,
             sample=sample,
             text=text,
-            tokens=tokens if isinstance(tokens, int) else -(-whole // _CHARACTERS_A_TOKEN),
+            tokens=tokens if isinstance(tokens, int) else -(-characters // _CHARACTERS_PER_TOKEN),
             truncated=row.get("truncated") in (True, "True", "true") or reason == "length",
             thinking=str(thinking) if thinking else None,
             finish_reason=reason,
         )
 
+    def _request_keys(self, request: Request) -> Iterator[str]:
+        """The keys that a row may share with a request."""
+        problem = request.problem
+        yield f"id {problem.id}"
+        yield f"text {normal_question(problem.question)}"
+        yield f"text {normal_question(request.messages[-1]['content'])}"
+        yield from self._question_keys(problem.question, {problem.domain})
 
-def _keys(request: Request) -> Iterator[str]:
-    """What a row may be found by."""
-    problem = request.problem
-    yield f"id {problem.id}"
-    yield f"text {_normal(problem.question)}"
-    yield f"text {_normal(request.messages[-1]['content'])}"
-    try:
-        yield _puzzle_key(from_meta(problem.meta)[0])
-    except DataError:
-        return
+    def _row_keys(self, given_id: Any, question: str, domains: Iterable[str]) -> Iterator[str]:
+        if given_id is not None:
+            yield f"id {given_id}"
+        if question:
+            yield f"text {normal_question(question)}"
+            yield from self._question_keys(question, domains)
 
-
-def _row_keys(given_id: Any, question: str) -> Iterator[str]:
-    if given_id is not None:
-        yield f"id {given_id}"
-    if not question:
-        return
-    text = _normal(question)
-    yield f"text {text}"
-    if _ISLAND in text:
-        start = question.lower().find(_ISLAND)
-        try:
-            yield _puzzle_key(parse(question[start : question.rfind("?") + 1], "english"))
-        except DataError:
-            return
+    def _question_keys(self, question: str, domains: Iterable[str]) -> Iterator[str]:
+        known = (self.context.domains[name] for name in domains if name in self.context.domains)
+        yield from (f"question {key}" for domain in known if (key := domain.question_key(question)))
 
 
-def _puzzle_key(puzzle: Puzzle) -> str:
-    """The same for puzzles that differ only in the order of the people and in how they are told."""
-    order = sorted(range(puzzle.people), key=lambda person: puzzle.names[person])
-    ranks = [order.index(person) for person in range(puzzle.people)]
-    said = [relabel(puzzle.statements[person], ranks) for person in order]
-    return "puzzle " + json.dumps([sorted(puzzle.names), puzzle.roles.truthful, puzzle.roles.liar, said])
-
-
-def _words(value: Any, role: str) -> str:
+def _message(value: Any, role: str) -> str:
     """A text, or the last message of a role in a list of messages."""
     if not isinstance(value, list):
         return "" if value is None else str(value)
     found = [message.get("content") for message in value if isinstance(message, dict) and message.get("role") == role]
     return str(found[-1]) if found and found[-1] is not None else ""
-
-
-def _normal(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).lower().split())

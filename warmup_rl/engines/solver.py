@@ -1,4 +1,4 @@
-"""The exact solver as a teacher: verified long chains of thought for Knights & Knaves, English or terse."""
+"""The exact solver as a teacher: correct long chains of thought for Knights & Knaves, English or terse."""
 
 from __future__ import annotations
 
@@ -20,30 +20,29 @@ from warmup_rl.knights.story import tell
 from warmup_rl.knights.text import Phrasing, answer, from_meta
 
 LARGE = 100_000_000
-"""Parameters of a student above which the solver is not a fit teacher."""
+"""Student parameters above which the solver is not a suitable teacher."""
 
 
 class Solver(Engine):
-    """A teacher that knows the answer and writes down a way to it; seed, problem and sample decide the text.
+    """A teacher that knows the answer and writes down a way to it; the text depends on seed, problem and sample.
 
-    Sampling options do not matter to it, and nothing is truncated: the cleaner `length` bounds traces.
+    Sampling options have no effect, and nothing is truncated: the cleaner `length` limits traces.
     """
 
     type: ClassVar[str] = "solver"
 
     method: Method = "search"
-    """English: `search` deduces and tries hypotheses, `cases` goes through all assignments; terse is always cases."""
+    """English: `search` deduces and tries hypotheses, `cases` goes through all assignments; terse: always cases."""
     recheck: float = Field(default=0.15, ge=0, le=1)
-    """Probability that a finished check is gone through again without need."""
+    """Probability that a finished check is repeated unnecessarily."""
     hesitate: float = Field(default=0.5, ge=0, le=1)
-    """Probability that such a re-check opens with a word of doubt."""
+    """Probability that such a repetition starts with a word of doubt."""
     second_method: float = Field(default=0.3, ge=0, le=1)
-    """Probability that the answer is confirmed in a second way (English)."""
+    """Probability that the answer is confirmed by a second method (English)."""
     abandon: float = Field(default=0.0, ge=0, le=1)
-    """Probability that, before a case, a later one is begun and given up unfinished (terse)."""
+    """Probability that, before a case, a later one is started and abandoned (terse)."""
     slip: float = Field(default=0.0, ge=0, le=1)
-    """Probability that a check comes to a wrong value, which is noticed and put right at once (terse)."""
-
+    """Probability that a check yields a wrong value, which is noticed and corrected at once (terse)."""
     solver_ok: bool = runtime_only(False)
     """Silences the warning of `check` about this teacher for a large model."""
 
@@ -57,7 +56,7 @@ class Solver(Engine):
         if self.solver_ok or parameters is None or parameters <= LARGE:
             return ()
         return (
-            f"the solver teaches a model of about {parameters / 1e9:.1f} B parameters. It is meant for nano worlds: a "
+            f"the solver teaches a model of about {parameters / 1e9:.1f} B parameters. It is meant for nano models: a "
             "teacher that does not reason took its student to 11% on MATH (arXiv 2505.13718), and rendered search "
             "procedures teach their shape, not the search (arXiv 2606.21884). Use traces of a reasoning model (teacher "
             "openai, vllm or replay), or set `solver_ok: true`.",
@@ -73,15 +72,16 @@ class _SolverSession:
         for request in requests:
             problem = request.problem
             rng = random.Random(f"solver/{self._seed}/{problem.id}/{request.sample}")
-            thinking, said = self._solve(*_puzzle(problem), rng)
-            tokens = len(thinking.split()) + len(said.split())
-            yield Completion(problem.id, request.sample, said, tokens, truncated=False, thinking=thinking)
+            puzzle, phrasing = _puzzle(problem)
+            thinking, text = self._solve(puzzle, phrasing, rng), answer(puzzle, phrasing)
+            tokens = len(thinking.split()) + len(text.split())
+            yield Completion(problem.id, request.sample, text, tokens, truncated=False, thinking=thinking)
 
-    def _solve(self, puzzle: Puzzle, phrasing: Phrasing, rng: random.Random) -> tuple[str, str]:
+    def _solve(self, puzzle: Puzzle, phrasing: Phrasing, rng: random.Random) -> str:
         if phrasing == "terse":
-            return " ".join(terse_chain(puzzle, rng, self._noise)), answer(puzzle, phrasing)
+            return " ".join(terse_chain(puzzle, rng, self._noise))
         steps = think(puzzle, rng, method=self._config.method, noise=self._noise)
-        return tell(puzzle, steps, rng, hesitate=self._config.hesitate), answer(puzzle, phrasing)
+        return tell(puzzle, steps, rng, hesitate=self._config.hesitate)
 
 
 def _puzzle(problem: Problem) -> tuple[Puzzle, Phrasing]:
@@ -89,6 +89,6 @@ def _puzzle(problem: Problem) -> tuple[Puzzle, Phrasing]:
         return from_meta(problem.meta)
     except DataError:
         raise UserError(
-            f"teacher 'solver': problem {problem.id} of domain {problem.domain!r} is no Knights & Knaves puzzle. "
+            f"teacher 'solver': problem {problem.id} of domain {problem.domain!r} is not a Knights & Knaves puzzle. "
             f"Give the distill stage a domain of type kk, or another teacher."
         ) from None

@@ -1,4 +1,4 @@
-"""Completions from a model that vLLM runs in this process."""
+"""Completions from a model in this process under vLLM."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from warmup_rl.base.config import Sampling, runtime_only
+from warmup_rl.base.config import ModelName, Sampling, runtime_only
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.types import Completion, Problem, Request
-from warmup_rl.engines.openai_endpoint import Mode, request_body
+from warmup_rl.engines.openai import Mode, request_body
 from warmup_rl.interfaces.engine import Engine, EngineContext, Session
 
 _OWNED = {"model": "model", "revision": "revision", "dtype": "dtype", "tensor_parallel_size": "tensor_parallel"}
 
 
 class Vllm(Engine):
-    """A hub model or model folder under vLLM's offline interface; needs a GPU of its own while the stage runs."""
+    """A hub model or model folder under vLLM's offline interface; needs a GPU to itself while the stage runs."""
 
     type: ClassVar[str] = "vllm"
 
-    model: str = Field(min_length=1)
+    model: ModelName = Field(min_length=1)
     """Folder or hub id."""
     revision: str | None = None
     """Branch, tag or commit of a hub model."""
     dtype: str = "auto"
-    """Number format of the weights, as vLLM names it."""
+    """Data type of the weights, as vLLM names it."""
     mode: Mode = "chat"
     """`chat`: messages through the model's chat template; `completion`: the prompt as plain text, for base models."""
     tensor_parallel: int = runtime_only(1, gt=0)
-    """GPUs that the model is split over."""
+    """GPUs to split the model over."""
     batch_size: int = runtime_only(512, gt=0)
-    """Requests handed over at once; a killed run loses those that it has in hand."""
+    """Requests per call of vLLM; a killed run loses those of the current call."""
     args: dict[str, Any] = {}
     """More arguments of `vllm.LLM`: `{max_model_len: 16384, gpu_memory_utilization: 0.85}`."""
     extra: dict[str, Any] = {}
-    """More arguments of `vllm.SamplingParams`: `{min_p: 0.05, repetition_penalty: 1.05}`; null leaves one out."""
+    """More arguments of `vllm.SamplingParams`: `{min_p: 0.05, repetition_penalty: 1.05}`; null omits one."""
 
     @field_validator("args")
     @classmethod
@@ -61,7 +61,7 @@ class Vllm(Engine):
 
     @contextmanager
     def open(self, context: EngineContext) -> Iterator[Session]:
-        """Loads the model. Raises `UserError` where vLLM is missing or cannot load it."""
+        """Loads the model. Raises `UserError` if vLLM is missing or cannot load it."""
         try:
             from vllm import LLM, SamplingParams  # type: ignore[import-not-found, unused-ignore]
         except ImportError as error:
@@ -103,15 +103,15 @@ class VllmSession:
                     sampling,
                     mode=config.mode,
                     seed=context.seed,
-                    response_format=context.response_format,
                     extra=config.extra,
-                )
+                    response_format=context.response_format,
+                )  # fmt: skip
                 for request in batch
             ]
             prompts = [body.pop("messages" if config.mode == "chat" else "prompt") for body in bodies]
-            ask = self._llm.chat if config.mode == "chat" else self._llm.generate
+            complete = self._llm.chat if config.mode == "chat" else self._llm.generate
             try:
-                results = ask(prompts, [self._sampling_params(**body) for body in bodies], use_tqdm=False)
+                results = complete(prompts, [self._sampling_params(**body) for body in bodies], use_tqdm=False)
             except (ValueError, TypeError) as error:
                 reason = str(error).strip().splitlines()[0]
                 raise UserError(
@@ -119,19 +119,9 @@ class VllmSession:
                     "(max_model_len holds prompt and completion)."
                 ) from None
             for request, result in zip(batch, results, strict=True):
-                yield _completion(request, result)
-
-
-def _completion(request: Request, result: Any) -> Completion:
-    """Args: result: a `vllm.RequestOutput`."""
-    made = result.outputs[0]
-    reason = made.finish_reason or "stop"
-    return Completion(
-        problem_id=request.problem.id,
-        sample=request.sample,
-        text=made.text,
-        tokens=len(made.token_ids),
-        truncated=reason == "length",
-        finish_reason=reason,
-        prompt_tokens=len(result.prompt_token_ids or ()),
-    )
+                made = result.outputs[0]  # of a `vllm.RequestOutput`
+                reason = made.finish_reason or "stop"
+                yield Completion(
+                    request.problem.id, request.sample, made.text, len(made.token_ids), truncated=reason == "length",
+                    finish_reason=reason, prompt_tokens=len(result.prompt_token_ids or ()),
+                )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Graders of a user's own answers: numbers, exact text, sets, JSON and patterns."""
+"""Graders for simple kinds of answers: numbers, exact text, sets, JSON and patterns."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import Any
 import regex
 
 from warmup_rl.base.types import Grade
-from warmup_rl.grading.latex import clean
 from warmup_rl.grading.math import final_answer
-from warmup_rl.grading.numbers import rational
+from warmup_rl.grading.math_normalize import normalize, rational
 
 PATTERN_SECONDS = 1.0
-"""Time that matching a pattern may take."""
+"""Time limit for matching a pattern."""
 _FENCED = re.compile(r"^```[a-z]*[ \t]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 _ENDS = " \t\n.,;:!\"'`*"
 
@@ -24,23 +23,23 @@ _ENDS = " \t\n.,;:!\"'`*"
 def same_number(
     *, gold: str, answer: str, tolerance: float = 0.0, relative: float = 0.0, units: Collection[str] = ()
 ) -> Grade:
-    """Whether two numbers differ by at most `tolerance`, or by the share `relative` of the reference.
+    """Grades whether two numbers differ by at most `tolerance`, or by the fraction `relative` of the reference.
 
-    An answer is one number, boxed or alone, with or without one of the units; a reference without a unit takes any of
-    them, and no other. Several numbers are no answer.
+    An answer is one number, boxed or alone, with or without one of the units. If the reference has no unit, the answer
+    may have any of `units`, but no other.
 
     Args:
-        units: spellings that stand for the one unit of the data, such as `km` and `kilometers`.
+        units: spellings of the unit of the data, such as `km` and `kilometers`.
     """
     extracted = final_answer(answer)
-    given = clean(_without(units, extracted)) if extracted else None
+    given = normalize(_without(units, extracted)) if extracted else None
     value = rational(given.body) if given else None
-    reference = clean(_without(units, final_answer(gold) or gold))
+    reference = normalize(_without(units, final_answer(gold) or gold))
     expected = rational(reference.body)
     if given is None or value is None:
         return Grade("none", extracted, "not one number")
     if expected is None:
-        return Grade("wrong", given.body, f"the reference {gold!r} is no number")
+        return Grade("wrong", given.body, f"the reference {gold!r} is not a number")
     if given.unit not in (reference.unit, ""):
         return Grade("wrong", given.body, f"the unit is {given.unit}")
     gap = abs(value - expected)
@@ -49,7 +48,7 @@ def same_number(
 
 
 def same_text(*, gold: str, answer: str, ignore_case: bool = True) -> Grade:
-    """Whether two texts are the same, white space and closing punctuation aside."""
+    """Grades whether two texts are the same, except for white space and final punctuation."""
     given, reference = _plain(answer, ignore_case), _plain(gold, ignore_case)
     if not given:
         return Grade("none", None, "empty answer")
@@ -57,7 +56,7 @@ def same_text(*, gold: str, answer: str, ignore_case: bool = True) -> Grade:
 
 
 def same_set(*, gold: str, answer: str, ignore_case: bool = True) -> Grade:
-    """Whether two lists, separated by commas, semicolons or lines, have the same members in any order."""
+    """Grades whether two lists, separated by commas, semicolons or lines, have the same members in any order."""
     given, reference = _members(answer, ignore_case), _members(gold, ignore_case)
     if not given:
         return Grade("none", None, "empty answer")
@@ -65,7 +64,7 @@ def same_set(*, gold: str, answer: str, ignore_case: bool = True) -> Grade:
 
 
 def same_json(*, gold: str, answer: str) -> Grade:
-    """Whether two JSON values are equal, in a fenced block or bare; the order of keys aside. `1` is not `true`."""
+    """Grades whether two JSON values are equal, fenced or bare, with keys in any order. `1` is not `true`."""
     fenced = _FENCED.findall(answer)
     try:
         given = json.loads(fenced[-1] if fenced else answer)
@@ -75,7 +74,7 @@ def same_json(*, gold: str, answer: str) -> Grade:
 
 
 def matches(*, pattern: str, answer: str) -> Grade:
-    """Whether the whole answer, white space at its ends aside, matches a pattern."""
+    """Grades whether the whole answer, without surrounding white space, matches a pattern."""
     text = answer.strip()
     if not text:
         return Grade("none", None, "empty answer")
@@ -87,10 +86,10 @@ def matches(*, pattern: str, answer: str) -> Grade:
 
 
 def _without(units: Collection[str], text: str) -> str:
-    """The text without a unit at its end, where it is one of these."""
+    """The text without one of these units at its end."""
     for unit in sorted(units, key=len, reverse=True):
-        found = re.fullmatch(rf"(.*[\d.)}}])\s*(?:\\text\{{)?\s*{re.escape(unit)}\s*\}}?[\s.]*", text, re.DOTALL)
-        if found:
+        pattern = rf"(.*[\d.)}}])\s*(?:\\text\{{)?\s*{re.escape(unit)}\s*\}}?[\s.]*"
+        if found := re.fullmatch(pattern, text, re.DOTALL):
             return found[1]
     return text
 
@@ -107,7 +106,7 @@ def _members(text: str, ignore_case: bool) -> frozenset[str]:
 
 
 def _typed(value: Any) -> Any:
-    """A value in which numbers and truth values cannot be taken for each other."""
+    """A value that compares unequal if a number and a truth value are exchanged."""
     if isinstance(value, dict):
         return {key: _typed(part) for key, part in value.items()}
     if isinstance(value, list):

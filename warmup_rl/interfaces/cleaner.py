@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from warmup_rl.base.config import Config
 from warmup_rl.base.types import Problem, Trace
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.plugins import Kind, Plugin
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,10 @@ class LooksAhead(Protocol):
         ...
 
 
-class Cleaner(Config, ABC):
+class Cleaner(Plugin, ABC):
     """Config of one cleaning step."""
 
-    type: ClassVar[str]
+    plugin_kind: ClassVar[Kind] = "cleaner"
     reads_evaluation: ClassVar[bool] = False
     """Whether the cleaner reads the problems that the recipe evaluates on."""
 

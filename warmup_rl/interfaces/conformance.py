@@ -20,17 +20,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from warmup_rl.base.config import Config, Sampling
+from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import UserError
-from warmup_rl.base.jsonl import read_jsonl, write_jsonl
-from warmup_rl.base.types import SPLITS, Completion, Problem, Request, Split, Trace, to_json, trace_from_json
+from warmup_rl.base.jsonl import write_jsonl
+from warmup_rl.base.types import SPLITS, Completion, Problem, Request, Split, Trace, to_json
+from warmup_rl.data.traces import PROBLEMS_FILE, read_traces
 from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped, LooksAhead
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.engine import Engine, EngineContext
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.grading_checks import graded_kinds
-from warmup_rl.interfaces.plugins import load
+from warmup_rl.interfaces.plugins import Kind, Plugin, load
 from warmup_rl.interfaces.stage import Artifacts, Context, Stage, StagePreview
 
 LARGE_SPACE = 1e-4
@@ -57,7 +58,7 @@ class Result:
 
 
 def run_checks(
-    plugin: Config, *, domain: Domain | None = None, model: str | None = None, problems: int = 60
+    plugin: Plugin, *, domain: Domain | None = None, model: str | None = None, problems: int = 60
 ) -> Iterator[Result]:
     """Runs all checks for this kind of plug-in.
 
@@ -69,17 +70,18 @@ def run_checks(
     Raises:
         UserError: the object is not a domain, engine, cleaner or stage.
     """
-    kinds = {Domain: DomainChecks, Engine: EngineChecks, Cleaner: CleanerChecks, Stage: StageChecks}
-    suite = next((suite for base, suite in kinds.items() if isinstance(plugin, base)), None)
-    if suite is None:
-        names = ", ".join(base.__name__ for base in kinds)
-        raise UserError(f"{type(plugin).__name__}: there are no checks for it. It must inherit from one of: {names}.")
+    suites: dict[Kind, type[Checks]] = {
+        "domain": DomainChecks, "engine": EngineChecks, "cleaner": CleanerChecks, "stage": StageChecks
+    }  # fmt: skip
+    if (suite := suites.get(plugin.plugin_kind)) is None:
+        hint = " Check the domain jsonl with it: jsonl file=FILE grader=NAME." if plugin.plugin_kind == "grader" else ""
+        raise UserError(f"{type(plugin).__name__}: there are checks for {', '.join(suites)} only.{hint}")
     with tempfile.TemporaryDirectory() as folder:
         others = domain or load("domain", "kk")(people=2, name="kk")
         yield from suite(plugin, others, model, Path(folder), problems).results()
 
 
-def assert_conforms(plugin: Config, **options: Any) -> None:
+def assert_conforms(plugin: Plugin, **options: Any) -> None:
     """Raises AssertionError with all failed checks; the options are those of `run_checks`."""
     failed = [result for result in run_checks(plugin, **options) if result.status == "failed"]
     assert not failed, "\n".join(f"{result.name}: {result.note}" for result in failed)
@@ -199,6 +201,12 @@ class DomainChecks(Checks):
     def prompts_end_with_a_turn_of_the_user(self) -> None:
         for problem in self._every:
             assert self.plugin.prompt(problem)[-1]["role"] == "user", f"{problem.id}: {self.plugin.prompt(problem)}"
+
+    def canonical_keys_follow_from_stored_values(self) -> None:
+        for problem in self._every:
+            stored = replace(problem, meta=json.loads(json.dumps(problem.meta)))
+            keys = self.plugin.canonical(problem), self.plugin.canonical(stored)
+            assert keys[0] == keys[1], f"{problem.id}: {keys[0]!r} becomes {keys[1]!r} after a round trip through JSON"
 
     def chance_accuracy_is_a_probability(self) -> None:
         for problem in self._every:
@@ -357,7 +365,7 @@ class StageChecks(Checks):
             raise Skipped(f"it needs {', '.join(sorted(unknown))}, which cannot be made here")
         if "traces" in needed:
             write_jsonl(self.folder / "traces.jsonl", map(to_json, self._traces))
-            write_jsonl(self.folder / "problems.jsonl", map(to_json, self._problems))
+            write_jsonl(self.folder / PROBLEMS_FILE, map(to_json, self._problems))
         output = self.folder / "output"
         output.mkdir()
         greedy = {"greedy": Sampling(max_tokens=32)}
@@ -366,11 +374,11 @@ class StageChecks(Checks):
         stage.prepare(context)
         inputs = Artifacts(model=model, traces=self.folder / "traces.jsonl" if "traces" in needed else None)
         json.dumps(stage.run(replace(context, inputs=inputs)))
-        if "model" in stage.outputs:
-            assert any(context.model_folder.glob("*")), "nothing is in the folder model/"
+        for kind in stage.outputs:
+            path = context.output(kind)
+            assert path.is_file() or path.is_dir() and any(path.iterdir()), f"it did not write {path.name}"
         if "traces" in stage.outputs:
-            traces = [trace_from_json(row) for row in read_jsonl(context.traces_file)]
-            assert traces, "traces.jsonl is empty"
+            assert list(read_traces(context.traces_file)), "traces.jsonl is empty"
 
     @property
     def _domains(self) -> dict[str, Domain]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from warmup_rl.base.config import Config
+from warmup_rl.interfaces.plugins import Kind, Plugin
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -28,10 +28,10 @@ class Document:
     prompt: str = ""
 
 
-class Corpus(Config, ABC):
+class Corpus(Plugin, ABC):
     """Config of a pretraining corpus. Draws problems from train splits only."""
 
-    type: ClassVar[str]
+    plugin_kind: ClassVar[Kind] = "corpus"
 
     @abstractmethod
     def documents(self, seed: int) -> Iterator[Document]:

@@ -1,4 +1,4 @@
-"""What a domain is: its problems and how they are graded, to a verdict and never to a number."""
+"""The interface of domains: a family of problems with its grader, which returns a verdict and never a number."""
 
 from __future__ import annotations
 
@@ -13,56 +13,68 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from warmup_rl.base.config import Config
 from warmup_rl.base.errors import DataError, SpaceError, Unscorable
 from warmup_rl.base.types import Grade, Message, Problem, Score, Split, Validity
 from warmup_rl.data.columns import find_column
 from warmup_rl.interfaces.format import THINK_OPEN, ResponseFormat
+from warmup_rl.interfaces.plugins import Kind, Plugin
 
 
-class Domain(Config, ABC):
+class Domain(Plugin, ABC):
     """A family of problems with its grader. One object serves distillation, reward and evaluation.
 
     Subclasses are frozen configs: their fields are the keys under `domains:` in a recipe. Importing a domain must not
     import torch. `python -m warmup_rl conformance ./mine.py:Mine` checks what a domain must hold to.
-
-    A domain with the fields `folds` (how many, or None) and `fold` (one of them, or None) is cross-validated: a run
-    sets `fold`, which leaves that fold to be measured and the others to train on; None leaves all to train on.
     """
 
-    type: ClassVar[str]
-    """Name in the plug-in table."""
+    plugin_kind: ClassVar[Kind] = "domain"
     REWARDS: ClassVar[Mapping[str, Any]] = {}
-    """What RLVR pays for each outcome where a recipe says nothing (keys of `reward`); 1 for a correct answer, else 0,
-    where empty."""
+    """Default reward of each outcome (keys of `reward`); empty: 1 for a correct answer, 0 otherwise."""
     finite: ClassVar[bool] = False
-    """Whether the problems are the rows of a data set: what is measured on them takes all there are where they are
-    fewer than asked for."""
+    """Whether the problems are the rows of a data set. An evaluation may then ask for more problems than there are and
+    uses all of them."""
     public: ClassVar[bool] = False
-    """Whether the problems are published, so that a model may have met them in pretraining."""
+    """Whether the problems are published, so that a model may have seen them in pretraining."""
+    for_warmup: ClassVar[bool] = False
+    """Whether the domain exists to be warmed up on. Reports do not count its accuracy as transfer, whatever its
+    settings."""
     is_slow: ClassVar[bool] = False
-    """Whether grading waits for other processes, so that several completions are graded at the same time."""
+    """Whether grading waits for other processes; several completions are then graded at the same time."""
 
     name: str = Field(default="", exclude=True)
     """Set from the key under `domains:`."""
     instruction: str | None = None
-    """Text after the question that says how to answer; the domain's own where not given."""
+    """Text after the question that says how to answer; default: the domain's own."""
+
+    @property
+    def fold_count(self) -> int:
+        """Number of cross-validation folds that a run must train on; 0 for a plain domain and for a single fold.
+
+        Where it is positive, the domain has a field `fold`: a copy with `fold=k` measures fold `k` and trains on the
+        others, and the domain itself (`fold=None`) trains on all.
+        """
+        return 0
+
+    @property
+    def is_terse(self) -> bool:
+        """Whether questions use a small vocabulary, for models built from scratch, in place of English."""
+        return False
 
     @abstractmethod
     def problems(self, split: Split, seed: int) -> Iterator[Problem]:
-        """Distinct problems of a split in an order that (split, seed) alone decide; ends when the split is exhausted.
+        """Distinct problems of a split, in an order that depends on (split, seed) only, until there are no more.
 
-        Splits are disjoint for all seeds. A problem belongs to one split by a hash of its canonical key
-        (see `split_of`), or by the published split of a data set.
+        Splits are disjoint for all seeds: a problem's split follows from a hash of its canonical key (see `split_of`)
+        or is the published one.
         """
 
     @abstractmethod
     def grade(self, answer: str, problem: Problem) -> Grade:
-        """Grades a bare answer (no think or answer tags). Never guesses; raises `Unscorable` when the grader breaks."""
+        """Grades a bare answer (no think or answer tags). Never guesses; raises `Unscorable` if the grader fails."""
 
     @abstractmethod
     def chance_accuracy(self, problem: Problem) -> float:
-        """Probability that a uniform guess over the problem's answer space is right."""
+        """Probability that a uniform guess over the problem's answer space is correct."""
 
     def reference(self, problem: Problem) -> str:
         """An answer text that must grade correct."""
@@ -72,12 +84,31 @@ class Domain(Config, ABC):
         """The instruction used where the recipe gives none; empty for terse phrasings."""
         return ""
 
+    def canonical(self, problem: Problem) -> str | None:
+        """A key that two problems share exactly when they are the same up to surface changes; None if there is none.
+
+        Surface changes are those that leave the solution's work as it is: other names, another order or wording. Keys
+        begin with the family of the problems and a slash (`kk/...`), so those of different families differ.
+        """
+        return None
+
+    def question_key(self, text: str) -> str | None:
+        """A key shared by texts that ask the same question, names included, in another order or wording.
+
+        Args:
+            text: a question, perhaps with instructions around it.
+
+        Returns:
+            None if the text cannot be read: such questions are compared as text.
+        """
+        return None
+
     def shows_work(self, thinking: str, problem: Problem) -> bool | None:
-        """Whether the thinking goes step by step through this problem; None where that cannot be told."""
+        """Whether the thinking works through this problem step by step; None if the domain cannot tell."""
         return None
 
     def validity(self, thinking: str, problem: Problem) -> Validity | None:
-        """How far the steps of the thinking follow; None where that cannot be told. `score` calls it every time."""
+        """How far the steps of the thinking hold; None where that cannot be told. `score` calls it every time."""
         return None
 
     def prompt(self, problem: Problem) -> tuple[Message, ...]:
@@ -106,7 +137,7 @@ class Domain(Config, ABC):
             place: of the row, such as `rows.jsonl:3`, for messages.
 
         Raises:
-            DataError: fields are missing or broken.
+            DataError: fields are missing or invalid.
         """
         question, gold = (row.get(find_column(row, content) or "") for content in ("question", "gold"))
         if not isinstance(question, str) or not isinstance(gold, str | int | float) or isinstance(gold, bool):
@@ -116,19 +147,15 @@ class Domain(Config, ABC):
         return Problem(problem_id([self.type, question]), self.name or self.type, question, str(gold), {})
 
     def adversarial_answers(self, problem: Problem) -> Iterator[tuple[str, str]]:
-        """Names and texts of answers that must not grade correct, for the self-test of `grade`; beside those that it
-        tries on every domain."""
+        """Names and texts of answers that must not grade correct: the self-test of `grade` tries them in addition to
+        those that it tries on every domain."""
         return iter(())
-
-    def digest(self) -> str:
-        """Changes when the data behind the domain do (files, not settings); empty for generated problems."""
-        return ""
 
     def each(self, split: Split, seed: int, count: int) -> Iterator[Problem]:
         """The first `count` problems of a split, as they are drawn.
 
         Raises:
-            SpaceError: the split holds fewer; of a finite domain, none that could be measured.
+            SpaceError: the split has fewer; for the test and validation splits of a finite domain, it has none.
         """
         found = 0
         for problem in islice(self.problems(split, seed), count):
@@ -140,16 +167,20 @@ class Domain(Config, ABC):
                 f"settings. Ask for at most {found}, or widen the domain's difficulty settings."
             )
 
+    def space(self) -> str:
+        """How many problems there are, in words, for the plan; empty where that is not known."""
+        return ""
+
     def rows_in(self, split: Split) -> int | None:
-        """How many problems a split has, where that is known without drawing them: in a data set."""
+        """Number of problems in a split; None if it is not known without drawing them (generators)."""
         return None
 
     def unchecked(self, split: Split, seed: int) -> Iterator[Problem]:
-        """As `problems`, where checking reference answers takes its time without doing so."""
+        """As `problems`, but without checking reference answers where that is slow."""
         return self.problems(split, seed)
 
     def may_fall_short(self, split: Split) -> bool:
-        """Whether fewer problems than asked for are fine: a data set is measured whole."""
+        """Whether fewer problems than asked for are enough."""
         return self.finite and split != "train"
 
     def take(self, split: Split, seed: int, count: int) -> list[Problem]:
@@ -158,21 +189,19 @@ class Domain(Config, ABC):
 
 
 def each_fold(domain: Domain) -> list[Domain]:
-    """The domain once for each fold that it is to be split into; else alone."""
-    if not is_folded(domain):
-        return [domain]
-    return [domain.model_copy(update={"fold": fold}) for fold in range(getattr(domain, "folds", 0))]
+    """A copy of the domain for each of its folds; the domain itself if it has none."""
+    return [domain.model_copy(update={"fold": fold}) for fold in range(domain.fold_count)] or [domain]
 
 
 def is_folded(domain: Domain) -> bool:
     """Whether a run has to cross-validate on the domain."""
-    return bool(getattr(domain, "folds", None)) and getattr(domain, "fold", None) is None
+    return domain.fold_count > 0
 
 
 def score_all(
     items: Sequence[tuple[Domain, Problem, str]], response_format: ResponseFormat
 ) -> list[Score | Unscorable]:
-    """Scores of whole completions, in their order; where a grader broke, what it raised."""
+    """Scores of whole completions, in their order; the exception where a grader failed."""
 
     def score(item: tuple[Domain, Problem, str]) -> Score | Unscorable:
         domain, problem, text = item
@@ -188,12 +217,12 @@ def score_all(
 
 
 def problem_id(content: Any) -> str:
-    """Content hash of JSON-ready content: 16 hex digits, stable over runs and machines."""
+    """Hash of JSON-serializable content: 16 hex digits, stable across runs and machines."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def fields_of(row: Mapping[str, Any]) -> str:
-    """The fields of a row for a message, with the empty ones marked."""
+    """Names of a row's fields for a message, with the null ones marked."""
     return "fields: " + ", ".join(f"{name} (null)" if value is None else str(name) for name, value in row.items())
 
 

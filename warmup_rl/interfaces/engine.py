@@ -1,4 +1,4 @@
-"""What makes completions: a teacher, a local model, an endpoint. All open into a session with one method."""
+"""The interface of engines: a teacher, a local model or an endpoint, opened into a session that completes prompts."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from warmup_rl.base.config import Config, Sampling
+from warmup_rl.base.config import Sampling
 from warmup_rl.base.types import Completion, Problem, Request
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.plugins import Kind, Plugin
 
 
 @dataclass(frozen=True)
 class EngineContext:
-    """What an engine may know of the recipe and use.
+    """What an engine may use of the recipe and the run.
 
     Attributes:
         domains: by name.
-        model: the student as it is when the stage begins: a folder, or a hub id; only for engines that read it.
-        folder: the stage's own folder, kept when a killed run goes on: a place for caches.
+        model: the student at the start of the stage, a folder or a hub id; only for engines that set `reads_model`.
+        folder: the stage's own folder, which survives a killed run: a place for caches.
         say: prints a line for the user.
     """
 
@@ -39,42 +40,37 @@ class Session(Protocol):
     """An open engine."""
 
     def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
-        """One completion a request, in any order, as they come; each names its problem and sample."""
+        """One completion per request, in any order; each carries its problem id and sample number."""
         ...
 
 
-class Engine(Config, ABC):
-    """Config of a completion maker; what holds something open (a model, a connection) lives in the session."""
+class Engine(Plugin, ABC):
+    """Settings of an engine. What holds a resource (a model, a connection) lives in the session."""
 
-    type: ClassVar[str]
+    plugin_kind: ClassVar[Kind] = "engine"
     reads_model: ClassVar[bool] = False
-    """Whether the engine works with the student's own model, so that a stage before must give one."""
-
+    """Whether the engine uses the student itself, so that an earlier stage must output a model."""
     costs: ClassVar[bool] = False
-    """Whether completions may have to be paid for."""
+    """Whether completions may cost money."""
 
     @abstractmethod
     def open(self, context: EngineContext) -> AbstractContextManager[Session]:
-        """Opens the engine. Raises `UserError` when it cannot serve the recipe."""
+        """Opens the engine. Raises `UserError` if it cannot serve the recipe."""
 
     def check(self, problem: Problem) -> None:
-        """Raises `UserError` where the engine cannot complete problems like this one; called before a run begins."""
+        """Raises `UserError` if the engine cannot complete problems like this one; called before a run starts."""
 
     def ready(self) -> None:
-        """Raises `UserError` where the engine cannot be opened here, say for want of a key."""
-
-    def digest(self) -> str:
-        """Changes when the data behind the engine do (files, not settings); empty for those that have none."""
-        return ""
+        """Raises `UserError` if the engine cannot be opened on this machine, e.g. because its API key is not set."""
 
     def usage(self, completions: int, sampling: Sampling) -> Mapping[str, int | float | str]:
-        """What so many completions take, for the plan; empty where that cannot be told or is of no interest."""
+        """What this many completions consume, for the plan; empty if that is unknown or irrelevant."""
         return {}
 
     def notes(self, parameters: int | None) -> tuple[str, ...]:
-        """What a reader of the plan should see.
+        """Warnings to print with the plan.
 
         Args:
-            parameters: of the student; None where that is not known beforehand.
+            parameters: of the student; None if not known beforehand.
         """
         return ()

@@ -12,7 +12,7 @@ ANSWER_OPEN, ANSWER_CLOSE = "<answer>", "</answer>"
 
 
 @dataclass(frozen=True, slots=True)
-class RankFiles:
+class ResponseParts:
     """A completion taken apart.
 
     Attributes:
@@ -41,7 +41,7 @@ class ResponseFormat(Config):
         opening = "" if self.think == "open" else f"{THINK_OPEN}\n"
         return f"{opening}{thinking.strip()}\n{THINK_CLOSE}\n{ANSWER_OPEN} {answer.strip()} {ANSWER_CLOSE}"
 
-    def split(self, text: str) -> RankFiles:
+    def split(self, text: str) -> ResponseParts:
         """Takes a completion apart.
 
         The lenient answer is the text after the last closing think tag, inside the last pair of answer tags there if
@@ -51,9 +51,9 @@ class ResponseFormat(Config):
         head, closed, tail = text.rpartition(THINK_CLOSE)
         if not closed:
             unclosed = self.think == "open" or THINK_OPEN in text
-            return RankFiles(None, None if unclosed else _inside_answer(text), False)
+            return ResponseParts(None, None if unclosed else _inside_answer(text), False)
         thinking = head.strip().removeprefix(THINK_OPEN) if self.think == "free" else head
-        return RankFiles(thinking.strip(), _inside_answer(tail), self._well_formed(head, tail))
+        return ResponseParts(thinking.strip(), _inside_answer(tail), self._well_formed(head, tail))
 
     def _well_formed(self, head: str, tail: str) -> bool:
         opened = head.count(THINK_OPEN)

@@ -1,47 +1,111 @@
-"""From scored completions to the numbers that tables and curves show; pure functions over rows."""
+"""The figures of an evaluation: made from scored completions by stages, read back by the report."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from warmup_rl.base.errors import DataError
 
 Row = dict[str, Any]
+R = TypeVar("R")
 
 
-def cells(rows: Iterable[Row], *, own_prompt: str) -> list[Row]:
-    """A cell for each (split, prompt, sampling, domain) among the rows of `completions.jsonl`, in order of appearance.
+@dataclass(frozen=True)
+class Cell:
+    """One model on one domain, under one prompt style and one sampling: an entry of `cells` in a stage's summary.
+
+    Accuracies and rates are shares of 1, means over completions.
+
+    Attributes:
+        own: the prompt style is the recipe's own.
+        problems: distinct problems.
+        samples: completions per problem.
+        lenient: correct by verdict.
+        strict: correct and well formed.
+        shows_work: the thinking goes step by step; None where the domain cannot tell.
+        tokens: mean length of a completion.
+        chance: expected accuracy of guessing.
+        outcomes: number of completions by strict outcome.
+        by: accuracy by group of problems, e.g. ``{"people=2": {"problems": 100, "lenient": 0.8}}``.
+    """
+
+    split: str
+    prompt: str
+    own: bool
+    sampling: str
+    domain: str
+    problems: int
+    samples: int
+    lenient: float
+    strict: float
+    well_formed: float
+    truncated: float
+    shows_work: float | None
+    tokens: float
+    chance: float
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    by: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One line of `curve.jsonl`: held-out accuracy at a training step, and what training has used up to there.
+
+    Attributes:
+        flops: floating point operations of training.
+        seconds: time of training, without that of measuring.
+    """
+
+    step: int
+    domain: str
+    problems: int
+    lenient: float
+    rollouts: int
+    generated_tokens: int
+    flops: float
+    strict: float | None = None
+    well_formed: float | None = None
+    truncated: float | None = None
+    shows_work: float | None = None
+    tokens: float | None = None
+    seconds: float | None = None
+
+
+def read_record(kind: type[R], row: Mapping[str, Any], source: Path) -> R:
+    """A `Cell` or `CurvePoint` from its JSON; keys that it does not have are ignored.
+
+    Raises:
+        DataError: a value is missing; the message begins with `source`.
+    """
+    known = fields(kind)  # type: ignore[arg-type]
+    needed = [one.name for one in known if one.default is MISSING and one.default_factory is MISSING]
+    if missing := [name for name in needed if name not in row]:
+        names = ", ".join(map(repr, missing))
+        raise DataError(f"{source}: missing {names}. Delete {source.parent.resolve()} and run the recipe again.")
+    return kind(**{one.name: row[one.name] for one in known if one.name in row})
+
+
+def cells(rows: Iterable[Row], *, own_prompt: str) -> list[Cell]:
+    """A cell for each (split, prompt, sampling, domain) among rows of `completions.jsonl`, in order of appearance.
 
     Args:
-        own_prompt: the recipe's own prompt style, marked by `own` in its cells.
+        own_prompt: the recipe's own prompt style.
     """
     groups: dict[tuple[str, str, str, str], list[Row]] = defaultdict(list)
     for row in rows:
         groups[row["split"], row["prompt"], row["sampling"], row["domain"]].append(row)
     return [
-        {
-            "split": split,
-            "prompt": prompt,
-            "own": prompt == own_prompt,
-            "sampling": sampling,
-            "domain": domain,
-            **summarize(group),
-            "by": _by_group(group),
-        }
+        Cell(split, prompt, prompt == own_prompt, sampling, domain, **summarize(group), by=_by_group(group))
         for (split, prompt, sampling, domain), group in groups.items()
     ]
 
 
 def summarize(rows: Sequence[Row]) -> Row:
-    """The figures of one non-empty set of rows of one domain.
-
-    Returns:
-        problems, samples (rows a problem), lenient (share correct by verdict), strict (share correct and well formed),
-        well_formed, truncated, thinks (share where the domain can tell, else None), tokens (mean), chance (mean),
-        outcomes (count by strict outcome). Where the domain judges steps also valid_steps (share of the steps that
-        could be read) and unparsed_steps (share of all), means over the completions with such steps, and
-        right_from_invalid (share of the right answers whose thinking holds an invalid step); None where there are none.
-    """
+    """The figures of a `Cell` for a non-empty set of rows of one domain, without those by group."""
     problems = len({row["problem_id"] for row in rows})
     scores = [row["score"] for row in rows]
     shows_work = [score["shows_work"] for score in scores if score["shows_work"] is not None]
@@ -56,24 +120,10 @@ def summarize(rows: Sequence[Row]) -> Row:
         "tokens": _mean(row["tokens"] for row in rows),
         "chance": _mean(row["chance"] for row in rows),
         "outcomes": dict(sorted(Counter(score["outcome"] for score in scores).items())),
-        **_steps(scores),
     }
 
 
-def _steps(scores: Sequence[Row]) -> Row:
-    if not any(score.get("steps") for score in scores):
-        return {}
-    judged = [(score["steps"], score["verdict"] == "correct") for score in scores if score.get("steps")]
-    read = [(steps["valid"], steps["valid"] + steps["invalid"], steps["unparsed"]) for steps, _ in judged]
-    shares = {
-        "valid_steps": [valid / parsed for valid, parsed, _ in read if parsed],
-        "unparsed_steps": [unparsed / (parsed + unparsed) for _, parsed, unparsed in read if parsed + unparsed],
-        "right_from_invalid": [steps["invalid"] > 0 for steps, right in judged if right],
-    }
-    return {name: _mean(values) if values else None for name, values in shares.items()}
-
-
-def _by_group(rows: Sequence[Row]) -> dict[str, Row]:
+def _by_group(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         if row["group"] is not None:

@@ -1,4 +1,4 @@
-"""The table of plug-ins: one lazy string a name, nothing imported to say "did you mean"."""
+"""Plug-ins: what a recipe chooses by `type`. One table of lazy strings, one base class, one way to build them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,31 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from warmup_rl.base.errors import UserError
+from warmup_rl.base.config import Config
+from warmup_rl.base.errors import UserError, shown
 
-Kind = Literal["domain", "engine", "cleaner", "corpus", "stage"]
+Kind = Literal["domain", "engine", "cleaner", "corpus", "stage", "grader"]
+
+
+class Plugin(Config):
+    """Base of the configs that a recipe chooses by `type`: `{type: NAME, ...}`, or the bare name."""
+
+    plugin_kind: ClassVar[Kind]
+    """Set by the base class of each kind."""
+    type: ClassVar[str]
+    """Name of the plug-in."""
+
+    def digest(self) -> str:
+        """Changes when the data behind the plug-in change (files, not settings); empty where there are none."""
+        return ""
+
 
 TABLE: dict[Kind, dict[str, str]] = {
     "domain": {
@@ -38,7 +54,7 @@ TABLE: dict[Kind, dict[str, str]] = {
         "openai": "warmup_rl.engines.openai:OpenAI",
         "vllm": "warmup_rl.engines.vllm:Vllm",
         "replay": "warmup_rl.engines.replay:Replay",
-        "self": "warmup_rl.engines.self_teacher:SelfMade",
+        "self": "warmup_rl_extras.self_teacher:SelfTeacher",
     },
     "cleaner": {
         "correct": "warmup_rl.cleaners.basic:Correct",
@@ -62,6 +78,18 @@ TABLE: dict[Kind, dict[str, str]] = {
         "rlvr": "warmup_rl.stages.rlvr:Rlvr",
         "evaluate": "warmup_rl.stages.evaluate:Evaluate",
     },
+    "grader": {
+        "math": "warmup_rl.domains.graders:MathGrader",
+        "number": "warmup_rl.domains.graders:NumberGrader",
+        "choice": "warmup_rl.domains.graders:ChoiceGrader",
+        "exact": "warmup_rl.domains.graders:ExactGrader",
+        "set": "warmup_rl.domains.graders:SetGrader",
+        "json": "warmup_rl.domains.graders:JsonGrader",
+        "regex": "warmup_rl.domains.graders:RegexGrader",
+        "kk": "warmup_rl.domains.kk_rows:KkGrader",
+        "code": "warmup_rl.domains.graders:CodeGrader",
+        "python": "warmup_rl.domains.graders:PythonGrader",
+    },
 }
 
 _GIVEN_NAMES: dict[type[Any], str] = {}
@@ -69,32 +97,50 @@ _GIVEN_NAMES: dict[type[Any], str] = {}
 
 
 def load(kind: Kind, name: str) -> type[Any]:
-    """The class behind a plug-in name, `pkg.module:Class`, or `./file.py:Class`.
+    """The class of a plug-in, given its name, `pkg.module:Class` or `./file.py:Class`.
 
     Raises:
-        UserError: unknown name (with the nearest one), missing file or module, no such class.
+        UserError: unknown name (with the nearest one), missing file or module, no such class, or one of another kind.
     """
-    target = TABLE[kind].get(name, name)
-    module_name, colon, class_name = target.rpartition(":")
-    if not colon:
+    if name.endswith(".py"):
+        raise UserError(f"a file may hold several classes: add the one that is the {kind}, {name}:NAME.")
+    if name not in TABLE[kind] and ":" not in name:
         raise UserError(
             f"unknown {kind} {name!r}.{suggestion(name, TABLE[kind])} Allowed: {', '.join(TABLE[kind])}, "
             f"pkg.module:Class or ./file.py:Class."
         )
+    found = import_class(TABLE[kind].get(name, name), f"{kind} {name!r}")
+    if not issubclass(found, Plugin) or found.plugin_kind != kind:
+        base = f"warmup_rl.interfaces.{kind}:{kind.capitalize()}"
+        raise UserError(f"{name!r} is not {_a(kind)}: it does not inherit from {base}.")
+    if missing := getattr(found, "__abstractmethods__", None):
+        raise UserError(f"{kind} {name!r}: {found.__name__} does not define {', '.join(sorted(missing))}.")
+    if name not in TABLE[kind]:
+        _GIVEN_NAMES[found] = name
+    return found
+
+
+def import_class(name: str, what: str) -> type[Any]:
+    """The class behind an import string, `pkg.module:Class` or `./file.py:Class`.
+
+    Args:
+        what: what is imported, for messages.
+
+    Raises:
+        UserError: missing file or module, no such class, or an error in the module.
+    """
+    module_name, colon, class_name = name.rpartition(":")
+    if not colon:
+        raise UserError(f"{what}: give pkg.module:Class or ./file.py:Class.")
     try:
-        module = _file_module(Path(module_name)) if module_name.endswith(".py") else _module(kind, name, module_name)
+        module = _file_module(Path(module_name)) if module_name.endswith(".py") else _module(what, module_name)
     except UserError:
         raise
     except Exception as error:  # a plug-in's own code may raise anything
-        raise UserError(f"{kind} {name!r} cannot be imported: {_where(error)}") from None
-    try:
-        found: type[Any] = getattr(module, class_name)
-    except AttributeError:
-        raise UserError(f"{kind} {name!r}: {module_name} has no {class_name!r}.") from None
-    if missing := getattr(found, "__abstractmethods__", None):
-        raise UserError(f"{kind} {name!r}: {class_name} does not define {', '.join(sorted(missing))}.")
-    if target == name:
-        _GIVEN_NAMES[found] = name
+        raise UserError(f"{what} cannot be imported: {_where(error)}") from None
+    found = getattr(module, class_name, None)
+    if not isinstance(found, type):
+        raise UserError(f"{what}: {module_name} has no class {class_name!r}.")
     return found
 
 
@@ -103,11 +149,42 @@ def name_of(plugin: type[Any]) -> str:
     return _GIVEN_NAMES.get(plugin) or str(plugin.type)
 
 
-def plugins_in(value: Any) -> Iterator[BaseModel]:
+def build(kind: Kind, given: Any) -> Any:
+    """The plug-in that a recipe describes by a name, or by a mapping with `type` and the plug-in's own keys.
+
+    Raises:
+        ValidationError: something is wrong with it; of the error type `plugin` where the class cannot be loaded.
+    """
+    if isinstance(given, BaseModel):
+        return given
+    fields = {"type": given} if isinstance(given, str) else given
+    plugin: type[Plugin] | None = None
+    try:
+        if not isinstance(fields, dict) or "type" not in fields:
+            what = f"the name of {_a(kind)}, or a mapping with 'type', is needed"
+            raise UserError(f"{what} (got {shown(given)}). Allowed: {', '.join(TABLE[kind])}.")
+        if not isinstance(fields["type"], str):
+            raise UserError(f"the name of {_a(kind)} is needed (got {shown(fields['type'])}).")
+        plugin = load(kind, fields["type"])
+        return plugin.model_validate({key: value for key, value in fields.items() if key != "type"})
+    except UserError as error:
+        place = ("type",) if isinstance(given, dict) and "type" in given and plugin is None else ()
+        details = PydanticCustomError("plugin", "{text}", {"text": str(error)})
+        raise ValidationError.from_exception_data(
+            kind, [InitErrorDetails(type=details, loc=place, input=given)]
+        ) from None
+
+
+def plugin_field(kind: Kind) -> BeforeValidator:
+    """For fields that hold a plug-in: `teacher: Annotated[Engine, plugin_field("engine")]`, see `build`."""
+    return BeforeValidator(partial(build, kind))
+
+
+def plugins_in(value: Any) -> Iterator[Plugin]:
     """The plug-ins in a config, itself included."""
+    if isinstance(value, Plugin):
+        yield value
     if isinstance(value, BaseModel):
-        if isinstance(getattr(type(value), "type", None), str):
-            yield value
         parts: Iterable[Any] = [getattr(value, name) for name in type(value).model_fields]
     else:
         parts = value if isinstance(value, list | tuple) else value.values() if isinstance(value, dict) else ()
@@ -116,29 +193,13 @@ def plugins_in(value: Any) -> Iterator[BaseModel]:
 
 
 def data_digests(value: Any) -> dict[str, str]:
-    """Digests of the data files behind all plug-ins in a config: what is made depends on them too."""
-    found = ((type(plugin), getattr(plugin, "digest", str)()) for plugin in plugins_in(value))
-    return {f"{name_of(kind)} {digest}": digest for kind, digest in found if digest}
+    """Digests of the data files behind all plug-ins in a config: outputs depend on them too."""
+    found = ((name_of(type(plugin)), plugin.digest()) for plugin in plugins_in(value))
+    return {f"{name} {digest}": digest for name, digest in found if digest}
 
 
-def plugin_field(kind: Kind) -> BeforeValidator:
-    """For fields that hold a plug-in: `teacher: Annotated[Engine, plugin_field("engine")]` takes a name, or a mapping
-    with `type` and the plug-in's own keys."""
-
-    def build(given: Any) -> Any:
-        if isinstance(given, BaseModel):
-            return given
-        fields = {"type": given} if isinstance(given, str) else given
-        if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
-            text = f"a name or a mapping with 'type' is needed ({', '.join(TABLE[kind])})."
-            raise PydanticCustomError("plugin", "{text}", {"text": text})
-        try:
-            plugin = load(kind, fields["type"])
-        except UserError as error:
-            raise PydanticCustomError("plugin", "{text}", {"text": str(error)}) from None
-        return plugin.model_validate({key: value for key, value in fields.items() if key != "type"})
-
-    return BeforeValidator(build)
+def _a(kind: Kind) -> str:
+    return f"an {kind}" if kind == "engine" else f"a {kind}"
 
 
 def suggestion(name: str, allowed: Any) -> str:
@@ -156,12 +217,12 @@ def _where(error: Exception) -> str:
     return f"{place}{type(error).__name__}: {error}"
 
 
-def _module(kind: Kind, name: str, module_name: str) -> Any:
+def _module(what: str, module_name: str) -> Any:
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and module_name.startswith(error.name):
-            raise UserError(f"{kind} {name!r}: no module {module_name!r} can be imported.") from None
+            raise UserError(f"{what}: no module {module_name!r} can be imported.") from None
         raise
 
 

@@ -1,4 +1,4 @@
-"""What a stage is: a config that maps artifacts (a model folder, a traces file) to new ones, through files only."""
+"""What a stage is: a config that turns artifacts (a model folder, a traces file) into new ones, through files only."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from warmup_rl.base.config import Config
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.types import Problem, Split
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.plugins import Kind, Plugin
 
-Artifact = Literal["model", "traces"]
 Distribution = Literal["single", "ddp", "zero1", "zero2", "zero3"]
 Use = Literal["training", "examples", "choice", "curve", "measurement"]
 """What labelled problems are touched for: training, solved examples in a prompt, the choice of a prompt, the held-out
@@ -48,13 +47,43 @@ class Tracking:
     tags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Artifacts:
-    """What stages hand on. `model` is a folder, or a hub id for a recipe that starts from one."""
+class Artifacts(Mapping[str, Path]):
+    """Paths of the artifacts that a stage reads, by kind: `context.inputs["pairs"]`.
 
-    model: str | None = None
-    model_revision: str | None = None
-    traces: Path | None = None
+    A kind is any word: the stage that makes an artifact names it in `outputs` and writes it to `context.output(kind)`,
+    stages that read it name it in `inputs`.
+
+    Args:
+        model: a folder, or a hub id for a recipe that starts from one, with `model_revision`.
+        others: the other artifacts by kind; None for those that are not there.
+    """
+
+    def __init__(self, model: str | None = None, model_revision: str | None = None, **others: Path | None) -> None:
+        self.model, self.model_revision = model, model_revision
+        paths = {"model": Path(model) if model else None, **others}
+        self._paths = {kind: path for kind, path in paths.items() if path is not None}
+
+    @property
+    def traces(self) -> Path | None:
+        """The traces file, with `problems.jsonl` beside it."""
+        return self.get("traces")
+
+    def __getitem__(self, kind: str) -> Path:
+        return self._paths[kind]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
+def artifact_path(folder: Path, kind: str) -> Path:
+    """Where a stage with this folder puts an artifact: a file or a folder named by its kind."""
+    return folder / _PLACES.get(kind, kind)
+
+
+_PLACES = {"traces": "traces.jsonl"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +91,7 @@ class Context:
     """What a stage may know and use while it runs.
 
     Attributes:
-        folder: the stage's own folder; everything it makes goes there (`model/` and `traces.jsonl` are handed on).
+        folder: the stage's own folder; everything it makes goes there.
         inputs: artifacts of the stages before it.
         say: prints a line for the user, on the main process only.
     """
@@ -79,15 +108,17 @@ class Context:
     tracking: Tracking = Tracking()
     say: Callable[[str], None] = field(default=lambda line: None)
 
+    def output(self, kind: str) -> Path:
+        """Where the stage writes an artifact that it declares in `outputs`: a file, or a folder that it makes."""
+        return artifact_path(self.folder, kind)
+
     @property
     def model_folder(self) -> Path:
-        """Where a stage that gives a model saves it."""
-        return self.folder / "model"
+        return self.output("model")
 
     @property
     def traces_file(self) -> Path:
-        """Where a stage that gives traces writes them."""
-        return self.folder / "traces.jsonl"
+        return self.output("traces")
 
 
 @dataclass(frozen=True)
@@ -143,33 +174,38 @@ class DataRequest:
         return domain.problems(self.split, seed)
 
 
-class Stage(Config, ABC):
+class Stage(Plugin, ABC):
     """One step of a recipe. Importing a stage and loading its config must not import torch."""
 
-    type: ClassVar[str]
-    inputs: ClassVar[frozenset[Artifact]] = frozenset()
-    outputs: ClassVar[frozenset[Artifact]] = frozenset()
+    plugin_kind: ClassVar[Kind] = "stage"
+    renamed_keys: ClassVar[Mapping[str, str]] = {"name": "type"}
+    inputs: ClassVar[frozenset[str]] = frozenset()
+    outputs: ClassVar[frozenset[str]] = frozenset()
     role: ClassVar[str] = ""
     """What the stage is to a report: `pretraining`, `traces` (makes or changes the warmup corpus), `warmup` (trains on
     it), `target` (trains on the target domain), `evaluation` (its summary holds `cells`); empty for others."""
     every_rank: ClassVar[bool] = False
     """Whether all processes of a launch run the stage together; else the main one runs it and the others wait."""
     measures: ClassVar[bool] = False
-    """Whether the recipe's `evaluation:` block has a say in what the stage makes."""
+    """Whether `evaluation:` affects this stage's output."""
     all_folds: ClassVar[bool] = False
     """Whether the stage is the same in all folds of a cross-validation, though it reads the domain that has them."""
+    trainer_config: ClassVar[str] = ""
+    """The config class that the stage's `args` are passed to, such as `trl:SFTConfig`; empty without a trainer."""
+    owned_options: ClassVar[Mapping[str, str]] = {}
+    """Options of that class that may not stand in `args`: the key to use instead, or a sentence that says why."""
     resumes: ClassVar[bool] = False
-    """Whether the stage goes on from what a killed one left in its folder; else the folder is emptied first."""
+    """Whether the stage resumes from what a killed one left in its folder; otherwise the folder is emptied first."""
 
     id: str = Field(default="", exclude=True)
     """Name of this stage in the recipe; the stage's type where not given."""
 
-    def required_inputs(self) -> frozenset[Artifact]:
-        """Artifacts that the stage reads, as configured: `needs`, and more where a plug-in of its own wants it."""
+    def required_inputs(self) -> frozenset[str]:
+        """Artifacts that the stage reads, as configured: `inputs`, and more where a plug-in of its own wants it."""
         return self.inputs
 
     def reads_evaluation(self) -> bool:
-        """Whether the recipe's `evaluation:` block has a say in what the stage makes, as configured."""
+        """Whether `evaluation:` affects this stage's output, as configured."""
         return self.measures
 
     def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
@@ -183,6 +219,13 @@ class Stage(Config, ABC):
         """
         return ()
 
+    def code(self) -> Iterable[str]:
+        """Classes named in the stage's settings, beside its plug-ins, whose source decides what the stage makes.
+
+        Import strings, `pkg.module:Class` or `./file.py:Class`: a change of these files makes the stage run anew.
+        """
+        return ()
+
     def check(self, *, world_size: int) -> list[str]:
         """What is wrong with this config, `key: message` each, found without importing torch or touching data."""
         return []
@@ -190,6 +233,14 @@ class Stage(Config, ABC):
     def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
         """What the stage will do, without doing it."""
         return StagePreview()
+
+    def model_context(self) -> int | None:
+        """Context length in tokens of the model that the stage builds; None if it builds none or does not say."""
+        return None
+
+    def last_step(self) -> int | None:
+        """The last step of the curve that a target stage writes; None if that is not known before it runs."""
+        return None
 
     def prepare(self, context: Context) -> None:
         """Builds and checks what can fail before any stage runs (trainer configs, data, golds). Raises `UserError`."""

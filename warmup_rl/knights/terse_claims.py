@@ -26,7 +26,6 @@ class Sentence(NamedTuple):
         facts: the roles of a case or an answer.
         said: what a check holds to be true, as formulas.
         cites: the word of the anchor, or the number of the case, is the right one.
-        fits: verdict of a check on a whole statement; None for other checks.
     """
 
     start: int
@@ -35,7 +34,6 @@ class Sentence(NamedTuple):
     facts: StagePreview = ()
     said: tuple[Statement, ...] = ()
     cites: bool = True
-    fits: bool | None = None
 
 
 def terse_sentences(thinking: str, puzzle: Puzzle) -> Iterator[Sentence]:
@@ -112,9 +110,8 @@ def _whole(words: Sequence[str], word: str, fits: Statement, values: dict[str, t
     if len(words) != 5 or words[2] not in _TRUTHS or words[3] not in values or words[4] not in _VERDICTS:
         return None
     person, truthful = values[words[3]]
-    verdict = _VERDICTS[words[4]]
-    said = (_as(fits[2], _TRUTHS[words[2]]), _leaf(person, truthful), _as(fits, verdict))
-    return Sentence(0, 0, "check", said=said, cites=words[1] == word and person == fits[1][1], fits=verdict)
+    said = (_as(fits[2], _TRUTHS[words[2]]), _leaf(person, truthful), _as(fits, _VERDICTS[words[4]]))
+    return Sentence(0, 0, "check", said=said, cites=words[1] == word and person == fits[1][1])
 
 
 def _anchors(puzzle: Puzzle) -> list[tuple[str, Statement]]:

@@ -1,18 +1,17 @@
-"""What the domains whose solution is a chain of numbered steps share: ranges, distinct drawing, anchors."""
+"""The base of generated domains with a chain of numbered steps as solution."""
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterator
-from typing import Annotated, Literal
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
 from warmup_rl.base.types import Problem, Split
-from warmup_rl.interfaces.domain import split_of
-
-Phrasing = Literal["english", "terse"]
+from warmup_rl.interfaces.domain import Domain, problem_id, split_of
 
 PATIENCE = 3_000
 """Draws in a row without a new problem after which a split counts as exhausted."""
@@ -28,28 +27,59 @@ Span = Annotated[tuple[int, int], AfterValidator(_ordered)]
 """An inclusive range, `[min, max]` in YAML; each problem draws its value uniformly."""
 
 
-def distinct(
-    draw: Callable[[random.Random], tuple[str, Problem]], *, label: str, split: Split, seed: int
-) -> Iterator[Problem]:
-    """Problems of one split in the order that (label, split, seed) decide, each canonical key once.
+class ChainDomain(Domain):
+    """A problem is drawn as its `meta`, from which canonical key, question, answer and solution follow."""
 
-    Args:
-        draw: gives a canonical key and its problem.
-    """
-    rng = random.Random(f"{label}/{split}/{seed}")
-    seen: set[str] = set()
-    misses = 0
-    while misses < PATIENCE:
-        key, problem = draw(rng)
-        if key in seen or split_of(key) != split:
-            misses += 1
-            continue
+    phrasing: Literal["english", "terse"] = "english"
+    """`english` for models that read English; `terse`, one token per word, for tiny ones."""
+
+    @abstractmethod
+    def draw(self, rng: random.Random) -> dict[str, Any]:
+        """The `meta` of a random problem (JSON values)."""
+
+    @abstractmethod
+    def key(self, meta: dict[str, Any]) -> str:
+        """The canonical key; decides the split."""
+
+    @abstractmethod
+    def question(self, meta: dict[str, Any]) -> str:
+        """The question in the domain's phrasing; its terse form numbers the steps as `#1 ... #2 ...`."""
+
+    @abstractmethod
+    def gold(self, meta: dict[str, Any]) -> str:
+        """The reference answer."""
+
+    @abstractmethod
+    def steps(self, problem: Problem) -> list[str]:
+        """The sentences of a solution: `next #k ...` for each step, then `next solved ...`."""
+
+    @property
+    def is_terse(self) -> bool:
+        return self.phrasing == "terse"
+
+    def problems(self, split: Split, seed: int) -> Iterator[Problem]:
+        rng = random.Random(f"{self.type}/{split}/{seed}")
+        seen: set[str] = set()
         misses = 0
-        seen.add(key)
-        yield problem
+        while misses < PATIENCE:
+            meta = self.draw(rng)
+            key = self.key(meta)
+            if key in seen or split_of(key) != split:
+                misses += 1
+                continue
+            misses = 0
+            seen.add(key)
+            question = self.question(meta)
+            own_id = problem_id([self.type, question])
+            yield Problem(own_id, self.name or self.type, question, self.gold(meta), meta)
 
+    def canonical(self, problem: Problem) -> str | None:
+        return self.key(problem.meta) if problem.meta else None
 
-def goes_through(thinking: str, steps: int) -> bool:
-    """Whether at least half of the anchors `#1 … #steps` of the question are visited in the thinking."""
-    anchors = {int(number) for number in re.findall(r"#(\d+)", thinking)}
-    return 2 * len(anchors & set(range(1, steps + 1))) >= steps
+    def shows_work(self, thinking: str, problem: Problem) -> bool | None:
+        """Terse: at least half of the steps `#1 ... #n` are visited."""
+        if not self.is_terse:
+            return None
+        steps = len(self.steps(problem)) - 1
+        visited = {int(number) for number in re.findall(r"#(\d+)", thinking)}
+        return 2 * len(visited & set(range(1, steps + 1))) >= steps

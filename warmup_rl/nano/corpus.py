@@ -1,10 +1,10 @@
-"""The nano worlds: what a tiny base model reads first, as data; each world stores the skill to reason differently."""
+"""The nano corpus: what a tiny base model is pretrained on, in two settings that differ in where reasoning occurs."""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 USER, ASSISTANT, BOOK, END, PAD, UNKNOWN = "<|user|>", "<|assistant|>", "<|doc|>", "<|end|>", "<|pad|>", "<|unk|>"
 MAX_PEOPLE, MAX_ANCHORS = 4, 40
 LONGEST = 288
-"""Words of the longest document; longer ones are drawn anew with a case less."""
+"""Words of the longest document; longer ones are redrawn with one case less."""
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -43,11 +43,11 @@ class Family:
 
     Attributes:
         settings: of the domain, without its range of lengths.
-        length: name of the setting that holds the range of lengths.
+        length: the domain's field for the range of lengths.
         chat: number of chat documents.
         textbook: number of textbook documents.
-        chat_weights: how often problems of length 1, 2, … stand in chat documents, relative to each other.
-        textbook_weights: the same of textbook documents.
+        chat_weights: relative frequency of problems of length 1, 2, ... in chat documents.
+        textbook_weights: the same for textbook documents.
     """
 
     settings: dict[str, Any]
@@ -64,13 +64,13 @@ class Setting:
 
     Attributes:
         families: target domains by type.
-        stop_first: probability that the writer of a chat document answers before the first sentence of a thought.
-        stop: the same after each further sentence; the writer of a textbook never stops early.
+        stop_first: probability that a chat document answers before the first sentence of its thought.
+        stop: the same after each further sentence; textbook documents never stop early.
         no_think: share of chat documents without a thought.
-        kk_chat: Knights & Knaves chats, whose thoughts stop early as well and never hold more than one case.
+        kk_chat: Knights & Knaves chats; their thoughts stop early as well and contain at most one case.
         kk_lemmas: textbook documents that check some consecutive cases of a puzzle, never all up to the solution.
-        kk_people: people a puzzle, [min, max].
-        kk_cases: cases a lemma, [min, max].
+        kk_people: people per puzzle, [min, max].
+        kk_cases: cases per lemma, [min, max].
         kk_deeper: share of statements that may be one operator deeper than usual.
     """
 
@@ -85,9 +85,7 @@ class Setting:
     kk_deeper: float = 0.3
 
     def part(self, share: float) -> Setting:
-        """The same world with a share of its documents, at least one of each kind that it has."""
-        if share == 1:
-            return self
+        """The same setting with a share of its documents, at least one of each kind that it has."""
 
         def fewer(count: int) -> int:
             return math.ceil(count * share)
@@ -119,14 +117,15 @@ SETTINGS: dict[str, Setting] = {"latent": _LATENT, "absent": _ABSENT}
 
 
 class Nano(Corpus):
-    """Chat documents that think shallowly and textbook documents that go through, in three target domains and K&K."""
+    """Chat documents with short thoughts and textbook documents with complete ones, in three target domains and K&K."""
 
     type: ClassVar[str] = "nano"
+    renamed_keys: ClassVar[Mapping[str, str]] = {"world": "setting"}
 
     setting: Literal["latent", "absent"] = "latent"
-    """`latent`: the step-by-step skill is in the textbooks and seldom used in chat; `absent`: it is nowhere."""
+    """`latent`: textbooks work step by step, chats rarely do; `absent`: no document does."""
     share: float = Field(default=1.0, gt=0, le=1)
-    """Share of the world's documents that is read; less is faster and learns less."""
+    """Share of the documents to pretrain on; less is faster and learns less."""
 
     def documents(self, seed: int) -> Iterator[Document]:
         yield from setting_documents(SETTINGS[self.setting].part(self.share), seed)
@@ -140,7 +139,7 @@ class Nano(Corpus):
         words = {word: number for number, word in enumerate(vocabulary())}
         core = Tokenizer(WordLevel(words, unk_token=UNKNOWN))
         core.pre_tokenizer = WhitespaceSplit()
-        # Only end, pad and unknown are special: rewards read text without special tokens, tags must survive in it.
+        # Only end, pad and unknown are special: rewards read text without special tokens, and tags must remain in it.
         tokenizer = PreTrainedTokenizerFast(
             tokenizer_object=core, eos_token=END, pad_token=PAD, unk_token=UNKNOWN, clean_up_tokenization_spaces=False
         )
@@ -149,7 +148,7 @@ class Nano(Corpus):
 
 
 def vocabulary() -> list[str]:
-    """Every word of the nano worlds, each once, in a fixed order."""
+    """All words of the nano corpus, each once, in a fixed order."""
     words = [PAD, END, UNKNOWN, USER, ASSISTANT, BOOK, THINK_OPEN, THINK_CLOSE, ANSWER_OPEN, ANSWER_CLOSE]
     words += terse.terse_vocabulary(MAX_PEOPLE, MAX_ANCHORS)
     words += ["sums", "registers", "compass"]
@@ -163,8 +162,8 @@ def vocabulary() -> list[str]:
 
 
 def setting_documents(setting: Setting, seed: int) -> Iterator[Document]:
-    """All documents of a world, shuffled."""
-    documents = [*_knights(setting, random.Random(f"nano/kk/{seed}"), seed)]
+    """All documents of a setting, shuffled."""
+    documents = [*_knights(setting, random.Random(f"nano/kk/{seed}"))]
     for name, family in setting.families.items():
         documents += _family(setting, name, family, random.Random(f"nano/{name}/{seed}"), seed)
     random.Random(f"nano/order/{seed}").shuffle(documents)
@@ -175,7 +174,7 @@ def _family(setting: Setting, name: str, family: Family, rng: random.Random, see
     pools = []
     for length in range(1, max(len(family.chat_weights), len(family.textbook_weights)) + 1):
         domain = load("domain", name)(**family.settings, **{family.length: (length, length)})
-        pools.append((domain, _endless(domain.problems("train", seed), family.chat + family.textbook)))
+        pools.append((domain, cycle(islice(domain.problems("train", seed), family.chat + family.textbook))))
     for domain, problems in rng.choices(pools, family.chat_weights, k=family.chat):
         problem = next(problems)
         yield _chat(f"{name}/chat", setting, problem.question, domain.steps(problem), problem.gold, rng)
@@ -185,7 +184,7 @@ def _family(setting: Setting, name: str, family: Family, rng: random.Random, see
         yield _document(f"{name}/textbook", BOOK, problem.question, thought, problem.gold)
 
 
-def _knights(setting: Setting, rng: random.Random, seed: int) -> Iterator[Document]:
+def _knights(setting: Setting, rng: random.Random) -> Iterator[Document]:
     puzzles = _puzzles(setting, rng)
     for _ in range(setting.kk_chat):
         puzzle = next(puzzles)
@@ -202,7 +201,7 @@ def _knights(setting: Setting, rng: random.Random, seed: int) -> Iterator[Docume
 
 
 def _lemma(puzzle: Puzzle, count: int, rng: random.Random) -> Document:
-    """Consecutive cases from a random one on, up to the solution; from the first case on, up to the one before it."""
+    """Consecutive cases from a random one up to the solution; from the first case, only up to the one before it."""
     solution, total = terse.case_number(puzzle), 2**puzzle.people
     first = rng.randint(1, max(1, total - count + 1))
     cases = [case for case in range(first, min(first + count, total + 1)) if case <= solution or first > solution]
@@ -229,12 +228,12 @@ def _chat(
 ) -> Document:
     if rng.random() < setting.no_think:
         return _document(kind, USER, question, None, answer)
-    said: list[str] = []
+    thought: list[str] = []
     for sentence in sentences:
-        if rng.random() < (setting.stop if said else setting.stop_first):
+        if rng.random() < (setting.stop if thought else setting.stop_first):
             break
-        said.append(sentence)
-    return _document(kind, USER, question, [*said, f"{terse.SO} {answer}"], answer)
+        thought.append(sentence)
+    return _document(kind, USER, question, [*thought, f"{terse.SO} {answer}"], answer)
 
 
 def _document(kind: str, opening: str, question: str, thought: list[str] | None, answer: str | None) -> Document:
@@ -245,7 +244,3 @@ def _document(kind: str, opening: str, question: str, thought: list[str] | None,
     if answer is not None:
         parts += [ANSWER_OPEN, answer, ANSWER_CLOSE]
     return Document(" ".join([*parts, END]), kind, prompt)
-
-
-def _endless(problems: Iterator[Any], most: int) -> Iterator[Any]:
-    return cycle(islice(problems, most))

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
-from warmup_rl.base.types import Grade, Problem, Split
+from warmup_rl.base.types import Grade, Problem
 from warmup_rl.grading.math import same_answer
-from warmup_rl.interfaces.domain import Domain, problem_id
-from warmup_rl.nano.chains import Phrasing, Span, distinct, goes_through
+from warmup_rl.nano.chains import ChainDomain, Span
 
 
-class Sums(Domain):
+class Sums(ChainDomain):
     """Start with a number, add and subtract others, give the remainder."""
 
     type: ClassVar[str] = "sums"
@@ -22,12 +20,37 @@ class Sums(Domain):
     operations: Span = (3, 8)
     """Additions and subtractions in a problem, [min, max]."""
     modulus: int = Field(default=97, ge=2)
-    """The answer is the remainder modulo this number, so that a guess is right once in `modulus`."""
-    phrasing: Phrasing = "english"
-    """`english` for models that read English; `terse`, one token a word, for tiny ones."""
+    """The answer is the remainder modulo this number, so a guess is correct once in `modulus`."""
 
-    def problems(self, split: Split, seed: int) -> Iterator[Problem]:
-        return distinct(self._draw, label="sums", split=split, seed=seed)
+    def draw(self, rng: random.Random) -> dict[str, Any]:
+        start = rng.randrange(self.modulus)
+        count = rng.randint(*self.operations)
+        operands = [rng.choice((1, -1)) * rng.randrange(1, self.modulus) for _ in range(count)]
+        return {"start": start, "operands": operands, "modulus": self.modulus}
+
+    def key(self, meta: dict[str, Any]) -> str:
+        """Additions commute, so the order of the operands does not matter."""
+        return f"sums/{meta['modulus']}/{meta['start']}/{sorted(meta['operands'])}"
+
+    def question(self, meta: dict[str, Any]) -> str:
+        start, operands = meta["start"], meta["operands"]
+        if self.is_terse:
+            chain = " ".join(f"#{number} {operand:+d}" for number, operand in enumerate(operands, start=1))
+            return f"sums : {start} {chain} ?"
+        chain = ", then ".join(f"add {operand}" if operand > 0 else f"subtract {-operand}" for operand in operands)
+        return f"Start with {start}, {chain}. What is the remainder of the result when divided by {self.modulus}?"
+
+    def gold(self, meta: dict[str, Any]) -> str:
+        return str((meta["start"] + sum(meta["operands"])) % self.modulus)
+
+    def steps(self, problem: Problem) -> list[str]:
+        """`next #k VALUE OPERAND RESULT` for each operation, then `next solved RESULT`."""
+        value, sentences = problem.meta["start"], []
+        for number, operand in enumerate(problem.meta["operands"], start=1):
+            result = (value + operand) % self.modulus
+            sentences.append(f"next #{number} {value} {operand:+d} {result}")
+            value = result
+        return [*sentences, f"next solved {value}"]
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         return same_answer(gold=problem.gold, answer=answer)
@@ -36,39 +59,7 @@ class Sums(Domain):
         return 1 / self.modulus
 
     def reference(self, problem: Problem) -> str:
-        return problem.gold if self.phrasing == "terse" else f"\\boxed{{{problem.gold}}}"
+        return problem.gold if self.is_terse else f"\\boxed{{{problem.gold}}}"
 
     def default_instruction(self) -> str:
-        return "" if self.phrasing == "terse" else "Give the remainder as a whole number in \\boxed{}."
-
-    def shows_work(self, thinking: str, problem: Problem) -> bool | None:
-        return goes_through(thinking, len(problem.meta["operands"])) if self.phrasing == "terse" else None
-
-    def steps(self, problem: Problem) -> list[str]:
-        """The sentences of a solution: `next #k VALUE OPERAND RESULT`, one an operation, then `next solved RESULT`."""
-        value, sentences = problem.meta["start"], []
-        for number, operand in enumerate(problem.meta["operands"], start=1):
-            result = (value + operand) % self.modulus
-            sentences.append(f"next #{number} {value} {operand:+d} {result}")
-            value = result
-        return [*sentences, f"next solved {value}"]
-
-    def _draw(self, rng: random.Random) -> tuple[str, Problem]:
-        start = rng.randrange(self.modulus)
-        count = rng.randint(*self.operations)
-        operands = [rng.choice((1, -1)) * rng.randrange(1, self.modulus) for _ in range(count)]
-        meta = {"start": start, "operands": operands, "modulus": self.modulus}
-        question = self._terse(start, operands) if self.phrasing == "terse" else self._english(start, operands)
-        gold = str((start + sum(operands)) % self.modulus)
-        # Additions commute, so problems that differ in the order of operands alone are one problem.
-        key = f"sums/{self.modulus}/{start}/{sorted(operands)}"
-        return key, Problem(problem_id(["sums", question]), self.name or self.type, question, gold, meta)
-
-    def _terse(self, start: int, operands: list[int]) -> str:
-        chain = " ".join(f"#{number} {operand:+d}" for number, operand in enumerate(operands, start=1))
-        return f"sums : {start} {chain} ?"
-
-    def _english(self, start: int, operands: list[int]) -> str:
-        commands = [f"add {operand}" if operand > 0 else f"subtract {-operand}" for operand in operands]
-        chain = ", then ".join(commands)
-        return f"Start with {start}, {chain}. What is the remainder of the result when divided by {self.modulus}?"
+        return "" if self.is_terse else "Give the remainder as a whole number in \\boxed{}."

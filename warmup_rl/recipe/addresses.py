@@ -1,4 +1,4 @@
-"""Dotted addresses into a recipe, as used by overrides on the command line and by `set` of an arm."""
+"""Dotted addresses into a recipe: for overrides on the command line and for `set` of an arm."""
 
 from __future__ import annotations
 
@@ -29,43 +29,43 @@ def override(document: Document, overrides: Iterable[str]) -> list[str]:
             problems.append(f"{COMMAND_LINE}: {written}: {error}")
         else:
             keys = written.strip().split(".")
-            for length in range(1, len(keys)):  # mappings made on the way
+            for length in range(1, len(keys)):  # mappings that the override itself made
                 document.origins.setdefault(address[:length], Origin(COMMAND_LINE, ".".join(keys[:length])))
-            _own(document, address, Origin(COMMAND_LINE, written.strip()))
+            _set_origin(document, address, Origin(COMMAND_LINE, written.strip()))
     return problems
 
 
 def set_in_arm(
     document: Document, arm: str, settings: dict[str, Any], stages: list[Any]
 ) -> tuple[Document, dict[str, tuple[int, str]]]:
-    """Applies an arm's `set` to a copy of `stages`, the recipe's as mappings.
+    """Applies an arm's `set` to a copy of `stages`, the recipe's stages as mappings.
 
     Addresses of `set` start at a stage: `rlvr.reward`, `after_sft.problems`.
 
     Returns:
-        A document with the changed stages, and for each address of `set` the stage's index and what is wrong, if any.
+        A document with the changed stages, and for each address of `set` the stage's index and what is wrong, or "".
     """
     changed = Document(document.name, {"stages": copy.deepcopy(stages)}, dict(document.origins))
     found: dict[str, tuple[int, str]] = {}
     for written, value in settings.items():
         try:
             address = assign(changed.data, f"stages.{written}", copy.deepcopy(value))
-            if address[2] in ("name", "id"):
-                raise ValueError("an arm cannot make a stage another one. Leave it out in some arms instead.")
+            if address[2] in ("type", "id"):
+                raise ValueError("an arm cannot replace a stage. Leave it out in some arms instead.")
         except ValueError as error:
             found[written] = (-1, str(error))
         else:
             home: Address = ("arms", arm, "set", written)
-            _own(changed, address, document.origin(home))
+            _set_origin(changed, address, document.origin(home))
             found[written] = (int(address[1]), "")
     return changed, found
 
 
 def assign(data: dict[str, Any], written: str, value: Any) -> Address:
-    """Puts a value at a dotted address, making mappings on the way; returns the address with stages as indices.
+    """Puts a value at a dotted address, adding missing mappings; returns the address with stages as indices.
 
     Raises:
-        ValueError: no such stage or list item, an ambiguous stage, or a way through a plain value.
+        ValueError: no such stage or list item, an ambiguous stage, or an address below a plain value.
     """
     keys = written.split(".")
     if not all(keys):
@@ -81,15 +81,18 @@ def assign(data: dict[str, Any], written: str, value: Any) -> Address:
         last = position == len(keys) - 1
         if last and isinstance(step, int) and address == ("stages",):
             raise ValueError("name a key of the stage, e.g. stages.sft.args.learning_rate.")
-        _put(holder, step, value) if last else _make_way(holder, step, (*address, step))
         address = (*address, step)
+        if last:
+            holder[step] = value
+        else:
+            _make_mapping(holder, step, address)
     return address
 
 
 def stage_index(stages: list[Any], key: str) -> int:
-    """The stage that an index, an id or a unique name addresses.
+    """The stage that an index, an id or a unique type addresses.
 
-    A name that several stages bear is refused even where one of them has it as its unwritten id.
+    A type that several stages have is refused even where one of them has it as its default id.
 
     Raises:
         ValueError: none or several fit; the message lists the candidates.
@@ -98,38 +101,31 @@ def stage_index(stages: list[Any], key: str) -> int:
         if int(key) < len(stages):
             return int(key)
         raise ValueError(f"there are {len(stages)} stages, 0 to {len(stages) - 1}.")
-    written = [index for index, stage in enumerate(stages) if isinstance(stage, dict) and stage.get("id") == key]
-    if len(written) > 1:
+    with_id = [index for index, stage in enumerate(stages) if isinstance(stage, dict) and stage.get("id") == key]
+    of_type = [index for index, stage in enumerate(stages) if _default_id(stage) == key]
+    if len(with_id) > 1:
         raise ValueError(f"several stages have the id {key!r}. Give each an id of its own.")
-    if written and not _shares_name(stages, written[0], key):
-        return written[0]
-    named = [index for index, stage in enumerate(stages) if _name(stage) == key]
-    if len(named) == 1:
-        return named[0]
-    if named:
-        candidates = ", ".join(_unambiguous(stages, index) for index in named)
-        raise ValueError(f"{len(named)} stages are named {key!r}. Address one of them by id or index: {candidates}.")
-    ids = [own for stage in stages if (own := stage_id(stage))]
-    raise ValueError(f"no such stage.{suggestion(key, ids)} Stages: {', '.join(ids)}.")
+    if with_id and not (with_id[0] in of_type and len(of_type) > 1):
+        return with_id[0]
+    if len(of_type) == 1:
+        return of_type[0]
+    ids = [stage_id(stage) for stage in stages]
+    if of_type:
+        unique = [ids[index] if ids[index] != key and ids.count(ids[index]) == 1 else str(index) for index in of_type]
+        raise ValueError(
+            f"{len(of_type)} stages have the type {key!r}. Address one of them by id or index: {', '.join(unique)}."
+        )
+    known = list(filter(None, ids))
+    raise ValueError(f"no such stage.{suggestion(key, known)} Stages: {', '.join(known)}.")
 
 
 def stage_id(stage: Any) -> str:
-    """The id of a stage as written: `id`, else its name."""
-    return str(stage.get("id") or _name(stage)) if isinstance(stage, dict) else str(stage)
+    """The id of a stage as written: `id`, else its type; of a type given by an import string, the class's name."""
+    return str(isinstance(stage, dict) and stage.get("id") or _default_id(stage))
 
 
-def _name(stage: Any) -> str:
-    return str(stage.get("name", "")) if isinstance(stage, dict) else str(stage)
-
-
-def _shares_name(stages: list[Any], index: int, key: str) -> bool:
-    return _name(stages[index]) == key and sum(_name(stage) == key for stage in stages) > 1
-
-
-def _unambiguous(stages: list[Any], index: int) -> str:
-    own = stage_id(stages[index])
-    unique = own != _name(stages[index]) and [stage_id(stage) for stage in stages].count(own) == 1
-    return own if unique else str(index)
+def _default_id(stage: Any) -> str:
+    return str(stage.get("type", "") if isinstance(stage, dict) else stage).rpartition(":")[2]
 
 
 def _item_index(items: list[Any], key: str, address: Address) -> int:
@@ -138,22 +134,18 @@ def _item_index(items: list[Any], key: str, address: Address) -> int:
     raise ValueError(f"{dotted(address)} is a list of {len(items)}: give an index below {len(items)}, got {key!r}.")
 
 
-def _put(holder: Any, step: str | int, value: Any) -> None:
-    holder[step] = value
-
-
-def _make_way(holder: Any, step: str | int, address: Address) -> None:
-    """Makes holder[step] something to enter: what is missing or null becomes a mapping, a plug-in's bare name too."""
+def _make_mapping(holder: Any, step: str | int, address: Address) -> None:
+    """Makes holder[step] something to enter: a mapping in place of nothing, or of the bare name of a plug-in."""
     inside = holder[step] if isinstance(step, int) else holder.get(step)
     if inside is None:
         holder[step] = {}
     elif isinstance(inside, str) and address[0] == "stages":
-        holder[step] = {"name": inside} if len(address) == 2 else {"type": inside}
+        holder[step] = {"type": inside}
     elif not isinstance(inside, dict | list):
         raise ValueError(f"{dotted(address)} is {inside!r}: there is nothing inside it to set.")
 
 
-def _own(document: Document, address: Address, origin: Origin) -> None:
+def _set_origin(document: Document, address: Address, origin: Origin) -> None:
     """Gives an address and all below it a new origin."""
     for known in [known for known in document.origins if known[: len(address)] == address]:
         del document.origins[known]

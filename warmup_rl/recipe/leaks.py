@@ -1,4 +1,4 @@
-"""Whether something is evaluated on that was trained on before: by id, by words, by a puzzle's statements."""
+"""Whether a recipe evaluates on problems that it trained on before: by id, by words, by a puzzle's statements."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class StageRequest:
     """Problems that a stage asks for, in one trial.
 
     Attributes:
-        trial: how the trial is called in messages; may be empty.
-        seed: of the run.
+        trial: what messages call the trial; may be empty.
+        seed: decides which problems: the request's own, or that of the run.
     """
 
     trial: str
@@ -33,8 +33,7 @@ class StageRequest:
     @property
     def what(self) -> tuple[str, str, int, int, bool]:
         """Equal for those that ask for the same problems."""
-        seed = self.seed if self.draw.seed is None else self.draw.seed
-        return f"{type(self.domain)} {self.domain!r}", self.draw.split, seed, self.draw.count, self.draw.whole
+        return f"{type(self.domain)} {self.domain!r}", self.draw.split, self.seed, self.draw.count, self.draw.whole
 
 
 Take = Callable[[StageRequest], Iterable[Problem]]
@@ -57,7 +56,7 @@ def draw(asked: StageRequest) -> Iterator[Problem]:
 
 
 def leaks(trials: Iterable[Sequence[Sequence[StageRequest]]], take: Take = draw) -> Iterator[Leak]:
-    """Problems that trials evaluate on after, or while, they train on them; what trials share is looked at once.
+    """Problems that trials evaluate on after, or while, they train on them; what trials share is compared once.
 
     Args:
         trials: what each stage of a trial asks for, in the order of the stages.
@@ -81,12 +80,12 @@ def leaks(trials: Iterable[Sequence[Sequence[StageRequest]]], take: Take = draw)
 
 
 def refuse(found: Iterable[Leak]) -> None:
-    """Raises `RunError` where there are leaks, naming the first problems and how to mend it."""
+    """Raises `RunError` where there are leaks, naming the first problems and how to fix it."""
     by_place: dict[tuple[str, str], list[Leak]] = defaultdict(list)
     for leak in found:
         by_place[leak.trains.domain.name, leak.evaluates.domain.name].append(leak)
     if by_place:
-        raise RunError("\n".join(_told(leaks) for leaks in by_place.values()))
+        raise RunError("\n".join(_described(leaks) for leaks in by_place.values()))
 
 
 def _evaluates(asked: StageRequest) -> bool:
@@ -104,7 +103,7 @@ def _compared(trained: Sequence[StageRequest], evaluated: Iterable[StageRequest]
                 by_id.setdefault(problem.id, asked)
                 yield problem
 
-    index = Evaluated(questions())
+    index = Evaluated(questions(), lambda problem: domains[problem.domain].canonical(problem))
     source: dict[str, StageRequest] = {}
     domains |= {asked.domain.name: asked.domain for asked in trained}
 
@@ -119,16 +118,16 @@ def _compared(trained: Sequence[StageRequest], evaluated: Iterable[StageRequest]
 
 
 def _by_words(one: str, other: str, domains: Mapping[str, Domain]) -> bool:
-    """Whether runs of words can tell a leak.
+    """Whether shared runs of words show a leak.
 
-    Not within one domain, which keeps its own splits apart, nor between two of the same generator, whose problems all
+    Not within one domain, which keeps its own splits apart, nor between two of the same generator: all their problems
     have the same few phrases.
     """
     kinds = {type(domains[name]) for name in (one, other)}
     return one != other and (len(kinds) == 2 or kinds.pop().finite)
 
 
-def _told(found: Sequence[Leak]) -> str:
+def _described(found: Sequence[Leak]) -> str:
     first = found[0]
     trains, evaluates = first.trains, first.evaluates
     where = f"{evaluates.trial}: " if evaluates.trial else ""
@@ -143,7 +142,7 @@ def _told(found: Sequence[Leak]) -> str:
         lines.append(f"  {leak.problem.id}{evaluated}, {leak.found.why}: {shown}")
     lines += [f"  and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
     lines.append(
-        "What was trained on says nothing when it is measured. Take these rows out of one of the two files, give the "
+        "Accuracy on problems that were trained on says nothing. Take these rows out of one of the two files, give the "
         "domains other problems, or leave one of the two out (`evaluation.domains`, the stage's `domain`)."
     )
     return "\n".join(lines)

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from warmup_rl.base.errors import RecipeError, UserError, shown
-from warmup_rl.interfaces.domain import Domain
+from warmup_rl.base.errors import RecipeError
 from warmup_rl.interfaces.evaluation import EvaluationSettings
-from warmup_rl.interfaces.plugins import Kind, load
+from warmup_rl.interfaces.plugins import Kind, build
 from warmup_rl.interfaces.stage import Stage
 from warmup_rl.recipe.addresses import override, set_in_arm, stage_id, stage_index
-from warmup_rl.recipe.checks import Draft, chain_checks, cross_checks, stage_checks
+from warmup_rl.recipe.annotations import models_at
+from warmup_rl.recipe.checks import Draft, arm_checks, cross_checks, stage_checks
 from warmup_rl.recipe.data_requests import Drawing
 from warmup_rl.recipe.leaks import leaks, refuse
-from warmup_rl.recipe.schema import Arm, Recipe, dump, stage_row
+from warmup_rl.recipe.schema import Arm, Recipe, stage_row
 from warmup_rl.recipe.trainer_args import wrong_options
-from warmup_rl.recipe.validation_errors import coercions, complaints
+from warmup_rl.recipe.validation_errors import complaints
 from warmup_rl.recipe.yaml_source import Address, Document, read_document, value_at
 
-M = TypeVar("M", bound=BaseModel)
+M = TypeVar("M")
 
 _ID = re.compile(r"[A-Za-z0-9_-]*[A-Za-z_-][A-Za-z0-9_-]*")
 
@@ -34,10 +35,11 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, world_size: 
     """Reads, overrides and checks a recipe; imports neither torch nor trl.
 
     Args:
-        path: the YAML file; `recipes/NAME.yaml` of an installed package where no such file is here.
+        path: the YAML file; `recipes/NAME.yaml` of the installed package where there is no such file here.
         overrides: `address=value` each, e.g. `stages.sft.args.learning_rate=1e-6`.
         world_size: processes that batch sizes must fit.
-        draw: whether to try that the domains hold the problems asked for too, some tenths of a second each.
+        draw: whether to check too that the domains have the problems asked for, which takes some tenths of a second
+            for each domain.
 
     Raises:
         RecipeError: everything that is wrong, one line each.
@@ -48,160 +50,115 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, world_size: 
     if problems:
         raise RecipeError(problems)
     _find_beside(document.data, Path(document.name).parent)
-    return Loading(document, world_size, draw).recipe()
+    return _Loading(document, world_size, draw).recipe()
 
 
 @dataclass
-class Loading:
-    """One document on its way to a recipe; problems are gathered as they are found."""
+class _Loading:
+    """One document on its way to a recipe; problems are collected as they are found."""
 
     document: Document
     world_size: int
-    draw: bool = False
+    draw: bool
     problems: list[str] = field(default_factory=list)
     places: set[str] = field(default_factory=set)
 
     def recipe(self) -> Recipe:
-        data = self.document.data
-        given = data.get("stages")
-        rows = given if isinstance(given, list) else []
-        draft = Draft(
-            data=data,
-            domains=self._domains(data.get("domains")),
-            stages=[self._stage(self.document, index, row) for index, row in enumerate(rows)],
-            kinds=[_kind(row) for row in rows],
-            ids=self._ids(rows),
-            evaluation=_attempt(EvaluationSettings, data.get("evaluation", {})),
-        )
-        recipe = self._top(draft)
+        data = _explicit(self.document.data)
+        recipe: Recipe | None = self._read(self.document, Recipe.model_validate, data, Recipe)
+        draft = self._draft(data, recipe)
         self._once(self.document, cross_checks(draft, self.world_size))
         arms = data.get("arms", {"main": {}})
-        if rows and all(draft.ids) and isinstance(arms, dict):
-            self._arms(arms, draft)
+        stages = self._arms(arms, draft) if draft.ids and all(draft.ids) and isinstance(arms, dict) else {}
+        recipe = recipe and recipe.with_arms(stages)
         if self.draw and draft.evaluation is not None:
-            seed = recipe.seeds[0] if recipe else 0
             drawing = Drawing()
+            seed = recipe.seeds[0] if recipe else 0
             for address, message in drawing.checks(draft.stages, draft.domains, draft.evaluation, seed):
                 self._problem(self.document, address, message)
             if recipe and not self.problems:
-                trials = (recipe.asked(arm, seed, fold) for arm in recipe.arms for fold in recipe.folds)
-                refuse(leaks(trials, drawing.take))
+                refuse(leaks((recipe.asked(arm, seed, fold) for arm in arms for fold in recipe.folds), drawing.take))
         if self.problems:
             raise RecipeError(sorted(dict.fromkeys(self.problems), key=self._line_number))
         assert recipe is not None
         return recipe
 
-    def _top(self, draft: Draft) -> Recipe | None:
-        """The recipe of what could be built; None, with problems noted, where its own keys are wrong."""
-        data = dict(draft.data)
-        for key, parts in (("domains", draft.domains), ("stages", draft.stages)):
-            built = _built(parts)
-            if built or key in data and not data[key]:
-                data[key] = built
-            elif parts:
-                del data[key]  # all broken, each reported already
-        if isinstance(data.get("arms"), dict):
-            data["arms"] = {name: {} if fields is None else fields for name, fields in data["arms"].items()}
+    def _draft(self, data: dict[str, Any], recipe: Recipe | None) -> Draft:
+        """The parts of the recipe; where it could not be built, those that can be built by themselves."""
+        domains = data["domains"] if isinstance(data.get("domains"), dict) else {}
+        rows = data["stages"] if isinstance(data.get("stages"), list) else []
+        for address in (("domains", name, "name") for name in domains):
+            if value_at(self.document.data, address) is not None:
+                self._problem(self.document, address, "unknown key: a domain's name is its key under 'domains'.")
+        for index, row in enumerate(rows):
+            self._args(self.document, index, row)
+        kinds = [next(models_at(Stage, row, ())) for row in rows]
+
+        def attempt(kind: Kind, given: Any) -> Any:
+            return _attempt(partial(build, kind), given)
+
+        return Draft(
+            data=data,
+            domains=dict(recipe.domains) if recipe else {name: attempt("domain", domains[name]) for name in domains},
+            stages=list(recipe.stages) if recipe else [attempt("stage", row) for row in rows],
+            kinds=[kind if issubclass(kind, Stage) and kind is not Stage else None for kind in kinds],
+            ids=self._ids(self.document.data["stages"] if rows else []),
+            evaluation=_attempt(EvaluationSettings.model_validate, data.get("evaluation", {})),
+        )
+
+    def _read(
+        self, document: Document, read: Callable[[Any], Any], given: Any, model: type[BaseModel], address: Address = ()
+    ) -> Any:
+        """What `read` makes of the value at an address; None, with problems noted, where that is wrong."""
         try:
-            recipe = Recipe.model_validate(data)
-            apart = {"domains", "stages"}
-            rest = {key: value for key, value in data.items() if key not in apart}
-            for address, message in coercions(rest, dump(recipe)):
-                self._problem(self.document, address, message)
-            return recipe
+            return read(given)
         except ValidationError as error:
-            for address, message in complaints(error, Recipe, data):
-                if address[0] in data or address[0] not in draft.data:
-                    self._problem(self.document, address, message)
-            return None
-
-    def _domains(self, given: Any) -> dict[str, Domain | None]:
-        if not isinstance(given, dict):
-            return {}
-        return {name: self._domain(name, {} if fields is None else fields) for name, fields in given.items()}
-
-    def _domain(self, name: str, fields: Any) -> Domain | None:
-        address: Address = ("domains", name)
-        if not isinstance(fields, dict):
-            return self._nothing(self.document, address, f"a mapping of keys is needed (got {shown(fields)}).")
-        where = (*address, "type") if "type" in fields else address
-        plugin = self._plugin(self.document, "domain", fields.get("type", name), Domain, where)
-        rest = {key: value for key, value in fields.items() if key != "type"}
-        if "name" in rest:
-            self._problem(self.document, (*address, "name"), "unknown key: a domain's name is its key under 'domains'.")
-            del rest["name"]
-        return self._build(self.document, plugin, rest, address, name=name) if plugin else None
-
-    def _stage(self, document: Document, index: int, given: Any) -> Stage | None:
-        address: Address = ("stages", index)
-        row = {"name": given} if isinstance(given, str) else given
-        if not isinstance(row, dict) or "name" not in row:
-            message = f"a stage's name, or a mapping with 'name', is needed (got {shown(given)})."
-            return self._nothing(document, address, message)
-        plugin = self._plugin(document, "stage", row["name"], Stage, (*address, "name") if row is given else address)
-        if plugin is None:
-            return None
-        fields = {key: value for key, value in row.items() if key != "name"}
-        if isinstance(fields.get("args"), dict) and (trainer := getattr(plugin, "TRAINER", None)):
-            for key, message in wrong_options(trainer, fields["args"], getattr(plugin, "OWNED", {})):
-                self._problem(document, (*address, "args", *key), message)
-        return self._build(document, plugin, {"id": row["name"], **fields}, address)
-
-    def _plugin(self, document: Document, kind: Kind, name: Any, base: type, address: Address) -> Any:
-        try:
-            if not isinstance(name, str):
-                raise UserError(f"the name of a {kind} is needed (got {shown(name)}).")
-            if name.endswith(".py"):
-                raise UserError(f"a file may hold several classes: add the one that is the {kind}, {name}:NAME.")
-            plugin = load(kind, name)
-            if not (isinstance(plugin, type) and issubclass(plugin, base)):
-                raise UserError(f"{name!r} is no {kind}: it does not inherit from {base.__module__}:{base.__name__}.")
-            return plugin
-        except UserError as error:
-            return self._nothing(document, address, str(error))
-
-    def _build(self, document: Document, plugin: Any, fields: dict[str, Any], address: Address, **own: str) -> Any:
-        try:
-            built = plugin.model_validate({**fields, **own})
-            for inner, message in coercions(fields, dump(built)):
-                self._problem(document, (*address, *inner), message)
-            return built
-        except ValidationError as error:
-            for inner, message in complaints(error, plugin, fields):
-                self._problem(document, (*address, *inner), message)
-        except UserError as error:
-            self._problem(document, address, str(error))
+            for inner, message in complaints(error, model, given):
+                place = (*address, *inner)
+                unwritten = place[-1:] == ("type",) and value_at(document.data, place) is None
+                self._problem(document, place[:-1] if unwritten else place, message)
         return None
 
+    def _args(self, document: Document, index: int, row: Any) -> None:
+        """Checks the options that a stage passes to its trainer."""
+        stage, args = next(models_at(Stage, row, ())), row.get("args") if isinstance(row, dict) else None
+        if isinstance(args, dict) and issubclass(stage, Stage) and stage.trainer_config:
+            for key, message in wrong_options(stage.trainer_config, args, stage.owned_options):
+                self._problem(document, ("stages", index, "args", *key), message)
+
     def _ids(self, rows: list[Any]) -> list[str]:
-        """Ids of the stages as written; notes those that are no ids or not unique."""
+        """Ids of the stages as written; notes those that are not valid or not unique."""
         ids = [stage_id(row) for row in rows]
         for index, own in enumerate(ids):
-            written = isinstance(rows[index], dict) and "id" in rows[index]
+            row = rows[index]
+            written = isinstance(row, dict) and "id" in row
             address: Address = ("stages", index, "id") if written else ("stages", index)
-            if written and isinstance(rows[index]["id"], str) and not _ID.fullmatch(own):
+            if written and isinstance(row["id"], str) and not _ID.fullmatch(own):
                 self._problem(self.document, address, f"letters, digits, '_' and '-', not digits alone (got {own!r}).")
             elif own and own in ids[:index]:
                 first = self.document.line(("stages", ids.index(own)), "")
-                name = rows[index].get("name") if isinstance(rows[index], dict) else own
-                fix = f"Give this stage an id of its own, e.g. {{name: {name}, id: {own}_{index}}}."
+                kind = row.get("type") if isinstance(row, dict) else row
+                fix = f"Give this stage an id of its own, e.g. {{type: {kind}, id: {own}_{index}}}."
                 self._problem(self.document, address, f"the id {own!r} is taken already ({first}). {fix}")
         return ids
 
-    def _arms(self, arms: dict[str, Any], draft: Draft) -> None:
-        """Checks the arms, and whether each stage is given what it needs in each of them."""
-        rows = [stage_row(s) if s else draft.data["stages"][i] for i, s in enumerate(draft.stages)]
+    def _arms(self, arms: dict[str, Any], draft: Draft) -> dict[str, list[Stage]]:
+        """Checks the arms and builds the stages that they change; returns the stages of each arm."""
+        rows = [stage_row(stage) if stage else draft.data["stages"][i] for i, stage in enumerate(draft.stages)]
+        stages: dict[str, list[Stage]] = {}
         left_out: dict[str, set[int]] = {}
         for name, fields in arms.items():
             keys = fields.get("leave_out") if isinstance(fields, dict) else None
-            left_out[name] = self._left_out(name, keys if isinstance(keys, list) else [], rows)
-            if arm := _attempt(Arm, {} if fields is None else fields):
-                self._arm(name, arm, draft, rows, left_out[name])
-        for address, message in chain_checks(draft, left_out):
+            out = left_out[name] = self._left_out(name, keys if isinstance(keys, list) else [], rows)
+            arm = _attempt(Arm.model_validate, fields)
+            changed = self._changed(name, arm, draft, rows, out) if arm else draft.stages
+            stages[name] = [stage for index, stage in enumerate(changed) if stage and index not in out]
+        for address, message in arm_checks(draft, stages, left_out):
             self._problem(self.document, address, message)
+        return stages
 
-    def _arm(self, name: str, arm: Arm, draft: Draft, rows: list[Any], left_out: set[int]) -> None:
-        """Checks an arm's addresses and the stages that it changes."""
+    def _changed(self, name: str, arm: Arm, draft: Draft, rows: list[Any], left_out: set[int]) -> list[Stage | None]:
+        """Checks an arm's addresses and the stages that it changes; returns all stages as the arm has them."""
         document, changes = set_in_arm(self.document, name, arm.set, rows)
         stages = list(draft.stages)
         for written, (index, problem) in changes.items():
@@ -209,13 +166,15 @@ class Loading:
                 message = problem or f"stage {draft.ids[index]!r} is left out in this arm."
                 self._problem(self.document, ("arms", name, "set", written), message)
         for index in {index for index, problem in changes.values() if not problem}:
-            stages[index] = self._stage(document, index, value_at(document.data, ("stages", index)))
-        for index, stage in enumerate(stages):
-            if stage and stage is not draft.stages[index]:
+            row, address = document.data["stages"][index], ("stages", index)
+            self._args(document, index, row)
+            stages[index] = stage = self._read(document, partial(build, "stage"), row, Stage, address)
+            if stage:
                 self._once(document, stage_checks(draft, index, stage, self.world_size))
+        return stages
 
     def _left_out(self, name: str, keys: list[Any], rows: list[Any]) -> set[int]:
-        """Indices of the stages that an arm leaves out; what is no text is reported with the arm's keys."""
+        """Indices of the stages that an arm leaves out; what is not text is reported with the arm's keys."""
         found = set()
         for position, key in enumerate(keys):
             try:
@@ -231,15 +190,10 @@ class Loading:
         return int(match[1]) if match else sys.maxsize
 
     def _once(self, document: Document, found: Iterable[tuple[Address, str]]) -> None:
-        """Notes problems of keys of which nothing is known yet."""
+        """Notes problems of keys that have none yet."""
         for address, message in found:
             if document.line(address, "") not in self.places:
                 self._problem(document, address, message)
-
-    def _nothing(self, document: Document, address: Address, message: str) -> Any:
-        """Notes a problem; None stands for what could not be built."""
-        self._problem(document, address, message)
-        return None
 
     def _problem(self, document: Document, address: Address, message: str) -> None:
         self.problems.append(document.line(address, message))
@@ -247,34 +201,36 @@ class Loading:
 
 
 def _find_beside(data: Any, folder: Path) -> None:
-    """Rewrites plug-in files (`./file.py:Class`) that lie beside the recipe, and not here, as seen from here."""
+    """Rewrites files of plug-ins (`./file.py:Class`) that are beside the recipe, and not here, as seen from here."""
     for key, value in list(data.items() if isinstance(data, dict) else enumerate(data)):
         if isinstance(value, dict | list):
             _find_beside(value, folder)
-        elif isinstance(value, str) and (file := re.fullmatch(r"(\S+\.py):(\w+)", value)):
-            if not Path(file[1]).exists() and (folder / file[1]).is_file():
-                data[key] = f"{folder / file[1]}:{file[2]}"
+        elif isinstance(value, str) and (file := re.fullmatch(r"((?:python: ?)?)(\S+\.py):(\w+)", value)):
+            if not Path(file[2]).exists() and (folder / file[2]).is_file():
+                data[key] = f"{file[1]}{folder / file[2]}:{file[3]}"
 
 
-def _built(parts: dict[str, Any] | list[Any]) -> dict[str, Any] | list[Any]:
-    if isinstance(parts, list):
-        return [part for part in parts if part is not None]
-    return {name: part for name, part in parts.items() if part is not None}
+def _explicit(written: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a recipe in which domains have `type` and `name`, stages have `type` and `id`, and arms have keys."""
+    data = dict(written)
+    if isinstance(domains := data.get("domains"), dict):
+        data["domains"] = dict(domains)
+        for name, given in domains.items():
+            fields = {} if given is None else {"type": given} if isinstance(given, str) else given
+            data["domains"][name] = {"type": name, **fields, "name": name} if isinstance(fields, dict) else fields
+    if isinstance(stages := data.get("stages"), list):
+        rows = [{"type": row} if isinstance(row, str) else row for row in stages]
+        data["stages"] = [
+            {"id": stage_id(row), **row} if isinstance(row, dict) and "type" in row else row for row in rows
+        ]
+    if isinstance(arms := data.get("arms"), dict):
+        data["arms"] = {name: {} if fields is None else fields for name, fields in arms.items()}
+    return data
 
 
-def _kind(row: Any) -> type[Stage] | None:
-    """The class of a stage as written; None where it cannot be told, which is reported elsewhere."""
-    name = row.get("name") if isinstance(row, dict) else row
+def _attempt(read: Callable[[Any], M], given: Any) -> M | None:
+    """What `read` makes of a value, or None where that is wrong, which the recipe as a whole reports."""
     try:
-        kind = load("stage", name) if isinstance(name, str) else None
-    except UserError:
-        return None
-    return kind if isinstance(kind, type) and issubclass(kind, Stage) else None
-
-
-def _attempt(model: type[M], given: Any) -> M | None:
-    """The model, or None where it is wrong, which the recipe as a whole reports."""
-    try:
-        return model.model_validate(given)
+        return read(given)
     except ValidationError:
         return None

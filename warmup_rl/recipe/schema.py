@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, StringConstraints, field_validator
+import yaml
+from pydantic import BaseModel, Field, PrivateAttr, StringConstraints, ValidationError, field_validator
 
 from warmup_rl.base.config import Config, is_runtime_only
-from warmup_rl.base.errors import UserError
-from warmup_rl.interfaces.domain import Domain, each_fold, is_folded
+from warmup_rl.base.errors import DataError, UserError
+from warmup_rl.interfaces.domain import Domain, is_folded
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
-from warmup_rl.interfaces.plugins import load, name_of, suggestion
+from warmup_rl.interfaces.plugins import Plugin, name_of, plugin_field, suggestion
 from warmup_rl.interfaces.stage import Stage
-from warmup_rl.recipe.addresses import assign, stage_index
 from warmup_rl.recipe.leaks import StageRequest
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -56,29 +55,30 @@ class ClaimSettings(Config):
     """Held-out accuracy that sample efficiency is measured to; it should lie above both starts."""
 
 
-class Recipe(Config):
-    """A recipe, checked: what is trained on what, and how it is measured. Made by `load_recipe`."""
+class RecipeRecord(Config):
+    """The keys of a recipe, with domains and stages as a run folder's `recipe.yaml` has them.
+
+    Its plug-ins are not loaded: their files may be gone by the time a report is made.
+    """
 
     run_name: Name
     """Name of the run's folder under `output_dir`."""
     seeds: list[Seed] = Field(default=[0], min_length=1)
     """A whole run for each: the seed varies base model, traces, prompts and sampling, never the evaluation problems."""
     output_dir: Path = Path("outputs")
-    """Folder for runs, and for the store of stage outputs that runs share."""
+    """Folder for runs, and for the cache of stage outputs that runs share."""
     model: str | None = Field(default=None, min_length=1)
     """Hub id or folder of the model to start from; left out where the first stage is `pretrain`."""
     model_revision: str | None = None
     """Branch, tag or commit of a hub model."""
     format: ResponseFormat = ResponseFormat()
     """How completions are laid out; one for teacher, reward and evaluation."""
-    domains: dict[Name, Domain] = Field(min_length=1)
-    """Families of problems by name, each with its plug-in's keys and `type` (the name itself where not given)."""
+    domains: dict[Name, Any] = Field(min_length=1)
     evaluation: EvaluationSettings = EvaluationSettings()
     """How models are measured, everywhere in the recipe."""
     arms: dict[Name, Arm] = Field(default={"main": Arm()}, min_length=1)
     """Sides of a comparison; what two arms have alike is made once."""
-    stages: list[Stage] = Field(min_length=1)
-    """What is done, in order: a plug-in's name, or a mapping with `name`, its keys, and an `id` where names repeat."""
+    stages: list[Any] = Field(min_length=1)
     wandb: WandbSettings | None = None
     """Live metrics; left out, nothing leaves the machine."""
     claims: ClaimSettings = ClaimSettings()
@@ -91,6 +91,17 @@ class Recipe(Config):
             raise ValueError("each seed once")
         return seeds
 
+
+class Recipe(RecipeRecord):
+    """A recipe, checked: what is trained on what, and how it is measured. Made by `load_recipe`."""
+
+    _arm_stages: dict[str, tuple[Stage, ...]] = PrivateAttr(default_factory=dict)
+
+    domains: dict[Name, Annotated[Domain, plugin_field("domain")]] = Field(min_length=1)
+    """Families of problems by name, each with its plug-in's keys and `type` (the name itself where not given)."""
+    stages: list[Annotated[Stage, plugin_field("stage")]] = Field(min_length=1)
+    """What is done, in order: a stage's type, or a mapping with `type`, its keys, and an `id` where types repeat."""
+
     @property
     def folded(self) -> str | None:
         """Name of the domain that the run cross-validates on."""
@@ -99,7 +110,7 @@ class Recipe(Config):
     @property
     def folds(self) -> tuple[int | None, ...]:
         """What each arm and seed runs: every fold, then (None) with all rows to train on; that alone without folds."""
-        folds = len(each_fold(self.domains[self.folded])) if self.folded else 0
+        folds = self.domains[self.folded].fold_count if self.folded else 0
         return (*range(folds), None)
 
     def seen_by(self, stage: Stage, fold: int | None) -> tuple[Mapping[str, Domain], EvaluationSettings]:
@@ -134,67 +145,71 @@ class Recipe(Config):
         """The problems that a stage asks for."""
         domains, evaluation = self.seen_by(stage, fold)
         trial = trial_name(arm, seed, fold)
-        data_requests = stage.data_requests(evaluation, domains)
-        return [StageRequest(trial, stage.id, draw, domains[draw.domain], seed) for draw in data_requests]
+        return [
+            StageRequest(trial, stage.id, draw, domains[draw.domain], seed if draw.seed is None else draw.seed)
+            for draw in stage.data_requests(evaluation, domains)
+        ]
 
     def arm(self, name: str) -> tuple[Stage, ...]:
         """The stages of an arm in order. Raises `UserError` for an arm that the recipe does not have."""
         if name not in self.arms:
             raise UserError(f"no arm {name!r}.{suggestion(name, self.arms)} Arms: {', '.join(self.arms)}.")
-        arm = self.arms[name]
-        if not arm.leave_out and not arm.set:
-            return tuple(self.stages)
-        rows = self._stage_rows()
-        left_out = {stage_index(rows, key) for key in arm.leave_out}
-        changed = copy.deepcopy(rows)
-        settings = copy.deepcopy(arm.set)
-        touched = {assign({"stages": changed}, f"stages.{at}", value)[1] for at, value in settings.items()}
-        stages = [stage_from(changed[i]) if i in touched else stage for i, stage in enumerate(self.stages)]
-        return tuple(stage for i, stage in enumerate(stages) if i not in left_out)
+        return self._arm_stages[name]
+
+    def with_arms(self, stages: Mapping[str, Sequence[Stage]]) -> Recipe:
+        """The recipe with the stages of each arm, as `load_recipe` built and checked them."""
+        recipe = self.model_copy()
+        recipe._arm_stages = {name: tuple(own) for name, own in stages.items()}
+        return recipe
 
     def resolved(self) -> dict[str, Any]:
         """The recipe with every default written out, as JSON values; it loads again to an equal recipe."""
-        rows = {name: dump(value) for name, value in self if name not in ("stages",)}
-        return {name: self._stage_rows() if name == "stages" else rows[name] for name in type(self).model_fields}
+        return {**dump(self), "stages": [stage_row(stage) for stage in self.stages]}
 
-    def _stage_rows(self) -> list[dict[str, Any]]:
-        return [stage_row(stage) for stage in self.stages]
+
+def read_recipe_record(path: Path) -> RecipeRecord:
+    """The resolved recipe of a run folder.
+
+    Raises:
+        DataError: the file is not YAML, or not a resolved recipe of this version.
+    """
+    try:
+        return RecipeRecord.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except yaml.YAMLError as error:
+        raise DataError(f"{path}: not YAML ({error}). Run the recipe again to rewrite it.") from None
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise DataError(
+            f"{path}: not a resolved recipe ({'; '.join(faults)}). Run the recipe again to rewrite it."
+        ) from None
 
 
 def trial_name(arm: str, seed: int, fold: int | None = None) -> str:
-    """How messages call an arm with a seed, and a fold of it."""
+    """What messages call an arm with a seed, and a fold of it."""
     return f"{arm}, seed {seed}" + ("" if fold is None else f", fold {fold}")
 
 
 def stage_row(stage: Stage) -> dict[str, Any]:
-    """A stage as it stands in a resolved recipe: `name`, `id` and all keys."""
+    """A stage as it is in a resolved recipe: `type`, `id` and all keys."""
     row = dump(stage)
-    return {"name": row.pop("type"), "id": stage.id, **row}
-
-
-def stage_from(row: Mapping[str, Any]) -> Stage:
-    """Inverse of `stage_row`. Raises what `load` and pydantic raise."""
-    fields = {key: value for key, value in row.items() if key != "name"}
-    stage: Stage = load("stage", row["name"]).model_validate({"id": row["name"], **fields})
-    return stage
+    return {"type": row.pop("type"), "id": stage.id, **row}
 
 
 def dump(value: Any, *, runtime_only: bool = True) -> Any:
-    """JSON values for a config, plug-ins inside it with their `type`; what stages and domains are hashed by.
+    """JSON values for a config, plug-ins inside it with their `type`; cache keys are hashes of it.
 
-    A stage's id and a domain's name are left out: they do not change what is made.
+    A stage's id and a domain's name are left out: they do not affect outputs.
 
     Args:
-        asides: with the fields that do not change it either (see `warmup_rl.base.config.runtime_only`).
+        runtime_only: with the fields that do not affect outputs either (see `warmup_rl.base.config.runtime_only`).
     """
     if isinstance(value, BaseModel):
-        kind = type(value)
-        shown = {
+        kept = {
             name: dump(getattr(value, name), runtime_only=runtime_only)
-            for name, field in kind.model_fields.items()
+            for name, field in type(value).model_fields.items()
             if not field.exclude and (runtime_only or not is_runtime_only(field))
         }
-        return {"type": name_of(kind), **shown} if isinstance(getattr(kind, "type", None), str) else shown
+        return {"type": name_of(type(value)), **kept} if isinstance(value, Plugin) else kept
     if isinstance(value, Mapping):
         return {str(key): dump(inside, runtime_only=runtime_only) for key, inside in value.items()}
     if isinstance(value, frozenset | set):

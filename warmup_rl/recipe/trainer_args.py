@@ -1,4 +1,4 @@
-"""The options of TRL's and transformers' trainer configs, read from their installed sources without importing them."""
+"""The options of trainer configs, read from the installed sources of trl and transformers without importing them."""
 
 from __future__ import annotations
 
@@ -7,76 +7,125 @@ import importlib.util
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Optional, Union
+
+from pydantic import TypeAdapter, ValidationError
 
 from warmup_rl.base.errors import UserError, shown
 from warmup_rl.interfaces.plugins import suggestion
-from warmup_rl.recipe.trainer_spellings import LATE_CHOICES, LEAST, MODEL_KEYWORDS, OLD_SPELLINGS
+from warmup_rl.recipe.annotations import alternatives, needed, word
 
-Trainer = Literal["hf", "sft", "grpo"]
-"""Whose options: transformers' TrainingArguments, TRL's SFTConfig, TRL's GRPOConfig."""
-
-CLASSES: dict[Trainer, str] = {"hf": "TrainingArguments", "sft": "SFTConfig", "grpo": "GRPOConfig"}
-_BASE = ("transformers", "training_args.py")
-_FILES: dict[Trainer, tuple[tuple[str, str], ...]] = {
-    "hf": (_BASE,),
-    "sft": (_BASE, ("trl", "trainer/base_config.py"), ("trl", "trainer/sft_config.py")),
-    "grpo": (_BASE, ("trl", "trainer/base_config.py"), ("trl", "trainer/grpo_config.py")),
-}
-_PLAIN: dict[str, tuple[type, ...]] = {
-    "int": (int,), "float": (int, float), "str": (str,), "bool": (bool,), "dict": (dict,), "list": (list,)
-}  # fmt: skip
-_WORDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false", "dict": "a mapping",
-          "list": "a list", "None": "null"}  # fmt: skip
+_TYPES = {"int": int, "float": float, "str": str, "bool": bool, "dict": dict, "list": list, "Any": Any, "None": None,
+          "Optional": Optional, "Union": Union, "Literal": Literal}  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Option:
-    """A field of a trainer config.
+    """A field of a trainer config; most of it is worked out when it is asked for, since few are.
 
     Attributes:
-        annotation: its type as written in the source.
-        default: its default as written in the source.
-        choices: all values that are allowed; empty where the type says everything.
         home: the class that declares it.
+        module: where that class is defined.
     """
 
     name: str
-    annotation: str
-    default: str
-    help: str
-    choices: tuple[Any, ...]
     home: str
+    module: str
+    statement: ast.AnnAssign
+
+    @cached_property
+    def annotation(self) -> str:
+        """Its type as written in the source."""
+        return ast.unparse(self.statement.annotation)
+
+    @property
+    def default(self) -> str:
+        """Its default as written in the source."""
+        default = self._parts.get("default") or self._parts.get("default_factory")
+        return ast.unparse(default) if default is not None else ""
+
+    @property
+    def help(self) -> str:
+        return " ".join(str(self._metadata("help") or "").replace("%%", "%").split())
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """All values that are allowed; empty where the type says everything."""
+        late = LATE_CHOICES.get((self.home, self.name))
+        return late or tuple(self._metadata("choices") or ()) or self._enumerated()
+
+    @cached_property
+    def _parts(self) -> dict[str | None, ast.expr]:
+        """The arguments of `field(...)`, or a plain default."""
+        value = self.statement.value
+        if isinstance(value, ast.Call) and ast.unparse(value.func) == "field":
+            return {keyword.arg: keyword.value for keyword in value.keywords}
+        return {"default": value} if value is not None else {}
+
+    def _metadata(self, key: str) -> Any:
+        metadata = self._parts.get("metadata")
+        for name, value in zip(metadata.keys, metadata.values, strict=True) if isinstance(metadata, ast.Dict) else ():
+            if isinstance(name, ast.Constant) and name.value == key:
+                try:
+                    return ast.literal_eval(value)
+                except ValueError:
+                    return None
+        return None
+
+    def _enumerated(self) -> tuple[str, ...]:
+        """The values of an enumeration in the type, unless there may be a list of them."""
+        for name in re.findall(r"\w+", self.annotation) if "list" not in self.annotation else ():
+            try:
+                found = _find(self.module, name)[1] if name not in _TYPES else None
+            except LookupError:
+                continue
+            if found and any(ast.unparse(base).endswith("Enum") for base in found.bases):
+                values = [one.value for one in found.body if isinstance(one, ast.Assign)]
+                return tuple(one.value for one in values if isinstance(one, ast.Constant) if type(one.value) is str)
+        return ()
 
 
 @cache
-def options(trainer: Trainer) -> dict[str, Option]:
-    """All options of a trainer config by name. Raises `UserError` where its package is not installed."""
-    found: dict[str, Option] = {}
-    for package, file in _FILES[trainer]:
-        for config in _classes(package, file):
-            if config.name in (CLASSES[trainer], "_BaseConfig", "TrainingArguments"):
-                found |= {option.name: option for option in _fields(config, trainer)}
-    return found
+def options(config: str) -> dict[str, Option]:
+    """All options of a trainer config by name; none where its sources, or those of a base class, cannot be read.
+
+    Args:
+        config: import string of TrainingArguments or a subclass, such as `trl:SFTConfig`.
+
+    Raises:
+        UserError: its package is not installed.
+    """
+    module, _, name = config.rpartition(":")
+    package = module.partition(".")[0]
+    if package.isidentifier() and importlib.util.find_spec(package) is None:
+        raise UserError(f"{package} is not installed, so trainer options cannot be checked: pip install {package}")
+    try:
+        return {option.name: option for option in _options(module, name)}
+    except LookupError:
+        return {}
 
 
 def wrong_options(
-    trainer: Trainer, args: Mapping[str, Any], owned: Mapping[str, str]
+    config: str, args: Mapping[str, Any], owned: Mapping[str, str]
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     """Keys (relative to `args`) and messages of what a trainer config would refuse, ignore, or not decide.
 
+    Of a config whose sources cannot be read, such as a user's own class, only `owned` is checked: the trainer refuses
+    the rest when it is prepared.
+
     Args:
-        owned: options that the stage sets itself: the recipe's key to use, or a sentence that says why not.
+        config: import string of the config class.
+        owned: options that the stage sets itself: the recipe's key to use, or a sentence that says why.
     """
-    known = options(trainer)
+    known = options(config)
     for name, value in args.items():
         if name in owned:
-            yield (name,), f"not here: {instead(owned[name])}"
-        elif name not in known:
-            yield (name,), f"unknown key (got {shown(value)}).{_hint(name, trainer, owned)}"
-        elif message := _wrong_value(known[name], value):
+            yield (name,), f"not allowed here: {instead(owned[name])}"
+        elif known and name not in known:
+            yield (name,), f"unknown key (got {shown(value)}).{_hint(name, config, owned)}"
+        elif known and (message := _wrong_value(known[name], value)):
             yield (name,), message
     inner = args.get("model_init_kwargs")
     if isinstance(inner, dict):
@@ -85,147 +134,175 @@ def wrong_options(
 
 
 def instead(owner: str) -> str:
-    """What to do about an option that a stage sets itself, from its entry in the stage's `OWNED`."""
+    """What to do about an option that a stage sets itself, from its entry in the stage's `owned_options`."""
     return f"{owner.removesuffix('.')}." if " " in owner else f"use {owner!r}."
 
 
-def _hint(name: str, trainer: Trainer, owned: Mapping[str, str]) -> str:
-    """What is written today for an unknown option; what the stage sets itself leads on to the recipe's key."""
-    known = options(trainer)
+def _hint(name: str, config: str, owned: Mapping[str, str]) -> str:
+    """The current name of an unknown option; for one that the stage sets itself, the recipe's key."""
+    known = options(config)
     hint = f" {OLD_SPELLINGS[name]}" if name in OLD_SPELLINGS else suggestion(name, known)
     meant = re.match(r" (?:Use|Did you mean) '(\w+)", hint)
     if meant and meant[1] in owned:
-        return f" {meant[1]!r} is not here either: {instead(owned[meant[1]])}"
+        return f" {meant[1]!r} is not allowed here either: {instead(owned[meant[1]])}"
     if not hint or meant and meant[1] not in known:
-        return f" {CLASSES[trainer]} has no such option."
+        return f" {config.rpartition(':')[2]} has no such option."
     return hint
 
 
 def _wrong_value(option: Option, value: Any) -> str | None:
-    alternatives = list(_alternatives(ast.parse(option.annotation, mode="eval").body))
+    kind, adapter = _type(option.annotation)
+    allowed = alternatives(kind)
     if option.choices:
-        nullable = value is None and any(_base(node) == "None" for node in alternatives)
+        nullable = value is None and type(None) in allowed
         if nullable or any(value == choice and type(value) is type(choice) for choice in option.choices):
             return None
         hint = suggestion(value, [c for c in option.choices if isinstance(c, str)]) if isinstance(value, str) else ""
-        allowed = ", ".join(shown(choice).strip("'") for choice in option.choices)
-        return f"allowed: {allowed} (got {shown(value)}).{hint}"
-    if any(_fits(node, value) for node in alternatives):
-        least = LEAST.get(option.name)
-        is_less = least is not None and isinstance(value, int | float) and value < least
-        return f"must be at least {least} (got {shown(value)})." if is_less else None
-    return f"{' or '.join(_WORDS[_base(node)] for node in alternatives)} is needed (got {shown(value)})."
-
-
-def _fits(node: ast.expr, value: Any) -> bool:
-    base = _base(node)
-    if base == "None" or base not in _PLAIN:
-        return value is None or base != "None"
-    if isinstance(value, bool) and base != "bool":
-        return False
-    if base == "list" and isinstance(value, list) and isinstance(node, ast.Subscript):
-        return all(any(_fits(inner, item) for inner in _alternatives(node.slice)) for item in value)
-    return isinstance(value, _PLAIN[base])
-
-
-def _alternatives(node: ast.expr) -> Iterator[ast.expr]:
-    """The members of a union; a string annotation is parsed."""
-    if isinstance(node, ast.BinOp):
-        yield from _alternatives(node.left)
-        yield from _alternatives(node.right)
-    elif isinstance(node, ast.Subscript) and _base(node) in ("Optional", "Union"):
-        members: list[ast.expr] = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        for member in members:
-            yield from _alternatives(member)
-        if _base(node) == "Optional":
-            yield ast.Constant(None)
-    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield from _alternatives(ast.parse(node.value, mode="eval").body)
-    else:
-        yield node
-
-
-def _base(node: ast.expr) -> str:
-    return ast.unparse(node.value if isinstance(node, ast.Subscript) else node)
-
-
-def _fields(config: ast.ClassDef, trainer: Trainer) -> Iterator[Option]:
-    for statement in config.body:
-        if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
-            continue
-        name, annotation = statement.target.id, ast.unparse(statement.annotation)
-        if annotation.startswith("ClassVar"):
-            continue
-        parts = _field_call(statement.value)
-        default = parts.get("default") or parts.get("default_factory")
-        yield Option(
-            name=name,
-            annotation=annotation,
-            default=ast.unparse(default) if default is not None else "",
-            help=" ".join(str(_constant(_metadata(parts, "help")) or "").replace("%%", "%").split()),
-            choices=LATE_CHOICES.get((trainer, name)) or _choices(parts, statement.annotation),
-            home=config.name,
-        )
-
-
-def _field_call(value: ast.expr | None) -> dict[str, ast.expr]:
-    if isinstance(value, ast.Call) and _base(value.func) == "field":
-        return {keyword.arg: keyword.value for keyword in value.keywords if keyword.arg}
-    return {"default": value} if value is not None else {}
-
-
-def _metadata(parts: dict[str, ast.expr], key: str) -> ast.expr | None:
-    metadata = parts.get("metadata")
-    if not isinstance(metadata, ast.Dict):
-        return None
-    pairs = zip(metadata.keys, metadata.values, strict=True)
-    return next((value for name, value in pairs if isinstance(name, ast.Constant) and name.value == key), None)
-
-
-def _constant(node: ast.expr | None) -> Any:
+        choices = ", ".join(shown(choice).strip("'") for choice in option.choices)
+        return f"allowed: {choices} (got {shown(value)}).{hint}"
     try:
-        return ast.literal_eval(node) if node is not None else None
-    except ValueError:
-        return None
-
-
-def _choices(parts: dict[str, ast.expr], annotation: ast.expr) -> tuple[Any, ...]:
-    """Choices that the field's metadata lists, or those of an enumeration in its type."""
-    listed = _constant(_metadata(parts, "choices"))
-    if listed:
-        return tuple(listed)
-    alternatives = list(_alternatives(annotation))
-    if any(_base(node) == "list" for node in alternatives):
-        return ()
-    return next((values for node in alternatives if (values := _enumerations().get(_base(node)))), ())
+        adapter.validate_python(value, strict=True)
+    except ValidationError:
+        return f"{needed(map(word, allowed))} (got {shown(value)})."
+    least = LEAST.get(option.name)
+    is_less = least is not None and isinstance(value, int | float) and value < least
+    return f"must be at least {least} (got {shown(value)})." if is_less else None
 
 
 @cache
-def _enumerations() -> dict[str, tuple[str, ...]]:
-    files = ("training_args.py", "trainer_utils.py")
-    classes = [found for file in files for found in _classes("transformers", file)]
-    return {
-        found.name: tuple(
-            statement.value.value
-            for statement in found.body
-            if isinstance(statement, ast.Assign)
-            and isinstance(statement.value, ast.Constant)
-            and isinstance(statement.value.value, str)
-        )
-        for found in classes
-        if any(_base(base) == "ExplicitEnum" for base in found.bases)
-    }
+def _type(annotation: str) -> tuple[Any, TypeAdapter[Any]]:
+    """An annotation as a type, and what checks values by it; what is not a plain type is `Any`."""
+    text = annotation if "Literal" in annotation else re.sub("['\"]", "", annotation)
+    try:
+        found = eval(text, {"__builtins__": {}}, _Names(_TYPES))  # of a package that the trainer imports anyway
+        return found, TypeAdapter(found)
+    except Exception:  # the annotation of a subclass may hold anything
+        return Any, TypeAdapter(Any)
+
+
+class _Names(dict[str, Any]):
+    def __missing__(self, name: str) -> Any:
+        return Any
 
 
 @cache
-def _classes(package: str, file: str) -> tuple[ast.ClassDef, ...]:
-    """The classes at the top of a file of an installed package."""
-    spec = importlib.util.find_spec(package)
+def _options(module: str, name: str) -> tuple[Option, ...]:
+    """The fields of a config class after those of its base classes. Raises `LookupError` for one without sources."""
+    module, config = _find(module, name)
+    inherited = [option for base in reversed(config.bases) for option in _options(module, ast.unparse(base))]
+    fields = [one for one in config.body if isinstance(one, ast.AnnAssign) and not _is_class_variable(one)]
+    own = [Option(one.target.id, config.name, module, one) for one in fields if isinstance(one.target, ast.Name)]
+    return (*inherited, *own)
+
+
+def _is_class_variable(statement: ast.AnnAssign) -> bool:
+    annotation = statement.annotation
+    base = annotation.value if isinstance(annotation, ast.Subscript) else annotation
+    return isinstance(base, ast.Name) and base.id == "ClassVar"
+
+
+@cache
+def _find(module: str, name: str) -> tuple[str, ast.ClassDef]:
+    """The class that a module has under a name, and the module that defines it: imports are followed."""
+    package, statements = _source(module)
+    for statement in statements:
+        if isinstance(statement, ast.ClassDef) and statement.name == name:
+            return module, statement
+        if isinstance(statement, ast.ImportFrom):
+            for alias in statement.names:
+                if (alias.asname or alias.name) == name:
+                    origin = importlib.util.resolve_name("." * statement.level + (statement.module or ""), package)
+                    return _find(origin, alias.name)
+    raise LookupError(f"{module}:{name}")
+
+
+@cache
+def _source(module: str) -> tuple[str, tuple[ast.stmt, ...]]:
+    """The package of an installed module and its statements outside functions and classes."""
+    top, *rest = module.split(".")
+    spec = importlib.util.find_spec(top) if top.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
-        raise UserError(f"{package} is not installed, so trainer options cannot be checked: pip install {package}")
-    path = Path(spec.submodule_search_locations[0]) / file
+        raise LookupError(module)
+    path = Path(spec.submodule_search_locations[0], *rest)
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        text = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
     except OSError:
-        raise UserError(f"{package} has no {file}: this version is unknown here. See pyproject.toml.") from None
-    return tuple(node for node in tree.body if isinstance(node, ast.ClassDef))
+        raise LookupError(module) from None
+    return module if path.is_dir() else module.rpartition(".")[0], tuple(_flat(ast.parse(text).body))
+
+
+def _flat(statements: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Statements with those in the branches of `if` and `try`, where lazy imports stand."""
+    for statement in statements:
+        yield statement
+        if isinstance(statement, ast.If | ast.Try):
+            yield from _flat([*statement.body, *statement.orelse])
+
+
+_GONE = "There is no such option any more"
+_RUN = "Set the output location with output_dir and run_name in the recipe."
+_MODEL = "The model is named at the top of the recipe: model, model_revision."
+
+OLD_SPELLINGS: dict[str, str] = {
+    "warmup_ratio": "Use 'warmup_steps': a value below 1 is a share of all steps.",
+    "max_seq_length": "Use 'max_length'.",
+    "max_prompt_length": f"{_GONE}: prompts are never cut.",
+    "overwrite_output_dir": _RUN,
+    "logging_dir": _RUN,
+    "torch_dtype": "Use 'model_init_kwargs: {dtype: ...}'.",
+    "dtype": "Use 'model_init_kwargs: {dtype: ...}'.",
+    "attn_implementation": "Use 'model_init_kwargs: {attn_implementation: ...}'.",
+    "chat_template": "SFTConfig has 'chat_template_path'; a model's template is saved with its tokenizer.",
+    "vllm_max_model_len": "Use 'vllm_max_model_length'.",
+    "vllm_device": f"{_GONE}: see 'vllm_mode'.",
+    "vllm_guided_decoding_regex": "Use 'vllm_structured_outputs_regex'.",
+    "use_liger_loss": "Use 'use_liger_kernel'.",
+    "evaluation_strategy": "Use 'eval_strategy'.",
+    "no_cuda": "Use 'use_cpu'.",
+    "per_gpu_train_batch_size": "Use 'per_device_train_batch_size'.",
+    "per_gpu_eval_batch_size": "Use 'per_device_eval_batch_size'.",
+    "group_by_length": "Use 'train_sampling_strategy: group_by_length'.",
+    "save_safetensors": f"{_GONE}: safetensors is the only format.",
+    "push_to_hub_token": "Use 'hub_token'.",
+    "push_to_hub_model_id": "Use 'hub_model_id'.",
+    "dataset_batch_size": _GONE + ".",
+    "num_of_sequences": _GONE + ".",
+    "wandb_project": "Set 'wandb: {project: ...}' at the top of the recipe.",
+    "model_name_or_path": _MODEL,
+    "model_revision": _MODEL,
+    "dataset_name": "What is trained on is a domain: see 'domains' at the top of the recipe.",
+    "reward_funcs": "The domain grades; the stage's 'reward' says what an outcome is worth.",
+    "system_prompt": "What a prompt says beside the question is the domain's 'instruction'.",
+}
+"""What to write in place of options that trl 1.16 and transformers 5 do not have (any more)."""
+
+LEAST: dict[str, int] = {
+    "learning_rate": 0,
+    "weight_decay": 0,
+    "warmup_steps": 0,
+    "max_grad_norm": 0,
+    "beta": 0,
+    "num_iterations": 1,
+    "per_device_train_batch_size": 1,
+    "per_device_eval_batch_size": 1,
+}
+"""Least values of options that trainers take any number for."""
+
+MODEL_KEYWORDS = {"torch_dtype": "Use 'dtype'.", "use_flash_attention_2": "Use 'attn_implementation'."}
+"""Old keywords inside `model_init_kwargs`."""
+
+LATE_CHOICES: dict[tuple[str, str], tuple[Any, ...]] = {
+    ("GRPOConfig", "loss_type"): ("grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "luspo", "vespo"),
+    ("GRPOConfig", "scale_rewards"): ("group", "batch", "none", True, False),
+    ("GRPOConfig", "importance_sampling_level"): ("token", "sequence"),
+    ("GRPOConfig", "multi_objective_aggregation"): ("sum_then_normalize", "normalize_then_sum"),
+    ("GRPOConfig", "vllm_mode"): ("colocate", "server"),
+    ("GRPOConfig", "vllm_model_impl"): ("vllm", "transformers"),
+    ("GRPOConfig", "vllm_importance_sampling_mode"): (
+        "token_truncate",
+        "token_mask",
+        "sequence_truncate",
+        "sequence_mask",
+    ),
+}
+"""By class and option: values of options of type text that trl 1.16 checks at the first step, if at all."""

@@ -1,40 +1,23 @@
-"""What pydantic finds wrong, said in the recipe's words: what was given, what is allowed."""
+"""pydantic's validation errors in a recipe's words: where, what was given, what is allowed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from warmup_rl.base.errors import UserError, shown
-from warmup_rl.interfaces.cleaner import Cleaner
-from warmup_rl.interfaces.corpus import Corpus
+from warmup_rl.base.config import Config
+from warmup_rl.base.errors import shown
 from warmup_rl.interfaces.domain import Domain
-from warmup_rl.interfaces.engine import Engine
-from warmup_rl.interfaces.plugins import Kind, load, suggestion
-from warmup_rl.interfaces.stage import Stage
+from warmup_rl.interfaces.plugins import Plugin, suggestion
+from warmup_rl.recipe.annotations import WORDS, models_at, needed
 from warmup_rl.recipe.yaml_source import Address, value_at
 
-_BASES: dict[Kind, type[BaseModel]] = {
-    "domain": Domain, "engine": Engine, "cleaner": Cleaner, "corpus": Corpus, "stage": Stage
-}  # fmt: skip
-_TYPES = {
-    "int": "a whole number is needed",
-    "float": "a number is needed",
-    "bool": "true or false is needed",
-    "string": "text is needed",
-    "list": "a list is needed",
-    "tuple": "a list is needed",
-    "set": "a list is needed",
-    "dict": "a mapping is needed",
-    "mapping": "a mapping is needed",
-    "model": "a mapping of keys is needed",
-    "path": "a path is needed",
-    "none": "null",
-}
+_TYPES = {"string": "str", "mapping": "dict", "path": "Path", "none": "NoneType", "frozen": "frozenset"}
+"""Python's names of types that pydantic's error types begin with, where they differ."""
 _LIMITS = {
     "greater_than": "must be more than {gt}",
     "greater_than_equal": "must be at least {ge}",
@@ -52,7 +35,11 @@ _LIMITS = {
 
 
 def complaints(error: ValidationError, model: type[BaseModel], given: Any) -> Iterator[tuple[Address, str]]:
-    """Address (relative to `given`) and message of everything that is wrong; alternatives of a union are joined."""
+    """Address (relative to `given`) and message of everything that is wrong; alternatives of a union are joined.
+
+    Args:
+        model: what `given` was to be read as; of plug-ins the base class will do.
+    """
     found: dict[Address, list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
         found.setdefault(_inside(details, given), []).append(details)
@@ -60,10 +47,14 @@ def complaints(error: ValidationError, model: type[BaseModel], given: Any) -> It
         all_details = _of_the_meant_alternative(address, all_details, found)
         if not all_details:
             continue
+        kind, value = all_details[0]["type"], value_at(given, address)
+        if kind == "plugin" and isinstance(value, dict):
+            if old := next((key for key in _renamed(model, given, address) if key in value), None):
+                yield (*address, old), _unknown_key(model, given, (*address, old))
+                continue
         message = _message(model, given, address, all_details)
         key, colon, rest = message.partition(": ")  # a validator of a whole model names the key itself
-        of_model = bool(colon) and all_details[0]["type"] == "value_error"
-        names_key = of_model and key in allowed_keys(model, given, address)
+        names_key = bool(colon) and kind == "value_error" and key in allowed_keys(model, given, address)
         yield ((*address, key), rest) if names_key else (address, message)
 
 
@@ -71,36 +62,15 @@ def _of_the_meant_alternative(
     address: Address, all_details: list[ErrorDetails], found: Iterable[Address]
 ) -> list[ErrorDetails]:
     """Without the types of a union's other alternatives where one has the right type and is wrong further inside."""
-    further = [details for details in all_details if not _is_type(details)]
+    further = [details for details in all_details if not details["type"].endswith("_type")]
     below = any(len(other) > len(address) and other[: len(address)] == address for other in found)
     return further if below or any(details["type"] in _LIMITS for details in further) else all_details
-
-
-def _is_type(details: ErrorDetails) -> bool:
-    return details["type"].endswith(("_type", "_parsing", "_from_float"))
-
-
-def coercions(given: Any, built: Any) -> Iterator[tuple[Address, str]]:
-    """Address and message of every scalar that was read as another type: `'60'` or `true` as number, `yes` as true.
-
-    Args:
-        given: as written.
-        built: the same, validated and dumped.
-    """
-    if isinstance(given, dict) and isinstance(built, dict) or isinstance(given, list) and isinstance(built, list):
-        for key in given if isinstance(given, dict) else range(len(given)):
-            inside = value_at(built, (key,))
-            yield from (((key, *address), message) for address, message in coercions(value_at(given, (key,)), inside))
-    elif isinstance(given, bool | str) and isinstance(built, bool | int | float) and type(given) is not type(built):
-        yield (), f"{_TYPES[type(built).__name__]} (got {shown(given)})."
 
 
 def _message(model: type[BaseModel], given: Any, address: Address, all_details: list[ErrorDetails]) -> str:
     value, first = value_at(given, address), all_details[0]
     if first["type"] == "extra_forbidden":
-        allowed = sorted(allowed_keys(model, given, address[:-1]))
-        hint = suggestion(str(address[-1]), allowed) or f" Allowed: {', '.join(allowed)}."
-        return f"unknown key (got {shown(value)}).{hint}"
+        return _unknown_key(model, given, address)
     if first["type"] == "missing" and isinstance(around := value_at(given, address[:-1]), list):
         return f"missing (got {shown(around)})."
     if first["type"] == "missing":
@@ -115,9 +85,17 @@ def _message(model: type[BaseModel], given: Any, address: Address, all_details: 
     if len(texts) > 1:
         bare = [re.sub("^(allowed:|must be) ", "", text).removesuffix(" is needed") for text in texts]
         texts = [f"{' or '.join(bare)} is needed"]
-    wraps = texts == [_TYPES["list"]] and address != ("stages",) and isinstance(value, int | float | str)
+    wraps = texts == [needed([WORDS["list"]])] and address != ("stages",) and isinstance(value, int | float | str)
     example = f", e.g. [{value}]" if wraps else ""
     return f"{texts[0]} (got {shown(value)}){example}.{hint}"
+
+
+def _unknown_key(model: type[BaseModel], given: Any, address: Address) -> str:
+    allowed, key = sorted(allowed_keys(model, given, address[:-1])), str(address[-1])
+    hint = suggestion(key, allowed) or f" Allowed: {', '.join(allowed)}."
+    if new := _renamed(model, given, address[:-1]).get(key):
+        hint = f" This key was renamed: use '{new}'."
+    return f"unknown key (got {shown(value_at(given, address))}).{hint}"
 
 
 def _text(details: ErrorDetails) -> str:
@@ -127,12 +105,13 @@ def _text(details: ErrorDetails) -> str:
     if kind in _LIMITS:
         text = _LIMITS[kind].format(**context)
         return re.sub(r"got \((.*)\)$", r"got [\1]", text)  # a list of the recipe is a tuple to validators
-    return _TYPES.get(kind.partition("_")[0], details["msg"][:1].lower() + details["msg"][1:])
+    start = kind.partition("_")[0]
+    word = "a mapping of keys" if start == "model" else WORDS.get(_TYPES.get(start, start))
+    return needed([word]) if word else details["msg"][:1].lower() + details["msg"][1:]
 
 
 def _options(details: ErrorDetails) -> list[str]:
-    expected = str(details.get("ctx", {}).get("expected", ""))
-    return [part for part in expected.split("'")[1::2]]
+    return str(details.get("ctx", {}).get("expected", "")).split("'")[1::2]
 
 
 def _inside(details: ErrorDetails, given: Any) -> Address:
@@ -149,55 +128,21 @@ def _inside(details: ErrorDetails, given: Any) -> Address:
 
 def allowed_keys(model: type[BaseModel], given: Any, address: Address) -> set[str]:
     """The keys that the mapping at an address may have."""
-    return {key for found in _models_at(model, given, address) for key in _yaml_keys(found)}
+    found = set[str]()
+    for one in models_at(model, given, address):
+        hidden = {"name"} if issubclass(one, Domain) else set()
+        found |= {*one.model_fields, *(["type"] if issubclass(one, Plugin) else [])} - hidden
+    return found
 
 
-def _yaml_keys(model: type[BaseModel]) -> set[str]:
-    hidden = {"name"} if issubclass(model, Domain) else set()
-    named = {"type"} if issubclass(model, Domain | Engine | Cleaner | Corpus) else set()
-    return {*model.model_fields, *named, *({"name"} if issubclass(model, Stage) else ())} - hidden
+def _renamed(model: type[BaseModel], given: Any, address: Address) -> dict[str, str]:
+    """Keys that the mapping at an address had in earlier versions, and their names today."""
+    models = (one for one in models_at(model, given, address) if issubclass(one, Config))
+    return {old: new for one in models for old, new in one.renamed_keys.items()}
 
 
 def _documentation(model: type[BaseModel], given: Any, address: Address) -> str:
-    for found in _models_at(model, given, address[:-1]):
+    for found in models_at(model, given, address[:-1]):
         if field := found.model_fields.get(str(address[-1])):
             return (field.description or "").split("\n")[0]
     return ""
-
-
-def _models_at(model: type[BaseModel], given: Any, address: Address) -> list[type[BaseModel]]:
-    """The models that the value at an address may be read as, going down annotations and chosen plug-ins."""
-    annotations: list[Any] = [model]
-    for position, step in enumerate(address):
-        below: list[Any] = []
-        for annotation in annotations:
-            for found in _leaves(annotation):
-                if isinstance(found, type) and issubclass(found, BaseModel):
-                    field = found.model_fields.get(str(step))
-                    below += [field.annotation] if field else []
-                else:
-                    below += get_args(found)[-1:] if get_origin(found) is dict else get_args(found)
-        annotations = [_chosen(leaf, value_at(given, address[: position + 1])) for a in below for leaf in _leaves(a)]
-    return [found for found in annotations if isinstance(found, type) and issubclass(found, BaseModel)]
-
-
-def _leaves(annotation: Any) -> list[Any]:
-    """The alternatives of a union, `Annotated` taken off."""
-    if hasattr(annotation, "__metadata__"):
-        return _leaves(get_args(annotation)[0])
-    origin = get_origin(annotation)
-    if origin is not None and origin not in (dict, list, tuple, set, frozenset) and get_args(annotation):
-        return [leaf for inside in get_args(annotation) for leaf in _leaves(inside)]
-    return [annotation]
-
-
-def _chosen(annotation: Any, given: Any) -> Any:
-    """The plug-in that a value names, for an annotation that is a plug-in's base class."""
-    kind = next((kind for kind, base in _BASES.items() if annotation is base), None)
-    name = given.get("type") if isinstance(given, dict) else given
-    if kind is None or not isinstance(name, str):
-        return annotation
-    try:
-        return load(kind, name)
-    except UserError:
-        return annotation

@@ -19,7 +19,7 @@ Address = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value comes from: `place` is `recipe.yaml:12` or `command line`, `shown` its address as written there."""
+    """Where a value was written: `place` is `recipe.yaml:12` or `command line`, `shown` the address written there."""
 
     place: str
     shown: str
@@ -30,9 +30,9 @@ class Document:
     """Nested mappings, lists and scalars, with the origin of every address that was written down.
 
     Attributes:
-        name: how messages call the document.
-        data: what was read, changed in place by overrides.
-        origins: by address; what has none of its own inherits its parent's.
+        name: what messages call the document.
+        data: what was read; overrides change it in place.
+        origins: by address; a value without one has its parent's.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Document:
     origins: dict[Address, Origin] = field(default_factory=dict)
 
     def origin(self, address: Address) -> Origin:
-        """Where a value comes from, by the nearest thing around it that was written down."""
+        """Where a value was written, or the nearest thing around it."""
         for length in range(len(address), 0, -1):
             if origin := self.origins.get(address[:length]):
                 return Origin(origin.place, dotted((origin.shown, *address[length:])))
@@ -195,8 +195,8 @@ def _compose(text: str, name: str) -> yaml.Node | None:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark and "\n" in text.strip() else ""
         hint = " Indent with spaces." if "\\t" in str(error.problem) else ""
-        said = ": ".join(filter(None, [error.context, error.problem]))
-        raise RecipeError([f"{name}{line}: not YAML: {said}.{hint}"]) from None
+        problem = ": ".join(filter(None, [error.context, error.problem]))
+        raise RecipeError([f"{name}{line}: not YAML: {problem}.{hint}"]) from None
     except yaml.YAMLError as error:
         raise RecipeError([f"{name}: not YAML: {' '.join(str(error).split())}"]) from None
 

@@ -2,30 +2,154 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from typing import Any, Literal
 
-from warmup_rl.base.stats import Reached, first_reached, mean
+from warmup_rl.base.stats import MIN_SEEDS, Reached, first_reached, mean, t_interval
+from warmup_rl.interfaces.measurement import CurvePoint
 from warmup_rl.report import measures
-from warmup_rl.report.difference import Claim, Side, Unit, Value, compare, share
 from warmup_rl.report.load import Run
-from warmup_rl.report.measures import NotMeasured
-from warmup_rl.report.outputs import Point
+from warmup_rl.report.measures import NotMeasured, When
 
 CEILING = 0.92
-"""A start above it leaves RLVR no room to gain: the increment is not testable there."""
+"""A start above it leaves no room to gain: the increment is not testable there."""
 FLOOR = 0.10
 """A start at most this far above chance has nothing to lose: retention is not testable there."""
 MEET = 0.02
 """The arms have met where base stays at most this far below warmup."""
 
-SPENT: dict[Unit, Callable[[Point], float]] = {
+Unit = Literal["points", "steps", "rollouts", "tokens"]
+Verdict = Literal["above", "below", "unclear", "no interval", "not testable"]
+Value = Callable[[int], float]
+"""What a side measures in one seed; raises `NotMeasured`."""
+Named = tuple[str, Value]
+"""A side of a difference: label and value."""
+PARTS = {"increment": "end point", "end": "end point", "ablation": "transfer"}
+"""Parts of the report by the first word of a claim's id, where the two differ."""
+SPENT: dict[Unit, Callable[[CurvePoint], float]] = {
     "steps": lambda point: point.step,
     "rollouts": lambda point: point.rollouts,
     "tokens": lambda point: point.generated_tokens,
 }
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a difference, by seed; for a `censored` seed the value is the last one measured, a lower bound."""
+
+    label: str
+    values: Mapping[int, float] = field(default_factory=dict)
+    censored: tuple[int, ...] = ()
+
+    @property
+    def mean(self) -> float | None:
+        return mean(list(self.values.values())) if self.values else None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Left minus right, paired by seed: the seed is the unit of replication, evaluation problems are the same for all.
+
+    Attributes:
+        id: stable name for scripts, e.g. ``transfer.best_prompt``.
+        where: the domain, or what is averaged over.
+        unit: accuracies are shares of 1, printed as points; the others are counts.
+        untestable: why; empty where the claim is tested.
+        notes: what a reader must know to read it, e.g. seeds that are left out.
+    """
+
+    id: str
+    question: str
+    where: str
+    left: Side
+    right: Side
+    unit: Unit = "points"
+    untestable: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def part(self) -> str:
+        """Part of the report: transfer, end point, retention or efficiency."""
+        first = self.id.partition(".")[0]
+        return PARTS.get(first, first)
+
+    @property
+    def values(self) -> dict[int, float]:
+        """The difference by seed; empty where not testable."""
+        if self.untestable:
+            return {}
+        return {seed: value - self.right.values[seed] for seed, value in self.left.values.items()}
+
+    @property
+    def bound(self) -> Literal["", "at least", "at most", "open"]:
+        """What censored seeds make of the estimate: a bound, or (`open`) nothing at all."""
+        if self.left.censored and self.right.censored:
+            return "open"
+        return "at least" if self.left.censored else "at most" if self.right.censored else ""
+
+    @property
+    def estimate(self) -> float | None:
+        """Mean over seeds; None where not testable or censored on both sides."""
+        return None if self.untestable or self.bound == "open" else mean(list(self.values.values()))
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95% t-interval over seeds; `no_interval` says why there is none."""
+        return None if self.untestable or self.bound else t_interval(list(self.values.values()))
+
+    @property
+    def no_interval(self) -> str:
+        """Why there is no interval; empty where there is one."""
+        if self.untestable:
+            return "not testable here"
+        if self.bound:
+            return "censored: some runs never reach the threshold"
+        count = len(self.values)
+        return f"{count} seed{'s' * (count > 1)}, {MIN_SEEDS} are needed" if count < MIN_SEEDS else ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Where the interval lies relative to 0."""
+        if self.untestable:
+            return "not testable"
+        if self.interval is None:
+            return "no interval"
+        low, high = self.interval
+        return "above" if low > 0 else "below" if high < 0 else "unclear"
+
+    def to_json(self) -> dict[str, Any]:
+        """For summary.json."""
+        names = ("part", "estimate", "bound", "interval", "no_interval", "verdict", "values")
+        fields = {key: value for key, value in asdict(self).items() if key not in ("left", "right")}
+        derived = {name: getattr(self, name) for name in names}
+        return {**fields, **derived, "seeds": sorted(self.values), "sides": [asdict(self.left), asdict(self.right)]}
+
+
+def compare(
+    run: Run, id: str, question: str, where: str, left: Named, right: Named, closed: str = "", notes: Sequence[str] = ()
+) -> Claim:
+    """Measures both sides in every seed that has both; the notes name the other seeds.
+
+    Args:
+        closed: why the claim is not testable whatever was measured; the sides are kept for the record.
+    """
+    lefts: dict[int, float] = {}
+    rights: dict[int, float] = {}
+    absent: dict[str, list[int]] = {}
+    for seed in run.seeds:
+        try:
+            lefts[seed], rights[seed] = left[1](seed), right[1](seed)
+        except NotMeasured as error:
+            lefts.pop(seed, None)
+            absent.setdefault(str(error), []).append(seed)
+    left_out = tuple(f"seed {', '.join(map(str, seeds))} left out: {why}" for why, seeds in absent.items())
+    untestable = closed or ("" if lefts else _once(absent) or "no seed has been run")
+    sides = Side(left[0], lefts), Side(right[0], rights)
+    return Claim(id, question, where, *sides, untestable=untestable, notes=(*notes, *(left_out if lefts else ())))
 
 
 @dataclass(frozen=True)
@@ -38,33 +162,32 @@ class Meeting:
 
 def claims(run: Run) -> tuple[Claim, ...]:
     """All claims, in the order in which a report shows them."""
-    found = _transfer(run)
     try:
-        target = measures.target(run)
+        target = measures.target_domain(run)
     except NotMeasured as error:
-        nothing = Side("warmup"), Side("base")
-        return (
-            *found,
-            Claim("end", "end point", "warmup + RLVR - base + RLVR", "", *nothing, untestable=str(error)),
-            Claim("retention", "retention", "after RLVR - before", "", *nothing, untestable=str(error)),
-            Claim("efficiency", "efficiency", "saved by warmup", "", *nothing, untestable=str(error)),
-        )
-    return (*found, *_end_points(run, target), *_increments(run, target), *_retention(run, target),
-            *_efficiency(run, target))  # fmt: skip
+        after = f"after {run.method} - before"
+        questions = {
+            "end": f"warmup + {run.method} - base + {run.method}", "retention": after, "efficiency": "saved by warmup",
+        }  # fmt: skip
+        sides = Side("warmup"), Side("base")
+        nothing = (Claim(id, question, "", *sides, untestable=str(error)) for id, question in questions.items())
+        return (*_transfer(run), *nothing)
+    parts = (part(run, target) for part in (_end_points, _increments, _retention, _efficiency))
+    return (*_transfer(run), *(claim for part in parts for claim in part))
 
 
 def meeting(run: Run) -> Meeting:
     """The first measured step from which on base is at most `MEET` behind; means over seeds that have both curves."""
-    arms = run.claims.warmup, run.claims.base
-    pairs = [[run.trials.get(arm, {}).get(seed) for arm in arms] for seed in run.seeds]
-    curves = [[trial.rlvr.curve for trial in pair if trial and trial.rlvr and trial.rlvr.curve] for pair in pairs]
-    both = [[{point.step: point.lenient for point in curve} for curve in pair] for pair in curves if len(pair) == 2]
+    both = []
+    for seed in run.seeds:
+        with suppress(NotMeasured):
+            both.append([{p.step: p.lenient for p in measures.curve(run, arm, seed)} for arm in measures.compared(run)])
     if not both:
         return Meeting(None, "no seed has held-out curves of both arms")
     steps = sorted(set.intersection(*(set(curve) for pair in both for curve in pair)))
     behind = [round(mean([warmup[step] - base[step] for warmup, base in both]), 9) > MEET for step in steps]
     if not behind or not behind[0]:
-        return Meeting(None, "warmup is not ahead when RLVR starts")
+        return Meeting(None, f"warmup is not ahead when {run.method} starts")
     if behind[-1]:
         return Meeting(None, f"the curves do not meet within {steps[-1]} steps")
     return Meeting(steps[max(index for index, is_behind in enumerate(behind) if is_behind) + 1])
@@ -72,170 +195,154 @@ def meeting(run: Run) -> Meeting:
 
 def _transfer(run: Run) -> list[Claim]:
     names, domains = run.claims, run.transfer
-    warmup = ("warmup", _start(run, names.warmup, domains))
 
     def best(seed: int) -> float:
-        style = measures.best_prompt(run, seed)
-        return measures.accuracy(run, measures.start(run, names.base, seed), domains, style)
-
-    def control(seed: int) -> float:
-        return measures.accuracy(run, measures.final(run, names.format_only, seed), domains)
+        base = measures.model(run, names.base, seed, "start")
+        return measures.accuracy(run, base, domains, measures.best_prompt(run, seed))
 
     against = {
-        "recipe_prompt": ("warmup - base, same prompt", ("base", _start(run, names.base, domains))),
-        "best_prompt": ("warmup - base under its best prompt (picked on validation)", ("base, best prompt", best)),
-        "format_only": ("warmup - format-only control", ("control", control)),
+        "recipe_prompt": ("warmup - base, same prompt", "base", _of(run, names.base, "start", domains)),
+        "best_prompt": ("warmup - base under its best prompt (picked on validation)", "base, best prompt", best),
+        "format_only": ("warmup - format-only control", "control", _of(run, names.format_only, "final", domains)),
     }
+    warmup = ("warmup", _of(run, names.warmup, "start", domains))
     return [
-        compare(run.seeds, f"transfer.{name}", "transfer", question, _mean_of(domains), warmup, other)
-        for name, (question, other) in against.items()
+        compare(run, f"transfer.{name}", question, mean_of(domains), warmup, (label, value))
+        for name, (question, label, value) in against.items()
     ]
 
 
 def _end_points(run: Run, target: str) -> list[Claim]:
-    """Warmup + RLVR against base + RLVR: at the step fixed beforehand, and where both have spent the same."""
+    """Both arms after training: at the step fixed beforehand, and where both have spent the same."""
 
     def on_target(arm: str, seed: int) -> float:
-        if measures.ends_at_claim_step(run, seed):
-            return measures.accuracy(run, measures.end(run, arm, seed), (target,))
-        return measures.read_off(measures.curve(run, arm, seed), SPENT["steps"], measures.claim_step(run, seed))
+        step, is_end = measures.claim_step(run, seed)
+        if is_end:
+            return measures.arm_accuracy(run, arm, "end", (target,), seed)
+        return measures.read_off(measures.curve(run, arm, seed), SPENT["steps"], step)
 
     def on_all(arm: str, seed: int) -> float:
-        if not measures.ends_at_claim_step(run, seed):
-            raise NotMeasured(
-                "all domains are measured where RLVR ends, which is not the step of the claim in both arms"
-            )
-        return measures.accuracy(run, measures.end(run, arm, seed), run.transfer)
+        if measures.claim_step(run, seed)[1]:
+            return measures.arm_accuracy(run, arm, "end", run.transfer, seed)
+        raise NotMeasured(
+            f"all domains are measured where {run.method} ends, which is not the step of the claim in both arms"
+        )
 
     def claim(name: str, at_equal: str, where: str, value: Callable[[str, int], float]) -> Claim:
-        left = ("warmup + RLVR", lambda seed: value(run.claims.warmup, seed))
-        right = ("base + RLVR", lambda seed: value(run.claims.base, seed))
-        question = f"warmup + RLVR - base + RLVR, at equal {at_equal}"
-        return compare(run.seeds, f"end.{name}", "end point", question, where, left, right)
+        left, right = f"warmup + {run.method}", f"base + {run.method}"
+        question = f"{left} - {right}, at equal {at_equal}"
+        warmup, base = partial(value, run.claims.warmup), partial(value, run.claims.base)
+        return compare(run, f"end.{name}", question, where, (left, warmup), (right, base))
 
-    steps = "RLVR steps" if run.claims.step is None else f"RLVR steps ({run.claims.step})"
+    steps = f"{run.method} steps" if run.claims.step is None else f"{run.method} steps ({run.claims.step})"
     return [
         claim("steps.target", steps, target, on_target),
-        claim("steps.mean", steps, _mean_of(run.transfer), on_all),
+        claim("steps.mean", steps, mean_of(run.transfer), on_all),
         claim("tokens.target", "generated tokens", target, partial(measures.at_equal_tokens, run)),
         claim("compute.target", "compute, warmup charged", target, partial(measures.at_equal_compute, run)),
     ]
 
 
 def _increments(run: Run, target: str) -> list[Claim]:
-    """Does RLVR gain more after warmup than from base?"""
+    """Does the target stage gain more after warmup than from base?"""
     above = f"a start is above {share(CEILING)}"
-    full = [name for name in run.measured if max(_mean_starts(run, name).values(), default=0) > CEILING]
+    starts = {name: _mean_starts(run, name, measures.compared(run)) for name in dict.fromkeys((*run.measured, target))}
+    full = [name for name in run.measured if max(starts[name].values(), default=0) > CEILING]
     room = [name for name in run.transfer if name not in full]
     left_out = [name for name in run.transfer if name in full]
 
-    def claim(name: str, domains: Sequence[str], closed: str, *notes: str) -> Claim:
-        left = ("after warmup", _gain(run, run.claims.warmup, domains))
-        right = ("from base", _gain(run, run.claims.base, domains))
-        where = _mean_of(domains) if name == "mean" else target
-        question = "gain by RLVR after warmup - gain by RLVR from base"
-        return compare(
-            run.seeds, f"increment.{name}", "end point", question, where, left, right, closed=closed, notes=notes
+    def claim(name: str, where: str, domains: Sequence[str], closed: str, notes: Sequence[str] = ()) -> Claim:
+        sides = (
+            ("after warmup", _gain(run, run.claims.warmup, domains)),
+            ("from base", _gain(run, run.claims.base, domains)),
         )
+        question = f"gain by {run.method} after warmup - gain by {run.method} from base"
+        return compare(run, f"increment.{name}", question, where, *sides, closed=closed, notes=notes)
 
+    listed = ", ".join(f"{arm} {share(value)}" for arm, value in starts[target].items())
+    everywhere = f"{above} in every domain" if run.transfer and not room else ""
+    notes = [f"without {', '.join(left_out)}: {above}"] if left_out and room else []
     return [
-        claim("target", (target,), f"{above}: {_listed(_mean_starts(run, target))}" if target in full else ""),
-        claim(
-            "mean", room or run.transfer, f"{above} in every domain" if run.transfer and not room else "",
-            *([f"without {', '.join(left_out)}: {above}"] if left_out and room else []),
-        ),
-    ]  # fmt: skip
+        claim("target", target, (target,), f"{above}: {listed}" if target in full else ""),
+        claim("mean", mean_of(room or run.transfer), room or run.transfer, everywhere, notes),
+    ]
 
 
 def _retention(run: Run, target: str) -> list[Claim]:
-    """Change by RLVR on each domain that it did not train, in both arms, with the trained one beside it."""
+    """Change on each domain that was not trained, in both arms, with the trained one beside it."""
     untrained = [name for name in run.measured if name != target]
+    nothing = "no untrained domain starts clear of chance" if untrained else "no untrained domain was measured"
     arms = {"base": run.claims.base, "warmup": run.claims.warmup}
-    found, open_domains = [], {}
-    for label, arm in arms.items():
+    closed = {label: {name: _near_chance(run, arm, name) for name in untrained} for label, arm in arms.items()}
+    kept = {label: [name for name in untrained if not whys[name]] for label, whys in closed.items()}
 
-        def claim(name: str, question: str, where: str, domains: Sequence[str], closed: str = "", *, of: str = label,
-                  arm: str = arm) -> Claim:  # fmt: skip
-            left, right = (f"{of} + RLVR", _end(run, arm, domains)), (of, _start(run, arm, domains))
-            return compare(
-                run.seeds, f"retention.{of}.{name}", "retention", f"{of}: {question}", where, left, right, closed=closed
-            )
+    def claim(label: str, name: str, question: str, domains: Sequence[str], closed: str = "") -> Claim:
+        arm = arms[label]
+        after, before = _of(run, arm, "end", domains), _of(run, arm, "start", domains)
+        sides = (f"{label} + {run.method}", after), (label, before)
+        return compare(
+            run, f"retention.{label}.{name}", f"{label}: {question}", mean_of(domains), *sides, closed=closed
+        )
 
-        closed = {name: _near_chance(run, arm, name) for name in untrained}
-        open_domains[label] = [name for name in untrained if not closed[name]]
-        found.append(claim("trained", "gain by RLVR on the domain it trained", target, (target,)))
-        found += [
-            claim(name, "change by RLVR on an untrained domain", name, (name,), closed[name]) for name in untrained
-        ]
-        none = "" if open_domains[label] else _none_to_keep(untrained)
-        domains = open_domains[label] or untrained
-        found.append(claim("mean", "change by RLVR, mean of untrained domains", _mean_of(domains), domains, none))
-    both = [name for name in open_domains["base"] if name in open_domains["warmup"]]
-    return [*found, _retention_difference(run, both, untrained)]
-
-
-def _retention_difference(run: Run, both: Sequence[str], untrained: Sequence[str]) -> Claim:
-    closed = "" if both else _none_to_keep(untrained, " in both arms")
-    domains = both or untrained
-    return compare(
-        run.seeds, "retention.difference", "retention", "change on untrained domains: after warmup - from base",
-        _mean_of(domains), ("after warmup", _gain(run, run.claims.warmup, domains)),
-        ("from base", _gain(run, run.claims.base, domains)), closed=closed,
-    )  # fmt: skip
-
-
-def _none_to_keep(untrained: Sequence[str], where: str = "") -> str:
-    return f"no untrained domain starts clear of chance{where}" if untrained else "no untrained domain was measured"
+    found = []
+    for label in arms:
+        found.append(claim(label, "trained", f"gain by {run.method} on the domain it trained", (target,)))
+        change = f"change by {run.method} on an untrained domain"
+        found += [claim(label, name, change, (name,), closed[label][name]) for name in untrained]
+        mean_change = f"change by {run.method}, mean of untrained domains"
+        found.append(claim(label, "mean", mean_change, kept[label] or untrained, "" if kept[label] else nothing))
+    both = [name for name in kept["base"] if name in kept["warmup"]]
+    in_both = "" if both else nothing + " in both arms" * bool(untrained)
+    sides = ("after warmup", "warmup"), ("from base", "base")
+    left, right = ((label, _gain(run, arms[arm], both or untrained)) for label, arm in sides)
+    question = "change on untrained domains: after warmup - from base"
+    difference = compare(run, "retention.difference", question, mean_of(both or untrained), left, right, closed=in_both)
+    return [*found, difference]
 
 
 def _efficiency(run: Run, target: str) -> list[Claim]:
-    """What RLVR spends until held-out accuracy comes to the threshold; a run that never does is censored at its end."""
-    return [_saved(run, target, unit) for unit in ("steps", "rollouts", "tokens")]
-
-
-def _saved(run: Run, target: str, unit: Unit) -> Claim:
+    """What training spends until held-out accuracy reaches the threshold; if it never does, it is censored there."""
     threshold, base, warmup = run.claims.threshold, run.claims.base, run.claims.warmup
 
-    def reached(arm: str, seed: int) -> Reached:
+    def reached(unit: Unit, arm: str, seed: int) -> Reached:
         points = measures.curve(run, arm, seed)
         return first_reached([SPENT[unit](point) for point in points], [point.lenient for point in points], threshold)
 
-    claim = compare(
-        run.seeds, f"efficiency.{unit}", "efficiency",
-        f"{unit} to accuracy {share(threshold)} saved by warmup (base - warmup)", target,
-        ("base", lambda seed: reached(base, seed).x), ("warmup", lambda seed: reached(warmup, seed).x),
-    )  # fmt: skip
-    starts = [(arm, seed, measures.curve(run, arm, seed)[0].lenient) for arm in (base, warmup) for seed in claim.values]
-    high = [f"{arm} starts at {share(value)} in seed {seed}" for arm, seed, value in starts if value >= threshold]
-    return replace(
-        claim,
-        unit=unit,
-        untestable=f"the threshold is not above both starts: {'; '.join(high)}" if high else claim.untestable,
-        left=replace(claim.left, censored=frozenset(seed for seed in claim.values if reached(base, seed).censored)),
-        right=replace(claim.right, censored=frozenset(seed for seed in claim.values if reached(warmup, seed).censored)),
-    )
+    def saved(unit: Unit) -> Claim:
+        question = f"{unit} to accuracy {share(threshold)} saved by warmup (base - warmup)"
+        claim = compare(run, f"efficiency.{unit}", question, target, ("base", lambda seed: reached(unit, base, seed).x),
+                        ("warmup", lambda seed: reached(unit, warmup, seed).x))  # fmt: skip
+        left, right = (
+            replace(side, censored=tuple(seed for seed in claim.values if reached(unit, arm, seed).censored))
+            for arm, side in ((base, claim.left), (warmup, claim.right))
+        )
+        starts = [(arm, seed, measures.curve(run, arm, seed)[0]) for arm in (base, warmup) for seed in claim.values]
+        high = [
+            f"{arm} starts at {share(point.lenient)} in seed {seed}"
+            for arm, seed, point in starts if point.lenient >= threshold
+        ]  # fmt: skip
+        why = f"the threshold is not above both starts: {'; '.join(high)}" if high else claim.untestable
+        return replace(claim, unit=unit, untestable=why, left=left, right=right)
+
+    return [saved("steps"), saved("rollouts"), saved("tokens")]
 
 
-def _start(run: Run, arm: str, domains: Sequence[str]) -> Value:
-    return lambda seed: measures.accuracy(run, measures.start(run, arm, seed), domains)
-
-
-def _end(run: Run, arm: str, domains: Sequence[str]) -> Value:
-    return lambda seed: measures.accuracy(run, measures.end(run, arm, seed), domains)
+def _of(run: Run, arm: str, when: When, domains: Sequence[str]) -> Value:
+    return partial(measures.arm_accuracy, run, arm, when, domains)
 
 
 def _gain(run: Run, arm: str, domains: Sequence[str]) -> Value:
-    return lambda seed: _end(run, arm, domains)(seed) - _start(run, arm, domains)(seed)
+    return lambda seed: _of(run, arm, "end", domains)(seed) - _of(run, arm, "start", domains)(seed)
 
 
-def _mean_starts(run: Run, domain: str, arms: Sequence[str] | None = None) -> dict[str, float]:
-    """Accuracy before RLVR by arm, mean over the seeds that have it."""
+def _mean_starts(run: Run, domain: str, arms: Sequence[str]) -> dict[str, float]:
+    """Accuracy before the target stage by arm, mean over the seeds that have it."""
     found = {}
-    for arm in arms or (run.claims.warmup, run.claims.base):
+    for arm in arms:
         values = []
         for seed in run.seeds:
             with suppress(NotMeasured):
-                values.append(_start(run, arm, (domain,))(seed))
+                values.append(_of(run, arm, "start", (domain,))(seed))
         if values:
             found[arm] = mean(values)
     return found
@@ -244,21 +351,30 @@ def _mean_starts(run: Run, domain: str, arms: Sequence[str] | None = None) -> di
 def _near_chance(run: Run, arm: str, domain: str) -> str:
     """Why retention is not testable on a domain; empty where it is."""
     start = _mean_starts(run, domain, (arm,)).get(arm)
-    trials = run.trials.get(arm, {}).values()
-    cells = [trial.start.cell(domain, run.headline) for trial in trials if trial.start]
-    chances = [cell.chance for cell in cells if cell]
+    models = [trial.start for trial in run.trials.get(arm, {}).values() if trial.start]
+    chances = [cell.chance for cell in (model.cell(domain, run.headline) for model in models) if cell]
     if start is None or not chances:
-        return "not measured before RLVR"
+        return f"not measured before {run.method}"
     if round(start - mean(chances), 9) > FLOOR:
         return ""
     return f"the start ({share(start)}) is within {FLOOR * 100:.0f} points of chance ({share(mean(chances))})"
 
 
-def _listed(starts: Mapping[str, float]) -> str:
-    return ", ".join(f"{arm} {share(value)}" for arm, value in starts.items())
+def share(value: float) -> str:
+    """A share of 1 with two digits: `.07`, `.93`, `1.00`."""
+    return f"{value:.2f}".removeprefix("0")
 
 
-def _mean_of(domains: Sequence[str]) -> str:
+def mean_of(domains: Sequence[str]) -> str:
+    """How messages call an average over domains."""
     if not domains:
         return "other domains"
     return domains[0] if len(domains) == 1 else f"mean of {', '.join(domains)}"
+
+
+def _once(reasons: Iterable[str]) -> str:
+    """Reasons of single seeds, those that differ in their numbers alone only once."""
+    alike: dict[str, list[str]] = {}
+    for reason in reasons:
+        alike.setdefault(re.sub(r"\d+(\.\d+)?(e[+-]?\d+)?", "", reason), []).append(reason)
+    return "; ".join(f"{first}{', likewise in the other seeds' * bool(rest)}" for first, *rest in alike.values())

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from warmup_rl.base.errors import DataError, RunError
-from warmup_rl.interfaces.evaluation import EvaluationSettings
-from warmup_rl.interfaces.format import ResponseFormat
-from warmup_rl.recipe import ClaimSettings, trial_name
-from warmup_rl.report.folds import pooled_curve, pooled_model
-from warmup_rl.report.outputs import Model, StageOutput
+from warmup_rl.base.errors import DataError, RunError, UserError
+from warmup_rl.interfaces.measurement import read_record
+from warmup_rl.interfaces.plugins import load as load_plugin
+from warmup_rl.recipe import ClaimSettings, RecipeRecord, read_recipe_record, trial_name
+from warmup_rl.report.outputs import Model, StageOutput, pooled_model, pooled_training
 
 NOT_STARTED = "not started"
+SHOWN = 10
+"""Missing outputs that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -26,229 +25,237 @@ class Trial:
     """One arm with one seed.
 
     Attributes:
-        start: the model that RLVR took as input; in an arm without RLVR the last model.
-        end: the model that RLVR gave; None where the arm has no RLVR or it is not finished.
-        final: `end` where the arm has RLVR, else `start`.
-        folds: where a domain was cross-validated, what its folds left; their measurements are part of the models here.
+        start: the model that the target stage takes as input; without such a stage the arm's last model.
+        end: the model that the target stage made; None where the arm has no such stage or it is not done.
+        final: `end` where the arm has a target stage, else `start`.
+        target: the arm's last stage of role `target`, if it is done.
+        folds: trials of a cross-validation, by fold; their measurements are part of the models here.
     """
 
     arm: str
     seed: int
-    state: str
-    reason: str
-    stages: tuple[StageOutput, ...]
-    start: Model | None
-    end: Model | None
-    final: Model | None
-    rlvr: StageOutput | None
+    state: str = NOT_STARTED
+    reason: str = ""
+    stages: tuple[StageOutput, ...] = ()
+    start: Model | None = None
+    end: Model | None = None
+    final: Model | None = None
+    target: StageOutput | None = None
     folds: Mapping[int, Trial] = field(default_factory=dict)
+
+    @property
+    def progress(self) -> str:
+        """`failed, 3 stages done (OSError: ...)`."""
+        if self.state == NOT_STARTED:
+            return NOT_STARTED
+        done = f"{len(self.stages)} stage{'s' * (len(self.stages) != 1)} done"
+        return f"{self.state}, {done}" + (f" ({self.reason})" if self.reason else "")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its files tell it, whether or not all of it is there yet.
+    """A run as its files describe it, whether or not all of it is there yet.
 
     Attributes:
+        public: names of domains with published problems.
         trials: by arm, then seed.
-        domains: type of each declared domain, by name.
-        recipe: the resolved recipe.
-        record: the run's own run.json; empty where there is none yet.
     """
 
     folder: Path
-    name: str
-    recipe: Mapping[str, Any]
-    record: Mapping[str, Any]
-    claims: ClaimSettings
-    headline: str
-    domains: Mapping[str, str]
+    recipe: RecipeRecord
+    public: tuple[str, ...]
     trials: Mapping[str, Mapping[int, Trial]]
+
+    @property
+    def claims(self) -> ClaimSettings:
+        return self.recipe.claims
+
+    @property
+    def headline(self) -> str:
+        """The sampling that tables and claims use."""
+        return self.recipe.evaluation.headline
+
+    @cached_property
+    def samplings(self) -> list[str]:
+        """Samplings measured, the headline first."""
+        cells = [cell for stage in self.stages("evaluation") for cell in stage.cells]
+        return list(dict.fromkeys([self.headline, *(cell.sampling for cell in cells)]))
 
     @property
     def seeds(self) -> tuple[int, ...]:
         return tuple(sorted({seed for trials in self.trials.values() for seed in trials}))
 
     @property
-    def unfinished(self) -> tuple[str, ...]:
-        """What the recipe plans and is not finished, one line each."""
-        planned = {(arm, seed) for arm in self.recipe.get("arms") or () for seed in self.recipe.get("seeds") or ()}
-        there = {(arm, seed): trial for arm, trials in self.trials.items() for seed, trial in trials.items()}
-        trials: list[tuple[str, int, int | None, Trial | None]] = []
-        for arm, seed in sorted(planned | set(there)):
-            trial = there.get((arm, seed))
-            trials += [(arm, seed, fold, trial.folds.get(fold) if trial else None) for fold in range(self.fold_count)]
-            trials.append((arm, seed, None, trial))
-        return tuple(
-            f"{trial_name(arm, seed, fold)}: {_state(trial) if trial else NOT_STARTED}"
-            for arm, seed, fold, trial in trials
-            if trial is None or trial.state != "finished"
-        )
+    def every_trial(self) -> Iterator[Trial]:
+        return (trial for trials in self.trials.values() for trial in trials.values())
+
+    def stages(self, role: str = "") -> list[StageOutput]:
+        """Finished stages of all trials, those of one role if it is given; a shared one once for each trial."""
+        return [stage for trial in self.every_trial for stage in trial.stages if role in ("", stage.role)]
 
     @property
+    def unfinished(self) -> tuple[str, ...]:
+        """What the recipe plans and is not finished, one line each."""
+        folds = (*range(self.fold_count), None)
+        there: dict[tuple[str, int, int | None], Trial] = {}
+        for trial in self.every_trial:
+            there |= {(trial.arm, trial.seed, fold): one for fold, one in (*trial.folds.items(), (None, trial))}
+        planned = {(arm, seed, fold) for arm in self.recipe.arms for seed in self.recipe.seeds for fold in folds}
+        names = sorted(planned | set(there), key=lambda name: (name[0], name[1], name[2] is None, name[2] or 0))
+        found = [(name, there.get(name) or Trial(name[0], name[1])) for name in names]
+        return tuple(f"{trial_name(*name)}: {trial.progress}" for name, trial in found if trial.state != "finished")
+
+    @cached_property
     def folded(self) -> str:
         """Name of the domain that was cross-validated; empty where none was."""
-        domains = (self.recipe.get("domains") or {}).items()
-        return next((name for name, keys in domains if (keys or {}).get("folds") and keys.get("fold") is None), "")
+        rows = self.recipe.domains.items()
+        return next((name for name, row in rows if row.get("folds") and row.get("fold") is None), "")
 
     @property
     def fold_count(self) -> int:
-        return int(self.recipe["domains"][self.folded]["folds"]) if self.folded else 0
+        return int(self.recipe.domains[self.folded]["folds"]) if self.folded else 0
 
     @cached_property
     def measured(self) -> tuple[str, ...]:
         """Domains that some model was measured on, in the recipe's order."""
-        stages = [s for trials in self.trials.values() for trial in trials.values() for s in trial.stages]
-        found = {cell.domain for stage in stages if stage.type == "evaluate" for cell in stage.cells}
-        return tuple(name for name in self.domains if name in found) + tuple(sorted(found - set(self.domains)))
+        found = {cell.domain for stage in self.stages("evaluation") for cell in stage.cells}
+        return tuple(name for name in self.recipe.domains if name in found)
 
-    @property
+    @cached_property
     def puzzles(self) -> tuple[str, ...]:
-        """Measured domains of the warmup's own kind (Knights & Knaves): no transfer is read off them."""
-        return tuple(name for name in self.measured if self.domains.get(name) == "kk")
+        """Measured domains of a type that is meant for the warmup (Knights & Knaves): they do not count as transfer."""
+        return tuple(name for name in self.measured if _for_warmup(self.recipe.domains[name].get("type", name)))
 
     @property
     def transfer(self) -> tuple[str, ...]:
-        """Measured domains other than Knights & Knaves."""
+        """Measured domains that are not meant for the warmup."""
         return tuple(name for name in self.measured if name not in self.puzzles)
+
+    @cached_property
+    def method(self) -> str:
+        """What the stages of role `target` are called: `RLVR`, or by the type of a stage of the user's own."""
+        types = dict.fromkeys(stage.type for stage in self.stages("target")) or ["rlvr"]
+        return "/".join(type.upper() if len(type) <= 4 else type for type in types)
 
 
 def load(folder: Path) -> Run:
     """Reads a run's folder; what is not finished is simply not there.
 
     Raises:
-        RunError: the folder is not a run's.
+        RunError: not a run folder, or finished stages are missing.
         DataError: a file is broken; the message names it.
     """
-    path = folder / "recipe.yaml"
-    if not path.is_file():
-        raise RunError(
-            f"{folder}: no run lies here (no recipe.yaml). Give the folder of a run, e.g. outputs/kk-warmup."
-        )
-    recipe = _yaml(path)
-    evaluation = recipe.get("evaluation") or {}
+    if not (folder / "recipe.yaml").is_file():
+        raise RunError(f"{folder}: not a run folder (no recipe.yaml). Give the folder of a run: outputs/RUN_NAME.")
+    recipe = read_recipe_record(folder / "recipe.yaml")
+    paths = sorted([*folder.glob("*/seed-*/run.json"), *folder.glob("*/seed-*/fold-*/run.json")])
+    records = {path: read_json(path) for path in paths}
+    _require_outputs(folder, records)
+    found: dict[tuple[str, int, int | None], Trial] = {}
+    for path, record in records.items():
+        trial = _trial(path, record)
+        found[trial.arm, trial.seed, record.get("fold")] = trial
     trials: dict[str, dict[int, Trial]] = {}
-    for place in sorted(folder.glob("*/seed-*")):
-        folds = {int(record.parent.name[5:]): _trial(record) for record in sorted(place.glob("fold-*/run.json"))}
-        trial = _trial(place / "run.json") if (place / "run.json").is_file() else _not_started(folds)
-        if trial:
-            trials.setdefault(trial.arm, {})[trial.seed] = replace(trial, folds=folds)
-    own_prompt = str((recipe.get("format") or {}).get("think", ResponseFormat().think))
-    order = {arm: position for position, arm in enumerate(recipe.get("arms") or {})}
-    run = Run(
-        folder=folder,
-        name=str(recipe.get("run_name", folder.name)),
-        recipe=recipe,
-        record=_json(folder / "run.json") if (folder / "run.json").is_file() else {},
-        claims=ClaimSettings.model_validate(recipe.get("claims") or {}),
-        headline=evaluation.get("headline", EvaluationSettings().headline),
-        domains={name: (value or {}).get("type", name) for name, value in (recipe.get("domains") or {}).items()},
-        trials={
-            arm: dict(sorted(trials[arm].items()))
-            for arm in sorted(trials, key=lambda a: (order.get(a, len(order)), a))
-        },
-    )
+    order = {arm: place for place, arm in enumerate(recipe.arms)}
+    for arm, seed in sorted({name[:2] for name in found}, key=lambda name: (order.get(name[0], len(order)), name)):
+        folds = {fold: one for (a, s, fold), one in found.items() if (a, s) == (arm, seed) and fold is not None}
+        trials.setdefault(arm, {})[seed] = replace(found.get((arm, seed, None)) or Trial(arm, seed), folds=folds)
+    record = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
+    run = Run(folder, recipe, tuple(record.get("public") or ()), trials)
     if not run.folded:
         return run
-    pooled = {
-        arm: {seed: _pooled(run, trial, own_prompt) for seed, trial in seeds.items()}
-        for arm, seeds in run.trials.items()
-    }
+    pooled = {arm: {seed: _pooled(run, one) for seed, one in by_seed.items()} for arm, by_seed in trials.items()}
     return replace(run, trials=pooled)
 
 
-def _pooled(run: Run, trial: Trial, own_prompt: str) -> Trial:
-    """A trial with the measurements of its folds put together; as it is where a fold is missing."""
-    folds = [trial.folds.get(fold) for fold in range(run.fold_count)]
-    here = [fold for fold in folds if fold]
-    if len(here) < len(folds):
-        return trial
-
-    def model(of: Callable[[Trial], Model | None]) -> Model | None:
-        return pooled_model(of(trial), [of(fold) for fold in here], run.folded, own_prompt)
-
-    start, end = model(lambda one: one.start), model(lambda one: one.end)
-    final = start if all(fold.final is fold.start for fold in here) else end
-    added = (stage for one in (start, end) if one for stage in one.evaluations)
-    stages = {id(stage): stage for stage in (*trial.stages, *added)}
-    rlvr = trial.rlvr and pooled_curve(trial.rlvr, [fold.rlvr for fold in here], run.folded)
-    return replace(trial, stages=tuple(stages.values()), start=start, end=end, final=final, rlvr=rlvr)
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises `DataError` where the file holds something else."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON ({error}). Delete the file and run the recipe again.") from None
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: a JSON object is needed, found {type(value).__name__}.")
+    return value
 
 
-def _not_started(folds: Mapping[int, Trial]) -> Trial | None:
-    """A trial of which only folds have run."""
-    first = next(iter(folds.values()), None)
-    return first and Trial(first.arm, first.seed, NOT_STARTED, "", (), None, None, None, None)
+def _require_outputs(folder: Path, records: Mapping[Path, Mapping[str, Any]]) -> None:
+    """Raises `RunError` where outputs of stages that are recorded as done are not there."""
+    missing = [
+        f"{path.parent.relative_to(folder)}: {stage['id']} ({path.parent / stage['folder']})"
+        for path, record in records.items()
+        for stage in record.get("stages", ())
+        if stage.get("done") and not (path.parent / stage["folder"] / "stage.json").is_file()
+    ]
+    if missing:
+        counted = f"{len(missing)} finished stages are" if len(missing) > 1 else "1 finished stage is"
+        lines = "".join(f"\n  {line}" for line in missing[:SHOWN])
+        more = f"\n  and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+        raise RunError(
+            f"{folder}: outputs of {counted} missing:{lines}{more}\n"
+            "A run folder refers to the cache beside it: if it was moved or copied, move the whole output folder "
+            "(outputs/ with its cache/). If outputs were deleted, run the recipe again. Nothing was written."
+        )
 
 
-def _state(trial: Trial) -> str:
-    if trial.state == NOT_STARTED:
-        return NOT_STARTED
-    made = f"{len(trial.stages)} stages done"
-    return f"{trial.state}, {made}" + (f" ({trial.reason})" if trial.reason else "")
-
-
-def _trial(path: Path) -> Trial:
-    record = _json(path)
+def _trial(path: Path, record: Mapping[str, Any]) -> Trial:
     try:
         listed = record["stages"]
-        done = [entry for entry in listed if (path.parent / entry["folder"] / "stage.json").is_file()]
+        target = next((entry for entry in reversed(listed) if entry["role"] == "target"), None)
+        done = (entry for entry in listed if (path.parent / entry["folder"] / "stage.json").is_file())
         stages = tuple(_stage(path.parent, entry) for entry in done)
-        rlvr = next((entry for entry in reversed(listed) if entry["type"] == "rlvr"), None)
-        givers = [entry["key"] for entry in listed if "model" in entry["outputs"]]
-        before = _model(rlvr["inputs"]["model"] if rlvr else givers[-1] if givers else "", stages)
-        after = _model(rlvr["key"], stages) if rlvr else None
+        makers = [entry["key"] for entry in listed if "model" in entry["outputs"]]
+        start = _model(target["inputs"].get("model", "") if target else makers[-1] if makers else "", stages)
+        end = _model(target["key"], stages) if target else None
         return Trial(
             arm=record["arm"],
             seed=int(record["seed"]),
             state=record["state"],
             reason=record.get("reason", ""),
             stages=stages,
-            start=before,
-            end=after,
-            final=after if rlvr else before,
-            rlvr=next((stage for stage in stages if rlvr and stage.key == rlvr["key"]), None),
+            start=start,
+            end=end,
+            final=end if target else start,
+            target=next((stage for stage in stages if target and stage.key == target["key"]), None),
         )
     except KeyError as error:
-        raise DataError(f"{path}: {error} is missing. Run the recipe again, it writes the file anew.") from None
+        raise DataError(
+            f"{path}: {error} is missing, so it was written by another version. Run the recipe again to rewrite it."
+        ) from None
 
 
 def _stage(folder: Path, entry: Mapping[str, Any]) -> StageOutput:
     path = folder / entry["folder"] / "stage.json"
-    record = _json(path)
-    try:
-        return StageOutput(
-            id=entry["id"],
-            type=record["type"],
-            key=record["key"],
-            folder=path.parent.resolve(),
-            config=record.get("config") or {},
-            inputs=record["inputs"],
-            summary=record["summary"],
-        )
-    except KeyError as error:
-        raise DataError(f"{path}: {error} is missing. Remove the folder and run the recipe again.") from None
+    kept = {name: entry[name] for name in ("id", "role", "stale") if name in entry}
+    return read_record(StageOutput, {**read_json(path), **kept, "folder": path.parent.resolve()}, path)
 
 
 def _model(key: str, stages: tuple[StageOutput, ...]) -> Model | None:
-    found = tuple(stage for stage in stages if stage.type == "evaluate" and stage.inputs.get("model") == key)
+    found = tuple(stage for stage in stages if stage.role == "evaluation" and stage.inputs.get("model") == key)
     return Model(key, found) if found else None
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error}). Remove the file and run the recipe again.") from None
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: a JSON object is needed, found {type(value).__name__}.")
-    return value
+def _pooled(run: Run, trial: Trial) -> Trial:
+    """A trial with the measurements of its folds put together; as it is where a fold is missing."""
+    folds = [trial.folds[fold] for fold in range(run.fold_count) if fold in trial.folds]
+    if len(folds) < run.fold_count:
+        return trial
+
+    def model(of: Callable[[Trial], Model | None]) -> Model | None:
+        return pooled_model(of(trial), [of(fold) for fold in folds], run.folded)
+
+    start, end = model(lambda one: one.start), model(lambda one: one.end)
+    final = start if all(fold.final is fold.start for fold in folds) else end
+    added = (stage for one in (start, end) if one for stage in one.evaluations)
+    stages = {id(stage): stage for stage in (*trial.stages, *added)}
+    target = trial.target and pooled_training(trial.target, [fold.target for fold in folds], run.folded)
+    return replace(trial, stages=tuple(stages.values()), start=start, end=end, final=final, target=target)
 
 
-def _yaml(path: Path) -> dict[str, Any]:
+@cache
+def _for_warmup(domain: str) -> bool:
+    """Whether a domain type declares `for_warmup`; False if its plug-in can no longer be loaded."""
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise DataError(f"{path}: not YAML ({error}).") from None
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: a mapping is needed, found {type(value).__name__}.")
-    return value
+        return bool(load_plugin("domain", domain).for_warmup)
+    except UserError:
+        return False

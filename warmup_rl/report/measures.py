@@ -1,12 +1,26 @@
-"""What claims are made of: accuracies, prompts, curve values and budgets of a run, or why one is not there."""
+"""What claims are made of: accuracies, prompts, curve values, budgets and gains of a run, or why one is not there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, Literal
 
+from warmup_rl.base.errors import DataError
 from warmup_rl.base.stats import interpolate, mean
+from warmup_rl.interfaces.measurement import CurvePoint
 from warmup_rl.report.load import Run, Trial
-from warmup_rl.report.outputs import Cell, Model, Point, StageOutput
+from warmup_rl.report.outputs import Model, StageOutput
+
+When = Literal["start", "end", "final"]
+"""Which model of a trial: before the target stage, after it, or the last one with or without such a stage."""
+PARTS = ("total", "format", "truncation", "rest")
+"""Of a gain; see `Gain`."""
+Rows = Mapping[tuple[str, int], Mapping[str, Any]]
+"""Completions by problem id and sample."""
 
 
 class NotMeasured(Exception):
@@ -22,139 +36,204 @@ def trial(run: Run, arm: str, seed: int) -> Trial:
     return run.trials[arm][seed]
 
 
-def start(run: Run, arm: str, seed: int) -> Model:
-    """The model that an arm's RLVR takes as input (the last model where there is no RLVR)."""
-    return _evaluated(trial(run, arm, seed).start, arm, "before RLVR")
-
-
-def end(run: Run, arm: str, seed: int) -> Model:
-    """The model that an arm's RLVR gave."""
-    return _evaluated(trial(run, arm, seed).end, arm, "after RLVR")
-
-
-def final(run: Run, arm: str, seed: int) -> Model:
-    """The last model of an arm, be it after RLVR or without."""
-    return _evaluated(trial(run, arm, seed).final, arm, "at its end")
-
-
-def cell(model: Model, domain: str, sampling: str, prompt: str | None = None, split: str = "test") -> Cell:
-    """A model's measurement."""
-    found = model.cell(domain, sampling, prompt=prompt, split=split)
+def model(run: Run, arm: str, seed: int, when: When) -> Model:
+    """A model that was evaluated."""
+    found: Model | None = getattr(trial(run, arm, seed), when)
     if found is None:
-        style = f"the prompt style {prompt!r}" if prompt else "the recipe's prompt"
-        raise NotMeasured(f"no {sampling} {split} accuracy on {domain} under {style}")
+        place = {"start": f"before {run.method}", "end": f"after {run.method}", "final": "at its end"}[when]
+        raise NotMeasured(f"arm {arm!r} has no evaluation of the model {place}")
     return found
 
 
-def accuracy(run: Run, model: Model, domains: Sequence[str], prompt: str | None = None, split: str = "test") -> float:
-    """Lenient accuracy under the headline sampling, mean over domains."""
+def accuracy(run: Run, of: Model, domains: Sequence[str], prompt: str | None = None, split: str = "test") -> float:
+    """Lenient accuracy under the headline sampling, mean over domains; under the recipe's prompt if none is named."""
     if not domains:
         raise NotMeasured("no domain other than Knights & Knaves was measured")
-    return mean([cell(model, domain, run.headline, prompt, split).lenient for domain in domains])
+    values = []
+    for domain in domains:
+        cell = of.cell(domain, run.headline, prompt=prompt, split=split)
+        if cell is None:
+            style = f"the prompt style {prompt!r}" if prompt else "the recipe's prompt"
+            raise NotMeasured(f"no {run.headline} {split} accuracy on {domain} under {style}")
+        values.append(cell.lenient)
+    return mean(values)
+
+
+def arm_accuracy(run: Run, arm: str, when: When, domains: Sequence[str], seed: int) -> float:
+    """Accuracy of one of an arm's models."""
+    return accuracy(run, model(run, arm, seed, when), domains)
 
 
 def best_prompt(run: Run, seed: int) -> str:
     """The base's best prompt style by mean validation accuracy on the transfer domains; the recipe's own wins ties."""
-    base = start(run, run.claims.base, seed)
-    tested = set(base.prompts())
+    base = model(run, run.claims.base, seed, "start")
+    tested = base.prompts()
     styles = [style for style in base.prompts(split="validation") if style in tested]
     if len(styles) < 2:
         raise NotMeasured("the base was not measured under several prompt styles on validation problems")
     return max(styles, key=lambda style: accuracy(run, base, run.transfer, style, split="validation"))
 
 
-def rlvr(run: Run, arm: str, seed: int) -> StageOutput:
-    """An arm's finished RLVR stage."""
-    found = trial(run, arm, seed).rlvr
+def target_stage(run: Run, arm: str, seed: int) -> StageOutput:
+    """An arm's finished training on the target domain."""
+    found = trial(run, arm, seed).target
     if found is None:
-        raise NotMeasured(f"RLVR of arm {arm!r} is not done")
+        raise NotMeasured(f"{run.method} of arm {arm!r} is not done")
     return found
 
 
-def target(run: Run) -> str:
-    """The one domain that RLVR trains on in both compared arms."""
-    arms = (run.claims.warmup, run.claims.base)
-    trials = [one for arm in arms for one in run.trials.get(arm, {}).values()]
-    found = {str(one.rlvr.summary.get("domain")) for one in trials if one.rlvr}
-    if len(found) != 1:
-        raise NotMeasured(
-            f"the arms train on different domains ({', '.join(sorted(found))})" if found else "no RLVR stage is done"
-        )
+def target_domain(run: Run) -> str:
+    """The one domain that both compared arms are trained on."""
+    trials = [one for arm in compared(run) for one in run.trials.get(arm, {}).values()]
+    found = {one.target.domain or "a domain that is not recorded" for one in trials if one.target}
+    if not found:
+        raise NotMeasured(f"no {run.method} stage is done")
+    if len(found) > 1:
+        raise NotMeasured(f"the arms train on different domains ({', '.join(sorted(found))})")
     return found.pop()
 
 
-def curve(run: Run, arm: str, seed: int) -> tuple[Point, ...]:
-    """An arm's held-out curve over RLVR."""
-    points = rlvr(run, arm, seed).curve
+def curve(run: Run, arm: str, seed: int) -> tuple[CurvePoint, ...]:
+    """An arm's held-out curve."""
+    points = target_stage(run, arm, seed).curve
     if not points:
         raise NotMeasured(f"no held-out curve was measured in arm {arm!r} (evaluation.every is 0)")
     return points
 
 
-def read_off(points: Sequence[Point], spent: Callable[[Point], float], budget: float) -> float:
-    """Lenient accuracy of a curve where `spent` comes to `budget`, linear between measured points."""
+def read_off(points: Sequence[CurvePoint], spent: Callable[[CurvePoint], float], budget: float) -> float:
+    """Lenient accuracy of a curve where `spent` reaches `budget`, linear between measured points."""
     try:
         return interpolate([spent(point) for point in points], [point.lenient for point in points], budget)
     except ValueError:
-        raise NotMeasured(f"the curve does not come to {budget:,.0f}") from None
+        raise NotMeasured(f"the curve does not reach {budget:,.0f}") from None
 
 
-def claim_step(run: Run, seed: int) -> float:
-    """The RLVR step at which end points are compared: the recipe's, or the last one that both arms have."""
-    if run.claims.step is not None:
-        return run.claims.step
-    return min(rlvr(run, arm, seed).number("steps") for arm in _compared(run))
+def claim_step(run: Run, seed: int) -> tuple[float, bool]:
+    """The training step at which end points are compared (the recipe's, or the last one that both arms have).
 
-
-def ends_at_claim_step(run: Run, seed: int) -> bool:
-    """Whether both arms' RLVR ends at the step of the claim, so that their final evaluations are the end points."""
-    return {rlvr(run, arm, seed).number("steps") for arm in _compared(run)} == {claim_step(run, seed)}
+    Returns:
+        the step, and whether both arms end there, so that their final evaluations are the end points.
+    """
+    ends = {target_stage(run, arm, seed).number("steps") for arm in compared(run)}
+    step = float(run.claims.step or min(ends))
+    return step, ends == {step}
 
 
 def at_equal_tokens(run: Run, arm: str, seed: int) -> float:
-    """Held-out accuracy of an arm where it has generated as many tokens in RLVR as the thriftier arm has in all."""
-    budget = min(curve(run, one, seed)[-1].generated_tokens for one in _compared(run))
+    """Held-out accuracy of an arm where it has generated as many tokens as the arm that generated fewer has in all."""
+    budget = min(curve(run, one, seed)[-1].generated_tokens for one in compared(run))
     return read_off(curve(run, arm, seed), lambda point: point.generated_tokens, budget)
 
 
 def at_equal_compute(run: Run, arm: str, seed: int) -> float:
-    """Held-out accuracy of an arm at the smaller arm's total training compute, what came before RLVR charged."""
-    before = {one: flops_before_rlvr(run, one, seed) for one in _compared(run)}
+    """Held-out accuracy of an arm at the smaller arm's total training compute, what came before included."""
+    before = {one: flops_before(run, one, seed) for one in compared(run)}
     totals = {one: before[one] + curve(run, one, seed)[-1].flops for one in before}
     smaller = min(totals, key=lambda one: totals[one])
     if totals[smaller] < before[arm]:
         spent = "the warmup" if arm == run.claims.warmup else f"what {arm} does before its own"
         raise NotMeasured(
-            f"all of {smaller}'s RLVR ({totals[smaller]:.2g} flops) costs less than {spent} ({before[arm]:.2g})"
+            f"all of {smaller}'s {run.method} ({totals[smaller]:.2g} flops) costs less than {spent} ({before[arm]:.2g})"
         )
     return read_off(curve(run, arm, seed), lambda point: before[arm] + point.flops, totals[smaller])
 
 
-def flops_before_rlvr(run: Run, arm: str, seed: int) -> float:
-    """Training compute that one compared arm spends before RLVR and the other does not, in flops.
+def flops_before(run: Run, arm: str, seed: int) -> float:
+    """Training compute that one compared arm spends before its target stage and the other does not, in flops.
 
-    A teacher that is a model is charged 2 x parameters x tokens at the student's size (its own is not on record); a
+    A teacher that is a model is charged 2 x parameters x tokens at the student's size (its own is not recorded); a
     solver is a program and costs nothing here.
     """
-    stage = rlvr(run, arm, seed)
-    shared = {one.key for other in _compared(run) if other != arm for one in trial(run, other, seed).stages}
-    own = [one for one in trial(run, arm, seed).stages if one.key not in shared and one.key != stage.key]
-    trained = sum(one.number("flops") for one in own)
-    written = sum(one.number("tokens") for one in own if one.type == "distill" and not _by_solver(one))
-    return trained + 2 * stage.number("parameters") * written
+    target = target_stage(run, arm, seed)
+    shared = {stage.key for other in compared(run) if other != arm for stage in trial(run, other, seed).stages}
+    own = [stage for stage in trial(run, arm, seed).stages if stage.key not in (*shared, target.key)]
+    trained = sum(stage.number("flops") for stage in own)
+    written = sum(stage.number("tokens") for stage in own if stage.role == "traces" and not _by_solver(stage))
+    return trained + 2 * target.number("parameters") * written
 
 
-def _compared(run: Run) -> tuple[str, str]:
+def compared(run: Run) -> tuple[str, str]:
+    """The two arms that claims compare."""
     return run.claims.warmup, run.claims.base
 
 
 def _by_solver(stage: StageOutput) -> bool:
     teacher = stage.config.get("teacher")
-    name = teacher if isinstance(teacher, str) else (teacher or {}).get("type") or (teacher or {}).get("name")
-    return name == "solver"
+    return (teacher.get("type") if isinstance(teacher, Mapping) else teacher) == "solver"
 
 
-def _evaluated(model: Model | None, arm: str, when: str) -> Model:
-    if model is None:
-        raise NotMeasured(f"arm {arm!r} has no evaluation of the model {when}")
-    return model
+@dataclass(frozen=True)
+class Gain:
+    """Net transitions to correct from one model to another on a domain, mean over seeds, in shares of 1.
+
+    Attributes:
+        total: sum of the three parts by cause.
+        format: the old completion had no answer that could be found and was not cut off.
+        truncation: the old one was cut off by the token budget.
+        rest: the old one had an answer, a wrong one. Losses count against the cause that the new completion shows.
+    """
+
+    name: str
+    domain: str
+    seeds: tuple[int, ...]
+    total: float
+    format: float
+    truncation: float
+    rest: float
+
+
+def split_gain(old: Rows, new: Rows) -> dict[str, int]:
+    """The parts of a `Gain` as counts, for two models that answered the same problems.
+
+    Raises:
+        DataError: the two do not hold the same problems and samples.
+    """
+    if old.keys() != new.keys():
+        raise DataError(
+            f"two evaluations to compare hold different problems ({len(old)} and {len(new)} completions, "
+            f"{len(old.keys() & new.keys())} in both). Evaluate both models with the same settings."
+        )
+    net = dict.fromkeys(PARTS, 0)
+    for key, before in old.items():
+        after = new[key]
+        change = (after["verdict"] == "correct") - (before["verdict"] == "correct")
+        failed = before if change > 0 else after
+        cause = "truncation" if failed["truncated"] else "format" if failed["verdict"] == "none" else "rest"
+        net["total"] += change
+        net[cause] += change
+    return net
+
+
+def gains(run: Run) -> tuple[Gain, ...]:
+    """The gains that a report explains, by domain: by warmup, by format alone, by training in both arms."""
+    base, warmup, control = run.claims.base, run.claims.warmup, run.claims.format_only
+    pairs: dict[str, tuple[tuple[str, When], tuple[str, When]]] = {
+        "warmup - base": ((base, "start"), (warmup, "start")),
+        "format-only control - base": ((base, "start"), (control, "final")),
+        f"base + {run.method} - base": ((base, "start"), (base, "end")),
+        f"warmup + {run.method} - warmup": ((warmup, "start"), (warmup, "end")),
+    }
+    read = cache(partial(_completions, run))
+    found = []
+    for name, (old, new) in pairs.items():
+        shares: dict[str, dict[int, dict[str, float]]] = defaultdict(dict)
+        for seed in run.seeds:
+            with suppress(NotMeasured):
+                before, after = read(*old, seed), read(*new, seed)
+                for domain in before.keys() & after.keys():
+                    net = split_gain(before[domain], after[domain])
+                    shares[domain][seed] = {part: count / len(before[domain]) for part, count in net.items()}
+        for domain in (domain for domain in run.measured if domain in shares):
+            means = {part: mean([parts[part] for parts in shares[domain].values()]) for part in PARTS}
+            found.append(Gain(name, domain, tuple(shares[domain]), **means))
+    return tuple(found)
+
+
+def _completions(run: Run, arm: str, when: When, seed: int) -> dict[str, dict[tuple[str, int], Mapping[str, Any]]]:
+    """Verdict and truncation of a model's completions by domain, without the texts."""
+    found: dict[str, dict[tuple[str, int], Mapping[str, Any]]] = defaultdict(dict)
+    for row in model(run, arm, seed, when).completions(run.headline):
+        kept = {"verdict": row["score"]["verdict"], "truncated": row["truncated"]}
+        found[row["domain"]].setdefault((row["problem_id"], row["sample"]), kept)
+    return found

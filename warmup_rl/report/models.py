@@ -1,17 +1,19 @@
-"""The models that tables and pictures show, by name, and their accuracies with intervals."""
+"""The models that tables and plots show, by name, and their accuracies with intervals."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from warmup_rl.base.stats import mean, t_interval, wilson
+from warmup_rl.interfaces.measurement import Cell
 from warmup_rl.report import measures
 from warmup_rl.report.load import Run
-from warmup_rl.report.measures import NotMeasured
-from warmup_rl.report.outputs import Cell, Model
+from warmup_rl.report.measures import NotMeasured, When
+from warmup_rl.report.outputs import Model
 
 Role = Literal["base", "prompt", "best prompt", "control", "warmup", "other"]
 STYLES = {"open": "think tag open", "free": "tag left to the model", "few_shot": "few-shot"}
@@ -28,17 +30,17 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A row: one kind of model, in every seed that has it.
+class Row:
+    """One kind of model, in every seed that has it.
 
     Attributes:
-        rlvr: it has been through RLVR.
+        trained: it has been through the target stage.
         sources: model and prompt style (None: the recipe's own) by seed.
     """
 
     name: str
     role: Role
-    rlvr: bool
+    trained: bool
     sources: Mapping[int, tuple[Model, str | None]]
 
     def cells(self, domain: str, sampling: str) -> dict[int, Cell]:
@@ -53,8 +55,23 @@ class Shown:
         if not seeds:
             return None
         by_seed = {seed: mean([cells[seed].lenient for cells in by_domain]) for seed in seeds}
-        problems = min(sum(cells[seed].problems for cells in by_domain) for seed in seeds)
-        return with_interval(by_seed, problems)
+        return with_interval(by_seed, min(sum(cells[seed].problems for cells in by_domain) for seed in seeds))
+
+    def groups(self, domain: str, sampling: str) -> dict[str, Accuracy]:
+        """Lenient accuracy by group of problems (`people=2`)."""
+        cells = self.cells(domain, sampling)
+        found = {}
+        for group in dict.fromkeys(name for cell in cells.values() for name in cell.by):
+            parts = {seed: cell.by[group] for seed, cell in cells.items() if group in cell.by}
+            problems = min(int(part["problems"]) for part in parts.values())
+            found[group] = with_interval({seed: part["lenient"] for seed, part in parts.items()}, problems)
+        return found
+
+
+def average(cells: Sequence[Cell], name: str) -> float | None:
+    """Mean of one of their figures, over those that have it."""
+    values = [value for value in (getattr(cell, name) for cell in cells) if value is not None]
+    return mean(values) if values else None
 
 
 def with_interval(by_seed: Mapping[int, float], problems: int) -> Accuracy:
@@ -64,79 +81,59 @@ def with_interval(by_seed: Mapping[int, float], problems: int) -> Accuracy:
     return Accuracy(value, max(0.0, low), min(1.0, high), by_seed)
 
 
-def shown(run: Run) -> tuple[Shown, ...]:
-    """All rows: base, base under other prompts, controls, warmup, then all after RLVR; those without data left out."""
-    names, arms = run.claims, arms_in_order(run)
-    base_keys = {seed: trial.start.key for seed, trial in run.trials.get(names.base, {}).items() if trial.start}
-    rows: list[Shown] = []
-    for arm in arms:
-        models = {
-            seed: trial.final if arm == names.format_only else trial.start for seed, trial in run.trials[arm].items()
-        }
-        before = {seed: model for seed, model in models.items() if model}
-        if arm != names.base and all(base_keys.get(seed) == model.key for seed, model in before.items()):
-            continue
-        name, role = _named(run, arm)
-        rows.append(Shown(name, role, False, {seed: (model, None) for seed, model in before.items()}))
-        if arm == names.base:
-            rows += _other_prompts(run)
-    for arm in (arm for arm in arms if arm != names.format_only):
-        after = {seed: (trial.end, None) for seed, trial in run.trials[arm].items() if trial.end}
-        rows.append(Shown(after_rlvr(run, arm), _named(run, arm)[1], True, after))
+def model_rows(run: Run) -> tuple[Row, ...]:
+    """Base, base under other prompts, controls, warmup, then all after the target stage, if they have data."""
+    base, control = run.claims.base, run.claims.format_only
+    base_models = models(run, base, "start")
+    rows: list[Row] = []
+    for arm in arms_in_order(run):
+        found = models(run, arm, "final" if arm == control else "start")
+        if arm == base:
+            rows += [_row(run, arm, found), *_other_prompts(run, found)]
+        elif any(seed not in base_models or base_models[seed].key != model.key for seed, model in found.items()):
+            rows.append(_row(run, arm, found))
+    after = [arm for arm in arms_in_order(run) if arm != control]
+    rows += [_row(run, arm, models(run, arm, "end"), trained=True) for arm in after]
     return tuple(row for row in rows if row.sources)
 
 
+def models(run: Run, arm: str, when: When) -> dict[int, Model]:
+    """An arm's evaluated models by seed."""
+    found = {seed: getattr(trial, when) for seed, trial in run.trials.get(arm, {}).items()}
+    return {seed: model for seed, model in found.items() if model}
+
+
 def arms_in_order(run: Run) -> list[str]:
-    """Arms that have been run, as tables and pictures list them: base, control, others, warmup."""
+    """Arms that have been run, as tables and plots list them: base, control, others, warmup."""
     names = run.claims
     others = [arm for arm in run.trials if arm not in (names.base, names.format_only, names.warmup)]
     return [arm for arm in (names.base, names.format_only, *others, names.warmup) if arm in run.trials]
 
 
-def after_rlvr(run: Run, arm: str) -> str:
-    """What an arm is called after its RLVR, the same in tables and pictures; the control's RLVR is part of its name."""
+def trained_name(run: Run, arm: str) -> str:
+    """What an arm is called after the target stage; the control's training is part of its name."""
     name, role = _named(run, arm)
-    return name if role == "control" else f"{name} + RLVR"
-
-
-def own_style(run: Run) -> str:
-    """How the recipe's own prompt style is called; empty where nothing was measured."""
-    own = _own_styles(run)
-    return STYLES.get(own[0], own[0]) if own else ""
+    return name if role == "control" else f"{name} + {run.method}"
 
 
 def best_prompt(run: Run) -> str:
-    """How the base's best prompt style, picked on validation, is called; counts seeds where they differ; may be empty.
-
-    The recipe's own style is marked as such.
-    """
-    own = _own_styles(run)
-    called = [
-        STYLES.get(style, style) + (", the recipe's own" if style in own else "") for style in _picked(run).values()
-    ]
-    counts = Counter(called)
+    """What the base's best prompt style, picked on validation, is called; counts seeds where they differ."""
+    picked = _picked(run).values()
+    own = run.recipe.format.think
+    counts = Counter(STYLES.get(style, style) + ", the recipe's own" * (style == own) for style in picked)
     return "; ".join(f"{name} in {n} seeds" if len(counts) > 1 else name for name, n in counts.most_common())
 
 
 def own_is_best(run: Run) -> bool:
     """Whether the recipe's own prompt style is the base's best in every seed: it then has no row of its own."""
-    picked = set(_picked(run).values())
-    return bool(picked) and picked <= set(_own_styles(run))
-
-
-def _own_styles(run: Run) -> list[str]:
-    trials = [trial for trials in run.trials.values() for trial in trials.values()]
-    models = [model for trial in trials for model in (trial.start, trial.end) if model]
-    return [cell.prompt for model in models for stage in model.evaluations for cell in stage.cells if cell.own]
+    return set(_picked(run).values()) == {run.recipe.format.think}
 
 
 def _picked(run: Run) -> dict[int, str]:
     found = {}
     for seed in run.trials.get(run.claims.base, {}):
-        try:
+        with suppress(NotMeasured):
             found[seed] = measures.best_prompt(run, seed)
-        except NotMeasured:
-            continue
     return found
 
 
@@ -150,19 +147,20 @@ def _named(run: Run, arm: str) -> tuple[str, Role]:
     return known.get(arm, (arm, "other"))
 
 
-def _other_prompts(run: Run) -> list[Shown]:
-    models = {seed: trial.start for seed, trial in run.trials[run.claims.base].items() if trial.start}
-    own = {cell.prompt for model in models.values() for stage in model.evaluations for cell in stage.cells if cell.own}
-    styles = dict.fromkeys(style for model in models.values() for style in model.prompts() if style not in own)
-    rows = [
-        Shown(
-            f"base, {STYLES.get(style, style)}", "prompt", False,
-            {seed: (model, style) for seed, model in models.items() if style in model.prompts()},
-        )
-        for style in styles
-    ]  # fmt: skip
+def _row(run: Run, arm: str, found: Mapping[int, Model], *, trained: bool = False) -> Row:
+    name, role = _named(run, arm)
+    sources = {seed: (model, None) for seed, model in found.items()}
+    return Row(trained_name(run, arm) if trained else name, role, trained, sources)
+
+
+def _other_prompts(run: Run, base: Mapping[int, Model]) -> list[Row]:
+    tested = dict.fromkeys(style for model in base.values() for style in model.prompts())
+    rows = []
+    for style in (style for style in tested if style != run.recipe.format.think):
+        sources = {seed: (model, style) for seed, model in base.items() if style in model.prompts()}
+        rows.append(Row(f"base, {STYLES.get(style, style)}", "prompt", False, sources))
     picked = _picked(run)
     if not picked or own_is_best(run):
         return rows
     name = f"base, best prompt (picked on validation: {best_prompt(run)})"
-    return [*rows, Shown(name, "best prompt", False, {seed: (models[seed], style) for seed, style in picked.items()})]
+    return [*rows, Row(name, "best prompt", False, {seed: (base[seed], style) for seed, style in picked.items()})]

@@ -1,214 +1,286 @@
-"""What a run says in plain words, put together from the computed claims and never from an expected result."""
+"""What a run shows in plain words, put together from the computed claims and never from an expected result."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.stats import MIN_SEEDS, mean
-from warmup_rl.report.claims import MEET, Meeting
-from warmup_rl.report.difference import Claim, Side, share
-from warmup_rl.report.gains import Gain
-from warmup_rl.report.load import Run
-from warmup_rl.report.models import Shown, best_prompt, own_is_best
+from warmup_rl.report.claims import MEET, Claim, Meeting, Side, Verdict, share
+from warmup_rl.report.findings import Findings, Outcome
+from warmup_rl.report.load import Run, read_json
+from warmup_rl.report.measures import PARTS
+from warmup_rl.report.models import average, best_prompt, own_is_best
+from warmup_rl.report.outputs import StageOutput
 from warmup_rl.report.tables import amount, brief
 
 NANO = (
-    "The base model of this run was pretrained from scratch{world}. Nano is a controlled miniature that tests "
-    "elicitation: it is built so that the effect can exist in one world and cannot in another. It shows whether the "
+    "The base model of this run was pretrained from scratch{setting}. Nano is a controlled miniature that tests "
+    "elicitation: it is built so that the effect can exist in one setting and cannot in another. It shows whether the "
     "method and its measurement work; evidence for real models has to come from runs on real models."
 )
-STARTS = {"base": "from base", "warmup": "after warmup"}
+LIMITS = (
+    "Accuracy is lenient: a correct answer counts whatever its form. The unit of replication is the seed: all "
+    "differences are paired by seed, and the evaluation problems are the same for all seeds and arms. Values at equal "
+    "tokens or compute, and at a step before the last, are read off the held-out curve, which has its own number of "
+    "problems, and interpolated between its points: they can differ from the accuracy table."
+)
+PLACES: dict[Verdict, str] = {
+    "above": "ahead",
+    "below": "behind",
+    "unclear": "not distinguishable",
+    "no interval": "too few seeds to tell",
+    "not testable": "not testable",
+}
 
 
-def first_line(run: Run, claims: Sequence[Claim], gains: Sequence[Gain], rows: Sequence[Shown]) -> str | None:
-    """What a report must begin with: that warmup gains nothing over a better prompt. None where it does, or unknown."""
-    claim = _by_id(claims).get("transfer.best_prompt")
+def first_sentences(found: Findings) -> tuple[str, ...]:
+    """What a report must begin with: that warmup gains nothing over a better prompt. Empty if it does, or unknown."""
+    claim = found.by_id.get("transfer.best_prompt")
     if claim is None or claim.estimate is None or claim.estimate > 0:
-        return None
-    explained = f"the prompt style that does best on validation problems: {best_prompt(run)}"
-    line = f"**Warmup does not beat the base with its best prompt here ({explained}): {amount(claim)}, {claim.where}.**"
-    return " ".join(part for part in (line, _broken_form(run, gains, rows)) if part)
+        return ()
+    prompt = f"the prompt style that does best on validation problems: {best_prompt(found.run)}"
+    line = f"Warmup does not beat the base with its best prompt here ({prompt}): {amount(claim)}, {claim.where}."
+    return tuple(part for part in (line, _broken_form(found)) if part)
 
 
-def sentences(run: Run, claims: Sequence[Claim], met: Meeting, gains: Sequence[Gain]) -> dict[str, str]:
+def sentences(found: Findings) -> dict[str, str]:
     """One short paragraph for each claim, by its name."""
-    found = _by_id(claims)
-    if "end" in found:
-        return {
-            "Transfer": _transfer(run, found, gains),
-            "End point, retention and sample efficiency": f"These are {_cannot(found['end'])}.",
-        }
+    run, claims = found.run, found.by_id
+    texts = {"Ablation": _ablation(run, found.outcomes)} if found.outcomes else {}
+    texts["Transfer"] = _transfer(found, claims)
+    if "end" in claims:
+        return {**texts, "End point, retention and sample efficiency": f"These are {_cannot(claims['end'])}."}
     return {
-        "Transfer": _transfer(run, found, gains),
-        "End point": _end_point(run, found),
-        "Retention": _retention(found),
-        "Sample efficiency": _efficiency(run, found, met),
+        **texts,
+        "End point": _end_point(run, claims),
+        "Retention": _retention(run, claims),
+        "Sample efficiency": _efficiency(run, claims, found.meeting),
     }
 
 
-def seeds_note(run: Run, claims: Sequence[Claim]) -> str:
+def seeds_note(found: Findings) -> str:
     """How far the numbers carry, given the seeds that have both sides of a difference."""
-    count = max((len(claim.values) for claim in claims), default=0) or len(run.seeds)
+    run = found.run
+    count = max((len(claim.values) for claim in found.claims), default=0) or len(run.seeds)
     seeds = f"{count} seed{'s' * (count != 1)}"
     if count < len(run.seeds):
         seeds = f"{count} of {len(run.seeds)} seeds have both sides of a difference"
     if count < MIN_SEEDS:
         return (
-            f"{seeds}. Differences are in points. No interval over seeds is given below "
-            f"{MIN_SEEDS}: a difference of a few points may be chance. Run more seeds before believing one."
+            f"{seeds}. Differences are in points. No interval over seeds is given below {MIN_SEEDS}: a difference of a "
+            "few points may be chance. Run more seeds before believing one."
         )
     return f"{seeds}. Differences are in points, with 95% t-intervals over seeds, paired by seed."
 
 
 def about(run: Run) -> str:
     """What kind of experiment this was; empty unless the base was pretrained by the recipe."""
-    stages: list[Mapping[str, Any]] = [row for row in run.recipe.get("stages") or () if isinstance(row, Mapping)]
-    pretrain = next((row for row in stages if row.get("name") == "pretrain"), None)
-    made = any(
-        stage.type == "pretrain"
-        for trials in run.trials.values()
-        for trial in trials.values()
-        for stage in trial.stages
+    made = run.stages("pretraining")
+    corpus = made[0].config.get("corpus") if made else None
+    setting = corpus.get("setting") if isinstance(corpus, Mapping) else None
+    return NANO.format(setting=f" in the setting `{setting}`" if setting else "") if made else ""
+
+
+def set_up(run: Run) -> str:
+    """Sizes of model, data, training and evaluation in one line, read from what is done."""
+    warmups = [stage for trial in run.trials.get(run.claims.warmup, {}).values() for stage in trial.stages]
+    trained, corpus = ([one for one in warmups if one.role == role] for role in ("warmup", "traces"))
+    targets = run.stages("target")
+    cells = [cell for stage in run.stages("evaluation") for cell in stage.cells if cell.split == "test"]
+    points = [point for stage in targets for point in stage.curve]
+    budget = run.recipe.evaluation.samplings[run.headline].max_tokens
+    each = f" in each of {len(run.measured)} domains" * (len(run.measured) > 1)
+    evaluated = f"problems{each} ({', '.join(run.measured)}), at most {budget:,} tokens per answer"
+    folds = f"{run.fold_count} on {run.folded}, each row measured by a model not trained on it; the last model uses all"
+    parts = {
+        "model": _sizes(run.stages(), "parameters"),
+        f"warmup{_on(corpus)}": _sizes(trained, "examples", "epochs"),
+        f"{run.method}{_on(targets)}": _sizes(
+            targets, "problems", "steps", "prompts_per_step", "generations", "max_tokens"
+        ),
+        "held-out curve": f"{_range([point.problems for point in points])} problems" if points else "",
+        "evaluation": f"{_range([cell.problems for cell in cells])} {evaluated}" if cells else "",
+        "folds": folds if run.folded else "",
+        "seeds": ", ".join(map(str, run.seeds)),
+    }
+    return f"Set-up. {_capital('; '.join(f'{name}: {sizes}' for name, sizes in parts.items() if sizes))}."
+
+
+def _on(stages: Iterable[StageOutput]) -> str:
+    names = dict.fromkeys(stage.domain for stage in stages if stage.domain)
+    return f" on {', '.join(names)}" if names else ""
+
+
+def _sizes(stages: Sequence[StageOutput], *names: str) -> str:
+    """`100 problems, 20 to 30 steps`; what no stage records is left out."""
+    found = {name: [stage.get(name) for stage in stages] for name in names}
+    numbers = {name: [value for value in values if isinstance(value, int | float)] for name, values in found.items()}
+    return ", ".join(f"{_range(values)} {name.replace('_', ' ')}" for name, values in numbers.items() if values)
+
+
+def _range(values: Sequence[float]) -> str:
+    return " to ".join(f"{value:,.10g}" for value in dict.fromkeys([min(values), max(values)]))
+
+
+def contamination(run: Run) -> list[str]:
+    """What is known of each published domain's questions in the pretraining of the base model, one sentence each."""
+    records = [read_json(path) for path in sorted(run.folder.parent.glob("contamination/*.json"))]
+    mine = [record for record in records if _is_base(run, record)]
+    texts = []
+    for name in run.measured:
+        domain = run.recipe.domains[name].get("type", name)
+        measured = [_completed(name, record) for record in mine if record["domain"] == domain]
+        texts += measured
+        if not measured and name in run.public:
+            command = f"python -m warmup_rl contamination --model {run.recipe.model or 'MODEL'} --domain {domain}"
+            texts.append(
+                f"Whether the base model has seen questions of {name} in pretraining was not measured: `{command}`."
+            )
+    return texts
+
+
+def _is_base(run: Run, record: Mapping[str, Any]) -> bool:
+    """Whether a measurement is of the model that the run starts from, or that its first stage made."""
+    if run.recipe.model:
+        wanted = (run.recipe.model, run.recipe.model_revision)
+        return (record["model"], record.get("revision")) == wanted
+    made = {(stage.folder / "model").resolve() for stage in run.stages("pretraining")}
+    return Path(record["model"]).resolve() in made
+
+
+def _completed(name: str, record: Mapping[str, Any]) -> str:
+    found, control = record["found"], record["control"]
+    shares = [f"{share(kind['share'])} [{share(kind['low'])}, {share(kind['high'])}]" for kind in (found, control)]
+    return (
+        f"The base model completes {found['whole']} of {found['questions']} {record['split']} questions of {name} word "
+        f"for word from their first {record['shown']:.0%} ({shares[0]}; of generated ones {shares[1]}). "
+        f"{record['verdict']}"
     )
-    if pretrain is None and not made:
-        return ""
-    corpus = (pretrain or {}).get("corpus")
-    launch_env = corpus.get("launch_env") if isinstance(corpus, Mapping) else None
-    return NANO.format(launch_env=f" in the world `{launch_env}`" if launch_env else "")
 
 
-def _transfer(run: Run, found: Mapping[str, Claim], gains: Sequence[Gain]) -> str:
+def _ablation(run: Run, outcomes: Sequence[Outcome]) -> str:
+    """Which arms are ahead of, behind, or not distinguishable from the reference arm and base, by the intervals."""
+    texts = []
+    for other in (run.claims.warmup, run.claims.base):
+        places: dict[str, list[str]] = {}
+        for outcome in outcomes:
+            if claim := outcome.differences.get(other):
+                difference = f"{outcome.arm} {100 * (claim.estimate or 0):+.1f}"
+                places.setdefault(PLACES[claim.verdict], []).append(difference)
+        if places:
+            parts = (f"{place}: {', '.join(arms)}" for place, arms in sorted(places.items()))
+            texts.append(f"Against {other}, in points: {'; '.join(parts)}.")
+    return " ".join(texts) or "No two arms can be compared yet."
+
+
+def _transfer(found: Findings, by_id: Mapping[str, Claim]) -> str:
+    run = found.run
     if not run.transfer:
-        return f"This is {_cannot(found['transfer.recipe_prompt'])}."
-    against = {
-        "recipe_prompt": "the base under the same prompt",
-        "best_prompt": "the base under its best prompt",
-        "format_only": "the format-only control",
+        return f"This is {_cannot(by_id['transfer.recipe_prompt'])}."
+    claims = {
+        "the base under the same prompt": by_id["transfer.recipe_prompt"],
+        "the base under its best prompt": by_id["transfer.best_prompt"],
+        "the format-only control": by_id["transfer.format_only"],
     }
     if own_is_best(run):
-        del against["best_prompt"]
-        against["recipe_prompt"] += ", which is its best"
-    tested = {name: other for name, other in against.items() if not found[f"transfer.{name}"].untestable}
-    parts = [_position(found[f"transfer.{name}"], other) for name, other in tested.items()]
-    where = found["transfer.recipe_prompt"].where
-    where = f"the {where}" if where.startswith("mean of ") else where
-    said = [f"Before RLVR, on {where}, warmup is {'; '.join(parts)}."] if parts else []
-    said += [
-        f"Against {other}: {_cannot(found[f'transfer.{name}'])}."
-        for name, other in against.items() if name not in tested
-    ]  # fmt: skip
-    return " ".join([*said, *_shares_of_lift(run, gains)])
+        del claims["the base under its best prompt"]
+        claims = {f"{other}, which is its best" if "same" in other else other: claims[other] for other in claims}
+    where = by_id["transfer.recipe_prompt"].where.replace("mean of", "the mean of")
+    texts = [f"Before {run.method}, on {where}, warmup is {parts}."] if (parts := _tested(claims, _position)) else []
+    texts += [_untested({f"against {other}": claim for other, claim in claims.items()})]
+    lift = _lift(found)
+    if any(round(value, 1) for value in lift.values()):
+        texts.append(
+            f"Of the {lift['total']:+.1f} points against the base under the same prompt, {lift['format']:+.1f} are "
+            f"format (no answer can be found), {lift['truncation']:+.1f} truncation, {lift['rest']:+.1f} the answers "
+            "themselves."
+        )
+    return " ".join(filter(None, texts))
 
 
-def _lift(run: Run, gains: Sequence[Gain]) -> dict[str, float]:
+def _lift(found: Findings) -> dict[str, float]:
     """Parts of warmup's difference to base, mean over the transfer domains, in points; empty where not measured."""
-    found = [gain for gain in gains if gain.name == "warmup - base" and gain.domain in run.transfer]
-    if not found:
-        return {}
-    parts = ("total", "format", "truncation", "rest")
-    return {part: 100 * mean([getattr(gain, part) for gain in found]) for part in parts}
+    gains = [gain for gain in found.gains if gain.name == "warmup - base" and gain.domain in found.run.transfer]
+    return {part: 100 * mean([getattr(gain, part) for gain in gains]) for part in PARTS} if gains else {}
 
 
-def _shares_of_lift(run: Run, gains: Sequence[Gain]) -> list[str]:
-    lift = _lift(run, gains)
-    if not lift or not any(round(value, 1) for value in lift.values()):
-        return []
-    return [
-        f"Of the {lift['total']:+.1f} points against the base under the same prompt, {lift['format']:+.1f} are format "
-        f"(no answer can be found), {lift['truncation']:+.1f} truncation, {lift['rest']:+.1f} the answers themselves."
-    ]
-
-
-def _broken_form(run: Run, gains: Sequence[Gain], rows: Sequence[Shown]) -> str:
+def _broken_form(found: Findings) -> str:
     """How much of what warmup loses against base is form; empty where form is less than half of it."""
-    lift = _lift(run, gains)
+    run, lift = found.run, _lift(found)
     lost = lift["format"] + lift["truncation"] if lift else 0.0
     if not lift or round(lift["total"], 1) >= 0 or lost > lift["total"] / 2:
         return ""
-    shares = {row.role: _well_formed(run, row) for row in rows if row.role in ("base", "warmup") and not row.rlvr}
-    form = ""
-    if shares.get("base") is not None and shares.get("warmup") is not None:
-        form = f"; well-formed answers: base {share(shares['base'])}, warmup {share(shares['warmup'])}"
+    well_formed = []
+    for row in (row for row in found.rows if row.role in ("base", "warmup") and not row.trained):
+        cells = [cell for domain in run.transfer for cell in row.cells(domain, run.headline).values()]
+        well_formed.append(f"{row.name} {share(average(cells, 'well_formed') or 0.0)}")
     return (
         f"Against the base under the same prompt, {lost:+.1f} of {lift['total']:+.1f} points are form, not reasoning: "
-        f"{lift['format']:+.1f} no answer can be found, {lift['truncation']:+.1f} cut off{form}."
+        f"{lift['format']:+.1f} no answer can be found, {lift['truncation']:+.1f} cut off; well-formed answers: "
+        f"{', '.join(well_formed)}."
     )
 
 
-def _well_formed(run: Run, row: Shown) -> float:
-    cells = [cell for domain in run.transfer for cell in row.cells(domain, run.headline).values()]
-    return mean([cell.well_formed for cell in cells]) if cells else 0.0
-
-
-def _end_point(run: Run, found: Mapping[str, Claim]) -> str:
-    at = {
-        "steps.target": "at equal steps",
-        "tokens.target": "at equal generated tokens",
-        "compute.target": "at equal compute with warmup charged",
+def _end_point(run: Run, by_id: Mapping[str, Claim]) -> str:
+    names = {
+        "at equal steps": "end.steps.target",
+        "at equal generated tokens": "end.tokens.target",
+        "at equal compute with warmup charged": "end.compute.target",
     }
-    target, whole = found["end.steps.target"].where, found["end.steps.mean"]
+    target = by_id["end.steps.target"].where
     if run.transfer and run.transfer != (target,):
-        at["steps.mean"] = f"at equal steps over the {whole.where}"
-    by_how = {how: found[f"end.{name}"] for name, how in at.items()}
-    parts = [f"{how} {_position(claim)}" for how, claim in by_how.items() if not claim.untestable]
-    said = [f"On {target}, warmup + RLVR is {'; '.join(parts)}."] if parts else []
-    whys: dict[str, list[str]] = {}
-    for how, claim in by_how.items():
-        if claim.untestable:
-            whys.setdefault(claim.untestable, []).append(how)
-    said += [f"{_capital(_joined(hows))}: not testable, because {why}." for why, hows in whys.items()]
-    return " ".join([*said, _increment(found["increment.target"])])
+        names[f"at equal steps over the {by_id['end.steps.mean'].where}"] = "end.steps.mean"
+    claims = {how: by_id[name] for how, name in names.items()}
+    parts = _tested(claims, lambda how, claim: f"{how} {_position(f'base + {run.method}', claim)}")
+    gain, question = by_id["increment.target"], f"whether {run.method} gains more after warmup than from base"
+    texts = [f"On {target}, warmup + {run.method} is {parts}."] if parts else []
+    if gain.verdict == "unclear":
+        texts.append(f"{_capital(question)} on {gain.where} remains open ({brief(gain)}).")
+    elif gain.estimate is not None:
+        change = round(gain.estimate, 9)
+        more = f"{'more' if change > 0 else 'less'} after warmup than" if change else "as much after warmup as"
+        texts.append(f"{run.method} itself gains {more} from base on {gain.where} ({brief(gain)}).")
+    return " ".join(filter(None, [*texts, _untested({**claims, question: gain})]))
 
 
-def _increment(claim: Claim) -> str:
-    if claim.untestable:
-        return f"Whether RLVR gains more after warmup than from base is {_cannot(claim)}."
-    if claim.verdict == "unclear":
-        return f"Whether RLVR gains more after warmup than from base on {claim.where} stays open ({brief(claim)})."
-    more = "more" if (claim.estimate or 0) > 0 else "less"
-    return f"RLVR itself gains {more} after warmup than from base on {claim.where} ({brief(claim)})."
+def _retention(run: Run, by_id: Mapping[str, Claim]) -> str:
+    target = by_id["retention.base.trained"].where
+    starts = {"base": "from base", "warmup": "after warmup"}
+    texts: list[str] = []
+    untested: dict[str, Claim] = {}
+    for name, where in (("trained", f"on {target}, which it trains"), ("mean", "on untrained domains")):
+        claims = {start: by_id[f"retention.{label}.{name}"] for label, start in starts.items()}
+        if parts := _tested(claims, _change):
+            texts.append(f"{where}: {parts}.")
+        untested |= {f"{start} {where}": claim for start, claim in claims.items()}
+    text = " ".join([f"Change by {run.method} {texts[0]}", *map(_capital, texts[1:])]) if texts else ""
+    return " ".join(filter(None, [text, _untested(untested)]))
 
 
-def _retention(found: Mapping[str, Claim]) -> str:
-    target = found["retention.base.trained"].where
-    trained = {start: found[f"retention.{label}.trained"] for label, start in STARTS.items()}
-    kept = {start: found[f"retention.{label}.mean"] for label, start in STARTS.items()}
-    return f"Change by RLVR on {target}, which it trains: {_changes(trained)}. On untrained domains: {_changes(kept)}."
-
-
-def _changes(claims: Mapping[str, Claim]) -> str:
-    whys = {claim.untestable for claim in claims.values()}
-    if len(whys) == 1 and "" not in whys:
-        return f"not testable here ({whys.pop()})"
-    return "; ".join(f"{start} {_change(claim)}" for start, claim in claims.items())
-
-
-def _change(claim: Claim) -> str:
-    if claim.untestable:
-        return _cannot(claim)
-    level = ", not to be told apart from 0" if claim.verdict == "unclear" else ""
+def _change(start: str, claim: Claim) -> str:
+    unclear = ", not distinguishable from 0" if claim.verdict == "unclear" else ""
     where = f" ({claim.where})" if claim.id.endswith(".mean") else ""
-    return f"{brief(claim)}{level}{where}"
+    return f"{start} {brief(claim)}{unclear}{where}"
 
 
-def _efficiency(run: Run, found: Mapping[str, Claim], met: Meeting) -> str:
-    claim = found["efficiency.steps"]
+def _efficiency(run: Run, by_id: Mapping[str, Claim], met: Meeting) -> str:
+    claim, method = by_id["efficiency.steps"], run.method
     meets = f"{_capital(met.why)}."
     if met.step is not None:
-        meets = (
-            f"From step {met.step} on base + RLVR has caught up with warmup + RLVR (within {MEET * 100:.0f} points)."
-        )
+        within = f"(within {MEET * 100:.0f} points)"
+        meets = f"From step {met.step} on, base + {method} has caught up with warmup + {method} {within}."
     if claim.untestable:
         return f"This is {_cannot(claim)}. {meets}"
-    if all(side.values and len(side.censored) == len(side.values) for side in (claim.left, claim.right)):
-        last = min(value for side in (claim.left, claim.right) for value in side.values.values())
-        none = (
-            f"Neither warmup nor base comes to {share(run.claims.threshold)} on {claim.where} within {last:.0f} steps"
+    goal, sides = f"{share(run.claims.threshold)} on {claim.where}", (claim.left, claim.right)
+    if all(len(side.censored) == len(side.values) for side in sides):
+        last = min(value for side in sides for value in side.values.values())
+        return (
+            f"Neither warmup nor base reaches {goal} within {last:.0f} steps: what warmup saves remains open. {meets}"
         )
-        return f"{none}: what warmup saves stays open. {meets}"
-    goal = f"To come to {share(run.claims.threshold)} on {claim.where}, {_needs(claim.right)} and {_needs(claim.left)}"
-    return f"{goal}; saved by warmup: {brief(claim)}. {meets}"
+    needs = f"To reach {goal}, {_needs(claim.right)} and {_needs(claim.left)}"
+    return f"{needs}; saved by warmup: {brief(claim)}. {meets}"
 
 
 def _needs(side: Side) -> str:
@@ -220,13 +292,25 @@ def _needs(side: Side) -> str:
     return f"{side.label} needs {mean(reached):.1f} steps{never if side.censored else ''}"
 
 
-def _position(claim: Claim, other: str = "base + RLVR") -> str:
-    """`ahead of base + RLVR (+12.0 [4.1, 19.9])`: as much as the seeds allow to be said and no more."""
-    if claim.untestable:
-        return f"not compared with {other}: {_cannot(claim)}"
+def _tested(claims: Mapping[str, Claim], text: Callable[[str, Claim], str]) -> str:
+    return "; ".join(text(label, claim) for label, claim in claims.items() if not claim.untestable)
+
+
+def _untested(claims: Mapping[str, Claim]) -> str:
+    """`Not testable here: A, B (why); C (why).`; empty where all claims are tested."""
+    whys: dict[str, list[str]] = {}
+    for label, claim in claims.items():
+        if claim.untestable:
+            whys.setdefault(claim.untestable, []).append(label)
+    texts = "; ".join(f"{', '.join(labels)} ({why})" for why, labels in whys.items())
+    return f"Not testable here: {texts}." if whys else ""
+
+
+def _position(other: str, claim: Claim) -> str:
+    """`ahead of base + RLVR (+12.0 [4.1, 19.9])`: as much as the seeds support and no more."""
     estimate = claim.estimate or 0.0
     place = "ahead of" if estimate > 0 else "behind" if estimate < 0 else "level with"
-    return f"{'not to be told apart from' if claim.verdict == 'unclear' else place} {other} ({brief(claim)})"
+    return f"{'not distinguishable from' if claim.verdict == 'unclear' else place} {other} ({brief(claim)})"
 
 
 def _cannot(claim: Claim) -> str:
@@ -235,11 +319,3 @@ def _cannot(claim: Claim) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _joined(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
-
-
-def _by_id(claims: Sequence[Claim]) -> dict[str, Claim]:
-    return {claim.id: claim for claim in claims}

@@ -1,116 +1,100 @@
-"""What finished stages left on disk, as frozen values: measurements, curves, completions."""
+"""What finished stages left on disk, as frozen values: measurements, curves, completions, and the models measured."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.jsonl import read_jsonl
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One model on one domain, under one prompt style and one way of sampling. All accuracies are shares of 1.
-
-    Attributes:
-        own: the prompt style is the recipe's own.
-        shows_work: share that goes step by step; None where the domain cannot tell.
-        tokens: mean length of a completion.
-        valid_steps, unparsed_steps, right_from_invalid: step validity; None where the domain judges no steps.
-        by: accuracy by group of problems, e.g. ``{"people=2": {"problems": 100, "lenient": 0.8}}``.
-    """
-
-    split: str
-    prompt: str
-    sampling: str
-    domain: str
-    problems: int
-    samples: int
-    lenient: float
-    strict: float
-    well_formed: float
-    truncated: float
-    shows_work: float | None
-    tokens: float
-    chance: float
-    own: bool = False
-    outcomes: Mapping[str, int] = field(default_factory=dict)
-    valid_steps: float | None = None
-    unparsed_steps: float | None = None
-    right_from_invalid: float | None = None
-    by: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Point:
-    """One measurement of the held-out curve; rollouts, generated tokens and flops are cumulative training so far."""
-
-    step: int
-    lenient: float
-    problems: int
-    rollouts: int
-    generated_tokens: int
-    flops: float
+from warmup_rl.base.stats import mean
+from warmup_rl.interfaces.measurement import Cell, CurvePoint, cells, read_record
 
 
 @dataclass(frozen=True)
 class StageOutput:
-    """A finished stage."""
+    """A finished stage.
+
+    Attributes:
+        role: see `warmup_rl.interfaces.stage.Stage.role`.
+        stale: made by code that has changed since, and reused under `--reuse-stale`.
+        versions: of the libraries and, as `git`, the revision that made it.
+        parts: where it stands for the same stage of all folds of a cross-validation, those stages.
+    """
 
     id: str
     type: str
+    role: str
     key: str
     folder: Path
-    config: Mapping[str, Any]
     inputs: Mapping[str, str]
     summary: Mapping[str, Any]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    stale: bool = False
+    parts: tuple[StageOutput, ...] = ()
+
+    @property
+    def domain(self) -> str:
+        """Name of the domain that the stage works on; empty where it names none."""
+        return str(self.get("domain") or "")
+
+    def get(self, name: str) -> Any:
+        """A value of the summary, else of the config or its sampling; None where the stage does not have it."""
+        places = (self.summary, self.config, self.config.get("sampling") or {})
+        return next((place[name] for place in places if place.get(name) is not None), None)
 
     def number(self, name: str) -> float:
-        """A number of the summary; 0 where the stage does not give it (an evaluation costs no training flops)."""
+        """A number of the summary; 0 where the stage does not have it (an evaluation costs no training flops)."""
         return float(self.summary.get(name) or 0)
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
-        """Measurements of an evaluate stage. Raises `DataError` for a cell that lacks a value."""
-        return tuple(cell_from(row, self.folder / "stage.json") for row in self.summary.get("cells", ()))
+        """Measurements of an evaluation.
+
+        Raises:
+            DataError: a cell lacks a value, or two folds have measured the same problem.
+        """
+        if self.parts:
+            own = next((cell.prompt for part in self.parts for cell in part.cells if cell.own), "")
+            return tuple(cells(self.completions(), own_prompt=own))
+        return tuple(read_record(Cell, row, self.folder / "stage.json") for row in self.summary.get("cells", ()))
 
     @cached_property
-    def curve(self) -> tuple[Point, ...]:
-        """The held-out curve of an RLVR stage on its own domain, by step; empty where none was measured."""
+    def curve(self) -> tuple[CurvePoint, ...]:
+        """The held-out curve of a training on its own domain, by step; empty where none was measured."""
+        if self.parts:
+            return _pooled_curve([part.curve for part in self.parts])
         path = self.folder / "curve.jsonl"
-        if not path.exists():
-            return ()
-        rows = [row for row in read_jsonl(path) if row.get("domain") == self.summary.get("domain")]
-        points = (_make(Point, _known(row, Point.__dataclass_fields__), path) for row in rows)
-        return tuple(sorted(points, key=lambda point: point.step))
+        points = (read_record(CurvePoint, row, path) for row in self._rows("curve.jsonl"))
+        return tuple(sorted((one for one in points if one.domain == self.domain), key=lambda point: point.step))
 
     def completions(self) -> Iterator[dict[str, Any]]:
-        """The scored completions of an evaluate stage, read from disk as they are asked for."""
-        path = self.folder / "completions.jsonl"
-        yield from read_jsonl(path) if path.exists() else ()
+        """The scored completions of an evaluation, read from disk as they are asked for."""
+        return _pooled_completions(self.parts, self.domain) if self.parts else self._rows("completions.jsonl")
+
+    def rewards(self) -> dict[int, float]:
+        """Mean reward of the rollouts of each training step; empty where there are none."""
+        by_step: dict[int, list[float]] = {}
+        for row in self._rows("rollouts.jsonl"):
+            if row.get("reward") is not None:
+                by_step.setdefault(row["step"], []).append(row["reward"])
+        return {step: sum(values) / len(values) for step, values in sorted(by_step.items())}
 
     @cached_property
     def touched(self) -> Mapping[str, Mapping[str, frozenset[str]]]:
-        """Ids of the problems that the stage touched, by what for and domain; empty where it is not on record."""
+        """Ids of the problems that the stage used, by use and domain; empty where it is not recorded."""
         path = self.folder / "problems.json"
         found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         return {use: {name: frozenset(ids) for name, ids in by_domain.items()} for use, by_domain in found.items()}
 
-    def rewards(self) -> dict[int, float]:
-        """Mean reward of each training step's rollouts."""
-        path = self.folder / "rollouts.jsonl"
-        if not path.exists():
-            return {}
-        sums: dict[int, list[float]] = {}
-        for row in read_jsonl(path):
-            if row.get("reward") is not None:
-                sums.setdefault(row["step"], []).append(row["reward"])
-        return {step: sum(values) / len(values) for step, values in sorted(sums.items())}
+    def _rows(self, name: str) -> Iterator[dict[str, Any]]:
+        path = self.folder / name
+        yield from read_jsonl(path) if path.exists() else ()
 
 
 @dataclass(frozen=True)
@@ -120,43 +104,83 @@ class Model:
     key: str
     evaluations: tuple[StageOutput, ...]
 
+    @property
+    def cells(self) -> Iterator[Cell]:
+        return (cell for stage in self.evaluations for cell in stage.cells)
+
     def cell(self, domain: str, sampling: str, *, prompt: str | None = None, split: str = "test") -> Cell | None:
         """Its measurement, under the recipe's own prompt where none is named; None where it was not measured so."""
-        found = (
-            cell
-            for stage in self.evaluations
-            for cell in stage.cells
-            if (cell.domain, cell.sampling, cell.split) == (domain, sampling, split)
-            and (cell.own if prompt is None else cell.prompt == prompt)
-        )
-        return next(found, None)
+        wanted = (domain, sampling, split)
+        found = (cell for cell in self.cells if (cell.domain, cell.sampling, cell.split) == wanted)
+        return next((cell for cell in found if (cell.own if prompt is None else cell.prompt == prompt)), None)
 
     def prompts(self, *, split: str = "test") -> tuple[str, ...]:
         """Prompt styles it was measured under, the recipe's own first."""
-        cells = [cell for stage in self.evaluations for cell in stage.cells if cell.split == split]
-        return tuple(dict.fromkeys(cell.prompt for cell in sorted(cells, key=lambda cell: not cell.own)))
+        found = sorted((cell for cell in self.cells if cell.split == split), key=lambda cell: not cell.own)
+        return tuple(dict.fromkeys(cell.prompt for cell in found))
 
     def completions(self, sampling: str, *, split: str = "test") -> Iterator[dict[str, Any]]:
         """Its scored completions under the recipe's own prompt, read from disk as they are asked for."""
-        own = {cell.prompt for stage in self.evaluations for cell in stage.cells if cell.own}
-        for stage in self.evaluations:
-            for row in stage.completions():
-                if row["sampling"] == sampling and row["split"] == split and row["prompt"] in own:
-                    yield row
+        own = {cell.prompt for cell in self.cells if cell.own}
+        rows = (row for stage in self.evaluations for row in stage.completions())
+        return (row for row in rows if row["sampling"] == sampling and row["split"] == split and row["prompt"] in own)
 
 
-def cell_from(row: Mapping[str, Any], path: Path) -> Cell:
-    """A cell out of what `measure.cells` gives, read from `path`. Raises `DataError` where it lacks a value."""
-    found: Cell = _make(Cell, _known(row, Cell.__dataclass_fields__), path)
-    return found
+def pooled_model(last: Model | None, folds: Sequence[Model | None], domain: str) -> Model | None:
+    """The last model of a cross-validation with the measurements of the folds' models on `domain`.
+
+    Args:
+        last: as measured on the other domains; None where it was not. Returned as it is where a fold has no model.
+    """
+    models = [model for model in folds if model]
+    if len(models) < len(folds) or not models:
+        return last
+    by_id = [{stage.id: stage for stage in model.evaluations} for model in models]
+    pooled = [
+        replace(stage, id=f"{id}, folds", inputs={}, summary={"domain": domain}, parts=tuple(one[id] for one in by_id))
+        for id, stage in by_id[0].items()
+        if all(id in one for one in by_id)
+    ]
+    key = last.key if last else "+".join(dict.fromkeys(model.key for model in models))
+    return Model(key, (*(last.evaluations if last else ()), *pooled))
 
 
-def _make(kind: Any, values: dict[str, Any], path: Path) -> Any:
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise DataError(f"{path}: {error}. Remove the folder and run the recipe again.") from None
+def pooled_training(last: StageOutput, folds: Sequence[StageOutput | None], domain: str) -> StageOutput:
+    """The last training with the curve of the folds, if it trains on `domain` and all folds have measured theirs."""
+    parts = tuple(part for part in folds if part and part.curve)
+    return replace(last, parts=parts) if last.domain == domain and len(parts) == len(folds) else last
 
 
-def _known(row: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key in names}
+def _pooled_completions(parts: Sequence[StageOutput], domain: str) -> Iterator[dict[str, Any]]:
+    """Rows of a cross-validated domain, each test problem by the one model that was not trained on it.
+
+    Problems for validation are in no fold: every fold's model answers them, and the first one's answers count.
+    """
+    seen: dict[tuple[str, ...], StageOutput] = {}
+    for part in parts:
+        for row in (row for row in part.completions() if row["domain"] == domain):
+            key = tuple(str(row[name]) for name in ("split", "prompt", "sampling", "problem_id"))
+            first = seen.setdefault(key, part)
+            if first is part:
+                yield row
+            elif row["split"] == "test":
+                raise DataError(
+                    f"{part.folder}: measures problem {row['problem_id']} of domain {domain!r}, which another fold "
+                    f"({first.folder}) measures too. Run the recipe again under another run_name."
+                )
+
+
+def _pooled_curve(curves: Sequence[Sequence[CurvePoint]]) -> tuple[CurvePoint, ...]:
+    """Accuracy over the problems of all folds; what was spent is the mean over folds."""
+    by_step = [{point.step: point for point in curve} for curve in curves]
+    pooled = []
+    for step in sorted(set.intersection(*(set(points) for points in by_step))):
+        points = [fold[step] for fold in by_step]
+        problems = sum(point.problems for point in points)
+        correct = sum(point.lenient * point.problems for point in points)
+        rollouts, tokens, flops = (
+            mean([getattr(point, name) for point in points]) for name in ("rollouts", "generated_tokens", "flops")
+        )
+        where = step, points[0].domain, problems
+        pooled.append(CurvePoint(*where, correct / problems, round(rollouts), round(tokens), flops))
+    return tuple(pooled)

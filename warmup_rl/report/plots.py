@@ -1,173 +1,309 @@
-"""The pictures of a report as PNG; those with bars are here: accuracy, difficulty of puzzles, length of answers."""
+"""The plots of a report as PNG: bars by domain, curves by training step, and the arms of an ablation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.stats import mean
-from warmup_rl.report.ablation import Outcome, ablation_picture
-from warmup_rl.report.claims import Meeting
-from warmup_rl.report.curves import curves
+from warmup_rl.report.claims import Meeting, share
+from warmup_rl.report.findings import Findings, Outcome
 from warmup_rl.report.load import Run
-from warmup_rl.report.models import Accuracy, Shown
-from warmup_rl.report.style import BLUE, GREEN, GREY, INK, ORANGE, accuracy_axis, arm_color, legend_above, style
-from warmup_rl.report.tables import group_name, groups
+from warmup_rl.report.models import Accuracy, Row, arms_in_order, average, trained_name
+from warmup_rl.report.outputs import StageOutput
+from warmup_rl.report.tables import group_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DASHED = (0, (3, 2))
+PLOTS = {
+    "accuracy.png": "Accuracy by model and domain: bars are means over seeds, dots single seeds, lines 95% intervals.",
+    "ablation.png": "Every arm: bars are means over seeds, dots single seeds, lines 95% intervals.",
+    "curve.png": "Held-out accuracy and reward by training step; thin lines are seeds, thick ones their mean. Rewards "
+    "are shown for arms that are rewarded for the same.",
+    "people.png": "Knights & Knaves by difficulty.",
+    "tokens.png": "Length of an answer by model and domain; lines span the seeds.",
+}
+# Okabe and Ito's palette, distinguishable under all common kinds of colour blindness.
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#B8A800")
+INK, GREY, FAINT = "#222222", "#777777", "#D9D9D9"
+DASHED, DOTTED = (0, (3, 2)), (0, (1, 2))
+STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 13,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.color": INK,
+    "legend.frameon": False,
+}
 MOST_BARS = 9
-"""Models side by side in a group of bars; where there are more, only the picture of the ablation shows them."""
+"""Models side by side in a group of bars; where there are more, only the plot of the ablation shows them."""
 
 
-def draw(run: Run, rows: Sequence[Shown], met: Meeting, outcomes: Sequence[Outcome], folder: Path) -> tuple[Path, ...]:
-    """Draws every picture that the run has data for and that can be read. Returns the files, all in `folder`."""
-    pictures: dict[str, Callable[[], Figure | None]] = {
-        "accuracy.png": lambda: accuracy(run, rows),
-        "ablation.png": lambda: ablation_picture(run, outcomes),
-        "curve.png": lambda: curves(run, met),
-        "people.png": lambda: people(run, rows),
-        "tokens.png": lambda: tokens(run, rows),
+def draw(found: Findings, folder: Path) -> None:
+    """Draws every plot that the run has data for and that can be read into `folder`."""
+    run, bars = found.run, [row for row in found.rows if row.role != "prompt"]
+    plots: dict[str, Callable[[], Figure | None]] = {
+        "ablation.png": lambda: _ablation(run, found.outcomes),
+        "curve.png": lambda: _curves(run, found.meeting),
     }
-    if outcomes and len(_models(rows)) > MOST_BARS:
-        for name in ("accuracy.png", "people.png", "tokens.png"):
-            del pictures[name]
-    written = []
-    for name, picture in pictures.items():
-        with style():
-            figure = picture()
+    if bars and not (found.outcomes and len(bars) > MOST_BARS):
+        by_group = {row.name: row.groups(run.puzzles[0], run.headline) for row in bars} if run.puzzles else {}
+        groups = group_names(by_group.values())
+        accuracies = {name: {row.name: row.accuracy([name], run.headline) for row in bars} for name in run.measured}
+        people = {name: {row: one.get(group) for row, one in by_group.items()} for group, name in groups.items()}
+        lengths = {name: {row.name: _length(run, row, name) for row in bars} for name in run.measured}
+        cells = {
+            name: [cell for row in bars for cell in row.cells(name, run.headline).values()] for name in run.measured
+        }
+        chance = {name: average(found, "chance") or 0.0 for name, found in cells.items()}
+        title = f"Knights & Knaves ({', '.join(run.puzzles[:1])}) by difficulty"
+        plots["accuracy.png"] = lambda: _bars(run, accuracies, bars, chance=chance)
+        plots["people.png"] = lambda: _bars(run, people, bars, title=title) if groups else None
+        plots["tokens.png"] = lambda: _bars(run, lengths, bars, unit=f"tokens per answer ({run.headline})")
+    for name, plot in plots.items():
+        with _style():
+            figure = plot()
             if figure is not None:
                 figure.savefig(folder / name, dpi=150, facecolor="white")
-                written.append(folder / name)
-    return tuple(written)
 
 
-def accuracy(run: Run, rows: Sequence[Shown]) -> Figure | None:
-    """Bars by domain with intervals, a dot for each seed and the chance level."""
-    bars = _models(rows)
-    values = {name: {row.name: row.accuracy([name], run.headline) for row in bars} for name in run.measured}
-    if not bars or not values:
-        return None
-    figure, axes = _figure(10, 4.8)
-    chance = {
-        name: mean([cell.chance for row in bars for cell in row.cells(name, run.headline).values()]) for name in values
-    }
-    _grouped_bars(axes, run, values, bars, chance=chance)
-    for position, level in enumerate(chance.values()):
-        axes.hlines(
-            level, position - 0.46, position + 0.46, colors=INK, linestyles=DASHED, linewidth=1.3, zorder=4
-        )  # fmt: skip
-    axes.plot([], [], color=INK, linestyle=DASHED, linewidth=1.3, label="chance")
-    accuracy_axis(axes)
-    legend_above(figure, axes, last="chance")
-    return figure
+def _length(run: Run, row: Row, domain: str) -> Accuracy | None:
+    """Mean length of an answer, with the span over seeds."""
+    by_seed = {seed: cell.tokens for seed, cell in row.cells(domain, run.headline).items()}
+    values = list(by_seed.values())
+    return Accuracy(mean(values), min(values), max(values), by_seed) if values else None
 
 
-def people(run: Run, rows: Sequence[Shown]) -> Figure | None:
-    """Knights & Knaves by group of puzzles (number of people)."""
-    if not run.puzzles:
-        return None
-    domain, bars = run.puzzles[0], _models(rows)
-    found = groups(run, bars, domain)
-    if not found:
-        return None
-    figure, axes = _figure(10, 4.2)
-    _grouped_bars(axes, run, {group_name(name): dict(models) for name, models in found.items()}, bars)
-    accuracy_axis(axes)
-    axes.set_title(f"Knights & Knaves ({domain}) by difficulty")
-    legend_above(figure, axes)
-    return figure
+def _bars(
+    run: Run, values: Mapping[str, Mapping[str, Accuracy | None]], bars: Sequence[Row],
+    chance: Mapping[str, float] | None = None, title: str = "", unit: str = "",
+) -> Figure:  # fmt: skip
+    """Groups of bars, one for each row, with intervals and a dot for each seed.
 
+    Args:
+        values: by group, then name of the row.
+        chance: accuracy of guessing by group, drawn as a line; numbers keep clear of it.
+        unit: of the values, where they are not accuracies.
+    """
+    from matplotlib import pyplot
 
-def tokens(run: Run, rows: Sequence[Shown]) -> Figure | None:
-    """Mean length of an answer by domain."""
-    bars = _models(rows)
-    values: dict[str, dict[str, Accuracy | None]] = {}
-    for domain in run.measured:
-        by_model = {
-            row.name: {seed: cell.tokens for seed, cell in row.cells(domain, run.headline).items()} for row in bars
-        }
-        values[domain] = {name: _plain(by_seed) for name, by_seed in by_model.items()}
-    if not bars or not values:
-        return None
-    figure, axes = _figure(10, 4.2)
-    _grouped_bars(axes, run, values, bars, text="{:.0f}")
-    axes.set_ylabel(f"tokens per answer ({run.headline})")
-    legend_above(figure, axes)
-    return figure
-
-
-def _grouped_bars(
-    axes: Axes, run: Run, values: Mapping[str, Mapping[str, Accuracy | None]], bars: Sequence[Shown], text: str = "",
-    chance: Mapping[str, float] | None = None,
-) -> None:  # fmt: skip
-    width = 0.86 / len(bars)
-    size = min(9.5, 230 / (len(bars) * len(values)))
+    figure, axes = pyplot.subplots(figsize=(10, 4.8 if chance else 4.2), layout="constrained")
+    width, size = 0.86 / len(bars), min(9.5, 230 / (len(bars) * len(values)))
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 0.2}
     for place, row in enumerate(bars):
-        color, strength = _row_look(run, row)
         label: str | None = row.name
-        for position, (group, by_model) in enumerate(values.items()):
-            found = by_model.get(row.name)
+        for position, (group, by_row) in enumerate(values.items()):
+            found = by_row.get(row.name)
             if found is None:
                 continue
             x = position + (place - (len(bars) - 1) / 2) * width
-            axes.bar(x, found.value, width * 0.92, color=_lighter(color, strength), label=label, zorder=2)
+            axes.bar(x, found.value, width * 0.92, color=_color(run, row), label=label, zorder=2)
             label = None
             axes.vlines(x, found.low, found.high, colors=INK, linewidth=1.2, zorder=3)
             dots = list(found.by_seed.values()) if len(found.by_seed) > 1 else []
-            _dots(axes, x, dots, width)
-            number = text.format(found.value) if text else f"{found.value:.2f}".removeprefix("0")
-            height = _clear_of(max([found.high, *dots]), (chance or {}).get(group))
-            axes.annotate(number, (x, height), xytext=(0, 4.5), textcoords="offset points", ha="center", fontsize=size,
-                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.2}, zorder=4.5)  # fmt: skip
+            places = [x + width * 0.62 * (number / (len(dots) - 1) - 0.5) for number in range(len(dots))]
+            size_of_dots = 13 if len(dots) < 5 else 7
+            axes.scatter(places, dots, s=size_of_dots, facecolors="white", edgecolors=INK, linewidths=0.7, zorder=5)
+            top, level = max([found.high, *dots]), (chance or {}).get(group, -1.0)
+            number = f"{found.value:.0f}" if unit else share(found.value)
+            axes.annotate(
+                number, (x, level if top - 0.01 < level < top + 0.065 else top), xytext=(0, 4.5),
+                textcoords="offset points", ha="center", fontsize=size, bbox=box, zorder=4.5,
+            )  # fmt: skip
+    for position, level in enumerate((chance or {}).values()):
+        label = "chance" if position == 0 else None
+        ends = position - 0.46, position + 0.46
+        axes.plot(ends, (level, level), color=INK, linestyle=DASHED, linewidth=1.3, label=label, zorder=4)
     axes.set_xticks(range(len(values)), list(values))
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(-0.55, len(values) - 0.45)
+    axes.set_title(title)
+    if unit:
+        axes.set_ylabel(unit)
+    else:
+        _accuracy_axis(axes)
+    _legend_above(figure, axes, last="chance")
+    return figure
 
 
-def _dots(axes: Axes, x: float, values: Sequence[float], width: float) -> None:
-    """Seeds side by side in their order, so that equal ones do not hide each other."""
-    count = len(values)
-    places = [x + width * 0.62 * (number / (count - 1) - 0.5) for number in range(count)] if count > 1 else []
-    size = 13 if count < 5 else 7
-    axes.scatter(places, values, s=size, facecolors="white", edgecolors=INK, linewidths=0.7, zorder=5)
-
-
-def _clear_of(height: float, chance: float | None) -> float:
-    """Where a number over a bar begins, above the chance line where it would touch that."""
-    touches = chance is not None and height - 0.01 < chance < height + 0.065
-    return chance if touches and chance is not None else height
-
-
-def _models(rows: Sequence[Shown]) -> list[Shown]:
-    """What the pictures compare: everything but the base's other prompts, which the table has; its best one stays."""
-    return [row for row in rows if row.role != "prompt"]
-
-
-def _row_look(run: Run, row: Shown) -> tuple[str, float]:
-    known = {"base": BLUE, "best prompt": GREEN, "control": GREY, "warmup": ORANGE}
-    color = known.get(row.role) or arm_color(run, row.name.removesuffix(" + RLVR"))
-    return color, 1.0 if row.rlvr else 0.45
-
-
-def _lighter(color: str, strength: float) -> tuple[float, ...]:
+def _color(run: Run, row: Row) -> tuple[float, ...]:
+    """Light before the target stage, full after it."""
     from matplotlib.colors import to_rgb
 
-    return tuple(1 - strength * (1 - part) for part in to_rgb(color))
+    known = {"base": BLUE, "best prompt": GREEN, "control": GREY, "warmup": ORANGE}
+    color = known.get(row.role) or _arm_color(run, row.name.removesuffix(f" + {run.method}"))
+    return tuple(1 - (1.0 if row.trained else 0.45) * (1 - part) for part in to_rgb(color))
 
 
-def _plain(by_seed: Mapping[int, float]) -> Accuracy | None:
-    if not by_seed:
+def _curves(run: Run, met: Meeting) -> Figure | None:
+    """Held-out accuracy of all arms, and the reward of those that are rewarded for the same as base."""
+    stages = {arm: [one.target for one in run.trials[arm].values() if one.target] for arm in arms_in_order(run)}
+    measured = [stage for found in stages.values() for stage in found if stage.curve]
+    if not measured:
         return None
-    values = list(by_seed.values())
-    return Accuracy(mean(values), min(values), max(values), by_seed)
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     from matplotlib import pyplot
 
-    return pyplot.subplots(figsize=(width, height), layout="constrained")
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.6), layout="constrained", width_ratios=(1.2, 1))
+    _accuracy_axis(left)
+    held_out = {arm: [{p.step: p.lenient for p in stage.curve} for stage in found] for arm, found in stages.items()}
+    _lines(left, run, held_out)
+    problems = ", ".join(map(str, sorted({point.problems for stage in measured for point in stage.curve})))
+    domains = ", ".join(dict.fromkeys(stage.domain for stage in measured))
+    left.set_title(f"Held-out accuracy on {domains} ({problems} problems)")
+    threshold = run.claims.threshold
+    left.axhline(threshold, color=GREY, linestyle=DOTTED, linewidth=1.4, label=f"threshold {share(threshold)}")
+    if met.step is not None:
+        left.axvline(met.step, color=GREY, linewidth=1)
+        side = "right" if met.step > left.get_xlim()[1] / 2 else "left"
+        left.text(met.step, 0.02, f" arms meet: step {met.step} ", color=GREY, fontsize=10, ha=side)
+    others = _rewarded_otherwise(run, stages)
+    rewards = {arm: [stage.rewards() for stage in found] for arm, found in stages.items() if arm not in others}
+    values = [value for found in rewards.values() for points in found for value in points.values()]
+    right.set_ylim(min([0.0, *values]), 1.04 * max([1.0, *values]))
+    _lines(right, run, rewards)
+    right.set_title("Mean reward of the rollouts")
+    why = "rewarded for form" if others == [run.claims.format_only] else "other reward"
+    note = f"\n(without {', '.join(trained_name(run, arm) for arm in others)}: {why})" if others else ""
+    left.set_xlabel(f"{run.method} step")
+    right.set_xlabel(f"{run.method} step{note}")
+    _legend_above(figure, left, last="threshold")
+    return figure
+
+
+def _lines(axes: Axes, run: Run, by_arm: Mapping[str, Sequence[Mapping[int, float]]]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    for arm, found in by_arm.items():
+        seeds = [points for points in found if points]
+        if not seeds:
+            continue
+        color = _arm_color(run, arm)
+        for points in seeds if len(seeds) > 1 else ():
+            axes.plot(list(points), list(points.values()), color=color, linewidth=0.9, alpha=0.35)
+        steps = sorted(set.intersection(*(set(points) for points in seeds)))
+        means = [mean([points[step] for points in seeds]) for step in steps]
+        marker = {"marker": "o", "markersize": 4} if len(steps) < 25 else {}
+        axes.plot(steps, means, color=color, linewidth=2.6, label=trained_name(run, arm), **marker)  # type: ignore[arg-type]
+    axes.margins(x=0.02)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+
+
+def _rewarded_otherwise(run: Run, stages: Mapping[str, Sequence[StageOutput]]) -> list[str]:
+    """Arms whose reward cannot be compared with base's: the control, rewarded for form, and any with another reward."""
+    rewards = {arm: found[0].config.get("reward") for arm, found in stages.items() if found}
+    usual = rewards.get(run.claims.base)
+    return [arm for arm, reward in rewards.items() if arm == run.claims.format_only or reward != usual]
+
+
+def _ablation(run: Run, outcomes: Sequence[Outcome]) -> Figure | None:
+    """One line for each arm: accuracy on transfer domains and puzzles, and length of answers; a dot for each seed."""
+    if not outcomes:
+        return None
+    from matplotlib import pyplot
+
+    size, widths = (10.5, 1.5 + 0.36 * len(outcomes)), (1.5, 1.0, 0.7) if run.puzzles else (1.5, 0.7)
+    figure, axes = pyplot.subplots(1, len(widths), figsize=size, layout="constrained", width_ratios=widths, sharey=True)
+    colors = [{run.claims.base: BLUE, run.claims.warmup: ORANGE}.get(outcome.arm, GREY) for outcome in outcomes]
+    _accuracies(axes[0], colors, [outcome.transfer for outcome in outcomes])
+    for outcome, color in zip(outcomes, colors, strict=True):
+        if outcome.arm in (run.claims.base, run.claims.warmup):
+            axes[0].axvline(outcome.transfer.value, color=color, linestyle=DASHED, linewidth=1.2, zorder=1)
+    axes[0].set_title("transfer accuracy")
+    axes[0].set_xlabel(f"mean of {', '.join(run.transfer)}", fontsize=10.5)
+    if run.puzzles:
+        _accuracies(axes[1], colors, [outcome.puzzles for outcome in outcomes])
+        axes[1].set_title(f"accuracy, {', '.join(run.puzzles)}")
+    for place, (outcome, color) in enumerate(zip(outcomes, colors, strict=True)):
+        _bar(
+            axes[-1],
+            place,
+            outcome.tokens_per_answer,
+            color,
+            outcome.tokens_per_answer,
+            f"{outcome.tokens_per_answer:,.0f}",
+        )
+    axes[-1].set_xlim(0, 1.25 * max(outcome.tokens_per_answer for outcome in outcomes))
+    axes[-1].set_title("tokens per answer")
+    axes[-1].set_xlabel("transfer domains", fontsize=10.5)
+    for one in axes:
+        one.grid(axis="x", color=FAINT, linewidth=0.7, zorder=0)
+        one.tick_params(axis="y", length=0)
+    axes[0].set_yticks(range(len(outcomes)), [outcome.arm.replace("_", " ") for outcome in outcomes])
+    axes[0].set_ylim(len(outcomes) - 0.4, -0.6)
+    return figure
+
+
+def _accuracies(axes: Axes, colors: Sequence[str], values: Sequence[Accuracy | None]) -> None:
+    for place, (color, found) in enumerate(zip(colors, values, strict=True)):
+        if found is not None:
+            seeds = list(found.by_seed.values())
+            _bar(axes, place, found.value, color, max([found.high, *seeds]), share(found.value))
+            axes.hlines(place, found.low, found.high, colors=INK, linewidth=1.3, zorder=4)
+            dots = [place] * len(seeds)
+            axes.scatter(seeds, dots, s=16, facecolors="white", edgecolors=color, linewidths=0.9, zorder=5)
+    axes.set_xlim(0, 1.14)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".50", ".75", "1"])
+
+
+def _bar(axes: Axes, place: int, value: float, color: str, end: float, text: str) -> None:
+    """A horizontal bar with a number behind `end`."""
+    axes.barh(place, value, 0.62, color=color, alpha=0.35, zorder=2)
+    axes.annotate(text, (end, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=10, zorder=6)
+
+
+def _arm_color(run: Run, arm: str) -> str:
+    """One colour for each arm, the same in every plot."""
+    names = run.claims
+    known = {names.base: BLUE, names.format_only: GREY, names.warmup: ORANGE}
+    others = [other for other in run.trials if other not in known]
+    return known.get(arm) or OTHERS[others.index(arm) % len(OTHERS)]
+
+
+def _accuracy_axis(axes: Axes) -> None:
+    """Accuracy from 0 to 1 with room above for numbers."""
+    axes.set_ylim(0, 1.08)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".50", ".75", "1"])
+    axes.set_ylabel("accuracy")
+    axes.grid(axis="y", color=FAINT, linewidth=0.7, zorder=0)
+    axes.set_axisbelow(True)
+
+
+def _legend_above(figure: Figure, axes: Axes, last: str = "") -> None:
+    """One legend for the whole figure, over it; the entry `last` comes last."""
+    named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    names = sorted(named, key=lambda name: bool(last) and name.startswith(last))
+    figure.legend(
+        [named[name] for name in names],
+        [name.partition(" (")[0] for name in names],
+        loc="outside upper left",
+        ncols=len(names) if len(names) <= 7 else 4,
+        fontsize=10 if len(names) == 7 else 10.5,
+        handlelength=1.2,
+        handletextpad=0.5,
+        columnspacing=1.2,
+    )
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """Draw within it; needs no display and closes all figures at its end."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
+        yield
+    pyplot.close("all")

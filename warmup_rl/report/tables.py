@@ -1,162 +1,147 @@
-"""Tables of a report, once as values, shown as Markdown in the file and with rich on the console."""
+"""The tables of a report as sections of Markdown, and how figures are written."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import get_args
 
-from warmup_rl.base.stats import MIN_SEEDS, mean
-from warmup_rl.report.difference import Claim, Side, share
-from warmup_rl.report.gains import Gain
+from warmup_rl.base.stats import MIN_SEEDS
+from warmup_rl.interfaces.stage import Use
+from warmup_rl.report.claims import Claim, Side, share
+from warmup_rl.report.findings import Labels, Outcome
 from warmup_rl.report.load import Run
-from warmup_rl.report.models import Accuracy, Shown, with_interval
-
-if TYPE_CHECKING:
-    import rich.table
+from warmup_rl.report.measures import PARTS, Gain
+from warmup_rl.report.models import Accuracy, Row, average
 
 NOTHING = "–"
+USES = {"choice": "prompt choice", "curve": "held-out curve"}
 
 
-@dataclass(frozen=True)
-class Table:
-    """Rows of text; the first column names the row."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    caption: str = ""
-
-    def markdown(self) -> str:
-        """A pipe table, numbers to the right, the caption under it."""
-        rule = [":--"] + ["--:"] * (len(self.header) - 1)
-        lines = [self.header, rule, *self.rows]
-        text = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-        return text + (f"\n\n{self.caption}" if self.caption else "")
-
-    def rich(self) -> rich.table.Table:
-        """For the console."""
-        from rich.box import SIMPLE_HEAD
-        from rich.markup import escape
-        from rich.table import Table as RichTable
-
-        table = RichTable(
-            title=escape(self.title), title_justify="left", title_style="bold", caption=escape(self.caption),
-            caption_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
-        )  # fmt: skip
-        for position, name in enumerate(self.header):
-            lines = escape(name.replace(" (chance ", "\nchance ").replace(" without", "\nwithout").rstrip(")"))
-            table.add_column(lines, justify="right" if position else "left", no_wrap=bool(position), overflow="fold")
-        for row in self.rows:
-            table.add_row(*(escape(cell.replace(" [", "\n[")) for cell in row))
-        return table
+def section(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
+    """A heading, a table with numbers to the right, and the caption under it; empty where there are no rows."""
+    lines = [header, [":--"] + ["--:"] * (len(header) - 1), *rows]
+    table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n\n".join(filter(None, (f"## {title}", table, caption))) if rows else ""
 
 
-def accuracy_table(run: Run, rows: Sequence[Shown], sampling: str) -> Table:
+def accuracy_table(run: Run, rows: Sequence[Row], sampling: str) -> str:
     """Lenient accuracy with intervals: models by domains, and the mean over the transfer domains."""
-    header = ["model", *(f"{name} (chance {_chance(rows, name, sampling)})" for name in run.measured)]
-    with_mean = len(run.transfer) > 1
+    chances = [
+        average([cell for row in rows for cell in row.cells(name, sampling).values()], "chance")
+        for name in run.measured
+    ]
+    header = [f"{name} (chance {_share(chance)})" for name, chance in zip(run.measured, chances, strict=True)]
+    columns: list[Sequence[str]] = [(name,) for name in run.measured]
     body = []
+    if len(run.transfer) > 1:
+        header.append(f"mean{without_puzzles(run)}")
+        columns.append(run.transfer)
     for row in rows:
-        found = [row.accuracy([name], sampling) for name in run.measured]
+        found = [row.accuracy(domains, sampling) for domains in columns]
         if any(found):
-            found += [row.accuracy(run.transfer, sampling)] if with_mean else []
             body.append((row.name, *map(accuracy_text, found)))
-    apart = f" without {', '.join(run.puzzles)}" if run.puzzles else ""
-    return Table(
-        f"Accuracy, {sampling}, lenient", (*header, *([f"mean{apart}"] if with_mean else [])), tuple(body),
-        f"Mean over {_seeds(run)} [95% interval: {_interval_kind(run)}].",
-    )  # fmt: skip
+    kind = "Wilson over the problems of one seed; it says nothing about other seeds"
+    if len(run.seeds) >= MIN_SEEDS:
+        kind = "Student's t over seeds; Wilson over the problems where a row has fewer than 3"
+    caption = f"Mean over {_seeds(run)} [95% interval: {kind}]."
+    return section(f"Accuracy, {sampling}, lenient", ("model", *header), body, caption)
 
 
-def form_table(run: Run, rows: Sequence[Shown]) -> Table:
+def form_table(run: Run, rows: Sequence[Row]) -> str:
     """What lies behind lenient accuracy: form, truncation, thinking and length, under the headline sampling."""
-    body = []
+    names, body = ("lenient", "strict", "well_formed", "truncated", "shows_work"), []
     for row in (row for row in rows if row.role != "best prompt"):
         for domain in run.measured:
             cells = list(row.cells(domain, run.headline).values())
-            if not cells:
-                continue
-            shows_work = [cell.shows_work for cell in cells if cell.shows_work is not None]
-            shares = [
-                mean([getattr(cell, name) for cell in cells])
-                for name in ("lenient", "strict", "well_formed", "truncated")
-            ]
-            tokens = f"{mean([cell.tokens for cell in cells]):,.0f}"
-            body.append(
-                (row.name, domain, *map(share, shares), share(mean(shows_work)) if shows_work else NOTHING, tokens)
-            )
-    header = ("model", "domain", "lenient", "strict", "well formed", "truncated", "shows_work", "tokens")
-    return Table(f"Form and length, {run.headline}", header, tuple(body), f"Mean over {_seeds(run)}.")
+            if cells:
+                shares = (_share(average(cells, name)) for name in names)
+                body.append((row.name, domain, *shares, f"{average(cells, 'tokens'):,.0f}"))
+    header = ("model", "domain", *(name.replace("_", " ") for name in names), "tokens")
+    return section(f"Form and length, {run.headline}", header, body, f"Mean over {_seeds(run)}.")
 
 
-def claims_table(claims: Sequence[Claim]) -> Table:
+def claims_table(claims: Sequence[Claim]) -> str:
     """Every claim with estimate, interval and seeds, or why it is not testable."""
-    body = []
-    part = ""
+    body, part = [], ""
+    notes: dict[str, list[str]] = {}
     for claim in claims:
         lead = (claim.part if claim.part != part else "", claim.question, claim.where)
         part = claim.part
-        if claim.untestable:
-            body.append((*lead, NOTHING, NOTHING, f"not testable here: {claim.untestable}", NOTHING))
-            continue
-        sides = (_side_text(claim, claim.left), _side_text(claim, claim.right))
-        body.append((*lead, *sides, amount(claim), _by_seed(claim)))
-    header = ("claim", "left - right", "where", "left", "right", "difference [95% interval]", "by seed")
-    notes: dict[str, list[str]] = {}
-    for claim in claims:
         for note in claim.notes:
             notes.setdefault(note, []).append(claim.id)
-    caption = " ".join(f"{', '.join(ids)}: {note}." for note, ids in notes.items())
-    return Table("Claims", header, tuple(body), caption)
+        if claim.untestable:
+            body.append((*lead, NOTHING, NOTHING, f"not testable here: {claim.untestable}", NOTHING))
+        else:
+            sides = (_side_text(claim, claim.left), _side_text(claim, claim.right))
+            body.append((*lead, *sides, amount(claim), _by_seed(claim)))
+    header = ("claim", "left - right", "where", "left", "right", "difference [95% interval]", "by seed")
+    return section("Claims", header, body, " ".join(f"{', '.join(ids)}: {note}." for note, ids in notes.items()))
 
 
-def gains_table(gains: Sequence[Gain]) -> Table:
+def gains_table(gains: Sequence[Gain]) -> str:
     """Gains split into format, truncation and rest, in points."""
-    body = tuple(
-        (
-            gain.name,
-            gain.domain,
-            *(f"{value * 100:+.1f}" for value in (gain.total, gain.format, gain.truncation, gain.rest)),
-        )
-        for gain in gains
-    )
+    body = [(gain.name, gain.domain, *(f"{100 * getattr(gain, part):+.1f}" for part in PARTS)) for gain in gains]
     caption = (
-        "Points, mean over seeds; the parts add up. By single problems: what became correct counts as truncation where "
-        "the old completion was cut off, as format where no answer could be found in it, else as rest; losses likewise."
+        "Points, mean over seeds; the parts add up. Counted by problem: one that became correct counts as truncation "
+        "if the old completion was cut off, as format if no answer could be found in it, else as rest; losses likewise."
     )
-    return Table("Where gains come from", ("gain", "domain", "total", "format", "truncation", "rest"), body, caption)
+    return section("Where gains come from", ("gain", "domain", *PARTS), body, caption)
 
 
-def groups(run: Run, rows: Sequence[Shown], domain: str) -> dict[str, dict[str, Accuracy]]:
-    """Lenient accuracy by group of problems (`people=2`), then model name, under the headline sampling."""
-    found: dict[str, dict[str, Accuracy]] = {}
-    for row in rows:
-        cells = row.cells(domain, run.headline)
-        for group in dict.fromkeys(name for cell in cells.values() for name in cell.by):
-            parts = {seed: cell.by[group] for seed, cell in cells.items() if group in cell.by}
-            by_seed = {seed: part["lenient"] for seed, part in parts.items()}
-            problems = min(int(part["problems"]) for part in parts.values())
-            found.setdefault(group, {})[row.name] = with_interval(by_seed, problems)
-    return dict(sorted(found.items(), key=lambda item: (len(item[0]), item[0])))
-
-
-def groups_table(run: Run, rows: Sequence[Shown], domain: str) -> Table:
+def groups_table(run: Run, rows: Sequence[Row], domain: str) -> str:
     """A domain by group of problems, e.g. Knights & Knaves by number of people."""
-    by_group = groups(run, rows, domain)
-    body = tuple(
-        (row.name, *(accuracy_text(models.get(row.name)) for models in by_group.values()))
-        for row in rows
-        if any(row.name in models for models in by_group.values())
+    by_row = {row.name: row.groups(domain, run.headline) for row in rows}
+    groups = group_names(by_row.values())
+    body = [(name, *(accuracy_text(found.get(one)) for one in groups)) for name, found in by_row.items() if found]
+    title = f"{domain} by difficulty, {run.headline}, lenient"
+    return section(title, ("model", *groups.values()), body, f"Mean over {_seeds(run)}.")
+
+
+def group_names(found: Iterable[Mapping[str, Accuracy]]) -> dict[str, str]:
+    """Groups of problems in order, with what they are called: `people=2` as `2 people`."""
+    groups = sorted({group for by_group in found for group in by_group}, key=lambda name: (len(name), name))
+    parts = {group: group.partition("=") for group in groups}
+    return {group: f"{value} {key}" if value else key for group, (key, _, value) in parts.items()}
+
+
+def ablation_table(run: Run, outcomes: Sequence[Outcome]) -> str:
+    """Arms by accuracy, differences and cost."""
+    reference, base = run.claims.warmup, run.claims.base
+    mean_name = f"mean{without_puzzles(run)}"
+    header = ("arm", mean_name, f"- {base}", f"- {reference}", *run.puzzles[:1])
+    costs = ("tokens per answer", "cut off", "steps", "trained tokens")
+    body = []
+    for one in outcomes:
+        claims = (one.differences.get(other) for other in (base, reference))
+        differences = (brief(claim).replace(" points", "") if claim else NOTHING for claim in claims)
+        accuracies = [accuracy_text(found) for found in (one.transfer, *([one.puzzles] if run.puzzles else []))]
+        spent = (f"{number:,.0f}" if number else NOTHING for number in (one.steps, one.trained_tokens))
+        answers = (f"{one.tokens_per_answer:,.0f}", f"{one.cut_off:.0%}")
+        body.append((one.arm, accuracies[0], *differences, *accuracies[1:], *answers, *spent))
+    caption = (
+        f"Before {run.method}, {run.headline}. Differences in points of the {mean_name}, paired by seed [95% "
+        "t-interval]. Tokens per answer, and the share cut off by the token budget: mean over the same domains. "
+        "Trained tokens carry loss, over all epochs. Steps and trained tokens: mean over seeds."
+        + (f" Arm {reference} is called warmup above." if reference != "warmup" else "")
     )
-    header = ("model", *map(group_name, by_group))
-    return Table(f"{domain} by difficulty, {run.headline}, lenient", header, body, f"Mean over {_seeds(run)}.")
+    return section("Ablation", (*header, *costs), body, caption)
 
 
-def group_name(group: str) -> str:
-    """`people=2` as `2 people`."""
-    key, _, value = group.partition("=")
-    return f"{value} {key}" if value else key
+def labels_table(found: Sequence[Labels]) -> str:
+    """One row for arms that used equally many problems of a domain."""
+    uses = [use for use in get_args(Use) if any(use in one.uses for one in found)]
+    arms: dict[tuple[str, ...], list[str]] = {}
+    for one in found:
+        counts = [*(one.uses.get(use, {}) for use in uses), one.in_all]
+        arms.setdefault((one.domain, *map(_range, counts)), []).append(one.arm)
+    body = [(domain, ", ".join(names), *counts) for (domain, *counts), names in arms.items()]
+    caption = "Distinct problems whose reference answers one seed of an arm used, by use."
+    return section("Labels", ("domain", "arm", *(USES.get(use, use) for use in uses), "in all"), body, caption)
+
+
+def without_puzzles(run: Run) -> str:
+    """What a mean over the transfer domains leaves out."""
+    return f" without {', '.join(run.puzzles)}" if run.puzzles else ""
 
 
 def accuracy_text(found: Accuracy | None) -> str:
@@ -165,31 +150,28 @@ def accuracy_text(found: Accuracy | None) -> str:
 
 
 def amount(claim: Claim) -> str:
-    """The estimate with its unit and interval, or why there is none: `+12.0 points [4.1, 19.9]`."""
-    if claim.estimate is None:
-        return f"open ({claim.no_interval})"
-    bound = f"{claim.bound} " if claim.bound else ""
-    text = f"{bound}{_number(claim, claim.estimate, sign=True)} {claim.unit}"
-    if claim.interval is None:
-        return f"{text} (no interval: {claim.no_interval})"
-    return f"{text} {_interval_text(claim)}"
+    """The estimate with its interval, or why there is none: `+12.0 points [4.1, 19.9]`."""
+    if claim.estimate is None or claim.interval:
+        return brief(claim) + (f" ({claim.no_interval})" if claim.no_interval else "")
+    return f"{_estimate(claim)} (no interval: {claim.no_interval})"
 
 
 def brief(claim: Claim) -> str:
-    """The estimate for running text: `+12.0 points [4.1, 19.9]`."""
+    """The estimate for running text: `+12.0 points [4.1, 19.9]`, `+12.0 points, 1 seed`."""
     if claim.estimate is None:
         return "open"
-    text = f"{claim.bound} {_number(claim, claim.estimate, sign=True)} {claim.unit}".strip()
     if claim.interval:
-        return f"{text} {_interval_text(claim)}"
+        return f"{_estimate(claim)} [{', '.join(_number(claim, value) for value in claim.interval)}]"
     count = len(claim.values)
-    return text if claim.bound else f"{text}, {count} seed{'s' * (count > 1)}"
+    return _estimate(claim) + ("" if claim.bound else f", {count} seed{'s' * (count > 1)}")
 
 
-def _interval_text(claim: Claim) -> str:
-    assert claim.interval is not None
-    low, high = (_number(claim, value) for value in claim.interval)
-    return f"[{low}, {high}]"
+def _estimate(claim: Claim) -> str:
+    return f"{claim.bound} {_number(claim, claim.estimate or 0.0, '+')} {claim.unit}".strip()
+
+
+def _share(value: float | None) -> str:
+    return NOTHING if value is None else share(value)
 
 
 def _side_text(claim: Claim, side: Side) -> str:
@@ -197,40 +179,30 @@ def _side_text(claim: Claim, side: Side) -> str:
     if value is None:
         return NOTHING
     if claim.unit == "points":
-        return share(value) if not claim.id.startswith(("increment", "retention.difference")) else f"{value * 100:+.1f}"
-    return f"{'over ' if side.censored else ''}{value:,.{_digits(claim)}f}"
+        gains = claim.id.startswith(("increment", "retention.difference"))
+        return f"{value * 100:+.1f}" if gains else share(value)
+    return f"{'over ' if side.censored else ''}{_number(claim, value)}"
 
 
 def _by_seed(claim: Claim) -> str:
+    marks = {(False, False): "", (True, False): "≥", (False, True): "≤"}
     texts = []
     for seed, value in claim.values.items():
-        low, high = seed in claim.left.censored, seed in claim.right.censored
-        mark = "≥" if low else "≤" if high else ""
-        texts.append("censored" if low and high else mark + _number(claim, value, sign=True))
+        mark = marks.get((seed in claim.left.censored, seed in claim.right.censored))
+        texts.append("censored" if mark is None else mark + _number(claim, value, "+"))
     return ", ".join(texts)
 
 
-def _number(claim: Claim, value: float, *, sign: bool = False) -> str:
-    scaled = value * 100 if claim.unit == "points" else value
-    digits = 1 if claim.unit == "points" else _digits(claim)
-    return f"{scaled:+,.{digits}f}" if sign else f"{scaled:,.{digits}f}"
+def _number(claim: Claim, value: float, sign: str = "") -> str:
+    digits = 1 if claim.unit in ("points", "steps") else 0
+    return f"{value * 100 if claim.unit == 'points' else value:{sign},.{digits}f}"
 
 
-def _digits(claim: Claim) -> int:
-    return 1 if claim.unit == "steps" else 0
-
-
-def _chance(rows: Sequence[Shown], domain: str, sampling: str) -> str:
-    cells = [cell for row in rows for cell in row.cells(domain, sampling).values()]
-    return share(mean([cell.chance for cell in cells])) if cells else NOTHING
+def _range(counts: Mapping[int, int]) -> str:
+    ends = dict.fromkeys([min(counts.values()), max(counts.values())] if counts else [])
+    return "-".join(f"{end:,}" for end in ends) or NOTHING
 
 
 def _seeds(run: Run) -> str:
     count = len(run.seeds)
     return f"{count} seed{'s' * (count != 1)} ({', '.join(map(str, run.seeds))})"
-
-
-def _interval_kind(run: Run) -> str:
-    if len(run.seeds) >= MIN_SEEDS:
-        return "Student's t over seeds; Wilson over the problems where a row has fewer than 3"
-    return "Wilson over the problems of one seed; it says nothing about other seeds"

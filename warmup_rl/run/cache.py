@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,12 @@ from warmup_rl.base.errors import RunError
 RECORD = "stage.json"
 POLL_SECONDS = 0.2
 """How often ranks look for what another one has written; they never wait in a collective, which could time out."""
+
+
+_WHOLE: set[tuple[Path, str]] = set()
+"""Outputs whose files this process has compared with their record."""
+_CHANGES_LATER = "wandb"
+"""A folder that its own tools go on writing to; it counts for no later stage."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +75,50 @@ class CacheEntry:
         (self.part / ".launch").write_text(launch, encoding="utf-8")
 
     def finish(self, record: Mapping[str, Any]) -> None:
-        """Writes the record last and puts the output in its place."""
+        """Puts the output in its place, with `record` and the size and SHA-256 of every file, all synced to disk first.
+
+        A machine that loses power leaves the whole output or none.
+        """
         (self.part / ".launch").unlink(missing_ok=True)
-        (self.part / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        files = {name: _fingerprint(self.part / name) for name in _files(self.part)}
+        path = self.part / RECORD
+        path.write_text(json.dumps({**record, "files": files}, indent=2) + "\n", encoding="utf-8")
+        for name in (*files, RECORD):
+            _sync(self.part / name)
+        for folder in {(self.part / name).parent for name in (*files, RECORD)}:
+            _sync(folder)
         self.part.replace(self.folder)
+        _sync(self.folder.parent)
+
+    def damage(self, within: str = "") -> list[str]:
+        """What is wrong with the stored files, one line each; empty where all are as they were written.
+
+        Args:
+            within: a file, or a folder, of the output; all of it where empty.
+        """
+        recorded: dict[str, dict[str, Any]] = self.record().get("files", {})
+        wanted = {name: found for name, found in recorded.items() if not within or Path(name).is_relative_to(within)}
+        lines = []
+        for name, fingerprint in wanted.items():
+            path = self.folder / name
+            if not path.is_file():
+                lines.append(f"{path} is missing")
+            elif (size := path.stat().st_size) != fingerprint["size"]:
+                lines.append(f"{path} has {size:,} bytes, {fingerprint['size']:,} were written")
+            elif _fingerprint(path) != fingerprint:
+                lines.append(f"{path} was changed after it was written (its SHA-256 differs)")
+        return lines
+
+    def require_whole(self, within: str) -> None:
+        """Raises `RunError` where a file or folder of the output is not as it was written; looks once a process."""
+        key = (self.folder.resolve(), within)
+        if key in _WHOLE:
+            return
+        if lines := self.damage(within):
+            raise RunError(
+                "\n".join([*lines, f"To make the output again, delete {self.folder} and run the same command."])
+            )
+        _WHOLE.add(key)
 
     def await_start(self, launch: str) -> bool:
         """For ranks other than the main one: True when this launch begins to make the output, False when it is done."""
@@ -90,6 +137,24 @@ class CacheEntry:
         """For ranks other than the main one: returns when the output is in its place."""
         while not self.done:
             time.sleep(POLL_SECONDS)
+
+
+def _files(folder: Path) -> list[str]:
+    paths = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
+    return [str(path) for path in paths if path.parts[0] != _CHANGES_LATER and str(path) != RECORD]
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def key_of(content: Any) -> str:

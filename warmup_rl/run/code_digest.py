@@ -48,13 +48,15 @@ _NAMED = re.compile(r"""["'](warmup_rl(?:\.\w+)+)["']""")
 _ATTACHED = (".jinja", ".json", ".txt", ".yaml", ".css", ".js", ".html")
 
 
-def code_digest(values: Iterable[Any]) -> str:
+def code_digest(values: Iterable[Any], classes: Iterable[str] = ()) -> str:
     """8 hex digits that change with any source, data file or library version that decides what `values` do.
 
     Args:
         values: stages, domains and other configs; the plug-ins inside them are found.
+        classes: import strings of further classes, `pkg.module:Class` or `./file.py:Class`.
     """
-    roots = sorted({file for value in values for file in _class_files(value)})
+    named = {file for name in classes if (file := _named_file(name.rpartition(":")[0]))}
+    roots = sorted({*named, *(file for value in values for file in _class_files(value))})
     reached: set[str] = set()
     libraries: set[str] = set()
     for root in roots:
@@ -75,6 +77,14 @@ def _class_files(value: Any) -> Iterator[str]:
             source = inspect.getsourcefile(module) if module and hasattr(module, "__file__") else None
             if source and (kind.__module__.split(".")[0] not in _FOREIGN):
                 yield str(Path(source).resolve())
+
+
+def _named_file(module: str) -> str | None:
+    """Source of a module, by its name or its file; None for a file that is not there (loading it says so)."""
+    if not module.endswith(".py"):
+        return _module_file(module)
+    path = Path(module).resolve()
+    return str(path) if path.is_file() else None
 
 
 _FOREIGN = frozenset({"pydantic", "abc", "builtins", "typing", "collections", *sys.stdlib_module_names})

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from warmup_rl.base.jsonl import write_json
 from warmup_rl.grading.code import sandbox_used
 from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.interfaces.plugins import data_digests
-from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, Tracking
+from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, Tracking, artifact_path
 from warmup_rl.recipe import Recipe, dump, trial_name
 from warmup_rl.recipe.leaks import draw
 from warmup_rl.run.cache import CacheEntry, key_of, model_key, stale_key
@@ -139,7 +139,7 @@ class TrialRunner:
     """Runs a trial's stages in order, in one process or as one rank of several."""
 
     def __init__(self, trial: Trial, launch_env: LaunchEnv, say: Say) -> None:
-        self._trial, self._world, self._say = trial, launch_env, say
+        self._trial, self._launch_env, self._say = trial, launch_env, say
 
     def run(self, *, only: str | None = None, until: str | None = None) -> None:
         """Runs what is not done yet: all stages, `only` one, or those up to and with `until`.
@@ -173,7 +173,7 @@ class TrialRunner:
             stale = " by code that has changed since" if planned.stale else ""
             self._say(f"{name}: done before{stale}, {entry.folder}")
             return
-        if not self._world.is_main:
+        if not self._launch_env.is_main:
             if entry.await_start(launch_id()) and planned.stage.every_rank:
                 self._execute(planned, entry)
             entry.await_done()
@@ -195,9 +195,9 @@ class TrialRunner:
         return planned.stage.run(self._context(planned, self._artifacts(planned), entry.part))
 
     def _artifacts(self, planned: PlannedStage) -> Artifacts:
-        """Folders of what the planned reads. Raises `RunError` for what is not there (under `--only`)."""
+        """Folders of what a stage reads. Raises `RunError` for what is not there (under `--only`) or not intact."""
         recipe = self._trial.recipe
-        found = Artifacts(model=recipe.model, model_revision=recipe.model_revision)
+        made: dict[str, Path] = {}
         for kind, key in planned.inputs.items():
             maker = next(
                 (other for other in self._trial.stages if other.key == key and kind in other.stage.outputs), None
@@ -210,11 +210,12 @@ class TrialRunner:
                     f"stage {planned.stage.id!r} needs the {kind} of stage {maker.stage.id!r}, which is not done. "
                     f"Run the whole recipe, or --only {maker.stage.id} first."
                 )
-            if kind == "model":
-                found = replace(found, model=str(entry.folder / "model"), model_revision=None)
-            else:
-                found = replace(found, traces=entry.folder / "traces.jsonl")
-        return found
+            made[kind] = artifact_path(entry.folder, kind)
+            if self._launch_env.is_main:
+                entry.require_whole(made[kind].name if made[kind].is_dir() else "")  # files may have others beside them
+        if "model" in made:
+            return Artifacts(str(made.pop("model")), None, **made)
+        return Artifacts(recipe.model, recipe.model_revision, **made)
 
     def _context(self, planned: PlannedStage, inputs: Artifacts, folder: Path | None = None) -> Context:
         recipe, trial = self._trial.recipe, self._trial
@@ -229,7 +230,7 @@ class TrialRunner:
             seed=trial.seed,
             arm=trial.arm,
             stage_id=planned.stage.id,
-            launch_env=self._world,
+            launch_env=self._launch_env,
             tracking=Tracking(
                 wandb_project=recipe.wandb.project if recipe.wandb else None,
                 group=recipe.run_name,
@@ -259,14 +260,14 @@ class TrialRunner:
             "versions": versions(),
             **({"sandbox": used} if (used := sandbox_used()) else {}),
             "launch_env": {
-                "size": self._world.size,
-                "distribution": self._world.distribution,
-                "device": self._world.device,
+                "size": self._launch_env.size,
+                "distribution": self._launch_env.distribution,
+                "device": self._launch_env.device,
             },
         }
 
     def _link(self, planned: PlannedStage) -> None:
-        if not self._world.is_main:
+        if not self._launch_env.is_main:
             return
         link = self._trial.folder / planned.name
         target = os.path.relpath(self._trial.entry(planned).folder, self._trial.folder)
@@ -277,7 +278,7 @@ class TrialRunner:
         link.symlink_to(target, target_is_directory=True)
 
     def _record(self, state: str, reason: str = "") -> None:
-        if not self._world.is_main:
+        if not self._launch_env.is_main:
             return
         trial = self._trial
         stages = [
@@ -325,7 +326,7 @@ def _stage_key(trial: Trial, stage: Stage, inputs: Mapping[str, str]) -> str:
             "evaluation": dump(evaluation) if stage.reads_evaluation() else None,
         }
     )
-    return f"{settings}-{code_digest([stage, *used.values()])}"
+    return f"{settings}-{code_digest([stage, *used.values()], stage.code())}"
 
 
 def _base_urls(config: Any, place: str = "") -> Iterator[tuple[str, str]]:

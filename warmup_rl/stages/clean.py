@@ -1,32 +1,40 @@
-"""Stage `clean`: the warmup corpus out of raw traces; what is cut, changed or dropped is counted and kept aside."""
+"""Stage `clean`: passes raw traces through cleaning steps; what is cut, changed or dropped is counted and kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import islice, product
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from warmup_rl.base.errors import DataError, RunError, UserError
+from warmup_rl.base.console import progress
+from warmup_rl.base.errors import DataError, RunError, Unscorable, UserError
 from warmup_rl.base.jsonl import write_jsonl
-from warmup_rl.base.progress import progress
-from warmup_rl.base.types import Problem, to_json
-from warmup_rl.data.problem_file import ProblemFile
+from warmup_rl.base.types import Problem, Trace, to_json
+from warmup_rl.data.indexed_log import IndexedLog
+from warmup_rl.data.traces import PROBLEMS_FILE, open_problems, read_traces
 from warmup_rl.dlcot.page import write_page
 from warmup_rl.interfaces.chat import load_tokenizer
-from warmup_rl.interfaces.cleaner import CleanContext, Cleaner
+from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped, LooksAhead
 from warmup_rl.interfaces.domain import Domain, each_fold
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import name_of, plugin_field
-from warmup_rl.interfaces.stage import Artifact, Context, Stage, StagePreview
-from warmup_rl.stages.cleaning_steps import AUDIT, TRACES, Cleaning, Counts, by_count, counted
-from warmup_rl.stages.distill import PROBLEMS_FILE, read_traces
+from warmup_rl.interfaces.stage import Context, Stage, StagePreview
 
+TRACES, DROPPED, AUDIT = "traces.jsonl", "dropped.jsonl", "audit.jsonl"
 DEFAULT_STEPS: tuple[Any, ...] = ("correct", "duplicates", "dlcot", {"type": "length", "max_tokens": 8192})
 
+_LOG = "cleaned.jsonl"
+_AHEAD = 256
+"""Traces that go through the steps together where a step looks ahead; otherwise each goes alone."""
+
+Row = dict[str, Any]
 Done = Callable[[int], Callable[[int], None]]
 
 
@@ -35,8 +43,8 @@ class Clean(Stage):
 
     type: ClassVar[str] = "clean"
     role: ClassVar[str] = "traces"
-    inputs: ClassVar[frozenset[Artifact]] = frozenset({"model", "traces"})
-    outputs: ClassVar[frozenset[Artifact]] = frozenset({"traces"})
+    inputs: ClassVar[frozenset[str]] = frozenset({"model", "traces"})
+    outputs: ClassVar[frozenset[str]] = frozenset({"traces"})
     resumes: ClassVar[bool] = True
     all_folds: ClassVar[bool] = True
 
@@ -67,84 +75,133 @@ class Clean(Stage):
         return StagePreview({"steps": ", ".join(name_of(type(step)) for step in self.steps)})
 
     def run(self, context: Context) -> dict[str, Any]:
-        assert context.inputs.model is not None and context.inputs.traces is not None
-        tokenizer = load_tokenizer(context.inputs.model, context.inputs.model_revision)
-        with closing(ProblemFile(context.inputs.traces.with_name(PROBLEMS_FILE))) as problems:
+        source, revision, traces = str(context.inputs.model), context.inputs.model_revision, context.inputs["traces"]
+        tokenizer = load_tokenizer(source, revision)
+        with closing(open_problems(traces.with_name(PROBLEMS_FILE))) as problems:
             cleaning = CleanContext(
                 domains=context.domains,
                 problems=problems,
                 count_tokens=lambda text: len(tokenizer(text, add_special_tokens=False).input_ids),
                 response_format=context.response_format,
                 held_out=lambda: held_out(context.evaluation, context.domains),
-                model=context.inputs.model,
-                model_revision=context.inputs.model_revision,
+                model=source,
+                model_revision=revision,
                 folder=context.folder,
                 seed=context.seed,
                 say=context.say,
             )
-            counts = clean(context.inputs.traces, self.steps, cleaning)
-        dropped = f"; dropped: {counted(counts.dropped)}" if counts.dropped else ""
+            counts = clean(traces, self.steps, cleaning)
+        dropped = f"; dropped: {_listed(counts.dropped)}" if counts.dropped else ""
         context.say(f"{counts.kept:,} of {counts.read:,} traces kept, {counts.changed:,} of them changed{dropped}")
         write_audit(counts, self.steps, context.folder, subtitle=f"arm {context.arm}, seed {context.seed}")
-        return summary(counts)
+        (context.folder / _LOG).unlink()
+        return counts.summary()
+
+
+@dataclass
+class Counts:
+    """What became of the traces; every trace read is kept or dropped.
+
+    Attributes:
+        dropped: traces by reason.
+        changed: kept traces with other text than the source.
+        tokens_before: of all traces read, as the student would be shown them.
+        tokens_dropped: of the dropped ones among these.
+        tokens_after: of the kept ones, as they came out.
+        outcomes: rows of the audit by cleaner and outcome, the latter with its reason where there is one.
+    """
+
+    read: int = 0
+    kept: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    changed: int = 0
+    tokens_before: int = 0
+    tokens_dropped: int = 0
+    tokens_after: int = 0
+    outcomes: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def add(self, row: Row) -> None:
+        """Counts a row of the log."""
+        before, after = row["tokens"]
+        self.read += 1
+        self.tokens_before += before
+        if row["kept"]:
+            self.kept += 1
+            self.changed += row["changed"]
+            self.tokens_after += after
+        else:
+            self.dropped[row["dropped"]["reason"]] += 1
+            self.tokens_dropped += before
+        for audited in row["audit"]:
+            if "outcome" in audited:
+                reason = f": {audited['why']}" if audited.get("why") else ""
+                outcomes = self.outcomes.setdefault(str(audited.get("cleaner", "")), Counter())
+                outcomes[f"{audited['outcome']}{reason}"] += 1
+
+    def summary(self) -> dict[str, Any]:
+        """Counts as `stage.json` keeps them, the most frequent reasons and outcomes first."""
+        outcomes = {cleaner: by_count(found) for cleaner, found in self.outcomes.items()}
+        return {**vars(self), "dropped": by_count(self.dropped), "outcomes": outcomes}
+
+
+def by_count(counts: Mapping[str, int]) -> dict[str, int]:
+    """The most frequent first."""
+    return dict(Counter(counts).most_common())
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    """`12 duplicate, 3 no answer`."""
+    return ", ".join(f"{count:,} {name}" for name, count in by_count(counts).items())
 
 
 def clean(traces: Path, steps: Sequence[Cleaner], context: CleanContext, done: Done | None = None) -> Counts:
-    """Cleans a traces file into the folder of `context`, beside what a killed run left there.
+    """Cleans a traces file into the folder of `context`; what a killed run has finished there is not done again.
+
+    It writes `traces.jsonl`, `problems.jsonl`, `dropped.jsonl` (trace, reason and step), `audit.jsonl` (what steps
+    report of what they did) and, while it works, `cleaned.jsonl`, from which a killed run resumes.
 
     Args:
-        done: called with the number of all traces, gives what is to be called with numbers of finished ones.
+        done: called with the number of all traces, returns what is to be called with numbers of finished ones.
 
     Raises:
-        DataError: a row is no trace, or one of a problem or domain that is not there; found before cleaning begins.
+        DataError: a row is not a trace, or its problem or domain is unknown; found before cleaning begins.
         RunError: no trace is left.
     """
+    assert context.folder is not None
     total = _checked(traces, context)
     status = traces.stat()
-    work = Cleaning(steps, context, [str(traces), status.st_size, status.st_mtime_ns])
-    if work.counts.read:
-        context.say(f"{work.counts.read:,} of {total:,} traces from before")
-    counts = work.run(read_traces(traces), done(total) if done else progress(context.say, "traces", total))
-    if not counts.kept:
-        raise RunError(
-            f"clean: none of {total} traces is left ({counted(counts.dropped)}). Loosen `steps`, or "
-            "distill more problems."
-        )
+    with closing(_open_log(context, steps, [str(traces), status.st_size, status.st_mtime_ns])) as log:
+        work = _Cleaning(steps, context, log)
+        if work.counts.read:
+            context.say(f"{work.counts.read:,} of {total:,} traces cleaned by an earlier run")
+        counts = work.run(read_traces(traces), done(total) if done else progress(context.say, "traces", total))
+        if not counts.kept:
+            raise RunError(
+                f"clean: none of {total} traces is left ({_listed(counts.dropped)}). Loosen `steps`, or distill more "
+                "problems."
+            )
+        write_jsonl(context.folder / TRACES, (row["kept"] for row in _rows(log) if row["kept"]))
+        write_jsonl(context.folder / DROPPED, (row["dropped"] for row in _rows(log) if row["dropped"]))
+        write_jsonl(context.folder / AUDIT, (audited for row in _rows(log) for audited in row["audit"]))
+        used = dict.fromkeys(row["kept"]["problem_id"] for row in _rows(log) if row["kept"])
+    write_jsonl(context.folder / PROBLEMS_FILE, (to_json(context.problems[problem_id]) for problem_id in used))
     outcomes = by_count(counts.outcomes.get("dlcot", {}))
     if outcomes and not {"cut", "unchanged"} & outcomes.keys():
         (reason, count), *_ = outcomes.items()
-        context.say(f"dlcot could take no trace apart; {count:,} of {sum(outcomes.values()):,} times: {reason}")
-    assert context.folder is not None
-    write_jsonl(context.folder / PROBLEMS_FILE, _problems(context.folder / TRACES, context.problems))
+        context.say(f"dlcot could not segment any trace; {count:,} of {sum(outcomes.values()):,} times: {reason}")
     return counts
 
 
 def write_audit(
     counts: Counts, steps: Sequence[Cleaner], folder: Path, *, subtitle: str, unit: str = "tokens"
 ) -> Path | None:
-    """Writes `audit.html` beside `audit.jsonl`; nothing where no step takes traces apart."""
+    """Writes `audit.html` beside `audit.jsonl`; nothing where no step segments traces."""
     if "dlcot" not in counts.outcomes:
         return None
     page = folder / "audit.html"
-    named = ", ".join(map(_described, steps))
-    write_page(
-        page, folder / AUDIT, summary(counts), title="DLCoT audit", subtitle=f"{subtitle} · steps {named}", unit=unit
-    )
+    subtitle = f"{subtitle} · steps {', '.join(map(_described, steps))}"
+    write_page(page, folder / AUDIT, counts.summary(), title="DLCoT audit", subtitle=subtitle, unit=unit)
     return page
-
-
-def summary(counts: Counts) -> dict[str, Any]:
-    """Counts as `stage.json` keeps them: what is more frequent comes first."""
-    return {
-        "read": counts.read,
-        "kept": counts.kept,
-        "dropped": by_count(counts.dropped),
-        "changed": counts.changed,
-        "tokens_before": counts.tokens_before,
-        "tokens_dropped": counts.tokens_dropped,
-        "tokens_after": counts.tokens_after,
-        "outcomes": {cleaner: by_count(outcomes) for cleaner, outcomes in counts.outcomes.items()},
-    }
 
 
 def held_out(evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Iterator[Problem]:
@@ -162,12 +219,12 @@ def _described(step: Cleaner) -> str:
     """A step with the keys that are not at their defaults: `length (max_tokens 8192)`."""
     keys = step.model_dump(mode="json", exclude_defaults=True, serialize_as_any=True)
     plain = {key: value for key, value in keys.items() if not isinstance(value, dict | list)}
-    told = ", ".join(key if value is True else f"{key} {value}" for key, value in plain.items())
-    return f"{name_of(type(step))} ({told})" if told else name_of(type(step))
+    text = ", ".join(key if value is True else f"{key} {value}" for key, value in plain.items())
+    return f"{name_of(type(step))} ({text})" if text else name_of(type(step))
 
 
 def _checked(traces: Path, context: CleanContext) -> int:
-    """How many traces there are, each of a known domain and problem."""
+    """The number of traces, each of a known domain and problem."""
     count = 0
     for trace in read_traces(traces):
         count += 1
@@ -184,7 +241,135 @@ def _checked(traces: Path, context: CleanContext) -> int:
     return count
 
 
-def _problems(traces: Path, problems: Mapping[str, Problem]) -> Iterator[dict[str, Any]]:
-    """Problems of a traces file, in the order of their first traces."""
-    for problem_id in dict.fromkeys(trace.problem_id for trace in read_traces(traces)):
-        yield to_json(problems[problem_id])
+def _open_log(context: CleanContext, steps: Sequence[Cleaner], source: Any) -> IndexedLog[int, Row]:
+    """A row for each trace cleaned so far; row 0 says what decides the others, and another log is begun anew."""
+    fields = [[name_of(type(step)), step.model_dump(mode="json", serialize_as_any=True)] for step in steps]
+    domains = {name: domain.model_dump(mode="json") for name, domain in context.domains.items()}
+    layout = context.response_format.model_dump(mode="json")
+    header = {"trace": 0, "of": [source, fields, domains, layout, context.model, context.model_revision, context.seed]}
+    assert context.folder is not None
+    path = context.folder / _LOG
+    log: IndexedLog[int, Row] = IndexedLog(path, lambda row: int(row["trace"]))
+    if log and log[0] != header:
+        log.close()
+        path.unlink()
+        log = IndexedLog(path, lambda row: int(row["trace"]))
+    if not log:
+        log.add(header)
+    return log
+
+
+def _rows(log: IndexedLog[int, Row]) -> Iterator[Row]:
+    """The rows of the traces, in their order."""
+    return islice(log.values(), 1, None)
+
+
+@dataclass
+class _Item:
+    """A trace on its way through the steps.
+
+    Attributes:
+        step: name of the last step that it came to.
+        audit: what steps report of it.
+        remember: what steps keep of it for the traces after it.
+    """
+
+    original: Trace
+    result: Trace | Dropped
+    step: str = ""
+    audit: list[Mapping[str, Any]] = field(default_factory=list)
+    remember: list[Row] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        result, original = self.result, self.original
+        return isinstance(result, Trace) and (result.thinking, result.answer) != (original.thinking, original.answer)
+
+
+class _Cleaning:
+    """Steps at work on traces, one or a few at a time; each finished trace is a row of the log."""
+
+    def __init__(self, steps: Sequence[Cleaner], context: CleanContext, log: IndexedLog[int, Row]) -> None:
+        self._context = replace(context, count_tokens=lru_cache(maxsize=16)(context.count_tokens))
+        self._log = log
+        self.counts = Counts()
+        for row in _rows(log):
+            self.counts.add(row)
+        self._frame = self._context.count_tokens(context.response_format.render(thinking="", answer=""))
+        self._current: _Item
+        self._steps = [(name_of(type(step)), self._start(place, step)) for place, step in enumerate(steps)]
+
+    def run(self, traces: Iterable[Trace], done: Callable[[int], None]) -> Counts:
+        """Cleans all traces that the log does not hold yet; calls `done` with numbers of finished ones."""
+        done(self.counts.read)
+        chunk = _AHEAD if any(isinstance(step, LooksAhead) for _, step in self._steps) else 1
+        rest = islice(traces, self.counts.read, None)
+        while items := [_Item(trace, trace) for trace in islice(rest, chunk)]:
+            self._clean(items)
+            for item in items:
+                row = self._row(item, self.counts.read + 1)
+                self._log.add(row)
+                self.counts.add(row)
+            done(len(items))
+        return self.counts
+
+    def _start(self, place: int, step: Cleaner) -> Callable[[Trace], Trace | Dropped]:
+        remembered = (one["value"] for row in _rows(self._log) for one in row["remember"] if one["step"] == place)
+        return step.start(
+            replace(
+                self._context,
+                audit=lambda row: self._current.audit.append(row),
+                remember=lambda value: self._current.remember.append({"step": place, "value": value}),
+                remembered=remembered,
+            )
+        )
+
+    def _clean(self, items: Sequence[_Item]) -> None:
+        """Passes the traces through all steps; each step sees them in order."""
+        for name, step in self._steps:
+            left = [(item, item.result) for item in items if isinstance(item.result, Trace)]
+            if isinstance(step, LooksAhead):
+                step.ahead([trace for _, trace in left])
+            for item, trace in left:
+                self._current = item
+                item.result, item.step = step(trace), name
+        for item in items:
+            if isinstance(item.result, Trace) and item.changed:
+                item.result = self._rescored(item.result)
+
+    def _rescored(self, trace: Trace) -> Trace | Dropped:
+        """The score of what the student will be shown, where cleaning changed that."""
+        layout = self._context.response_format
+        text = layout.render(thinking=trace.thinking, answer=trace.answer)
+        problem = self._context.problems[trace.problem_id]
+        try:
+            return replace(trace, score=self._context.domains[trace.domain].score(text, problem, layout))
+        except Unscorable:
+            return Dropped("changed, and can no longer be graded")
+
+    def _row(self, item: _Item, number: int) -> Row:
+        """What is known of a finished trace; audit rows name its place in the input and what became of it."""
+        original, result = item.original, item.result
+        kept = result if isinstance(result, Trace) else None
+        reason = result.reason if isinstance(result, Dropped) else None
+        status = {
+            "trace": number,
+            "teacher": original.teacher,
+            "dropped": reason,
+            "verdict_before": original.score.verdict,
+            "verdict_after": kept.score.verdict if kept else None,
+        }
+        return {
+            "trace": number,
+            "tokens": [self._tokens(original), self._tokens(kept) if kept else 0],
+            "changed": item.changed,
+            "kept": to_json(kept) if kept else None,
+            "dropped": None if kept else {**to_json(original), "reason": reason, "step": item.step},
+            "audit": [{**row, **status} for row in item.audit],
+            "remember": item.remember,
+        }
+
+    def _tokens(self, trace: Trace) -> int:
+        """Tokens of what the student is shown."""
+        count = self._context.count_tokens
+        return count(trace.thinking) + count(trace.answer) + self._frame

@@ -1,4 +1,4 @@
-"""Stage `distill`: a teacher thinks through train problems of a domain; its scored completions become traces."""
+"""Stage `distill`: a teacher reasons through train problems of a domain; its scored completions become traces."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -14,23 +14,22 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from warmup_rl.base.config import Sampling
-from warmup_rl.base.errors import DataError, RunError, Unscorable, UserError
+from warmup_rl.base.console import progress
+from warmup_rl.base.errors import RunError, Unscorable, UserError
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
-from warmup_rl.base.progress import progress
 from warmup_rl.base.types import Completion, Problem, Request, Score, Trace, to_json, trace_from_json
-from warmup_rl.data.completion_log import CompletionLog
-from warmup_rl.data.problem_file import ProblemFile
+from warmup_rl.data.indexed_log import IndexedLog
+from warmup_rl.data.traces import PROBLEMS_FILE, open_problems
 from warmup_rl.engines.teacher_output import ParsedCompletion, TeacherFormat, parse_completion
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.engine import Engine, EngineContext, Session
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import name_of, plugin_field
-from warmup_rl.interfaces.stage import Artifact, Context, DataRequest, Stage, StagePreview
-from warmup_rl.stages.usage import Usage
+from warmup_rl.interfaces.stage import Context, DataRequest, Stage, StagePreview
 
-PROBLEMS_FILE = "problems.jsonl"
-"""Beside a traces file: the problems that its traces are about."""
-_JOURNAL = "completions.jsonl"
+COMPLETIONS_FILE = "completions.jsonl"
+Pair = tuple[str, int]
+"""A problem's id and the number of a sample."""
 
 
 class Distill(Stage):
@@ -38,18 +37,18 @@ class Distill(Stage):
 
     type: ClassVar[str] = "distill"
     role: ClassVar[str] = "traces"
-    outputs: ClassVar[frozenset[Artifact]] = frozenset({"traces"})
+    outputs: ClassVar[frozenset[str]] = frozenset({"traces"})
     resumes: ClassVar[bool] = True
 
     domain: str
-    """Name of the domain whose train problems are thought through."""
+    """Name of the domain whose train problems the teacher solves."""
     problems: Annotated[int, Field(gt=0)] | Literal["all"]
-    """Train problems; which ones follows from the run's seed. `all` that a data set has for training."""
+    """Number of train problems (the run's seed decides which), or `all` train problems of a data set."""
     teacher: Annotated[Engine, plugin_field("engine")]
     """What writes the chains of thought: an engine by name, or a mapping with `type` and its keys."""
     teacher_format: TeacherFormat = "recipe"
-    """How the teacher lays out what it says: `recipe` (as the recipe's format), `tags` (thinking up to the closing
-    think tag, then prose), `plain` (no tags), `boxed`, or `auto`; traces are laid out anew in the recipe's format."""
+    """Layout of the teacher's completions: `recipe` (the recipe's format), `tags` (thinking up to the closing think
+    tag, then prose), `plain` (no tags), `boxed`, or `auto`; traces are always written in the recipe's format."""
     sampling: Sampling = Sampling()
     """How the teacher's completions are drawn, and how many a problem."""
     enough: int | None = Field(default=None, gt=0)
@@ -58,17 +57,17 @@ class Distill(Stage):
     keep_wrong: bool = False
     """Hand on traces with a wrong answer too. All completions stay in `completions.jsonl` either way."""
 
-    def required_inputs(self) -> frozenset[Artifact]:
+    def required_inputs(self) -> frozenset[str]:
         return frozenset({"model"}) if self.teacher.reads_model else self.inputs
 
     def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
         return (self.domain,)
 
     def data_requests(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[DataRequest]:
-        return (self._draw,)
+        return (self._request,)
 
     @property
-    def _draw(self) -> DataRequest:
+    def _request(self) -> DataRequest:
         whole = self.problems == "all"
         count = sys.maxsize if self.problems == "all" else self.problems
         return DataRequest(self.domain, "train", count, "problems", whole=whole, fits=self.teacher.check)
@@ -81,13 +80,13 @@ class Distill(Stage):
         return StagePreview({"problems": problems, name: completions, **self.teacher.usage(completions, self.sampling)})
 
     def drawn(self, context: Context) -> Iterator[Problem]:
-        """The problems that are thought through.
+        """The problems that the teacher solves.
 
         Raises:
             SpaceError: there are too few.
-            UserError: all were asked for, and there is no end of them.
+            UserError: all were asked for, and the domain generates as many as it is asked for.
         """
-        return self._draw.problems(context.domains[self.domain], context.seed)
+        return self._request.problems(context.domains[self.domain], context.seed)
 
     def prepare(self, context: Context) -> None:
         """Raises `UserError` where the domain has too few train problems, or the teacher cannot do them."""
@@ -97,91 +96,100 @@ class Distill(Stage):
             pass
 
     def run(self, context: Context) -> dict[str, Any]:
-        return _Distilling(self, context).run()
+        return _Distillation(self, context).run()
 
 
-class _Distilling:
-    """One run of the stage. Problems and completions stay on disk; in memory are those in the teacher's hands."""
+class _Distillation:
+    """One run of the stage. Problems and completions stay on disk; in memory are those that the teacher works on."""
 
     def __init__(self, stage: Distill, context: Context) -> None:
         self._stage, self._context = stage, context
         self._domain, self._teacher = context.domains[stage.domain], name_of(type(stage.teacher))
-        self._problems_file, self._journal_file = context.folder / PROBLEMS_FILE, context.folder / _JOURNAL
+        self._log_file = context.folder / COMPLETIONS_FILE
         self._correct: Counter[str] = Counter()
-        self._not_completed = 0
+        self._usage = Usage()
 
     def run(self) -> dict[str, Any]:
-        stage, context = self._stage, self._context
-        write_jsonl(self._problems_file, map(to_json, stage.drawn(context)))
-        usage = Usage()
+        stage, context, usage = self._stage, self._context, self._usage
+        problems_file = context.folder / PROBLEMS_FILE
+        write_jsonl(problems_file, map(to_json, stage.drawn(context)))
         with ExitStack() as files:
-            self._problems = files.enter_context(closing(ProblemFile(self._problems_file)))
-            places = {problem_id: place for place, problem_id in enumerate(self._problems)}
-            log = files.enter_context(closing(CompletionLog(self._journal_file, places, stage.sampling.samples)))
-            self._complete(log)
-            log.sync()
-            kept = write_jsonl(context.traces_file, map(to_json, self._traces(log, usage)))
-        usage.not_completed = self._not_completed
-        context.say(usage.told())
+            self._problems = files.enter_context(closing(open_problems(problems_file)))
+            fix = f"Delete {context.folder} and run the stage again."
+            self._log = files.enter_context(closing(IndexedLog(self._log_file, self._pair, fix=fix)))
+            self._complete()
+            self._log.sync()
+            kept = write_jsonl(context.traces_file, map(to_json, self._traces()))
+        context.say(usage.describe())
         if not kept:
             context.traces_file.unlink()
-            if not any(row["text"] or row["thinking"] for row in read_jsonl(self._journal_file)):
-                self._journal_file.unlink()
-                raise RunError(
-                    f"distill: all {usage.completions} completions of teacher {self._teacher!r} are empty, so none is "
-                    "kept. Look at the teacher; the same command asks it again."
-                )
-            raise RunError(
-                f"distill: none of {usage.completions} completions of teacher {self._teacher!r} is correct. See "
-                f"{self._journal_file}; set `teacher_format` if the teacher lays out its answers in another way, give "
-                "it more tokens (sampling.max_tokens), easier problems, or another teacher."
-            )
-        return {"domain": stage.domain, "problems": len(places), "traces": kept, **usage.summary()}
+            raise self._no_traces()
+        return {"domain": stage.domain, "problems": len(self._problems), "traces": kept, **usage.summary()}
 
-    def _complete(self, log: CompletionLog) -> None:
-        """Has the teacher complete what the journal does not hold yet; each completion is kept as it comes.
+    def _pair(self, row: Mapping[str, Any]) -> Pair:
+        """The key of a completion. Raises ValueError for one that the stage does not ask for."""
+        problem_id, sample = row["problem_id"], row["sample"]
+        if problem_id not in self._problems or not 0 <= sample < self._stage.sampling.samples:
+            raise ValueError(f"sample {sample} of problem {problem_id} is not asked for")
+        return problem_id, sample
+
+    def _no_traces(self) -> RunError:
+        count = self._usage.completions
+        if not any(row["text"] or row["thinking"] for row in read_jsonl(self._log_file)):
+            self._log_file.unlink()
+            return RunError(
+                f"distill: all {count} completions of teacher {self._teacher!r} are empty, so none is kept. Check the "
+                "teacher; the same command asks it again."
+            )
+        return RunError(
+            f"distill: none of {count} completions of teacher {self._teacher!r} is correct. See {self._log_file}; set "
+            "`teacher_format` if the teacher lays out its answers in another way, give it more tokens "
+            "(sampling.max_tokens), easier problems, or another teacher."
+        )
+
+    def _complete(self) -> None:
+        """Has the teacher complete what the log does not hold yet; each completion is stored as it arrives.
 
         Raises:
-            RunError: the teacher gives up, or gives what was not asked for.
+            RunError: the teacher gives up, or returns something that was not requested.
         """
-        stage, context = self._stage, self._context
+        stage, context, log = self._stage, self._context, self._log
         if stage.enough:
-            self._correct = Counter(self._correct_before(log))
-        if log.count:
-            context.say(f"{log.count} completions from before")
+            verdicts = ((problem.id, (row["score"] or {}).get("verdict")) for problem, row in self._rows())
+            self._correct.update(problem_id for problem_id, verdict in verdicts if verdict == "correct")
+        if log:
+            context.say(f"{len(log)} completions from an earlier run")
         elif stage.teacher.costs:
-            for line in _left_behind(self._journal_file):
+            for line in _left_behind(self._log_file):
                 context.say(line)
-        step = progress(context.say, "completions", len(self._problems) * stage.sampling.samples - log.count)
+        step = progress(context.say, "completions", len(self._problems) * stage.sampling.samples - len(log))
         samples = range(stage.sampling.samples)
         with ExitStack() as stack:
             session: Session | None = None
             for some in [samples] if stage.enough is None else [[sample] for sample in samples]:
-                requests = self._missing(log, some)
+                requests = self._missing(some)
                 if (first := next(requests, None)) is None:
                     continue
                 session = session or stack.enter_context(stage.teacher.open(self._engine_context()))
                 try:
-                    self._collect(session, chain([first], requests), log, step)
+                    self._collect(session, chain([first], requests), step)
                 except UserError as error:
-                    if not log.count:
+                    if not log:
                         raise
                     raise RunError(
-                        f"{error}\n{log.count} completions are kept in {self._journal_file}: run the same command "
-                        "again to go on from there."
+                        f"{error}\n{len(log)} completions are kept in {self._log_file}: run the same command again to "
+                        "resume."
                     ) from None
 
-    def _missing(self, log: CompletionLog, samples: Iterable[int]) -> Iterator[Request]:
+    def _missing(self, samples: Iterable[int]) -> Iterator[Request]:
         for problem in self._problems.values():
             if self._stage.enough is None or self._correct[problem.id] < self._stage.enough:
                 for sample in samples:
-                    if (problem.id, sample) not in log:
+                    if (problem.id, sample) not in self._log:
                         yield Request(problem, self._domain.prompt(problem), sample)
 
-    def _collect(
-        self, session: Session, requests: Iterator[Request], log: CompletionLog, step: Callable[[int], None]
-    ) -> None:
-        waiting: set[tuple[str, int]] = set()
+    def _collect(self, session: Session, requests: Iterator[Request], step: Callable[[int], None]) -> None:
+        waiting: set[Pair] = set()
 
         def asked() -> Iterator[Request]:
             for request in requests:
@@ -189,18 +197,19 @@ class _Distilling:
                 yield request
 
         for completion in session.complete(asked(), self._stage.sampling):
-            if (completion.problem_id, completion.sample) not in waiting:
+            pair = completion.problem_id, completion.sample
+            if pair not in waiting:
                 raise RunError(
-                    f"teacher {self._teacher!r} gave sample {completion.sample} of problem {completion.problem_id}, "
-                    "which was not asked for, or twice. This is a fault of the engine."
+                    f"teacher {self._teacher!r} returned sample {completion.sample} of problem {completion.problem_id} "
+                    "twice, or without a request for it. This is a bug in the engine."
                 )
-            waiting.remove((completion.problem_id, completion.sample))
-            log.add(self._judged(completion, self._problems[completion.problem_id]))
+            waiting.remove(pair)
+            self._log.add(self._scored(completion, self._problems[completion.problem_id]))
             step(1)
-        self._not_completed += len(waiting) + sum(1 for _ in requests)
+        self._usage.not_completed += len(waiting) + sum(1 for _ in requests)
 
-    def _judged(self, completion: Completion, problem: Problem) -> dict[str, Any]:
-        """A row of the journal: what the teacher said, word for word, with the answer found in it and its score."""
+    def _scored(self, completion: Completion, problem: Problem) -> dict[str, Any]:
+        """A row of the log: what the teacher wrote, word for word, with the answer found in it and its score."""
         row = asdict(completion)
         try:
             answer, score = self._answer_and_score(completion, problem)
@@ -210,43 +219,40 @@ class _Distilling:
         return {**row, "answer": answer, "score": to_json(score)}
 
     def _answer_and_score(self, completion: Completion, problem: Problem) -> tuple[str, Score]:
-        """The score of what the student will be shown. Raises `Unscorable` when the grader breaks."""
-        form, said = self._context.response_format, self._said(completion)
-        if not said.answers:
+        """The score of what the student will be shown. Raises `Unscorable` when the grader fails."""
+        form, parsed = self._context.response_format, self._parse(completion)
+        if not parsed.answers:
             reason = "" if completion.finish_reason == "stop" else f" ({completion.finish_reason})"
-            return "", Score("none", None, False, f"no answer{reason}", self._domain.shows_work(said.thinking, problem))
-        answer = said.answers[0]
-        if len(said.answers) > 1:
-            answer = next((a for a in said.answers if self._domain.grade(a, problem).extracted is not None), answer)
-        return answer, self._domain.score(form.render(thinking=said.thinking, answer=answer), problem, form)
+            shows_work = self._domain.shows_work(parsed.thinking, problem)
+            return "", Score("none", None, False, f"no answer{reason}", shows_work)
+        answer = parsed.answers[0]
+        if len(parsed.answers) > 1:
+            answer = next((a for a in parsed.answers if self._domain.grade(a, problem).extracted is not None), answer)
+        return answer, self._domain.score(form.render(thinking=parsed.thinking, answer=answer), problem, form)
 
-    def _said(self, completion: Completion) -> ParsedCompletion:
-        return parse_completion(
-            completion.text,
-            self._stage.teacher_format,
-            self._context.response_format,
-            thinking=completion.thinking,
-            truncated=completion.truncated,
-        )
+    def _parse(self, completion: Completion) -> ParsedCompletion:
+        layouts = self._stage.teacher_format, self._context.response_format
+        return parse_completion(completion.text, *layouts, thinking=completion.thinking, truncated=completion.truncated)
 
-    def _traces(self, log: CompletionLog, usage: Usage) -> Iterator[Trace]:
-        """The traces to hand on, in the order of problems and samples; what becomes of all others is counted."""
+    def _rows(self) -> Iterator[tuple[Problem, Mapping[str, Any]]]:
+        """The completions so far, in the order of problems and samples."""
         for problem in self._problems.values():
             for sample in range(self._stage.sampling.samples):
-                row = log.row(problem.id, sample)
-                if row is None:
-                    continue
-                completion = Completion(**{field.name: row[field.name] for field in fields(Completion)})
-                usage.charge(completion)
-                if row["score"] is None:  # the grader may be well again
-                    row = self._judged(completion, problem)
-                if row["score"] is None:
-                    usage.unscorable += 1
-                    continue
-                trace = self._trace(completion, problem, row)
-                usage.judge(trace.score)
-                if trace.score.verdict == "correct" or self._stage.keep_wrong and (trace.thinking or trace.answer):
-                    yield trace
+                if (row := self._log.get((problem.id, sample))) is not None:
+                    yield problem, row
+
+    def _traces(self) -> Iterator[Trace]:
+        """The traces to hand on; every completion is counted."""
+        for problem, row in self._rows():
+            completion = Completion(**{field.name: row[field.name] for field in fields(Completion)})
+            if row["score"] is None:  # the grader may have recovered
+                row = self._scored(completion, problem)
+            trace = self._trace(completion, problem, row) if row["score"] else None
+            self._usage.add(completion, trace.score if trace else None)
+            if trace is None:
+                continue
+            if trace.score.verdict == "correct" or self._stage.keep_wrong and (trace.thinking or trace.answer):
+                yield trace
 
     def _trace(self, completion: Completion, problem: Problem, row: Mapping[str, Any]) -> Trace:
         return trace_from_json(
@@ -254,7 +260,7 @@ class _Distilling:
                 "problem_id": problem.id,
                 "domain": problem.domain,
                 "messages": self._domain.prompt(problem),
-                "thinking": self._said(completion).thinking,
+                "thinking": self._parse(completion).thinking,
                 "answer": row["answer"],
                 "score": row["score"],
                 "teacher": self._teacher,
@@ -263,43 +269,85 @@ class _Distilling:
             }
         )
 
-    def _correct_before(self, log: CompletionLog) -> Iterator[str]:
-        """The problem of each completion in the journal that is correct."""
-        for problem in self._problems.values():
-            for sample in range(self._stage.sampling.samples):
-                row = log.row(problem.id, sample)
-                if row and row["score"] and row["score"]["verdict"] == "correct":
-                    yield problem.id
-
     def _engine_context(self) -> EngineContext:
-        context = self._context
+        context, student = self._context, (self._context.inputs.model, self._context.inputs.model_revision)
         return EngineContext(
-            context.domains,
-            context.response_format,
-            context.seed,
-            context.inputs.model,
-            context.inputs.model_revision,
-            context.folder,
-            context.say,
+            context.domains, context.response_format, context.seed, *student, context.folder, context.say
         )
 
 
-def read_traces(path: Path) -> Iterator[Trace]:
-    """Traces of a file in order. Raises `DataError` where the file or a row is broken."""
-    for number, row in enumerate(read_jsonl(path), start=1):
-        try:
-            yield trace_from_json(row)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(
-                f"{path}: row {number} is no trace ({type(error).__name__}: {error}). Run the stage that made it again."
-            ) from None
+@dataclass
+class Usage:
+    """Counts over the completions of a distill stage, those of an interrupted run included.
+
+    Attributes:
+        no_answer: completions without an answer: cut off, empty, or not understood.
+        unscorable: completions that the domain could not score because its grader failed.
+        not_completed: requests that the teacher did not answer.
+        requests: attempts, failed ones included; `retries` are those after a request's first.
+        cost: in US dollars.
+        valid_steps, invalid_steps: of the thinking, where the domain judges steps.
+    """
+
+    completions: int = 0
+    correct: int = 0
+    no_answer: int = 0
+    unscorable: int = 0
+    not_completed: int = 0
+    tokens: int = 0
+    prompt_tokens: int = 0
+    requests: int = 0
+    retries: int = 0
+    cost: float = 0.0
+    valid_steps: int = 0
+    invalid_steps: int = 0
+
+    def add(self, completion: Completion, score: Score | None) -> None:
+        """Counts a completion; its score is None where the grader failed."""
+        self.completions += 1
+        self.tokens += completion.tokens
+        self.prompt_tokens += completion.prompt_tokens
+        self.requests += completion.attempts
+        self.retries += completion.attempts - 1
+        self.cost += completion.cost
+        if score is None:
+            self.unscorable += 1
+            return
+        self.correct += score.verdict == "correct"
+        self.no_answer += score.verdict == "none"
+        if score.steps:
+            self.valid_steps += score.steps.valid
+            self.invalid_steps += score.steps.invalid
+
+    def summary(self) -> dict[str, Any]:
+        return {**asdict(self), "cost": round(self.cost, 6)}
+
+    def describe(self) -> str:
+        """A line such as `40 completions: 36 correct, 3 wrong, 1 without answer; 51,200 tokens`."""
+        parts = {
+            "correct": self.correct,
+            "wrong": self.completions - self.correct - self.no_answer - self.unscorable,
+            "without answer": self.no_answer,
+            "not scored because the grader failed": self.unscorable,
+            "not completed by the teacher": self.not_completed,
+        }
+        line = f"{self.completions:,} completions: "
+        line += ", ".join(f"{number:,} {what}" for what, number in parts.items() if number or what == "correct")
+        line += f"; {self.tokens:,} tokens"
+        if self.prompt_tokens:
+            line += f", prompts {self.prompt_tokens:,}"
+        if self.retries:
+            line += f"; {self.requests:,} requests, {self.retries:,} of them repeated"
+        if self.invalid_steps:
+            line += f"; {self.valid_steps / (self.valid_steps + self.invalid_steps):.1%} of all steps valid"
+        return line + (f"; ${self.cost:,.2f}" if self.cost else "")
 
 
 def _left_behind(mine: Path) -> Iterator[str]:
-    """What to say of unfinished distillations that other settings or another version of the code have left."""
+    """A line for each unfinished distillation that other settings or another version of the code have left."""
     for other in sorted(mine.parent.parent.glob(f"{Distill.type}-*.part/{mine.name}")):
         if other != mine and (count := sum(1 for _ in other.open("rb"))):
             yield (
                 f"{count:,} completions of an unfinished distillation with other settings, or by another version of "
-                f"the code, lie in {other}. To go on from them, stop now, copy the file to {mine}, and start again."
+                f"the code, are in {other}. To resume from them, stop now, copy the file to {mine}, and start again."
             )

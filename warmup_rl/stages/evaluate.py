@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from warmup_rl.base.config import Sampling
+from warmup_rl.base.console import progress
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.models import load_model
-from warmup_rl.base.progress import progress
 from warmup_rl.base.types import Message, Problem, Split
-from warmup_rl.interfaces import chat as contract
+from warmup_rl.data.rank_files import RankFiles
+from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ANSWER_CLOSE, ANSWER_OPEN, ResponseFormat
-from warmup_rl.interfaces.measurement import cells
-from warmup_rl.interfaces.stage import Artifact, Context, DataRequest, Stage, StagePreview
+from warmup_rl.interfaces.measurement import Cell, cells
+from warmup_rl.interfaces.stage import Context, DataRequest, Stage, StagePreview
 from warmup_rl.stages.training.evaluator import complete_and_score
-from warmup_rl.stages.training.rank_files import RankFiles
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 PromptStyle = Literal["open", "free", "few_shot"]
-_PATIENCE = 3600.0
+_TIMEOUT = 3600.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Evaluate(Stage):
 
     type: ClassVar[str] = "evaluate"
     role: ClassVar[str] = "evaluation"
-    inputs: ClassVar[frozenset[Artifact]] = frozenset({"model"})
+    inputs: ClassVar[frozenset[str]] = frozenset({"model"})
     every_rank: ClassVar[bool] = True
     measures: ClassVar[bool] = True
 
@@ -94,25 +94,25 @@ class Evaluate(Stage):
         self._examples(context)
 
     def run(self, context: Context) -> dict[str, Any]:
-        assert context.inputs.model is not None
-        source, revision = context.inputs.model, context.inputs.model_revision
-        contract.check(source, context.response_format, revision)
-        tokenizer = contract.load_tokenizer(source, revision)
-        device = f"cuda:{context.launch_env.local_rank}" if context.launch_env.device == "cuda" else "cpu"
+        source, revision, env = str(context.inputs.model), context.inputs.model_revision, context.launch_env
+        chat.check(source, context.response_format, revision)
+        tokenizer = chat.load_tokenizer(source, revision)
+        device = f"cuda:{env.local_rank}" if env.device == "cuda" else "cpu"
         model = load_model(source, revision, device=device)
-        jobs = self._jobs(context)
         output = context.folder / "completions.jsonl"
-        parts = RankFiles(output, context.launch_env)
-        for job in jobs:
-            parts.append(self._measure(job, model, tokenizer, context))
-        parts.close()
-        if not context.launch_env.is_main:
+        files = RankFiles(output, rank=env.rank, size=env.size)
+        for number, job in enumerate(self._jobs(context)):
+            places = {(problem.domain, problem.id): place for place, problem in enumerate(job.problems)}
+            rows = self._measure(job, model, tokenizer, context)
+            files.append(((number, places[row["domain"], row["problem_id"]], row["sample"]), row) for row in rows)
+        files.close()
+        if not env.is_main:
             return {}
-        parts.merge(_order(jobs), patience=_PATIENCE)
+        files.merge(timeout=_TIMEOUT)
         found = cells(read_jsonl(output), own_prompt=context.response_format.think)
         for line in _lines(found):
             context.say(line)
-        return {"cells": found}
+        return {"cells": [asdict(cell) for cell in found]}
 
     def _jobs(self, context: Context) -> list[_Job]:
         settings, styles = context.evaluation, self._styles(context)
@@ -173,24 +173,10 @@ def _solved(domain: Domain, problem: Problem) -> Message:
     return {"role": "assistant", "content": f"{ANSWER_OPEN} {domain.reference(problem)} {ANSWER_CLOSE}"}
 
 
-def _order(jobs: Sequence[_Job]) -> Callable[[dict[str, Any]], tuple[int, int, int]]:
-    """Sort key of a row: place of its job, of its problem in the job, and its sample."""
-    job_places = {(job.split, job.prompt, job.sampling): place for place, job in enumerate(jobs)}
-    places = {
-        (job.split, problem.domain, problem.id): place for job in jobs for place, problem in enumerate(job.problems)
-    }
-
-    def key(row: dict[str, Any]) -> tuple[int, int, int]:
-        job = job_places[row["split"], row["prompt"], row["sampling"]]
-        return job, places[row["split"], row["domain"], row["problem_id"]], row["sample"]
-
-    return key
-
-
-def _lines(found: Sequence[dict[str, Any]]) -> list[str]:
-    """One line a prompt style, split and sampling: lenient accuracy by domain."""
+def _lines(found: Sequence[Cell]) -> list[str]:
+    """A line for each prompt style, split and sampling: lenient accuracy by domain."""
     lines: dict[str, list[str]] = {}
     for cell in found:
-        name = f"{cell['split']}, prompt {cell['prompt']}, {cell['sampling']}:"
-        lines.setdefault(name, []).append(f"{cell['domain']} {cell['lenient']:.2f}")
+        name = f"{cell.split}, prompt {cell.prompt}, {cell.sampling}:"
+        lines.setdefault(name, []).append(f"{cell.domain} {cell.lenient:.2f}")
     return [f"{name} {'  '.join(shown)}" for name, shown in lines.items()]

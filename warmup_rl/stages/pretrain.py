@@ -1,4 +1,4 @@
-"""Builds a small base model from nothing: an architecture by name, a corpus plug-in, the plain transformers Trainer."""
+"""Stage `pretrain`: trains a small base model from scratch on a corpus, with transformers' Trainer."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from warmup_rl.interfaces.corpus import Corpus, Document
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import plugin_field
-from warmup_rl.interfaces.stage import Artifact, Context, Stage, StagePreview
+from warmup_rl.interfaces.stage import Context, StagePreview
 from warmup_rl.stages.training import IGNORED
-from warmup_rl.stages.training.saving import parameter_count, require_finished, save
+from warmup_rl.stages.training.base import TrainerStage
 from warmup_rl.stages.training.tracking import training
-from warmup_rl.stages.training.trainer_config import OWNED, split_batch, trainer_options, wrong_batch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -31,18 +30,17 @@ Piece = tuple[list[int], int]
 """Token ids of a document, and how many of them at its beginning have no loss."""
 
 
-class Pretrain(Stage):
-    """One pass over a corpus of packed documents, each seen by itself."""
+class Pretrain(TrainerStage):
+    """One pass over a corpus of packed documents that do not see one another."""
 
     type: ClassVar[str] = "pretrain"
     role: ClassVar[str] = "pretraining"
-    outputs: ClassVar[frozenset[Artifact]] = frozenset({"model"})
-    every_rank: ClassVar[bool] = True
-    TRAINER: ClassVar[str] = "hf"
-    OWNED: ClassVar[dict[str, str]] = OWNED
+    inputs: ClassVar[frozenset[str]] = frozenset()
+    trainer_config: ClassVar[str] = "transformers:TrainingArguments"
+    lora: ClassVar[None] = None  # type: ignore[misc]  # a model from scratch has nothing to adapt
 
     corpus: Annotated[Corpus, plugin_field("corpus")]
-    """What is read: a corpus plug-in with its keys."""
+    """What the model reads: a corpus plug-in with its keys."""
     model: dict[str, Any]
     """`model_type` as in transformers (say, qwen3) and fields of its config class; the vocabulary is the corpus's."""
     row_length: int = Field(default=384, gt=0)
@@ -51,50 +49,51 @@ class Pretrain(Stage):
     """Rows an optimizer step, over all processes."""
     epochs: float = Field(default=1.0, gt=0)
     """Passes over the corpus."""
-    args: dict[str, Any] = {}
-    """Options of transformers.TrainingArguments, passed whole."""
+
+    @property
+    def sequences_per_update(self) -> int:
+        return self.batch_size
 
     def check(self, *, world_size: int) -> list[str]:
-        problems = [] if "model_type" in self.model else ["model: `model_type` is missing, for example qwen3"]
-        return problems + wrong_batch(self.batch_size, world_size)
+        missing = [] if "model_type" in self.model else ["model: `model_type` is missing, for example qwen3"]
+        return missing + super().check(world_size=world_size)
+
+    def model_context(self) -> int | None:
+        length = self.model.get("max_position_embeddings")
+        return length if isinstance(length, int) else None
 
     def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
         return StagePreview({"epochs": self.epochs, "tokens a step": self.batch_size * self.row_length})
 
+    def config(self, context: Context, **owned: Any) -> Any:
+        return super().config(context, num_train_epochs=self.epochs, **owned)
+
     def run(self, context: Context) -> dict[str, Any]:
-        from transformers import PrinterCallback, Trainer, TrainingArguments, default_data_collator
+        with training(context):
+            return self.train(context, self.corpus.tokenizer())
 
-        from warmup_rl.stages.training.callbacks import Progress, describe_loss
+    def train(self, context: Context, tokenizer: PreTrainedTokenizerBase, contract: Any = None) -> dict[str, Any]:
+        from transformers import Trainer, default_data_collator
 
-        tokenizer = self.corpus.tokenizer()
         documents = list(self.corpus.documents(context.seed))
         rows = pack(documents, tokenizer, self.row_length, random.Random(f"pack/{context.seed}"))
-        model = self._new_model(tokenizer, context.seed)
-        with training(context):
-            batch = split_batch(self.batch_size, context.launch_env)
-            options = trainer_options(TrainingArguments, self.args, context, batch, num_train_epochs=self.epochs)
-            trainer = Trainer(
-                model=model,
-                args=options,
-                train_dataset=rows,
-                data_collator=default_data_collator,
-                callbacks=[Progress(context, describe_loss)],
-            )
-            trainer.remove_callback(PrinterCallback)
-            trainer.train()
-            require_finished(trainer, trainer.state.max_steps)
-            save(trainer, context, tokenizer)
-            losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-            tokens = sum(token != tokenizer.pad_token_id for row in rows for token in row["input_ids"])
-            return {
-                "parameters": parameter_count(model),
-                "documents": len(documents),
-                "kinds": dict(Counter(document.kind for document in documents)),
-                "tokens": tokens,
-                "steps": trainer.state.global_step,
-                "flops": 6 * parameter_count(model) * tokens * self.epochs,
-                "loss": losses[-1] if losses else None,
-            }
+        trainer = Trainer(
+            model=self._new_model(tokenizer, context.seed),
+            args=self.config(context),
+            train_dataset=rows,
+            data_collator=default_data_collator,
+        )
+        trained = self.fit(trainer, context, tokenizer)
+        tokens = sum(token != tokenizer.pad_token_id for row in rows for token in row["input_ids"])
+        return {
+            "parameters": trained["parameters"],
+            "documents": len(documents),
+            "kinds": dict(Counter(document.kind for document in documents)),
+            "tokens": tokens,
+            "steps": trained["steps"],
+            "flops": 6 * trained["parameters"] * tokens * self.epochs,
+            "loss": trained["last_loss"],
+        }
 
     def _new_model(self, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
         import torch
@@ -147,13 +146,12 @@ def pack(
 
 
 def _row(pieces: Sequence[Piece], length: int, pad: int) -> Row:
-    row: Row = {"input_ids": [], "labels": [], "position_ids": []}
-    for ids, unlearned in pieces:
-        row["input_ids"] += ids
-        row["labels"] += [IGNORED] * unlearned + ids[unlearned:]
-        row["position_ids"] += range(len(ids))
-    rest = length - len(row["input_ids"])
-    row["input_ids"] += [pad] * rest
-    row["labels"] += [IGNORED] * rest
-    row["position_ids"] += range(rest)
-    return row
+    ids = [token for piece, _ in pieces for token in piece]
+    labels = [label for piece, unlearned in pieces for label in [IGNORED] * unlearned + piece[unlearned:]]
+    positions = [place for piece, _ in pieces for place in range(len(piece))]
+    rest = length - len(ids)
+    return {
+        "input_ids": ids + [pad] * rest,
+        "labels": labels + [IGNORED] * rest,
+        "position_ids": [*positions, *range(rest)],
+    }

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import UserError
-from warmup_rl.base.types import Problem
-from warmup_rl.interfaces import chat as contract
+from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.data.rank_files import RankFiles
+from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
-from warmup_rl.interfaces.stage import Context, DataRequest, Stage, StagePreview
-from warmup_rl.stages.training import trainer_config as options
-from warmup_rl.stages.training.lora import adapter_config
+from warmup_rl.interfaces.stage import Context, DataRequest, StagePreview
+from warmup_rl.stages.training.base import TrainerStage
 from warmup_rl.stages.training.prompt_schedule import prompt_plan, use_counts
-from warmup_rl.stages.training.rank_files import RankFiles
-from warmup_rl.stages.training.rewards import (
-    Reward,
-    Rewarder,
-    mean_reward,
-    require_sound_golds,
-    training_flops,
-)
+from warmup_rl.stages.training.rewards import Reward, Rewarder, Task, mean_reward, require_sound_golds
+from warmup_rl.stages.training.trainer_config import OWNED
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, TrainerCallback
@@ -34,31 +30,19 @@ if TYPE_CHECKING:
     from warmup_rl.stages.training.grpo import PlannedGRPOTrainer
 
 MOST_PROBLEMS = 100
+TRAINER = "warmup_rl.stages.training.grpo:PlannedGRPOTrainer"
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What a run trains on: problems and their prompts in the order of the plan's indices."""
-
-    domain: Domain
-    problems: Sequence[Problem]
-    prompts: Sequence[str]
-    prompt_lengths: Sequence[int]
-    chat: contract.ChatContract
-
-
-class Rlvr(Stage):
+class Rlvr(TrainerStage):
     """Trains the model on problems of one domain, each used equally often, rewarded by the domain's own grader."""
 
     type: ClassVar[str] = "rlvr"
     role: ClassVar[str] = "target"
-    inputs: ClassVar[frozenset[Any]] = frozenset({"model"})
-    outputs: ClassVar[frozenset[Any]] = frozenset({"model"})
-    every_rank: ClassVar[bool] = True
     measures: ClassVar[bool] = True
-    TRAINER: ClassVar[str] = "grpo"
-    OWNED: ClassVar[dict[str, str]] = {
-        **options.OWNED,
+    trainer_config: ClassVar[str] = "trl:GRPOConfig"
+    batch_key: ClassVar[str] = "prompts_per_step × generations / updates_per_step"
+    owned_options: ClassVar[Mapping[str, str]] = {
+        **OWNED,
         "gradient_accumulation_steps": "it follows from `prompts_per_step`, `generations` and the number of processes",
         "num_train_epochs": "steps",
         "max_steps": "steps",
@@ -69,7 +53,7 @@ class Rlvr(Stage):
         "temperature": "sampling.temperature",
         "top_p": "sampling.top_p",
         "top_k": "sampling.top_k",
-        "shuffle_dataset": "the plan of prompts decides",
+        "shuffle_dataset": "the prompt schedule decides",
         "reward_weights": "reward",
         "chat_template_kwargs": "the chat contract decides",
     }
@@ -92,11 +76,9 @@ class Rlvr(Stage):
     """How rollouts are drawn; temperature 1 where not given."""
     reward: Reward | None = None
     """A number for every outcome; where not given, the domain's own table: the paper's (arXiv 2505.13718) for its
-    domains, 1 for a correct answer and else 0 for generated ones."""
-    lora: dict[str, Any] | None = None
-    """Options of peft's LoraConfig, merged when the stage ends; all weights are trained where not given."""
-    args: dict[str, Any] = Field(default_factory=dict)
-    """Any option of TRL's GRPOConfig. `per_device_train_batch_size` is the largest micro batch."""
+    domains, 1 for a correct answer and 0 otherwise for generated ones."""
+    trainer: str = TRAINER
+    """A variant of the algorithm: a subclass of TRL's GRPOTrainer, as ./file.py:Class or pkg.module:Class."""
 
     @field_validator("sampling", mode="before")
     @classmethod
@@ -107,17 +89,24 @@ class Rlvr(Stage):
     def rollouts_per_step(self) -> int:
         return self.prompts_per_step * self.generations
 
+    @property
+    def sequences_per_update(self) -> int:
+        return self.rollouts_per_step // self.updates_per_step
+
+    def code(self) -> tuple[str, ...]:
+        return (self.trainer,)
+
     def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
         return (self.domain,)
 
     def data_requests(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[DataRequest]:
-        yield self._draw
+        yield self._request
         if evaluation.every:
             count, key = evaluation.curve_problems, "evaluation.curve_problems"
             yield DataRequest(self.domain, "test", count, key, evaluation.seed, use="curve")
 
     @property
-    def _draw(self) -> DataRequest:
+    def _request(self) -> DataRequest:
         most = sys.maxsize if self.allow_more else MOST_PROBLEMS
         count = most if self.problems == "all" else self.problems
         return DataRequest(self.domain, "train", count, "problems", whole=self.problems == "all")
@@ -125,19 +114,27 @@ class Rlvr(Stage):
     def check(self, *, world_size: int) -> list[str]:
         wrong = []
         if self.problems != "all" and self.problems > MOST_PROBLEMS and not self.allow_more:
-            wrong.append(f"problems: {self.problems} is over {MOST_PROBLEMS}. Lower it, or set `allow_more: true`.")
+            wrong.append(
+                f"problems: at most {MOST_PROBLEMS} RLVR problems (got {self.problems}). Take {MOST_PROBLEMS}, or add "
+                "'allow_more: true' to this stage if more are meant."
+            )
         if self.sampling.temperature == 0:
             wrong.append("sampling.temperature: 0 draws the same rollout every time. Give a number above 0.")
         if self.sampling.samples != 1:
             wrong.append(f"sampling.samples: use `generations` instead (now {self.generations}).")
+        module = self.trainer.rpartition(":")[0]
+        if not module:
+            wrong.append(f"trainer: give pkg.module:Class or ./file.py:Class (got {self.trainer!r}).")
+        elif module.endswith(".py") and not Path(module).is_file():
+            wrong.append(f"trainer: no such file: {module} (looked from {Path.cwd()}).")
         if self.rollouts_per_step % self.updates_per_step:
-            wrong.append(
-                f"updates_per_step: {self.updates_per_step} does not divide prompts_per_step × generations = "
-                f"{self.rollouts_per_step}."
-            )
-        else:
-            wrong += options.wrong_batch(self.rollouts_per_step // self.updates_per_step, world_size, _BATCH)
-        return wrong
+            product = f"prompts_per_step × generations = {self.rollouts_per_step}"
+            wrong.append(f"updates_per_step: {self.updates_per_step} does not divide {product}.")
+            return wrong
+        return wrong + super().check(world_size=world_size)
+
+    def last_step(self) -> int:
+        return self.steps
 
     def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
         domain = domains.get(self.domain)
@@ -153,7 +150,7 @@ class Rlvr(Stage):
                 "problems": count,
                 "steps": self.steps,
                 "uses of a prompt": f"{min(uses)}" if min(uses) == max(uses) else f"{min(uses)}-{max(uses)}",
-                **({"reward": self._reward(domain).told()} if domain else {}),
+                **({"reward": self._reward(domain).describe()} if domain else {}),
                 "rollouts": self.steps * self.rollouts_per_step,
                 "generated tokens, at most": self.steps * self.rollouts_per_step * self.sampling.max_tokens,
             },
@@ -163,163 +160,118 @@ class Rlvr(Stage):
     def _reward(self, domain: Domain) -> Reward:
         return self.reward or Reward.model_validate(domain.REWARDS)
 
+    def _plan(self, problems: int, seed: int) -> list[list[int]]:
+        return prompt_plan(problems=problems, prompts_per_step=self.prompts_per_step, steps=self.steps, seed=seed)
+
     def prepare(self, context: Context) -> None:
-        from warmup_rl.stages.training.tracking import clean_up
+        from warmup_rl.stages.training.grpo import trainer_class
 
         domain = context.domains[self.domain]
-        require_sound_golds(domain, list(self._draw.problems(domain, context.seed)))
+        require_sound_golds(domain, list(self._request.problems(domain, context.seed)))
         if context.evaluation.every:
             domain.take("test", context.evaluation.seed, context.evaluation.curve_problems)
-        self._options(context)
-        adapter_config(self.lora)
-        clean_up()
+        trainer_class(self.trainer, f"{context.stage_id}.trainer")
+        super().prepare(context)
 
-    def run(self, context: Context) -> dict[str, Any]:
-        from warmup_rl.stages.training.tracking import training
-
-        assert context.inputs.model is not None
-        chat = contract.check(context.inputs.model, context.response_format, context.inputs.model_revision)
-        tokenizer = contract.load_tokenizer(context.inputs.model, context.inputs.model_revision)
-        task = self._task(context, tokenizer, chat)
-        with training(context):
-            return self._train(context, tokenizer, task)
-
-    def _task(self, context: Context, tokenizer: PreTrainedTokenizerBase, chat: contract.ChatContract) -> _Task:
-        domain = context.domains[self.domain]
-        problems = list(self._draw.problems(domain, context.seed))
-        layout = context.response_format
-        prompts = [contract.render_prompt(tokenizer, domain.prompt(problem), layout) for problem in problems]
-        lengths = [len(ids) for ids in tokenizer(prompts).input_ids]
-        return _Task(domain, problems, prompts, lengths, chat)
-
-    def _train(self, context: Context, tokenizer: PreTrainedTokenizerBase, task: _Task) -> dict[str, Any]:
-        from warmup_rl.stages.training.saving import parameter_count, require_finished, save
-
-        config = self._options(context)
-        each = self.updates_per_step * config.num_iterations
-        parts = RankFiles(context.folder / "rollouts.jsonl", context.launch_env)
-        rewarder = Rewarder(
+    def config(self, context: Context, **owned: Any) -> Any:
+        return super().config(
             context,
-            task.domain,
-            task.problems,
-            task.prompt_lengths,
-            self._reward(task.domain),
-            generations=self.generations,
-            steps_each=each,
-            stop_ids=task.chat.stop_ids,
-            parts=parts,
-        )
-        plan_SP = self._plan(len(task.problems), context.seed)
-        trainer = self._trainer(context, tokenizer, task, config, rewarder, plan_SP)
-        trainer.train()
-        parts.close()
-        require_finished(trainer, self.steps * each)
-        parameters = parameter_count(trainer.model)
-        save(trainer, context, tokenizer)
-        if not context.launch_env.is_main:
-            return {}
-        parts.merge(order=lambda row: (row["step"], row["place"]))
-        return self._summary(context, task, plan_SP, parameters, config.num_iterations)
-
-    def _trainer(
-        self,
-        context: Context,
-        tokenizer: PreTrainedTokenizerBase,
-        task: _Task,
-        config: Any,
-        rewarder: Rewarder,
-        plan_SP: list[list[int]],
-    ) -> PlannedGRPOTrainer:
-        from datasets import Dataset
-        from transformers import PrinterCallback
-
-        from warmup_rl.stages.training.callbacks import Progress, describe_rollouts
-        from warmup_rl.stages.training.curve import Curve
-        from warmup_rl.stages.training.grpo import PlannedGRPOTrainer
-        from warmup_rl.stages.training.health import Health
-
-        each = self.updates_per_step * config.num_iterations
-        curve = None
-        if context.evaluation.every:
-            curve = Curve(context, task.domain, rewarder, steps_each=each)
-        describe = describe_rollouts(curve.points if curve else {})
-        callbacks: list[TrainerCallback] = [Progress(context, describe, steps_each=each), Health(context)]
-        trainer = PlannedGRPOTrainer(
-            model=str(context.inputs.model),
-            reward_funcs=rewarder,
-            args=config,
-            train_dataset=Dataset.from_dict({"prompt": list(task.prompts), "index": list(range(len(task.prompts)))}),
-            processing_class=tokenizer,
-            peft_config=adapter_config(self.lora),
-            callbacks=[curve, *callbacks] if curve else callbacks,
-        )
-        trainer.remove_callback(PrinterCallback)
-        trainer.plan_SP = plan_SP
-        trainer.bind(task.chat)
-        self._require_room(trainer, task)
-        if curve:
-            curve.trainer = trainer
-        return trainer
-
-    def _options(self, context: Context) -> Any:
-        from trl import GRPOConfig
-
-        batch = options.split_batch(
-            self.rollouts_per_step // self.updates_per_step,
-            context.launch_env,
-            largest=self.args.get("per_device_train_batch_size"),
-            says=f"{context.stage_id}: {_BATCH}",
-        )
-        return options.trainer_options(
-            GRPOConfig,
-            self.args,
-            context,
-            batch,
             max_steps=self.steps * self.updates_per_step * self.args.get("num_iterations", 1),
-            steps_per_generation=batch.accumulation * self.updates_per_step,
+            steps_per_generation=self.batch(context).accumulation * self.updates_per_step,
             num_generations=self.generations,
             max_completion_length=self.sampling.max_tokens,
             temperature=self.sampling.temperature,
             top_p=self.sampling.top_p,
             top_k=self.sampling.top_k,
+            **owned,
         )
 
-    def _plan(self, problems: int, seed: int) -> list[list[int]]:
-        return prompt_plan(problems=problems, prompts_per_step=self.prompts_per_step, steps=self.steps, seed=seed)
+    def train(
+        self, context: Context, tokenizer: PreTrainedTokenizerBase, contract: chat.ChatContract
+    ) -> dict[str, Any]:
+        task, config = self._task(context, tokenizer, contract), self.config(context)
+        plan_SP = self._plan(len(task.problems), context.seed)
+        rollouts = context.folder / "rollouts.jsonl"
+        files = RankFiles(rollouts, rank=context.launch_env.rank, size=context.launch_env.size)
+        each = self.updates_per_step * config.num_iterations
+        rewarder = Rewarder(context, task, files, steps_each=each)
+        trainer = self._trainer(context, tokenizer, config, task, rewarder)
+        trainer.plan_SP = plan_SP
+        trainer.bind(contract)
+        callbacks = self._callbacks(context, task, rewarder, trainer, each)
+        result = self.fit(trainer, context, tokenizer, steps=self.steps * each, callbacks=callbacks)
+        files.close()
+        if not context.launch_env.is_main:
+            return {}
+        files.merge()
+        rows, costs, parameters = list(read_jsonl(rollouts)), rewarder.costs, result["parameters"]
+        return {
+            "domain": self.domain,
+            "problems": len(task.problems),
+            "steps": self.steps,
+            **asdict(costs),
+            "parameters": parameters,
+            "flops": costs.flops(parameters, config.num_iterations),
+            **self._uses(context, task, rows, plan_SP),
+            "first_reward": mean_reward(rows, 1),
+            "last_reward": mean_reward(rows, self.steps),
+        }
 
-    def _require_room(self, trainer: PlannedGRPOTrainer, task: _Task) -> None:
+    def _task(self, context: Context, tokenizer: PreTrainedTokenizerBase, contract: chat.ChatContract) -> Task:
+        domain, layout = context.domains[self.domain], context.response_format
+        problems = list(self._request.problems(domain, context.seed))
+        prompts = [chat.render_prompt(tokenizer, domain.prompt(problem), layout) for problem in problems]
+        lengths = [len(ids) for ids in tokenizer(prompts).input_ids]
+        stop_ids = frozenset(contract.stop_ids)
+        return Task(domain, problems, prompts, lengths, self._reward(domain), self.generations, stop_ids)
+
+    def _trainer(
+        self, context: Context, tokenizer: PreTrainedTokenizerBase, config: Any, task: Task, rewarder: Rewarder
+    ) -> PlannedGRPOTrainer:
+        from datasets import Dataset
+
+        from warmup_rl.stages.training.grpo import trainer_class
+
+        trainer = trainer_class(self.trainer, f"{context.stage_id}.trainer")(
+            model=str(context.inputs.model),
+            reward_funcs=rewarder,
+            args=config,
+            train_dataset=Dataset.from_dict({"prompt": list(task.prompts), "index": list(range(len(task.prompts)))}),
+            processing_class=tokenizer,
+            peft_config=self.adapter(),
+        )
         limit = getattr(trainer.model.config.get_text_config(), "max_position_embeddings", None)
-        longest = max(task.prompt_lengths)
+        longest = max(task.lengths)
         if limit is not None and longest + self.sampling.max_tokens > limit:
             raise UserError(
                 f"sampling.max_tokens: the longest prompt has {longest} tokens and the completion budget is "
                 f"{self.sampling.max_tokens}, more than the model's context of {limit}. Set at most {limit - longest}."
             )
+        return trainer
 
-    def _summary(
-        self, context: Context, task: _Task, plan_SP: list[list[int]], parameters: int, iterations: int
+    def _callbacks(
+        self, context: Context, task: Task, rewarder: Rewarder, trainer: PlannedGRPOTrainer, each: int
+    ) -> list[TrainerCallback]:
+        from warmup_rl.stages.training.callbacks import Progress, SignalCheck, describe_rollouts
+        from warmup_rl.stages.training.curve import Curve
+
+        curves = [Curve(context, task.domain, rewarder, trainer, steps_each=each)] if context.evaluation.every else []
+        describe = describe_rollouts(curves[0].points if curves else {})
+        return [*curves, Progress(context, describe, steps_each=each), SignalCheck(context)]
+
+    def _uses(
+        self, context: Context, task: Task, rows: Sequence[Mapping[str, Any]], plan_SP: list[list[int]]
     ) -> dict[str, Any]:
-        from warmup_rl.base.jsonl import read_jsonl
-
-        rows = list(read_jsonl(context.folder / "rollouts.jsonl"))
-        lengths = {problem.id: length for problem, length in zip(task.problems, task.prompt_lengths, strict=True)}
-        generated = sum(row["tokens"] for row in rows)
-        prompts = sum(lengths[row["problem_id"]] for row in rows)
-        uses = use_counts(plan_SP, len(task.problems))
-        return {
-            "domain": self.domain,
-            "problems": len(task.problems),
-            "steps": self.steps,
-            "rollouts": len(rows),
-            "unscorable": sum(row["score"] is None for row in rows),
-            "generated_tokens": generated,
-            "prompt_tokens": prompts,
-            "parameters": parameters,
-            "flops": training_flops(parameters, generated + prompts, iterations),
-            "prompt_uses": {"min": min(uses), "max": max(uses)},
-            "first_reward": mean_reward(rows, 1),
-            "last_reward": mean_reward(rows, self.steps),
-        }
-
-
-_BATCH = "prompts_per_step × generations / updates_per_step"
+        """How often prompts were used, for the summary; a trainer of the user's may not have followed the plan."""
+        groups = Counter(row["problem_id"] for row in rows if row["sample"] == 0)
+        uses = [groups[problem.id] for problem in task.problems]
+        summary = {"prompt_uses": {"min": min(uses), "max": max(uses)}}
+        if self.trainer == TRAINER:
+            return summary
+        planned, drawn = use_counts(plan_SP, len(uses)), sum(uses)
+        if uses != planned:
+            context.say(
+                f"{self.trainer.rpartition(':')[2]}: {drawn} groups were drawn where {sum(planned)} were planned; "
+                f"prompts were used {min(uses)} to {max(uses)} times, so not equally often"
+            )
+        return {**summary, "trainer": self.trainer, "groups": drawn, "equal_use": uses == planned}

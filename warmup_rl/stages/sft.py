@@ -11,16 +11,16 @@ from pydantic import Field, field_validator, model_validator
 
 from warmup_rl.base.errors import RunError, UserError
 from warmup_rl.base.types import Trace
+from warmup_rl.data.traces import read_traces
 from warmup_rl.dlcot.segments import SEGMENT_KINDS, SegmentKind, segments
-from warmup_rl.interfaces import chat as contract
+from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import THINK_CLOSE, ResponseFormat
-from warmup_rl.interfaces.stage import Context, Stage, StagePreview
-from warmup_rl.stages.distill import read_traces
+from warmup_rl.interfaces.stage import Context, StagePreview
 from warmup_rl.stages.training import IGNORED
-from warmup_rl.stages.training import trainer_config as options
-from warmup_rl.stages.training.lora import adapter_config
+from warmup_rl.stages.training.base import TrainerStage
+from warmup_rl.stages.training.trainer_config import OWNED
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -28,27 +28,29 @@ if TYPE_CHECKING:
 
 Example = dict[str, list[int]]
 
+_CONTRACT = "the chat contract decides"
+_TRACES = "the data are the traces of the stages before"
+_COMPLETION = "the loss is always on the completion alone"
 
-class Sft(Stage):
+
+class Sft(TrainerStage):
     """Trains the model on the traces of the stages before it."""
 
     type: ClassVar[str] = "sft"
     role: ClassVar[str] = "warmup"
-    inputs: ClassVar[frozenset[Any]] = frozenset({"model", "traces"})
-    outputs: ClassVar[frozenset[Any]] = frozenset({"model"})
-    every_rank: ClassVar[bool] = True
-    TRAINER: ClassVar[str] = "sft"
-    OWNED: ClassVar[dict[str, str]] = {
-        **options.OWNED,
+    inputs: ClassVar[frozenset[str]] = frozenset({"model", "traces"})
+    trainer_config: ClassVar[str] = "trl:SFTConfig"
+    owned_options: ClassVar[Mapping[str, str]] = {
+        **OWNED,
         "max_length": "max_tokens",
         "truncation_mode": "nothing is cut: traces over `max_tokens` are left out whole and counted",
-        "completion_only_loss": "the loss is always on the completion alone",
-        "assistant_only_loss": "the loss is always on the completion alone",
-        "dataset_text_field": "the data are the traces of the stages before",
-        "dataset_kwargs": "the data are the traces of the stages before",
-        "eos_token": "the chat contract decides",
-        "pad_token": "the chat contract decides",
-        "chat_template_path": "the chat contract decides",
+        "completion_only_loss": _COMPLETION,
+        "assistant_only_loss": _COMPLETION,
+        "dataset_text_field": _TRACES,
+        "dataset_kwargs": _TRACES,
+        "eos_token": _CONTRACT,
+        "pad_token": _CONTRACT,
+        "chat_template_path": _CONTRACT,
     }
 
     batch_size: int = Field(default=8, gt=0)
@@ -60,15 +62,11 @@ class Sft(Stage):
     tokens: int | None = Field(default=None, gt=0)
     """Tokens that carry loss, over all passes, in place of `epochs`: for comparing corpora at equal training tokens."""
     loss_on: list[SegmentKind] = list(SEGMENT_KINDS)
-    """Organs of the chain of thought that carry loss; tags, answer and end token always do. All where not given."""
+    """Segments of the chain of thought that carry loss; tags, answer and end token always do. All where not given."""
     max_tokens: int | None = Field(default=None, gt=0)
     """Longest example, prompt and completion together; the model's context where not given."""
     may_leave_out: float = Field(default=0.1, ge=0, le=1)
     """Largest share of traces that may be left out for being too long."""
-    lora: dict[str, Any] | None = None
-    """Options of peft's LoraConfig, merged when the stage ends; all weights are trained where not given."""
-    args: dict[str, Any] = Field(default_factory=dict)
-    """Any option of TRL's SFTConfig. `per_device_train_batch_size` is the largest micro batch."""
 
     @field_validator("loss_on")
     @classmethod
@@ -76,97 +74,63 @@ class Sft(Stage):
         return [segment for segment in SEGMENT_KINDS if segment in loss_on]
 
     @model_validator(mode="after")
-    def _one_measure(self) -> Sft:
+    def _one_length(self) -> Sft:
         if self.steps is not None and self.tokens is not None:
             raise ValueError(f"steps: {self.steps} and tokens: {self.tokens} both say how long to train. Give one.")
         return self
 
-    def check(self, *, world_size: int) -> list[str]:
-        return options.wrong_batch(self.batch_size, world_size)
+    @property
+    def sequences_per_update(self) -> int:
+        return self.batch_size
 
     def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
-        measure = {"steps": self.steps} if self.steps else {"tokens": self.tokens} if self.tokens else {}
-        counts: dict[str, int | float | str] = {"batch_size": self.batch_size, **(measure or {"epochs": self.epochs})}
+        length = {"steps": self.steps} if self.steps else {"tokens": self.tokens} if self.tokens else {}
+        counts: dict[str, int | float | str] = {"batch_size": self.batch_size, **(length or {"epochs": self.epochs})}
         return StagePreview(counts if self._whole else {**counts, "loss_on": ", ".join([*self.loss_on, "answer"])})
 
     @property
     def _whole(self) -> bool:
         return len(self.loss_on) == len(SEGMENT_KINDS)
 
-    def prepare(self, context: Context) -> None:
-        from warmup_rl.stages.training.tracking import clean_up
+    def config(self, context: Context, **owned: Any) -> Any:
+        length = {"num_train_epochs": self.epochs, "max_steps": self.steps or -1, "max_length": None}
+        return super().config(context, **{**length, **owned})
 
-        self._options(context, max_length=None, epochs=self.epochs)
-        adapter_config(self.lora)
-        clean_up()
-
-    def run(self, context: Context) -> dict[str, Any]:
-        from warmup_rl.stages.training.tracking import training
-
-        assert context.inputs.model is not None and context.inputs.traces is not None
-        contract.check(context.inputs.model, context.response_format, context.inputs.model_revision)
-        tokenizer = contract.load_tokenizer(context.inputs.model, context.inputs.model_revision)
-        traces = read_traces(context.inputs.traces)
-        examples = [encode(tokenizer, trace, context.response_format, self.loss_on) for trace in traces]
-        limit = self.max_tokens or _context_length(context)
-        fitting = self._fitting(examples, limit, context)
-        with training(context):
-            return {"left_out": len(examples) - len(fitting), **self._train(context, tokenizer, fitting, limit)}
-
-    def _train(
-        self, context: Context, tokenizer: PreTrainedTokenizerBase, examples: list[Example], limit: int | None
+    def train(
+        self, context: Context, tokenizer: PreTrainedTokenizerBase, contract: chat.ChatContract
     ) -> dict[str, Any]:
         from datasets import Dataset
-        from transformers import PrinterCallback
         from trl import SFTTrainer
 
-        from warmup_rl.stages.training.callbacks import Progress, describe_loss
-        from warmup_rl.stages.training.saving import parameter_count, require_finished, save
-
+        traces = read_traces(context.inputs["traces"])
+        encoded = [encode(tokenizer, trace, context.response_format, self.loss_on) for trace in traces]
+        limit = self.max_tokens or _context_length(context)
+        examples = self._fitting(encoded, limit, context)
         tokens = sum(len(example["input_ids"]) for example in examples)
         trained = sum(label != IGNORED for example in examples for label in example["labels"])
         epochs = self.tokens / trained if self.tokens else self.epochs
+        max_length = limit if self.args.get("packing") else None
         trainer = SFTTrainer(
             model=str(context.inputs.model),
-            args=self._options(context, max_length=limit if self.args.get("packing") else None, epochs=epochs),
+            args=self.config(context, max_length=max_length, num_train_epochs=epochs),
             train_dataset=Dataset.from_list(examples),
             processing_class=tokenizer,
-            peft_config=adapter_config(self.lora),
-            callbacks=[Progress(context, describe_loss)],
+            peft_config=self.adapter(),
         )
-        trainer.remove_callback(PrinterCallback)
         require_supervised_end(trainer, tokenizer, whole=self._whole)
         per_epoch = math.ceil(len(trainer.train_dataset) / self.batch_size)
-        trainer.train()
-        require_finished(trainer, self.steps or math.ceil(epochs * per_epoch))
+        result = self.fit(trainer, context, tokenizer, steps=self.steps or math.ceil(epochs * per_epoch))
         if self.steps or self.tokens:
-            epochs = trainer.state.global_step / per_epoch
-        parameters = parameter_count(trainer.model)
-        save(trainer, context, tokenizer)
-        losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
+            epochs = result["steps"] / per_epoch
         return {
+            "left_out": len(encoded) - len(examples),
             "examples": len(examples),
             "epochs": epochs,
-            "steps": trainer.state.global_step,
             "tokens": round(tokens * epochs),
             "trained_tokens": round(trained * epochs),
-            "parameters": parameters,
-            "flops": round(6 * parameters * tokens * epochs),
-            "first_loss": losses[0],
-            "last_loss": losses[-1],
+            "flops": round(6 * result["parameters"] * tokens * epochs),
+            **result,
         }
-
-    def _options(self, context: Context, *, max_length: int | None, epochs: float) -> Any:
-        from trl import SFTConfig
-
-        batch = options.split_batch(
-            self.batch_size,
-            context.launch_env,
-            largest=self.args.get("per_device_train_batch_size"),
-            says=f"{context.stage_id}.batch_size",
-        )
-        owned = {"num_train_epochs": epochs, "max_steps": self.steps or -1, "max_length": max_length}
-        return options.trainer_options(SFTConfig, self.args, context, batch, **owned)
 
     def _fitting(self, examples: list[Example], limit: int | None, context: Context) -> list[Example]:
         fitting = [example for example in examples if limit is None or len(example["input_ids"]) <= limit]
@@ -193,7 +157,7 @@ def encode(
 
     Prompt and completion are tokenized apart, since a model that generates never sees tokens merged over their border.
     """
-    prompt_ids = tokenizer(contract.render_prompt(tokenizer, trace.messages, response_format)).input_ids
+    prompt_ids = tokenizer(chat.render_prompt(tokenizer, trace.messages, response_format)).input_ids
     completion = response_format.render(thinking=trace.thinking, answer=trace.answer)
     completion_ids = [*tokenizer(completion, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
     labels = completion_ids
@@ -208,12 +172,12 @@ def token_segments(tokenizer: PreTrainedTokenizerBase, completion: str, thinking
     """The segment kind of each token of a rendered completion; None for tags and answer.
 
     A token belongs where its last character stands, since tokens hold the white space before a word, not that after it.
-    Raises `UserError` for a tokenizer that cannot say which characters a token covers.
+    Raises `UserError` for a tokenizer that cannot map its tokens to characters.
     """
     if not tokenizer.is_fast:
         raise UserError(
-            f"sft.loss_on: {tokenizer.name_or_path} has no fast tokenizer, which is needed to tell where "
-            "tokens stand. Leave `loss_on` out, or take a model with a `tokenizer.json`."
+            f"sft.loss_on: {tokenizer.name_or_path} has no fast tokenizer, which is needed to map "
+            "tokens to characters. Leave `loss_on` out, or take a model with a `tokenizer.json`."
         )
     start = completion.index(f"{thinking}\n{THINK_CLOSE}")
     by_character: list[SegmentKind | None] = [None] * len(completion)

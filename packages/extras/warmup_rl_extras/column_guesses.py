@@ -11,8 +11,7 @@ from typing import Any
 from warmup_rl.base.errors import DataError
 from warmup_rl.data.columns import COLUMNS, find_column, plain_name
 from warmup_rl.domains.graders import ChoiceGrader
-from warmup_rl.grading.latex import clean
-from warmup_rl.grading.numbers import rational
+from warmup_rl.grading.math_normalize import normalize, rational
 from warmup_rl.knights.english import ROLES
 
 SUGGESTIVE = ("label", "output", "response", "result", "correct", "key")
@@ -105,7 +104,7 @@ def propose_grader(
         return {"type": "kk"}
     if all(_is_structured(gold) for gold in golds):
         return {"type": "json"}
-    cleaned = [clean(gold) for gold in golds]
+    cleaned = [normalize(gold) for gold in golds]
     if all(rational(one.body) is not None for one in cleaned):
         units = sorted({one.unit for one in cleaned} - {""})
         measured = any("." in one.body for one in cleaned) and not {"$", "%"} & set(units)
@@ -134,7 +133,7 @@ def _chosen(golds: Sequence[str], options: str | list[str], rows: Sequence[Mappi
         try:
             grader = ChoiceGrader(options=options, counted_from=counted)
             for gold, row in zip(golds, rows, strict=True):
-                grader.gold(row, gold, "")
+                grader.read(row, gold, "")
         except DataError:
             continue
         return {"type": "choice", "options": options, **({} if counted is None else {"counted_from": counted})}

@@ -10,8 +10,7 @@ from fractions import Fraction
 from warmup_rl.base.types import Problem
 from warmup_rl.domains.graders import NumberGrader
 from warmup_rl.domains.jsonl import UserRows
-from warmup_rl.grading.latex import clean
-from warmup_rl.grading.numbers import rational
+from warmup_rl.grading.math_normalize import normalize, rational
 
 
 def wrong_answers(domain: UserRows, problem: Problem, problems: Sequence[Problem]) -> Iterator[tuple[str, str]]:
@@ -51,7 +50,7 @@ def _numbers(gold: str) -> Iterator[tuple[str, str]]:
 
 def _differ(kind: str, gold: str, other: str) -> bool:
     """Whether two golds certainly mean different things: they have other numbers, letters or words."""
-    one, two = clean(gold), clean(other)
+    one, two = normalize(gold), normalize(other)
     values = rational(one.body), rational(two.body)
     if kind in ("math", "number") and None not in values:
         return values[0] != values[1]
@@ -61,7 +60,7 @@ def _differ(kind: str, gold: str, other: str) -> bool:
 
 def _near(domain: UserRows, gold: str, text: str) -> bool:
     """Whether a changed number is within the tolerance of the grader."""
-    value, changed = rational(clean(gold).body), rational(clean(text).body)
+    value, changed = rational(normalize(gold).body), rational(normalize(text).body)
     if not isinstance(domain.grader, NumberGrader) or value is None or changed is None:
         return False
     allowed = max(Fraction(domain.grader.tolerance), Fraction(domain.grader.relative) * abs(value))

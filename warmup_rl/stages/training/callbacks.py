@@ -1,4 +1,4 @@
-"""What a training shows and keeps of its steps: a line now and then, all in `log.jsonl`; broken losses end it."""
+"""Trainer callbacks: progress lines and `log.jsonl`, the check that losses are finite, the check for a signal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerState
 
 from warmup_rl.base.console import duration
 from warmup_rl.base.errors import RunError
@@ -16,49 +16,67 @@ from warmup_rl.interfaces.stage import Context
 
 Describe = Callable[[Mapping[str, Any]], str]
 _LINES = 20
+_PATIENCE = 5
+
+
+def describe_loss(row: Mapping[str, Any]) -> str:
+    """The progress line of a supervised training."""
+    return f"loss {row['loss']:.3f}  lr {row.get('learning_rate', 0.0):.1e}"
+
+
+def describe_rollouts(curve: Mapping[int, float]) -> Describe:
+    """The progress line of an RLVR training; `curve`: held-out accuracy by step so far, filled during training."""
+
+    def describe(row: Mapping[str, Any]) -> str:
+        values = [
+            ("reward", row.get("reward")),
+            ("correct", row.get("correct")),
+            ("signal", 1 - row["frac_reward_zero_std"] if "frac_reward_zero_std" in row else None),
+            ("truncated", row.get("completions/clipped_ratio")),
+        ]
+        words = [f"{name} {value:.2f}" for name, value in values if value is not None]
+        words.append(f"tokens {row.get('completions/mean_length', 0):.0f}")
+        if curve:
+            accuracies = list(curve.values())
+            words.append(f"held-out {accuracies[0]:.2f} → {accuracies[-1]:.2f}")
+        return "  ".join(words)
+
+    return describe
 
 
 class Progress(TrainerCallback):
-    """Appends every logged step to `log.jsonl` and says about twenty lines a training.
+    """Appends every logged step to `log.jsonl` and prints about twenty lines a training.
 
     Args:
-        describe: what to say beside step and time left, given the latest value of everything that was logged.
+        describe: what to print beside step and time left, given the latest value of everything that was logged.
         steps_each: optimizer steps to one step as the recipe counts them.
     """
 
-    def __init__(self, context: Context, describe: Describe, *, steps_each: int = 1) -> None:
+    def __init__(self, context: Context, describe: Describe = describe_loss, *, steps_each: int = 1) -> None:
         self._context, self._describe, self._each = context, describe, steps_each
         self._start, self._latest, self._twentieths = time.monotonic(), dict[str, Any](), 0
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         self._start, self._twentieths = time.monotonic(), 0
         (self._context.folder / "log.jsonl").unlink(missing_ok=True)
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Raises `RunError` on all ranks where loss or gradient are not numbers."""
+    def on_log(self, args: Any, state: TrainerState, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Raises `RunError` on all ranks where loss or gradient are not finite."""
         row = {"step": state.global_step, **(logs or {})}
         if self._context.launch_env.is_main:
-            append_jsonl(self._context.folder / "log.jsonl", [_plain(row)])
+            broken = {key: str(value) for key, value in row.items() if _is_not_finite(value)}  # JSON has no NaN
+            append_jsonl(self._context.folder / "log.jsonl", [row | broken])
         for name in ("loss", "grad_norm"):
-            if not math.isfinite(row.get(name, 0.0)):
+            if _is_not_finite(row.get(name)):
                 raise RunError(
                     f"{self._context.stage_id}: {name} is {row[name]} at optimizer step "
                     f"{state.global_step}. Lower args.learning_rate or args.max_grad_norm."
                 )
         self._latest |= row
-        if "loss" in row and self._speaks(state):
+        if "loss" in row and self._is_due(state):
             self._context.say(self._line(state))
 
-    def _speaks(self, state: TrainerState) -> bool:
+    def _is_due(self, state: TrainerState) -> bool:
         if state.global_step % self._each:
             return False
         before, self._twentieths = self._twentieths, _LINES * state.global_step // state.max_steps
@@ -71,34 +89,31 @@ class Progress(TrainerCallback):
         return f"{steps}  {self._describe(self._latest)}  {duration(left)} left"
 
 
-def describe_loss(row: Mapping[str, Any]) -> str:
-    """The line of a supervised training."""
-    return f"loss {row['loss']:.3f}  lr {row.get('learning_rate', 0.0):.1e}"
+class SignalCheck(TrainerCallback):
+    """Says so when no group has had two different rewards for five optimizer steps: nothing is learned then."""
+
+    def __init__(self, context: Context) -> None:
+        self._context, self._silent = context, 0
+
+    def on_log(self, args: Any, state: TrainerState, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        if not logs or "frac_reward_zero_std" not in logs:
+            return
+        self._silent = self._silent + 1 if logs["frac_reward_zero_std"] == 1 else 0
+        if self._silent == _PATIENCE:
+            self._context.say(f"no group had a signal for {_PATIENCE} steps: {_reason(logs)}")
 
 
-def describe_rollouts(held_out: Mapping[int, float]) -> Describe:
-    """The line of an RLVR training; `held_out`: accuracy by step so far, which a curve fills while it trains."""
-
-    def describe(row: Mapping[str, Any]) -> str:
-        shown = [
-            ("reward", row.get("reward")),
-            ("correct", row.get("correct")),
-            ("signal", 1 - row["frac_reward_zero_std"] if "frac_reward_zero_std" in row else None),
-            ("truncated", row.get("completions/clipped_ratio")),
-        ]
-        words = [f"{name} {value:.2f}" for name, value in shown if value is not None]
-        words.append(f"tokens {row.get('completions/mean_length', 0):.0f}")
-        if held_out:
-            accuracies = list(held_out.values())
-            words.append(f"held-out {accuracies[0]:.2f} → {accuracies[-1]:.2f}")
-        return "  ".join(words)
-
-    return describe
+def _reason(logs: Mapping[str, Any]) -> str:
+    """Why no group of a step has a signal, and what would help."""
+    correct, truncated = logs.get("correct", 0.0), logs.get("completions/clipped_ratio", 0.0)
+    if truncated > 0.95:
+        return "all completions are truncated. Raise sampling.max_tokens."
+    if correct == 1:
+        return "all answers are right. Use harder problems or fewer steps."
+    if correct == 0:
+        return "all answers are wrong. Use easier problems, more generations, or a longer warmup."
+    return "every group is all right or all wrong. Raise generations or sampling.temperature."
 
 
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN: such values become text."""
-    return {
-        key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in row.items()
-    }
+def _is_not_finite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

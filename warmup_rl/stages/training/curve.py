@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.utils import gather_object
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerState
 from trl.models import unwrap_model_for_generation
 
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.jsonl import append_jsonl
-from warmup_rl.base.types import Problem
 from warmup_rl.interfaces.domain import Domain
-from warmup_rl.interfaces.measurement import summarize
+from warmup_rl.interfaces.measurement import CurvePoint, summarize
 from warmup_rl.interfaces.stage import Context
 from warmup_rl.stages.training.evaluator import complete_and_score
-from warmup_rl.stages.training.rewards import Rewarder, training_flops
+from warmup_rl.stages.training.rewards import Rewarder
 from warmup_rl.stages.training.saving import parameter_count
 from warmup_rl.stages.training.tracking import track
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer
 
-_SHOWN = ("problems", "lenient", "strict", "well_formed", "truncated", "shows_work", "tokens")
+_KEPT = ("problems", "lenient", "strict", "well_formed", "truncated", "shows_work", "tokens")
 _TRACKED = ("lenient", "strict", "well_formed", "truncated", "tokens")
 
 
@@ -37,33 +36,32 @@ class Curve(TrainerCallback):
     those of the recipe's evaluation, so that the curve ends where an `evaluate` stage begins.
 
     Args:
+        trainer: the one that it is a callback of.
         steps_each: optimizer steps to one RLVR step.
 
     Attributes:
-        trainer: set once the trainer is built, before it trains.
         points: lenient accuracy by step, so far.
     """
 
-    trainer: GRPOTrainer
-
-    def __init__(self, context: Context, domain: Domain, rewarder: Rewarder, *, steps_each: int) -> None:
+    def __init__(
+        self, context: Context, domain: Domain, rewarder: Rewarder, trainer: GRPOTrainer, *, steps_each: int
+    ) -> None:
         self._context, self._domain, self._rewarder, self._each = context, domain, rewarder, steps_each
-        self._problems = held_out(context, domain)
+        self._trainer = trainer
+        self._problems = domain.take("test", context.evaluation.seed, context.evaluation.curve_problems)
         headline = context.evaluation.samplings[context.evaluation.headline]
         self._sampling = Sampling(temperature=0.0, max_tokens=headline.max_tokens)
         self._start, self._measuring = time.monotonic(), 0.0
         self.points: dict[int, float] = {}
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         self._start = time.monotonic()
         if self._context.launch_env.is_main:
             for name in ("curve.jsonl", "curve_completions.jsonl"):
                 (self._context.folder / name).unlink(missing_ok=True)
         self.measure(0)
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         step, rest = divmod(state.global_step, self._each)
         if not rest and (step % self._context.evaluation.every == 0 or state.global_step == state.max_steps):
             self.measure(step)
@@ -72,14 +70,18 @@ class Curve(TrainerCallback):
         """Adds a point to the curve. All ranks call it together."""
         began = time.monotonic()
         rows = self._complete()
-        spent = self._costs()
-        row = {
-            "step": step,
-            "domain": self._domain.name,
-            **{key: value for key, value in summarize(rows).items() if key in _SHOWN},
-            **spent,
-            "seconds": round(began - self._start - self._measuring, 3),
-        }
+        costs = self._rewarder.costs
+        figures = {key: value for key, value in summarize(rows).items() if key in _KEPT}
+        point = CurvePoint(
+            step=step,
+            domain=self._domain.name,
+            **figures,
+            rollouts=costs.rollouts,
+            generated_tokens=costs.generated_tokens,
+            flops=costs.flops(parameter_count(self._trainer.model), self._trainer.num_iterations),
+            seconds=round(began - self._start - self._measuring, 3),
+        )
+        row = asdict(point)
         self.points[step] = row["lenient"]
         if self._context.launch_env.is_main:
             append_jsonl(self._context.folder / "curve.jsonl", [row])
@@ -89,7 +91,7 @@ class Curve(TrainerCallback):
 
     def _complete(self) -> list[dict[str, Any]]:
         """Rows of all problems, in their order, on every rank."""
-        trainer, launch_env = self.trainer, self._context.launch_env
+        trainer, launch_env = self._trainer, self._context.launch_env
         mine = self._problems[launch_env.rank :: launch_env.size]
         gathers = trainer.args.ds3_gather_for_generation
         with (
@@ -114,22 +116,3 @@ class Curve(TrainerCallback):
             )
         found = {row["problem_id"]: row for row in gather_object(rows)}
         return [found[problem.id] for problem in self._problems]
-
-    def _costs(self) -> dict[str, int]:
-        """Training so far over all ranks: rollouts, generated tokens, floating point operations."""
-        used = self._rewarder
-        counts = torch.tensor(
-            [used.rollouts, used.generated_tokens, used.prompt_tokens], device=self.trainer.accelerator.device
-        )
-        rollouts, generated, prompts = self.trainer.accelerator.reduce(counts).tolist()
-        parameters = parameter_count(self.trainer.model)
-        return {
-            "rollouts": rollouts,
-            "generated_tokens": generated,
-            "flops": training_flops(parameters, generated + prompts, self.trainer.num_iterations),
-        }
-
-
-def held_out(context: Context, domain: Domain) -> Sequence[Problem]:
-    """The problems of the curve: the first test problems that `evaluate` measures too."""
-    return domain.take("test", context.evaluation.seed, context.evaluation.curve_problems)

@@ -41,9 +41,7 @@ def complete_and_score(
         messages_of: the prompt of a problem, where it is not the domain's own.
         on_batch: called with the number of completions of each batch that is done.
 
-    Raises:
-        UserError: a prompt and the completion budget together exceed the model's context.
-        Unscorable: a grader broke.
+    Raises `UserError` where a prompt and the budget exceed the model's context, `Unscorable` where a grader failed.
     """
     messages_of = messages_of or (lambda problem: domains[problem.domain].prompt(problem))
     wanted = [(problem, sample) for problem in problems for sample in range(sampling.samples)]
@@ -59,8 +57,7 @@ def complete_and_score(
         names=[f"{problem.id}/{sample}" for problem, sample in wanted],
         on_batch=on_batch,
     )
-    texts = [result.text for result in results]
-    items = [(domains[problem.domain], problem, text) for (problem, _), text in zip(wanted, texts, strict=True)]
+    items = [(domains[p.domain], p, result.text) for (p, _), result in zip(wanted, results, strict=True)]
     scores = score_all(items, response_format)
     if broken := next((score for score in scores if isinstance(score, Unscorable)), None):
         raise broken

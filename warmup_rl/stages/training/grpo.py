@@ -1,4 +1,4 @@
-"""TRL's GRPOTrainer with our plan of prompts in place of its sampler, and bound to the chat contract."""
+"""TRL's GRPOTrainer with the prompt schedule in place of its sampler, and bound to the chat contract."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 from torch.utils.data import Dataset, Sampler
 from trl import GRPOTrainer
 
+from warmup_rl.base.errors import UserError
 from warmup_rl.interfaces.chat import ChatContract
+from warmup_rl.interfaces.plugins import import_class
 
 
 class PlanSampler(Sampler[int]):
@@ -31,7 +33,7 @@ class PlanSampler(Sampler[int]):
 
 
 class PlannedGRPOTrainer(GRPOTrainer):
-    """GRPOTrainer whose prompts come from a plan, see `warmup_rl.stages.training.prompt_schedule`."""
+    """GRPOTrainer with prompts from a plan, see `warmup_rl.stages.training.prompt_schedule`."""
 
     plan_SP: Sequence[Sequence[int]]
 
@@ -45,7 +47,7 @@ class PlannedGRPOTrainer(GRPOTrainer):
     def bind(self, chat: ChatContract) -> None:
         """Ends completions where the contract says, and keeps the model's own generation config out of sampling.
 
-        Keys that TRL does not set would else come from that config (say `no_repeat_ngram_size`).
+        Options that TRL does not set would otherwise come from that config (say `no_repeat_ngram_size`).
         """
         from transformers import GenerationConfig
 
@@ -56,3 +58,15 @@ class PlannedGRPOTrainer(GRPOTrainer):
         model.generation_config = GenerationConfig(
             eos_token_id=list(chat.stop_ids), pad_token_id=chat.pad_id, bos_token_id=model.config.bos_token_id
         )
+
+
+def trainer_class(name: str, what: str) -> type[PlannedGRPOTrainer]:
+    """The GRPOTrainer subclass behind an import string, with prompts from the plan.
+
+    Raises:
+        UserError: it cannot be imported, or is not a subclass of GRPOTrainer; the message begins with `what`.
+    """
+    kind = import_class(name, what)
+    if not (isinstance(kind, type) and issubclass(kind, GRPOTrainer)):
+        raise UserError(f"{what}: {name} is not a subclass of trl.GRPOTrainer.")
+    return kind if issubclass(kind, PlannedGRPOTrainer) else type(kind.__name__, (PlannedGRPOTrainer, kind), {})

@@ -1,13 +1,13 @@
-"""The end of a training stage: was everything trained, are the weights sound, is the folder a chat model again?"""
+"""What a trainer trains and what is saved: the LoRA adapter, the parameters, and a chat model folder at the end."""
 
 from __future__ import annotations
 
-import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmup_rl.base.errors import RunError
+from warmup_rl.base.errors import RunError, UserError
 from warmup_rl.interfaces import chat as contract
 from warmup_rl.interfaces.stage import Context
 
@@ -15,15 +15,20 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer
 
 
-def require_finished(trainer: Trainer, planned: int) -> None:
-    """Raises `RunError` where a trainer stopped before its planned steps or its losses are not numbers."""
-    done = trainer.state.global_step
-    if done != planned:
-        raise RunError(f"training: {planned} optimizer steps were planned, {done} were made.")
-    for row in trainer.state.log_history:
-        for name in ("loss", "grad_norm"):
-            if not math.isfinite(row.get(name, 0.0)):
-                raise RunError(f"training: {name} is {row[name]} at step {row['step']}. Lower args.learning_rate.")
+def adapter_config(lora: Mapping[str, Any] | None) -> Any:
+    """The LoraConfig of a recipe's `lora` options (all linear layers where no modules are named); None for None.
+
+    Raises:
+        UserError: peft does not know an option or refuses its value.
+    """
+    if lora is None:
+        return None
+    from peft import LoraConfig
+
+    try:
+        return LoraConfig(**{"task_type": "CAUSAL_LM", "target_modules": "all-linear", **lora})
+    except (TypeError, ValueError) as error:
+        raise UserError(f"lora: peft's LoraConfig refuses it: {error}") from None
 
 
 def parameter_count(model: Any) -> int:

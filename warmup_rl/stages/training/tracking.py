@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,8 +14,9 @@ from warmup_rl.interfaces.stage import Context
 
 @contextmanager
 def training(context: Context) -> Iterator[None]:
-    """Around what builds trainer options, trains or saves: tracking is open inside, all is cleaned up after."""
-    open_tracking(context)
+    """Around what builds trainer options, trains or saves: opens W&B where the recipe asks for it, cleans up after."""
+    if context.tracking.wandb_project is not None and context.launch_env.is_main:
+        _open_wandb(context)
     try:
         yield
     finally:
@@ -22,10 +24,10 @@ def training(context: Context) -> Iterator[None]:
 
 
 def clean_up() -> None:
-    """Frees models and caches, closes the tracking run, and takes back what DeepSpeed and accelerate keep globally.
+    """Frees models and caches, closes the W&B run, and resets what DeepSpeed and accelerate keep globally.
 
     Without it ZeRO-3 would partition every model loaded afterwards, and the next trainer would go on in this one's
-    tracking run. The process group stays: the next trainer uses it. Callers drop their own references to trainer and
+    W&B run. The process group stays: the next trainer uses it. Callers drop their own references to trainer and
     model first.
     """
     import torch
@@ -38,53 +40,40 @@ def clean_up() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    _close_tracking()
+    if wandb := _wandb_with_run():
+        wandb.finish()
 
 
-def open_tracking(context: Context) -> Any:
-    """Opens the W&B run of a stage on the main process, or returns None where the recipe asks for none.
+def track(values: dict[str, float], step: int) -> None:
+    """Sends values of ours to the open W&B run, if there is one, beside the trainer's own."""
+    if wandb := _wandb_with_run():
+        wandb.log({**values, "train/global_step": step})
 
-    Without an account or a connection the run is kept on disk; tracking never stops a training.
-    """
-    if context.tracking.wandb_project is None or not context.launch_env.is_main:
-        return None
+
+def _open_wandb(context: Context) -> None:
+    """Without an account or a connection the run is kept on disk; tracking never stops a training."""
     import wandb
 
-    for mode in dict.fromkeys((_tracking_mode(wandb), "offline")):
+    found = "online" if os.environ.get("WANDB_MODE") or wandb.login(prompt=False, verify=False) else "offline"
+    for mode in dict.fromkeys((os.environ.get("WANDB_MODE", found), "offline")):
         try:
-            return wandb.init(
+            wandb.init(
                 project=context.tracking.wandb_project,
                 group=context.tracking.group or None,
                 job_type=context.stage_id,
                 name=f"{context.arm}-{context.stage_id}-seed{context.seed}",
                 tags=list(context.tracking.tags),
                 dir=str(context.folder),
-                mode=mode,
+                mode=mode,  # type: ignore[arg-type]
                 settings=wandb.Settings(silent=True, console="off"),
             )
+            return
         except (wandb.Error, OSError) as error:
             context.say(f"W&B cannot be opened ({mode}): {error}")
-    return wandb.init(mode="disabled")
+    wandb.init(mode="disabled")
 
 
-def track(values: dict[str, float], step: int) -> None:
-    """Sends values of ours to the open tracking run, if there is one, beside the trainer's own."""
-    import sys
-
+def _wandb_with_run() -> Any:
+    """The module, where it is imported and has an open run."""
     wandb = sys.modules.get("wandb")
-    if wandb is not None and wandb.run is not None:
-        wandb.log({**values, "train/global_step": step})
-
-
-def _tracking_mode(wandb: Any) -> Any:
-    if os.environ.get("WANDB_MODE"):
-        return os.environ["WANDB_MODE"]
-    return "online" if wandb.login(prompt=False, verify=False) else "offline"
-
-
-def _close_tracking() -> None:
-    import sys
-
-    wandb = sys.modules.get("wandb")
-    if wandb is not None and wandb.run is not None:
-        wandb.finish()
+    return wandb if wandb is not None and wandb.run is not None else None

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 _SAVES_AT_END = "a stage saves its model once, when it ends"
 _MEASURED = "held-out accuracy is measured by `evaluation.every` and by `evaluate` stages"
-_LAUNCHED = "the hardware is the launcher's affair: choose a file under launch/"
+_LAUNCHED = "the launcher decides on the hardware: choose a file under launch/"
 OWNED: dict[str, str] = {
-    "output_dir": "where a run lies is the recipe's affair: output_dir and run_name",
+    "output_dir": "set the output location with output_dir and run_name in the recipe",
     "seed": "use the recipe's `seeds`",
     "data_seed": "use the recipe's `seeds`",
     "run_name": "use the recipe's `run_name`",
@@ -33,7 +33,7 @@ OWNED: dict[str, str] = {
     "save_strategy": _SAVES_AT_END,
     "save_steps": _SAVES_AT_END,
     "load_best_model_at_end": _SAVES_AT_END,
-    "resume_from_checkpoint": "a run goes on at its first unfinished stage by itself",
+    "resume_from_checkpoint": "a run resumes at its first unfinished stage by itself",
     "do_eval": _MEASURED,
     "eval_strategy": _MEASURED,
     "eval_steps": _MEASURED,
@@ -48,7 +48,7 @@ _LARGEST_ON_GPU = 8
 
 @dataclass(frozen=True)
 class Batch:
-    """How the sequences of one optimizer step are shared out: `micro` a device and pass, `accumulation` passes."""
+    """How the sequences of one optimizer step are split: `micro` a device and pass, `accumulation` passes."""
 
     micro: int
     accumulation: int
@@ -57,35 +57,29 @@ class Batch:
 def split_batch(
     sequences: int, launch_env: LaunchEnv, *, largest: int | None = None, says: str = "batch_size"
 ) -> Batch:
-    """Shares the sequences of an optimizer step out to the processes of `launch_env` in as few passes as can be.
+    """Splits the sequences of an optimizer step over the processes of `launch_env`, in as few passes as possible.
 
     Args:
         largest: most sequences a device takes at once; 8 on a GPU where not given, no limit on a CPU.
         says: where the number comes from, for the error message.
 
     Raises:
-        UserError: the processes cannot have equally many; names the nearest legal values.
+        UserError: the sequences cannot be split equally; names the nearest legal values.
     """
     if sequences % launch_env.size:
+        size = launch_env.size
+        multiples = [number for number in (sequences // size * size, (sequences // size + 1) * size) if number]
+        divisors = [number for number in range(1, sequences + 1) if sequences % number == 0]
+        below, above = [n for n in divisors if n < size][-1:], [n for n in divisors if n > size][:1]
         raise UserError(
-            f"{says}: {sequences} sequences a step cannot be shared equally by {launch_env.size} processes. "
-            f"Nearest legal: {_either(_around(sequences, launch_env.size))} sequences with {launch_env.size} "
-            "processes, or "
-            f"{_either(_divisors_around(sequences, launch_env.size))} processes with {sequences} sequences."
+            f"{says}: {sequences} sequences a step cannot be split equally over {size} processes. Nearest legal: "
+            f"{' or '.join(map(str, multiples))} sequences with {size} processes, or "
+            f"{' or '.join(map(str, below + above))} processes with {sequences} sequences."
         )
     share = sequences // launch_env.size
     limit = largest or (_LARGEST_ON_GPU if launch_env.device == "cuda" else share)
     micro = max(size for size in range(1, min(limit, share) + 1) if share % size == 0)
     return Batch(micro=micro, accumulation=share // micro)
-
-
-def wrong_batch(sequences: int, world_size: int, says: str = "batch_size") -> list[str]:
-    """The error of `split_batch` for so many processes as a list of at most one line."""
-    try:
-        split_batch(sequences, LaunchEnv(size=world_size), says=says)
-    except UserError as error:
-        return [str(error)]
-    return []
 
 
 def trainer_options(
@@ -103,8 +97,11 @@ def trainer_options(
     """
     launch_env = context.launch_env
     if launch_env.device == "cpu" and launch_env.distribution.startswith("zero"):
-        without_compiled_communication()
-    os.environ["ACCELERATE_MIXED_PRECISION"] = "no"  # else a launcher's own default would decide in silence
+        import deepspeed.ops
+
+        # Keeps DeepSpeed on gloo: its shared-memory operator for CPUs would be compiled first (30 s, needs a compiler).
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "no"  # otherwise a launcher's own default decides silently
     merged = {
         **_defaults(args, launch_env),
         **args,
@@ -127,13 +124,6 @@ def trainer_options(
         raise UserError(f"{context.stage_id}.args: {kind.__name__} refuses them: {error}") from None
     _require_launch(options, launch_env)
     return options
-
-
-def without_compiled_communication() -> None:
-    """Keeps DeepSpeed on gloo: its shared-memory operator for CPUs would be compiled first (30 s, needs a compiler)."""
-    import deepspeed.ops
-
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 def _defaults(args: Mapping[str, Any], launch_env: LaunchEnv) -> dict[str, Any]:
@@ -160,17 +150,3 @@ def _require_launch(options: TrainingArguments, launch_env: LaunchEnv) -> None:
         raise RunError(
             f"distribution: {launch_env.distribution} was launched, the trainer runs {stage or 'without ZeRO'}."
         )
-
-
-def _around(value: int, step: int) -> list[int]:
-    return [number for number in (value // step * step, (value // step + 1) * step) if number]
-
-
-def _divisors_around(value: int, near: int) -> list[int]:
-    divisors = [number for number in range(1, value + 1) if value % number == 0]
-    below = [number for number in divisors if number < near][-1:]
-    return below + [number for number in divisors if number > near][:1]
-
-
-def _either(numbers: list[int]) -> str:
-    return " or ".join(str(number) for number in numbers)

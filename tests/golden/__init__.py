@@ -1,0 +1,1 @@
+"""What the package does today, in files, and the code that writes them."""

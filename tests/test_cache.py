@@ -1,0 +1,180 @@
+"""The cache of stage outputs: its keys see all that decides an output, and its files are what was written."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import program_sandbox
+import warmup_rl
+from tests.test_run import RECIPE
+from warmup_rl.__main__ import main
+from warmup_rl.base.errors import RunError
+from warmup_rl.interfaces.stage import LaunchEnv
+from warmup_rl.recipe import load_recipe
+from warmup_rl.run.cache import RECORD, CacheEntry
+from warmup_rl.run.pipeline import Trial, TrialRunner
+
+KEYS = """
+import json, sys
+from warmup_rl.recipe import load_recipe
+from warmup_rl.run.pipeline import Trial
+print(json.dumps({p.stage.id: p.key for p in Trial(load_recipe(sys.argv[1]), "main", 0).stages}))
+"""
+KK = """
+run_name: keys
+model: {model}
+domains: {{kk: {{people: [2, 3], phrasing: terse}}}}
+evaluation: {{problems: 4, every: 0}}
+stages:
+  - {{type: distill, domain: kk, problems: 8, teacher: {{type: solver}}}}
+  - clean
+  - {{type: sft, batch_size: 2, steps: 2}}
+  - {{type: evaluate, id: measured}}
+  - {{type: rlvr, domain: kk, problems: 4, steps: 2, prompts_per_step: 2, generations: 2}}
+"""
+STAGES = ("distill", "clean", "sft", "measured", "rlvr")
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """A copy of the packages whose files may be edited, and a recipe."""
+    root = tmp_path_factory.mktemp("copy")
+    for package in (warmup_rl, program_sandbox):
+        source = Path(package.__file__).parent
+        shutil.copytree(source, root / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+    model = root / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    recipe = root / "recipe.yaml"
+    recipe.write_text(KK.format(model=model))
+    return root
+
+
+def keys(root):
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-c", KEYS, str(root / "recipe.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("file", "changed"),
+    [
+        ("base/types.py", STAGES),
+        ("interfaces/format.py", STAGES),
+        ("interfaces/domain.py", STAGES),
+        ("run/pipeline.py", STAGES),
+        ("knights/solver.py", STAGES),
+        ("knights/answers.py", STAGES),
+        ("domains/kk.py", STAGES),
+        ("engines/solver.py", STAGES),
+        ("dlcot/variants.py", STAGES[1:]),
+        ("cleaners/dlcot.py", STAGES[1:]),
+        ("dlcot/prompts/read.jinja", STAGES[1:]),
+        ("stages/training/saving.py", STAGES[2:]),
+        ("stages/training/rewards.py", ("rlvr",)),
+        ("stages/evaluate.py", ("measured",)),
+        ("engines/hf.py", ("measured", "rlvr")),
+        ("grading/choice.py", ()),
+        ("report/claims.py", ()),
+        ("cli/check.py", ()),
+    ],
+)
+def test_an_edit_changes_the_keys_of_what_it_decides_and_of_no_other_stage(copy, file, changed):
+    """What comes after a changed stage changes with it, since keys cover the keys of the inputs."""
+    before = keys(copy)
+    path = copy / "warmup_rl" / file
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text + "\n# edited\n", encoding="utf-8")
+    try:
+        after = keys(copy)
+    finally:
+        path.write_text(text, encoding="utf-8")
+    assert {name for name in before if before[name] != after[name]} == set(changed)
+
+
+@pytest.fixture
+def trial(tmp_path):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(RECIPE)
+    recipe = load_recipe(str(file), [f"output_dir={tmp_path / 'outputs'}"])
+    return Trial(recipe, "long", 0)
+
+
+def run(trial, **how):
+    lines: list[str] = []
+    TrialRunner(trial, LaunchEnv(), lines.append).run(**how)
+    return lines
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[0] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+DAMAGES = [(flip, "was changed after it was written"), (cut, "bytes"), (Path.unlink, "is missing")]
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGES)
+def test_a_damaged_input_is_named_with_the_folder_to_delete(trial, damage, message):
+    run(trial, until="first")
+    folder = trial.entry(trial.stages[0]).folder
+    damage(folder / "model" / "history.json")
+    with pytest.raises(RunError, match=message) as error:
+        run(trial)
+    assert f"delete {folder}" in str(error.value)
+    shutil.rmtree(folder)
+    run(trial)
+    assert trial.done
+
+
+def test_verify_finds_what_was_changed_and_says_where(trial, capsys):
+    run(trial)
+    folder = str(trial.run_folder)
+    (trial.run_folder / "recipe.yaml").write_text("run_name: small\n")
+    assert main(["verify", folder, "--files-only"]) == 0
+    assert "in 3 outputs" in capsys.readouterr().out
+    flip(trial.entry(trial.stages[1]).folder / "model" / "history.json")
+    assert main(["verify", folder, "--files-only"]) == 1
+    said = capsys.readouterr().out
+    assert "second: " in said and "was changed after it was written" in said and "DAMAGED" in said
+
+
+def test_verify_refuses_what_is_not_a_run(tmp_path, capsys):
+    assert main(["verify", str(tmp_path)]) == 2
+    assert "not a run folder" in capsys.readouterr().err
+
+
+def test_outputs_of_older_code_are_reused_only_on_request_and_marked(trial):
+    run(trial)
+    for planned in trial.stages:  # as if other code had made them
+        entry = trial.entry(planned)
+        settings, _, code = planned.key.partition("-")
+        entry.folder.rename(entry.folder.with_name(entry.folder.name.replace(code, "0" * 8)))
+    fresh = Trial(trial.recipe, "long", 0)
+    assert not any(fresh.entry(planned).done for planned in fresh.stages)
+    reusing = Trial(trial.recipe, "long", 0, reuse_stale=True)
+    assert reusing.entry(reusing.stages[0]).done and reusing.stages[0].stale
+    lines = run(reusing, until="first")
+    assert "by code that has changed since" in lines[0]
+    record = json.loads((reusing.folder / "run.json").read_text())
+    assert record["stages"][0]["stale"] is True
+
+
+def test_a_record_names_every_file_with_size_and_hash(trial):
+    run(trial, until="first")
+    entry = trial.entry(trial.stages[0])
+    files = json.loads((entry.folder / RECORD).read_text())["files"]
+    assert "model/history.json" in files and set(files["model/history.json"]) == {"size", "sha256"}
+    assert CacheEntry(entry.folder).damage() == []

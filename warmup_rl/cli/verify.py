@@ -1,0 +1,233 @@
+"""`python -m warmup_rl verify RUN`: whether a run's files are as they were written, and what today's graders say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from warmup_rl.base.errors import RunError, Unscorable
+from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.base.types import Problem, Score, to_json, trace_from_json
+from warmup_rl.cli.arguments import Arguments
+from warmup_rl.interfaces.domain import Domain, score_all
+from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.measurement import cells
+from warmup_rl.recipe import Recipe, load_recipe
+from warmup_rl.recipe.leaks import draw
+from warmup_rl.run.cache import RECORD, CacheEntry
+from warmup_rl.run.pipeline import PlannedStage, Trial
+
+_CHUNK = 512
+_FIGURES = ("lenient", "strict", "well_formed")
+Problems = Mapping[tuple[str, str], Problem]
+"""By domain and id."""
+
+
+@dataclass
+class Regraded:
+    """What grading again has found in one file of completions.
+
+    Attributes:
+        rows: graded again.
+        skipped: rows whose problem the recipe does not draw any more, or whose grader broke.
+        changed: rows with another verdict or form than was stored.
+        example: the first of these, for a reader.
+        figures: a line for each figure of the stage's summary that would change.
+    """
+
+    rows: int = 0
+    skipped: int = 0
+    changed: int = 0
+    example: str = ""
+    figures: tuple[str, ...] = ()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Returns the exit code: 1 where files are damaged or figures would change.
+
+    Raises:
+        UserError: the folder is not a run's, or its recipe cannot be loaded any more.
+    """
+    parser = Arguments("verify", "Checks the files of a run, and grades its stored completions again.")
+    parser.add_argument("run", type=Path, help="folder of a run, such as outputs/kk-warmup")
+    parser.add_argument("--files-only", action="store_true", help="check sizes and hashes, grade nothing again")
+    given = parser.read(arguments)
+    entries = list(_entries(given.run))
+    damaged = _check_files(entries)
+    if damaged or given.files_only:
+        return 1 if damaged else 0
+    return 1 if _grade_again(given.run, {entry.folder for _, entry in entries}) else 0
+
+
+def _entries(run: Path) -> Iterator[tuple[str, CacheEntry]]:
+    """The finished outputs that a run's records name, once each, with the stage's id.
+
+    Raises:
+        RunError: the folder is not a run's.
+    """
+    records = sorted([*run.glob("*/seed-*/run.json"), *run.glob("*/seed-*/fold-*/run.json")])
+    if not records:
+        raise RunError(f"{run}: not a run folder (no ARM/seed-N/run.json). Give the folder of a run: outputs/RUN_NAME.")
+    seen: set[Path] = set()
+    for record in records:
+        for stage in json.loads(record.read_text(encoding="utf-8"))["stages"]:
+            folder = (record.parent / stage["folder"]).resolve()
+            if stage["done"] and folder not in seen:
+                seen.add(folder)
+                yield stage["id"], CacheEntry(folder)
+
+
+def _check_files(entries: Sequence[tuple[str, CacheEntry]]) -> bool:
+    """Compares all files with the stage records and prints what is found; returns whether something is wrong."""
+    count, size, damaged = 0, 0, False
+    for name, entry in entries:
+        if not entry.done:
+            lines = [f"{entry.folder / RECORD} is missing: outputs/ was moved only in part, or the output was deleted"]
+        else:
+            lines = entry.damage()
+            files = entry.record().get("files", {})
+            count += len(files)
+            size += sum(found["size"] for found in files.values())
+        for line in lines:
+            damaged = True
+            print(f"{name}: {line}")
+        if lines:
+            print(f"{name}: to make the output again, delete {entry.folder} and run the recipe")
+    print(f"files: {count:,} in {len(entries)} outputs, {size / 1e6:,.1f} MB; {'DAMAGED' if damaged else 'all intact'}")
+    return damaged
+
+
+def _grade_again(run: Path, folders: set[Path]) -> bool:
+    """Grades stored completions again and prints the differences; returns whether a figure would change."""
+    recipe = load_recipe(str(run / "recipe.yaml"), [f"output_dir={run.resolve().parent}"])
+    changes = False
+    for trial, planned, entry in _stages(run, recipe, folders):
+        record = entry.record()
+        if record["key"] != planned.current:
+            print(
+                f"{trial.name}: {planned.stage.id}: made by other code, or with other library versions, than are here"
+            )
+        for file, found in _regrade(trial, planned, entry, record):
+            differ = f"{found.changed:,} differ" if found.changed else "all the same"
+            skipped = f", {found.skipped:,} cannot be graded here" if found.skipped else ""
+            print(f"{trial.name}: {planned.stage.id}: {file}: {found.rows:,} graded again, {differ}{skipped}")
+            for line in (*([f"first: {found.example}"] if found.example else []), *found.figures):
+                print(f"  {line}")
+            changes = changes or bool(found.changed or found.figures)
+    print("figures: " + ("some would change with today's graders" if changes else "none would change"))
+    return changes
+
+
+def _stages(run: Path, recipe: Recipe, folders: set[Path]) -> Iterator[tuple[Trial, PlannedStage, CacheEntry]]:
+    """The stages of a run's trials whose outputs are there, each output once."""
+    for path in sorted([*run.glob("*/seed-*/run.json"), *run.glob("*/seed-*/fold-*/run.json")]):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        trial = Trial(recipe, record["arm"], record["seed"], record.get("fold"))
+        planned = {stage.stage.id: stage for stage in trial.stages}
+        for stage in record["stages"]:
+            folder = (path.parent / stage["folder"]).resolve()
+            if folder in folders and stage["id"] in planned:
+                folders.discard(folder)
+                yield trial, planned[stage["id"]], CacheEntry(folder)
+
+
+def _regrade(
+    trial: Trial, planned: PlannedStage, entry: CacheEntry, record: Mapping[str, Any]
+) -> Iterator[tuple[str, Regraded]]:
+    """What grading again finds in each file of scored completions that a stage has left."""
+    files = [entry.folder / name for name in ("completions.jsonl", "rollouts.jsonl", "traces.jsonl")]
+    files = [
+        file for file in files if file.is_file() and (file.name != "completions.jsonl" or "cells" in _summary(record))
+    ]
+    if not files:
+        return
+    recipe = trial.recipe
+    domains, _ = recipe.seen_by(planned.stage, trial.fold)
+    problems = _problems(trial, planned, entry)
+    for file in files:
+        found, rows = Regraded(), []
+        for row, score in _scored(read_jsonl(file), domains, problems, recipe.format):
+            if score is None:
+                found.skipped += 1
+                rows.append(row)
+                continue
+            found.rows += 1
+            new = to_json(score)
+            if any(row["score"][key] != new[key] for key in ("verdict", "well_formed")):
+                found.changed += 1
+                found.example = found.example or _example(row, new)
+            rows.append({**row, "score": new})
+        if file.name == "completions.jsonl":
+            found.figures = tuple(_changed_figures(_summary(record)["cells"], rows, recipe.format.think))
+        yield file.name, found
+
+
+def _summary(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    summary: Mapping[str, Any] = record.get("summary") or {}
+    return summary
+
+
+def _problems(trial: Trial, planned: PlannedStage, entry: CacheEntry) -> Problems:
+    """The problems that a stage asks for, and those stored beside its traces."""
+    requests = trial.recipe.asked_by(planned.stage, *trial.place)
+    drawn = [problem for asked in requests for problem in draw(asked)]
+    beside = entry.folder / "problems.jsonl"
+    stored = [Problem(**row) for row in read_jsonl(beside)] if beside.is_file() else []
+    return {(problem.domain, problem.id): problem for problem in (*stored, *drawn)}
+
+
+def _scored(
+    rows: Iterable[dict[str, Any]], domains: Mapping[str, Domain], problems: Problems, response_format: ResponseFormat
+) -> Iterator[tuple[dict[str, Any], Score | None]]:
+    """Each row with its score by today's grader; None where it cannot be had."""
+    source = iter(rows)
+    while chunk := list(islice(source, _CHUNK)):
+        gradable = [row for row in chunk if row["score"] and (row["domain"], row["problem_id"]) in problems]
+        scores: dict[int, Score | Unscorable] = {}
+        for form in {_format(row, response_format) for row in gradable}:
+            mine = [row for row in gradable if _format(row, response_format) == form]
+            items = [
+                (domains[row["domain"]], problems[row["domain"], row["problem_id"]], _text(row, form)) for row in mine
+            ]
+            scores |= {id(row): score for row, score in zip(mine, score_all(items, form), strict=True)}
+        for row in chunk:
+            score = scores.get(id(row))
+            yield row, score if isinstance(score, Score) else None
+
+
+def _format(row: Mapping[str, Any], response_format: ResponseFormat) -> ResponseFormat:
+    prompt = row.get("prompt")
+    return response_format if prompt is None else ResponseFormat(think="open" if prompt == "open" else "free")
+
+
+def _text(row: dict[str, Any], response_format: ResponseFormat) -> str:
+    if "text" in row:
+        return str(row["text"])
+    trace = trace_from_json(row)
+    return response_format.render(thinking=trace.thinking, answer=trace.answer)
+
+
+def _example(row: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    def summary(score: Mapping[str, Any]) -> str:
+        return f"{score['verdict']}{'' if score['well_formed'] else ', not well formed'}"
+
+    return f"{row['domain']} {row['problem_id']}: {summary(row['score'])} → {summary(new)} ({new['extracted']!r})"
+
+
+def _changed_figures(stored: Sequence[Mapping[str, Any]], rows: Iterable[dict[str, Any]], own: str) -> Iterator[str]:
+    """A line for each figure of an evaluation that its own completions, graded today, do not give."""
+    place = ("split", "prompt", "sampling", "domain")
+    today = {tuple(cell[key] for key in place): cell for cell in map(asdict, cells(rows, own_prompt=own))}
+    for cell in stored:
+        new = today.get(tuple(cell[key] for key in place))
+        name = "{domain}, {split}, prompt {prompt}, {sampling}".format(**cell)
+        if new is None:
+            yield f"{name}: the completions are not there"
+            continue
+        changed = [f"{key} {cell[key]:.3f} → {new[key]:.3f}" for key in _FIGURES if abs(cell[key] - new[key]) > 1e-9]
+        if changed:
+            yield f"{name}: {', '.join(changed)}"

@@ -1,0 +1,62 @@
+"""Rows that every rank writes for itself and the main one merges, without a collective that could time out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from warmup_rl.base.errors import RunError
+from warmup_rl.base.jsonl import append_jsonl, read_jsonl, write_jsonl
+
+_POLL_SECONDS = 0.1
+
+
+class RankFiles:
+    """The files `<name>.rank<r>.jsonl` that become one `<name>.jsonl`, in an order that the ranks give their rows.
+
+    Each rank has its own object.
+    """
+
+    def __init__(self, path: Path, *, rank: int, size: int) -> None:
+        self._path, self._rank, self._size = path, rank, size
+        self._file(rank).unlink(missing_ok=True)
+        self._marker(rank).unlink(missing_ok=True)
+
+    def append(self, rows: Iterable[tuple[Sequence[int], dict[str, Any]]]) -> None:
+        """Adds rows, each with its place among those of all ranks; they are on disk when it returns."""
+        append_jsonl(self._file(self._rank), ({"place": place, "row": row} for place, row in rows))
+
+    def close(self) -> None:
+        """Marks this rank's file as complete."""
+        append_jsonl(self._file(self._rank), [])
+        self._marker(self._rank).touch()
+
+    def merge(self, *, timeout: float = 600.0) -> None:
+        """On the main process: waits for all ranks, writes their rows into one file, removes their files.
+
+        Raises:
+            RunError: a rank's file is not complete after `timeout` seconds (its process died, or sees another disk).
+        """
+        ranks = range(self._size)
+        deadline = time.monotonic() + timeout
+        while missing := [rank for rank in ranks if not self._marker(rank).exists()]:
+            if time.monotonic() > deadline:
+                raise RunError(
+                    f"{self._path}: the files of ranks {missing} are not complete after {timeout:.0f} s. All "
+                    "processes must write to the same disk; see their logs for an error."
+                )
+            time.sleep(_POLL_SECONDS)
+        rows = sorted((row for rank in ranks for row in read_jsonl(self._file(rank))), key=itemgetter("place"))
+        write_jsonl(self._path, map(itemgetter("row"), rows))
+        for rank in ranks:
+            self._file(rank).unlink()
+            self._marker(rank).unlink()
+
+    def _file(self, rank: int) -> Path:
+        return self._path.with_name(f"{self._path.stem}.rank{rank}.jsonl")
+
+    def _marker(self, rank: int) -> Path:
+        return self._path.with_name(f"{self._path.stem}.rank{rank}.done")

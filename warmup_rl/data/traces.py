@@ -1,0 +1,41 @@
+"""Traces and the problems that they are about, as stages hand them on: two files side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from operator import attrgetter
+from pathlib import Path
+
+from warmup_rl.base.errors import DataError
+from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.base.types import Problem, Trace, trace_from_json
+from warmup_rl.data.indexed_log import IndexedLog
+
+PROBLEMS_FILE = "problems.jsonl"
+"""Beside a traces file: the problems that its traces are about."""
+
+_MAKE_AGAIN = "Run the stage that made it again."
+
+
+def read_traces(path: Path) -> Iterator[Trace]:
+    """Traces of a file in order. Raises `DataError` where the file or a row is broken."""
+    for number, row in enumerate(read_jsonl(path), start=1):
+        try:
+            yield trace_from_json(row)
+        except (KeyError, TypeError, AttributeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise DataError(f"{path}: row {number} is not a valid trace ({reason}). {_MAKE_AGAIN}") from None
+
+
+def open_problems(path: Path) -> IndexedLog[str, Problem]:
+    """Problems by id, in the order of the file, read as they are asked for; the caller closes the file.
+
+    Raises:
+        DataError: the file is missing, or a row is not a problem; the message names file and line.
+    """
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no such file. It holds the problems of the traces beside it; run the stage that made both again."
+        )
+    fix = f"Fix the line, or: {_MAKE_AGAIN}"
+    return IndexedLog(path, attrgetter("id"), lambda row: Problem(**row), read_only=True, fix=fix)

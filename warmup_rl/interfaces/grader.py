@@ -1,0 +1,58 @@
+"""The interface of graders: how answers to the rows of a data set are compared with their reference answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from warmup_rl.base.types import Grade, Problem
+from warmup_rl.interfaces.plugins import Kind, Plugin
+
+
+class Grader(Plugin, ABC):
+    """Settings of a grader. A domain over rows has one; `jsonl` takes it by name from a recipe."""
+
+    plugin_kind: ClassVar[Kind] = "grader"
+    is_slow: ClassVar[bool] = False
+    """Whether grading waits for other processes."""
+    instruction: ClassVar[str] = ""
+    """Text after the question where the recipe gives none."""
+
+    def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
+        """The reference answer in the form that `grade` takes, and the problem's `meta` (JSON values).
+
+        Args:
+            row: with a column `question`.
+            written: the reference answer as the row has it.
+            place: of the row, for messages.
+
+        Raises:
+            DataError: the row is invalid.
+        """
+        return written.strip(), {}
+
+    @abstractmethod
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        """Grades a bare answer. Raises `Unscorable` if the grader itself fails."""
+
+    def reference(self, problem: Problem) -> str:
+        """An answer text that must grade correct."""
+        return problem.gold
+
+    def fault(self, problem: Problem) -> str:
+        """What is wrong with a reference answer; empty if it grades correct."""
+        grade = self.grade(self.reference(problem), problem)
+        return "" if grade.verdict == "correct" else f"it does not grade correct ({grade.note or grade.verdict})"
+
+    def chance_accuracy(self, problem: Problem) -> float:
+        """Probability that a uniform guess over the problem's answer space is correct."""
+        return 0.0
+
+    def canonical(self, problem: Problem) -> str | None:
+        """See `Domain.canonical`."""
+        return None
+
+    def adversarial_answers(self, problem: Problem) -> Iterator[tuple[str, str]]:
+        """See `Domain.adversarial_answers`."""
+        return iter(())
