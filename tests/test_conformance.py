@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from warmup_rl.interfaces.conformance import assert_conforms, run_checks
 from warmup_rl.interfaces.plugins import TABLE, load
 from warmup_rl.stages.training.rewards import Reward
 
+EXAMPLES = Path(__file__).parent.parent / "examples"
 ADDING = Adding(name="adding", instruction="Answer with a number.")
 GENERATED = [
     ("kk", {"people": [2, 3], "phrasing": "terse"}),
@@ -114,6 +116,21 @@ def test_stages_conform(name, model, tmp_path):
         keys["teacher"] = {"type": "replay", "source": str(tmp_path / "traces.jsonl")}
     results = list(run_checks(load("stage", name)(**keys), domain=ADDING, model=model))
     assert all(result.status == "passed" for result in results), results
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("domain", "domain.py:Parity"),
+        ("engine", "teacher_engine.py:Enumerator"),
+        ("cleaner", "cleaner.py:PreferShort"),
+        ("stage", "dpo_stage.py:Dpo"),
+    ],
+)
+def test_the_examples_conform(kind, name, model):
+    parity = load("domain", f"{EXAMPLES}/domain.py:Parity")(name="parity")
+    results = list(run_checks(load(kind, f"{EXAMPLES}/{name}")(), domain=parity, model=model))
+    assert not [result for result in results if result.status == "failed"], results
 
 
 def test_every_plug_in_of_the_table_is_checked(tmp_path):

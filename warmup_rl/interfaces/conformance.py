@@ -23,7 +23,7 @@ from typing import Any, Literal
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.jsonl import write_jsonl
-from warmup_rl.base.types import SPLITS, Completion, Problem, Request, Split, Trace, to_json
+from warmup_rl.base.types import SPLITS, Completion, Problem, Request, Score, Split, Trace, to_json
 from warmup_rl.data.traces import PROBLEMS_FILE, read_traces
 from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped, LooksAhead
 from warmup_rl.interfaces.domain import Domain
@@ -137,15 +137,15 @@ class Checks:
 
     @cached_property
     def _traces(self) -> list[Trace]:
-        """Two traces, and both again."""
-        traces = []
-        for problem in self._problems[:2]:
-            answer, thinking = self.domain.reference(problem), f"so the answer is {self.domain.reference(problem)}"
-            score = self.domain.score(_FORM.render(thinking=thinking, answer=answer), problem, _FORM)
-            traces.append(
-                Trace(problem.id, problem.domain, self.domain.prompt(problem), thinking, answer, score, "test")
-            )
-        return traces + [replace(trace, sample=1) for trace in traces]
+        """A right trace of two problems each, a wrong one of the first, and that of the second once more."""
+        first, second = map(self._right_trace, self._problems[:2])
+        wrong = replace(first, answer="?", score=Score("wrong", "?", True), sample=1)
+        return [first, second, wrong, replace(second, sample=1)]
+
+    def _right_trace(self, problem: Problem) -> Trace:
+        answer, thinking = self.domain.reference(problem), f"so the answer is {self.domain.reference(problem)}"
+        score = self.domain.score(_FORM.render(thinking=thinking, answer=answer), problem, _FORM)
+        return Trace(problem.id, problem.domain, self.domain.prompt(problem), thinking, answer, score, "test")
 
 
 def _result(name: str, check: Callable[[], Any]) -> Result:
@@ -296,7 +296,7 @@ def _require_answers(asked: Sequence[tuple[str, int]], completions: Sequence[Com
 
 
 class CleanerChecks(Checks):
-    """What a cleaner makes of two traces and their repetition."""
+    """What a cleaner makes of four traces of two problems."""
 
     plugin: Cleaner
 
