@@ -34,7 +34,7 @@ test: install
 
 # The tests of pure code, for while one edits it.
 test-fast: install
-	$(BIN)/python -m pytest -m unit $(ARGS)
+	$(BIN)/python -m pytest -m unit -n 2 $(ARGS)
 
 check: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -1,20 +1,36 @@
 """Test tiers by file (see `markers` in pyproject.toml): what is not named here tests pure code."""
 
+from pathlib import Path
+
 import pytest
 
 TRAIN = (
-    "ablation cache clean_stage conformance distill_clean evaluate example_plugins examples folds generation golden "
-    "main_job math_grading report run self_teacher teachers training"
+    "ablation cache clean_command clean_stage conformance contamination distill_clean evaluate example_plugins "
+    "examples folds generation golden grade_command init leaks main_job math_grading openai_engine puzzles report run "
+    "self_teacher teachers training"
 )
-"""Files that train, start processes, or take whole runs through the program."""
+"""Files that train, start processes, or take whole commands and runs through the program."""
 TIERS = {
     **{f"test_{name}.py": "train" for name in TRAIN.split()},
     "test_distributed.py": "dist",
     "test_program_grading.py": "sandbox",
+    "test_row_domains.py": "sandbox",
 }
+
+
+def tier(path: Path) -> str:
+    return "sandbox" if "packages/sandbox" in path.as_posix() else TIERS.get(path.name, "unit")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Under `-m TIER` files of other tiers are not even imported: many of them load torch."""
+    wanted = config.option.markexpr
+    of_other = (
+        wanted in {"unit", *TIERS.values()} and collection_path.suffix == ".py" and tier(collection_path) != wanted
+    )
+    return True if of_other and collection_path.name.startswith("test_") else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        of_sandbox = "packages/sandbox" in item.path.as_posix()
-        item.add_marker("sandbox" if of_sandbox else TIERS.get(item.path.name, "unit"))
+        item.add_marker(tier(item.path))
