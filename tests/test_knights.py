@@ -314,8 +314,8 @@ def check_terse_sentence(words, puzzle, roles):
     else:
         *operands, result = (value[part] for part in seen)
         operator = {"implies": "->", "iff": "<=>"}.get(word, word.rstrip("0123456789"))
-        preview = [("telling-truth", i) for i in range(len(operands))]
-        assert result == evaluate((operator, *preview), operands)
+        facts = [("telling-truth", i) for i in range(len(operands))]
+        assert result == evaluate((operator, *facts), operands)
 
 
 @settings(max_examples=60)

@@ -12,7 +12,7 @@ from warmup_rl.dlcot.markers import DEAD_END, lowered
 from warmup_rl.dlcot.outline import Sentence
 from warmup_rl.knights.english import plural
 from warmup_rl.knights.grammar import Puzzle
-from warmup_rl.knights.reasoning import StagePreview
+from warmup_rl.knights.reasoning import Facts
 
 Known = dict[int, bool]
 """Who is known to tell the truth, or to lie."""
@@ -62,11 +62,11 @@ class Note(NamedTuple):
     """
 
     works: bool | None
-    claimed: StagePreview
-    opens: tuple[StagePreview, ...]
+    claimed: Facts
+    opens: tuple[Facts, ...]
     gives_up: bool
     unread: bool
-    frames: tuple[StagePreview, ...]
+    frames: tuple[Facts, ...]
     ended: bool
     roles: Known
     known: Known
@@ -96,9 +96,9 @@ class _Words(NamedTuple):
     reported: re.Pattern[str]
     people: dict[str, Sequence[int]]
     truthful: dict[str, bool]
-    met: dict[str, StagePreview]
+    met: dict[str, Facts]
 
-    def preview(self, match: re.Match[str]) -> StagePreview:
+    def facts(self, match: re.Match[str]) -> Facts:
         """Who has which role in a clause; nobody where that is not clear."""
         found = self.met.get(match[0])
         if found is None:
@@ -138,7 +138,7 @@ class _Clause(NamedTuple):
     """A role that is told of somebody; or a contradiction, without facts."""
 
     start: int
-    preview: StagePreview = ()
+    facts: Facts = ()
     kind: str = "contradiction"
 
 
@@ -147,7 +147,7 @@ class _Reader:
 
     def __init__(self, plain: str, words: _Words, people: int) -> None:
         self._plain, self._words, self._people = plain, words, people
-        self._frames: tuple[StagePreview, ...] = ()
+        self._frames: tuple[Facts, ...] = ()
         self._levels: tuple[Known, ...] = ({},)
         self._condition = self._ended = self._later = self._concluded = False
 
@@ -159,19 +159,19 @@ class _Reader:
         if sentence.move == "verify":
             self._ended = False
         claimed: list[tuple[int, bool]] = []
-        opens: tuple[StagePreview, ...] = ()
+        opens: tuple[Facts, ...] = ()
         gives_up = False
         clauses = self._clauses(sentence)
-        for _, preview, kind in clauses:
+        for _, facts, kind in clauses:
             if kind == "contradiction":
                 self._ended, self._later = bool(self._frames), False
             elif kind == "claim":
-                claimed += preview
-                gives_up = self._claim(preview) or gives_up
+                claimed += facts
+                gives_up = self._claim(facts) or gives_up
             elif kind == "assumption":
-                opens = self._assume(preview, afresh=sentence.move == "alternative")
+                opens = self._assume(facts, afresh=sentence.move == "alternative")
             elif kind == "condition":
-                self._suppose(preview)
+                self._suppose(facts)
         kinds = {clause.kind for clause in clauses}
         self._concluded |= len(set(claimed)) == self._people and not kinds & {"assumption", "condition"}
         works: bool | None = bool(kinds - {"unread"})
@@ -194,11 +194,11 @@ class _Reader:
         matches = list(self._words.clause.finditer(plain, start, end))
         for match in matches:
             kind = self._kind(match, max(before, match.start() - _FAR), kind, supposes and before == start)
-            before, preview = match.end(), self._words.preview(match)
+            before, facts = match.end(), self._words.facts(match)
             if kind in ("assumption", "condition") and found and found[-1].kind == kind:
-                found[-1] = found[-1]._replace(preview=(*found[-1].preview, *preview))
+                found[-1] = found[-1]._replace(facts=(*found[-1].facts, *facts))
             elif kind:
-                found.append(_Clause(match.start(), preview, kind))
+                found.append(_Clause(match.start(), facts, kind))
         if supposes and not any(clause.kind == "assumption" for clause in found):
             found.insert(0, _Clause(start, (), "assumption"))
         for place in [match.start() for match in DEAD_END.finditer(plain, start, end)]:
@@ -223,39 +223,39 @@ class _Reader:
             return "claim"
         return kind
 
-    def _assume(self, preview: StagePreview, *, afresh: bool) -> tuple[StagePreview, ...]:
+    def _assume(self, facts: Facts, *, afresh: bool) -> tuple[Facts, ...]:
         """Makes an assumption, in place of all others where it is made afresh; gives all that is assumed then."""
         if self._condition or self._ended:
             self._back_to(len(self._frames) - 1)
-        people = {person for person, _ in preview}
+        people = {person for person, _ in facts}
         if self._concluded or afresh or len(people) == self._people:
             self._back_to(0)
         same = (i for i, frame in enumerate(self._frames) if not frame or people & {person for person, _ in frame})
         self._back_to(next(same, len(self._frames)))
-        self._open(preview)
+        self._open(facts)
         self._concluded = False
         return self._frames
 
-    def _suppose(self, preview: StagePreview) -> None:
+    def _suppose(self, facts: Facts) -> None:
         """Opens the condition of an "if"."""
         if self._condition:
             self._back_to(len(self._frames) - 1)
-        opposite = {(person, not truthful) for person, truthful in preview}
+        opposite = {(person, not truthful) for person, truthful in facts}
         self._back_to(next((i for i, frame in enumerate(self._frames) if opposite & set(frame)), len(self._frames)))
-        self._open(preview)
+        self._open(facts)
         self._condition = True
 
-    def _open(self, preview: StagePreview) -> None:
+    def _open(self, facts: Facts) -> None:
         outside = self._levels[-1]
-        agrees = all(outside.get(person, truthful) == truthful for person, truthful in preview)
-        self._frames = (*self._frames, preview)
-        self._levels = (*self._levels, {**outside, **dict(preview)} if agrees else dict(preview))
+        agrees = all(outside.get(person, truthful) == truthful for person, truthful in facts)
+        self._frames = (*self._frames, facts)
+        self._levels = (*self._levels, {**outside, **dict(facts)} if agrees else dict(facts))
         self._condition = self._ended = False
 
-    def _claim(self, preview: StagePreview) -> bool:
+    def _claim(self, facts: Facts) -> bool:
         """Makes something known under what is assumed; whether an assumption was taken back for that."""
         gives_up = False
-        for person, truthful in preview:
+        for person, truthful in facts:
             denied = (i for i, frame in enumerate(self._frames) if (person, not truthful) in frame)
             if self._ended:
                 depth = next(denied, len(self._frames) - 1 if self._later else None)

@@ -120,7 +120,7 @@ class Reader:
         """The structure of a trace. Labels of answers are the grader's where it can tell, else the judge's.
 
         Raises:
-            Doubt: the judge gave no valid answer, or the trace cannot be shown to it.
+            Ambiguous: the judge gave no valid answer, or the trace cannot be shown to it.
             UserError: the engine cannot serve.
         """
         if hindrance := self._hindrance(trace):

@@ -12,10 +12,10 @@ from warmup_rl.dlcot.repeats import Rechecks, repeats
 from warmup_rl.dlcot.structure import Ambiguous, Approach, Label, Structure
 from warmup_rl.knights.english import role_text
 from warmup_rl.knights.grammar import Puzzle
-from warmup_rl.knights.reasoning import StagePreview
+from warmup_rl.knights.reasoning import Facts
 
 
-def read_islanders(text: str, question: str, puzzle: Puzzle) -> Structure:
+def read_puzzle_trace(text: str, question: str, puzzle: Puzzle) -> Structure:
     """The structure of a chain of thought about a puzzle.
 
     An approach begins with an outermost hypothesis, or with what is deduced without one, and goes on to where that is
@@ -25,7 +25,7 @@ def read_islanders(text: str, question: str, puzzle: Puzzle) -> Structure:
     read, is like no other, and later ones may build on it. Whether a step follows is not looked at.
 
     Raises:
-        Doubt: it is not clear.
+        Ambiguous: it is not clear.
     """
     said = read_sentences(text)
     thread = _Thread(text, said, take_notes(text, said, puzzle))
@@ -68,7 +68,7 @@ class _Thread:
     def openings(self, first: int, end: int) -> list[int]:
         """The sentences that begin approaches."""
         found = [first]
-        top: StagePreview | None = None
+        top: Facts | None = None
         worked = False
         fresh: int | None = None
         for index in range(first, end):
@@ -163,11 +163,11 @@ class _Approaches:
                 return label, steps, end
         return self._label(first, len(self.outlined.sentences))[0], 0, self.outlined.explored
 
-    def _method(self, hypothesis: StagePreview | None, known: Known) -> str:
+    def _method(self, hypothesis: Facts | None, known: Known) -> str:
         if hypothesis is not None:
             return f"assumes {self._told(hypothesis)}" if hypothesis else "tries a case"
         facts = tuple(sorted(known.items()))
         return f"deduces, knowing {self._told(facts)}" if facts else "deduces from the statements"
 
-    def _told(self, facts: StagePreview) -> str:
+    def _told(self, facts: Facts) -> str:
         return ", ".join(role_text(self.puzzle, *fact) for fact in facts)

@@ -37,7 +37,7 @@ def label_of(answers: Sequence[str], problem: Problem, domain: Domain) -> Label:
     """`correct` where one of the answers is right, `incomplete` where none can be taken for an answer.
 
     Raises:
-        Doubt: the grader broke.
+        Ambiguous: the grader broke.
     """
     verdicts = [_verdict(answer, problem, domain) for answer in answers if answer]
     if "correct" in verdicts:
@@ -55,7 +55,7 @@ def label_text(text: str, problem: Problem, domain: Domain) -> Label:
     an answer is a fenced block of code.
 
     Raises:
-        Doubt: the grader broke.
+        Ambiguous: the grader broke.
     """
     if "\n" in problem.gold.strip():
         return label_of(_FENCED.findall(text)[-1:], problem, domain)

@@ -105,7 +105,7 @@ def read_sentences(text: str) -> tuple[Sentence, ...]:
     """The sentences of a text in English.
 
     Raises:
-        Doubt: it is empty, in another language, or without paragraphs.
+        Ambiguous: it is empty, in another language, or without paragraphs.
     """
     low = lowered(text)
     words = _LETTERS.findall(low, 0, _SAMPLE)
@@ -142,7 +142,7 @@ def outline(
         working: whether a sentence works at the problem (true) or only states it (false); None where that is open.
 
     Raises:
-        Doubt: nothing is explored.
+        Ambiguous: nothing is explored.
     """
     verified = _conclusion(text, said)
     restated = _restated(text, question, said, verified, working)

@@ -8,7 +8,7 @@ from warmup_rl.base.errors import DataError
 from warmup_rl.base.types import Problem, Trace
 from warmup_rl.dlcot.arithmetic import false_sums
 from warmup_rl.dlcot.clusters import clusters, method_of
-from warmup_rl.dlcot.kk_segmenter import read_islanders
+from warmup_rl.dlcot.kk_segmenter import read_puzzle_trace
 from warmup_rl.dlcot.labels import label_of, label_text, loose_answers
 from warmup_rl.dlcot.markers import DEAD_END
 from warmup_rl.dlcot.outline import Outline, outline, read_sentences
@@ -33,7 +33,7 @@ class Rules:
         """The structure of a trace, by the phrasing of its thinking and the kind of its problem.
 
         Raises:
-            Doubt: it is not clear.
+            Ambiguous: it is not clear.
         """
         if is_terse(trace.thinking):
             return read_terse(trace.thinking, problem, domain)
@@ -41,7 +41,7 @@ class Rules:
             puzzle, _ = from_meta(problem.meta)
         except DataError:
             return _Prose(trace.thinking, problem, domain).read()
-        return read_islanders(trace.thinking, problem.question, puzzle)
+        return read_puzzle_trace(trace.thinking, problem.question, puzzle)
 
 
 @dataclass(frozen=True)

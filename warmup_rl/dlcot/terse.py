@@ -33,7 +33,7 @@ def read_terse(thinking: str, problem: Problem, domain: Domain) -> Structure:
     at once aside. Chains without cases are one approach.
 
     Raises:
-        Doubt: something is tried after the conclusion, or nothing before it.
+        Ambiguous: something is tried after the conclusion, or nothing before it.
     """
     spans = sentences(thinking)
     words = [thinking[span.start : span.end].split() for span in spans]

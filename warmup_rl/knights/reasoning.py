@@ -12,7 +12,7 @@ from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.solver import assignment
 from warmup_rl.knights.statements import Statement, evaluate, mentioned
 
-StagePreview = tuple[tuple[int, bool], ...]
+Facts = tuple[tuple[int, bool], ...]
 """Pairs of a person and whether that person tells the truth."""
 Kind = Literal[
     "restate", "stuck", "assume", "infer", "contradiction", "backtrack", "case", "fits", "solved", "verify", "second",
@@ -67,8 +67,8 @@ class Step:
     truthful: bool = True
     speaker: int = -1
     reason: str = ""
-    given: StagePreview = ()
-    hypotheses: StagePreview = ()
+    given: Facts = ()
+    hypotheses: Facts = ()
     again: bool = False
 
 
@@ -130,7 +130,7 @@ class _Search:
         self.steps.append(Step("backtrack", person, not wrong))
         return self.steps
 
-    def _explore(self, hypotheses: StagePreview, known: Mapping[int, bool]) -> bool:
+    def _explore(self, hypotheses: Facts, known: Mapping[int, bool]) -> bool:
         """Whether a solution was met that agrees with what is known."""
         found = self._deduce(hypotheses, dict(known))
         if found is None or len(found) == self.puzzle.people:
@@ -152,7 +152,7 @@ class _Search:
         said = [person for statement in self.puzzle.statements for person in mentioned(statement)]
         return self.rng.choice(unknown + [person for person in said if person not in known])
 
-    def _deduce(self, hypotheses: StagePreview, known: dict[int, bool]) -> dict[int, bool] | None:
+    def _deduce(self, hypotheses: Facts, known: dict[int, bool]) -> dict[int, bool] | None:
         """Everything that follows from one statement at a time; None after a contradiction."""
         while True:
             step = next(self._consequences(known), None)
@@ -205,5 +205,5 @@ def _fits(statement: Statement, speaker: int, roles: Mapping[int, bool]) -> bool
     return evaluate(statement, roles) == roles[speaker]
 
 
-def _facts(puzzle: Puzzle) -> StagePreview:
+def _facts(puzzle: Puzzle) -> Facts:
     return tuple(enumerate(puzzle.solution))

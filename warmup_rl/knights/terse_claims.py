@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from warmup_rl.knights.grammar import Puzzle
-from warmup_rl.knights.reasoning import StagePreview
+from warmup_rl.knights.reasoning import Facts
 from warmup_rl.knights.solver import assignment_index
 from warmup_rl.knights.statements import IFF, LIAR, NOT, TRUTHFUL, Statement, is_leaf
 from warmup_rl.knights.terse import NEXT, RECHECK, SO, WAIT, render_terse
@@ -31,7 +31,7 @@ class Sentence(NamedTuple):
     start: int
     end: int
     does: str
-    facts: StagePreview = ()
+    facts: Facts = ()
     said: tuple[Statement, ...] = ()
     cites: bool = True
 

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from warmup_rl.base.types import Validity
 from warmup_rl.knights.grammar import Puzzle
-from warmup_rl.knights.reasoning import StagePreview
+from warmup_rl.knights.reasoning import Facts
 from warmup_rl.knights.statements import IFF, NOT, TRUTHFUL, Statement, evaluate
 from warmup_rl.knights.terse_claims import Sentence, terse_sentences
 
@@ -47,9 +47,9 @@ def step_validity(thinking: str, puzzle: Puzzle) -> Validity:
 class _Judge:
     def __init__(self, puzzle: Puzzle) -> None:
         self._puzzle = puzzle
-        self._case: StagePreview = ()
+        self._case: Facts = ()
         self._solved = self._gap = False
-        self._looked_at: dict[StagePreview, set[int]] = {}
+        self._looked_at: dict[Facts, set[int]] = {}
         self._speakers: dict[Statement, set[int]] = {}
         for speaker, statement in enumerate(puzzle.statements):
             for formula in (statement, (IFF, (TRUTHFUL, speaker), statement)):
@@ -84,7 +84,7 @@ class _Judge:
             looked_at |= self._speakers.get(formula, set())
         return True
 
-    def _is_solution(self, facts: StagePreview) -> bool:
+    def _is_solution(self, facts: Facts) -> bool:
         return all(self._puzzle.solution[person] == truthful for person, truthful in facts)
 
     def _shown(self) -> bool:

@@ -100,7 +100,7 @@ def propose_grader(
         return chosen
     if all(re.fullmatch(r"\s*\(?[A-Z]\)?\s*", gold) for gold in golds):
         return {"type": "choice", "options": options} if options else {"type": "choice"}
-    if all(_KK.search(gold) for gold in golds) or _are_islanders(rows, golds):
+    if all(_KK.search(gold) for gold in golds) or _are_puzzles(rows, golds):
         return {"type": "kk"}
     if all(_is_structured(gold) for gold in golds):
         return {"type": "json"}
@@ -140,7 +140,7 @@ def _chosen(golds: Sequence[str], options: str | list[str], rows: Sequence[Mappi
     return None
 
 
-def _are_islanders(rows: Sequence[Mapping[str, Any]], golds: Sequence[str]) -> bool:
+def _are_puzzles(rows: Sequence[Mapping[str, Any]], golds: Sequence[str]) -> bool:
     """Whether rows are puzzles in the published form, with lists of truth values as golds."""
     return bool(rows) and all("quiz" in row and "[" in gold for row, gold in zip(rows, golds, strict=True))
 
