@@ -87,7 +87,7 @@ def write_run(
         "claims": {"threshold": 0.6, "step": None, **(claims or {})},
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
-    write_json(folder / "run.json", {"public": []})
+    write_json(folder / "run.json", {"public": [], "for_warmup": ["kk"]})
     for trial in trials:
         _Writer(folder, trial, samplings).write()
     return folder

@@ -77,6 +77,17 @@ def require_object(place: str, value: Any) -> dict[str, Any]:
     return value
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises `DataError` where the file holds something else."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON ({error}). Delete the file and run the recipe again.") from None
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: a JSON object is needed, found {type(value).__name__}.")
+    return value
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes one JSON value atomically."""
     part = _part(path)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from warmup_rl.base.errors import RunError, Unscorable
 from warmup_rl.base.jsonl import read_jsonl
@@ -16,15 +15,28 @@ from warmup_rl.cli.arguments import Arguments
 from warmup_rl.interfaces.domain import Domain, score_all
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.measurement import cells
-from warmup_rl.recipe import Recipe, load_recipe
+from warmup_rl.recipe import load_recipe
 from warmup_rl.recipe.leaks import draw
 from warmup_rl.run.cache import RECORD, CacheEntry
 from warmup_rl.run.pipeline import PlannedStage, Trial
+from warmup_rl.run.provenance import trial_records
 
 _CHUNK = 512
 _FIGURES = ("lenient", "strict", "well_formed")
 Problems = Mapping[tuple[str, str], Problem]
 """By domain and id."""
+
+
+Place = tuple[str, int, int | None]
+"""Arm, seed and fold."""
+
+
+class Output(NamedTuple):
+    """A finished output: the stage `stage` of a trial."""
+
+    place: Place
+    stage: str
+    entry: CacheEntry
 
 
 @dataclass
@@ -56,35 +68,35 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("run", type=Path, help="folder of a run, such as outputs/kk-warmup")
     parser.add_argument("--files-only", action="store_true", help="check sizes and hashes, grade nothing again")
     given = parser.read(arguments)
-    entries = list(_entries(given.run))
-    damaged = _check_files(entries)
+    outputs = list(_outputs(given.run))
+    damaged = _check_files(outputs)
     if damaged or given.files_only:
         return 1 if damaged else 0
-    return 1 if _grade_again(given.run, {entry.folder for _, entry in entries}) else 0
+    return 1 if _grade_again(given.run, outputs) else 0
 
 
-def _entries(run: Path) -> Iterator[tuple[str, CacheEntry]]:
-    """The finished outputs that a run's records name, once each, with the stage's id.
+def _outputs(run: Path) -> Iterator[Output]:
+    """The finished outputs that the records of a run's trials name, each once, with the first trial that has it.
 
     Raises:
         RunError: the folder is not a run's.
     """
-    records = sorted([*run.glob("*/seed-*/run.json"), *run.glob("*/seed-*/fold-*/run.json")])
+    records = trial_records(run)
     if not records:
         raise RunError(f"{run}: not a run folder (no ARM/seed-N/run.json). Give the folder of a run: outputs/RUN_NAME.")
     seen: set[Path] = set()
-    for record in records:
-        for stage in json.loads(record.read_text(encoding="utf-8"))["stages"]:
-            folder = (record.parent / stage["folder"]).resolve()
+    for path, record in records.items():
+        for stage in record["stages"]:
+            folder = (path.parent / stage["folder"]).resolve()
             if stage["done"] and folder not in seen:
                 seen.add(folder)
-                yield stage["id"], CacheEntry(folder)
+                yield Output((record["arm"], record["seed"], record.get("fold")), stage["id"], CacheEntry(folder))
 
 
-def _check_files(entries: Sequence[tuple[str, CacheEntry]]) -> bool:
+def _check_files(outputs: Sequence[Output]) -> bool:
     """Compares all files with the stage records and prints what is found; returns whether something is wrong."""
     count, size, damaged = 0, 0, False
-    for name, entry in entries:
+    for _, name, entry in outputs:
         if not entry.done:
             lines = [f"{entry.folder / RECORD} is missing: outputs/ was moved only in part, or the output was deleted"]
         else:
@@ -97,42 +109,32 @@ def _check_files(entries: Sequence[tuple[str, CacheEntry]]) -> bool:
             print(f"{name}: {line}")
         if lines:
             print(f"{name}: to make the output again, delete {entry.folder} and run the recipe")
-    print(f"files: {count:,} in {len(entries)} outputs, {size / 1e6:,.1f} MB; {'DAMAGED' if damaged else 'all intact'}")
+    print(f"files: {count:,} in {len(outputs)} outputs, {size / 1e6:,.1f} MB; {'DAMAGED' if damaged else 'all intact'}")
     return damaged
 
 
-def _grade_again(run: Path, folders: set[Path]) -> bool:
+def _grade_again(run: Path, outputs: Iterable[Output]) -> bool:
     """Grades stored completions again and prints the differences; returns whether a figure would change."""
     recipe = load_recipe(str(run / "recipe.yaml"), [f"output_dir={run.resolve().parent}"])
+    trials: dict[Place, Trial] = {}
     changes = False
-    for trial, planned, entry in _stages(run, recipe, folders):
+    for place, stage, entry in outputs:
+        trial = trials.setdefault(place, Trial(recipe, *place))
+        planned = next((planned for planned in trial.stages if planned.stage.id == stage), None)
+        if planned is None:
+            continue
         record = entry.record()
         if record["key"] != planned.current:
-            print(
-                f"{trial.name}: {planned.stage.id}: made by other code, or with other library versions, than are here"
-            )
+            print(f"{trial.name}: {stage}: made by other code, or with other library versions, than are here")
         for file, found in _regrade(trial, planned, entry, record):
             differ = f"{found.changed:,} differ" if found.changed else "all the same"
             skipped = f", {found.skipped:,} cannot be graded here" if found.skipped else ""
-            print(f"{trial.name}: {planned.stage.id}: {file}: {found.rows:,} graded again, {differ}{skipped}")
+            print(f"{trial.name}: {stage}: {file}: {found.rows:,} graded again, {differ}{skipped}")
             for line in (*([f"first: {found.example}"] if found.example else []), *found.figures):
                 print(f"  {line}")
             changes = changes or bool(found.changed or found.figures)
     print("figures: " + ("some would change with today's graders" if changes else "none would change"))
     return changes
-
-
-def _stages(run: Path, recipe: Recipe, folders: set[Path]) -> Iterator[tuple[Trial, PlannedStage, CacheEntry]]:
-    """The stages of a run's trials whose outputs are there, each output once."""
-    for path in sorted([*run.glob("*/seed-*/run.json"), *run.glob("*/seed-*/fold-*/run.json")]):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        trial = Trial(recipe, record["arm"], record["seed"], record.get("fold"))
-        planned = {stage.stage.id: stage for stage in trial.stages}
-        for stage in record["stages"]:
-            folder = (path.parent / stage["folder"]).resolve()
-            if folder in folders and stage["id"] in planned:
-                folders.discard(folder)
-                yield trial, planned[stage["id"]], CacheEntry(folder)
 
 
 def _regrade(
@@ -141,7 +143,7 @@ def _regrade(
     """What grading again finds in each file of scored completions that a stage has left."""
     files = [entry.folder / name for name in ("completions.jsonl", "rollouts.jsonl", "traces.jsonl")]
     files = [
-        file for file in files if file.is_file() and (file.name != "completions.jsonl" or "cells" in _summary(record))
+        file for file in files if file.is_file() and (file.name != "completions.jsonl" or "cells" in record["summary"])
     ]
     if not files:
         return
@@ -162,13 +164,8 @@ def _regrade(
                 found.example = found.example or _example(row, new)
             rows.append({**row, "score": new})
         if file.name == "completions.jsonl":
-            found.figures = tuple(_changed_figures(_summary(record)["cells"], rows, recipe.format.think))
+            found.figures = tuple(_changed_figures(record["summary"]["cells"], rows, recipe.format.think))
         yield file.name, found
-
-
-def _summary(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    summary: Mapping[str, Any] = record.get("summary") or {}
-    return summary
 
 
 def _problems(trial: Trial, planned: PlannedStage, entry: CacheEntry) -> Problems:
@@ -201,7 +198,7 @@ def _scored(
 
 def _format(row: Mapping[str, Any], response_format: ResponseFormat) -> ResponseFormat:
     prompt = row.get("prompt")
-    return response_format if prompt is None else ResponseFormat(think="open" if prompt == "open" else "free")
+    return response_format if prompt is None else ResponseFormat.for_prompt(prompt)
 
 
 def _text(row: dict[str, Any], response_format: ResponseFormat) -> str:

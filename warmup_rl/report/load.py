@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from warmup_rl.base.errors import DataError, RunError, UserError
+from warmup_rl.base.errors import DataError, RunError
+from warmup_rl.base.jsonl import read_json
 from warmup_rl.interfaces.measurement import read_record
-from warmup_rl.interfaces.plugins import load as load_plugin
 from warmup_rl.recipe import ClaimSettings, RecipeRecord, read_recipe_record, trial_name
 from warmup_rl.report.outputs import Model, StageOutput, pooled_model, pooled_training
+from warmup_rl.run.provenance import trial_records
 
 NOT_STARTED = "not started"
 SHOWN = 10
@@ -58,12 +58,14 @@ class Run:
 
     Attributes:
         public: names of domains with published problems.
+        for_warmup: names of domains that exist to be warmed up on (Knights & Knaves): they do not count as transfer.
         trials: by arm, then seed.
     """
 
     folder: Path
     recipe: RecipeRecord
     public: tuple[str, ...]
+    for_warmup: tuple[str, ...]
     trials: Mapping[str, Mapping[int, Trial]]
 
     @property
@@ -123,8 +125,8 @@ class Run:
 
     @cached_property
     def puzzles(self) -> tuple[str, ...]:
-        """Measured domains of a type that is meant for the warmup (Knights & Knaves): they do not count as transfer."""
-        return tuple(name for name in self.measured if _for_warmup(self.recipe.domains[name].get("type", name)))
+        """Measured domains that are meant for the warmup."""
+        return tuple(name for name in self.measured if name in self.for_warmup)
 
     @property
     def transfer(self) -> tuple[str, ...]:
@@ -148,8 +150,7 @@ def load(folder: Path) -> Run:
     if not (folder / "recipe.yaml").is_file():
         raise RunError(f"{folder}: not a run folder (no recipe.yaml). Give the folder of a run: outputs/RUN_NAME.")
     recipe = read_recipe_record(folder / "recipe.yaml")
-    paths = sorted([*folder.glob("*/seed-*/run.json"), *folder.glob("*/seed-*/fold-*/run.json")])
-    records = {path: read_json(path) for path in paths}
+    records = trial_records(folder)
     _require_outputs(folder, records)
     found: dict[tuple[str, int, int | None], Trial] = {}
     for path, record in records.items():
@@ -161,22 +162,12 @@ def load(folder: Path) -> Run:
         folds = {fold: one for (a, s, fold), one in found.items() if (a, s) == (arm, seed) and fold is not None}
         trials.setdefault(arm, {})[seed] = replace(found.get((arm, seed, None)) or Trial(arm, seed), folds=folds)
     record = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
-    run = Run(folder, recipe, tuple(record.get("public") or ()), trials)
+    public, for_warmup = (tuple(record.get(name) or ()) for name in ("public", "for_warmup"))
+    run = Run(folder, recipe, public, for_warmup, trials)
     if not run.folded:
         return run
     pooled = {arm: {seed: _pooled(run, one) for seed, one in by_seed.items()} for arm, by_seed in trials.items()}
     return replace(run, trials=pooled)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises `DataError` where the file holds something else."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error}). Delete the file and run the recipe again.") from None
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: a JSON object is needed, found {type(value).__name__}.")
-    return value
 
 
 def _require_outputs(folder: Path, records: Mapping[Path, Mapping[str, Any]]) -> None:
@@ -250,12 +241,3 @@ def _pooled(run: Run, trial: Trial) -> Trial:
     stages = {id(stage): stage for stage in (*trial.stages, *added)}
     target = trial.target and pooled_training(trial.target, [fold.target for fold in folds], run.folded)
     return replace(trial, stages=tuple(stages.values()), start=start, end=end, final=final, target=target)
-
-
-@cache
-def _for_warmup(domain: str) -> bool:
-    """Whether a domain type declares `for_warmup`; False if its plug-in can no longer be loaded."""
-    try:
-        return bool(load_plugin("domain", domain).for_warmup)
-    except UserError:
-        return False

@@ -8,10 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from warmup_rl.base.jsonl import write_json
+from warmup_rl.base.jsonl import read_json, write_json
 from warmup_rl.report import narrative
 from warmup_rl.report.findings import Findings, Outcome, compute
-from warmup_rl.report.load import Run, load, read_json
+from warmup_rl.report.load import Run, load
 from warmup_rl.report.models import Row
 from warmup_rl.report.plots import PLOTS, draw
 from warmup_rl.report.render_markdown import render_markdown, render_overview

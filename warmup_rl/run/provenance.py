@@ -15,7 +15,7 @@ import yaml
 
 from warmup_rl import __version__
 from warmup_rl.base.errors import RunError
-from warmup_rl.base.jsonl import write_json
+from warmup_rl.base.jsonl import read_json, write_json
 from warmup_rl.recipe import Recipe
 from warmup_rl.run.cache import POLL_SECONDS
 from warmup_rl.run.launch_env import launch_id
@@ -35,7 +35,7 @@ def claim_run_folder(recipe: Recipe) -> None:
     try:
         if record.is_file():
             differing = _differences(json.loads(record.read_text(encoding="utf-8"))["recipe"], mine)
-            if differing and _finished_trials(folder):
+            if differing and any(trial["state"] == "finished" for trial in trial_records(folder).values()):
                 raise RunError(
                     f"{folder} was made by a recipe that differs in: {', '.join(differing)}. Choose another run_name "
                     f"(finished stages with equal settings are reused), or delete {folder}."
@@ -43,8 +43,11 @@ def claim_run_folder(recipe: Recipe) -> None:
         elif folder.exists() and any(folder.iterdir()):
             raise RunError(f"{folder} is not empty and no run of warmup_rl. Choose another run_name or output_dir.")
         folder.mkdir(parents=True, exist_ok=True)
-        public = [name for name, domain in recipe.domains.items() if domain.public]
-        found = {"recipe": mine, "public": public, "versions": versions(), "launch": launch_id()}
+        kinds = {
+            "public": [name for name, domain in recipe.domains.items() if domain.public],
+            "for_warmup": [name for name, domain in recipe.domains.items() if domain.for_warmup],
+        }
+        found = {"recipe": mine, **kinds, "versions": versions(), "launch": launch_id()}
         write_json(record, found)
         (folder / "recipe.yaml").write_text(yaml.safe_dump(mine, sort_keys=False, allow_unicode=True), encoding="utf-8")
     except OSError as error:
@@ -74,9 +77,10 @@ def versions() -> Mapping[str, str]:
     return {**found, "git": revision} if revision else found
 
 
-def _finished_trials(folder: Path) -> list[Path]:
-    records = [*folder.glob("*/seed-*/run.json"), *folder.glob("*/seed-*/fold-*/run.json")]
-    return [record for record in records if json.loads(record.read_text(encoding="utf-8"))["state"] == "finished"]
+def trial_records(run_folder: Path) -> dict[Path, dict[str, Any]]:
+    """The records of a run's trials, those of folds included, by their file `run.json`. Raises `DataError`."""
+    paths = [*run_folder.glob("*/seed-*/run.json"), *run_folder.glob("*/seed-*/fold-*/run.json")]
+    return {path: read_json(path) for path in sorted(paths)}
 
 
 def _differences(old: Any, new: Any, place: str = "") -> list[str]:
