@@ -7,10 +7,8 @@ from collections.abc import Sequence
 
 from warmup_rl.base.errors import UserError
 from warmup_rl.cli.arguments import Arguments, build, configured_domain, read_settings
-from warmup_rl.interfaces.conformance import run_checks
+from warmup_rl.interfaces.conformance import SUITES, run_checks
 from warmup_rl.interfaces.plugins import TABLE, Kind, import_class, load, suggestion
-
-KINDS: tuple[Kind, ...] = ("domain", "engine", "cleaner", "stage")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -24,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     given = _arguments().read(arguments)
     name = given.plugin
-    known: dict[str, Kind] = {other: kind for kind in KINDS for other in TABLE[kind]}
+    known: dict[str, Kind] = {other: kind for kind in SUITES for other in TABLE[kind]}
     if name not in known and ":" not in name:
         raise UserError(
             f"unknown plug-in {name!r}.{suggestion(name, known)} Allowed: {', '.join(known)}, pkg.module:Class or "

@@ -70,12 +70,9 @@ def run_checks(
     Raises:
         UserError: the object is not a domain, engine, cleaner or stage.
     """
-    suites: dict[Kind, type[Checks]] = {
-        "domain": DomainChecks, "engine": EngineChecks, "cleaner": CleanerChecks, "stage": StageChecks
-    }  # fmt: skip
-    if (suite := suites.get(plugin.plugin_kind)) is None:
+    if (suite := SUITES.get(plugin.plugin_kind)) is None:
         hint = " Check the domain jsonl with it: jsonl file=FILE grader=NAME." if plugin.plugin_kind == "grader" else ""
-        raise UserError(f"{type(plugin).__name__}: there are checks for {', '.join(suites)} only.{hint}")
+        raise UserError(f"{type(plugin).__name__}: there are checks for {', '.join(SUITES)} only.{hint}")
     with tempfile.TemporaryDirectory() as folder:
         others = domain or load("domain", "kk")(people=2, name="kk")
         yield from suite(plugin, others, model, Path(folder), problems).results()
@@ -386,3 +383,9 @@ class StageChecks(Checks):
         if missing := set(self.plugin.domains_used(EvaluationSettings(), tuple(domains))) - domains.keys():
             raise Skipped(f"it uses the domain {min(missing)!r}: give it with --domain")
         return domains
+
+
+SUITES: dict[Kind, type[Checks]] = {
+    "domain": DomainChecks, "engine": EngineChecks, "cleaner": CleanerChecks, "stage": StageChecks
+}  # fmt: skip
+"""The checks of each kind of plug-in that has some."""

@@ -32,6 +32,11 @@ class ResponseFormat(Config):
     think: Literal["open", "free"] = "open"
     """`open`: every prompt ends with the think tag open, as in the paper; `free`: the tag is left to the model."""
 
+    @classmethod
+    def for_prompt(cls, style: str) -> ResponseFormat:
+        """The format of completions under a prompt style of `evaluate`: only `open` opens the think tag."""
+        return cls(think="open" if style == "open" else "free")
+
     def opening(self) -> str:
         """What the prompt ends with after the chat template's generation prompt."""
         return f"{THINK_OPEN}\n" if self.think == "open" else ""

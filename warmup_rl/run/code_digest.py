@@ -56,13 +56,7 @@ def code_digest(values: Iterable[Any], classes: Iterable[str] = ()) -> str:
         classes: import strings of further classes, `pkg.module:Class` or `./file.py:Class`.
     """
     named = {file for name in classes if (file := _named_file(name.rpartition(":")[0]))}
-    roots = sorted({*named, *(file for value in values for file in _class_files(value))})
-    reached: set[str] = set()
-    libraries: set[str] = set()
-    for root in roots:
-        files, used = _closure(root)
-        reached |= files
-        libraries |= used
+    reached, libraries = _closure({*named, *(file for value in values for file in _class_files(value))})
     always = {file for name in ALWAYS if (file := _module_file(name))}
     content = sorted(_file_digest(*_stamped(file)) for file in reached | always)
     versions = [f"{name} {_version(name)}" for name in sorted(libraries)]
@@ -75,7 +69,7 @@ def _class_files(value: Any) -> Iterator[str]:
         for kind in type(plugin).__mro__:
             module = sys.modules.get(kind.__module__)
             source = inspect.getsourcefile(module) if module and hasattr(module, "__file__") else None
-            if source and (kind.__module__.split(".")[0] not in _FOREIGN):
+            if source and kind.__module__.partition(".")[0] not in _FOREIGN:
                 yield str(Path(source).resolve())
 
 
@@ -87,19 +81,20 @@ def _named_file(module: str) -> str | None:
     return str(path) if path.is_file() else None
 
 
-_FOREIGN = frozenset({"pydantic", "abc", "builtins", "typing", "collections", *sys.stdlib_module_names})
+_FOREIGN = frozenset({"pydantic", *sys.stdlib_module_names})
 
 
-def _closure(root: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Files that a source file imports, directly or not, itself included; and the result-deciding libraries there."""
-    files, libraries, waiting = {root}, set[str](), [root]
+def _closure(roots: set[str]) -> tuple[set[str], set[str]]:
+    """The files that source files import, directly or not, themselves and the data files beside them included; and the
+    result-deciding libraries that are imported there."""
+    files, libraries, waiting = set(roots), set[str](), list(roots)
     while waiting:
         imported, used = _imports(*_stamped(waiting.pop()))
         libraries |= used
         waiting += imported - files
         files |= imported
-    attached = {str(path) for file in files for path in _data_files(str(Path(file).parent))}
-    return frozenset(files | attached), frozenset(libraries)
+    attached = {str(path) for folder in {os.path.dirname(file) for file in files} for path in _data_files(folder)}
+    return files | attached, libraries
 
 
 @cache

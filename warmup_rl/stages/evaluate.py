@@ -159,7 +159,7 @@ class Evaluate(Stage):
             tokenizer,
             mine,
             domains,
-            ResponseFormat(think="open" if job.prompt == "open" else "free"),
+            ResponseFormat.for_prompt(job.prompt),
             sampling,
             batch_size=context.evaluation.batch_size,
             seed=context.seed,
