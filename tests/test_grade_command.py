@@ -34,14 +34,14 @@ def test_verdicts_come_in_the_order_of_the_rows_with_form_and_answer_apart(tmp_p
         {"id": "a", "question": "1+1?", "gold": "2", "completion": whole("\\boxed{2}")},
         {"id": "b", "question": "1+1?", "gold": 2, "completion": "so</think> it is \\boxed{2}"},
         {"id": "c", "question": "1+1?", "gold": "2", "completion": whole("\\boxed{3}")},
-        {"id": "d", "question": "1+1?", "gold": "2", "completion": "I never stop thinking \\boxed{2}"},
+        {"id": "d", "question": "1+1?", "gold": "2", "completion": "I never close the thinking \\boxed{2}"},
         {"id": "e", "question": "1+1?", "gold": "2", "completion": f"<think>{whole('2')}"},
         {"id": "f", "question": "1+1?", "gold": "\\frac{x+1}{2}", "completion": whole("\\boxed{(x+y+z)^{999}}")},
     ]
     out = graded(tmp_path, rows, "--domain", "math")
     assert [row["id"] for row in out] == list("abcdef")
     assert [row["outcome"] for row in out] == ["correct", "bad_format", "wrong", "bad_format", "correct", "timeout"]
-    assert [row["verdict"] for row in out] == ["correct", "correct", "wrong", "none", "correct", "timeout"]
+    assert [row["verdict"] for row in out] == ["correct", "correct", "wrong", "correct", "correct", "timeout"]
     assert all(set(row) == {"id", "outcome", "verdict", "extracted", "note", "ms"} for row in out)
 
 

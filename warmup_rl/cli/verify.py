@@ -12,7 +12,7 @@ from warmup_rl.base.errors import RunError, Unscorable
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.types import Problem, Score, to_json, trace_from_json
 from warmup_rl.cli.arguments import Arguments
-from warmup_rl.interfaces.domain import Domain, score_all
+from warmup_rl.interfaces.domain import Answered, Domain, score_all
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.measurement import cells
 from warmup_rl.recipe import load_recipe
@@ -188,7 +188,13 @@ def _scored(
         for form in {_format(row, response_format) for row in gradable}:
             mine = [row for row in gradable if _format(row, response_format) == form]
             items = [
-                (domains[row["domain"]], problems[row["domain"], row["problem_id"]], _text(row, form)) for row in mine
+                Answered(
+                    domains[row["domain"]],
+                    problems[row["domain"], row["problem_id"]],
+                    _text(row, form),
+                    bool(row.get("truncated")),
+                )
+                for row in mine
             ]
             scores |= {id(row): score for row, score in zip(mine, score_all(items, form), strict=True)}
         for row in chunk:

@@ -18,8 +18,9 @@ from pydantic import BeforeValidator, Field, SerializeAsAny
 from program_sandbox import Call, Program, Raised
 from warmup_rl.base.errors import DataError, Unscorable, UserError, json_fault
 from warmup_rl.base.types import Grade, Problem
-from warmup_rl.grading.choice import choose
-from warmup_rl.grading.code import Tests, grade_program, run_program
+from warmup_rl.grading.choice import choose, final_choice
+from warmup_rl.grading.code import Tests, extract_code, grade_program, run_program
+from warmup_rl.grading.final_answer import boxed, stated_mathematics
 from warmup_rl.grading.math import final_answer, same_answer, unusable
 from warmup_rl.grading.plain import matches, same_json, same_number, same_set, same_text
 from warmup_rl.interfaces.grader import Grader
@@ -38,6 +39,10 @@ class MathGrader(Grader):
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         return same_answer(gold=problem.gold, answer=answer)
+
+    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
+        """The last box, else the last formula or number in what is stated as the answer or in the last line."""
+        return boxed(text) if truncated else stated_mathematics(text)
 
     def reference(self, problem: Problem) -> str:
         return f"\\boxed{{{problem.gold}}}"
@@ -68,6 +73,10 @@ class NumberGrader(Grader):
     """The same as a share of the reference."""
     units: list[str] = Field(default=[])
     """Spellings of the unit that may follow the number, such as km and kilometers."""
+
+    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
+        """The last box, else the last number in what is stated as the answer or in the last line."""
+        return boxed(text) if truncated else stated_mathematics(text)
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         return same_number(
@@ -108,6 +117,10 @@ class ChoiceGrader(Grader):
     def grade(self, answer: str, problem: Problem) -> Grade:
         letters, question = problem.meta["letters"], problem.question
         return choose(gold=problem.gold, answer=answer, letters=letters, question=question)
+
+    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
+        """All of a text that boxes a letter or calls one the answer, else its last line."""
+        return super().final_answer(text, problem, truncated=True) if truncated else final_choice(text)
 
     def chance_accuracy(self, problem: Problem) -> float:
         return 1 / len(problem.meta["letters"])
@@ -228,6 +241,12 @@ class CodeGrader(Grader):
     def grade(self, answer: str, problem: Problem) -> Grade:
         function, inputs, expected = _assertions(problem.meta["tests"], problem.id)
         return grade_program(answer, Tests(function, inputs, expected, seconds=self.seconds))
+
+    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
+        """All of the text, of which `grade` takes the block that defines the function; None for a cut text in which
+        no closed block does."""
+        function = problem.meta.get("function") or _assertions(problem.meta["tests"], problem.id)[0]
+        return None if truncated and extract_code(text, function, closed=True) is None else text
 
     def reference(self, problem: Problem) -> str:
         return f"```python\n{problem.gold}\n```"

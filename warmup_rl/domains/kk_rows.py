@@ -14,7 +14,7 @@ from warmup_rl.base.errors import DataError
 from warmup_rl.base.types import Grade, Problem
 from warmup_rl.interfaces.domain import fields_of
 from warmup_rl.interfaces.grader import Grader
-from warmup_rl.knights.answers import read_answer
+from warmup_rl.knights.answers import final_statement, read_answer
 from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.english import ROLES
 from warmup_rl.knights.grammar import KNIGHTS, Roles
@@ -44,6 +44,11 @@ class KkGrader(Grader):
         people = zip(names, reading.truthful, strict=True)
         extracted = ", ".join(f"{name}={roles.of(truthful)}" for name, truthful in people)
         return Grade("correct" if list(reading.truthful) == problem.meta["solution"] else "wrong", extracted)
+
+    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
+        """The last lines and sentences that give roles, as many as it takes to give everybody one."""
+        statement = final_statement(text, problem.meta["names"], Roles(*problem.meta["roles"]))
+        return super().final_answer(text, problem, truncated=True) or (None if truncated else statement)
 
     def canonical(self, problem: Problem) -> str | None:
         """None if the problem's meta has no statements."""

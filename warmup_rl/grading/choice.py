@@ -69,6 +69,15 @@ def choose(*, gold: str, answer: str, letters: str, question: str = "") -> Grade
     return Grade("correct" if letter == gold else "wrong", letter)
 
 
+def final_choice(text: str) -> str:
+    """The part of a text that states its choice: all of it where a letter is boxed or called the answer, else the last
+    line."""
+    plain = _MARKUP.sub("", unicodedata.normalize("NFKC", text)).strip()
+    if not plain or next(_boxed(plain), None) or next(_stated(plain), None):
+        return text
+    return plain.splitlines()[-1]
+
+
 def with_options(question: str, options: Iterable[str]) -> str:
     """The question, followed by a line such as `B. south` for each option."""
     lines = (f"{letter}. {option}" for letter, option in zip(string.ascii_uppercase, options, strict=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import os
 import random
@@ -37,7 +38,8 @@ _REFERENCE_SECONDS = 120.0
 _RELATIVE_TOLERANCE = 1e-7
 _TOP_LEVEL_RETURN = re.compile(r"^return\b", re.MULTILINE)
 _RETURN = re.compile(r"^\s*(?:.*:\s+)?return\b", re.MULTILINE)
-_FENCE = re.compile(r"^```[ \t]*(?:python3?|py)?[ \t]*$", re.MULTILINE | re.IGNORECASE)
+_FENCE = re.compile(r"^```[ \t]*([\w.+#-]*)[ \t]*$", re.MULTILINE)
+_DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def grade_program(answer: str, tests: Tests) -> Grade:
         Unscorable: the sandbox failed, not the program.
         UserError: there is no sandbox on this machine.
     """
-    source = extract_code(answer)
+    source = extract_code(answer, tests.function)
     if source and tests.prompt and _is_body(source, tests.function):
         source = f"{tests.prompt.rstrip()}\n{textwrap.indent(textwrap.dedent(source), '    ')}"
     if source is None or not re.search(rf"\b{re.escape(tests.function)}\b", source):
@@ -96,19 +98,55 @@ def grade_program(answer: str, tests: Tests) -> Grade:
     return Grade("correct", source)
 
 
-def extract_code(answer: str) -> str | None:
-    """The last fenced block, or the whole answer if it has none; None if that is empty.
+def extract_code(answer: str, function: str, *, closed: bool = False) -> str | None:
+    """The program in an answer; None if there is none.
 
-    Only fences at the beginning of a line count, not those in a docstring. An unclosed block extends to the end.
+    It is the last fenced Python block that defines `function`, after the imports and definitions of the blocks before
+    it; the last Python block where none defines it; the whole answer where nothing is fenced. Blocks of other languages
+    do not count, and only fences at the beginning of a line do, not those in a docstring.
+
+    Args:
+        closed: a block must be closed and define the function; otherwise an unclosed one extends to the end.
     """
-    text = textwrap.dedent(answer.expandtabs(4) if "\t```" in answer else answer).strip("\n")
-    fences = list(_FENCE.finditer(text))
-    if len(fences) % 2:
-        text = text[fences[-1].end() :]
-    elif fences:
-        text = text[fences[-2].end() : fences[-1].start()]
-    code = text.strip("\n")
+    text = answer.replace("\r\n", "\n")
+    text = textwrap.dedent(text.expandtabs(4) if "\t```" in text else text).strip("\n")
+    blocks, fenced = _python_blocks(text, closed)
+    defines = re.compile(
+        rf"^(?:(?:async\s+)?def|class)\s+{re.escape(function)}\b|^{re.escape(function)}\s*=", re.MULTILINE
+    )
+    defining = [place for place, block in enumerate(blocks) if defines.search(textwrap.dedent(block))]
+    if defining:
+        code = "\n\n".join([*filter(_only_defines, blocks[: defining[-1]]), blocks[defining[-1]]])
+    elif closed:
+        return None
+    else:
+        code = blocks[-1] if blocks else "" if fenced else text
+    code = code.strip("\n")
     return code if code.strip() else None
+
+
+def _python_blocks(text: str, closed: bool) -> tuple[list[str], bool]:
+    """Fenced blocks of Python or of no language, and whether anything is fenced at all."""
+    blocks: list[str] = []
+    start, python, fenced = -1, False, False
+    for fence in _FENCE.finditer(text):
+        fenced = True
+        if start >= 0 and not (closed and fence[1]) and python:
+            blocks.append(text[start : fence.start()])
+        opens = start < 0 or bool(fence[1])
+        start, python = (fence.end() if opens else -1), fence[1].lower() in ("", "py", "python", "python3")
+    if start >= 0 and python and not closed:
+        blocks.append(text[start:])
+    return blocks, fenced
+
+
+def _only_defines(code: str) -> bool:
+    """Whether code consists of imports and definitions, so that running it before other code does nothing else."""
+    try:
+        body = ast.parse(textwrap.dedent(code)).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return all(isinstance(node, _DEFINITIONS) for node in body)
 
 
 def _is_body(source: str, function: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Grade
+from warmup_rl.grading.final_answer import boxed
 from warmup_rl.grading.math_normalize import NormalForm, normalize, rational, rounds_to
 from warmup_rl.grading.math_structure import CONSTANTS, Shape, is_symbol, region, shape, split
 from warmup_rl.grading.math_worker import SECONDS, verify
@@ -107,15 +108,9 @@ def final_answer(text: str, *, boxed_only: bool = False) -> str | None:
     Args:
         boxed_only: return None for a text without a box.
     """
-    start = max(text.rfind("\\boxed{"), text.rfind("\\fbox{"))
-    if start < 0:
-        return None if boxed_only else text.strip() or None
-    depth, opening = 0, text.index("{", start)
-    for position in range(opening, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[position], 0)
-        if depth == 0:
-            return text[opening + 1 : position].strip() or None
-    return None
+    if boxed_only or "\\boxed{" in text or "\\fbox{" in text:
+        return boxed(text)
+    return text.strip() or None
 
 
 def unusable(gold: str) -> str:

@@ -217,11 +217,12 @@ class DomainChecks(Checks):
                 (_FORM.render(thinking="so", answer=reference), "correct", "correct"),
                 (f"so </think> {reference}", "correct", "bad_format"),
                 (_FORM.render(thinking="so", answer=""), "none", "no_answer"),
-                (f"so {reference}", "none", "bad_format"),
             ):
                 score = self.plugin.score(text, problem, _FORM)
                 found = (score.verdict, score.outcome)
                 assert found == (verdict, outcome), f"{problem.id}: {text!r} gives {found}, not {(verdict, outcome)}"
+            untagged = self.plugin.score(f"so {reference}", problem, _FORM)
+            assert untagged.outcome == "bad_format", f"{problem.id}: without tags, {reference!r} is {untagged.outcome}"
 
     def answers_of_other_problems_are_wrong_in_a_large_answer_space(self) -> None:
         for problem, other in zip(self._every, [*self._every[1:], *self._every[:1]], strict=True):

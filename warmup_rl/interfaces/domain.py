@@ -9,14 +9,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
 from warmup_rl.base.errors import DataError, SpaceError, Unscorable
 from warmup_rl.base.types import Grade, Message, Problem, Score, Split, Validity
 from warmup_rl.data.columns import find_column
-from warmup_rl.interfaces.format import THINK_OPEN, ResponseFormat
+from warmup_rl.grading.final_answer import boxed, stated
+from warmup_rl.interfaces.format import ANSWER_CLOSE, THINK_OPEN, ResponseFormat, inside_answer
 from warmup_rl.interfaces.plugins import Kind, Plugin
 
 
@@ -80,6 +81,17 @@ class Domain(Plugin, ABC):
         """An answer text that must grade correct."""
         return problem.gold
 
+    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
+        """The part of a whole completion that states its answer, for `grade`; None where there is none.
+
+        It is asked where the answer stands in no tags. Here: the content of the last box, else what follows the last
+        `answer is`, `answer:` or `####`, else the last line.
+
+        Args:
+            truncated: the token budget ended the completion, so only what cannot be taken back counts: a box.
+        """
+        return boxed(text) or (None if truncated else stated(text))
+
     def default_instruction(self) -> str:
         """The instruction used where the recipe gives none; empty for terse phrasings."""
         return ""
@@ -117,16 +129,28 @@ class Domain(Plugin, ABC):
         content = f"{problem.question}\n\n{instruction}" if instruction else problem.question
         return ({"role": "user", "content": content},)
 
-    def score(self, text: str, problem: Problem, response_format: ResponseFormat) -> Score:
-        """Scores a whole completion: one lenient extraction for the verdict, the format to the letter for the form."""
+    def score(self, text: str, problem: Problem, response_format: ResponseFormat, *, truncated: bool = False) -> Score:
+        """Scores a whole completion: one lenient extraction for the verdict, the format to the letter for the form.
+
+        The answer is what stands in the last answer tags, else what `final_answer` finds: behind the thinking where
+        that was closed, else in the whole text. A model that was never taught the tags is judged by what it says.
+
+        Args:
+            truncated: the token budget ended the completion.
+        """
         parts = response_format.split(text)
-        shows_work = self.shows_work(parts.thinking or "", problem)
-        endless = text.rpartition(THINK_OPEN)[2] if parts.answer is None else ""
-        steps = self.validity(parts.thinking or endless, problem)
-        if not parts.answer:
-            note = "the thinking never ends" if parts.answer is None else "empty answer"
+        said = text.rpartition(THINK_OPEN)[2] if parts.answer is None else parts.answer
+        thinking = parts.thinking or (said if parts.answer is None else "")
+        shows_work, steps = self.shows_work(thinking, problem), self.validity(thinking, problem)
+        cut = truncated and parts.thinking is None
+        if parts.tagged and (ANSWER_CLOSE in text or not cut):
+            answer = inside_answer(said)
+        else:
+            answer = (self.final_answer(said, problem, truncated=cut) or "") if said else ""
+        if not answer:
+            note = "cut off before an answer" if truncated else "no answer" if said else "empty answer"
             return Score("none", None, parts.well_formed, note, shows_work, steps)
-        grade = self.grade(parts.answer, problem)
+        grade = self.grade(answer, problem)
         return Score(grade.verdict, grade.extracted, parts.well_formed, grade.note, shows_work, steps)
 
     def read(self, row: Mapping[str, Any], place: str) -> Problem:
@@ -198,19 +222,25 @@ def is_folded(domain: Domain) -> bool:
     return domain.fold_count > 0
 
 
-def score_all(
-    items: Sequence[tuple[Domain, Problem, str]], response_format: ResponseFormat
-) -> list[Score | Unscorable]:
+class Answered(NamedTuple):
+    """A completion to be scored; `truncated` where the token budget ended it."""
+
+    domain: Domain
+    problem: Problem
+    text: str
+    truncated: bool = False
+
+
+def score_all(items: Sequence[Answered], response_format: ResponseFormat) -> list[Score | Unscorable]:
     """Scores of whole completions, in their order; the exception where a grader failed."""
 
-    def score(item: tuple[Domain, Problem, str]) -> Score | Unscorable:
-        domain, problem, text = item
+    def score(item: Answered) -> Score | Unscorable:
         try:
-            return domain.score(text, problem, response_format)
+            return item.domain.score(item.text, item.problem, response_format, truncated=item.truncated)
         except Unscorable as error:
             return error
 
-    if not any(domain.is_slow for domain, _, _ in items):
+    if not any(item.domain.is_slow for item in items):
         return [score(item) for item in items]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         return list(threads.map(score, items))

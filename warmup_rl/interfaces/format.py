@@ -19,11 +19,13 @@ class ResponseParts:
         thinking: None where no think block was closed.
         answer: None where there is no answer part at all (the thinking never ended).
         well_formed: exactly the recipe's format, nothing beside it but white space.
+        tagged: whether the answer part has an answer tag.
     """
 
     thinking: str | None
     answer: str | None
     well_formed: bool
+    tagged: bool = False
 
 
 class ResponseFormat(Config):
@@ -56,9 +58,10 @@ class ResponseFormat(Config):
         head, closed, tail = text.rpartition(THINK_CLOSE)
         if not closed:
             unclosed = self.think == "open" or THINK_OPEN in text
-            return ResponseParts(None, None if unclosed else _inside_answer(text), False)
+            return ResponseParts(None, None if unclosed else inside_answer(text), False, ANSWER_OPEN in text)
         thinking = head.strip().removeprefix(THINK_OPEN) if self.think == "free" else head
-        return ResponseParts(thinking.strip(), _inside_answer(tail), self._well_formed(head, tail))
+        formed = self._well_formed(head, tail)
+        return ResponseParts(thinking.strip(), inside_answer(tail), formed, ANSWER_OPEN in tail)
 
     def _well_formed(self, head: str, tail: str) -> bool:
         opened = head.count(THINK_OPEN)
@@ -75,7 +78,8 @@ class ResponseFormat(Config):
         return start_ok and tags_ok and once and THINK_OPEN not in tail
 
 
-def _inside_answer(text: str) -> str:
+def inside_answer(text: str) -> str:
+    """The text inside the last answer tags, or all of it where there are none."""
     _, opened, rest = text.rpartition(ANSWER_OPEN)
     if not opened:
         return text.replace(ANSWER_CLOSE, "").strip()

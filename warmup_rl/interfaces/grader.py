@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from warmup_rl.base.types import Grade, Problem
+from warmup_rl.grading.final_answer import boxed, stated
 from warmup_rl.interfaces.plugins import Kind, Plugin
 
 
@@ -35,6 +36,10 @@ class Grader(Plugin, ABC):
     @abstractmethod
     def grade(self, answer: str, problem: Problem) -> Grade:
         """Grades a bare answer. Raises `Unscorable` if the grader itself fails."""
+
+    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
+        """See `Domain.final_answer`."""
+        return boxed(text) or (None if truncated else stated(text))
 
     def reference(self, problem: Problem) -> str:
         """An answer text that must grade correct."""

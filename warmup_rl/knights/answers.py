@@ -21,6 +21,7 @@ LINKS = "is are was were be must a an the both all indeed".split()
 _MARKUP = re.compile(r"\\[a-zA-Z]+|[*_`\"'$#{}<>“”‘’]|\\[()\[\]]")
 _BULLET = re.compile(r"^[ \t]*[-*•–—]+[ \t]+", re.MULTILINE)
 _NUMBER = re.compile(r"\(?\b\d+\b[.)\]]?")
+_SENTENCE = re.compile(r"\n+|(?<=[.!?])\s+(?=[A-Z*(-])")
 _PIECE = re.compile(r"\w+|->|[^\w\s]|\n")
 _STRONG_LINKS = frozenset((":", "=", "is", "are", "was", "were"))
 
@@ -69,6 +70,23 @@ def read_answer(text: str, names: Sequence[str], roles: Roles) -> Reading:
     if missing:
         return Reading(None, found, f"no role for {', '.join(missing)}" if found else "no role word")
     return Reading(tuple(known[person] for person in range(len(names))), found)
+
+
+def final_statement(text: str, names: Sequence[str], roles: Roles) -> str | None:
+    """The last lines and sentences of a text that give roles, as many of them as it takes to give everybody one.
+
+    None where some person gets no role in the whole text. Whether what they say is clear is for `read_answer` to tell.
+    """
+    words = {form for word in (roles.truthful, roles.liar) for form in (word.lower(), plural(word.lower()))}
+    missing, kept = {name.lower() for name in names}, list[str]()
+    for sentence in reversed(_SENTENCE.split(text)):
+        low = set(re.findall(r"\w+", sentence.lower()))
+        if low & words and low & {name.lower() for name in names}:
+            kept.append(sentence)
+            missing -= low
+            if not missing:
+                return "\n".join(reversed(kept))
+    return None
 
 
 def _bind(tokens: Sequence[_Token]) -> dict[int, bool]:

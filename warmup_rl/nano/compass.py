@@ -6,7 +6,8 @@ import random
 from typing import Any, ClassVar
 
 from warmup_rl.base.types import Grade, Problem
-from warmup_rl.grading.choice import choose
+from warmup_rl.grading.choice import choose, final_choice
+from warmup_rl.grading.final_answer import boxed
 from warmup_rl.nano.chains import ChainDomain, Span
 
 HEADINGS = ("north", "east", "south", "west")
@@ -57,6 +58,9 @@ class Compass(ChainDomain):
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         return choose(gold=problem.gold, answer=answer, letters=LETTERS)
+
+    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
+        return boxed(text) if truncated else final_choice(text)
 
     def chance_accuracy(self, problem: Problem) -> float:
         return 1 / len(LETTERS)

@@ -13,6 +13,7 @@ from warmup_rl.base.types import Grade, Problem
 from warmup_rl.nano.chains import ChainDomain, Span
 
 State = dict[str, int]
+_ASSIGNED = re.compile(r"(?<![\w])([a-z])\s*=\s*(-?\d{1,9})(?!\w|\.\d)")
 
 
 class Registers(ChainDomain):
@@ -74,7 +75,7 @@ class Registers(ChainDomain):
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         found: dict[str, set[int]] = {}
-        for name, value in re.findall(r"(?<![\w])([a-z])\s*=\s*(-?\d{1,9})(?!\w|\.\d)", answer):
+        for name, value in _ASSIGNED.findall(answer):
             found.setdefault(name, set()).add(int(value))
         if not found:
             return Grade("none", None, "no `name=value` in the answer")
@@ -83,6 +84,14 @@ class Registers(ChainDomain):
             return Grade("wrong", extracted, "a register with two values")
         gold = {name: {value} for name, value in problem.meta["final"].items()}
         return Grade("correct" if found == gold else "wrong", extracted)
+
+    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
+        """The last value that the text gives each register, where it gives one to all."""
+        values = dict(
+            _ASSIGNED.findall(super().final_answer(text, problem, truncated=True) or ("" if truncated else text))
+        )
+        complete = values.keys() >= problem.meta["final"].keys()
+        return " ".join(f"{name}={value}" for name, value in values.items()) if complete else None
 
     def chance_accuracy(self, problem: Problem) -> float:
         return 1 / self.modulus**self.registers

@@ -21,7 +21,7 @@ from warmup_rl.data.columns import find_column
 from warmup_rl.data.datasets import Source
 from warmup_rl.domains.jsonl import UserRows
 from warmup_rl.domains.rows import text_of
-from warmup_rl.interfaces.domain import each_fold, score_all
+from warmup_rl.interfaces.domain import Answered, each_fold, score_all
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.plugins import suggestion
 from warmup_rl.recipe import load_recipe
@@ -157,7 +157,7 @@ def _try_grader(domain: UserRows, problems: Sequence[Problem], console: Console)
     """Grades golds and changed golds, prints the verdicts, and returns whether all are as they should be."""
     cases = [(problem, "gold", domain.reference(problem)) for problem in problems]
     cases += [(problem, name, text) for problem in problems for name, text in wrong_answers(domain, problem, problems)]
-    scores = score_all([(domain, p, _FORM.render(thinking="so", answer=text)) for p, _, text in cases], _FORM)
+    scores = score_all([Answered(domain, p, _FORM.render(thinking="so", answer=text)) for p, _, text in cases], _FORM)
     counts: dict[str, list[int]] = {}
     examples: list[str] = []
     for (problem, name, text), score in zip(cases, scores, strict=True):

@@ -10,7 +10,7 @@ from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Message, Problem, to_json
 from warmup_rl.engines.hf import generate
 from warmup_rl.interfaces.chat import render_prompt
-from warmup_rl.interfaces.domain import Domain, score_all
+from warmup_rl.interfaces.domain import Answered, Domain, score_all
 from warmup_rl.interfaces.format import ResponseFormat
 
 if TYPE_CHECKING:
@@ -57,7 +57,10 @@ def complete_and_score(
         names=[f"{problem.id}/{sample}" for problem, sample in wanted],
         on_batch=on_batch,
     )
-    items = [(domains[p.domain], p, result.text) for (p, _), result in zip(wanted, results, strict=True)]
+    items = [
+        Answered(domains[problem.domain], problem, result.text, result.truncated)
+        for (problem, _), result in zip(wanted, results, strict=True)
+    ]
     scores = score_all(items, response_format)
     if broken := next((score for score in scores if isinstance(score, Unscorable)), None):
         raise broken

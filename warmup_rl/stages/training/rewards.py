@@ -12,7 +12,7 @@ from warmup_rl.base.config import Config
 from warmup_rl.base.errors import Unscorable, UserError
 from warmup_rl.base.types import Problem, Score, to_json
 from warmup_rl.data.rank_files import RankFiles
-from warmup_rl.interfaces.domain import Domain, score_all
+from warmup_rl.interfaces.domain import Answered, Domain, score_all
 from warmup_rl.interfaces.stage import Context
 
 
@@ -114,7 +114,10 @@ class Rewarder:
         step = trainer_state.global_step // self._steps_each + 1
         first = self._first_place(step, len(completions))
         problems = [self._task.problems[number] for number in index]
-        items = [(self._task.domain, problem, text) for problem, text in zip(problems, completions, strict=True)]
+        items = [
+            Answered(self._task.domain, problem, text, self._is_cut(ids))
+            for problem, text, ids in zip(problems, completions, completion_ids, strict=True)
+        ]
         scores = score_all(items, self._context.response_format)
         rows = [
             self._row(step, first + place, problem, completions[place], completion_ids[place], scores[place])
@@ -147,11 +150,14 @@ class Rewarder:
             "sample": place % self._task.generations,
             "text": text,
             "tokens": len(ids),
-            "truncated": not ids or ids[-1] not in self._task.stop_ids,
+            "truncated": self._is_cut(ids),
         }
         if isinstance(score, Unscorable):
             return {**row, "reward": None, "score": None, "unscorable": str(score)}
         return {**row, "reward": self._task.reward.of(score), "score": to_json(score)}
+
+    def _is_cut(self, ids: Sequence[int]) -> bool:
+        return not ids or ids[-1] not in self._task.stop_ids
 
     def _count(self, rows: Sequence[Mapping[str, Any]], index: Sequence[int]) -> None:
         import torch

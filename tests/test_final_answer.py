@@ -1,0 +1,154 @@
+"""What a completion without tags is taken to answer: a table by domain, of the ways in which instruct models end."""
+
+import pytest
+
+from warmup_rl.base.types import Problem
+from warmup_rl.domains.graders import ChoiceGrader, CodeGrader, ExactGrader, MathGrader, NumberGrader
+from warmup_rl.domains.kk import KnightsKnaves
+from warmup_rl.grading.code import extract_code
+from warmup_rl.grading.final_answer import stated, stated_mathematics
+from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.nano.registers import Registers
+from warmup_rl.nano.sums import Sums
+
+OPEN, FREE = ResponseFormat(think="open"), ResponseFormat(think="free")
+
+MATHEMATICS = [
+    ("Janet sells 9 eggs.\n\n\\(\\boxed{15000}\\) is the profit, so keep 3 in mind.", "15000"),
+    ("So she makes 9 * 2 = $<<9*2=18>>18 every day at the farmer's market.", "18"),
+    ("The remainder is 1.", "1"),
+    ("Therefore, the total cost is $5 + $7 = $12.", "12"),
+    ("**Answer:** 42", "42"),
+    ("Adding up gives 5.\n#### 1,234", "1,234"),
+    ("The answer is $\\frac{3}{4}$.", "\\frac{3}{4}"),
+    ("The final answer is: \\(x^2+1\\).", "x^2+1"),
+    ("She needs 3 hours.\n\nFinal answer:\n12 hours", "12"),
+    ("x = 5", "x = 5"),
+    ("3/4", "3/4"),
+    ("I do not know.", None),
+    ("", None),
+    ("The answer is 7. No, wait, the answer is 8.", "8"),
+    ("It takes 2.5 hours.", "2.5"),
+    ("That leaves -3 degrees.", "-3"),
+]
+
+
+@pytest.mark.parametrize(("text", "found"), MATHEMATICS)
+def test_mathematics_takes_box_statement_formula_or_last_number(text, found):
+    assert stated_mathematics(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Label: billing\nThe answer is technical.", "technical"),
+        ("billing", "billing"),
+        ("I would say so.\n\nParis", "Paris"),
+        ("Answer: 11 July 2024", "11 July 2024"),
+    ],
+)
+def test_a_text_states_what_follows_the_marker_or_its_last_line(text, found):
+    assert stated(text) == found
+
+
+KK = KnightsKnaves(people=2)
+KK_PROBLEM = Problem(
+    "p", "kk", "?", "(1) Zoey is a knight\n(2) Owen is a knave",
+    {"names": ["Zoey", "Owen"], "roles": ["knight", "knave"], "solution": [True, False], "people": 2,
+     "phrasing": "english", "statements": []},
+)  # fmt: skip
+FUNCTION = Problem("f", "code", "?", "", {"tests": "assert add(1, 2) == 3", "function": "add"})
+CHOICE = Problem("c", "mcq", "Which way?\nA. north\nB. south\nC. east", "B", {"letters": "ABC"})
+
+
+class _Rows(Sums):
+    """Any grader as a domain."""
+
+    _grader: object
+
+    def grade(self, answer, problem):
+        return self._grader.grade(answer, problem)
+
+    def final_answer(self, text, problem, *, truncated=False):
+        return self._grader.final_answer(text, problem, truncated=truncated)
+
+    def shows_work(self, thinking, problem):
+        return None
+
+
+def rows(grader):
+    domain = _Rows()
+    object.__setattr__(domain, "_grader", grader)
+    return domain
+
+
+def number(gold):
+    return Problem("n", "n", "?", gold, {})
+
+
+SCORED = [
+    # (why, domain, problem, text, truncated, verdict)
+    ("a box, never closed", rows(MathGrader()), number("7"), "so \\(\\boxed{7}\\).", False, "correct"),
+    ("a box in a cut text", rows(MathGrader()), number("7"), "so \\boxed{7}. Let us check: 3 +", True, "correct"),
+    ("a number in a cut text", rows(MathGrader()), number("7"), "it is 7", True, "none"),
+    ("a sentence", rows(MathGrader()), number("7"), "The result is 7 apples.", False, "correct"),
+    ("another number", rows(MathGrader()), number("7"), "It is 7. Then 8 are left.", False, "wrong"),
+    ("number with a unit", rows(NumberGrader(units=["km"])), number("7"), "The trip takes 7 km.", False, "correct"),
+    ("answer tags, never closed", rows(MathGrader()), number("7"), "so <answer> 7 </answer>", False, "correct"),
+    ("answer tags in a cut text", rows(MathGrader()), number("7"), "<answer> 7 </answer> and then", True, "correct"),
+    ("an answer tag cut open", rows(MathGrader()), number("7"), "so <answer> 7", True, "none"),
+    ("a text", rows(ExactGrader()), number("billing"), "Hm.\nThe answer is billing.", False, "correct"),
+    ("a letter", rows(ChoiceGrader()), CHOICE, "We turn round.\nThe answer is (B) south.", False, "correct"),
+    ("a letter on the last line", rows(ChoiceGrader()), CHOICE, "We turn round twice.\n\nB. south", False, "correct"),
+    ("a letter in a cut text", rows(ChoiceGrader()), CHOICE, "The answer is (B) so", True, "none"),
+    ("sums in English", Sums(), number("1"), "The remainder is 1.", False, "correct"),
+    ("puzzle, a list at the end", KK, KK_PROBLEM,
+     "Suppose Zoey is a knave. Then Owen is not one.\n\nTherefore:\n- Zoey is a knight.\n- Owen is a knave.\n\nDone.",
+     False, "correct"),
+    ("puzzle, sentences", KK, KK_PROBLEM, "If so, fine. So Zoey is a knight. And Owen is a knave.", False, "correct"),
+    ("puzzle, the other way round", KK, KK_PROBLEM, "Zoey is a knave and Owen is a knight.", False, "wrong"),
+    ("puzzle, one person only", KK, KK_PROBLEM, "So Zoey is a knight.", False, "none"),
+    ("puzzle, cut", KK, KK_PROBLEM, "Zoey is a knight, Owen is a knave, and", True, "none"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("why", "domain", "problem", "text", "cut", "verdict"), SCORED, ids=[c[0] for c in SCORED])
+@pytest.mark.parametrize("form", [OPEN, FREE], ids=["open", "free"])
+def test_a_completion_that_never_closes_its_thinking_is_judged_by_what_it_says(
+    why, domain, problem, text, cut, verdict, form
+):
+    score = domain.score(text, problem, form, truncated=cut)
+    assert (score.verdict, score.outcome) == (verdict, "bad_format")
+
+
+def test_registers_take_the_last_value_of_each():
+    domain = Registers(registers=2)
+    problem = next(domain.problems("train", 0))
+    final = problem.meta["final"]
+    text = f"Start a=1 b=2. Then a = {final['a']}. At the end b = {final['b']}."
+    assert domain.score(text, problem, OPEN).verdict == "correct"
+
+
+USAGE = "```python\nfrom math import gcd\n```\nThen:\n```python\ndef add(a, b):\n    return a + b\n```\nUse it:\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        USAGE + "```python\nprint(add(1, 2))\n```",
+        USAGE + "```bash\npython add.py\n```\n```\n3\n```",
+        USAGE.replace("\n", "\r\n"),
+        "```python\ndef add(a, b):\n    return a + b\n",
+        "def add(a, b):\n    return a + b",
+    ],
+    ids=["usage", "output", "crlf", "unclosed", "bare"],
+)
+def test_the_block_that_defines_the_function_is_the_program(answer):
+    assert "return a + b" in (extract_code(answer, "add") or "")
+    assert "print" not in (extract_code(answer, "add") or "") and "bash" not in (extract_code(answer, "add") or "")
+
+
+def test_a_cut_text_counts_only_with_a_closed_block():
+    grader = CodeGrader()
+    assert grader.final_answer("```python\ndef add(a, b):\n    return a", FUNCTION, truncated=True) is None
+    assert grader.final_answer(f"{USAGE}and so", FUNCTION, truncated=True)
