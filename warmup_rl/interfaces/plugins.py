@@ -137,7 +137,7 @@ def import_class(name: str, what: str) -> type[Any]:
     except UserError:
         raise
     except Exception as error:  # a plug-in's own code may raise anything
-        raise UserError(f"{what} cannot be imported: {_where(error)}") from None
+        raise UserError(f"{what} cannot be imported: {describe_exception(error)}") from None
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
         raise UserError(f"{what}: {module_name} has no class {class_name!r}.")
@@ -208,7 +208,7 @@ def suggestion(name: str, allowed: Any) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-def _where(error: Exception) -> str:
+def describe_exception(error: Exception) -> str:
     """`mine.py:5: NameError: ...`, by the innermost frame outside the import machinery."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}: {error.msg}"

@@ -31,7 +31,7 @@ def override(document: Document, overrides: Iterable[str]) -> list[str]:
             keys = written.strip().split(".")
             for length in range(1, len(keys)):  # mappings that the override itself made
                 document.origins.setdefault(address[:length], Origin(COMMAND_LINE, ".".join(keys[:length])))
-            _set_origin(document, address, Origin(COMMAND_LINE, written.strip()))
+            document.set_origin(address, Origin(COMMAND_LINE, written.strip()))
     return problems
 
 
@@ -55,8 +55,7 @@ def set_in_arm(
         except ValueError as error:
             found[written] = (-1, str(error))
         else:
-            home: Address = ("arms", arm, "set", written)
-            _set_origin(changed, address, document.origin(home))
+            changed.set_origin(address, document.origin(("arms", arm, "set", written)))
             found[written] = (int(address[1]), "")
     return changed, found
 
@@ -76,13 +75,15 @@ def assign(data: dict[str, Any], written: str, value: Any) -> Address:
         step: str | int = key
         if address == ("stages",) and isinstance(holder, list):
             step = stage_index(holder, key)
+            if position == len(keys) - 1:
+                raise ValueError("name a key of the stage, e.g. stages.sft.args.learning_rate.")
         elif isinstance(holder, list):
-            step = _item_index(holder, key, address)
-        last = position == len(keys) - 1
-        if last and isinstance(step, int) and address == ("stages",):
-            raise ValueError("name a key of the stage, e.g. stages.sft.args.learning_rate.")
+            if not (key.isdigit() and int(key) < len(holder)):
+                what = f"{dotted(address)} is a list of {len(holder)}"
+                raise ValueError(f"{what}: give an index below {len(holder)}, got {key!r}.")
+            step = int(key)
         address = (*address, step)
-        if last:
+        if position == len(keys) - 1:
             holder[step] = value
         else:
             _make_mapping(holder, step, address)
@@ -92,10 +93,10 @@ def assign(data: dict[str, Any], written: str, value: Any) -> Address:
 def stage_index(stages: list[Any], key: str) -> int:
     """The stage that an index, an id or a unique type addresses.
 
-    A type that several stages have is refused even where one of them has it as its default id.
+    A type that several stages have is refused even if it is the default id of one of them.
 
     Raises:
-        ValueError: none or several fit; the message lists the candidates.
+        ValueError: there is none, or there are several; the message lists the candidates.
     """
     if key.isdigit():
         if int(key) < len(stages):
@@ -115,12 +116,11 @@ def stage_index(stages: list[Any], key: str) -> int:
         raise ValueError(
             f"{len(of_type)} stages have the type {key!r}. Address one of them by id or index: {', '.join(unique)}."
         )
-    known = list(filter(None, ids))
-    raise ValueError(f"no such stage.{suggestion(key, known)} Stages: {', '.join(known)}.")
+    raise ValueError(f"no such stage.{suggestion(key, ids)} Stages: {', '.join(filter(None, ids))}.")
 
 
 def stage_id(stage: Any) -> str:
-    """The id of a stage as written: `id`, else its type; of a type given by an import string, the class's name."""
+    """The id of a stage as written: `id`, or its type; for an import string, the name of the class."""
     return str(isinstance(stage, dict) and stage.get("id") or _default_id(stage))
 
 
@@ -128,14 +128,8 @@ def _default_id(stage: Any) -> str:
     return str(stage.get("type", "") if isinstance(stage, dict) else stage).rpartition(":")[2]
 
 
-def _item_index(items: list[Any], key: str, address: Address) -> int:
-    if key.isdigit() and int(key) < len(items):
-        return int(key)
-    raise ValueError(f"{dotted(address)} is a list of {len(items)}: give an index below {len(items)}, got {key!r}.")
-
-
 def _make_mapping(holder: Any, step: str | int, address: Address) -> None:
-    """Makes holder[step] something to enter: a mapping in place of nothing, or of the bare name of a plug-in."""
+    """Makes holder[step] a mapping if it is missing or the bare name of a plug-in."""
     inside = holder[step] if isinstance(step, int) else holder.get(step)
     if inside is None:
         holder[step] = {}
@@ -143,10 +137,3 @@ def _make_mapping(holder: Any, step: str | int, address: Address) -> None:
         holder[step] = {"type": inside}
     elif not isinstance(inside, dict | list):
         raise ValueError(f"{dotted(address)} is {inside!r}: there is nothing inside it to set.")
-
-
-def _set_origin(document: Document, address: Address, origin: Origin) -> None:
-    """Gives an address and all below it a new origin."""
-    for known in [known for known in document.origins if known[: len(address)] == address]:
-        del document.origins[known]
-    document.origins[address] = origin

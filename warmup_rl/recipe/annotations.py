@@ -1,4 +1,4 @@
-"""Types of config fields: what error messages and `--help` call them, and which models they hold."""
+"""Types of config fields: their names in messages and `--help`, and the models in them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,10 @@ from warmup_rl.interfaces.plugins import Plugin, load
 from warmup_rl.recipe.yaml_source import Address, value_at
 
 WORDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "str": "text",
-    "Path": "a path",
-    "list": "a list",
-    "tuple": "a list",
-    "set": "a list",
-    "frozenset": "a list",
-    "dict": "a mapping",
-    "NoneType": "null",
-    "Any": "any value",
-}
+    "int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "Path": "a path",
+    "list": "a list", "tuple": "a list", "set": "a list", "frozenset": "a list", "dict": "a mapping",
+    "NoneType": "null", "Any": "any value",
+}  # fmt: skip
 """Types by their Python names."""
 
 
@@ -83,7 +74,7 @@ def models_at(annotation: Any, given: Any, address: Address) -> Iterator[type[Ba
     """The models that the value at an address may be read as; of plug-ins, those that the value names."""
     for one in alternatives(annotation):
         if isinstance(one, type) and issubclass(one, BaseModel):
-            model = _chosen(one, given) if issubclass(one, Plugin) else one
+            model = chosen(one, given) if issubclass(one, Plugin) else one
             field = model.model_fields.get(str(address[0])) if address else None
             below = [field.annotation] if field else []
             if not address:
@@ -94,8 +85,8 @@ def models_at(annotation: Any, given: Any, address: Address) -> Iterator[type[Ba
             yield from models_at(inside, value_at(given, address[:1]), address[1:])
 
 
-def _chosen(base: type[Plugin], given: Any) -> type[Plugin]:
-    """The class that a value chooses by `type`; the base class where it chooses none that can be loaded."""
+def chosen(base: type[Any], given: Any) -> type[Any]:
+    """The class that a value chooses by `type`; the base class if it chooses none that can be loaded."""
     name = given.get("type") if isinstance(given, dict) else given
     try:
         return load(base.plugin_kind, name) if isinstance(name, str) else base

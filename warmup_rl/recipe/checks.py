@@ -1,4 +1,4 @@
-"""Whether the keys of a recipe fit each other and this machine."""
+"""Checks whether the keys of a recipe fit each other and this machine."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import suggestion
 from warmup_rl.interfaces.stage import Stage
 from warmup_rl.recipe.schema import ClaimSettings
+from warmup_rl.recipe.trainer_args import wrong_options
 from warmup_rl.recipe.yaml_source import Address
 
 Found = Iterator[tuple[Address, str]]
@@ -21,17 +22,17 @@ Found = Iterator[tuple[Address, str]]
 
 @dataclass(frozen=True)
 class Draft:
-    """A recipe while it is loaded: the parts that could be built; None for those with errors, reported elsewhere.
+    """A recipe that is being loaded; parts with errors, which are reported elsewhere, are None.
 
     Attributes:
         data: the keys as written.
-        kinds: class of each stage, known even where its config has errors.
+        kinds: class of each stage, known even if its config has errors; None if its type is unknown.
         ids: of the stages, as written.
     """
 
     data: dict[str, Any]
-    domains: dict[str, Domain | None]
-    stages: list[Stage | None]
+    domains: Mapping[str, Domain | None]
+    stages: Sequence[Stage | None]
     kinds: list[type[Stage] | None]
     ids: list[str]
     evaluation: EvaluationSettings | None
@@ -47,8 +48,7 @@ def cross_checks(draft: Draft, world_size: int) -> Found:
     if isinstance(folder, str) and folder:
         yield from _output_dir(Path(folder))
     for index, stage in enumerate(draft.stages):
-        if stage is not None:
-            yield from stage_checks(draft, index, stage, world_size)
+        yield from stage_checks(draft, index, draft.data["stages"][index], stage, world_size)
 
 
 def arm_checks(draft: Draft, stages: Mapping[str, Sequence[Stage]], left_out: Mapping[str, Collection[int]]) -> Found:
@@ -66,14 +66,20 @@ def arm_checks(draft: Draft, stages: Mapping[str, Sequence[Stage]], left_out: Ma
         yield ("claims", "step"), f"RLVR ends at step {max(known)} (got {step}). Set at most that, or leave it out."
 
 
-def stage_checks(draft: Draft, index: int, stage: Stage, world_size: int) -> Found:
-    """Checks of one stage beyond the types of its keys."""
+def stage_checks(draft: Draft, index: int, row: Any, stage: Stage | None, world_size: int) -> Found:
+    """Checks of one stage beyond the types of its keys; only of its trainer's options if it could not be built."""
     address: Address = ("stages", index)
+    kind, args = draft.kinds[index], row.get("args") if isinstance(row, dict) else None
+    if kind and kind.trainer_config and isinstance(args, dict):
+        for keys, message in wrong_options(kind.trainer_config, args, kind.owned_options):
+            yield (*address, "args", *keys), message
+    if stage is None:
+        return
     for line in stage.check(world_size=world_size):
         key, _, message = line.partition(": ")
         yield (*address, *key.split(".")), message
-    held = {name: getattr(stage, name) for name in type(stage).model_fields}
-    for name, value in held.items():
+    values = dict(stage)
+    for name, value in values.items():
         if isinstance(value, Sampling) and "model" in stage.inputs:
             yield from _room(draft, (*address, name, "max_tokens"), value.max_tokens)
     if draft.evaluation is None or not draft.domains:
@@ -81,27 +87,25 @@ def stage_checks(draft: Draft, index: int, stage: Stage, world_size: int) -> Fou
     measured = draft.evaluation.measured(draft.domains)  # reported under 'evaluation'
     for name in stage.domains_used(draft.evaluation, draft.domains):
         if name not in draft.domains and name not in measured:
-            keys = (key for key, value in held.items() if name == value or isinstance(value, list) and name in value)
-            yield (*address, *list(keys)[:1]), _undeclared(name, draft)
+            keys = tuple(
+                key for key, value in values.items() if name == value or isinstance(value, list) and name in value
+            )
+            yield (*address, *keys[:1]), _undeclared(name, draft)
 
 
 def _inputs(draft: Draft, left_out: Mapping[str, Collection[int]]) -> Found:
     """Artifacts that a stage reads and no earlier one outputs: once if it is so in all arms, else for each arm."""
     every = range(len(draft.kinds))
     kept = {index for out in left_out.values() for index in every if index not in out}
-    missing = {
-        artifact: readers
-        for artifact, found in _missing(draft, every).items()
-        if (readers := [index for index in found if index in kept])
-    }
-    for artifact, readers in missing.items():
-        who = f"stage{'s' * (len(readers) > 1)} {_quoted(draft, readers)} need{'s' * (len(readers) == 1)}"
-        what = _MISSING.get(artifact, f"{artifact}, but no earlier stage outputs any")
-        makers = " or ".join(draft.ids[index] for index in _makers(draft, artifact, every))
-        fix = (
-            f"Put {makers} before." if makers else _FIXES.get(artifact, f"Put a stage that outputs {artifact} before.")
-        )
-        yield ("stages", readers[0]), f"{who} {what}. {fix}"
+    missing: dict[str, list[int]] = {}
+    for artifact, found in _missing(draft, every).items():
+        if readers := [index for index in found if index in kept]:
+            missing[artifact] = readers
+            makers = " or ".join(draft.ids[index] for index in _makers(draft, artifact, every))
+            what, fix = _MISSING.get(artifact, (f"{artifact}, but no earlier stage outputs any", ""))
+            fix = f"Put {makers} before." if makers else fix or f"Put a stage that outputs {artifact} before."
+            who = f"stage{'s' * (len(readers) > 1)} {_quoted(draft, readers)} need{'s' * (len(readers) == 1)}"
+            yield ("stages", readers[0]), f"{who} {what}. {fix}"
     for arm, out in left_out.items():
         for artifact, readers in _missing(draft, [index for index in every if index not in out]).items():
             before = [index for index in every[: readers[0]] if index in out]
@@ -117,7 +121,7 @@ def _inputs(draft: Draft, left_out: Mapping[str, Collection[int]]) -> Found:
 
 
 def _missing(draft: Draft, indices: Iterable[int]) -> dict[str, list[int]]:
-    """Stages of `indices` that read an artifact that none before outputs, up to a stage whose class is unknown."""
+    """Stages of `indices` that read an artifact that no stage before outputs, up to one whose class is unknown."""
     found: dict[str, list[int]] = {}
     given: set[str] = {"model"} if draft.data.get("model") else set()
     for index in indices:
@@ -140,8 +144,14 @@ def _quoted(draft: Draft, indices: Iterable[int]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-_MISSING = {"model": "a model, but no earlier stage outputs one and the key 'model' is not set"}
-_FIXES = {"model": "Set 'model', or begin with 'pretrain'.", "traces": "Put a 'distill' stage before."}
+_MISSING = {
+    "model": (
+        "a model, but no earlier stage outputs one and the key 'model' is not set",
+        "Set 'model', or begin with 'pretrain'.",
+    ),
+    "traces": ("traces, but no earlier stage outputs any", "Put a 'distill' stage before."),
+}
+"""By artifact: what readers miss, and the fix."""
 
 
 def _room(draft: Draft, address: Address, max_tokens: int) -> Found:
@@ -194,9 +204,9 @@ def _folds(draft: Draft) -> Found:
     folded = [name for name, domain in draft.domains.items() if domain is not None and is_folded(domain)]
     for name in folded[1:]:
         yield ("domains", name, "folds"), f"domain {folded[0]!r} has folds already; only one domain of a recipe may."
-    for name in folded[:1]:
-        if draft.evaluation and name not in draft.evaluation.measured(draft.domains):
-            yield ("domains", name, "folds"), f"nothing measures domain {name!r}. Add it to 'evaluation.domains'."
+    if folded and draft.evaluation and folded[0] not in draft.evaluation.measured(draft.domains):
+        message = f"nothing measures domain {folded[0]!r}. Add it to 'evaluation.domains'."
+        yield ("domains", folded[0], "folds"), message
 
 
 def _model(draft: Draft) -> Found:

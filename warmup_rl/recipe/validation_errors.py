@@ -1,9 +1,10 @@
-"""pydantic's validation errors in a recipe's words: where, what was given, what is allowed."""
+"""Messages for pydantic's validation errors: where, what was given, what is allowed."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -44,7 +45,10 @@ def complaints(error: ValidationError, model: type[BaseModel], given: Any) -> It
     for details in error.errors(include_url=False):
         found.setdefault(_inside(details, given), []).append(details)
     for address, all_details in found.items():
-        all_details = _of_the_meant_alternative(address, all_details, found)
+        further = [details for details in all_details if not details["type"].endswith("_type")]
+        below = any(len(other) > len(address) and other[: len(address)] == address for other in found)
+        if below or any(details["type"] in _LIMITS for details in further):
+            all_details = further  # one alternative of a union has the right type and is wrong further inside
         if not all_details:
             continue
         kind, value = all_details[0]["type"], value_at(given, address)
@@ -58,30 +62,20 @@ def complaints(error: ValidationError, model: type[BaseModel], given: Any) -> It
         yield ((*address, key), rest) if names_key else (address, message)
 
 
-def _of_the_meant_alternative(
-    address: Address, all_details: list[ErrorDetails], found: Iterable[Address]
-) -> list[ErrorDetails]:
-    """Without the types of a union's other alternatives where one has the right type and is wrong further inside."""
-    further = [details for details in all_details if not details["type"].endswith("_type")]
-    below = any(len(other) > len(address) and other[: len(address)] == address for other in found)
-    return further if below or any(details["type"] in _LIMITS for details in further) else all_details
-
-
 def _message(model: type[BaseModel], given: Any, address: Address, all_details: list[ErrorDetails]) -> str:
-    value, first = value_at(given, address), all_details[0]
-    if first["type"] == "extra_forbidden":
+    value, kind = value_at(given, address), all_details[0]["type"]
+    if kind == "extra_forbidden":
         return _unknown_key(model, given, address)
-    if first["type"] == "missing" and isinstance(around := value_at(given, address[:-1]), list):
-        return f"missing (got {shown(around)})."
-    if first["type"] == "missing":
-        about = _documentation(model, given, address)
-        return f"missing. {about}" if about else "missing."
-    texts = list(dict.fromkeys(_text(details) for details in all_details))
-    if first["type"] in ("plugin", "value_error") and len(texts) == 1:
+    if kind == "missing":
+        if isinstance(around := value_at(given, address[:-1]), list):
+            return f"missing (got {shown(around)})."
+        return f"missing. {_documentation(model, given, address)}".rstrip()
+    texts = list(dict.fromkeys(map(_text, all_details)))
+    if kind in ("plugin", "value_error") and len(texts) == 1:
         is_whole = texts[0].endswith(".") or isinstance(value, dict) or "got " in texts[0]
         return f"{texts[0].removesuffix('.')}." if is_whole else f"{texts[0]} (got {shown(value)})."
-    options = [option for details in all_details for option in _options(details)]
-    hint = suggestion(value, options) if isinstance(value, str) else ""
+    options = (str(details.get("ctx", {}).get("expected", "")).split("'")[1::2] for details in all_details)
+    hint = suggestion(value, chain(*options)) if isinstance(value, str) else ""
     if len(texts) > 1:
         bare = [re.sub("^(allowed:|must be) ", "", text).removesuffix(" is needed") for text in texts]
         texts = [f"{' or '.join(bare)} is needed"]
@@ -110,10 +104,6 @@ def _text(details: ErrorDetails) -> str:
     return needed([word]) if word else details["msg"][:1].lower() + details["msg"][1:]
 
 
-def _options(details: ErrorDetails) -> list[str]:
-    return str(details.get("ctx", {}).get("expected", "")).split("'")[1::2]
-
-
 def _inside(details: ErrorDetails, given: Any) -> Address:
     """The address of an error without what pydantic adds for unions and validators."""
     address: Address = ()
@@ -127,7 +117,7 @@ def _inside(details: ErrorDetails, given: Any) -> Address:
 
 
 def allowed_keys(model: type[BaseModel], given: Any, address: Address) -> set[str]:
-    """The keys that the mapping at an address may have."""
+    """Keys that are allowed in the mapping at an address."""
     found = set[str]()
     for one in models_at(model, given, address):
         hidden = {"name"} if issubclass(one, Domain) else set()
@@ -142,7 +132,5 @@ def _renamed(model: type[BaseModel], given: Any, address: Address) -> dict[str, 
 
 
 def _documentation(model: type[BaseModel], given: Any, address: Address) -> str:
-    for found in models_at(model, given, address[:-1]):
-        if field := found.model_fields.get(str(address[-1])):
-            return (field.description or "").split("\n")[0]
-    return ""
+    fields = (found.model_fields.get(str(address[-1])) for found in models_at(model, given, address[:-1]))
+    return next(((field.description or "").split("\n")[0] for field in fields if field), "")

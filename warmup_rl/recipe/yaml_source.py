@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import yaml
 
 from warmup_rl.base.errors import RecipeError
+from warmup_rl.interfaces.plugins import suggestion
 
 Address = tuple[str | int, ...]
 """A place in nested mappings and lists, e.g. `("stages", 2, "args", "beta")`."""
@@ -19,7 +18,7 @@ Address = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value was written: `place` is `recipe.yaml:12` or `command line`, `shown` the address written there."""
+    """Where a value was written: `place` is `recipe.yaml:12` or `command line`, `shown` the address given there."""
 
     place: str
     shown: str
@@ -27,11 +26,11 @@ class Origin:
 
 @dataclass(frozen=True)
 class Document:
-    """Nested mappings, lists and scalars, with the origin of every address that was written down.
+    """Nested mappings, lists and scalars, with the origin of every address.
 
     Attributes:
-        name: what messages call the document.
-        data: what was read; overrides change it in place.
+        name: of the document in messages.
+        data: the values; overrides change them in place.
         origins: by address; a value without one has its parent's.
     """
 
@@ -45,6 +44,12 @@ class Document:
             if origin := self.origins.get(address[:length]):
                 return Origin(origin.place, dotted((origin.shown, *address[length:])))
         return Origin(self.name, dotted(address))
+
+    def set_origin(self, address: Address, origin: Origin) -> None:
+        """Gives an address and all below it a new origin."""
+        for known in [known for known in self.origins if known[: len(address)] == address]:
+            del self.origins[known]
+        self.origins[address] = origin
 
     def line(self, address: Address, message: str) -> str:
         """One line for the user: place, address as written, message."""
@@ -74,7 +79,8 @@ def read_document(path: Path) -> Document:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise RecipeError([f"{path}: no such recipe file.{_near_file(path)}"]) from None
+        siblings = [str(file) for file in sorted(path.parent.glob("*.y*ml"))]
+        raise RecipeError([f"{path}: no such recipe file.{suggestion(str(path), siblings)}"]) from None
     except IsADirectoryError:
         raise RecipeError([f"{path}: a folder, where a recipe file (.yaml) is needed."]) from None
     except UnicodeDecodeError as error:
@@ -91,20 +97,13 @@ def parse_document(text: str, name: str) -> Document:
         found = {yaml.SequenceNode: "a list", yaml.ScalarNode: "text"}.get(type(node), "nothing")
         raise RecipeError([f"{name}: a recipe is a mapping of keys (run_name, domains, stages, ...), found {found}."])
     reader = _Reader(name)
-    data = reader.value(node, ())
-    if reader.problems:
-        raise RecipeError(reader.problems)
-    return Document(name, data, reader.origins)
+    return Document(name, reader.read(node), reader.origins)
 
 
 def parse_value(text: str, name: str) -> Any:
     """A value as written after `=` on the command line: a YAML 1.2 scalar, `[...]` or `{...}`."""
     node = _compose(text, name)
-    reader = _Reader(name)
-    value = None if node is None else reader.value(node, ())
-    if reader.problems:
-        raise RecipeError(reader.problems)
-    return value
+    return None if node is None else _Reader(name).read(node)
 
 
 class _Loader(yaml.SafeLoader):
@@ -132,6 +131,13 @@ class _Reader:
         self.problems: list[str] = []
         self._open: list[yaml.Node] = []
 
+    def read(self, node: yaml.Node) -> Any:
+        """The value of a whole document. Raises `RecipeError` with all problems."""
+        value = self.value(node, ())
+        if self.problems:
+            raise RecipeError(self.problems)
+        return value
+
     def value(self, node: yaml.Node, address: Address) -> Any:
         self.origins[address] = Origin(self._place(node), dotted(address))
         if isinstance(node, yaml.ScalarNode):
@@ -141,12 +147,12 @@ class _Reader:
         if not node.tag.endswith((":map", ":seq")):
             return self._problem(node, address, f"unknown tag {node.tag!r}. Write plain mappings, lists and scalars.")
         self._open.append(node)
-        inside = self._mapping(node, address) if isinstance(node, yaml.MappingNode) else self._list(node.value, address)
+        if isinstance(node, yaml.MappingNode):
+            inside: Any = self._mapping(node, address)
+        else:
+            inside = [self.value(item, (*address, index)) for index, item in enumerate(node.value)]
         self._open.pop()
         return inside
-
-    def _list(self, nodes: Sequence[yaml.Node], address: Address) -> list[Any]:
-        return [self.value(node, (*address, index)) for index, node in enumerate(nodes)]
 
     def _mapping(self, node: yaml.MappingNode, address: Address) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -199,9 +205,3 @@ def _compose(text: str, name: str) -> yaml.Node | None:
         raise RecipeError([f"{name}{line}: not YAML: {problem}.{hint}"]) from None
     except yaml.YAMLError as error:
         raise RecipeError([f"{name}: not YAML: {' '.join(str(error).split())}"]) from None
-
-
-def _near_file(path: Path) -> str:
-    siblings = [str(file) for file in sorted(path.parent.glob("*.y*ml"))] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(str(path), siblings, n=1, cutoff=0.6)
-    return f" Did you mean {near[0]!r}?" if near else ""
