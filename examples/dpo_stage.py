@@ -37,10 +37,6 @@ class Dpo(TrainerStage):
     epochs: float = Field(default=1.0, gt=0)
     """Passes over the pairs."""
 
-    @property
-    def sequences_per_update(self) -> int:
-        return self.batch_size
-
     def config(self, context: Context, **owned: Any) -> Any:
         return super().config(context, num_train_epochs=self.epochs, max_length=None, **owned)
 

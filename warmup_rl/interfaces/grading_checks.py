@@ -1,4 +1,4 @@
-"""Completions that a domain's grader must call correct, and adversarial ones that it must not."""
+"""Completions that a domain's grader must grade correct, and adversarial ones that it must not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from warmup_rl.interfaces.domain import Domain, score_all
 from warmup_rl.interfaces.format import ResponseFormat
 
 MAX_TIMEOUTS = 0.02
-"""Share of reference answers whose grading may run out of time."""
+"""Largest share of reference answers whose grading may time out."""
 _FORM = ResponseFormat()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,50 +21,32 @@ def override(document: Document, overrides: Iterable[str]) -> list[str]:
             if not equals or not written.strip():
                 raise ValueError("write it as address=value, e.g. stages.sft.args.learning_rate=1e-6.")
             value = parse_value(value_text, f"{COMMAND_LINE}: {written}")
-            address = assign(document.data, written.strip(), value)
+            set_value(document, written.strip(), value, Origin(COMMAND_LINE, written.strip()))
         except RecipeError as error:
             problems += error.problems
         except ValueError as error:
             problems.append(f"{COMMAND_LINE}: {written}: {error}")
-        else:
-            keys = written.strip().split(".")
-            for length in range(1, len(keys)):  # mappings that the override itself made
-                document.origins.setdefault(address[:length], Origin(COMMAND_LINE, ".".join(keys[:length])))
-            document.set_origin(address, Origin(COMMAND_LINE, written.strip()))
     return problems
 
 
-def set_in_arm(
-    document: Document, arm: str, settings: dict[str, Any], stages: list[Any]
-) -> tuple[Document, dict[str, tuple[int, str]]]:
-    """Applies an arm's `set` to a copy of `stages`, the recipe's stages as mappings.
-
-    Addresses of `set` start at a stage: `rlvr.reward`, `after_sft.problems`.
-
-    Returns:
-        A document with the changed stages, and for each address of `set` the stage's index and what is wrong, or "".
-    """
-    changed = Document(document.name, {"stages": copy.deepcopy(stages)}, dict(document.origins))
-    found: dict[str, tuple[int, str]] = {}
-    for written, value in settings.items():
-        try:
-            address = assign(changed.data, f"stages.{written}", copy.deepcopy(value))
-            if address[2] in ("type", "id"):
-                raise ValueError("an arm cannot replace a stage. Leave it out in some arms instead.")
-        except ValueError as error:
-            found[written] = (-1, str(error))
-        else:
-            changed.set_origin(address, document.origin(("arms", arm, "set", written)))
-            found[written] = (int(address[1]), "")
-    return changed, found
-
-
-def assign(data: dict[str, Any], written: str, value: Any) -> Address:
-    """Puts a value at a dotted address, adding missing mappings; returns the address with stages as indices.
+def set_value(document: Document, written: str, value: Any, origin: Origin) -> Address:
+    """Puts a value with its origin at a dotted address; returns the address with stages as indices.
 
     Raises:
-        ValueError: no such stage or list item, an ambiguous stage, or an address below a plain value.
+        ValueError: there is no such stage or list item, the stage is ambiguous, or the address is below a plain value.
     """
+    address = _assign(document.data, written, value)
+    names = origin.shown.split(".")
+    for length in range(1, len(address)):  # mappings made on the way
+        around = Origin(origin.place, ".".join(names[: length - len(address)]))
+        document.origins.setdefault(address[:length], around)
+    for known in [known for known in document.origins if known[: len(address)] == address]:
+        del document.origins[known]
+    document.origins[address] = origin
+    return address
+
+
+def _assign(data: dict[str, Any], written: str, value: Any) -> Address:
     keys = written.split(".")
     if not all(keys):
         raise ValueError("an address is keys joined by single dots.")

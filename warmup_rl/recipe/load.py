@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +18,7 @@ from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import Plugin, build
 from warmup_rl.interfaces.stage import Stage
-from warmup_rl.recipe.addresses import override, set_in_arm, stage_id, stage_index
+from warmup_rl.recipe.addresses import override, set_value, stage_id, stage_index
 from warmup_rl.recipe.annotations import chosen
 from warmup_rl.recipe.checks import Draft, arm_checks, cross_checks, stage_checks
 from warmup_rl.recipe.data_requests import Drawing
@@ -143,14 +144,24 @@ class _Loading:
         return stages
 
     def _changed(self, name: str, arm: Arm, draft: Draft, rows: list[Any], left_out: set[int]) -> list[Stage | None]:
-        """Checks an arm's addresses and the stages that it changes; returns all stages as the arm has them."""
-        document, changes = set_in_arm(self.document, name, arm.set, rows)
-        stages = list(draft.stages)
-        for written, (index, problem) in changes.items():
-            if problem or index in left_out:
-                message = problem or f"stage {draft.ids[index]!r} is left out in this arm."
-                self._problem(self.document, ("arms", name, "set", written), message)
-        for index in {index for index, problem in changes.values() if not problem}:
+        """Applies an arm's `set` and checks the stages that it changes; returns all stages as the arm has them.
+
+        Addresses of `set` start at a stage: `rlvr.reward`, `after_sft.problems`.
+        """
+        document = Document(self.document.name, {"stages": copy.deepcopy(rows)}, dict(self.document.origins))
+        stages, changed = list(draft.stages), set[int]()
+        for written, value in arm.set.items():
+            origin = self.document.origin(home := ("arms", name, "set", written))
+            try:
+                _, index, key, *_ = set_value(document, f"stages.{written}", copy.deepcopy(value), origin)
+                if key in ("type", "id"):
+                    raise ValueError("an arm cannot replace a stage. Leave it out in some arms instead.")
+                if index in left_out:
+                    raise ValueError(f"stage {draft.ids[int(index)]!r} is left out in this arm.")
+                changed.add(int(index))
+            except ValueError as error:
+                self._problem(self.document, home, str(error))
+        for index in changed:
             row = document.data["stages"][index]
             stages[index] = self._read(document, partial(build, "stage"), row, Stage, ("stages", index))
             self._once(document, stage_checks(draft, index, row, stages[index], self.world_size))

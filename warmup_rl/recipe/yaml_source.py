@@ -45,12 +45,6 @@ class Document:
                 return Origin(origin.place, dotted((origin.shown, *address[length:])))
         return Origin(self.name, dotted(address))
 
-    def set_origin(self, address: Address, origin: Origin) -> None:
-        """Gives an address and all below it a new origin."""
-        for known in [known for known in self.origins if known[: len(address)] == address]:
-            del self.origins[known]
-        self.origins[address] = origin
-
     def line(self, address: Address, message: str) -> str:
         """One line for the user: place, address as written, message."""
         origin = self.origin(address)

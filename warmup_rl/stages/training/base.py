@@ -1,4 +1,4 @@
-"""The base of stages that train a model with a trainer of TRL or transformers, those of users included."""
+"""The base class of stages that train a model with a trainer of TRL or transformers, for users' stages too."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class TrainerStage(Stage):
     """A stage that trains the model before it and saves a chat model folder.
 
-    A subclass names its trainer's config class in `trainer_config`, says in `sequences_per_update` how many sequences
-    an optimizer step trains on, and builds its trainer in `train`, which ends with `self.fit(trainer, ...)`. Its
-    module must not import torch at the top. `examples/dpo_stage.py` is a whole stage.
+    A subclass names its trainer's config class in `trainer_config`, has a key `batch_size` or overrides
+    `sequences_per_update`, and builds its trainer in `train`, which ends with `self.fit(trainer, ...)`. Its module must
+    not import torch at the top. `examples/dpo_stage.py` is a complete stage.
     """
 
     inputs: ClassVar[frozenset[str]] = frozenset({"model"})
@@ -32,17 +32,17 @@ class TrainerStage(Stage):
     every_rank: ClassVar[bool] = True
     owned_options: ClassVar[Mapping[str, str]] = OWNED
     batch_key: ClassVar[str] = "batch_size"
-    """The key, or the formula over keys, that decides `sequences_per_update`; for messages."""
+    """The key, or the formula over keys, that sets `sequences_per_update`; for messages."""
 
     lora: dict[str, Any] | None = None
-    """Options of peft's LoraConfig, merged when the stage ends; all weights are trained where not given."""
+    """Options of peft's LoraConfig; the adapter is merged when the stage ends. Default: all weights are trained."""
     args: dict[str, Any] = Field(default_factory=dict)
     """Any option of the trainer's config class. `per_device_train_batch_size` is the largest micro batch."""
 
     @property
-    @abstractmethod
     def sequences_per_update(self) -> int:
         """Sequences that an optimizer step trains on, over all processes."""
+        return int(getattr(self, self.batch_key))
 
     @abstractmethod
     def train(
@@ -58,13 +58,13 @@ class TrainerStage(Stage):
         return []
 
     def prepare(self, context: Context) -> None:
-        """Builds the configs of trainer and adapter, so that a refused option is found before any work."""
+        """Builds the configs of trainer and adapter, so that invalid options are found before any stage runs."""
         self.config(context)
         self.adapter()
         clean_up()
 
     def run(self, context: Context) -> dict[str, Any]:
-        """Raises `ContractError` where the model does not follow the chat contract that it was saved with."""
+        """Raises `ContractError` if the model does not follow the chat contract that it was saved with."""
         source, revision = str(context.inputs.model), context.inputs.model_revision
         contract = chat.check(source, context.response_format, revision)
         tokenizer = chat.load_tokenizer(source, revision)
@@ -72,9 +72,9 @@ class TrainerStage(Stage):
             return self.train(context, tokenizer, contract)
 
     def config(self, context: Context, **owned: Any) -> Any:
-        """The trainer's config: our defaults, over them `args`, over them the options that the stage decides itself.
+        """The trainer's config: our defaults, updated with `args`, then with the options that the stage sets itself.
 
-        Subclasses pass on what they decide, say `num_train_epochs`. Raises as `trainer_options` and `split_batch` do.
+        Subclasses pass the options that they set, e.g. `num_train_epochs`. Raises as `trainer_options` does.
         """
         kind = import_class(self.trainer_config, f"{context.stage_id}: {self.trainer_config}")
         return trainer_options(kind, self.args, context, self.batch(context), **owned)
@@ -89,10 +89,19 @@ class TrainerStage(Stage):
         )
 
     def adapter(self) -> Any:
-        """The LoraConfig of `lora` for a trainer's `peft_config`, or None. Raises `UserError` where peft refuses it."""
-        from warmup_rl.stages.training.saving import adapter_config
+        """The LoraConfig of `lora` (default: all linear layers) for a trainer's `peft_config`, None without `lora`.
 
-        return adapter_config(self.lora)
+        Raises:
+            UserError: peft does not know an option or refuses its value.
+        """
+        if self.lora is None:
+            return None
+        from peft import LoraConfig
+
+        try:
+            return LoraConfig(**{"task_type": "CAUSAL_LM", "target_modules": "all-linear", **self.lora})
+        except (TypeError, ValueError) as error:
+            raise UserError(f"lora: peft's LoraConfig refuses it: {error}") from None
 
     def fit(
         self,
@@ -106,7 +115,7 @@ class TrainerStage(Stage):
         """Trains and saves the model; all ranks call it together. Returns figures for the stage's summary.
 
         Args:
-            steps: optimizer steps that have to be made; those that the trainer planned where not given.
+            steps: required number of optimizer steps; default: the trainer's plan.
             callbacks: in place of `Progress`.
 
         Raises:

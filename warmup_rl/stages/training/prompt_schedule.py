@@ -1,8 +1,10 @@
-"""Which prompts every RLVR step uses, so that each of a few problems is used equally often."""
+"""The prompt schedule of RLVR: which prompts each step uses, so that all problems are used equally often."""
 
 from __future__ import annotations
 
 import random
+from collections import Counter
+from itertools import chain
 
 from warmup_rl.base.errors import UserError
 
@@ -10,15 +12,15 @@ from warmup_rl.base.errors import UserError
 def prompt_plan(*, problems: int, prompts_per_step: int, steps: int, seed: int) -> list[list[int]]:
     """Problem indices for every step, a pure function of its arguments.
 
-    The plan runs through fresh shuffles of all problems, so that at every moment, in the middle of a step too, use
-    counts differ by at most one. A step holds no problem twice where it has at most as many prompts as there are
-    problems: the first problems of a new shuffle are then taken from those that the step does not hold yet.
+    The plan runs through one shuffle of all problems after the other, so that use counts differ by at most one at any
+    time. A step does not contain a problem twice if there are enough problems: a new shuffle then starts with problems
+    that the step does not contain yet.
 
     Returns:
         plan_SP[s][p]: `steps` lists of `prompts_per_step` indices below `problems`.
 
     Raises:
-        UserError: a number is below 1, so that nothing would be trained.
+        UserError: a number is below 1.
     """
     for name, value in (("problems", problems), ("prompts_per_step", prompts_per_step), ("steps", steps)):
         if value < 1:
@@ -38,15 +40,12 @@ def prompt_plan(*, problems: int, prompts_per_step: int, steps: int, seed: int) 
 
 def use_counts(plan_SP: list[list[int]], problems: int) -> list[int]:
     """How often a plan uses each problem."""
-    counts = [0] * problems
-    for step in plan_SP:
-        for index in step:
-            counts[index] += 1
-    return counts
+    counts = Counter(chain.from_iterable(plan_SP))
+    return [counts[index] for index in range(problems)]
 
 
 def _shuffle(problems: int, held: list[int], room: int, draw: random.Random) -> list[int]:
-    """All indices in random order, the first `room` of them not in `held` as far as there are such."""
+    """All indices in random order; the first `room` are not in `held`, as far as possible."""
     order = list(range(problems))
     draw.shuffle(order)
     taken = set(held)

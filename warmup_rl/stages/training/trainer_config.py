@@ -1,4 +1,4 @@
-"""From a stage's `args`, passed whole to a trainer's config class, and what the stage owns, to the config object."""
+"""Builds the config of a trainer from a stage's `args` and the options that the stage sets itself."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ OWNED: dict[str, str] = {
     "disable_tqdm": "the stage shows its own progress",
     "push_to_hub": "push the saved model folder yourself",
 }
-"""Options that may not stand in the `args` of a training stage: the key to use instead, or a sentence that says why."""
+"""Options that are not allowed in the `args` of a training stage: the key to use instead, or the reason."""
 
 _LARGEST_ON_GPU = 8
 
 
 @dataclass(frozen=True)
 class Batch:
-    """How the sequences of one optimizer step are split: `micro` a device and pass, `accumulation` passes."""
+    """Split of the sequences of an optimizer step: `micro` per device and pass, `accumulation` passes."""
 
     micro: int
     accumulation: int
@@ -60,11 +60,11 @@ def split_batch(
     """Splits the sequences of an optimizer step over the processes of `launch_env`, in as few passes as possible.
 
     Args:
-        largest: most sequences a device takes at once; 8 on a GPU where not given, no limit on a CPU.
-        says: where the number comes from, for the error message.
+        largest: limit of sequences per device and pass; default: 8 on a GPU, none on a CPU.
+        says: the source of the number, for the error message.
 
     Raises:
-        UserError: the sequences cannot be split equally; names the nearest legal values.
+        UserError: the sequences cannot be split equally; the message names the nearest legal values.
     """
     if sequences % launch_env.size:
         size = launch_env.size
@@ -85,15 +85,15 @@ def split_batch(
 def trainer_options(
     kind: type[TrainingArguments], args: Mapping[str, Any], context: Context, batch: Batch, **owned: Any
 ) -> Any:
-    """The config object of a trainer: our defaults, over them the recipe's `args`, over them what the stage owns.
+    """The config object of a trainer: our defaults, updated with the recipe's `args`, then with the stage's options.
 
     Args:
         kind: TrainingArguments or a subclass (SFTConfig, GRPOConfig).
-        owned: what this stage sets beside what every stage owns, say `max_steps`.
+        owned: options that this stage sets in addition to those of every stage, e.g. `max_steps`.
 
     Raises:
-        UserError: an option does not exist or has a value that the class refuses.
-        RunError: the trainer would not run in the processes that were launched.
+        UserError: an option does not exist or has an invalid value.
+        RunError: the trainer would not use the processes that were launched.
     """
     launch_env = context.launch_env
     if launch_env.device == "cpu" and launch_env.distribution.startswith("zero"):
