@@ -13,9 +13,9 @@ from warmup_rl.interfaces.domain import Domain, is_folded
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import suggestion
 from warmup_rl.interfaces.stage import Stage
+from warmup_rl.recipe.document import Address
 from warmup_rl.recipe.schema import ClaimSettings
 from warmup_rl.recipe.trainer_args import wrong_options
-from warmup_rl.recipe.yaml_source import Address
 
 Found = Iterator[tuple[Address, str]]
 

@@ -16,8 +16,8 @@ from warmup_rl.interfaces.domain import Domain, each_fold, is_folded
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import describe_exception
 from warmup_rl.interfaces.stage import DataRequest, Stage
+from warmup_rl.recipe.document import Address
 from warmup_rl.recipe.leaks import StageRequest
-from warmup_rl.recipe.yaml_source import Address
 
 BUDGET = 0.3
 """Seconds for all problems drawn from one domain; what is not drawn by then is assumed to exist."""

@@ -18,14 +18,21 @@ from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import Plugin, build
 from warmup_rl.interfaces.stage import Stage
-from warmup_rl.recipe.addresses import override, set_value, stage_id, stage_index
-from warmup_rl.recipe.annotations import chosen
 from warmup_rl.recipe.checks import Draft, arm_checks, cross_checks, stage_checks
 from warmup_rl.recipe.data_requests import Drawing
+from warmup_rl.recipe.document import (
+    Address,
+    Document,
+    override,
+    read_document,
+    set_value,
+    stage_id,
+    stage_index,
+    value_at,
+)
 from warmup_rl.recipe.leaks import leaks, refuse
 from warmup_rl.recipe.schema import Arm, Recipe, stage_row
-from warmup_rl.recipe.validation_errors import complaints
-from warmup_rl.recipe.yaml_source import Address, Document, read_document, value_at
+from warmup_rl.recipe.validation_errors import chosen, complaints
 
 _ID = re.compile(r"[A-Za-z0-9_-]*[A-Za-z_-][A-Za-z0-9_-]*")
 

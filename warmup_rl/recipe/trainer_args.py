@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from warmup_rl.base.errors import UserError, shown
 from warmup_rl.interfaces.plugins import suggestion
-from warmup_rl.recipe.annotations import alternatives, needed, word
+from warmup_rl.recipe.validation_errors import alternatives, needed, word
 
 _TYPES = {"int": int, "float": float, "str": str, "bool": bool, "dict": dict, "list": list, "Any": Any, "None": None,
           "Optional": Optional, "Union": Union, "Literal": Literal}  # fmt: skip

@@ -33,7 +33,7 @@ class PlanSampler(Sampler[int]):
 
 
 class PlannedGRPOTrainer(GRPOTrainer):
-    """GRPOTrainer with prompts from a plan, see `warmup_rl.stages.training.prompt_schedule`."""
+    """GRPOTrainer with prompts from a plan, see `warmup_rl.stages.rlvr`."""
 
     plan_SP: Sequence[Sequence[int]]
 
