@@ -19,8 +19,7 @@ from warmup_rl.base.errors import UserError
 from warmup_rl.data.traces import read_traces
 from warmup_rl.interfaces.chat import render_prompt
 from warmup_rl.interfaces.stage import Context
-from warmup_rl.stages.training.base import TrainerStage
-from warmup_rl.stages.training.trainer_config import OWNED
+from warmup_rl.stages.training.base import OWNED, TrainerStage
 
 
 class Dpo(TrainerStage):

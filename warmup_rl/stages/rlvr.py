@@ -21,9 +21,8 @@ from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.stage import Context, DataRequest, StagePreview
-from warmup_rl.stages.training.base import TrainerStage
+from warmup_rl.stages.training.base import OWNED, TrainerStage
 from warmup_rl.stages.training.rewards import Reward, Rewarder, Task, mean_reward, require_sound_golds
-from warmup_rl.stages.training.trainer_config import OWNED
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

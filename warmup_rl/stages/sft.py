@@ -19,8 +19,7 @@ from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import THINK_CLOSE, ResponseFormat
 from warmup_rl.interfaces.stage import Context, StagePreview
 from warmup_rl.stages.training import IGNORED
-from warmup_rl.stages.training.base import TrainerStage
-from warmup_rl.stages.training.trainer_config import OWNED
+from warmup_rl.stages.training.base import OWNED, TrainerStage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
