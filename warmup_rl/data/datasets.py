@@ -22,7 +22,7 @@ FORMATS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 
 
 class Source(Config):
-    """Where rows come from; in a recipe a path or hub id alone, or a mapping with these keys."""
+    """Source of rows: in a recipe, a path or hub id, or a mapping with these keys."""
 
     path: str
     """A local file (.jsonl .json .csv .tsv .parquet, also .gz), or the id of a hub dataset."""

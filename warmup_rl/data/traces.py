@@ -35,7 +35,7 @@ def open_problems(path: Path) -> IndexedLog[str, Problem]:
     """
     if not path.is_file():
         raise DataError(
-            f"{path}: no such file. It holds the problems of the traces beside it; run the stage that made both again."
+            f"{path}: no such file. It has the problems of the traces next to it; run the stage that made both again."
         )
     fix = f"Fix the line, or: {_MAKE_AGAIN}"
     return IndexedLog(path, attrgetter("id"), lambda row: Problem(**row), read_only=True, fix=fix)

@@ -45,12 +45,12 @@ sys.exit(9 if "torch" in sys.modules else 0)
 
 
 class Skipped(Exception):
-    """A check cannot be done here; the message says why."""
+    """A check is not possible here; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One check of a plug-in; `note` says what is wrong, or why the check was skipped."""
+    """One check of a plug-in; `note` is the fault, or why the check was skipped."""
 
     name: str
     status: Literal["passed", "failed", "skipped"]
@@ -86,7 +86,7 @@ def assert_conforms(plugin: Plugin, **options: Any) -> None:
 
 @dataclass
 class Checks:
-    """Checks of any plug-in: each public method is one, named by what it checks. It asserts, or raises `Skipped`."""
+    """Checks of any plug-in. Each public method, named by what it checks, asserts or raises `Skipped`."""
 
     plugin: Any
     domain: Domain
@@ -313,7 +313,9 @@ class CleanerChecks(Checks):
         for place in range(1, len(self._traces)):
             before, remembered = self._cleaned(self._traces[:place])
             after, _ = self._cleaned(self._traces[place:], remembered)
-            assert before + after == whole, f"stopped after {place} traces, it goes on differently from a whole run"
+            assert before + after == whole, (
+                f"stopped after {place} traces, it continues differently from an uninterrupted run"
+            )
 
     def _cleaned(self, traces: Sequence[Trace], remembered: Sequence[Any] = ()) -> tuple[list[Any], list[Any]]:
         """The results for the traces, and the values that the cleaner remembers (through JSON)."""

@@ -26,7 +26,7 @@ class GradedKind:
     broken: list[str] = field(default_factory=list)
 
     def faults(self, problems: int) -> Iterator[str]:
-        """What is wrong, a line for each score; `problems` is how many problems were graded."""
+        """A line for each wrong score; `problems` is the number of graded problems."""
         for problem, score in self.wrong:
             read = f"gold {problem.gold[:60]!r}, read {str(score.extracted)[:60]!r}; {score.note}"
             yield f"{'not correct' if self.right else 'correct'} for {problem.id} ({read})"

@@ -1,4 +1,4 @@
-"""Whether the domains have the problems that a recipe asks them for, tried within a few tenths of a second."""
+"""Checks that the domains have the problems that a recipe asks for, within a few tenths of a second."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from warmup_rl.recipe.document import Address
 from warmup_rl.recipe.leaks import StageRequest
 
 BUDGET = 0.3
-"""Seconds for all problems drawn from one domain; what is not drawn by then is assumed to exist."""
+"""Seconds for drawing from one domain; problems that are not drawn by then are assumed to exist."""
 LONGEST = 3 * 3600
 """Seconds that drawing the problems of one key may take, at the measured speed."""
 
@@ -110,7 +110,7 @@ def _error(call: Callable[[], Any]) -> str:
 
 
 def _too_few(domain: Domain, request: DataRequest, problems: Sequence[Problem], each: float | None) -> str:
-    """What is wrong with a request that got these problems; `each` is the seconds of one where time was up."""
+    """The error of a request that got these problems; `each` is the seconds per problem if time ran out."""
     count, found = request.count, len(problems)
     asked = f"{count} {request.split} problems of domain {request.domain!r}"
     if request.whole:

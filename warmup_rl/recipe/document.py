@@ -45,7 +45,7 @@ class Document:
     origins: dict[Address, Origin] = field(default_factory=dict)
 
     def origin(self, address: Address) -> Origin:
-        """Where a value was written, or the nearest thing around it."""
+        """Where a value was written; if that is not known, where the mapping or list around it was."""
         for length in range(len(address), 0, -1):
             if origin := self.origins.get(address[:length]):
                 return Origin(origin.place, dotted((origin.shown, *address[length:])))
@@ -63,7 +63,7 @@ def dotted(address: Address) -> str:
 
 
 def value_at(data: Any, address: Address) -> Any:
-    """The value at an address, None where there is none."""
+    """The value at an address; None if there is none."""
     for key in address:
         if isinstance(data, dict) and key in data:
             data = data[key]
@@ -75,7 +75,7 @@ def value_at(data: Any, address: Address) -> Any:
 
 
 def read_document(path: Path) -> Document:
-    """Reads a recipe file. Raises `RecipeError` where it is missing, not UTF-8, not YAML 1.2 or not a mapping."""
+    """Reads a recipe file. Raises `RecipeError` if it is missing or not UTF-8, and as `parse_document` does."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -91,7 +91,7 @@ def read_document(path: Path) -> Document:
 
 
 def parse_document(text: str, name: str) -> Document:
-    """Parses a whole document whose top is a mapping. Raises `RecipeError` with every duplicate key and unknown tag."""
+    """Parses a document with a mapping at the top. Raises `RecipeError` with all duplicate keys and unknown tags."""
     node = _compose(text, name)
     if not isinstance(node, yaml.MappingNode):
         found = {yaml.SequenceNode: "a list", yaml.ScalarNode: "text"}.get(type(node), "nothing")

@@ -1,4 +1,4 @@
-"""Whether a recipe evaluates on problems that it trained on before: by id, by words, by a puzzle's statements."""
+"""Leaks: problems that a recipe evaluates on after training on them, found by id, words or a puzzle's statements."""
 
 from __future__ import annotations
 

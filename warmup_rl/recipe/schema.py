@@ -1,4 +1,4 @@
-"""The keys of a recipe, and the recipe that is made of them."""
+"""The keys of a recipe as a pydantic model."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class RecipeRecord(Config):
     output_dir: Path = Path("outputs")
     """Folder for runs, and for the cache of stage outputs that runs share."""
     model: str | None = Field(default=None, min_length=1)
-    """Hub id or folder of the model to start from; left out where the first stage is `pretrain`."""
+    """Hub id or folder of the model to start from; left out if the first stage is `pretrain`."""
     model_revision: str | None = None
     """Branch, tag or commit of a hub model."""
     format: ResponseFormat = ResponseFormat()

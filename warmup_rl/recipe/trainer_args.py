@@ -52,7 +52,7 @@ class Option:
 
     @property
     def choices(self) -> tuple[Any, ...]:
-        """All values that are allowed; empty where the type says everything."""
+        """All allowed values; empty if they follow from the type."""
         late = LATE_CHOICES.get((self.home, self.name))
         return late or tuple(self._metadata("choices") or ()) or self._enumerated()
 
@@ -171,7 +171,7 @@ def _wrong_value(option: Option, value: Any) -> str | None:
 
 @cache
 def _type(annotation: str) -> tuple[Any, TypeAdapter[Any]]:
-    """An annotation as a type, and what checks values by it; what is not a plain type is `Any`."""
+    """The type of an annotation, with `Any` for names that are not plain types, and its validator."""
     text = annotation if "Literal" in annotation else re.sub("['\"]", "", annotation)
     try:
         found = eval(text, {"__builtins__": {}}, _Names(_TYPES))  # of a package that the trainer imports anyway
@@ -230,7 +230,7 @@ def _source(module: str) -> tuple[str, tuple[ast.stmt, ...]]:
 
 
 def _flat(statements: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Statements with those in the branches of `if` and `try`, where lazy imports stand."""
+    """Statements, including those in the branches of `if` and `try` (lazy imports)."""
     for statement in statements:
         yield statement
         if isinstance(statement, ast.If | ast.Try):
@@ -261,9 +261,9 @@ OLD_SPELLINGS: dict[str, str] = {
     "wandb_project": "Set 'wandb: {project: ...}' at the top of the recipe.",
     "model_name_or_path": _MODEL,
     "model_revision": _MODEL,
-    "dataset_name": "What is trained on is a domain: see 'domains' at the top of the recipe.",
-    "reward_funcs": "The domain grades; the stage's 'reward' says what an outcome is worth.",
-    "system_prompt": "What a prompt says beside the question is the domain's 'instruction'.",
+    "dataset_name": "Training data are domains: see 'domains' at the top of the recipe.",
+    "reward_funcs": "The domain grades; set the value of each outcome with the stage's 'reward'.",
+    "system_prompt": "Set the text after the question with the domain's 'instruction'.",
 }
 """Replacements of options that trl 1.16 and transformers 5 do not have; close spellings are suggested without it."""
 

@@ -1,4 +1,4 @@
-"""Messages for pydantic's validation errors: where, what was given, what is allowed."""
+"""Messages for pydantic's validation errors (place, given value, allowed values), and names of types."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ _LIMITS = {
 
 
 def complaints(error: ValidationError, model: type[BaseModel], given: Any) -> Iterator[tuple[Address, str]]:
-    """Address (relative to `given`) and message of everything that is wrong; alternatives of a union are joined.
+    """Address (relative to `given`) and message of every error; errors of a union's alternatives are joined.
 
     Args:
-        model: what `given` was to be read as; of plug-ins the base class will do.
+        model: the model that was validated; for plug-ins, the base class is enough.
     """
     found: dict[Address, list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
@@ -148,7 +148,7 @@ def needed(words: Iterable[str]) -> str:
 
 
 def word(annotation: Any) -> str:
-    """One type in words, without what is inside it: `a list` for `list[int]`."""
+    """The name of a type in messages, without its arguments: `a list` for `list[int]`."""
     name = getattr(get_origin(annotation) or annotation, "__name__", str(annotation))
     return WORDS.get(name, name)
 
@@ -193,7 +193,7 @@ def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def models_at(annotation: Any, given: Any, address: Address) -> Iterator[type[BaseModel]]:
-    """The models that the value at an address may be read as; of plug-ins, those that the value names."""
+    """The models that describe the value at an address; for plug-ins, the classes that the value names."""
     for one in alternatives(annotation):
         if isinstance(one, type) and issubclass(one, BaseModel):
             model = chosen(one, given) if issubclass(one, Plugin) else one

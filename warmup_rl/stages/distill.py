@@ -246,27 +246,25 @@ class _Distillation:
             completion = Completion(**{field.name: row[field.name] for field in fields(Completion)})
             if row["score"] is None:  # the grader may have recovered
                 row = self._scored(completion, problem)
-            trace = self._trace(completion, problem, row) if row["score"] else None
-            self._usage.add(completion, trace.score if trace else None)
-            if trace is None:
+            if row["score"] is None:
+                self._usage.add(completion, None)
                 continue
+            trace = trace_from_json(
+                {
+                    "problem_id": problem.id,
+                    "domain": problem.domain,
+                    "messages": self._domain.prompt(problem),
+                    "thinking": self._parse(completion).thinking,
+                    "answer": row["answer"],
+                    "score": row["score"],
+                    "teacher": self._teacher,
+                    "sample": completion.sample,
+                    "meta": {"tokens": completion.tokens, "truncated": completion.truncated, "cost": completion.cost},
+                }
+            )
+            self._usage.add(completion, trace.score)
             if trace.score.verdict == "correct" or self._stage.keep_wrong and (trace.thinking or trace.answer):
                 yield trace
-
-    def _trace(self, completion: Completion, problem: Problem, row: Mapping[str, Any]) -> Trace:
-        return trace_from_json(
-            {
-                "problem_id": problem.id,
-                "domain": problem.domain,
-                "messages": self._domain.prompt(problem),
-                "thinking": self._parse(completion).thinking,
-                "answer": row["answer"],
-                "score": row["score"],
-                "teacher": self._teacher,
-                "sample": completion.sample,
-                "meta": {"tokens": completion.tokens, "truncated": completion.truncated, "cost": completion.cost},
-            }
-        )
 
 
 @dataclass

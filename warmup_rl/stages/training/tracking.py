@@ -1,4 +1,4 @@
-"""Process-wide state of training stages: W&B runs and caches, cleaned up so that the next stage starts afresh."""
+"""Process-wide state of training stages: W&B runs and caches, cleaned up before the next stage."""
 
 from __future__ import annotations
 
