@@ -102,8 +102,9 @@ def _inputs(draft: Draft, left_out: Mapping[str, Collection[int]]) -> Found:
         if readers := [index for index in found if index in kept]:
             missing[artifact] = readers
             makers = " or ".join(draft.ids[index] for index in _makers(draft, artifact, every))
-            what, fix = _MISSING.get(artifact, (f"{artifact}, but no earlier stage outputs any", ""))
-            fix = f"Put {makers} before." if makers else fix or f"Put a stage that outputs {artifact} before."
+            what = _MISSING.get(artifact, f"{artifact}, but no earlier stage outputs any")
+            fix = _FIXES.get(artifact, f"Put a stage that outputs {artifact} before.")
+            fix = f"Put {makers} before." if makers else fix
             who = f"stage{'s' * (len(readers) > 1)} {_quoted(draft, readers)} need{'s' * (len(readers) == 1)}"
             yield ("stages", readers[0]), f"{who} {what}. {fix}"
     for arm, out in left_out.items():
@@ -113,11 +114,11 @@ def _inputs(draft: Draft, left_out: Mapping[str, Collection[int]]) -> Found:
             makers_out = _makers(draft, artifact, before) or outputs
             if makers_out and artifact not in missing:
                 names, who = _quoted(draft, makers_out), _quoted(draft, readers)
-                yield (
-                    ("arms", arm, "leave_out"),
-                    f"arm {arm!r} leaves out {names}, which {'output' + 's' * (len(makers_out) == 1)} the {artifact} "
-                    f"that {who} {'need' + 's' * (len(readers) == 1)}. Keep {names}, or leave {who} out too.",
+                output, need = (
+                    verb + "s" * (len(ids) == 1) for verb, ids in (("output", makers_out), ("need", readers))
                 )
+                message = f"arm {arm!r} leaves out {names}, which {output} the {artifact} that {who} {need}."
+                yield ("arms", arm, "leave_out"), f"{message} Keep {names}, or leave {who} out too."
 
 
 def _missing(draft: Draft, indices: Iterable[int]) -> dict[str, list[int]]:
@@ -144,14 +145,8 @@ def _quoted(draft: Draft, indices: Iterable[int]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-_MISSING = {
-    "model": (
-        "a model, but no earlier stage outputs one and the key 'model' is not set",
-        "Set 'model', or begin with 'pretrain'.",
-    ),
-    "traces": ("traces, but no earlier stage outputs any", "Put a 'distill' stage before."),
-}
-"""By artifact: what readers miss, and the fix."""
+_MISSING = {"model": "a model, but no earlier stage outputs one and the key 'model' is not set"}
+_FIXES = {"model": "Set 'model', or begin with 'pretrain'.", "traces": "Put a 'distill' stage before."}
 
 
 def _room(draft: Draft, address: Address, max_tokens: int) -> Found:
@@ -159,11 +154,9 @@ def _room(draft: Draft, address: Address, max_tokens: int) -> Found:
     for index, stage in enumerate(draft.stages):
         context = stage.model_context() if stage else None
         if context is not None and max_tokens >= context:
-            yield (
-                address,
-                f"{max_tokens} tokens and a prompt do not fit into the model's context of {context} "
-                f"(stages.{draft.ids[index]}.model.max_position_embeddings). Set fewer, or make the context longer.",
-            )
+            key = f"stages.{draft.ids[index]}.model.max_position_embeddings"
+            what = f"{max_tokens} tokens and a prompt do not fit into the model's context of {context} ({key})"
+            yield address, f"{what}. Set fewer, or make the context longer."
 
 
 def _undeclared(name: str, draft: Draft) -> str:
