@@ -19,8 +19,7 @@ from warmup_rl.base.errors import UserError
 from warmup_rl.data.traces import read_traces
 from warmup_rl.interfaces.chat import render_prompt
 from warmup_rl.interfaces.stage import Context
-from warmup_rl.stages.training.base import TrainerStage
-from warmup_rl.stages.training.trainer_config import OWNED
+from warmup_rl.stages.training.base import OWNED, TrainerStage
 
 
 class Dpo(TrainerStage):
@@ -36,10 +35,6 @@ class Dpo(TrainerStage):
     """Pairs a step, over all processes."""
     epochs: float = Field(default=1.0, gt=0)
     """Passes over the pairs."""
-
-    @property
-    def sequences_per_update(self) -> int:
-        return self.batch_size
 
     def config(self, context: Context, **owned: Any) -> Any:
         return super().config(context, num_train_epochs=self.epochs, max_length=None, **owned)

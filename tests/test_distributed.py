@@ -13,7 +13,7 @@ import pytest
 from tests.training_case import DOMAIN, SFT, case, context, losses
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.interfaces import chat as contract
-from warmup_rl.stages.training.prompt_schedule import prompt_plan
+from warmup_rl.stages.rlvr import prompt_plan
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from warmup_rl.base.errors import RecipeError
 from warmup_rl.interfaces.plugins import TABLE
 from warmup_rl.recipe import Recipe, dump, load_recipe
-from warmup_rl.recipe.yaml_source import parse_document, parse_value
+from warmup_rl.recipe.document import parse_document, parse_value
 
 PLUGINS = "tests.recipe_plugins"
 GOOD = f"""\

@@ -17,9 +17,8 @@ from warmup_rl.base.types import Grade, Problem, Score, Trace, trace_from_json
 from warmup_rl.data.rank_files import RankFiles
 from warmup_rl.interfaces import chat as contract
 from warmup_rl.interfaces.stage import Tracking
-from warmup_rl.stages.rlvr import Rlvr
+from warmup_rl.stages.rlvr import Rlvr, prompt_plan
 from warmup_rl.stages.sft import IGNORED, Sft, encode, require_supervised_end
-from warmup_rl.stages.training.prompt_schedule import prompt_plan
 from warmup_rl.stages.training.rewards import Reward
 from warmup_rl.stages.training.saving import check_saved
 

@@ -15,8 +15,8 @@ from warmup_rl.cli.command import FLAGS
 from warmup_rl.interfaces.plugins import TABLE, Kind, Plugin, import_class, load, suggestion
 from warmup_rl.interfaces.stage import Stage
 from warmup_rl.recipe import Recipe, dump
-from warmup_rl.recipe.annotations import in_words, models_in
 from warmup_rl.recipe.trainer_args import Option, instead, options
+from warmup_rl.recipe.validation_errors import in_words, models_in
 
 _WIDTH = 110
 _PLURAL: dict[Kind, str] = {

@@ -16,7 +16,6 @@ from warmup_rl.interfaces.domain import Answered, Domain, score_all
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.measurement import cells
 from warmup_rl.recipe import load_recipe
-from warmup_rl.recipe.leaks import draw
 from warmup_rl.run.cache import RECORD, CacheEntry
 from warmup_rl.run.pipeline import PlannedStage, Trial
 from warmup_rl.run.provenance import trial_records
@@ -171,7 +170,7 @@ def _regrade(
 def _problems(trial: Trial, planned: PlannedStage, entry: CacheEntry) -> Problems:
     """The problems that a stage asks for, and those stored beside its traces."""
     requests = trial.recipe.asked_by(planned.stage, *trial.place)
-    drawn = [problem for asked in requests for problem in draw(asked)]
+    drawn = [problem for asked in requests for problem in asked.problems()]
     beside = entry.folder / "problems.jsonl"
     stored = [Problem(**row) for row in read_jsonl(beside)] if beside.is_file() else []
     return {(problem.domain, problem.id): problem for problem in (*stored, *drawn)}

@@ -1,4 +1,4 @@
-"""The usual names of columns in files of rows, by what the columns hold: the one table for all readers of rows."""
+"""Usual column names in data files, by content: the table for all readers of rows."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 
 def find_column(columns: Iterable[str], content: str, taken: Collection[str] = ()) -> str | None:
-    """The column that usually holds something; upper case, spaces and hyphens in its name do not matter.
+    """The column with this content by its usual names; upper case, spaces and hyphens do not matter.
 
     Args:
-        columns: names of the columns that there are (a row will do).
+        columns: names of the existing columns (or a row).
         content: a key of `COLUMNS`.
-        taken: columns that hold something else.
+        taken: columns with other content.
     """
     return _find(tuple(columns), content, frozenset(taken))
 

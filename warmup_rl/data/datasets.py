@@ -22,7 +22,7 @@ FORMATS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 
 
 class Source(Config):
-    """Where rows come from; in a recipe a path or hub id alone, or a mapping with these keys."""
+    """Source of rows: in a recipe, a path or hub id, or a mapping with these keys."""
 
     path: str
     """A local file (.jsonl .json .csv .tsv .parquet, also .gz), or the id of a hub dataset."""
@@ -46,14 +46,14 @@ class Source(Config):
 
     @property
     def is_file(self) -> bool:
-        """Whether the path is a local file, by its look: hub ids have no such ending and no such beginning."""
+        """Whether the path is a local file: hub ids have no such ending and no such beginning."""
         return _format(self.path) in FORMATS or self.path.startswith((".", "/", "~")) or Path(self.path).is_file()
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Pairs of a row's place, such as `mine.csv:3`, and the row.
 
         Raises:
-            DataError: the file is missing or a row is broken; the message names file and row.
+            DataError: the file is missing or a row is invalid; the message names file and row.
             UserError: the hub dataset cannot be loaded.
         """
         return _file_rows(Path(self.path).expanduser()) if self.is_file else self._hub_rows()
@@ -148,7 +148,7 @@ def _json_rows(path: Path, file: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _csv_rows(path: Path, file: Any, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Without a delimiter: the one of `,;|` and tab that the first line holds most often."""
+    """Default delimiter: the most frequent one of `,;|` and tab in the first line."""
     if not delimiter:
         first = file.readline()
         file.seek(0)
@@ -157,10 +157,9 @@ def _csv_rows(path: Path, file: Any, delimiter: str) -> Iterator[tuple[str, dict
     for number, row in enumerate(reader, start=1):
         place = f"{path}:{number + 1}"
         if None in row or None in row.values():
-            raise DataError(
-                f"{place}: {len(reader.fieldnames or ())} columns are named in the first line, this row "
-                f"has another number. Quote fields that hold {delimiter!r} or line ends."
-            )
+            count = len(reader.fieldnames or ())
+            fix = f"Quote fields that contain {delimiter!r} or line ends."
+            raise DataError(f"{place}: the first line names {count} columns, this row has another number. {fix}")
         yield place, dict(row)
 
 

@@ -1,4 +1,4 @@
-"""JSON lines by key in a file that only grows: what a stage has done so far, safe against a kill at any point."""
+"""An append-only log of JSON lines by key: the progress of a stage, safe against a kill at any point."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _SYNC_SECONDS = 1.0
 
 
 class IndexedLog(Mapping[K, V]):
-    """Values of a file by key, in the order of the file; only their places in the file are held in memory.
+    """Values of a file by key, in the order of the file; only their offsets in the file are held in memory.
 
-    A row has been handed to the system when `add` returns, so a killed process loses none; it is synced to the disk at
-    most a second later, or with the next row. A torn last line, left by a kill or a power cut, is cut off on opening.
+    A row is written to the system when `add` returns, so a killed process loses none; it is synced to the disk at most
+    a second later, or with the next row. An incomplete last line, left by a kill or a power cut, is removed on opening.
 
     Args:
         key: the key of a value.
-        value: the value of a row. Both raise KeyError, TypeError or ValueError where a row is not valid.
-        read_only: leave the file as it is; of rows with equal keys the last counts.
-        fix: what to do about a row that is not valid, for the error message.
+        value: the value of a row. Both raise KeyError, TypeError or ValueError if a row is invalid.
+        read_only: do not change the file; of rows with equal keys the last one counts.
+        fix: how to fix an invalid row, for the error message.
 
     Raises:
         DataError: a row is not valid, or has the key of an earlier one; the message names file and line.

@@ -1,4 +1,4 @@
-"""Rows that every rank writes for itself and the main one merges, without a collective that could time out."""
+"""Rows that each rank writes to its own file and the main one merges, without a collective that could time out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _POLL_SECONDS = 0.1
 
 
 class RankFiles:
-    """The files `<name>.rank<r>.jsonl` that become one `<name>.jsonl`, in an order that the ranks give their rows.
+    """The files `<name>.rank<r>.jsonl`, which are merged into `<name>.jsonl` in the order of their rows' places.
 
     Each rank has its own object.
     """

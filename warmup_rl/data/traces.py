@@ -1,4 +1,4 @@
-"""Traces and the problems that they are about, as stages hand them on: two files side by side."""
+"""Traces and their problems, as stages output them: two files in one folder."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from warmup_rl.base.types import Problem, Trace, trace_from_json
 from warmup_rl.data.indexed_log import IndexedLog
 
 PROBLEMS_FILE = "problems.jsonl"
-"""Beside a traces file: the problems that its traces are about."""
+"""The problems of the traces, in the folder of the traces file."""
 
 _MAKE_AGAIN = "Run the stage that made it again."
 
 
 def read_traces(path: Path) -> Iterator[Trace]:
-    """Traces of a file in order. Raises `DataError` where the file or a row is broken."""
+    """Traces of a file in order. Raises `DataError` if the file or a row is invalid."""
     for number, row in enumerate(read_jsonl(path), start=1):
         try:
             yield trace_from_json(row)
@@ -28,14 +28,14 @@ def read_traces(path: Path) -> Iterator[Trace]:
 
 
 def open_problems(path: Path) -> IndexedLog[str, Problem]:
-    """Problems by id, in the order of the file, read as they are asked for; the caller closes the file.
+    """Problems by id, in the order of the file, each read on access; the caller closes the file.
 
     Raises:
         DataError: the file is missing, or a row is not a problem; the message names file and line.
     """
     if not path.is_file():
         raise DataError(
-            f"{path}: no such file. It holds the problems of the traces beside it; run the stage that made both again."
+            f"{path}: no such file. It has the problems of the traces next to it; run the stage that made both again."
         )
     fix = f"Fix the line, or: {_MAKE_AGAIN}"
     return IndexedLog(path, attrgetter("id"), lambda row: Problem(**row), read_only=True, fix=fix)

@@ -1,4 +1,4 @@
-"""What a trace passes on its way into the warmup corpus: kept, changed, or dropped with a counted reason."""
+"""The interface of cleaners: steps that keep, change or drop a trace, with a reason that is counted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from warmup_rl.interfaces.plugins import Kind, Plugin
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A trace that does not go on; `reason` is a short, countable phrase."""
+    """A dropped trace; `reason` is a short phrase, by which dropped traces are counted."""
 
     reason: str
 
@@ -31,12 +31,12 @@ class CleanContext:
         count_tokens: tokens of a text under the student's tokenizer.
         response_format: of the recipe.
         held_out: problems that the recipe evaluates on; only for cleaners that declare `reads_evaluation`.
-        model: the student, a folder or a hub id; None where cleaning runs without one.
-        folder: the stage's own folder, kept when a killed run goes on: a place for caches.
+        model: the student, a folder or a hub id; None if cleaning runs without one.
+        folder: the stage's own folder, for caches; it survives a killed run.
         seed: of the run.
-        audit: takes a row that says what was done to the trace in hand and why.
-        remember: keeps a JSON value of a cleaner whose verdict depends on the traces before.
-        remembered: what the cleaner kept that way before it was killed, in order; it gives back its state exactly.
+        audit: takes a row that explains what was done to the current trace.
+        remember: stores a JSON value, for cleaners whose decisions depend on earlier traces.
+        remembered: the values stored before the run was killed, in order; they must restore the state exactly.
         say: prints a line for the user.
     """
 
@@ -57,7 +57,7 @@ class CleanContext:
 
 @runtime_checkable
 class LooksAhead(Protocol):
-    """A step that is told what comes, so that it can ask somebody about many traces at the same time."""
+    """A step that sees the next traces in advance, so that it can process many of them at the same time."""
 
     def ahead(self, traces: Sequence[Trace]) -> None:
         """Called with the next traces, in order, before the step is called on each of them."""
@@ -72,12 +72,12 @@ class Cleaner(Plugin, ABC):
     """Whether the cleaner reads the problems that the recipe evaluates on."""
 
     def ready(self) -> None:
-        """Raises `UserError` where the step cannot be done here, say for want of a key; called before a run begins."""
+        """Raises `UserError` if the step cannot run here, e.g. without an API key; called before a run starts."""
 
     @abstractmethod
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
-        """A function to call on each trace in order.
+        """A function to call on each trace in order; it may be an object that `LooksAhead`.
 
-        Where it keeps state (say, what it has seen), it begins with `context.remembered` and hands what it adds to
-        `context.remember`, so that a killed run goes on exactly. It may be an object that `LooksAhead`.
+        A function with state (say, the texts seen so far) starts from `context.remembered` and passes what it adds to
+        `context.remember`, so that a killed run resumes exactly.
         """

@@ -1,4 +1,4 @@
-"""The conformance suite: what every domain, engine, cleaner and stage must hold to, checked on one configured plug-in.
+"""The conformance suite: checks that a configured domain, engine, cleaner or stage keeps its interface's contract.
 
 `python -m warmup_rl conformance ./mine.py:Mine` prints the checks; `assert_conforms(Mine())` is for tests.
 """
@@ -14,7 +14,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from importlib.machinery import PathFinder
 from itertools import islice
 from pathlib import Path
@@ -45,12 +45,12 @@ sys.exit(9 if "torch" in sys.modules else 0)
 
 
 class Skipped(Exception):
-    """A check cannot be done here; the message says why."""
+    """A check is not possible here; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One check of a plug-in; `note` says what is wrong, or why the check was skipped."""
+    """One check of a plug-in; `note` is the fault, or why the check was skipped."""
 
     name: str
     status: Literal["passed", "failed", "skipped"]
@@ -63,9 +63,9 @@ def run_checks(
     """Runs all checks for this kind of plug-in.
 
     Args:
-        domain: whose problems engines, cleaners and stages work on; Knights & Knaves with two people by default.
+        domain: its problems are used for engines, cleaners and stages; default: Knights & Knaves with two people.
         model: folder or hub id of a model for engines, cleaners and stages that read one; without it they are skipped.
-        problems: how many problems of each split of a domain are checked.
+        problems: number of problems that are checked in each split of a domain.
 
     Raises:
         UserError: the object is not a domain, engine, cleaner or stage.
@@ -73,9 +73,9 @@ def run_checks(
     if (suite := SUITES.get(plugin.plugin_kind)) is None:
         hint = " Check the domain jsonl with it: jsonl file=FILE grader=NAME." if plugin.plugin_kind == "grader" else ""
         raise UserError(f"{type(plugin).__name__}: there are checks for {', '.join(SUITES)} only.{hint}")
+    domain = domain or load("domain", "kk")(people=2, name="kk")
     with tempfile.TemporaryDirectory() as folder:
-        others = domain or load("domain", "kk")(people=2, name="kk")
-        yield from suite(plugin, others, model, Path(folder), problems).results()
+        yield from suite(plugin, domain, model, Path(folder), problems).results()
 
 
 def assert_conforms(plugin: Plugin, **options: Any) -> None:
@@ -86,7 +86,7 @@ def assert_conforms(plugin: Plugin, **options: Any) -> None:
 
 @dataclass
 class Checks:
-    """Checks of any plug-in: each public method is one, named by what it checks. It asserts, or raises `Skipped`."""
+    """Checks of any plug-in. Each public method, named by what it checks, asserts or raises `Skipped`."""
 
     plugin: Any
     domain: Domain
@@ -106,7 +106,7 @@ class Checks:
         assert config.get("frozen") and config.get("extra") == "forbid", "keep the `model_config` of the base class"
 
     def settings_are_json_values(self) -> None:
-        json.dumps(self.plugin.model_dump(mode="json", serialize_as_any=True))
+        _require_json(self.plugin.model_dump(mode="json", serialize_as_any=True))
 
     def importing_it_does_not_import_torch(self) -> None:
         module = type(self.plugin).__module__
@@ -134,7 +134,7 @@ class Checks:
 
     @cached_property
     def _traces(self) -> list[Trace]:
-        """A right trace of two problems each, a wrong one of the first, and that of the second once more."""
+        """A right trace of each of two problems, a wrong one of the first, and the second trace once more."""
         first, second = map(self._right_trace, self._problems[:2])
         wrong = replace(first, answer="?", score=Score("wrong", "?", True), sample=1)
         return [first, second, wrong, replace(second, sample=1)]
@@ -143,6 +143,10 @@ class Checks:
         answer, thinking = self.domain.reference(problem), f"so the answer is {self.domain.reference(problem)}"
         score = self.domain.score(_FORM.render(thinking=thinking, answer=answer), problem, _FORM)
         return Trace(problem.id, problem.domain, self.domain.prompt(problem), thinking, answer, score, "test")
+
+
+def _require_json(value: Any) -> None:
+    json.dumps(value)
 
 
 def _result(name: str, check: Callable[[], Any]) -> Result:
@@ -158,7 +162,7 @@ def _result(name: str, check: Callable[[], Any]) -> Result:
 
 
 class DomainChecks(Checks):
-    """Problems, prompts and grading of a domain, on `count` problems of each split or all there are."""
+    """Problems, prompts and grading of a domain, on at most `count` problems of each split."""
 
     plugin: Domain
 
@@ -234,15 +238,10 @@ class DomainChecks(Checks):
     def _every(self) -> list[Problem]:
         return [problem for split in SPLITS for problem in self._drawn(split, 0)]
 
-    def _drawn(self, split: Split, seed: int) -> list[Problem]:
-        key = (split, seed)
-        if key not in self._cache:
-            self._cache[key] = list(islice(self.plugin.problems(split, seed), self.count))
-        return self._cache[key]
-
     @cached_property
-    def _cache(self) -> dict[tuple[Split, int], list[Problem]]:
-        return {}
+    def _drawn(self) -> Callable[[Split, int], list[Problem]]:
+        """The first problems of a split, drawn once for each seed."""
+        return cache(lambda split, seed: list(islice(self.plugin.problems(split, seed), self.count)))
 
 
 class EngineChecks(Checks):
@@ -294,7 +293,7 @@ def _require_answers(asked: Sequence[tuple[str, int]], completions: Sequence[Com
 
 
 class CleanerChecks(Checks):
-    """What a cleaner makes of four traces of two problems."""
+    """Results of a cleaner on four traces of two problems."""
 
     plugin: Cleaner
 
@@ -305,7 +304,7 @@ class CleanerChecks(Checks):
             else:
                 assert isinstance(result, Trace), f"{type(result).__name__} instead of a Trace or Dropped"
                 assert (result.problem_id, result.domain) == (trace.problem_id, trace.domain), "another problem"
-                json.dumps(to_json(result))
+                _require_json(to_json(result))
 
     def gives_the_same_again(self) -> None:
         assert self._cleaned(self._traces) == self._cleaned(self._traces), "two runs differ"
@@ -315,16 +314,17 @@ class CleanerChecks(Checks):
         for place in range(1, len(self._traces)):
             before, remembered = self._cleaned(self._traces[:place])
             after, _ = self._cleaned(self._traces[place:], remembered)
-            assert before + after == whole, f"stopped after {place} traces, it goes on differently from a whole run"
+            assert before + after == whole, (
+                f"stopped after {place} traces, it continues differently from an uninterrupted run"
+            )
 
     def _cleaned(self, traces: Sequence[Trace], remembered: Sequence[Any] = ()) -> tuple[list[Any], list[Any]]:
-        """What becomes of the traces, and what the cleaner wants to remember (through JSON)."""
+        """The results for the traces, and the values that the cleaner remembers (through JSON)."""
         kept: list[Any] = []
-        audited: list[str] = []
         context = CleanContext(
             {self.domain.name: self.domain}, {problem.id: problem for problem in self._problems},
             count_tokens=lambda text: len(text.split()), held_out=lambda: self.domain.take("test", 0, 3),
-            model=self.model, folder=self.folder, audit=lambda row: audited.append(json.dumps(row)),
+            model=self.model, folder=self.folder, audit=_require_json,
             remember=kept.append, remembered=remembered,
         )  # fmt: skip
         try:
@@ -338,7 +338,7 @@ class CleanerChecks(Checks):
 
 
 class StageChecks(Checks):
-    """What a stage declares, and a run in an empty folder if its inputs can be made here."""
+    """The declarations of a stage, and a run in an empty folder if its inputs can be made here."""
 
     plugin: Stage
 
@@ -354,7 +354,7 @@ class StageChecks(Checks):
     def previews_itself_in_json_values(self) -> None:
         preview = self.plugin.preview(EvaluationSettings(), self._domains)
         assert isinstance(preview, StagePreview), f"{type(preview).__name__} instead of a StagePreview"
-        json.dumps(dict(preview.counts))
+        _require_json(dict(preview.counts))
 
     def writes_what_it_declares(self) -> None:
         stage, needed = self.plugin, self.plugin.required_inputs()
@@ -371,7 +371,7 @@ class StageChecks(Checks):
         context = Context(output, Artifacts(), self._domains, _FORM, settings, seed=0, stage_id=stage.id or stage.type)
         stage.prepare(context)
         inputs = Artifacts(model=model, traces=self.folder / "traces.jsonl" if "traces" in needed else None)
-        json.dumps(stage.run(replace(context, inputs=inputs)))
+        _require_json(stage.run(replace(context, inputs=inputs)))
         for kind in stage.outputs:
             path = context.output(kind)
             assert path.is_file() or path.is_dir() and any(path.iterdir()), f"it did not write {path.name}"

@@ -1,4 +1,4 @@
-"""What a base model is pretrained on, for the worlds whose base model is built from scratch."""
+"""The interface of pretraining corpora, for settings whose base model is trained from scratch."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Document:
     """A pretraining document.
 
     Attributes:
-        text: all of it, with markup.
-        kind: what it is, countable, such as `sums/chat`.
-        prompt: how the text begins, up to where learning begins: it is read, without loss.
+        text: the whole document, with markup.
+        kind: a label to count by, such as `sums/chat`.
+        prompt: the beginning of the text that carries no loss.
     """
 
     text: str
@@ -35,7 +35,7 @@ class Corpus(Plugin, ABC):
 
     @abstractmethod
     def documents(self, seed: int) -> Iterator[Document]:
-        """All documents of one pass, in an order that the seed alone decides."""
+        """All documents of one pass, in an order that depends on the seed only."""
 
     @abstractmethod
     def tokenizer(self) -> PreTrainedTokenizerFast:

@@ -1,4 +1,4 @@
-"""How models are measured: declared once in a recipe, used by every `evaluate` stage and by the RLVR curve."""
+"""The evaluation settings of a recipe, used by every `evaluate` stage and by the RLVR curve."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class EvaluationSettings(Config):
     domains: list[str] | Literal["all"] = "all"
     """Domains measured: names under `domains:`, or all of them."""
     problems: int = Field(default=200, gt=0)
-    """Test problems a domain; the same for all seeds and arms."""
+    """Test problems per domain; the same for all seeds and arms."""
     validation: int = Field(default=100, gt=0)
-    """Validation problems a domain, used where something is picked (the base's best prompt)."""
+    """Validation problems per domain, used to choose the best prompt of a base model."""
     seed: int = 0
     """Decides which problems are drawn; independent of the run's seed."""
     samplings: dict[str, Sampling] = Field(default_factory=lambda: {"greedy": Sampling()})
-    """Named ways of decoding, each measured."""
+    """Sampling settings by name; each is measured."""
     headline: str = "greedy"
     """The sampling that tables and claims use."""
     every: int = Field(default=0, ge=0)
     """RLVR steps between measurements of held-out accuracy on the target domain; 0 is off."""
     curve_problems: int = Field(default=100, gt=0)
-    """Test problems of the target domain a curve point is measured on."""
+    """Test problems of the target domain for each point of the curve."""
     batch_size: int = Field(default=128, gt=0)
     """Completions generated at once on one device."""
 

@@ -18,14 +18,14 @@ class Grader(Plugin, ABC):
     is_slow: ClassVar[bool] = False
     """Whether grading waits for other processes."""
     instruction: ClassVar[str] = ""
-    """Text after the question where the recipe gives none."""
+    """Text after the question if the recipe gives none."""
 
     def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
         """The reference answer in the form that `grade` takes, and the problem's `meta` (JSON values).
 
         Args:
             row: with a column `question`.
-            written: the reference answer as the row has it.
+            written: the reference answer in the row.
             place: of the row, for messages.
 
         Raises:
@@ -46,7 +46,7 @@ class Grader(Plugin, ABC):
         return problem.gold
 
     def fault(self, problem: Problem) -> str:
-        """What is wrong with a reference answer; empty if it grades correct."""
+        """Why a reference answer cannot be used; empty if it grades correct."""
         grade = self.grade(self.reference(problem), problem)
         return "" if grade.verdict == "correct" else f"it does not grade correct ({grade.note or grade.verdict})"
 

@@ -1,4 +1,4 @@
-"""Completions that a domain's grader must call correct, and adversarial ones that it must not."""
+"""Completions that a domain's grader must grade correct, and adversarial ones that it must not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from warmup_rl.interfaces.domain import Answered, Domain, score_all
 from warmup_rl.interfaces.format import ResponseFormat
 
 MAX_TIMEOUTS = 0.02
-"""Share of reference answers whose grading may run out of time."""
+"""Largest share of reference answers whose grading may time out."""
 _FORM = ResponseFormat()
 
 
@@ -26,7 +26,7 @@ class GradedKind:
     broken: list[str] = field(default_factory=list)
 
     def faults(self, problems: int) -> Iterator[str]:
-        """What is wrong, a line for each score; `problems` is how many problems were graded."""
+        """A line for each wrong score; `problems` is the number of graded problems."""
         for problem, score in self.wrong:
             read = f"gold {problem.gold[:60]!r}, read {str(score.extracted)[:60]!r}; {score.note}"
             yield f"{'not correct' if self.right else 'correct'} for {problem.id} ({read})"

@@ -1,4 +1,4 @@
-"""The figures of an evaluation: made from scored completions by stages, read back by the report."""
+"""The figures of an evaluation, which stages compute from scored completions and the report reads."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Cell:
     Accuracies and rates are shares of 1, means over completions.
 
     Attributes:
-        own: the prompt style is the recipe's own.
+        own: whether the prompt style is the recipe's own.
         problems: distinct problems.
         samples: completions per problem.
         lenient: correct by verdict.
         strict: correct and well formed.
-        shows_work: the thinking goes step by step; None where the domain cannot tell.
+        shows_work: the thinking goes step by step; None if the domain cannot tell.
         tokens: mean length of a completion.
         chance: expected accuracy of guessing.
         outcomes: number of completions by strict outcome.
@@ -53,11 +53,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One line of `curve.jsonl`: held-out accuracy at a training step, and what training has used up to there.
+    """One line of `curve.jsonl`: held-out accuracy at a training step, and the cost of training up to there.
 
     Attributes:
         flops: floating point operations of training.
-        seconds: time of training, without that of measuring.
+        seconds: training time, without the time of measuring.
     """
 
     step: int

@@ -1,4 +1,4 @@
-"""Plug-ins: what a recipe chooses by `type`. One table of lazy strings, one base class, one way to build them."""
+"""Plug-ins, which a recipe chooses by `type`: the table of their import strings, their base class, `build`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -31,7 +31,7 @@ class Plugin(Config):
     """Name of the plug-in."""
 
     def digest(self) -> str:
-        """Changes when the data behind the plug-in change (files, not settings); empty where there are none."""
+        """Changes when the data files of the plug-in change; empty if it has none."""
         return ""
 
 
@@ -124,7 +124,7 @@ def import_class(name: str, what: str) -> type[Any]:
     """The class behind an import string, `pkg.module:Class` or `./file.py:Class`.
 
     Args:
-        what: what is imported, for messages.
+        what: the subject of messages.
 
     Raises:
         UserError: missing file or module, no such class, or an error in the module.
@@ -137,7 +137,7 @@ def import_class(name: str, what: str) -> type[Any]:
     except UserError:
         raise
     except Exception as error:  # a plug-in's own code may raise anything
-        raise UserError(f"{what} cannot be imported: {_where(error)}") from None
+        raise UserError(f"{what} cannot be imported: {describe_exception(error)}") from None
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
         raise UserError(f"{what}: {module_name} has no class {class_name!r}.")
@@ -153,7 +153,7 @@ def build(kind: Kind, given: Any) -> Any:
     """The plug-in that a recipe describes by a name, or by a mapping with `type` and the plug-in's own keys.
 
     Raises:
-        ValidationError: something is wrong with it; of the error type `plugin` where the class cannot be loaded.
+        ValidationError: it is invalid; the error type is `plugin` if the class cannot be loaded.
     """
     if isinstance(given, BaseModel):
         return given
@@ -169,10 +169,9 @@ def build(kind: Kind, given: Any) -> Any:
         return plugin.model_validate({key: value for key, value in fields.items() if key != "type"})
     except UserError as error:
         place = ("type",) if isinstance(given, dict) and "type" in given and plugin is None else ()
-        details = PydanticCustomError("plugin", "{text}", {"text": str(error)})
-        raise ValidationError.from_exception_data(
-            kind, [InitErrorDetails(type=details, loc=place, input=given)]
-        ) from None
+        reason = PydanticCustomError("plugin", "{text}", {"text": str(error)})
+        details = InitErrorDetails(type=reason, loc=place, input=given)
+        raise ValidationError.from_exception_data(kind, [details]) from None
 
 
 def plugin_field(kind: Kind) -> BeforeValidator:
@@ -184,16 +183,14 @@ def plugins_in(value: Any) -> Iterator[Plugin]:
     """The plug-ins in a config, itself included."""
     if isinstance(value, Plugin):
         yield value
-    if isinstance(value, BaseModel):
-        parts: Iterable[Any] = [getattr(value, name) for name in type(value).model_fields]
-    else:
-        parts = value if isinstance(value, list | tuple) else value.values() if isinstance(value, dict) else ()
-    for part in parts:
+    if isinstance(value, BaseModel | dict):
+        value = list(dict(value).values())
+    for part in value if isinstance(value, list | tuple) else ():
         yield from plugins_in(part)
 
 
 def data_digests(value: Any) -> dict[str, str]:
-    """Digests of the data files behind all plug-ins in a config: outputs depend on them too."""
+    """Digests of the data files of all plug-ins in a config, since outputs depend on them."""
     found = ((name_of(type(plugin)), plugin.digest()) for plugin in plugins_in(value))
     return {f"{name} {digest}": digest for name, digest in found if digest}
 
@@ -203,12 +200,12 @@ def _a(kind: Kind) -> str:
 
 
 def suggestion(name: str, allowed: Any) -> str:
-    """` Did you mean 'x'?`, or nothing where no allowed name is near."""
+    """` Did you mean 'x'?`; empty if no allowed name is similar."""
     near = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-def _where(error: Exception) -> str:
+def describe_exception(error: Exception) -> str:
     """`mine.py:5: NameError: ...`, by the innermost frame outside the import machinery."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}: {error.msg}"

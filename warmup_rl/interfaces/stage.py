@@ -1,4 +1,4 @@
-"""What a stage is: a config that turns artifacts (a model folder, a traces file) into new ones, through files only."""
+"""The interface of stages: configs that turn artifacts (a model folder, a traces file) into new ones, as files."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ from warmup_rl.interfaces.plugins import Kind, Plugin
 
 Distribution = Literal["single", "ddp", "zero1", "zero2", "zero3"]
 Use = Literal["training", "examples", "choice", "curve", "measurement"]
-"""What labelled problems are touched for: training, solved examples in a prompt, the choice of a prompt, the held-out
-curve of a training, measurement."""
+"""Use of labelled problems: training, solved examples in a prompt, choosing a prompt, the curve, measurement."""
 
 
 @dataclass(frozen=True)
 class LaunchEnv:
-    """The processes of this launch, as found."""
+    """This process among those of the launch."""
 
     rank: int = 0
     size: int = 1
@@ -40,14 +39,14 @@ class LaunchEnv:
 
 @dataclass(frozen=True)
 class Tracking:
-    """Where live metrics go beside the files; `tags` and `group` name the run's place in the experiment."""
+    """Where live metrics go in addition to files; `group` and `tags` name the run and the trial."""
 
     wandb_project: str | None = None
     group: str = ""
     tags: tuple[str, ...] = ()
 
 
-class Artifacts(Mapping[str, Path]):
+class Artifacts(dict[str, Path]):
     """Paths of the artifacts that a stage reads, by kind: `context.inputs["pairs"]`.
 
     A kind is any word: the stage that makes an artifact names it in `outputs` and writes it to `context.output(kind)`,
@@ -55,43 +54,31 @@ class Artifacts(Mapping[str, Path]):
 
     Args:
         model: a folder, or a hub id for a recipe that starts from one, with `model_revision`.
-        others: the other artifacts by kind; None for those that are not there.
+        others: the other artifacts by kind; None for those that do not exist.
     """
 
     def __init__(self, model: str | None = None, model_revision: str | None = None, **others: Path | None) -> None:
         self.model, self.model_revision = model, model_revision
         paths = {"model": Path(model) if model else None, **others}
-        self._paths = {kind: path for kind, path in paths.items() if path is not None}
+        super().__init__({kind: path for kind, path in paths.items() if path is not None})
 
     @property
     def traces(self) -> Path | None:
         """The traces file, with `problems.jsonl` beside it."""
         return self.get("traces")
 
-    def __getitem__(self, kind: str) -> Path:
-        return self._paths[kind]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._paths)
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
 
 def artifact_path(folder: Path, kind: str) -> Path:
     """Where a stage with this folder puts an artifact: a file or a folder named by its kind."""
-    return folder / _PLACES.get(kind, kind)
-
-
-_PLACES = {"traces": "traces.jsonl"}
+    return folder / ("traces.jsonl" if kind == "traces" else kind)
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a stage may know and use while it runs.
+    """What a stage may use while it runs.
 
     Attributes:
-        folder: the stage's own folder; everything it makes goes there.
+        folder: the stage's own folder, for all of its files.
         inputs: artifacts of the stages before it.
         say: prints a line for the user, on the main process only.
     """
@@ -123,7 +110,7 @@ class Context:
 
 @dataclass(frozen=True)
 class StagePreview:
-    """What can be said of a stage before it runs, for `check`: counts, and `notes` that a reader should see."""
+    """Facts about a stage before it runs, for `check`: counts, and `notes` for the user."""
 
     counts: Mapping[str, int | float | str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -134,11 +121,11 @@ class DataRequest:
     """Problems that a stage asks a domain for.
 
     Attributes:
-        key: what says how many: a key of the stage, or an address that begins with `evaluation`.
+        key: the key of the stage that sets the number, or an address that begins with `evaluation`.
         seed: None for the run's own.
-        whole: all problems of a data set, of which there may be `count` at most.
-        use: what for; by the split where not given.
-        fits: raises `UserError` where the stage cannot use problems like this one.
+        whole: all problems of a data set, at most `count`.
+        use: default: by the split.
+        fits: raises `UserError` if the stage cannot use problems like this one.
     """
 
     domain: str
@@ -160,14 +147,14 @@ class DataRequest:
 
         Raises:
             SpaceError: there are too few.
-            UserError: all were asked for, and there are too many or no end of them.
+            UserError: all were asked for, and there are too many, or the domain generates any number.
         """
         seed = seed if self.seed is None else self.seed
         if not self.whole:
             return domain.each(self.split, seed, self.count)
         size = domain.rows_in(self.split)
         if size is None or size > self.count:
-            what = f"has {size:,}; at most {self.count:,} are meant" if size else "makes as many as are asked for"
+            what = f"has {size:,}; at most {self.count:,} are allowed" if size else "generates any number"
             raise UserError(
                 f"{self.key}: all {self.split} problems of domain {domain.name!r}, which {what}. Give a number."
             )
@@ -182,10 +169,10 @@ class Stage(Plugin, ABC):
     inputs: ClassVar[frozenset[str]] = frozenset()
     outputs: ClassVar[frozenset[str]] = frozenset()
     role: ClassVar[str] = ""
-    """What the stage is to a report: `pretraining`, `traces` (makes or changes the warmup corpus), `warmup` (trains on
+    """The stage's role in a report: `pretraining`, `traces` (makes or changes the warmup corpus), `warmup` (trains on
     it), `target` (trains on the target domain), `evaluation` (its summary holds `cells`); empty for others."""
     every_rank: ClassVar[bool] = False
-    """Whether all processes of a launch run the stage together; else the main one runs it and the others wait."""
+    """Whether all processes of a launch run the stage together; otherwise the main one runs it and the others wait."""
     measures: ClassVar[bool] = False
     """Whether `evaluation:` affects this stage's output."""
     all_folds: ClassVar[bool] = False
@@ -193,19 +180,19 @@ class Stage(Plugin, ABC):
     trainer_config: ClassVar[str] = ""
     """The config class that the stage's `args` are passed to, such as `trl:SFTConfig`; empty without a trainer."""
     owned_options: ClassVar[Mapping[str, str]] = {}
-    """Options of that class that may not stand in `args`: the key to use instead, or a sentence that says why."""
+    """Options of that class that are not allowed in `args`: the key to use instead, or a sentence that says why."""
     resumes: ClassVar[bool] = False
     """Whether the stage resumes from what a killed one left in its folder; otherwise the folder is emptied first."""
 
     id: str = Field(default="", exclude=True)
-    """Name of this stage in the recipe; the stage's type where not given."""
+    """Name of this stage in the recipe; default: its type."""
 
     def required_inputs(self) -> frozenset[str]:
-        """Artifacts that the stage reads, as configured: `inputs`, and more where a plug-in of its own wants it."""
+        """Artifacts that the stage reads as configured: `inputs`, and those that its plug-ins need."""
         return self.inputs
 
     def reads_evaluation(self) -> bool:
-        """Whether `evaluation:` affects this stage's output, as configured."""
+        """`measures` for the stage as configured."""
         return self.measures
 
     def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
@@ -215,19 +202,17 @@ class Stage(Plugin, ABC):
     def data_requests(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[DataRequest]:
         """The problems that the stage will ask for, given the declared domains.
 
-        `check` tries whether they exist, a run that none is both trained and evaluated on, the report counts them.
+        `check` tests that they exist, a run tests that none is both trained and evaluated on, and the report counts
+        them.
         """
         return ()
 
     def code(self) -> Iterable[str]:
-        """Classes named in the stage's settings, beside its plug-ins, whose source decides what the stage makes.
-
-        Import strings, `pkg.module:Class` or `./file.py:Class`: a change of these files makes the stage run anew.
-        """
+        """Import strings of other classes that affect the output: the stage runs again when their source changes."""
         return ()
 
     def check(self, *, world_size: int) -> list[str]:
-        """What is wrong with this config, `key: message` each, found without importing torch or touching data."""
+        """Errors of this config as `key: message`, found without importing torch or reading data."""
         return []
 
     def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
@@ -235,7 +220,7 @@ class Stage(Plugin, ABC):
         return StagePreview()
 
     def model_context(self) -> int | None:
-        """Context length in tokens of the model that the stage builds; None if it builds none or does not say."""
+        """Context length in tokens of the model that the stage builds; None if it builds none or that is not known."""
         return None
 
     def last_step(self) -> int | None:

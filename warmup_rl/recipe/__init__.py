@@ -1,4 +1,4 @@
-"""The recipe: one YAML file that says what is trained on what, loaded without importing torch."""
+"""Recipes: YAML files that define an experiment, loaded and checked without importing torch."""
 
 from warmup_rl.recipe.load import load_recipe
 from warmup_rl.recipe.schema import (

@@ -1,4 +1,4 @@
-"""Whether the keys of a recipe fit each other and this machine."""
+"""Checks whether the keys of a recipe fit each other and this machine."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from warmup_rl.interfaces.domain import Domain, is_folded
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import suggestion
 from warmup_rl.interfaces.stage import Stage
+from warmup_rl.recipe.document import Address
 from warmup_rl.recipe.schema import ClaimSettings
-from warmup_rl.recipe.yaml_source import Address
+from warmup_rl.recipe.trainer_args import wrong_options
 
 Found = Iterator[tuple[Address, str]]
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A recipe while it is loaded: the parts that could be built; None for those with errors, reported elsewhere.
+    """A recipe that is being loaded; parts with errors, which are reported elsewhere, are None.
 
     Attributes:
         data: the keys as written.
-        kinds: class of each stage, known even where its config has errors.
+        kinds: class of each stage, known even if its config has errors; None if its type is unknown.
         ids: of the stages, as written.
     """
 
     data: dict[str, Any]
-    domains: dict[str, Domain | None]
-    stages: list[Stage | None]
+    domains: Mapping[str, Domain | None]
+    stages: Sequence[Stage | None]
     kinds: list[type[Stage] | None]
     ids: list[str]
     evaluation: EvaluationSettings | None
@@ -47,8 +48,7 @@ def cross_checks(draft: Draft, world_size: int) -> Found:
     if isinstance(folder, str) and folder:
         yield from _output_dir(Path(folder))
     for index, stage in enumerate(draft.stages):
-        if stage is not None:
-            yield from stage_checks(draft, index, stage, world_size)
+        yield from stage_checks(draft, index, draft.data["stages"][index], stage, world_size)
 
 
 def arm_checks(draft: Draft, stages: Mapping[str, Sequence[Stage]], left_out: Mapping[str, Collection[int]]) -> Found:
@@ -66,14 +66,20 @@ def arm_checks(draft: Draft, stages: Mapping[str, Sequence[Stage]], left_out: Ma
         yield ("claims", "step"), f"RLVR ends at step {max(known)} (got {step}). Set at most that, or leave it out."
 
 
-def stage_checks(draft: Draft, index: int, stage: Stage, world_size: int) -> Found:
-    """Checks of one stage beyond the types of its keys."""
+def stage_checks(draft: Draft, index: int, row: Any, stage: Stage | None, world_size: int) -> Found:
+    """Checks of one stage beyond the types of its keys; only of its trainer's options if it could not be built."""
     address: Address = ("stages", index)
+    kind, args = draft.kinds[index], row.get("args") if isinstance(row, dict) else None
+    if kind and kind.trainer_config and isinstance(args, dict):
+        for keys, message in wrong_options(kind.trainer_config, args, kind.owned_options):
+            yield (*address, "args", *keys), message
+    if stage is None:
+        return
     for line in stage.check(world_size=world_size):
         key, _, message = line.partition(": ")
         yield (*address, *key.split(".")), message
-    held = {name: getattr(stage, name) for name in type(stage).model_fields}
-    for name, value in held.items():
+    values = dict(stage)
+    for name, value in values.items():
         if isinstance(value, Sampling) and "model" in stage.inputs:
             yield from _room(draft, (*address, name, "max_tokens"), value.max_tokens)
     if draft.evaluation is None or not draft.domains:
@@ -81,27 +87,26 @@ def stage_checks(draft: Draft, index: int, stage: Stage, world_size: int) -> Fou
     measured = draft.evaluation.measured(draft.domains)  # reported under 'evaluation'
     for name in stage.domains_used(draft.evaluation, draft.domains):
         if name not in draft.domains and name not in measured:
-            keys = (key for key, value in held.items() if name == value or isinstance(value, list) and name in value)
-            yield (*address, *list(keys)[:1]), _undeclared(name, draft)
+            keys = tuple(
+                key for key, value in values.items() if name == value or isinstance(value, list) and name in value
+            )
+            yield (*address, *keys[:1]), _undeclared(name, draft)
 
 
 def _inputs(draft: Draft, left_out: Mapping[str, Collection[int]]) -> Found:
     """Artifacts that a stage reads and no earlier one outputs: once if it is so in all arms, else for each arm."""
     every = range(len(draft.kinds))
     kept = {index for out in left_out.values() for index in every if index not in out}
-    missing = {
-        artifact: readers
-        for artifact, found in _missing(draft, every).items()
-        if (readers := [index for index in found if index in kept])
-    }
-    for artifact, readers in missing.items():
-        who = f"stage{'s' * (len(readers) > 1)} {_quoted(draft, readers)} need{'s' * (len(readers) == 1)}"
-        what = _MISSING.get(artifact, f"{artifact}, but no earlier stage outputs any")
-        makers = " or ".join(draft.ids[index] for index in _makers(draft, artifact, every))
-        fix = (
-            f"Put {makers} before." if makers else _FIXES.get(artifact, f"Put a stage that outputs {artifact} before.")
-        )
-        yield ("stages", readers[0]), f"{who} {what}. {fix}"
+    missing: dict[str, list[int]] = {}
+    for artifact, found in _missing(draft, every).items():
+        if readers := [index for index in found if index in kept]:
+            missing[artifact] = readers
+            makers = " or ".join(draft.ids[index] for index in _makers(draft, artifact, every))
+            what = _MISSING.get(artifact, f"{artifact}, but no earlier stage outputs any")
+            fix = _FIXES.get(artifact, f"Put a stage that outputs {artifact} before.")
+            fix = f"Put {makers} before." if makers else fix
+            who = f"stage{'s' * (len(readers) > 1)} {_quoted(draft, readers)} need{'s' * (len(readers) == 1)}"
+            yield ("stages", readers[0]), f"{who} {what}. {fix}"
     for arm, out in left_out.items():
         for artifact, readers in _missing(draft, [index for index in every if index not in out]).items():
             before = [index for index in every[: readers[0]] if index in out]
@@ -109,15 +114,15 @@ def _inputs(draft: Draft, left_out: Mapping[str, Collection[int]]) -> Found:
             makers_out = _makers(draft, artifact, before) or outputs
             if makers_out and artifact not in missing:
                 names, who = _quoted(draft, makers_out), _quoted(draft, readers)
-                yield (
-                    ("arms", arm, "leave_out"),
-                    f"arm {arm!r} leaves out {names}, which {'output' + 's' * (len(makers_out) == 1)} the {artifact} "
-                    f"that {who} {'need' + 's' * (len(readers) == 1)}. Keep {names}, or leave {who} out too.",
+                output, need = (
+                    verb + "s" * (len(ids) == 1) for verb, ids in (("output", makers_out), ("need", readers))
                 )
+                message = f"arm {arm!r} leaves out {names}, which {output} the {artifact} that {who} {need}."
+                yield ("arms", arm, "leave_out"), f"{message} Keep {names}, or leave {who} out too."
 
 
 def _missing(draft: Draft, indices: Iterable[int]) -> dict[str, list[int]]:
-    """Stages of `indices` that read an artifact that none before outputs, up to a stage whose class is unknown."""
+    """Stages of `indices` that read an artifact that no stage before outputs, up to one whose class is unknown."""
     found: dict[str, list[int]] = {}
     given: set[str] = {"model"} if draft.data.get("model") else set()
     for index in indices:
@@ -149,11 +154,9 @@ def _room(draft: Draft, address: Address, max_tokens: int) -> Found:
     for index, stage in enumerate(draft.stages):
         context = stage.model_context() if stage else None
         if context is not None and max_tokens >= context:
-            yield (
-                address,
-                f"{max_tokens} tokens and a prompt do not fit into the model's context of {context} "
-                f"(stages.{draft.ids[index]}.model.max_position_embeddings). Set fewer, or make the context longer.",
-            )
+            key = f"stages.{draft.ids[index]}.model.max_position_embeddings"
+            what = f"{max_tokens} tokens and a prompt do not fit into the model's context of {context} ({key})"
+            yield address, f"{what}. Set fewer, or make the context longer."
 
 
 def _undeclared(name: str, draft: Draft) -> str:
@@ -194,9 +197,9 @@ def _folds(draft: Draft) -> Found:
     folded = [name for name, domain in draft.domains.items() if domain is not None and is_folded(domain)]
     for name in folded[1:]:
         yield ("domains", name, "folds"), f"domain {folded[0]!r} has folds already; only one domain of a recipe may."
-    for name in folded[:1]:
-        if draft.evaluation and name not in draft.evaluation.measured(draft.domains):
-            yield ("domains", name, "folds"), f"nothing measures domain {name!r}. Add it to 'evaluation.domains'."
+    if folded and draft.evaluation and folded[0] not in draft.evaluation.measured(draft.domains):
+        message = f"nothing measures domain {folded[0]!r}. Add it to 'evaluation.domains'."
+        yield ("domains", folded[0], "folds"), message
 
 
 def _model(draft: Draft) -> Found:

@@ -1,31 +1,31 @@
-"""Whether the domains have the problems that a recipe asks them for, tried within a few tenths of a second."""
+"""Checks that the domains have the problems that a recipe asks for, within a few tenths of a second."""
 
 from __future__ import annotations
 
 import time
-import traceback
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
-from pathlib import Path
+from typing import Any
 
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.types import Problem, Split
 from warmup_rl.interfaces.domain import Domain, each_fold, is_folded
 from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.plugins import describe_exception
 from warmup_rl.interfaces.stage import DataRequest, Stage
+from warmup_rl.recipe.document import Address
 from warmup_rl.recipe.leaks import StageRequest
-from warmup_rl.recipe.yaml_source import Address
 
 BUDGET = 0.3
-"""Seconds for all problems drawn from one domain; what is not drawn by then is assumed to exist."""
+"""Seconds for drawing from one domain; problems that are not drawn by then are assumed to exist."""
 LONGEST = 3 * 3600
-"""Seconds that drawing the problems of one key may take, at the speed seen."""
+"""Seconds that drawing the problems of one key may take, at the measured speed."""
 
-Order = tuple[Split, int]
-"""A split and the seed that decides its order."""
-Requests = dict[Order, list[tuple[Address, DataRequest]]]
+Requests = dict[tuple[Split, int], list[tuple[Address, DataRequest]]]
+"""By split and the seed that decides its order."""
 
 
 @dataclass
@@ -35,9 +35,12 @@ class Drawing:
     held: dict[tuple[str, Split, int], list[Problem]] = field(default_factory=dict)
 
     def checks(
-        self, stages: Sequence[Stage | None], domains: dict[str, Domain | None], evaluation: EvaluationSettings,
+        self,
+        stages: Sequence[Stage | None],
+        domains: Mapping[str, Domain | None],
+        evaluation: EvaluationSettings,
         seed: int,
-    ) -> Iterator[tuple[Address, str]]:  # fmt: skip
+    ) -> Iterator[tuple[Address, str]]:
         """Addresses and messages of requests that fail, get too few or unfit problems, or would take hours."""
         by_domain: dict[str, Requests] = defaultdict(lambda: defaultdict(list))
         for index, stage in enumerate(stages):
@@ -51,7 +54,7 @@ class Drawing:
                 yield from self._drawn(domain, requests)
 
     def take(self, asked: StageRequest) -> Sequence[Problem]:
-        """The drawn problems of what a stage asks for; of a data set all, whether their answers can be used or not."""
+        """The drawn problems of a request; all rows of a data set, whether their answers can be used or not."""
         domain, split, count = asked.domain, asked.draw.split, asked.draw.count
         if domain.rows_in(split) is not None:
             return list(islice(domain.unchecked(split, asked.seed), count))
@@ -67,17 +70,15 @@ class Drawing:
             try:
                 most = max(request.count for _, request in wanted)
                 problems, in_time = self._take_smallest(domain, split, seed, most, until)
-            except UserError as error:
-                yield ("domains", domain.name), str(error)
-                return
             except Exception as error:  # a plug-in's own code may raise anything
-                yield ("domains", domain.name), f"problems({split!r}, {seed}) raises {_described(error)}"
+                raised = f"problems({split!r}, {seed}) raises {describe_exception(error)}."
+                yield ("domains", domain.name), str(error) if isinstance(error, UserError) else raised
                 return
             each = None if in_time else (time.monotonic() - begun) / max(len(problems), 1)
             for address, request in wanted:
                 if message := _too_few(domain, request, problems, each):
                     yield address, message
-                elif problems and (message := _misfit(request, problems[0])):
+                elif problems and request.fits and (message := _error(partial(request.fits, problems[0]))):
                     yield address[:2], message
 
     def _take_smallest(
@@ -91,8 +92,7 @@ class Drawing:
         return smallest[0], all(in_time for _, in_time in found)
 
     def _take(self, domain: Domain, split: Split, seed: int, most: int, until: float) -> tuple[list[Problem], bool]:
-        found: list[Problem] = []
-        self.held[repr(domain), split, seed] = found
+        found = self.held[repr(domain), split, seed] = list[Problem]()
         for problem in islice(domain.problems(split, seed), most):
             found.append(problem)
             if len(found) < most and time.monotonic() > until:
@@ -100,46 +100,34 @@ class Drawing:
         return found, True
 
 
-def _misfit(request: DataRequest, problem: Problem) -> str:
+def _error(call: Callable[[], Any]) -> str:
+    """The message of the `UserError` that a call raises; empty if it raises none."""
     try:
-        if request.fits:
-            request.fits(problem)
+        call()
     except UserError as error:
         return str(error)
     return ""
 
 
 def _too_few(domain: Domain, request: DataRequest, problems: Sequence[Problem], each: float | None) -> str:
-    """What is wrong with a request that got these problems; `each` is the seconds of one where time was up."""
+    """The error of a request that got these problems; `each` is the seconds per problem if time ran out."""
     count, found = request.count, len(problems)
     asked = f"{count} {request.split} problems of domain {request.domain!r}"
     if request.whole:
-        try:
-            request.problems(domain, 0)
-        except UserError as error:
-            return str(error).partition(": ")[2]
-        return ""
+        return _error(partial(request.problems, domain, 0)).partition(": ")[2]
     largest = max(part.rows_in("test") or 0 for part in each_fold(domain)) if is_folded(domain) else 0
     if request.used_for == "measurement" and count < largest:
         return f"a fold of domain {request.domain!r} has {largest} rows (got {count}). Measure them all."
-    if domain.may_fall_short(request.split) and problems and each is None:
+    if each is not None:
+        hours = each * count / 3600
+        wait = f"{asked} asked for: drawing them would take about {hours:,.0f} hours. Ask for fewer."
+        return wait if each * count > LONGEST else ""
+    if found >= count or found and domain.may_fall_short(request.split):
         return ""
-    if each is None and found < count:
-        return f"{asked} asked for, {found} exist with these settings. {_fix(domain, request, found)}"
-    if each is not None and each * count > LONGEST:
-        return f"{asked} asked for: drawing them would take about {each * count / 3600:,.0f} hours. Ask for fewer."
-    return ""
-
-
-def _fix(domain: Domain, request: DataRequest, found: int) -> str:
     if found == 0 and request.split == "validation" and "validation" in type(domain).model_fields:
-        return f"Set `validation` of domain {request.domain!r}, or measure one prompt style."
-    widen = "" if domain.finite else ", or widen the domain's difficulty settings"
-    where = " in every fold" if is_folded(domain) else ""
-    return f"Ask for at most {found}{where}{widen}."
-
-
-def _described(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}."
+        fix = f"Set `validation` of domain {request.domain!r}, or measure one prompt style."
+    else:
+        where = " in every fold" if is_folded(domain) else ""
+        widen = "" if domain.finite else ", or widen the domain's difficulty settings"
+        fix = f"Ask for at most {found}{where}{widen}."
+    return f"{asked} asked for, {found} exist with these settings. {fix}"

@@ -1,32 +1,38 @@
-"""From a recipe file and overrides to a checked recipe, or to everything that is wrong with it at once."""
+"""Loads a recipe file with overrides: a checked recipe, or all of its errors at once."""
 
 from __future__ import annotations
 
+import copy
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from warmup_rl.base.errors import RecipeError
+from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
-from warmup_rl.interfaces.plugins import Kind, build
+from warmup_rl.interfaces.plugins import Plugin, build
 from warmup_rl.interfaces.stage import Stage
-from warmup_rl.recipe.addresses import override, set_in_arm, stage_id, stage_index
-from warmup_rl.recipe.annotations import models_at
 from warmup_rl.recipe.checks import Draft, arm_checks, cross_checks, stage_checks
 from warmup_rl.recipe.data_requests import Drawing
+from warmup_rl.recipe.document import (
+    Address,
+    Document,
+    override,
+    read_document,
+    set_value,
+    stage_id,
+    stage_index,
+    value_at,
+)
 from warmup_rl.recipe.leaks import leaks, refuse
 from warmup_rl.recipe.schema import Arm, Recipe, stage_row
-from warmup_rl.recipe.trainer_args import wrong_options
-from warmup_rl.recipe.validation_errors import complaints
-from warmup_rl.recipe.yaml_source import Address, Document, read_document, value_at
-
-M = TypeVar("M")
+from warmup_rl.recipe.validation_errors import chosen, complaints
 
 _ID = re.compile(r"[A-Za-z0-9_-]*[A-Za-z_-][A-Za-z0-9_-]*")
 
@@ -35,14 +41,14 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, world_size: 
     """Reads, overrides and checks a recipe; imports neither torch nor trl.
 
     Args:
-        path: the YAML file; `recipes/NAME.yaml` of the installed package where there is no such file here.
+        path: the YAML file; if it does not exist, the file of that name in the installed package, `recipes/NAME.yaml`.
         overrides: `address=value` each, e.g. `stages.sft.args.learning_rate=1e-6`.
         world_size: processes that batch sizes must fit.
         draw: whether to check too that the domains have the problems asked for, which takes some tenths of a second
             for each domain.
 
     Raises:
-        RecipeError: everything that is wrong, one line each.
+        RecipeError: all errors of the recipe, one line each.
     """
     shipped = Path(__file__).parent.parent / path
     document = read_document(shipped if shipped.is_file() and not Path(path).exists() else Path(path))
@@ -55,7 +61,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, world_size: 
 
 @dataclass
 class _Loading:
-    """One document on its way to a recipe; problems are collected as they are found."""
+    """Loads one document; collects problems as they are found."""
 
     document: Document
     world_size: int
@@ -84,32 +90,26 @@ class _Loading:
         return recipe
 
     def _draft(self, data: dict[str, Any], recipe: Recipe | None) -> Draft:
-        """The parts of the recipe; where it could not be built, those that can be built by themselves."""
+        """The parts of the recipe; if it could not be built, those that can be built by themselves."""
         domains = data["domains"] if isinstance(data.get("domains"), dict) else {}
         rows = data["stages"] if isinstance(data.get("stages"), list) else []
-        for address in (("domains", name, "name") for name in domains):
-            if value_at(self.document.data, address) is not None:
+        for name in domains:
+            if value_at(self.document.data, address := ("domains", name, "name")) is not None:
                 self._problem(self.document, address, "unknown key: a domain's name is its key under 'domains'.")
-        for index, row in enumerate(rows):
-            self._args(self.document, index, row)
-        kinds = [next(models_at(Stage, row, ())) for row in rows]
-
-        def attempt(kind: Kind, given: Any) -> Any:
-            return _attempt(partial(build, kind), given)
-
+        kinds = [chosen(Stage, row) for row in rows]
         return Draft(
             data=data,
-            domains=dict(recipe.domains) if recipe else {name: attempt("domain", domains[name]) for name in domains},
-            stages=list(recipe.stages) if recipe else [attempt("stage", row) for row in rows],
-            kinds=[kind if issubclass(kind, Stage) and kind is not Stage else None for kind in kinds],
+            domains=recipe.domains if recipe else {name: _attempt(Domain, given) for name, given in domains.items()},
+            stages=recipe.stages if recipe else [_attempt(Stage, row) for row in rows],
+            kinds=[kind if kind is not Stage else None for kind in kinds],
             ids=self._ids(self.document.data["stages"] if rows else []),
-            evaluation=_attempt(EvaluationSettings.model_validate, data.get("evaluation", {})),
+            evaluation=_attempt(EvaluationSettings, data.get("evaluation", {})),
         )
 
     def _read(
         self, document: Document, read: Callable[[Any], Any], given: Any, model: type[BaseModel], address: Address = ()
     ) -> Any:
-        """What `read` makes of the value at an address; None, with problems noted, where that is wrong."""
+        """The result of `read`; None if the value at the address is invalid, after noting what is wrong."""
         try:
             return read(given)
         except ValidationError as error:
@@ -119,15 +119,8 @@ class _Loading:
                 self._problem(document, place[:-1] if unwritten else place, message)
         return None
 
-    def _args(self, document: Document, index: int, row: Any) -> None:
-        """Checks the options that a stage passes to its trainer."""
-        stage, args = next(models_at(Stage, row, ())), row.get("args") if isinstance(row, dict) else None
-        if isinstance(args, dict) and issubclass(stage, Stage) and stage.trainer_config:
-            for key, message in wrong_options(stage.trainer_config, args, stage.owned_options):
-                self._problem(document, ("stages", index, "args", *key), message)
-
     def _ids(self, rows: list[Any]) -> list[str]:
-        """Ids of the stages as written; notes those that are not valid or not unique."""
+        """Ids of the stages as written; reports those that are invalid or not unique."""
         ids = [stage_id(row) for row in rows]
         for index, own in enumerate(ids):
             row = rows[index]
@@ -150,7 +143,7 @@ class _Loading:
         for name, fields in arms.items():
             keys = fields.get("leave_out") if isinstance(fields, dict) else None
             out = left_out[name] = self._left_out(name, keys if isinstance(keys, list) else [], rows)
-            arm = _attempt(Arm.model_validate, fields)
+            arm = _attempt(Arm, fields)
             changed = self._changed(name, arm, draft, rows, out) if arm else draft.stages
             stages[name] = [stage for index, stage in enumerate(changed) if stage and index not in out]
         for address, message in arm_checks(draft, stages, left_out):
@@ -158,23 +151,31 @@ class _Loading:
         return stages
 
     def _changed(self, name: str, arm: Arm, draft: Draft, rows: list[Any], left_out: set[int]) -> list[Stage | None]:
-        """Checks an arm's addresses and the stages that it changes; returns all stages as the arm has them."""
-        document, changes = set_in_arm(self.document, name, arm.set, rows)
-        stages = list(draft.stages)
-        for written, (index, problem) in changes.items():
-            if problem or index in left_out:
-                message = problem or f"stage {draft.ids[index]!r} is left out in this arm."
-                self._problem(self.document, ("arms", name, "set", written), message)
-        for index in {index for index, problem in changes.values() if not problem}:
-            row, address = document.data["stages"][index], ("stages", index)
-            self._args(document, index, row)
-            stages[index] = stage = self._read(document, partial(build, "stage"), row, Stage, address)
-            if stage:
-                self._once(document, stage_checks(draft, index, stage, self.world_size))
+        """Applies an arm's `set` and checks the stages that it changes; returns all stages as the arm has them.
+
+        Addresses of `set` start at a stage: `rlvr.reward`, `after_sft.problems`.
+        """
+        document = Document(self.document.name, {"stages": copy.deepcopy(rows)}, dict(self.document.origins))
+        stages, changed = list(draft.stages), set[int]()
+        for written, value in arm.set.items():
+            origin = self.document.origin(home := ("arms", name, "set", written))
+            try:
+                _, index, key, *_ = set_value(document, f"stages.{written}", copy.deepcopy(value), origin)
+                if key in ("type", "id"):
+                    raise ValueError("an arm cannot replace a stage. Leave it out in some arms instead.")
+                if index in left_out:
+                    raise ValueError(f"stage {draft.ids[int(index)]!r} is left out in this arm.")
+                changed.add(int(index))
+            except ValueError as error:
+                self._problem(self.document, home, str(error))
+        for index in changed:
+            row = document.data["stages"][index]
+            stages[index] = self._read(document, partial(build, "stage"), row, Stage, ("stages", index))
+            self._once(document, stage_checks(draft, index, row, stages[index], self.world_size))
         return stages
 
     def _left_out(self, name: str, keys: list[Any], rows: list[Any]) -> set[int]:
-        """Indices of the stages that an arm leaves out; what is not text is reported with the arm's keys."""
+        """Indices of the stages that an arm leaves out; items that are not text are reported with the arm's keys."""
         found = set()
         for position, key in enumerate(keys):
             try:
@@ -185,12 +186,12 @@ class _Loading:
         return found
 
     def _line_number(self, problem: str) -> int:
-        """For sorting: the line in the file; what is not in the file comes last."""
+        """Sort key: the line in the file; problems outside the file come last."""
         match = re.match(r":(\d+)", problem.removeprefix(self.document.name))
         return int(match[1]) if match else sys.maxsize
 
     def _once(self, document: Document, found: Iterable[tuple[Address, str]]) -> None:
-        """Notes problems of keys that have none yet."""
+        """Reports the problems of keys that have none yet."""
         for address, message in found:
             if document.line(address, "") not in self.places:
                 self._problem(document, address, message)
@@ -201,7 +202,7 @@ class _Loading:
 
 
 def _find_beside(data: Any, folder: Path) -> None:
-    """Rewrites files of plug-ins (`./file.py:Class`) that are beside the recipe, and not here, as seen from here."""
+    """Makes paths of plug-in files (`./file.py:Class`) relative to here if they exist only beside the recipe."""
     for key, value in list(data.items() if isinstance(data, dict) else enumerate(data)):
         if isinstance(value, dict | list):
             _find_beside(value, folder)
@@ -228,9 +229,9 @@ def _explicit(written: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def _attempt(read: Callable[[Any], M], given: Any) -> M | None:
-    """What `read` makes of a value, or None where that is wrong, which the recipe as a whole reports."""
+def _attempt(model: type[Any], given: Any) -> Any:
+    """The config that a value describes; None if it is invalid, which is reported with the recipe as a whole."""
     try:
-        return read(given)
+        return build(model.plugin_kind, given) if issubclass(model, Plugin) else model.model_validate(given)
     except ValidationError:
         return None

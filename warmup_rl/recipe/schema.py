@@ -1,4 +1,4 @@
-"""The keys of a recipe, and the recipe that is made of them."""
+"""The keys of a recipe as a pydantic model."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class ClaimSettings(Config):
     base: str = "base"
     """The arm without warmup."""
     format_only: str = "format_only"
-    """The control arm without warmup whose RLVR pays for the right form, be the answer right or wrong."""
+    """The control arm without warmup whose RLVR rewards the format only, whether the answer is right or wrong."""
     step: int | None = Field(default=None, gt=0)
-    """RLVR step at which arms are compared; the last one where not given."""
+    """RLVR step at which arms are compared; default: the last one."""
     threshold: float = Field(default=0.6, gt=0, lt=1)
     """Held-out accuracy that sample efficiency is measured to; it should lie above both starts."""
 
@@ -58,7 +58,7 @@ class ClaimSettings(Config):
 class RecipeRecord(Config):
     """The keys of a recipe, with domains and stages as a run folder's `recipe.yaml` has them.
 
-    Its plug-ins are not loaded: their files may be gone by the time a report is made.
+    Its plug-ins are not loaded, since their files may be gone by the time a report is made.
     """
 
     run_name: Name
@@ -68,7 +68,7 @@ class RecipeRecord(Config):
     output_dir: Path = Path("outputs")
     """Folder for runs, and for the cache of stage outputs that runs share."""
     model: str | None = Field(default=None, min_length=1)
-    """Hub id or folder of the model to start from; left out where the first stage is `pretrain`."""
+    """Hub id or folder of the model to start from; left out if the first stage is `pretrain`."""
     model_revision: str | None = None
     """Branch, tag or commit of a hub model."""
     format: ResponseFormat = ResponseFormat()
@@ -77,10 +77,10 @@ class RecipeRecord(Config):
     evaluation: EvaluationSettings = EvaluationSettings()
     """How models are measured, everywhere in the recipe."""
     arms: dict[Name, Arm] = Field(default={"main": Arm()}, min_length=1)
-    """Sides of a comparison; what two arms have alike is made once."""
+    """Sides of a comparison; stages that two arms share run once."""
     stages: list[Any] = Field(min_length=1)
     wandb: WandbSettings | None = None
-    """Live metrics; left out, nothing leaves the machine."""
+    """Live metrics; by default nothing leaves the machine."""
     claims: ClaimSettings = ClaimSettings()
     """What the report's claims compare."""
 
@@ -93,14 +93,14 @@ class RecipeRecord(Config):
 
 
 class Recipe(RecipeRecord):
-    """A recipe, checked: what is trained on what, and how it is measured. Made by `load_recipe`."""
+    """A checked recipe: what is trained on what, and how it is measured. Made by `load_recipe`."""
 
     _arm_stages: dict[str, tuple[Stage, ...]] = PrivateAttr(default_factory=dict)
 
     domains: dict[Name, Annotated[Domain, plugin_field("domain")]] = Field(min_length=1)
-    """Families of problems by name, each with its plug-in's keys and `type` (the name itself where not given)."""
+    """Families of problems by name, each with its plug-in's keys and `type` (default: the name itself)."""
     stages: list[Annotated[Stage, plugin_field("stage")]] = Field(min_length=1)
-    """What is done, in order: a stage's type, or a mapping with `type`, its keys, and an `id` where types repeat."""
+    """The stages in order: a stage's type, or a mapping with `type`, its keys, and an `id` where types repeat."""
 
     @property
     def folded(self) -> str | None:
@@ -109,15 +109,15 @@ class Recipe(RecipeRecord):
 
     @property
     def folds(self) -> tuple[int | None, ...]:
-        """What each arm and seed runs: every fold, then (None) with all rows to train on; that alone without folds."""
+        """The folds that each arm and seed runs, then None for training on all rows; only None without folds."""
         folds = self.domains[self.folded].fold_count if self.folded else 0
         return (*range(folds), None)
 
     def seen_by(self, stage: Stage, fold: int | None) -> tuple[Mapping[str, Domain], EvaluationSettings]:
         """The domains and the evaluation as a stage sees them in a fold.
 
-        A fold measures the domain that has folds, and no other; the last model (None), trained on all of it, measures
-        the others. What has nothing to do with that domain is the same everywhere, and so made once.
+        A fold measures only the domain that has folds; the last model (None), trained on all of it, measures the
+        others. Stages that do not use that domain are the same in all folds, and run once.
         """
         evaluation, name = self.evaluation, self.folded
         if name is None or stage.all_folds or name not in stage.domains_used(evaluation, self.domains):
@@ -129,7 +129,7 @@ class Recipe(RecipeRecord):
         return self.domains, evaluation.model_copy(update={"domains": others, "every": 0})
 
     def stages_of(self, arm: str, fold: int | None = None) -> tuple[Stage, ...]:
-        """The stages of an arm that have something to do in a fold. Raises `UserError` as `arm` does."""
+        """The stages of an arm that do anything in a fold. Raises `UserError` as `arm` does."""
 
         def idle(stage: Stage) -> bool:
             domains, evaluation = self.seen_by(stage, fold)
@@ -144,9 +144,14 @@ class Recipe(RecipeRecord):
     def asked_by(self, stage: Stage, arm: str, seed: int, fold: int | None = None) -> list[StageRequest]:
         """The problems that a stage asks for."""
         domains, evaluation = self.seen_by(stage, fold)
-        trial = trial_name(arm, seed, fold)
         return [
-            StageRequest(trial, stage.id, draw, domains[draw.domain], seed if draw.seed is None else draw.seed)
+            StageRequest(
+                trial_name(arm, seed, fold),
+                stage.id,
+                draw,
+                domains[draw.domain],
+                seed if draw.seed is None else draw.seed,
+            )
             for draw in stage.data_requests(evaluation, domains)
         ]
 
@@ -157,7 +162,7 @@ class Recipe(RecipeRecord):
         return self._arm_stages[name]
 
     def with_arms(self, stages: Mapping[str, Sequence[Stage]]) -> Recipe:
-        """The recipe with the stages of each arm, as `load_recipe` built and checked them."""
+        """The recipe with the stages of each arm, which `load_recipe` built and checked."""
         recipe = self.model_copy()
         recipe._arm_stages = {name: tuple(own) for name, own in stages.items()}
         return recipe
@@ -185,7 +190,7 @@ def read_recipe_record(path: Path) -> RecipeRecord:
 
 
 def trial_name(arm: str, seed: int, fold: int | None = None) -> str:
-    """What messages call an arm with a seed, and a fold of it."""
+    """Name of an arm with a seed, and maybe a fold, in messages."""
     return f"{arm}, seed {seed}" + ("" if fold is None else f", fold {fold}")
 
 

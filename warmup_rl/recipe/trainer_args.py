@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from warmup_rl.base.errors import UserError, shown
 from warmup_rl.interfaces.plugins import suggestion
-from warmup_rl.recipe.annotations import alternatives, needed, word
+from warmup_rl.recipe.validation_errors import alternatives, needed, word
 
 _TYPES = {"int": int, "float": float, "str": str, "bool": bool, "dict": dict, "list": list, "Any": Any, "None": None,
           "Optional": Optional, "Union": Union, "Literal": Literal}  # fmt: skip
@@ -23,7 +23,7 @@ _TYPES = {"int": int, "float": float, "str": str, "bool": bool, "dict": dict, "l
 
 @dataclass(frozen=True)
 class Option:
-    """A field of a trainer config; most of it is worked out when it is asked for, since few are.
+    """A field of a trainer config; its parts are read from the statement on demand, since few are needed.
 
     Attributes:
         home: the class that declares it.
@@ -52,7 +52,7 @@ class Option:
 
     @property
     def choices(self) -> tuple[Any, ...]:
-        """All values that are allowed; empty where the type says everything."""
+        """All allowed values; empty if they follow from the type."""
         late = LATE_CHOICES.get((self.home, self.name))
         return late or tuple(self._metadata("choices") or ()) or self._enumerated()
 
@@ -66,13 +66,13 @@ class Option:
 
     def _metadata(self, key: str) -> Any:
         metadata = self._parts.get("metadata")
-        for name, value in zip(metadata.keys, metadata.values, strict=True) if isinstance(metadata, ast.Dict) else ():
-            if isinstance(name, ast.Constant) and name.value == key:
-                try:
-                    return ast.literal_eval(value)
-                except ValueError:
-                    return None
-        return None
+        try:
+            items = zip(metadata.keys, metadata.values, strict=True) if isinstance(metadata, ast.Dict) else ()
+            return next(
+                (ast.literal_eval(value) for name, value in items if name and ast.literal_eval(name) == key), None
+            )
+        except ValueError:
+            return None
 
     def _enumerated(self) -> tuple[str, ...]:
         """The values of an enumeration in the type, unless there may be a list of them."""
@@ -110,14 +110,14 @@ def options(config: str) -> dict[str, Option]:
 def wrong_options(
     config: str, args: Mapping[str, Any], owned: Mapping[str, str]
 ) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Keys (relative to `args`) and messages of what a trainer config would refuse, ignore, or not decide.
+    """Keys (relative to `args`) and messages of options that a trainer config refuses or the stage sets itself.
 
-    Of a config whose sources cannot be read, such as a user's own class, only `owned` is checked: the trainer refuses
-    the rest when it is prepared.
+    If the sources of the config cannot be read (a user's own class), only `owned` is checked: the class itself refuses
+    the rest in `prepare`.
 
     Args:
         config: import string of the config class.
-        owned: options that the stage sets itself: the recipe's key to use, or a sentence that says why.
+        owned: options that the stage sets itself, with the recipe's key to use instead or a sentence that says why.
     """
     known = options(config)
     for name, value in args.items():
@@ -171,7 +171,7 @@ def _wrong_value(option: Option, value: Any) -> str | None:
 
 @cache
 def _type(annotation: str) -> tuple[Any, TypeAdapter[Any]]:
-    """An annotation as a type, and what checks values by it; what is not a plain type is `Any`."""
+    """The type of an annotation, with `Any` for names that are not plain types, and its validator."""
     text = annotation if "Literal" in annotation else re.sub("['\"]", "", annotation)
     try:
         found = eval(text, {"__builtins__": {}}, _Names(_TYPES))  # of a package that the trainer imports anyway
@@ -190,15 +190,13 @@ def _options(module: str, name: str) -> tuple[Option, ...]:
     """The fields of a config class after those of its base classes. Raises `LookupError` for one without sources."""
     module, config = _find(module, name)
     inherited = [option for base in reversed(config.bases) for option in _options(module, ast.unparse(base))]
-    fields = [one for one in config.body if isinstance(one, ast.AnnAssign) and not _is_class_variable(one)]
-    own = [Option(one.target.id, config.name, module, one) for one in fields if isinstance(one.target, ast.Name)]
+    own = [
+        Option(one.target.id, config.name, module, one)
+        for one in config.body
+        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
+        if "ClassVar" not in ast.unparse(one.annotation)
+    ]
     return (*inherited, *own)
-
-
-def _is_class_variable(statement: ast.AnnAssign) -> bool:
-    annotation = statement.annotation
-    base = annotation.value if isinstance(annotation, ast.Subscript) else annotation
-    return isinstance(base, ast.Name) and base.id == "ClassVar"
 
 
 @cache
@@ -232,7 +230,7 @@ def _source(module: str) -> tuple[str, tuple[ast.stmt, ...]]:
 
 
 def _flat(statements: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Statements with those in the branches of `if` and `try`, where lazy imports stand."""
+    """Statements, including those in the branches of `if` and `try` (lazy imports)."""
     for statement in statements:
         yield statement
         if isinstance(statement, ast.If | ast.Try):
@@ -254,38 +252,25 @@ OLD_SPELLINGS: dict[str, str] = {
     "attn_implementation": "Use 'model_init_kwargs: {attn_implementation: ...}'.",
     "chat_template": "SFTConfig has 'chat_template_path'; a model's template is saved with its tokenizer.",
     "vllm_max_model_len": "Use 'vllm_max_model_length'.",
-    "vllm_device": f"{_GONE}: see 'vllm_mode'.",
     "vllm_guided_decoding_regex": "Use 'vllm_structured_outputs_regex'.",
-    "use_liger_loss": "Use 'use_liger_kernel'.",
-    "evaluation_strategy": "Use 'eval_strategy'.",
     "no_cuda": "Use 'use_cpu'.",
-    "per_gpu_train_batch_size": "Use 'per_device_train_batch_size'.",
-    "per_gpu_eval_batch_size": "Use 'per_device_eval_batch_size'.",
     "group_by_length": "Use 'train_sampling_strategy: group_by_length'.",
     "save_safetensors": f"{_GONE}: safetensors is the only format.",
     "push_to_hub_token": "Use 'hub_token'.",
-    "push_to_hub_model_id": "Use 'hub_model_id'.",
     "dataset_batch_size": _GONE + ".",
-    "num_of_sequences": _GONE + ".",
     "wandb_project": "Set 'wandb: {project: ...}' at the top of the recipe.",
     "model_name_or_path": _MODEL,
     "model_revision": _MODEL,
-    "dataset_name": "What is trained on is a domain: see 'domains' at the top of the recipe.",
-    "reward_funcs": "The domain grades; the stage's 'reward' says what an outcome is worth.",
-    "system_prompt": "What a prompt says beside the question is the domain's 'instruction'.",
+    "dataset_name": "Training data are domains: see 'domains' at the top of the recipe.",
+    "reward_funcs": "The domain grades; set the value of each outcome with the stage's 'reward'.",
+    "system_prompt": "Set the text after the question with the domain's 'instruction'.",
 }
-"""What to write in place of options that trl 1.16 and transformers 5 do not have (any more)."""
+"""Replacements of options that trl 1.16 and transformers 5 do not have; close spellings are suggested without it."""
 
 LEAST: dict[str, int] = {
-    "learning_rate": 0,
-    "weight_decay": 0,
-    "warmup_steps": 0,
-    "max_grad_norm": 0,
-    "beta": 0,
-    "num_iterations": 1,
-    "per_device_train_batch_size": 1,
-    "per_device_eval_batch_size": 1,
-}
+    "learning_rate": 0, "weight_decay": 0, "warmup_steps": 0, "max_grad_norm": 0, "beta": 0, "num_iterations": 1,
+    "per_device_train_batch_size": 1, "per_device_eval_batch_size": 1,
+}  # fmt: skip
 """Least values of options that trainers take any number for."""
 
 MODEL_KEYWORDS = {"torch_dtype": "Use 'dtype'.", "use_flash_attention_2": "Use 'attn_implementation'."}
@@ -299,10 +284,7 @@ LATE_CHOICES: dict[tuple[str, str], tuple[Any, ...]] = {
     ("GRPOConfig", "vllm_mode"): ("colocate", "server"),
     ("GRPOConfig", "vllm_model_impl"): ("vllm", "transformers"),
     ("GRPOConfig", "vllm_importance_sampling_mode"): (
-        "token_truncate",
-        "token_mask",
-        "sequence_truncate",
-        "sequence_mask",
+        "token_truncate", "token_mask", "sequence_truncate", "sequence_mask",
     ),
-}
-"""By class and option: values of options of type text that trl 1.16 checks at the first step, if at all."""
+}  # fmt: skip
+"""By class and option: allowed values of text options that trl 1.16 checks at the first step, if at all."""

@@ -1,21 +1,28 @@
-"""pydantic's validation errors in a recipe's words: where, what was given, what is allowed."""
+"""Messages for pydantic's validation errors (place, given value, allowed values), and names of types."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any
+from itertools import chain
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from warmup_rl.base.config import Config
-from warmup_rl.base.errors import shown
+from warmup_rl.base.errors import UserError, shown
 from warmup_rl.interfaces.domain import Domain
-from warmup_rl.interfaces.plugins import Plugin, suggestion
-from warmup_rl.recipe.annotations import WORDS, models_at, needed
-from warmup_rl.recipe.yaml_source import Address, value_at
+from warmup_rl.interfaces.plugins import Plugin, load, suggestion
+from warmup_rl.recipe.document import Address, value_at
 
+WORDS = {
+    "int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "Path": "a path",
+    "list": "a list", "tuple": "a list", "set": "a list", "frozenset": "a list", "dict": "a mapping",
+    "NoneType": "null", "Any": "any value",
+}  # fmt: skip
+"""Types by their Python names."""
 _TYPES = {"string": "str", "mapping": "dict", "path": "Path", "none": "NoneType", "frozen": "frozenset"}
 """Python's names of types that pydantic's error types begin with, where they differ."""
 _LIMITS = {
@@ -35,16 +42,19 @@ _LIMITS = {
 
 
 def complaints(error: ValidationError, model: type[BaseModel], given: Any) -> Iterator[tuple[Address, str]]:
-    """Address (relative to `given`) and message of everything that is wrong; alternatives of a union are joined.
+    """Address (relative to `given`) and message of every error; errors of a union's alternatives are joined.
 
     Args:
-        model: what `given` was to be read as; of plug-ins the base class will do.
+        model: the model that was validated; for plug-ins, the base class is enough.
     """
     found: dict[Address, list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
         found.setdefault(_inside(details, given), []).append(details)
     for address, all_details in found.items():
-        all_details = _of_the_meant_alternative(address, all_details, found)
+        further = [details for details in all_details if not details["type"].endswith("_type")]
+        below = any(len(other) > len(address) and other[: len(address)] == address for other in found)
+        if below or any(details["type"] in _LIMITS for details in further):
+            all_details = further  # one alternative of a union has the right type and is wrong further inside
         if not all_details:
             continue
         kind, value = all_details[0]["type"], value_at(given, address)
@@ -58,30 +68,20 @@ def complaints(error: ValidationError, model: type[BaseModel], given: Any) -> It
         yield ((*address, key), rest) if names_key else (address, message)
 
 
-def _of_the_meant_alternative(
-    address: Address, all_details: list[ErrorDetails], found: Iterable[Address]
-) -> list[ErrorDetails]:
-    """Without the types of a union's other alternatives where one has the right type and is wrong further inside."""
-    further = [details for details in all_details if not details["type"].endswith("_type")]
-    below = any(len(other) > len(address) and other[: len(address)] == address for other in found)
-    return further if below or any(details["type"] in _LIMITS for details in further) else all_details
-
-
 def _message(model: type[BaseModel], given: Any, address: Address, all_details: list[ErrorDetails]) -> str:
-    value, first = value_at(given, address), all_details[0]
-    if first["type"] == "extra_forbidden":
+    value, kind = value_at(given, address), all_details[0]["type"]
+    if kind == "extra_forbidden":
         return _unknown_key(model, given, address)
-    if first["type"] == "missing" and isinstance(around := value_at(given, address[:-1]), list):
-        return f"missing (got {shown(around)})."
-    if first["type"] == "missing":
-        about = _documentation(model, given, address)
-        return f"missing. {about}" if about else "missing."
-    texts = list(dict.fromkeys(_text(details) for details in all_details))
-    if first["type"] in ("plugin", "value_error") and len(texts) == 1:
+    if kind == "missing":
+        if isinstance(around := value_at(given, address[:-1]), list):
+            return f"missing (got {shown(around)})."
+        return f"missing. {_documentation(model, given, address)}".rstrip()
+    texts = list(dict.fromkeys(map(_text, all_details)))
+    if kind in ("plugin", "value_error") and len(texts) == 1:
         is_whole = texts[0].endswith(".") or isinstance(value, dict) or "got " in texts[0]
         return f"{texts[0].removesuffix('.')}." if is_whole else f"{texts[0]} (got {shown(value)})."
-    options = [option for details in all_details for option in _options(details)]
-    hint = suggestion(value, options) if isinstance(value, str) else ""
+    options = (str(details.get("ctx", {}).get("expected", "")).split("'")[1::2] for details in all_details)
+    hint = suggestion(value, chain(*options)) if isinstance(value, str) else ""
     if len(texts) > 1:
         bare = [re.sub("^(allowed:|must be) ", "", text).removesuffix(" is needed") for text in texts]
         texts = [f"{' or '.join(bare)} is needed"]
@@ -110,10 +110,6 @@ def _text(details: ErrorDetails) -> str:
     return needed([word]) if word else details["msg"][:1].lower() + details["msg"][1:]
 
 
-def _options(details: ErrorDetails) -> list[str]:
-    return str(details.get("ctx", {}).get("expected", "")).split("'")[1::2]
-
-
 def _inside(details: ErrorDetails, given: Any) -> Address:
     """The address of an error without what pydantic adds for unions and validators."""
     address: Address = ()
@@ -127,7 +123,7 @@ def _inside(details: ErrorDetails, given: Any) -> Address:
 
 
 def allowed_keys(model: type[BaseModel], given: Any, address: Address) -> set[str]:
-    """The keys that the mapping at an address may have."""
+    """Keys that are allowed in the mapping at an address."""
     found = set[str]()
     for one in models_at(model, given, address):
         hidden = {"name"} if issubclass(one, Domain) else set()
@@ -142,7 +138,79 @@ def _renamed(model: type[BaseModel], given: Any, address: Address) -> dict[str, 
 
 
 def _documentation(model: type[BaseModel], given: Any, address: Address) -> str:
-    for found in models_at(model, given, address[:-1]):
-        if field := found.model_fields.get(str(address[-1])):
-            return (field.description or "").split("\n")[0]
-    return ""
+    fields = (found.model_fields.get(str(address[-1])) for found in models_at(model, given, address[:-1]))
+    return next(((field.description or "").split("\n")[0] for field in fields if field), "")
+
+
+def needed(words: Iterable[str]) -> str:
+    """`a whole number or null is needed`."""
+    return f"{' or '.join(dict.fromkeys(words))} is needed"
+
+
+def word(annotation: Any) -> str:
+    """The name of a type in messages, without its arguments: `a list` for `list[int]`."""
+    name = getattr(get_origin(annotation) or annotation, "__name__", str(annotation))
+    return WORDS.get(name, name)
+
+
+def in_words(annotation: Any) -> str:
+    """A whole annotation in words for `--help`: `list of whole number or null`."""
+    return " or ".join(dict.fromkeys(_one_in_words(one) for one in alternatives(annotation)))
+
+
+def _one_in_words(annotation: Any) -> str:
+    origin, inside = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " or ".join(map(str, inside))
+    if origin is tuple and inside[-1] is not ...:
+        return f"[{', '.join(map(in_words, inside))}]"
+    if origin in (list, set, frozenset, tuple):
+        return f"list of {in_words(inside[0])}"
+    if origin is dict:
+        return f"mapping to {in_words(inside[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, Plugin):
+        return annotation.plugin_kind
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "keys"
+    return word(annotation).removeprefix("a ")
+
+
+def alternatives(annotation: Any) -> list[Any]:
+    """The members of a union, or the annotation alone; `Annotated` is taken off."""
+    if get_origin(annotation) is Annotated:
+        return alternatives(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [one for member in get_args(annotation) for one in alternatives(member)]
+    return [annotation]
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that an annotation names, by themselves or inside lists, mappings and unions."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inside in get_args(annotation):
+        yield from models_in(inside)
+
+
+def models_at(annotation: Any, given: Any, address: Address) -> Iterator[type[BaseModel]]:
+    """The models that describe the value at an address; for plug-ins, the classes that the value names."""
+    for one in alternatives(annotation):
+        if isinstance(one, type) and issubclass(one, BaseModel):
+            model = chosen(one, given) if issubclass(one, Plugin) else one
+            field = model.model_fields.get(str(address[0])) if address else None
+            below = [field.annotation] if field else []
+            if not address:
+                yield model
+        else:
+            below = list(get_args(one)[-1:] if get_origin(one) is dict else get_args(one)) if address else []
+        for inside in below:
+            yield from models_at(inside, value_at(given, address[:1]), address[1:])
+
+
+def chosen(base: type[Any], given: Any) -> type[Any]:
+    """The class that a value chooses by `type`; the base class if it chooses none that can be loaded."""
+    name = given.get("type") if isinstance(given, dict) else given
+    try:
+        return load(base.plugin_kind, name) if isinstance(name, str) else base
+    except UserError:
+        return base

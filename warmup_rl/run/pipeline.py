@@ -20,7 +20,6 @@ from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.interfaces.plugins import data_digests
 from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, Tracking, artifact_path
 from warmup_rl.recipe import Recipe, dump, trial_name
-from warmup_rl.recipe.leaks import draw
 from warmup_rl.run.cache import CacheEntry, key_of, model_key, stale_key
 from warmup_rl.run.code_digest import code_digest
 from warmup_rl.run.launch_env import launch_id
@@ -244,7 +243,7 @@ class TrialRunner:
         found: dict[str, dict[str, list[str]]] = {}
         for asked in self._trial.recipe.asked_by(planned.stage, *self._trial.place):
             ids = found.setdefault(asked.draw.used_for, {}).setdefault(asked.domain.name, [])
-            ids += [problem.id for problem in draw(asked)]
+            ids += [problem.id for problem in asked.problems()]
         return {use: {name: list(dict.fromkeys(ids)) for name, ids in some.items()} for use, some in found.items()}
 
     def _stage_record(self, planned: PlannedStage, summary: dict[str, Any], seconds: float) -> dict[str, Any]:

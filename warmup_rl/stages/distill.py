@@ -1,4 +1,4 @@
-"""Stage `distill`: a teacher reasons through train problems of a domain; its scored completions become traces."""
+"""Stage `distill`: a teacher solves train problems of a domain; its scored completions become traces."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from warmup_rl.interfaces.stage import Context, DataRequest, Stage, StagePreview
 
 COMPLETIONS_FILE = "completions.jsonl"
 Pair = tuple[str, int]
-"""A problem's id and the number of a sample."""
+"""A problem's id and a sample number."""
 
 
 class Distill(Stage):
@@ -43,19 +43,19 @@ class Distill(Stage):
     domain: str
     """Name of the domain whose train problems the teacher solves."""
     problems: Annotated[int, Field(gt=0)] | Literal["all"]
-    """Number of train problems (the run's seed decides which), or `all` train problems of a data set."""
+    """Number of train problems (drawn with the run's seed), or `all` train problems of a data set."""
     teacher: Annotated[Engine, plugin_field("engine")]
-    """What writes the chains of thought: an engine by name, or a mapping with `type` and its keys."""
+    """The engine that writes the chains of thought: its name, or a mapping with `type` and its keys."""
     teacher_format: TeacherFormat = "recipe"
     """Layout of the teacher's completions: `recipe` (the recipe's format), `tags` (thinking up to the closing think
-    tag, then prose), `plain` (no tags), `boxed`, or `auto`; traces are always written in the recipe's format."""
+    tag, then prose), `plain` (no tags), `boxed`, or `auto`. Traces are always written in the recipe's format."""
     sampling: Sampling = Sampling()
-    """How the teacher's completions are drawn, and how many a problem."""
+    """Sampling of the teacher's completions, and their number per problem."""
     enough: int | None = Field(default=None, gt=0)
-    """Correct traces after which no more are drawn for a problem, one sample a round and at most `sampling.samples`;
-    all samples are drawn where not given."""
+    """Stop drawing for a problem after this many correct traces; samples are drawn one per round, `sampling.samples` at
+    most. Default: all samples are drawn."""
     keep_wrong: bool = False
-    """Hand on traces with a wrong answer too. All completions stay in `completions.jsonl` either way."""
+    """Also output traces with a wrong answer. All completions stay in `completions.jsonl` either way."""
 
     def required_inputs(self) -> frozenset[str]:
         return frozenset({"model"}) if self.teacher.reads_model else self.inputs
@@ -68,8 +68,8 @@ class Distill(Stage):
 
     @property
     def _request(self) -> DataRequest:
-        whole = self.problems == "all"
         count = sys.maxsize if self.problems == "all" else self.problems
+        whole = self.problems == "all"
         return DataRequest(self.domain, "train", count, "problems", whole=whole, fits=self.teacher.check)
 
     def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
@@ -80,16 +80,11 @@ class Distill(Stage):
         return StagePreview({"problems": problems, name: completions, **self.teacher.usage(completions, self.sampling)})
 
     def drawn(self, context: Context) -> Iterator[Problem]:
-        """The problems that the teacher solves.
-
-        Raises:
-            SpaceError: there are too few.
-            UserError: all were asked for, and the domain generates as many as it is asked for.
-        """
+        """The problems that the teacher solves. Raises as `DataRequest.problems` does."""
         return self._request.problems(context.domains[self.domain], context.seed)
 
     def prepare(self, context: Context) -> None:
-        """Raises `UserError` where the domain has too few train problems, or the teacher cannot do them."""
+        """Raises `UserError` if the domain has too few train problems, or the teacher cannot complete them."""
         problems = self.drawn(context)
         self.teacher.check(next(problems))
         for _ in problems:
@@ -100,7 +95,7 @@ class Distill(Stage):
 
 
 class _Distillation:
-    """One run of the stage. Problems and completions stay on disk; in memory are those that the teacher works on."""
+    """One run of the stage. Only the problems and completions in progress are held in memory."""
 
     def __init__(self, stage: Distill, context: Context) -> None:
         self._stage, self._context = stage, context
@@ -127,7 +122,7 @@ class _Distillation:
         return {"domain": stage.domain, "problems": len(self._problems), "traces": kept, **usage.summary()}
 
     def _pair(self, row: Mapping[str, Any]) -> Pair:
-        """The key of a completion. Raises ValueError for one that the stage does not ask for."""
+        """The key of a completion. Raises ValueError if the stage does not ask for it."""
         problem_id, sample = row["problem_id"], row["sample"]
         if problem_id not in self._problems or not 0 <= sample < self._stage.sampling.samples:
             raise ValueError(f"sample {sample} of problem {problem_id} is not asked for")
@@ -148,10 +143,10 @@ class _Distillation:
         )
 
     def _complete(self) -> None:
-        """Has the teacher complete what the log does not hold yet; each completion is stored as it arrives.
+        """Requests the completions that the log does not have yet; each is stored as it arrives.
 
         Raises:
-            RunError: the teacher gives up, or returns something that was not requested.
+            RunError: the teacher gives up, or returns a completion that was not requested.
         """
         stage, context, log = self._stage, self._context, self._log
         if stage.enough:
@@ -164,13 +159,17 @@ class _Distillation:
                 context.say(line)
         step = progress(context.say, "completions", len(self._problems) * stage.sampling.samples - len(log))
         samples = range(stage.sampling.samples)
+        student = context.inputs.model, context.inputs.model_revision
+        engine_context = EngineContext(
+            context.domains, context.response_format, context.seed, *student, context.folder, context.say
+        )
         with ExitStack() as stack:
             session: Session | None = None
             for some in [samples] if stage.enough is None else [[sample] for sample in samples]:
                 requests = self._missing(some)
                 if (first := next(requests, None)) is None:
                     continue
-                session = session or stack.enter_context(stage.teacher.open(self._engine_context()))
+                session = session or stack.enter_context(stage.teacher.open(engine_context))
                 try:
                     self._collect(session, chain([first], requests), step)
                 except UserError as error:
@@ -209,7 +208,7 @@ class _Distillation:
         self._usage.not_completed += len(waiting) + sum(1 for _ in requests)
 
     def _scored(self, completion: Completion, problem: Problem) -> dict[str, Any]:
-        """A row of the log: what the teacher wrote, word for word, with the answer found in it and its score."""
+        """A row of the log: the unchanged completion with its answer and score."""
         row = asdict(completion)
         try:
             answer, score = self._answer_and_score(completion, problem)
@@ -219,7 +218,7 @@ class _Distillation:
         return {**row, "answer": answer, "score": to_json(score)}
 
     def _answer_and_score(self, completion: Completion, problem: Problem) -> tuple[str, Score]:
-        """The score of what the student will be shown. Raises `Unscorable` when the grader fails."""
+        """The answer and score of the completion in the student's format. Raises `Unscorable` if the grader fails."""
         form, parsed = self._context.response_format, self._parse(completion)
         if not parsed.answers:
             reason = "" if completion.finish_reason == "stop" else f" ({completion.finish_reason})"
@@ -242,51 +241,43 @@ class _Distillation:
                     yield problem, row
 
     def _traces(self) -> Iterator[Trace]:
-        """The traces to hand on; every completion is counted."""
+        """The traces to output; counts every completion."""
         for problem, row in self._rows():
             completion = Completion(**{field.name: row[field.name] for field in fields(Completion)})
             if row["score"] is None:  # the grader may have recovered
                 row = self._scored(completion, problem)
-            trace = self._trace(completion, problem, row) if row["score"] else None
-            self._usage.add(completion, trace.score if trace else None)
-            if trace is None:
+            if row["score"] is None:
+                self._usage.add(completion, None)
                 continue
+            trace = trace_from_json(
+                {
+                    "problem_id": problem.id,
+                    "domain": problem.domain,
+                    "messages": self._domain.prompt(problem),
+                    "thinking": self._parse(completion).thinking,
+                    "answer": row["answer"],
+                    "score": row["score"],
+                    "teacher": self._teacher,
+                    "sample": completion.sample,
+                    "meta": {"tokens": completion.tokens, "truncated": completion.truncated, "cost": completion.cost},
+                }
+            )
+            self._usage.add(completion, trace.score)
             if trace.score.verdict == "correct" or self._stage.keep_wrong and (trace.thinking or trace.answer):
                 yield trace
-
-    def _trace(self, completion: Completion, problem: Problem, row: Mapping[str, Any]) -> Trace:
-        return trace_from_json(
-            {
-                "problem_id": problem.id,
-                "domain": problem.domain,
-                "messages": self._domain.prompt(problem),
-                "thinking": self._parse(completion).thinking,
-                "answer": row["answer"],
-                "score": row["score"],
-                "teacher": self._teacher,
-                "sample": completion.sample,
-                "meta": {"tokens": completion.tokens, "truncated": completion.truncated, "cost": completion.cost},
-            }
-        )
-
-    def _engine_context(self) -> EngineContext:
-        context, student = self._context, (self._context.inputs.model, self._context.inputs.model_revision)
-        return EngineContext(
-            context.domains, context.response_format, context.seed, *student, context.folder, context.say
-        )
 
 
 @dataclass
 class Usage:
-    """Counts over the completions of a distill stage, those of an interrupted run included.
+    """Counts over the completions of a distill stage, including those of an interrupted run.
 
     Attributes:
-        no_answer: completions without an answer: cut off, empty, or not understood.
-        unscorable: completions that the domain could not score because its grader failed.
+        no_answer: completions without an answer: truncated, empty, or not understood.
+        unscorable: completions that were not scored because the grader failed.
         not_completed: requests that the teacher did not answer.
-        requests: attempts, failed ones included; `retries` are those after a request's first.
+        requests: all attempts; `retries` are those after a request's first.
         cost: in US dollars.
-        valid_steps, invalid_steps: of the thinking, where the domain judges steps.
+        valid_steps, invalid_steps: of the thinking, if the domain judges steps.
     """
 
     completions: int = 0
@@ -303,7 +294,7 @@ class Usage:
     invalid_steps: int = 0
 
     def add(self, completion: Completion, score: Score | None) -> None:
-        """Counts a completion; its score is None where the grader failed."""
+        """Counts a completion; its score is None if the grader failed."""
         self.completions += 1
         self.tokens += completion.tokens
         self.prompt_tokens += completion.prompt_tokens
@@ -344,7 +335,7 @@ class Usage:
 
 
 def _left_behind(mine: Path) -> Iterator[str]:
-    """A line for each unfinished distillation that other settings or another version of the code have left."""
+    """A line for each unfinished distillation with other settings or another version of the code."""
     for other in sorted(mine.parent.parent.glob(f"{Distill.type}-*.part/{mine.name}")):
         if other != mine and (count := sum(1 for _ in other.open("rb"))):
             yield (

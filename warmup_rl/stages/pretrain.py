@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 OPEN_ROWS = 32
-"""Rows that are filled at the same time; more waste less, and mix documents less."""
+"""Rows that are filled at the same time; more rows waste less, and mix documents less."""
 
 Row = dict[str, list[int]]
 Piece = tuple[list[int], int]
-"""Token ids of a document, and how many of them at its beginning have no loss."""
+"""Token ids of a document, and how many at its beginning carry no loss."""
 
 
 class Pretrain(TrainerStage):
-    """One pass over a corpus of packed documents that do not see one another."""
+    """Trains on a corpus of packed documents, which do not attend to one another."""
 
     type: ClassVar[str] = "pretrain"
     role: ClassVar[str] = "pretraining"
@@ -40,19 +40,15 @@ class Pretrain(TrainerStage):
     lora: ClassVar[None] = None  # type: ignore[misc]  # a model from scratch has nothing to adapt
 
     corpus: Annotated[Corpus, plugin_field("corpus")]
-    """What the model reads: a corpus plug-in with its keys."""
+    """The pretraining data: a corpus plug-in with its keys."""
     model: dict[str, Any]
-    """`model_type` as in transformers (say, qwen3) and fields of its config class; the vocabulary is the corpus's."""
+    """`model_type` as in transformers (e.g. qwen3) and fields of its config class; the vocabulary is the corpus's."""
     row_length: int = Field(default=384, gt=0)
-    """Tokens a packed row; longer documents are refused."""
+    """Tokens per packed row; longer documents are refused."""
     batch_size: int = Field(default=4, gt=0)
-    """Rows an optimizer step, over all processes."""
+    """Rows per optimizer step, over all processes."""
     epochs: float = Field(default=1.0, gt=0)
     """Passes over the corpus."""
-
-    @property
-    def sequences_per_update(self) -> int:
-        return self.batch_size
 
     def check(self, *, world_size: int) -> list[str]:
         missing = [] if "model_type" in self.model else ["model: `model_type` is missing, for example qwen3"]
@@ -99,16 +95,9 @@ class Pretrain(TrainerStage):
         import torch
         from transformers import AutoConfig, AutoModelForCausalLM
 
-        fields = {key: value for key, value in self.model.items() if key != "model_type"}
+        tokens = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
         try:
-            config = AutoConfig.for_model(
-                self.model["model_type"],
-                vocab_size=len(tokenizer),
-                bos_token_id=None,
-                eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.pad_token_id,
-                **fields,
-            )
+            config = AutoConfig.for_model(**self.model, vocab_size=len(tokenizer), **tokens)
         except (ValueError, TypeError) as error:
             raise UserError(f"{self.id}.model: transformers refuses it: {error}") from None
         with torch.random.fork_rng():
@@ -121,8 +110,8 @@ def pack(
 ) -> list[Row]:
     """Rows of exactly `length` tokens, each a random mix of whole documents.
 
-    Positions begin at 0 with every document, by which transformers keeps them from seeing one another. A document's
-    first token, its prompt and padding have no loss.
+    Positions restart at 0 with every document, so that transformers' attention does not cross documents. A document's
+    first token, its prompt and padding carry no loss.
 
     Raises:
         UserError: a document is longer than a row.

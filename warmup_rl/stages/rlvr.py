@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -19,13 +21,11 @@ from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.stage import Context, DataRequest, StagePreview
-from warmup_rl.stages.training.base import TrainerStage
-from warmup_rl.stages.training.prompt_schedule import prompt_plan, use_counts
+from warmup_rl.stages.training.base import OWNED, TrainerStage
 from warmup_rl.stages.training.rewards import Reward, Rewarder, Task, mean_reward, require_sound_golds
-from warmup_rl.stages.training.trainer_config import OWNED
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase, TrainerCallback
+    from transformers import PreTrainedTokenizerBase
 
     from warmup_rl.stages.training.grpo import PlannedGRPOTrainer
 
@@ -61,22 +61,22 @@ class Rlvr(TrainerStage):
     domain: str
     """Name of the target domain."""
     problems: Annotated[int, Field(gt=0)] | Literal["all"] = MOST_PROBLEMS
-    """Training problems: a number, or `all` that a data set has for training."""
+    """Number of training problems, or `all` training problems of a data set."""
     allow_more: bool = False
-    """Permits more than 100 problems: the method is about few."""
+    """Allow more than 100 problems; the method is meant for few."""
     steps: int = Field(gt=0)
-    """Batches of rollouts drawn and trained on."""
+    """Number of batches of rollouts."""
     prompts_per_step: int = Field(default=16, gt=0)
-    """Problems a step, over all processes."""
+    """Problems per step, over all processes."""
     generations: int = Field(default=8, ge=2)
-    """Rollouts of each prompt."""
+    """Rollouts per prompt."""
     updates_per_step: int = Field(default=1, gt=0)
-    """Optimizer steps that a step's rollouts are split into; more than 1 trains off-policy."""
+    """Optimizer steps per batch of rollouts; more than 1 trains off-policy."""
     sampling: Sampling = Field(default_factory=lambda: Sampling(temperature=1.0))
-    """How rollouts are drawn; temperature 1 where not given."""
+    """Sampling of rollouts; the default temperature is 1."""
     reward: Reward | None = None
-    """A number for every outcome; where not given, the domain's own table: the paper's (arXiv 2505.13718) for its
-    domains, 1 for a correct answer and 0 otherwise for generated ones."""
+    """A number for every outcome. Default: the domain's own table, which is the paper's (arXiv 2505.13718) for its
+    domains, and 1 for a correct answer and 0 otherwise for generated ones."""
     trainer: str = TRAINER
     """A variant of the algorithm: a subclass of TRL's GRPOTrainer, as ./file.py:Class or pkg.module:Class."""
 
@@ -180,15 +180,16 @@ class Rlvr(TrainerStage):
             steps_per_generation=self.batch(context).accumulation * self.updates_per_step,
             num_generations=self.generations,
             max_completion_length=self.sampling.max_tokens,
-            temperature=self.sampling.temperature,
-            top_p=self.sampling.top_p,
-            top_k=self.sampling.top_k,
+            **self.sampling.model_dump(include={"temperature", "top_p", "top_k"}),
             **owned,
         )
 
     def train(
         self, context: Context, tokenizer: PreTrainedTokenizerBase, contract: chat.ChatContract
     ) -> dict[str, Any]:
+        from warmup_rl.stages.training.callbacks import Progress, SignalCheck, describe_rollouts
+        from warmup_rl.stages.training.curve import Curve
+
         task, config = self._task(context, tokenizer, contract), self.config(context)
         plan_SP = self._plan(len(task.problems), context.seed)
         rollouts = context.folder / "rollouts.jsonl"
@@ -198,7 +199,9 @@ class Rlvr(TrainerStage):
         trainer = self._trainer(context, tokenizer, config, task, rewarder)
         trainer.plan_SP = plan_SP
         trainer.bind(contract)
-        callbacks = self._callbacks(context, task, rewarder, trainer, each)
+        curves = [Curve(context, task.domain, rewarder, trainer, steps_each=each)] if context.evaluation.every else []
+        describe = describe_rollouts(curves[0].points if curves else {})
+        callbacks = [*curves, Progress(context, describe, steps_each=each), SignalCheck(context)]
         result = self.fit(trainer, context, tokenizer, steps=self.steps * each, callbacks=callbacks)
         files.close()
         if not context.launch_env.is_main:
@@ -249,20 +252,10 @@ class Rlvr(TrainerStage):
             )
         return trainer
 
-    def _callbacks(
-        self, context: Context, task: Task, rewarder: Rewarder, trainer: PlannedGRPOTrainer, each: int
-    ) -> list[TrainerCallback]:
-        from warmup_rl.stages.training.callbacks import Progress, SignalCheck, describe_rollouts
-        from warmup_rl.stages.training.curve import Curve
-
-        curves = [Curve(context, task.domain, rewarder, trainer, steps_each=each)] if context.evaluation.every else []
-        describe = describe_rollouts(curves[0].points if curves else {})
-        return [*curves, Progress(context, describe, steps_each=each), SignalCheck(context)]
-
     def _uses(
         self, context: Context, task: Task, rows: Sequence[Mapping[str, Any]], plan_SP: list[list[int]]
     ) -> dict[str, Any]:
-        """How often prompts were used, for the summary; a trainer of the user's may not have followed the plan."""
+        """How often prompts were used, for the summary; a user's trainer may not have followed the plan."""
         groups = Counter(row["problem_id"] for row in rows if row["sample"] == 0)
         uses = [groups[problem.id] for problem in task.problems]
         summary = {"prompt_uses": {"min": min(uses), "max": max(uses)}}
@@ -275,3 +268,48 @@ class Rlvr(TrainerStage):
                 f"prompts were used {min(uses)} to {max(uses)} times, so not equally often"
             )
         return {**summary, "trainer": self.trainer, "groups": drawn, "equal_use": uses == planned}
+
+
+def prompt_plan(*, problems: int, prompts_per_step: int, steps: int, seed: int) -> list[list[int]]:
+    """Problem indices for every step, a pure function of its arguments.
+
+    The plan runs through one shuffle of all problems after the other, so that use counts differ by at most one at any
+    time. A step does not contain a problem twice if there are enough problems: a new shuffle then starts with problems
+    that the step does not contain yet.
+
+    Returns:
+        plan_SP[s][p]: `steps` lists of `prompts_per_step` indices below `problems`.
+
+    Raises:
+        UserError: a number is below 1.
+    """
+    for name, value in (("problems", problems), ("prompts_per_step", prompts_per_step), ("steps", steps)):
+        if value < 1:
+            raise UserError(f"{name}: {value} would train nothing. Give at least 1.")
+    draw = random.Random(f"plan/{seed}")
+    queue: list[int] = []
+    plan_SP = []
+    for _ in range(steps):
+        step: list[int] = []
+        while len(step) < prompts_per_step:
+            if not queue:
+                queue = _shuffle(problems, step, prompts_per_step - len(step), draw)
+            step.append(queue.pop(0))
+        plan_SP.append(step)
+    return plan_SP
+
+
+def use_counts(plan_SP: list[list[int]], problems: int) -> list[int]:
+    """How often a plan uses each problem."""
+    counts = Counter(chain.from_iterable(plan_SP))
+    return [counts[index] for index in range(problems)]
+
+
+def _shuffle(problems: int, held: list[int], room: int, draw: random.Random) -> list[int]:
+    """All indices in random order; the first `room` are not in `held`, as far as possible."""
+    order = list(range(problems))
+    draw.shuffle(order)
+    taken = set(held)
+    first = [index for index in order if index not in taken][:room]
+    chosen = set(first)
+    return first + [index for index in order if index not in chosen]

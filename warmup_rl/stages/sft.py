@@ -1,4 +1,4 @@
-"""Stage `sft`: supervised training on traces, the loss on completion and end token only, with TRL's SFTTrainer."""
+"""Stage `sft`: supervised training on traces, with loss on completion and end token only, with TRL's SFTTrainer."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import THINK_CLOSE, ResponseFormat
 from warmup_rl.interfaces.stage import Context, StagePreview
 from warmup_rl.stages.training import IGNORED
-from warmup_rl.stages.training.base import TrainerStage
-from warmup_rl.stages.training.trainer_config import OWNED
+from warmup_rl.stages.training.base import OWNED, TrainerStage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -54,19 +53,19 @@ class Sft(TrainerStage):
     }
 
     batch_size: int = Field(default=8, gt=0)
-    """Traces a step, over all processes."""
+    """Traces per step, over all processes."""
     epochs: float = Field(default=1.0, gt=0)
-    """Passes over the traces; unless `steps` or `tokens` is given."""
+    """Passes over the traces, unless `steps` or `tokens` is given."""
     steps: int | None = Field(default=None, gt=0)
     """Optimizer steps, in place of `epochs`: for comparing corpora at equal steps."""
     tokens: int | None = Field(default=None, gt=0)
-    """Tokens that carry loss, over all passes, in place of `epochs`: for comparing corpora at equal training tokens."""
+    """Tokens with loss, over all passes, in place of `epochs`: for comparing corpora at equal training tokens."""
     loss_on: list[SegmentKind] = list(SEGMENT_KINDS)
-    """Segments of the chain of thought that carry loss; tags, answer and end token always do. All where not given."""
+    """Segments of the chain of thought that carry loss (default: all); tags, answer and end token always do."""
     max_tokens: int | None = Field(default=None, gt=0)
-    """Longest example, prompt and completion together; the model's context where not given."""
+    """Longest example, prompt and completion together; default: the model's context."""
     may_leave_out: float = Field(default=0.1, ge=0, le=1)
-    """Largest share of traces that may be left out for being too long."""
+    """Largest share of traces that may be left out because they are too long."""
 
     @field_validator("loss_on")
     @classmethod
@@ -78,10 +77,6 @@ class Sft(TrainerStage):
         if self.steps is not None and self.tokens is not None:
             raise ValueError(f"steps: {self.steps} and tokens: {self.tokens} both say how long to train. Give one.")
         return self
-
-    @property
-    def sequences_per_update(self) -> int:
-        return self.batch_size
 
     def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
         length = {"steps": self.steps} if self.steps else {"tokens": self.tokens} if self.tokens else {}
@@ -155,7 +150,7 @@ def encode(
 ) -> Example:
     """A trace as token ids and labels: prompt as in RLVR and evaluation, then the completion and the end token.
 
-    Prompt and completion are tokenized apart, since a model that generates never sees tokens merged over their border.
+    Prompt and completion are tokenized separately, since a generating model never sees tokens merged over their border.
     """
     prompt_ids = tokenizer(chat.render_prompt(tokenizer, trace.messages, response_format)).input_ids
     completion = response_format.render(thinking=trace.thinking, answer=trace.answer)
@@ -171,8 +166,8 @@ def encode(
 def token_segments(tokenizer: PreTrainedTokenizerBase, completion: str, thinking: str) -> list[SegmentKind | None]:
     """The segment kind of each token of a rendered completion; None for tags and answer.
 
-    A token belongs where its last character stands, since tokens hold the white space before a word, not that after it.
-    Raises `UserError` for a tokenizer that cannot map its tokens to characters.
+    The last character of a token counts, since tokens include the white space before a word, not that after it. Raises
+    `UserError` for a tokenizer that cannot map its tokens to characters.
     """
     if not tokenizer.is_fast:
         raise UserError(
@@ -190,10 +185,10 @@ def token_segments(tokenizer: PreTrainedTokenizerBase, completion: str, thinking
 def require_supervised_end(
     trainer: SFTTrainer, tokenizer: PreTrainedTokenizerBase, rows: int = 8, *, whole: bool = True
 ) -> None:
-    """Raises `RunError` unless what is trained in a collated batch ends with the end token.
+    """Raises `RunError` unless the labels of a collated batch end with the end token.
 
     Args:
-        whole: whole completions are trained, so that every stretch of labels has to end so; else the last of each row.
+        whole: whole completions are trained, so every run of labels must end so; otherwise the last of each row.
     """
     dataset = trainer.train_dataset
     batch = trainer.data_collator([dataset[index] for index in range(min(rows, len(dataset)))])

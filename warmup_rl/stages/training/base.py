@@ -1,9 +1,11 @@
-"""The base of stages that train a model with a trainer of TRL or transformers, those of users included."""
+"""The base class of stages that train a model with a trainer of TRL or transformers, for users' stages too."""
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -13,18 +15,50 @@ from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.plugins import import_class
 from warmup_rl.interfaces.stage import Context, LaunchEnv, Stage
 from warmup_rl.stages.training.tracking import clean_up, training
-from warmup_rl.stages.training.trainer_config import OWNED, Batch, split_batch, trainer_options
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
+    from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
+
+
+_SAVES_AT_END = "a stage saves its model once, when it ends"
+_MEASURED = "held-out accuracy is measured by `evaluation.every` and by `evaluate` stages"
+_LAUNCHED = "the launcher decides on the hardware: choose a file under launch/"
+OWNED: dict[str, str] = {
+    "output_dir": "set the output location with output_dir and run_name in the recipe",
+    "seed": "use the recipe's `seeds`",
+    "data_seed": "use the recipe's `seeds`",
+    "run_name": "use the recipe's `run_name`",
+    "report_to": "use the recipe's `wandb`",
+    "gradient_accumulation_steps": "it follows from `batch_size` and the number of processes",
+    "auto_find_batch_size": "give the largest micro batch as `per_device_train_batch_size`",
+    "num_train_epochs": "epochs",
+    "max_steps": "epochs",
+    "use_cpu": "a GPU is used where there is one",
+    "deepspeed": _LAUNCHED,
+    "fsdp": _LAUNCHED,
+    "fsdp_config": _LAUNCHED,
+    "save_strategy": _SAVES_AT_END,
+    "save_steps": _SAVES_AT_END,
+    "load_best_model_at_end": _SAVES_AT_END,
+    "resume_from_checkpoint": "a run resumes at its first unfinished stage by itself",
+    "do_eval": _MEASURED,
+    "eval_strategy": _MEASURED,
+    "eval_steps": _MEASURED,
+    "remove_unused_columns": "the stage makes the columns that it needs",
+    "disable_tqdm": "the stage shows its own progress",
+    "push_to_hub": "push the saved model folder yourself",
+}
+"""Options that are not allowed in the `args` of a training stage: the key to use instead, or the reason."""
+
+_LARGEST_ON_GPU = 8
 
 
 class TrainerStage(Stage):
     """A stage that trains the model before it and saves a chat model folder.
 
-    A subclass names its trainer's config class in `trainer_config`, says in `sequences_per_update` how many sequences
-    an optimizer step trains on, and builds its trainer in `train`, which ends with `self.fit(trainer, ...)`. Its
-    module must not import torch at the top. `examples/dpo_stage.py` is a whole stage.
+    A subclass names its trainer's config class in `trainer_config`, has a key `batch_size` or overrides
+    `sequences_per_update`, and builds its trainer in `train`, which ends with `self.fit(trainer, ...)`. Its module must
+    not import torch at the top. `examples/dpo_stage.py` is a complete stage.
     """
 
     inputs: ClassVar[frozenset[str]] = frozenset({"model"})
@@ -32,17 +66,17 @@ class TrainerStage(Stage):
     every_rank: ClassVar[bool] = True
     owned_options: ClassVar[Mapping[str, str]] = OWNED
     batch_key: ClassVar[str] = "batch_size"
-    """The key, or the formula over keys, that decides `sequences_per_update`; for messages."""
+    """The key, or the formula over keys, that sets `sequences_per_update`; for messages."""
 
     lora: dict[str, Any] | None = None
-    """Options of peft's LoraConfig, merged when the stage ends; all weights are trained where not given."""
+    """Options of peft's LoraConfig; the adapter is merged when the stage ends. Default: all weights are trained."""
     args: dict[str, Any] = Field(default_factory=dict)
     """Any option of the trainer's config class. `per_device_train_batch_size` is the largest micro batch."""
 
     @property
-    @abstractmethod
     def sequences_per_update(self) -> int:
         """Sequences that an optimizer step trains on, over all processes."""
+        return int(getattr(self, self.batch_key))
 
     @abstractmethod
     def train(
@@ -58,13 +92,13 @@ class TrainerStage(Stage):
         return []
 
     def prepare(self, context: Context) -> None:
-        """Builds the configs of trainer and adapter, so that a refused option is found before any work."""
+        """Builds the configs of trainer and adapter, so that invalid options are found before any stage runs."""
         self.config(context)
         self.adapter()
         clean_up()
 
     def run(self, context: Context) -> dict[str, Any]:
-        """Raises `ContractError` where the model does not follow the chat contract that it was saved with."""
+        """Raises `ContractError` if the model does not follow the chat contract that it was saved with."""
         source, revision = str(context.inputs.model), context.inputs.model_revision
         contract = chat.check(source, context.response_format, revision)
         tokenizer = chat.load_tokenizer(source, revision)
@@ -72,9 +106,9 @@ class TrainerStage(Stage):
             return self.train(context, tokenizer, contract)
 
     def config(self, context: Context, **owned: Any) -> Any:
-        """The trainer's config: our defaults, over them `args`, over them the options that the stage decides itself.
+        """The trainer's config: our defaults, updated with `args`, then with the options that the stage sets itself.
 
-        Subclasses pass on what they decide, say `num_train_epochs`. Raises as `trainer_options` and `split_batch` do.
+        Subclasses pass the options that they set, e.g. `num_train_epochs`. Raises as `trainer_options` does.
         """
         kind = import_class(self.trainer_config, f"{context.stage_id}: {self.trainer_config}")
         return trainer_options(kind, self.args, context, self.batch(context), **owned)
@@ -89,10 +123,19 @@ class TrainerStage(Stage):
         )
 
     def adapter(self) -> Any:
-        """The LoraConfig of `lora` for a trainer's `peft_config`, or None. Raises `UserError` where peft refuses it."""
-        from warmup_rl.stages.training.saving import adapter_config
+        """The LoraConfig of `lora` (default: all linear layers) for a trainer's `peft_config`, None without `lora`.
 
-        return adapter_config(self.lora)
+        Raises:
+            UserError: peft does not know an option or refuses its value.
+        """
+        if self.lora is None:
+            return None
+        from peft import LoraConfig
+
+        try:
+            return LoraConfig(**{"task_type": "CAUSAL_LM", "target_modules": "all-linear", **self.lora})
+        except (TypeError, ValueError) as error:
+            raise UserError(f"lora: peft's LoraConfig refuses it: {error}") from None
 
     def fit(
         self,
@@ -106,7 +149,7 @@ class TrainerStage(Stage):
         """Trains and saves the model; all ranks call it together. Returns figures for the stage's summary.
 
         Args:
-            steps: optimizer steps that have to be made; those that the trainer planned where not given.
+            steps: required number of optimizer steps; default: the trainer's plan.
             callbacks: in place of `Progress`.
 
         Raises:
@@ -129,3 +172,109 @@ class TrainerStage(Stage):
         losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
         first, last = (losses[0], losses[-1]) if losses else (None, None)
         return {"steps": done, "parameters": parameters, "first_loss": first, "last_loss": last}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Split of the sequences of an optimizer step: `micro` per device and pass, `accumulation` passes."""
+
+    micro: int
+    accumulation: int
+
+
+def split_batch(
+    sequences: int, launch_env: LaunchEnv, *, largest: int | None = None, says: str = "batch_size"
+) -> Batch:
+    """Splits the sequences of an optimizer step over the processes of `launch_env`, in as few passes as possible.
+
+    Args:
+        largest: limit of sequences per device and pass; default: 8 on a GPU, none on a CPU.
+        says: the source of the number, for the error message.
+
+    Raises:
+        UserError: the sequences cannot be split equally; the message names the nearest legal values.
+    """
+    if sequences % launch_env.size:
+        size = launch_env.size
+        multiples = [number for number in (sequences // size * size, (sequences // size + 1) * size) if number]
+        divisors = [number for number in range(1, sequences + 1) if sequences % number == 0]
+        below, above = [n for n in divisors if n < size][-1:], [n for n in divisors if n > size][:1]
+        raise UserError(
+            f"{says}: {sequences} sequences a step cannot be split equally over {size} processes. Nearest legal: "
+            f"{' or '.join(map(str, multiples))} sequences with {size} processes, or "
+            f"{' or '.join(map(str, below + above))} processes with {sequences} sequences."
+        )
+    share = sequences // launch_env.size
+    limit = largest or (_LARGEST_ON_GPU if launch_env.device == "cuda" else share)
+    micro = max(size for size in range(1, min(limit, share) + 1) if share % size == 0)
+    return Batch(micro=micro, accumulation=share // micro)
+
+
+def trainer_options(
+    kind: type[TrainingArguments], args: Mapping[str, Any], context: Context, batch: Batch, **owned: Any
+) -> Any:
+    """The config object of a trainer: our defaults, updated with the recipe's `args`, then with the stage's options.
+
+    Args:
+        kind: TrainingArguments or a subclass (SFTConfig, GRPOConfig).
+        owned: options that this stage sets in addition to those of every stage, e.g. `max_steps`.
+
+    Raises:
+        UserError: an option does not exist or has an invalid value.
+        RunError: the trainer would not use the processes that were launched.
+    """
+    launch_env = context.launch_env
+    if launch_env.device == "cpu" and launch_env.distribution.startswith("zero"):
+        import deepspeed.ops
+
+        # Keeps DeepSpeed on gloo: its shared-memory operator for CPUs would be compiled first (30 s, needs a compiler).
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "no"  # otherwise a launcher's own default decides silently
+    merged = {
+        **_defaults(args, launch_env),
+        **args,
+        "output_dir": str(context.folder / "trainer"),
+        "seed": context.seed,
+        "data_seed": context.seed,
+        "run_name": f"{context.tracking.group}/{context.arm}/{context.seed}/{context.stage_id}",
+        "report_to": ["wandb"] if context.tracking.wandb_project else [],
+        "per_device_train_batch_size": batch.micro,
+        "gradient_accumulation_steps": batch.accumulation,
+        "save_strategy": "no",
+        "eval_strategy": "no",
+        "use_cpu": launch_env.device == "cpu",
+        "disable_tqdm": True,
+        **owned,
+    }
+    try:
+        options = kind(**merged)
+    except (TypeError, ValueError, ImportError) as error:
+        raise UserError(f"{context.stage_id}.args: {kind.__name__} refuses them: {error}") from None
+    _require_launch(options, launch_env)
+    return options
+
+
+def _defaults(args: Mapping[str, Any], launch_env: LaunchEnv) -> dict[str, Any]:
+    import torch
+
+    half_precision = launch_env.device == "cuda" and torch.cuda.is_bf16_supported() and not args.get("fp16")
+    defaults: dict[str, Any] = {"bf16": half_precision, "logging_steps": 1, "logging_nan_inf_filter": False}
+    if "gradient_checkpointing" not in args:
+        defaults["activation_checkpointing"] = launch_env.device == "cuda"
+    return defaults
+
+
+def _require_launch(options: TrainingArguments, launch_env: LaunchEnv) -> None:
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if not options.world_size == size == launch_env.size:
+        raise RunError(
+            f"world size: the launcher started {size} processes, the trainer sees {options.world_size}. Launch with a "
+            "file under launch/: accelerate launch --config_file launch/ddp.yaml --num_processes N -m ..."
+        )
+    plugin = options.deepspeed_plugin
+    stage = f"zero{plugin.zero_stage}" if plugin is not None else None
+    wanted = launch_env.distribution if launch_env.distribution.startswith("zero") else None
+    if stage != wanted:
+        raise RunError(
+            f"distribution: {launch_env.distribution} was launched, the trainer runs {stage or 'without ZeRO'}."
+        )

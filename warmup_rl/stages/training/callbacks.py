@@ -25,7 +25,7 @@ def describe_loss(row: Mapping[str, Any]) -> str:
 
 
 def describe_rollouts(curve: Mapping[int, float]) -> Describe:
-    """The progress line of an RLVR training; `curve`: held-out accuracy by step so far, filled during training."""
+    """The progress line of an RLVR training; `curve` is held-out accuracy by step, filled during training."""
 
     def describe(row: Mapping[str, Any]) -> str:
         values = [
@@ -45,11 +45,11 @@ def describe_rollouts(curve: Mapping[int, float]) -> Describe:
 
 
 class Progress(TrainerCallback):
-    """Appends every logged step to `log.jsonl` and prints about twenty lines a training.
+    """Appends every logged step to `log.jsonl` and prints about twenty lines per training.
 
     Args:
-        describe: what to print beside step and time left, given the latest value of everything that was logged.
-        steps_each: optimizer steps to one step as the recipe counts them.
+        describe: the text between step and time left, given the latest value of everything that was logged.
+        steps_each: optimizer steps per step of the recipe.
     """
 
     def __init__(self, context: Context, describe: Describe = describe_loss, *, steps_each: int = 1) -> None:
@@ -61,7 +61,7 @@ class Progress(TrainerCallback):
         (self._context.folder / "log.jsonl").unlink(missing_ok=True)
 
     def on_log(self, args: Any, state: TrainerState, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """Raises `RunError` on all ranks where loss or gradient are not finite."""
+        """Raises `RunError` on all ranks if loss or gradient are not finite."""
         row = {"step": state.global_step, **(logs or {})}
         if self._context.launch_env.is_main:
             broken = {key: str(value) for key, value in row.items() if _is_not_finite(value)}  # JSON has no NaN
@@ -90,7 +90,7 @@ class Progress(TrainerCallback):
 
 
 class SignalCheck(TrainerCallback):
-    """Says so when no group has had two different rewards for five optimizer steps: nothing is learned then."""
+    """Warns when no group has had different rewards for five optimizer steps, so that nothing is learned."""
 
     def __init__(self, context: Context) -> None:
         self._context, self._silent = context, 0
@@ -104,7 +104,7 @@ class SignalCheck(TrainerCallback):
 
 
 def _reason(logs: Mapping[str, Any]) -> str:
-    """Why no group of a step has a signal, and what would help."""
+    """Why no group of a step has a signal, and how to fix it."""
     correct, truncated = logs.get("correct", 0.0), logs.get("completions/clipped_ratio", 0.0)
     if truncated > 0.95:
         return "all completions are truncated. Raise sampling.max_tokens."

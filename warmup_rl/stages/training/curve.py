@@ -1,4 +1,4 @@
-"""Held-out accuracy during RLVR, measured by the project's own evaluator without disturbing the run."""
+"""Held-out accuracy during RLVR, measured by the evaluator of `evaluate` without affecting the training."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _TRACKED = ("lenient", "strict", "well_formed", "truncated", "tokens")
 
 
 class Curve(TrainerCallback):
-    """Measures the first `curve_problems` test problems greedily, at step 0, at every few, and at the last.
+    """Measures the first `curve_problems` test problems greedily, at step 0, every few and the last step.
 
-    The prompts are split over the ranks. Random state, mode and generation config of the model are as before
-    afterwards, so that a run with the curve has the same rollouts as one without. Problems and completion budget are
-    those of the recipe's evaluation, so that the curve ends where an `evaluate` stage begins.
+    The prompts are split over the ranks. Random state, mode and generation config of the model are restored, so that a
+    run with the curve has the same rollouts as one without. Problems and completion budget are those of the recipe's
+    evaluation, so that the last point agrees with an `evaluate` stage.
 
     Args:
-        trainer: the one that it is a callback of.
-        steps_each: optimizer steps to one RLVR step.
+        trainer: the trainer that calls it.
+        steps_each: optimizer steps per RLVR step.
 
     Attributes:
         points: lenient accuracy by step, so far.

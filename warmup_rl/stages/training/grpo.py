@@ -1,4 +1,4 @@
-"""TRL's GRPOTrainer with the prompt schedule in place of its sampler, and bound to the chat contract."""
+"""TRL's GRPOTrainer with the prompt schedule instead of its sampler, bound to the chat contract."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PlanSampler(Sampler[int]):
 
 
 class PlannedGRPOTrainer(GRPOTrainer):
-    """GRPOTrainer with prompts from a plan, see `warmup_rl.stages.training.prompt_schedule`."""
+    """GRPOTrainer with prompts from a plan, see `warmup_rl.stages.rlvr`."""
 
     plan_SP: Sequence[Sequence[int]]
 
@@ -45,9 +45,9 @@ class PlannedGRPOTrainer(GRPOTrainer):
         )
 
     def bind(self, chat: ChatContract) -> None:
-        """Ends completions where the contract says, and keeps the model's own generation config out of sampling.
+        """Sets the contract's end tokens, and replaces the model's own generation config.
 
-        Options that TRL does not set would otherwise come from that config (say `no_repeat_ngram_size`).
+        Options that TRL does not set (e.g. `no_repeat_ngram_size`) would otherwise come from that config.
         """
         from transformers import GenerationConfig
 

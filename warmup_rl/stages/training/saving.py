@@ -1,13 +1,12 @@
-"""What a trainer trains and what is saved: the LoRA adapter, the parameters, and a chat model folder at the end."""
+"""Saves a trained model as a chat model folder and checks it."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmup_rl.base.errors import RunError, UserError
+from warmup_rl.base.errors import RunError
 from warmup_rl.interfaces import chat as contract
 from warmup_rl.interfaces.stage import Context
 
@@ -15,35 +14,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer
 
 
-def adapter_config(lora: Mapping[str, Any] | None) -> Any:
-    """The LoraConfig of a recipe's `lora` options (all linear layers where no modules are named); None for None.
-
-    Raises:
-        UserError: peft does not know an option or refuses its value.
-    """
-    if lora is None:
-        return None
-    from peft import LoraConfig
-
-    try:
-        return LoraConfig(**{"task_type": "CAUSAL_LM", "target_modules": "all-linear", **lora})
-    except (TypeError, ValueError) as error:
-        raise UserError(f"lora: peft's LoraConfig refuses it: {error}") from None
-
-
 def parameter_count(model: Any) -> int:
-    """Parameters of a model, those that ZeRO-3 keeps elsewhere included; tied ones count once."""
+    """Parameters of a model, including those that ZeRO-3 partitions; tied ones count once."""
     return sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in model.parameters())
 
 
 def save(trainer: Trainer, context: Context, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Saves the trained model as a plain chat model folder; all ranks call it (ZeRO-3 gathers), the main one checks.
+    """Saves the trained model as a chat model folder. All ranks call it (ZeRO-3 gathers); the main one checks it.
 
-    An adapter is saved in `adapter/` as well and merged into the weights it was trained on, so that every later stage
+    An adapter is saved in `adapter/` and merged into the weights that it was trained on, so that every later stage
     loads an ordinary model.
 
     Raises:
-        RunError: what was saved cannot be loaded as it is.
+        RunError: the saved model cannot be loaded.
     """
     from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 

@@ -1,4 +1,4 @@
-"""What a training stage leaves in the process is opened and cleaned up here, so that the next stage starts afresh."""
+"""Process-wide state of training stages: W&B runs and caches, cleaned up before the next stage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from warmup_rl.interfaces.stage import Context
 
 @contextmanager
 def training(context: Context) -> Iterator[None]:
-    """Around what builds trainer options, trains or saves: opens W&B where the recipe asks for it, cleans up after."""
+    """Surrounds training: opens a W&B run if the recipe asks for it, and cleans up at the end."""
     if context.tracking.wandb_project is not None and context.launch_env.is_main:
         _open_wandb(context)
     try:
@@ -26,9 +26,8 @@ def training(context: Context) -> Iterator[None]:
 def clean_up() -> None:
     """Frees models and caches, closes the W&B run, and resets what DeepSpeed and accelerate keep globally.
 
-    Without it ZeRO-3 would partition every model loaded afterwards, and the next trainer would go on in this one's
-    W&B run. The process group stays: the next trainer uses it. Callers drop their own references to trainer and
-    model first.
+    Otherwise ZeRO-3 would partition every model loaded afterwards, and the next trainer would log to this W&B run. The
+    process group stays for the next trainer. Callers drop their own references to trainer and model first.
     """
     import torch
     from accelerate.state import AcceleratorState, GradientState
@@ -45,7 +44,7 @@ def clean_up() -> None:
 
 
 def track(values: dict[str, float], step: int) -> None:
-    """Sends values of ours to the open W&B run, if there is one, beside the trainer's own."""
+    """Logs values to the open W&B run, if there is one, in addition to the trainer's own."""
     if wandb := _wandb_with_run():
         wandb.log({**values, "train/global_step": step})
 
@@ -74,6 +73,6 @@ def _open_wandb(context: Context) -> None:
 
 
 def _wandb_with_run() -> Any:
-    """The module, where it is imported and has an open run."""
+    """The wandb module if it is imported and has an open run."""
     wandb = sys.modules.get("wandb")
     return wandb if wandb is not None and wandb.run is not None else None

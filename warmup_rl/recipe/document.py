@@ -1,10 +1,12 @@
-"""A YAML 1.2 document as plain values that remember where each of them was written."""
+"""YAML 1.2 documents whose values remember where they were written, and dotted addresses into them.
+
+Addresses are for overrides on the command line and for `set` of an arm.
+"""
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,9 @@ from typing import Any
 import yaml
 
 from warmup_rl.base.errors import RecipeError
+from warmup_rl.interfaces.plugins import suggestion
+
+COMMAND_LINE = "command line"
 
 Address = tuple[str | int, ...]
 """A place in nested mappings and lists, e.g. `("stages", 2, "args", "beta")`."""
@@ -19,7 +24,7 @@ Address = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value was written: `place` is `recipe.yaml:12` or `command line`, `shown` the address written there."""
+    """Where a value was written: `place` is `recipe.yaml:12` or `command line`, `shown` the address given there."""
 
     place: str
     shown: str
@@ -27,11 +32,11 @@ class Origin:
 
 @dataclass(frozen=True)
 class Document:
-    """Nested mappings, lists and scalars, with the origin of every address that was written down.
+    """Nested mappings, lists and scalars, with the origin of every address.
 
     Attributes:
-        name: what messages call the document.
-        data: what was read; overrides change it in place.
+        name: of the document in messages.
+        data: the values; overrides change them in place.
         origins: by address; a value without one has its parent's.
     """
 
@@ -40,7 +45,7 @@ class Document:
     origins: dict[Address, Origin] = field(default_factory=dict)
 
     def origin(self, address: Address) -> Origin:
-        """Where a value was written, or the nearest thing around it."""
+        """Where a value was written; if that is not known, where the mapping or list around it was."""
         for length in range(len(address), 0, -1):
             if origin := self.origins.get(address[:length]):
                 return Origin(origin.place, dotted((origin.shown, *address[length:])))
@@ -58,7 +63,7 @@ def dotted(address: Address) -> str:
 
 
 def value_at(data: Any, address: Address) -> Any:
-    """The value at an address, None where there is none."""
+    """The value at an address; None if there is none."""
     for key in address:
         if isinstance(data, dict) and key in data:
             data = data[key]
@@ -70,11 +75,12 @@ def value_at(data: Any, address: Address) -> Any:
 
 
 def read_document(path: Path) -> Document:
-    """Reads a recipe file. Raises `RecipeError` where it is missing, not UTF-8, not YAML 1.2 or not a mapping."""
+    """Reads a recipe file. Raises `RecipeError` if it is missing or not UTF-8, and as `parse_document` does."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise RecipeError([f"{path}: no such recipe file.{_near_file(path)}"]) from None
+        siblings = [str(file) for file in sorted(path.parent.glob("*.y*ml"))]
+        raise RecipeError([f"{path}: no such recipe file.{suggestion(str(path), siblings)}"]) from None
     except IsADirectoryError:
         raise RecipeError([f"{path}: a folder, where a recipe file (.yaml) is needed."]) from None
     except UnicodeDecodeError as error:
@@ -85,26 +91,19 @@ def read_document(path: Path) -> Document:
 
 
 def parse_document(text: str, name: str) -> Document:
-    """Parses a whole document whose top is a mapping. Raises `RecipeError` with every duplicate key and unknown tag."""
+    """Parses a document with a mapping at the top. Raises `RecipeError` with all duplicate keys and unknown tags."""
     node = _compose(text, name)
     if not isinstance(node, yaml.MappingNode):
         found = {yaml.SequenceNode: "a list", yaml.ScalarNode: "text"}.get(type(node), "nothing")
         raise RecipeError([f"{name}: a recipe is a mapping of keys (run_name, domains, stages, ...), found {found}."])
     reader = _Reader(name)
-    data = reader.value(node, ())
-    if reader.problems:
-        raise RecipeError(reader.problems)
-    return Document(name, data, reader.origins)
+    return Document(name, reader.read(node), reader.origins)
 
 
 def parse_value(text: str, name: str) -> Any:
     """A value as written after `=` on the command line: a YAML 1.2 scalar, `[...]` or `{...}`."""
     node = _compose(text, name)
-    reader = _Reader(name)
-    value = None if node is None else reader.value(node, ())
-    if reader.problems:
-        raise RecipeError(reader.problems)
-    return value
+    return None if node is None else _Reader(name).read(node)
 
 
 class _Loader(yaml.SafeLoader):
@@ -132,6 +131,13 @@ class _Reader:
         self.problems: list[str] = []
         self._open: list[yaml.Node] = []
 
+    def read(self, node: yaml.Node) -> Any:
+        """The value of a whole document. Raises `RecipeError` with all problems."""
+        value = self.value(node, ())
+        if self.problems:
+            raise RecipeError(self.problems)
+        return value
+
     def value(self, node: yaml.Node, address: Address) -> Any:
         self.origins[address] = Origin(self._place(node), dotted(address))
         if isinstance(node, yaml.ScalarNode):
@@ -141,12 +147,12 @@ class _Reader:
         if not node.tag.endswith((":map", ":seq")):
             return self._problem(node, address, f"unknown tag {node.tag!r}. Write plain mappings, lists and scalars.")
         self._open.append(node)
-        inside = self._mapping(node, address) if isinstance(node, yaml.MappingNode) else self._list(node.value, address)
+        if isinstance(node, yaml.MappingNode):
+            inside: Any = self._mapping(node, address)
+        else:
+            inside = [self.value(item, (*address, index)) for index, item in enumerate(node.value)]
         self._open.pop()
         return inside
-
-    def _list(self, nodes: Sequence[yaml.Node], address: Address) -> list[Any]:
-        return [self.value(node, (*address, index)) for index, node in enumerate(nodes)]
 
     def _mapping(self, node: yaml.MappingNode, address: Address) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -201,7 +207,109 @@ def _compose(text: str, name: str) -> yaml.Node | None:
         raise RecipeError([f"{name}: not YAML: {' '.join(str(error).split())}"]) from None
 
 
-def _near_file(path: Path) -> str:
-    siblings = [str(file) for file in sorted(path.parent.glob("*.y*ml"))] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(str(path), siblings, n=1, cutoff=0.6)
-    return f" Did you mean {near[0]!r}?" if near else ""
+def override(document: Document, overrides: Iterable[str]) -> list[str]:
+    """Applies `address=value` texts to a document in place; returns one line for each that cannot be applied."""
+    problems: list[str] = []
+    for text in overrides:
+        written, equals, value_text = text.partition("=")
+        try:
+            if not equals or not written.strip():
+                raise ValueError("write it as address=value, e.g. stages.sft.args.learning_rate=1e-6.")
+            value = parse_value(value_text, f"{COMMAND_LINE}: {written}")
+            set_value(document, written.strip(), value, Origin(COMMAND_LINE, written.strip()))
+        except RecipeError as error:
+            problems += error.problems
+        except ValueError as error:
+            problems.append(f"{COMMAND_LINE}: {written}: {error}")
+    return problems
+
+
+def set_value(document: Document, written: str, value: Any, origin: Origin) -> Address:
+    """Puts a value with its origin at a dotted address; returns the address with stages as indices.
+
+    Raises:
+        ValueError: there is no such stage or list item, the stage is ambiguous, or the address is below a plain value.
+    """
+    address = _assign(document.data, written, value)
+    names = origin.shown.split(".")
+    for length in range(1, len(address)):  # mappings made on the way
+        around = Origin(origin.place, ".".join(names[: length - len(address)]))
+        document.origins.setdefault(address[:length], around)
+    for known in [known for known in document.origins if known[: len(address)] == address]:
+        del document.origins[known]
+    document.origins[address] = origin
+    return address
+
+
+def _assign(data: dict[str, Any], written: str, value: Any) -> Address:
+    keys = written.split(".")
+    if not all(keys):
+        raise ValueError("an address is keys joined by single dots.")
+    address: Address = ()
+    for position, key in enumerate(keys):
+        holder = value_at(data, address)
+        step: str | int = key
+        if address == ("stages",) and isinstance(holder, list):
+            step = stage_index(holder, key)
+            if position == len(keys) - 1:
+                raise ValueError("name a key of the stage, e.g. stages.sft.args.learning_rate.")
+        elif isinstance(holder, list):
+            if not (key.isdigit() and int(key) < len(holder)):
+                what = f"{dotted(address)} is a list of {len(holder)}"
+                raise ValueError(f"{what}: give an index below {len(holder)}, got {key!r}.")
+            step = int(key)
+        address = (*address, step)
+        if position == len(keys) - 1:
+            holder[step] = value
+        else:
+            _make_mapping(holder, step, address)
+    return address
+
+
+def stage_index(stages: list[Any], key: str) -> int:
+    """The stage that an index, an id or a unique type addresses.
+
+    A type that several stages have is refused even if it is the default id of one of them.
+
+    Raises:
+        ValueError: there is none, or there are several; the message lists the candidates.
+    """
+    if key.isdigit():
+        if int(key) < len(stages):
+            return int(key)
+        raise ValueError(f"there are {len(stages)} stages, 0 to {len(stages) - 1}.")
+    with_id = [index for index, stage in enumerate(stages) if isinstance(stage, dict) and stage.get("id") == key]
+    of_type = [index for index, stage in enumerate(stages) if _default_id(stage) == key]
+    if len(with_id) > 1:
+        raise ValueError(f"several stages have the id {key!r}. Give each an id of its own.")
+    if with_id and not (with_id[0] in of_type and len(of_type) > 1):
+        return with_id[0]
+    if len(of_type) == 1:
+        return of_type[0]
+    ids = [stage_id(stage) for stage in stages]
+    if of_type:
+        unique = [ids[index] if ids[index] != key and ids.count(ids[index]) == 1 else str(index) for index in of_type]
+        raise ValueError(
+            f"{len(of_type)} stages have the type {key!r}. Address one of them by id or index: {', '.join(unique)}."
+        )
+    raise ValueError(f"no such stage.{suggestion(key, ids)} Stages: {', '.join(filter(None, ids))}.")
+
+
+def stage_id(stage: Any) -> str:
+    """The id of a stage as written: `id`, or its type; for an import string, the name of the class."""
+    return str(isinstance(stage, dict) and stage.get("id") or _default_id(stage))
+
+
+def _default_id(stage: Any) -> str:
+    return str(stage.get("type", "") if isinstance(stage, dict) else stage).rpartition(":")[2]
+
+
+def _make_mapping(holder: Any, step: str | int, address: Address) -> None:
+    """Makes holder[step] a mapping if it is missing or the bare name of a plug-in."""
+    inside = holder[step] if isinstance(step, int) else holder.get(step)
+    if inside is None:
+        holder[step] = {}
+    elif isinstance(inside, str) and address[0] == "stages":
+        holder[step] = {"type": inside}
+    elif not isinstance(inside, dict | list):
+        raise ValueError(f"{dotted(address)} is {inside!r}: there is nothing inside it to set.")
