@@ -1,13 +1,14 @@
-"""Labels an approach by the answer it comes to, as the domain's own grader sees it."""
+"""Labels an approach by its answer, as the domain's own grader sees it, and finds false sums."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
 
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Problem
-from warmup_rl.dlcot.structure import Ambiguous, Label
+from warmup_rl.dlcot.structure import Ambiguous, Label, Span
 from warmup_rl.grading.math import final_answer
 from warmup_rl.interfaces.domain import Domain
 
@@ -31,6 +32,12 @@ _THEREFORE = re.compile(r"\b(?:so|therefore|thus|hence|finally|in total|altogeth
 _EQUATION = re.compile(r"(?=[^.,;:\n=]*[A-Za-z])(?=[^.,;:\n=]*[-+*^)])(?:(?!\bso\b)[^.,;:\n=])+=\s*$", re.IGNORECASE)
 """The left side of an equation with an unknown in a term, such as `(x - 6)(x + 2) =`: its right side is no answer."""
 _LOOKED_AT, _REMEMBERED = 2, 6
+_NUMBER = r"-?\d{1,12}(?:\.\d{1,6})?"
+_SUM = re.compile(
+    rf"(?<![\w.,^_\\)}}\]])(?P<a>{_NUMBER})\s*(?P<op>[-+*×·−]|\\times|\\cdot)\s*(?P<b>{_NUMBER})\s*=\s*(?P<c>{_NUMBER})"
+    r"(?![\d.,]*\d)(?!\s*[-+*×·/÷^!%(=_\\−]|\w|\s*\{)"
+)
+_BEFORE = frozenset("+-*×·/÷^\\−")
 
 
 def label_of(answers: Sequence[str], problem: Problem, domain: Domain) -> Label:
@@ -98,6 +105,19 @@ def loose_answers(text: str) -> list[tuple[int, str]]:
         group = match.lastgroup or "value"
         found.append((match.start(group), _trimmed(match[group])))
     return found
+
+
+def false_sums(text: str, start: int, end: int) -> Iterator[Span]:
+    """The spans of sums of two numbers that are wrong; longer terms, quotients and remainders are not looked at."""
+    for match in _SUM.finditer(text, start, end):
+        before = text[max(start, match.start() - 8) : match.start()].rstrip()
+        if before[-1:] in _BEFORE:
+            continue
+        a, b, c = (Decimal(match[name]) for name in ("a", "b", "c"))
+        sign = match["op"]
+        value = a + b if sign == "+" else a - b if sign in "-−" else a * b
+        if value != c and "mod" not in text[match.end() : match.end() + 12]:
+            yield Span(match.start(), match.end())
 
 
 def _trimmed(answer: str) -> str:

@@ -35,6 +35,10 @@ _CONCLUSION = 0.3
 """Share of the sentences, from the end, in which the conclusion may begin."""
 
 
+Stretch = tuple[int, int]
+"""The first sentence and the one after the last."""
+
+
 class Sentence(NamedTuple):
     """One sentence with the white space behind it, what it opens, and whether it begins a paragraph."""
 
@@ -72,7 +76,7 @@ class Outline:
         starts = [first, *(i for i in range(first + 1, end) if self.sentences[i].begins)]
         return tuple(self.span(start, to) for start, to in zip(starts, [*starts[1:], end], strict=True))
 
-    def approaches(self) -> list[tuple[int, int]]:
+    def approaches(self) -> list[Stretch]:
         """First and last (exclusive) sentence of each approach."""
         return list(zip(self.openings, [*self.openings[1:], self.explored], strict=True))
 
@@ -131,8 +135,8 @@ def outline(
     said: Sequence[Sentence],
     *,
     repeats: Callable[[int], int],
-    openings: Callable[[int, int], list[int]] | None = None,
-    working: Callable[[int], bool | None] = lambda index: None,
+    openings: Callable[[int, int], list[int]],
+    working: Callable[[int], bool | None],
 ) -> Outline:
     """Where the parts and approaches of a text begin.
 
@@ -152,8 +156,7 @@ def outline(
     understood = max(restated, _paragraph(said, understood, verified))
     if understood == verified:
         raise Ambiguous("no exploration")
-    found = (openings or _Markers(text, said).openings)(understood, verified)
-    starts = sorted({understood, *found})
+    starts = sorted({understood, *openings(understood, verified)})
     explored = _checked(text, said, starts[-1] + 1, verified, repeats)
     return Outline(tuple(said), restated, understood, explored, verified, tuple(starts))
 
@@ -171,37 +174,22 @@ def _checked(text: str, said: Sequence[Sentence], first: int, end: int, repeats:
     return last
 
 
-class _Markers:
-    """Finds approaches by what sentences open, and by where hypotheses end."""
-
-    def __init__(self, text: str, said: Sequence[Sentence]) -> None:
-        self.text, self.said = text, said
-        low = lowered(text)
-        self.ends = sorted(match.start() for form in (DEAD_END, GIVEN_UP) for match in form.finditer(low))
-
-    def openings(self, first: int, end: int) -> list[int]:
-        found = [first]
-        for index in range(first + 1, end):
-            if self._opens(index, found[-1]) and not self._only_announced(found[-1], index):
-                found.append(index)
-        return found
-
-    def _opens(self, index: int, since: int) -> bool:
-        sentence = self.said[index]
-        if sentence.move == "alternative":
-            return True
-        if sentence.move == "case":
-            return sentence.begins
-        return sentence.move == "suppose" and self._ended(self.said[since].start, sentence.start)
-
-    def _ended(self, start: int, end: int) -> bool:
-        """Whether a hypothesis met its end between two places."""
-        return bisect_left(self.ends, start) < bisect_left(self.ends, end)
-
-    def _only_announced(self, opening: int, index: int) -> bool:
-        """Whether what opened just before was only announced: `Maybe there is a better way. Let me try …`"""
-        start, end = self.said[opening].start, self.said[index].start
-        return end - start < _ANNOUNCED and not any(c.isdigit() or c == "=" for c in self.text[start:end])
+def marked_openings(text: str, said: Sequence[Sentence], first: int, end: int) -> list[int]:
+    """The sentences that begin approaches by what they open, and by where hypotheses end."""
+    low = lowered(text)
+    ends = sorted(match.start() for form in (DEAD_END, GIVEN_UP) for match in form.finditer(low))
+    found = [first]
+    for index in range(first + 1, end):
+        sentence, since = said[index], said[found[-1]].start
+        if sentence.move == "suppose":
+            opens = bisect_left(ends, since) < bisect_left(ends, sentence.start)
+        else:
+            opens = sentence.move == "alternative" or (sentence.move == "case" and sentence.begins)
+        before = text[since : sentence.start]
+        announced = len(before) < _ANNOUNCED and not any(c.isdigit() or c == "=" for c in before)
+        if opens and not announced:
+            found.append(index)
+    return found
 
 
 def _conclusion(text: str, said: Sequence[Sentence]) -> int:

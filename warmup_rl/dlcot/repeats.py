@@ -28,16 +28,21 @@ class Rechecks:
     """The needless re-checks of a text: from a word of doubt to a word that all is right, with nothing new between.
 
     Args:
-        new: whether sentences from one index to another (exclusive) hold something new, a hypothesis too; by numbers
-            and words where not given.
+        is_new: whether the sentences from one index to another (exclusive) say something new; None to decide by their
+            numbers and words.
+        can_suppose: whether a re-check may contain a hypothesis.
     """
 
     def __init__(
-        self, text: str, question: str, said: Sequence[Sentence], new: Callable[[int, int], bool] | None = None
+        self,
+        text: str,
+        question: str,
+        said: Sequence[Sentence],
+        is_new: Callable[[int, int], bool | None],
+        can_suppose: bool,
     ) -> None:
-        self._low, self._said = lowered(text), said
-        self._new = new or self._new_words
-        self._within = ("", "verify", "plan", "suppose") if new else ("", "verify", "plan")
+        self._low, self._said, self._is_new = lowered(text), said, is_new
+        self._within = ("", "verify", "plan", "suppose") if can_suppose else ("", "verify", "plan")
         self._first: dict[str, int] | None = None
         self._question = question
         self._ends: dict[int, int] = {}
@@ -79,7 +84,8 @@ class Rechecks:
             if end > opening and sentence.begins:
                 break
             if affirms(words):
-                if self._new(opening, index):
+                new = self._is_new(opening, index)
+                if self._new_words(opening, index) if new is None else new:
                     break
                 end = index + 1
                 continue
@@ -104,12 +110,12 @@ class Rechecks:
         return self._first
 
 
-def repeats(text: str, outlined: Outline, end: int, rechecks: Rechecks, apart: Apart | None = None) -> tuple[Span, ...]:
+def repeats(text: str, outlined: Outline, end: int, rechecks: Rechecks, apart: Apart) -> tuple[Span, ...]:
     """All that only repeats: re-checks, and paragraphs that stand again, word for word, in one approach or check.
 
     Args:
         end: the sentence at which the exploration ends, after completeness repair.
-        apart: whether two sentences stand under different hypotheses; any hypothesis between them where not given.
+        apart: whether two sentences stand under different hypotheses.
     """
     stretches = [*outlined.approaches(), (end, outlined.verified)]
     stretches[-2] = (stretches[-2][0], end)
@@ -123,7 +129,7 @@ def repeats(text: str, outlined: Outline, end: int, rechecks: Rechecks, apart: A
     return tuple(sorted(found, key=lambda span: span.start))
 
 
-def _again(text: str, outlined: Outline, first: int, end: int, apart: Apart | None) -> Iterator[Span]:
+def _again(text: str, outlined: Outline, first: int, end: int, apart: Apart) -> Iterator[Span]:
     seen: dict[str, int] = {}
     place = first
     for step in outlined.steps(first, end):
@@ -133,11 +139,12 @@ def _again(text: str, outlined: Outline, first: int, end: int, apart: Apart | No
         before = seen.setdefault(words, place)
         if before == place or len(words) < _SHORTEST:
             continue
-        if apart(before, place) if apart else _supposes(outlined.sentences[before : place + 1]):
+        if apart(before, place):
             seen[words] = place
         else:
             yield step
 
 
-def _supposes(said: Sequence[Sentence]) -> bool:
+def supposes(said: Sequence[Sentence]) -> bool:
+    """Whether a sentence opens a hypothesis or a case."""
     return any(sentence.move in ("suppose", "case") for sentence in said)
