@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Trace
-from warmup_rl.dlcot.audit_row import Outcome, audit_row
+from warmup_rl.dlcot.audit import Outcome, audit_row
 from warmup_rl.dlcot.cut import Refused, cut_out, require_answer, require_length, require_no_mention
 from warmup_rl.dlcot.judge import Judge, Reader
 from warmup_rl.dlcot.rules import Rules

@@ -19,7 +19,7 @@ from warmup_rl.base.jsonl import write_jsonl
 from warmup_rl.base.types import Problem, Trace, to_json
 from warmup_rl.data.indexed_log import IndexedLog
 from warmup_rl.data.traces import PROBLEMS_FILE, open_problems, read_traces
-from warmup_rl.dlcot.page import write_page
+from warmup_rl.dlcot.audit import write_page
 from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped, LooksAhead
 from warmup_rl.interfaces.domain import Domain, each_fold
