@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 Outcome = Literal["cut", "unchanged", "doubt", "refused"]
-"""`cut`: `cuts` were made; `unchanged`: there was nothing to cut; `doubt`: the trace could not be segmented, `parts` and
-`approaches` are empty; `refused`: `cuts` were found, but a check rejected the result and the original stays."""
+"""`cut`: `cuts` were made; `unchanged`: there was nothing to cut; `doubt`: the trace could not be segmented, so that
+`parts` and `approaches` are empty; `refused`: a check rejected the result of `cuts`, and the original stays."""
 
 MAX_TRACES, MAX_BYTES = 2_000, 48_000_000
 """Limits of a page; beyond them it shows a sample, while its figures count all traces."""
