@@ -1,4 +1,4 @@
-"""Reads who is said to be what in prose about a puzzle, what is assumed there, and where it meets a contradiction."""
+"""Reads prose about a puzzle: who is said to be what, what is assumed, and where that meets a contradiction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.reasoning import Facts
 
 Known = dict[int, bool]
-"""Who is known to tell the truth, or to lie."""
+"""Whether each person with a known role tells the truth."""
 
 _PLAIN = str.maketrans("*_`#$“”’", '     ""\'')
 """Markup becomes blanks, and quotation marks straight: characters keep their places."""

@@ -1,4 +1,4 @@
-"""The outline of a chain of thought in prose: its sentences, and where parts and approaches begin."""
+"""The outline of a chain of thought in prose: its sentences, and where its parts and approaches begin."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _THEREFORE = re.compile(r"[\W_]*(?:so|thus|therefore|hence|overall|altogether|in
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
 _COMMON = frozenset("the a an is are so and of to in that it we i if then this be as with for on".split())
 _LEAST_ENGLISH = 0.08
-"""Share of the commonest English words below which a text is taken for another language; prose has a quarter."""
+"""Share of the most common English words below which a text counts as another language; prose has a quarter."""
 _SAMPLE = 2_000
-"""Characters by which the language is told."""
+"""Characters used to detect the language."""
 _LONGEST_PARAGRAPH = 4_000
-"""Characters without a line break beyond which sentences cannot be told to belong together."""
+"""Longest text without line breaks, in characters: without paragraphs, parts cannot be found."""
 _NEW_WORDS = 0.4
-"""Share of new words up to which a sentence restates the question."""
+"""Largest share of new words in a sentence that restates the question."""
 _FEW_WORDS = 5
-"""Words of a sentence that says nothing yet, as in `Okay, let's see.`"""
+"""Most words of a sentence without content, as in `Okay, let's see.`"""
 _FEW_CHARACTERS, _SHORT = 50, 200
-"""Characters of a short sentence, and of a last paragraph that only sums up."""
+"""Most characters of a short sentence, and of a last paragraph that only sums up."""
 _ANNOUNCED = 160
-"""Characters without a number in which an approach is only announced."""
+"""Most characters, without a number, of a stretch that only announces an approach."""
 _CONCLUSION = 0.3
 """Share of the sentences, from the end, in which the conclusion may begin."""
 
@@ -40,7 +40,7 @@ Stretch = tuple[int, int]
 
 
 class Sentence(NamedTuple):
-    """One sentence with the white space behind it, what it opens, and whether it begins a paragraph."""
+    """A sentence with the white space after it, what it opens, and whether it begins a paragraph."""
 
     start: int
     end: int
@@ -81,7 +81,7 @@ class Outline:
         return list(zip(self.openings, [*self.openings[1:], self.explored], strict=True))
 
     def completions(self) -> list[tuple[int, int]]:
-        """How far the verification may belong to the last approach: steps moved in and the sentence after them,
+        """The prefixes of the verification that may complete the last approach: the number of steps and where they end,
         shortest first."""
         if self.verified == self.explored:
             return []
@@ -89,7 +89,7 @@ class Outline:
         return list(enumerate([*ends, self.verified], start=1))
 
     def structure(self, explored: int, approaches: tuple[Approach, ...], repeats: tuple[Span, ...]) -> Structure:
-        """The structure that this outline gives.
+        """The structure of this outline.
 
         Args:
             explored: end of the exploration after completeness repair.
@@ -141,9 +141,9 @@ def outline(
     """Where the parts and approaches of a text begin.
 
     Args:
-        repeats: end of the re-check that a sentence opens, or the sentence itself where it opens none.
-        openings: the sentences between two that begin approaches; by discourse markers where not given.
-        working: whether a sentence works at the problem (true) or only states it (false); None where that is open.
+        repeats: the end of the re-check that a sentence opens, or the sentence itself if it opens none.
+        openings: the sentences in `[first, end)` that begin approaches.
+        working: whether a sentence works at the problem (true) or only states it (false); None if that is open.
 
     Raises:
         Ambiguous: nothing is explored.
@@ -162,7 +162,7 @@ def outline(
 
 
 def _checked(text: str, said: Sequence[Sentence], first: int, end: int, repeats: Callable[[int], int]) -> int:
-    """Where the verification begins: with a check that is no needless one, or is the only one before the conclusion."""
+    """Where the verification begins: with a check that is not needless, or that is followed by the conclusion."""
     index, last = first, end
     while index < end:
         after = repeats(index)
@@ -193,7 +193,7 @@ def marked_openings(text: str, said: Sequence[Sentence], first: int, end: int) -
 
 
 def _conclusion(text: str, said: Sequence[Sentence]) -> int:
-    """The sentence that begins the conclusion; their number where there is none."""
+    """The sentence that begins the conclusion; the number of sentences if there is none."""
     least = min(int(len(said) * (1 - _CONCLUSION)), len(said) - 3)
     begins = within = len(said)
     for index in range(len(said) - 1, max(least, 0), -1):
@@ -213,7 +213,7 @@ def _conclusion(text: str, said: Sequence[Sentence]) -> int:
 def _restated(
     text: str, question: str, said: Sequence[Sentence], end: int, working: Callable[[int], bool | None]
 ) -> int:
-    """End of the restatement: sentences that hold little but what the question says."""
+    """End of the restatement: sentences that contain little beyond the question."""
     known = set(_WORD.findall(question.lower()))
     index = 0
     while index < end:
@@ -232,8 +232,8 @@ def _restated(
 
 
 def _paragraph(said: Sequence[Sentence], index: int, end: int) -> int:
-    """The beginning of the paragraph in which a part ends, since its last sentences then belong to the next part; the
-    first paragraph alone may hold two parts."""
+    """The beginning of the paragraph in which a part ends, so that this paragraph belongs to the next part; only the
+    first paragraph may contain two parts."""
     if index == end:
         return index
     beginning = next(i for i in range(index, -1, -1) if said[i].begins)
@@ -241,7 +241,7 @@ def _paragraph(said: Sequence[Sentence], index: int, end: int) -> int:
 
 
 def _may_check(text: str, said: Sequence[Sentence], index: int) -> bool:
-    """Whether a check can begin here: with a paragraph or right after its first short words, or after an answer."""
+    """Whether a check can begin here: at the start of a paragraph, after its first short words, or after an answer."""
     before = said[index - 1]
     words = text[before.start : before.end]
     hesitates = before.begins and len(words) < _FEW_CHARACTERS
