@@ -29,8 +29,8 @@ class Decontaminate(Cleaner):
     words: int = Field(default=WORDS, ge=3)
     """Length of the runs of words. Questions that are shorter or mostly boilerplate are compared as a whole."""
     share: float = Field(default=0.3, gt=0, le=1)
-    """Share of an evaluation problem's runs at which a trace is dropped. 0.3 finds the same exercise with other numbers,
-    0.5 with one number changed; near 0 one common run is enough."""
+    """Share of an evaluation problem's runs at which a trace is dropped. 0.3 finds the same exercise with other
+    numbers, 0.5 with one number changed; near 0 one common run is enough."""
 
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         def canonical(problem: Problem) -> str | None:
