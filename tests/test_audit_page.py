@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
 from warmup_rl.base.types import Problem, Score, Trace
-from warmup_rl.dlcot import page
-from warmup_rl.dlcot.audit_row import audit_row
+from warmup_rl.dlcot import audit
+from warmup_rl.dlcot.audit import audit_row, write_page
 from warmup_rl.dlcot.cut import cut_out
-from warmup_rl.dlcot.page import write_page
 from warmup_rl.dlcot.structure import Approach, Cut, Span, Structure
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -156,7 +155,7 @@ def test_a_page_asks_for_nothing_from_outside(tmp_path):
 
 
 def test_more_traces_than_fit_are_sampled_evenly_and_counted_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(page, "MAX_TRACES", 50)
+    monkeypatch.setattr(audit, "MAX_TRACES", 50)
     rows = [row(n, outcome="doubt", why="rare") if n % 100 == 0 else row(n) for n in range(1, 401)]
     read = Read(write(tmp_path, rows))
     shown = [found["trace"] for found in read.rows]
@@ -166,7 +165,7 @@ def test_more_traces_than_fit_are_sampled_evenly_and_counted_whole(tmp_path, mon
 
 
 def test_long_traces_are_sampled_by_their_size(tmp_path, monkeypatch):
-    monkeypatch.setattr(page, "MAX_BYTES", 3_000_000)
+    monkeypatch.setattr(audit, "MAX_BYTES", 3_000_000)
     html = write(tmp_path, [row(n, lambda part: part + "x" * 170_000) for n in range(1, 5)])
     assert len(html) < 4_000_000 and 1 <= len(Read(html).rows) < 4
 

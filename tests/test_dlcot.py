@@ -14,9 +14,8 @@ from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Grade, Problem, Request, Score, Trace
 from warmup_rl.cleaners.dlcot import DLCoT
-from warmup_rl.dlcot.arithmetic import false_sums
 from warmup_rl.dlcot.cut import Refused, cut_out, is_subsequence
-from warmup_rl.dlcot.labels import label_text
+from warmup_rl.dlcot.labels import false_sums, label_text
 from warmup_rl.dlcot.markers import affirms, move
 from warmup_rl.dlcot.rules import Rules
 from warmup_rl.dlcot.structure import Ambiguous, Approach, Cut, Part, Span, Structure

@@ -194,14 +194,14 @@ BAD = {
     "no approach": (changed(approaches=[]), "approaches"),
     "wrong type": (changed(verification="the end"), "verification"),
     "unknown label": (with_first(label="good"), "approaches[0].label"),
-    "out of range": (changed(conclusion=10), "10 is no sentence number: there are sentences 1 to 9"),
-    "sentence zero": (changed(understanding=0), "0 is no sentence number"),
+    "out of range": (changed(conclusion=10), "10 is not a sentence number: there are sentences 1 to 9"),
+    "sentence zero": (changed(understanding=0), "0 is not a sentence number"),
     "overlapping approaches": (with_first(steps=[3, 5]), "cannot overlap"),
     "parts out of order": (changed(verification=[2]), "cannot overlap"),
     "answer elsewhere": (with_first(answer=[5, 6]), "approaches[0].answer"),
     "error backwards": (with_first(errors=[[4, 3]]), "approaches[0].errors"),
     "method of a later one": (with_first(same_as=2), "approaches[0].same_as"),
-    "repeats nowhere": (changed(repeats=[[8, 10]]), "repeats: [8, 10] is no range"),
+    "repeats nowhere": (changed(repeats=[[8, 10]]), "repeats: [8, 10] is not a range"),
     "repeats an answer": (changed(repeats=[[3, 4]]), "repeats: [3, 4] holds an answer"),
 }
 

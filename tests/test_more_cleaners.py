@@ -16,7 +16,6 @@ from warmup_rl.base.jsonl import read_jsonl, write_jsonl
 from warmup_rl.base.models import load_model
 from warmup_rl.base.types import Problem, Score, Trace, to_json
 from warmup_rl.cleaners.decontaminate import Decontaminate
-from warmup_rl.cleaners.naturalness import Naturalness, measures
 from warmup_rl.cleaners.repetition import LOOP_WORDS, Repetition, round_ending, stale_share
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.interfaces.chat import load_tokenizer, render_prompt
@@ -33,6 +32,7 @@ from warmup_rl.knights.story import tell
 from warmup_rl.knights.text import from_meta, to_meta
 from warmup_rl.nano.compass import Compass
 from warmup_rl.stages.clean import Clean
+from warmup_rl_extras.naturalness import Naturalness, measures
 
 SHARED = Path("../shared/data")
 FORM = ResponseFormat()

@@ -1,1 +1,1 @@
-"""Cleaner plug-ins: what a trace passes before warmup; named in `warmup_rl.interfaces.plugins`."""
+"""Cleaner plug-ins, the steps of the stage `clean`; named in `warmup_rl.interfaces.plugins`."""

@@ -1,4 +1,4 @@
-"""The plain cleaners: correct traces only, no duplicates, length within bounds."""
+"""The basic cleaners: correct traces only, no duplicates, length within bounds."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
 
 
 class Correct(Cleaner):
-    """Keeps traces whose answer is right."""
+    """Keeps traces with a correct answer."""
 
     type: ClassVar[str] = "correct"
 
     well_formed: bool = False
-    """Drop as well what does not follow the response format to the letter."""
+    """Also drop traces that do not follow the response format exactly."""
 
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         def clean(trace: Trace) -> Trace | Dropped:
@@ -34,12 +34,12 @@ class Correct(Cleaner):
 
 
 class Duplicates(Cleaner):
-    """Drops traces that repeat an earlier one of the same problem, white space aside."""
+    """Drops traces that repeat an earlier one of the same problem, ignoring white space."""
 
     type: ClassVar[str] = "duplicates"
 
     per_problem: int | None = Field(default=None, gt=0)
-    """Traces kept a problem; no limit where not given."""
+    """Traces kept per problem; default: no limit."""
 
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         seen: set[bytes] = set()
@@ -66,14 +66,14 @@ class Duplicates(Cleaner):
 
 
 class Length(Cleaner):
-    """Drops traces whose thinking and answer together are too short or too long, in the student's tokens."""
+    """Drops traces that are too short or too long: thinking and answer, in the student's tokens."""
 
     type: ClassVar[str] = "length"
 
     min_tokens: int = Field(default=0, ge=0)
-    """Fewer tokens are too short."""
+    """Fewest tokens of a kept trace."""
     max_tokens: int | None = Field(default=None, gt=0)
-    """More tokens are too long; no limit where not given."""
+    """Most tokens of a kept trace; default: no limit."""
 
     @model_validator(mode="after")
     def _some_length_fits(self) -> Length:
@@ -94,6 +94,6 @@ class Length(Cleaner):
 
 
 def _key(trace: Trace) -> bytes:
-    """16 bytes that stand for a trace's words: the memory of 100,000 long traces stays small."""
+    """A digest of the words of a trace, small enough to keep for 100,000 long traces."""
     words = (trace.problem_id, " ".join(trace.thinking.split()), " ".join(trace.answer.split()))
     return hashlib.blake2b(json.dumps(words).encode(), digest_size=16).digest()

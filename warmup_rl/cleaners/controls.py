@@ -1,4 +1,4 @@
-"""Controls for ablations: they take the reasoning out of traces, so that one can see what it was good for."""
+"""Controls for ablations: they remove the reasoning from traces, to show what it contributes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
 
 
 class AnswersOnly(Cleaner):
-    """A control, no cleaning: the thinking is left empty, only the answer is shown.
+    """A control, not a cleaner: empties the thinking and keeps the answer.
 
-    It is what the non-reasoning teacher of arXiv 2505.13718 comes down to, whose student fell to 11% on MATH.
+    This resembles the non-reasoning teacher of arXiv 2505.13718, whose student fell to 11% on MATH.
     """
 
     type: ClassVar[str] = "answers_only"
@@ -28,15 +28,15 @@ class AnswersOnly(Cleaner):
 
 
 class Shuffled(Cleaner):
-    """A control, no cleaning: the thinking keeps its words and loses their order, so it leads nowhere any more.
+    """A control, not a cleaner: shuffles the words of the thinking, so that it is no longer an argument.
 
-    Each trace is shuffled by the run's seed, its problem and sample.
+    The order depends on the run's seed, the problem and the sample.
     """
 
     type: ClassVar[str] = "shuffled"
 
     unit: Literal["words", "sentences"] = "words"
-    """What changes places: single words, or whole sentences."""
+    """What is shuffled: words or whole sentences."""
 
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         def clean(trace: Trace) -> Trace | Dropped:

@@ -1,4 +1,4 @@
-"""Drops traces that show a problem which the recipe evaluates on: the same one, one in other names, or its words."""
+"""Drops traces of problems that the recipe evaluates on, also if renamed, and traces that contain their words."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ class Decontaminate(Cleaner):
     """Compares question and thinking of each trace with every problem that the recipe evaluates on.
 
     A trace is dropped if its problem is evaluated on (by id, by its words, or by the domain's canonical key: for
-    Knights & Knaves the statements, whatever the names and their order), or if it contains a share of what is
-    particular to an evaluation problem: of its runs of `words` words, without boilerplate. Boilerplate are runs that
-    one problem in a hundred contains, counting evaluated problems and those of the traces together: the introduction of
-    a puzzle, for example. Case and punctuation do not count, arithmetic signs do. Problems with canonical keys of the
-    same family are compared by these alone, since the same few phrases make up all of them.
+    Knights & Knaves the statements, regardless of names and order), or if it contains a share of an evaluation
+    problem's runs of `words` words, without boilerplate. Boilerplate is a run that occurs in one of a hundred problems
+    (evaluated ones and those of the traces together), such as the introduction of a puzzle. Case and punctuation are
+    ignored, arithmetic signs are not. Problems with canonical keys of the same family are compared by these alone,
+    since they all consist of the same few phrases.
     """
 
     type: ClassVar[str] = "decontaminate"
     reads_evaluation: ClassVar[bool] = True
 
     words: int = Field(default=WORDS, ge=3)
-    """Length of the runs of words. Questions that are shorter, or boilerplate for the most part, are compared whole."""
+    """Length of the runs of words. Questions that are shorter or mostly boilerplate are compared as a whole."""
     share: float = Field(default=0.3, gt=0, le=1)
-    """Share of an evaluation problem's own runs that a trace may not reach. 0.3 finds the same exercise with other
-    numbers, 0.5 with one number changed; near 0 one run in common is enough."""
+    """Share of an evaluation problem's runs at which a trace is dropped. 0.3 finds the same exercise with other
+    numbers, 0.5 with one number changed; near 0 one common run is enough."""
 
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         def canonical(problem: Problem) -> str | None:

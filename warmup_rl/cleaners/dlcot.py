@@ -1,4 +1,4 @@
-"""The cleaner `dlcot`: takes a chain of thought apart and cuts what it does not need, or leaves it as it is."""
+"""The cleaner `dlcot`: segments a chain of thought and cuts its redundant parts, or leaves it unchanged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Trace
-from warmup_rl.dlcot.audit_row import Outcome, audit_row
+from warmup_rl.dlcot.audit import Outcome, audit_row
 from warmup_rl.dlcot.cut import Refused, cut_out, require_answer, require_length, require_no_mention
 from warmup_rl.dlcot.judge import Judge, Reader
 from warmup_rl.dlcot.rules import Rules
@@ -21,35 +21,35 @@ from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
 
 
 class DLCoT(Cleaner):
-    """Prunes long chains of thought (arXiv 2503.16385): repeated approaches, needless re-checks, on request dead ends.
+    """Prunes long chains of thought (arXiv 2503.16385): repeated approaches, needless re-checks, optionally dead ends.
 
-    What is left is a subsequence of the source, and its answer was graded again. A changed trace carries `dlcot` in its
-    `meta`: cuts by reason, and the tokens of its thinking before and after. In doubt a trace stays as it is.
+    The result is a subsequence of the source, and its answer is graded again. A changed trace has `dlcot` in its
+    `meta`: cuts by reason, and the tokens of its thinking before and after. In doubt a trace is left unchanged.
     """
 
     type: ClassVar[str] = "dlcot"
 
     redundancy: Redundancy = "delete_multi_all"
-    """Which repeats of an approach go: `none`; `delete_multi_1`, `delete_multi_2` (the last, the last two);
-    `delete_multi_all` (one approach a method stays); `delete_multi_incorrect_incomplete` (correct ones stay);
-    `keep_first` (nothing stays after the first correct approach). With each but `none`, re-checks go that only repeat
-    what was just found."""
+    """Which repeats of an approach are cut: `none`; `delete_multi_1`, `delete_multi_2` (the last, the last two);
+    `delete_multi_all` (all; one approach per method is kept); `delete_multi_incorrect_incomplete` (all but correct
+    ones); `keep_first` (everything after the first correct approach). All but `none` also cut re-checks that only
+    repeat the previous result."""
     unsolvable: bool = False
-    """Cut approaches that come to no answer and settle nothing."""
+    """Cut approaches that reach no answer and settle nothing."""
     errors: Errors = "none"
     """Wrong turns: `none` keeps them, as the paper advises; `delete_solution` cuts wrong approaches after the first
     correct one; `delete_all` also cuts wrong steps before it."""
     min_ratio: float = Field(default=0.05, ge=0, le=1)
-    """Where less than this share of the thinking would be left, the trace stays as it is."""
+    """If less than this share of the thinking would be left, the trace is left unchanged."""
     max_ratio: float = Field(default=1.0, gt=0, le=1)
-    """Where more than this share would be left, the trace stays as it is; 1 takes every cut."""
+    """If more than this share would be left, the trace is left unchanged; 1 accepts every cut."""
     judge: Judge | None = None
-    """A model that takes traces apart instead of the rules: a mapping with `engine` and the judge's keys."""
+    """A model that segments traces instead of the rules: a mapping with `engine` and the judge's keys."""
 
     @model_validator(mode="after")
     def _some_length_fits(self) -> DLCoT:
         if self.min_ratio >= self.max_ratio:
-            raise ValueError(f"max_ratio: more than min_ratio is needed, got {self.max_ratio} after {self.min_ratio}")
+            raise ValueError(f"max_ratio: must be greater than min_ratio ({self.min_ratio}), got {self.max_ratio}")
         return self
 
     def ready(self) -> None:
@@ -62,7 +62,7 @@ class DLCoT(Cleaner):
 
 @dataclass(frozen=True)
 class _Cleaning:
-    """The cleaner at work."""
+    """The started cleaner."""
 
     config: DLCoT
     context: CleanContext
@@ -76,7 +76,10 @@ class _Cleaning:
         cuts: tuple[Cut, ...] = ()
         try:
             structure = self.backend.read(trace, problem, domain)
-            cuts = self._cuts(structure)
+            cuts = simplify(
+                structure, redundancy=self.config.redundancy, unsolvable=self.config.unsolvable,
+                errors=self.config.errors,
+            )  # fmt: skip
             if cuts:
                 thinking = self._without(trace, cuts)
                 outcome = "cut"
@@ -98,17 +101,12 @@ class _Cleaning:
                 cuts=cuts,
                 cleaned=thinking,
                 tokens=(before, after),
-            )
+            )  # fmt: skip
         )
         if outcome != "cut":
             return trace
         counts = {"cuts": dict(Counter(cut.reason for cut in cuts)), "tokens_before": before, "tokens_after": after}
         return replace(trace, thinking=thinking, meta={**trace.meta, "dlcot": counts})
-
-    def _cuts(self, structure: Structure) -> tuple[Cut, ...]:
-        return simplify(
-            structure, redundancy=self.config.redundancy, unsolvable=self.config.unsolvable, errors=self.config.errors
-        )
 
     def _without(self, trace: Trace, cuts: tuple[Cut, ...]) -> str:
         require_no_mention(trace.thinking, cuts)
@@ -121,7 +119,7 @@ class _Cleaning:
 
 @dataclass(frozen=True)
 class _Judging(_Cleaning):
-    """The cleaner at work with a judge, which reads many traces at the same time."""
+    """The started cleaner with a judge, which reads many traces at once."""
 
     backend: Reader
 

@@ -1,4 +1,4 @@
-"""Drops traces that are caught in a loop: the end goes round and round, or for long nothing is said that is new."""
+"""Drops traces caught in a loop: the end repeats itself, or a long stretch says nothing new."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from warmup_rl.base.types import Trace
 from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
 
 LOOP_WORDS = 40
-"""Words that a round ending holds at least: a few repeated words at the end are no loop."""
+"""Fewest words of a repeating end: a few repeated words are not a loop."""
 PASSAGE_WORDS = 12
-"""Length of the passages that are looked for again."""
+"""Length of the passages that are compared."""
 
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|\w+|[^\w\s]")
 
 
 class Repetition(Cleaner):
-    """Drops traces caught in loops; time and memory grow linearly with the length of a trace.
+    """Drops traces caught in loops, in time and memory linear in the length of a trace.
 
-    What comes twice is a re-check, and going through cases says similar things often, but with something new in each
-    case. So a loop is what comes for the third time and more with nothing new in between. Traces of the solver, with
-    each check done twice or all cases gone through, reach 1.2 rounds and a share of 0.21 at most.
+    A passage that occurs twice may be a re-check, and a case analysis repeats similar sentences with something new in
+    each case. Therefore a loop is a passage that occurs for at least the third time with nothing new in between. The
+    solver's traces, with each check done twice or all cases listed, reach at most 1.2 rounds and a share of 0.21.
     """
 
     type: ClassVar[str] = "repetition"
 
     rounds: int = Field(default=4, ge=2)
-    """Times in a row that the thinking ends on the same words (40 in all at least), cut off in the middle or not."""
+    """Repetitions of the same words at the end of the thinking (40 words in all or more; the last may be cut off)."""
     share: float = Field(default=0.3, gt=0, le=1)
-    """Share of the thinking that the longest stretch holds in which any 12 words have come at least twice before."""
+    """Share of the thinking in its longest stretch of words whose every 12 occurred at least twice before."""
 
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         def clean(trace: Trace) -> Trace | Dropped:
@@ -48,8 +48,10 @@ class Repetition(Cleaner):
 
 
 def round_ending(words: Sequence[str]) -> float:
-    """How many times over the words end on the same ones, the longest such ending of at least `LOOP_WORDS` counting; 1
-    where there is none. The last round may be unfinished."""
+    """How often the words repeat at their end; 1 if no repeating end has at least `LOOP_WORDS` words.
+
+    The last repetition may be incomplete.
+    """
     most = 1.0
     for period, common in enumerate(_matches(words[::-1])):
         if period and common and common + period >= LOOP_WORDS:
@@ -58,7 +60,7 @@ def round_ending(words: Sequence[str]) -> float:
 
 
 def stale_share(words: Sequence[str]) -> float:
-    """Share of the words in the longest stretch whose every `PASSAGE_WORDS` in a row have come twice before or more."""
+    """Share of the words in the longest stretch whose every `PASSAGE_WORDS` in a row occurred at least twice before."""
     seen: Counter[tuple[str, ...]] = Counter()
     longest = begun = 0
     for start in range(len(words) - PASSAGE_WORDS + 1):
@@ -72,7 +74,7 @@ def stale_share(words: Sequence[str]) -> float:
 
 
 def _matches(words: Sequence[str]) -> list[int]:
-    """For each place, how many words from there on are those of the beginning (the Z function, in linear time)."""
+    """For each place, how many words from there on equal those at the beginning (the Z function, in linear time)."""
     found = [0] * len(words)
     left = right = 0
     for place in range(1, len(words)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -28,22 +29,22 @@ from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.plugins import name_of
-from warmup_rl.stages.clean import AUDIT, DROPPED, TRACES, Clean, Counts, by_count, clean, held_out, write_audit
+from warmup_rl.stages.clean import AUDIT, DROPPED, TRACES, Clean, Counts, clean, held_out, write_audit
 
 if TYPE_CHECKING:
     import argparse
 
 _ABOUT = (
-    "Cleans traces: drops wrong and repeated ones, cuts what DLCoT finds needless out of the others, and verifies each "
-    "answer again. Reads traces.jsonl of a run with problems.jsonl beside it, or rows (JSONL, JSON, CSV, Parquet, .gz) "
-    "with a question, a reference answer and a response. A killed command continues when called again."
+    "Cleans traces: drops wrong and repeated ones, removes redundant passages from the others (DLCoT), and grades each "
+    "changed answer again. Reads traces.jsonl of a run with problems.jsonl next to it, or rows (JSONL, JSON, CSV, "
+    "Parquet, .gz) with a question, a reference answer and a response. A killed command continues when called again."
 )
 _OUR_FIELDS = {"problem_id", "domain", "messages", "thinking", "answer", "score"}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a recipe gives, or the defaults without one."""
+    """The settings of a recipe, or the defaults without one."""
 
     steps: Sequence[Cleaner] = tuple(Clean().steps)
     domains: Mapping[str, Domain] = field(default_factory=dict)
@@ -53,14 +54,14 @@ class Settings:
     model: str | None = None
 
     def domain(self, grader: str, name: str = "") -> Domain:
-        """The recipe's domain of this name, else one by its type; `name` is what the traces call it."""
+        """The recipe's domain of this name, else one by its type, called `name` as in the traces."""
         if grader in self.domains:
             return self.domains[grader]
         return configured_domain(grader).model_copy(update={"name": name or grader})
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Runs the command. Raises `UserError` where the command line or a file is wrong, or no trace is left."""
+    """Runs the command. Raises `UserError` if the command line or a file is invalid, or no trace is left."""
     given = _parser().read(arguments)
     _check_paths(given)
     settings = _settings(given)
@@ -76,15 +77,15 @@ def _parser() -> Arguments:
     add = parser.add_argument
     steps = ", ".join(name_of(type(step)) for step in Clean().steps)
     for name, value, about in (
-        ("--audit", "PAGE", ".html: what was done to each trace; the same as .jsonl beside it"),
+        ("--audit", "PAGE", ".html: the changes to each trace; the same as .jsonl next to it"),
         ("--steps", "STEP,...", f"cleaners in order, by name or as {{type: length, max_tokens: 4096}} ({steps})"),
-        ("--recipe", "RECIPE", "steps, domains and format of a recipe, and the problems that it evaluates on"),
-        ("--stage", "ID", "which clean stage of the recipe, where it has several"),
+        ("--recipe", "RECIPE", "take steps, domains and format from a recipe, and the problems that it evaluates on"),
+        ("--stage", "ID", "which clean stage of the recipe, if it has several"),
         ("--domain", "NAME", "grades the answers: kk, math, ... or ./file.py:Class (default: the domain of the traces; "
-         "kk where the first question is a Knights & Knaves puzzle)"),
-        ("--columns", "KEY=NAME,...", f"names of columns; the keys are {', '.join(CONTENTS)} (the usual names)"),
-        ("--model", "MODEL", "the student, a folder or a hub id: its tokens are counted (else words), and the step "
-         "naturalness uses it (the recipe's)"),
+         "kk if the first question is a Knights & Knaves puzzle)"),
+        ("--columns", "KEY=NAME,...", f"names of columns; keys: {', '.join(CONTENTS)} (default: the usual names)"),
+        ("--model", "MODEL", "the student, a folder or a hub id: counts its tokens instead of words, and is used by "
+         "the step naturalness (default: the recipe's)"),
     ):  # fmt: skip
         add(name, metavar=value, help=about, type=Path if name == "--audit" else str)
     add("--in", dest="source", type=Path, required=True, metavar="TRACES", help="the file to clean; it is not changed")
@@ -123,9 +124,11 @@ def _settings(given: argparse.Namespace) -> Settings:
     options = {name: _read_yaml(option(name), value) for name, value in options.items() if value is not None}
     cuts = any(isinstance(step, DLCoT) for step in steps)
     if options and not cuts:
-        raise UserError(f"clean: {option(next(iter(options)))} is for the step dlcot, which is not among --steps.")
+        raise UserError(
+            f"clean: {option(next(iter(options)))} is an option of the step dlcot, which is not among --steps."
+        )
     if given.audit and not cuts:
-        raise UserError("clean: --audit shows what the step dlcot did, which is not among the steps. Add it.")
+        raise UserError("clean: --audit shows the changes of the step dlcot, which is not among the steps. Add it.")
     if options:
         steps = [_with_options(step, options) if isinstance(step, DLCoT) else step for step in steps]
     readers = [name_of(type(step)) for step in steps if step.reads_evaluation]
@@ -161,7 +164,7 @@ def _read_yaml(name: str, text: Any, expected: str = "not valid YAML") -> Any:
 
 
 def _run(given: argparse.Namespace, settings: Settings) -> None:
-    """Cleans in a folder beside the output, from which a killed command continues; then moves the files out."""
+    """Cleans in a folder next to the output, from which a killed command continues; then moves the files out."""
     folder = given.out.with_name(f"{given.out.name}.part")
     for path in (folder, *([given.audit.parent] if given.audit else [])):
         path.mkdir(parents=True, exist_ok=True)
@@ -193,7 +196,7 @@ def _run(given: argparse.Namespace, settings: Settings) -> None:
 
 
 def _foreign(given: argparse.Namespace, settings: Settings) -> ForeignTraces | None:
-    """How rows become traces; None where they are traces of a run."""
+    """The converter of rows to traces; None if they are traces of a run."""
     source = Source(path=str(given.source.resolve()))
     place, first = next(source.rows(), ("", None))
     if first is None:
@@ -217,13 +220,13 @@ def _foreign(given: argparse.Namespace, settings: Settings) -> ForeignTraces | N
 
 
 def _domains(given: argparse.Namespace, settings: Settings) -> dict[str, Domain]:
-    """The domains of traces of a run, by the names in them."""
+    """The domains of the traces of a run, by name."""
     names = dict.fromkeys(row.get("domain") for row in read_jsonl(given.source.with_name(PROBLEMS_FILE)))
     return {str(name): settings.domain(given.domain or str(name), str(name)) for name in names}
 
 
 def _token_counter(model: str | None) -> tuple[Callable[[str], int], str]:
-    """A function that counts tokens, and what it counts."""
+    """A function that counts tokens, and the unit that it counts."""
     if model is None:
         return lambda text: len(text.split()), "words"
     from warmup_rl.interfaces.chat import load_tokenizer
@@ -233,7 +236,7 @@ def _token_counter(model: str | None) -> tuple[Callable[[str], int], str]:
 
 
 def _add_problems(problems: Path, given: argparse.Namespace) -> None:
-    """Adds the problems of the kept traces to the file beside the output, which may hold other ones."""
+    """Adds the problems of the kept traces to the file next to the output, which may contain others."""
     target = given.out.with_name(PROBLEMS_FILE)
     if target.resolve() == given.source.with_name(PROBLEMS_FILE).resolve():
         return
@@ -248,7 +251,7 @@ def _dropped_file(given: argparse.Namespace) -> Path:
 
 
 def _audit_rows(given: argparse.Namespace) -> Path:
-    """Where the rows of the audit go: beside the page, under its name unless another file has it."""
+    """The file for the rows of the audit: next to the page, under its name unless that is taken."""
     page: Path = given.audit
     taken = {path.resolve() for path in (given.source, given.out, _dropped_file(given))}
     beside = page.with_suffix(".jsonl")
@@ -256,7 +259,7 @@ def _audit_rows(given: argparse.Namespace) -> Path:
 
 
 def _summary(given: argparse.Namespace, counts: Counts, unit: str) -> Iterator[str]:
-    """What was done, as an aligned table."""
+    """The counts as an aligned table."""
 
     def line(name: str, number: int, note: str = "") -> str:
         return f"{name:<24}{number:>12,}{note and '   ' + note}"
@@ -266,11 +269,11 @@ def _summary(given: argparse.Namespace, counts: Counts, unit: str) -> Iterator[s
     yield line("traces read", counts.read)
     yield line("  kept", counts.kept, f"{counts.changed:,} of them changed")
     yield line("  dropped", counts.read - counts.kept)
-    for reason, count in by_count(counts.dropped).items():
+    for reason, count in counts.dropped.most_common():
         yield line(f"    {reason}", count)
     yield line(f"{unit} of kept traces", before)
     yield line("  after cleaning", counts.tokens_after, saved)
-    for outcome, count in by_count(counts.outcomes.get("dlcot", {})).items():
+    for outcome, count in counts.outcomes.get("dlcot", Counter()).most_common():
         yield line(f"dlcot {outcome}", count)
     yield f"cleaned: {given.out}"
     yield f"dropped: {_dropped_file(given)}"

@@ -1,4 +1,4 @@
-"""Rows of any file with a question, a reference answer and a response, as traces for the clean stage, and back."""
+"""Converts rows of any file with a question, a reference answer and a response to traces, and back."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from warmup_rl.interfaces.format import ResponseFormat
 
 Row = Mapping[str, Any]
 CONTENTS = ("question", "gold", "response", "thinking")
-"""What the columns of a row hold, keys of `warmup_rl.data.columns.COLUMNS`; gold and thinking may be missing."""
+"""The columns used, keys of `warmup_rl.data.columns.COLUMNS`; gold and thinking are optional."""
 _ROW = "row"
 _TAGGED = ResponseFormat(think="free")
 
 
 def find_columns(first: Row, given: Mapping[str, str], file: Path) -> dict[str, str]:
-    """Names of columns by content (see `CONTENTS`): the names given, else the usual ones.
+    """Names of the columns by content (see `CONTENTS`): the names given, else the usual ones.
 
     Raises:
         UserError: the question or the response is missing.
@@ -42,12 +42,12 @@ def find_columns(first: Row, given: Mapping[str, str], file: Path) -> dict[str, 
     for content in ("question", "thinking", "response", "gold"):
         name = given.get(content) or find_column(first, content, found.values())
         if content == "response" and not name and "thinking" in found and "answer" in first.keys() - found.values():
-            name = "answer"  # of a completion whose two parts are in two columns
+            name = "answer"  # of a completion in two columns
         if name:
             found[content] = name
         elif content in ("question", "response"):
             raise UserError(
-                f"{file}: no column is known to hold the {content} (looked for {', '.join(COLUMNS[content])}). "
+                f"{file}: found no column for the {content} (looked for {', '.join(COLUMNS[content])}). "
                 f"Columns: {', '.join(first)}. Name it: --columns {content}=NAME."
             )
     return found
@@ -55,7 +55,7 @@ def find_columns(first: Row, given: Mapping[str, str], file: Path) -> dict[str, 
 
 @dataclass(frozen=True)
 class ForeignTraces:
-    """A file of rows as traces, which carry their rows in `meta`.
+    """A file of rows as traces, which keep their rows in `meta`.
 
     Attributes:
         columns: names by content (see `CONTENTS`).
@@ -68,7 +68,7 @@ class ForeignTraces:
     response_format: ResponseFormat
 
     def write(self, folder: Path) -> Path:
-        """Makes `traces.jsonl` and `problems.jsonl` in a folder, unless they are there already; returns the first.
+        """Writes `traces.jsonl` and `problems.jsonl` to a folder, unless they exist already; returns the first.
 
         Raises:
             DataError: a row has no question or no usable reference answer, or is not a puzzle where one is needed.
@@ -90,7 +90,7 @@ class ForeignTraces:
         return (self._with_text(trace.meta[_ROW], trace) for trace in read_traces(cleaned))
 
     def dropped(self, dropped: Path) -> Iterator[dict[str, Any]]:
-        """The rows of the dropped traces, as they were, each with `reason` and `step`."""
+        """The unchanged rows of the dropped traces, each with `reason` and `step`."""
         for trace in read_jsonl(dropped):
             yield {**trace["meta"][_ROW], "reason": trace["reason"], "step": trace["step"]}
 
@@ -106,13 +106,16 @@ class ForeignTraces:
                 yield to_json(problem)
         if differing:
             rows = f"{len(differing):,} row{'s' * (len(differing) > 1)} (first: {differing[0]})"
-            print(f"{rows}: {self.columns['gold']!r} is not the puzzle's solution, which is used.", file=sys.stderr)
+            print(
+                f"{rows}: {self.columns['gold']!r} is not the solution of the puzzle. The solution is used instead.",
+                file=sys.stderr,
+            )
 
     def _problem(self, place: str, row: Row) -> Problem:
         named = {content: row.get(self.columns.get(content, "")) for content in ("question", "gold")}
         forms: list[Row] = [{**row, **named}]
         if isinstance(self.domain, KnightsKnaves):
-            forms = [{"question": named["question"]}]  # a puzzle has one solution, whatever the file says
+            forms = [{"question": named["question"]}]  # the solution of a puzzle is known
         elif isinstance(self.domain, RowDomain):
             forms = [{"problem": row}, *forms]  # the columns of the domain's own data set come first
         for form in forms:
@@ -126,7 +129,7 @@ class ForeignTraces:
         )
 
     def _has_solution(self, problem: Problem, row: Row) -> bool:
-        """Whether the reference answer beside a puzzle, if there is one, is the puzzle's solution."""
+        """Whether the reference answer of a puzzle, if given, is its solution."""
         gold = row.get(self.columns.get("gold", ""))
         try:
             return gold in (None, "") or bool(self.domain.read({"question": problem.question, "gold": gold}, ""))
@@ -155,7 +158,9 @@ class ForeignTraces:
             texts.append(text := row.get(name))
             if not isinstance(text, str | None):
                 kind = type(text).__name__
-                raise DataError(f"{place}: {name!r} holds a {kind}, and a text is needed. Make one row a response.")
+                raise DataError(
+                    f"{place}: {name!r} contains a {kind}, but a text is needed. Write one row for each response."
+                )
         return parse_completion(texts[0] or "", "auto", self.response_format, thinking=texts[1])
 
     def _with_text(self, row: dict[str, Any], trace: Trace) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Puts approaches in prose into clusters: those that follow the same method, by what they say and compute."""
+"""Clusters approaches in prose by their method: by the methods they name, their words, and their numbers."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ _REDO = re.compile(r"\b(?:redo|re-do|recompute|recalculate|start (?:over|again)|
 SAME_WORDS = 90.0
 """`token_set_ratio` from which two approaches are the same by their words alone."""
 ALIKE = 60.0
-"""`token_set_ratio` that is needed beside the same values in between."""
+"""`token_set_ratio` needed in addition to common intermediate values."""
 MUCH_ALIKE = 75.0
-"""The same where hardly any values tell, and both name one method or the later says that it does something again."""
+"""The same if there are too few values, and both name one method or the later one says that it repeats something."""
 SAME_VALUES = 0.8
-"""Share of the later one's values in between (neither given nor the answer) that the earlier one has."""
+"""Share of the later one's intermediate values (neither given nor the answer) that the earlier one has."""
 SOME_VALUES = 0.7
-"""The same, where both name one method or the later says that it does something again."""
+"""The same if both name one method or the later one says that it repeats something."""
 _FEWEST_WORDS, _FEWEST_VALUES = 8, 2
 
 
@@ -70,7 +70,7 @@ class _Features:
 
 
 def method_of(opening: str) -> str:
-    """What an approach does, for readers: the methods that its opening names, else the opening's first words."""
+    """A description for readers: the methods that the opening of an approach names, else its first words."""
     names = _names(opening)
     if names:
         return ", ".join(names)
@@ -81,12 +81,12 @@ def method_of(opening: str) -> str:
 def clusters(texts: Sequence[str], openings: Sequence[str], *, question: str, gold: str) -> list[int]:
     """A number for each approach, equal for those of one method, in order of first appearance.
 
-    Approaches whose openings name different methods differ. Else a later one follows the method of an earlier one if
-    its words are nearly the same, or it comes to the same values in between with words that are alike; where both name
-    one method, or the later one says that it does something again, fewer common values are enough.
+    Approaches whose openings name different methods differ. Otherwise a later one follows the method of an earlier one
+    if its words are nearly the same, or if its words are similar and its intermediate values the same. Fewer common
+    values are enough if both name one method or the later one says that it repeats something.
 
     Args:
-        openings: the first sentences of each, where a method is named.
+        openings: the first sentences of each, in which methods are named.
     """
     given = frozenset(_NUMBER.findall(question)) | frozenset(_NUMBER.findall(gold))
     found: list[int] = []
@@ -104,11 +104,11 @@ def _same(earlier: _Features, later: _Features) -> bool:
     new = later.values - earlier.values
     if alike >= SAME_WORDS and min(earlier.count, later.count) >= _FEWEST_WORDS and not new:
         return True
-    told = later.again or bool(set(earlier.names) & set(later.names))
+    likely = later.again or bool(set(earlier.names) & set(later.names))
     if len(later.values) < _FEWEST_VALUES:
-        return told and alike >= MUCH_ALIKE and not new
+        return likely and alike >= MUCH_ALIKE and not new
     common = 1 - len(new) / len(later.values)
-    return common >= (SOME_VALUES if told else SAME_VALUES) and alike >= ALIKE
+    return common >= (SOME_VALUES if likely else SAME_VALUES) and alike >= ALIKE
 
 
 def _features(text: str, opening: str, given: frozenset[str]) -> _Features:

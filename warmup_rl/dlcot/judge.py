@@ -1,8 +1,8 @@
 """A model as judge: it points at numbered sentences of a chain of thought, and the structure follows from that.
 
-One call reads a whole trace. The paper's steps (parts, approaches, verification, completeness, labels, errors,
-clusters) all look at the same text, and answers that are sentence numbers are short: one call costs the text once
-instead of five times, and labels and clusters cannot speak of other approaches than the ones that were found.
+One call reads a whole trace. The steps of the paper (parts, approaches, verification, completeness, labels, errors,
+clusters) all read the same text, and sentence numbers are short answers: one call costs the text once instead of five
+times, and labels and clusters always refer to the approaches that were found.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ import json
 import weakref
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from warmup_rl.base.config import Config, Sampling, is_runtime_only
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.jsonl import append_jsonl, read_jsonl
-from warmup_rl.base.types import Completion, Message, Problem, Request, Trace
+from warmup_rl.base.types import Message, Problem, Request, Trace
 from warmup_rl.dlcot.judge_reply import Reading, Unusable, read_reply, sentences, structure_of
 from warmup_rl.dlcot.structure import Ambiguous, Label, Span, Structure
 from warmup_rl.interfaces.cleaner import CleanContext
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 REPLIES_FILE = "judge.jsonl"
-"""In the stage's folder: every reply of the judge under the hash of what was asked, of whom and how."""
+"""In the stage's folder: every reply of the judge, by a hash of the conversation and the judge's settings."""
 NO_ANSWER = "the judge gave no valid answer"
 TOO_LONG = "too long for the judge"
 EMPTY = "no thinking to judge"
@@ -45,27 +44,27 @@ _SHOWN_BACK = 4_000
 
 
 class Judge(Config):
-    """The `llm` backend: any engine, asked once a trace, and again where its answer cannot be used."""
+    """The `llm` backend: any engine, asked once per trace, and again if its answer cannot be used."""
 
     engine: Annotated[Engine, plugin_field("engine")]
-    """Who judges: an engine by name, or a mapping with `type` and its keys."""
+    """The judge: an engine by name, or a mapping with `type` and its keys."""
     sampling: Sampling = Sampling(max_tokens=4096)
-    """How its answers are drawn; reasoning models need a larger `max_tokens`."""
+    """Sampling options; reasoning models need a larger `max_tokens`."""
     think: Literal["free", "open"] = "free"
     """`open` ends every prompt with an open think tag, for local models whose chat template does so."""
     retries: int = Field(default=2, ge=0)
-    """Times that it is asked again, with what was wrong, before the trace stays as it is."""
+    """Times that it is asked again, with the error, before the trace is left unchanged."""
     longest: int = Field(default=100_000, gt=0)
-    """Characters of thinking beyond which a trace is not judged, since the judge's context ends somewhere."""
+    """Longest thinking in characters that is sent to the judge; longer traces are left unchanged."""
 
     def start(self, context: CleanContext) -> Reader:
-        """The backend; the engine is opened with the first question that no earlier run has answered."""
+        """The backend; the engine is opened for the first question without a stored answer."""
         return Reader(self, context)
 
 
 @dataclass
 class Usage:
-    """What the judge has cost this process: calls made, answers found on disk, tokens written, US dollars."""
+    """Cost of the judge in this process: calls, answers found on disk, completion tokens, US dollars."""
 
     calls: int = 0
     found: int = 0
@@ -75,7 +74,7 @@ class Usage:
 
 @dataclass
 class _Talk:
-    """The conversation about one trace, up to a reading or the end of patience."""
+    """The conversation about one trace, and the reading once there is one."""
 
     trace: Trace
     spans: tuple[Span, ...]
@@ -84,12 +83,16 @@ class _Talk:
 
 
 class Reader:
-    """Implements `structure.Backend`. Every reply is on disk before it is used, so nothing is paid for twice."""
+    """Implements `structure.Backend`. Every reply is written to disk before it is used, so none is paid for twice."""
 
     def __init__(self, config: Judge, context: CleanContext) -> None:
         self.usage = Usage()
         self._config, self._context = config, context
-        self._replies = _Replies(context.folder / REPLIES_FILE if context.folder else None)
+        self._file = context.folder / REPLIES_FILE if context.folder else None
+        self._replies: dict[str, str] = {}
+        if self._file:
+            append_jsonl(self._file, [])  # removes a torn last line
+            self._replies = {row["key"]: row["reply"] for row in read_jsonl(self._file)}
         runtime_only = {name for name, field in type(config.engine).model_fields.items() if is_runtime_only(field)}
         self._settings = [
             name_of(type(config.engine)),
@@ -102,29 +105,24 @@ class Reader:
         weakref.finalize(self, self._open.close)
 
     def ahead(self, traces: Iterable[Trace]) -> None:
-        """Asks about many traces at once, so that an engine can work on them side by side; `read` finds the replies."""
+        """Asks about many traces at once, so that the engine can process them together; `read` finds the replies."""
         before = self.usage.calls
-        self._settle(
-            [
-                self._talk(trace, self._context.problems[trace.problem_id])
-                for trace in traces
-                if self._hindrance(trace) is None
-            ]
-        )
+        problems = self._context.problems
+        self._settle([self._talk(trace, problems[trace.problem_id]) for trace in traces if not self._obstacle(trace)])
         if self.usage.calls > before:
             usage = self.usage
             cost = f", ${usage.cost:,.2f}" if usage.cost else ""
-            self._context.say(f"judge: {usage.calls:,} calls, {usage.tokens:,} tokens written{cost}")
+            self._context.say(f"judge: {usage.calls:,} calls, {usage.tokens:,} tokens generated{cost}")
 
     def read(self, trace: Trace, problem: Problem, domain: Domain) -> Structure:
-        """The structure of a trace. Labels of answers are the grader's where it can tell, else the judge's.
+        """The structure of a trace. Answers are labelled by the grader if it can read them, else by the judge.
 
         Raises:
-            Ambiguous: the judge gave no valid answer, or the trace cannot be shown to it.
-            UserError: the engine cannot serve.
+            Ambiguous: the judge gave no valid answer, or the trace cannot be sent to it.
+            UserError: the engine is unavailable.
         """
-        if hindrance := self._hindrance(trace):
-            raise Ambiguous(hindrance)
+        if obstacle := self._obstacle(trace):
+            raise Ambiguous(obstacle)
         talk = self._talk(trace, problem)
         self._settle([talk])
         if talk.reading is None:
@@ -146,7 +144,7 @@ class Reader:
         self._session = None
         self._open.close()
 
-    def _hindrance(self, trace: Trace) -> str | None:
+    def _obstacle(self, trace: Trace) -> str | None:
         if len(trace.thinking) > self._config.longest:
             return TOO_LONG
         return None if trace.thinking.strip() else EMPTY
@@ -161,7 +159,7 @@ class Reader:
         return _Talk(trace, spans, [{"role": "user", "content": prompt}])
 
     def _settle(self, talks: Sequence[_Talk]) -> None:
-        """Asks all, then those again whose reply cannot be used, as often as the retries allow."""
+        """Asks about all, then again about those with an unusable reply, as often as the retries allow."""
         for _ in range(self._config.retries + 1):
             talks = [talk for talk in talks if talk.reading is None]
             if not talks:
@@ -169,7 +167,7 @@ class Reader:
             keys = [self._key(talk.messages) for talk in talks]
             self._ask({key: talk for key, talk in zip(keys, talks, strict=True)})
             for key, talk in zip(keys, talks, strict=True):
-                self._take(talk, self._replies.get(key) or "")
+                self._take(talk, self._replies.get(key, ""))
 
     def _take(self, talk: _Talk, reply: str) -> None:
         try:
@@ -181,8 +179,8 @@ class Reader:
             ]
 
     def _ask(self, talks: dict[str, _Talk]) -> None:
-        """Sees to it that the replies hold an answer to each talk, by key."""
-        missing = {key: talk for key, talk in talks.items() if self._replies.get(key) is None}
+        """Gets a reply for each conversation that has none yet; `talks` are by key."""
+        missing = {key: talk for key, talk in talks.items() if key not in self._replies}
         self.usage.found += len(talks) - len(missing)
         if not missing:
             return
@@ -191,7 +189,11 @@ class Reader:
             for key, talk in missing.items()
         ]
         for completion in self._engine().complete(requests, self._config.sampling):
-            self._replies.add(completion)
+            row = asdict(completion)
+            row = {"key": row.pop("problem_id"), "reply": row.pop("text"), **row}
+            self._replies[row["key"]] = row["reply"]
+            if self._file:
+                append_jsonl(self._file, [row])
             self.usage.calls += 1
             self.usage.tokens += completion.tokens
             self.usage.cost += completion.cost
@@ -219,38 +221,11 @@ class Reader:
         return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-@dataclass
-class _Replies:
-    """Replies by key, in memory and, one line each, on disk."""
-
-    path: Path | None
-    known: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.path is None:
-            return
-        append_jsonl(self.path, [])
-        self.known = {row["key"]: row["reply"] for row in read_jsonl(self.path)}
-
-    def get(self, key: str) -> str | None:
-        return self.known.get(key)
-
-    def add(self, completion: Completion) -> None:
-        self.known[completion.problem_id] = completion.text
-        if self.path is not None:
-            append_jsonl(self.path, [_row(completion)])
-
-
-def _row(completion: Completion) -> dict[str, Any]:
-    row = asdict(completion)
-    return {"key": row.pop("problem_id"), "reply": row.pop("text"), **row}
-
-
 @cache
 def _template(name: str) -> Template:
     from jinja2 import Environment, StrictUndefined
 
     source = files("warmup_rl.dlcot").joinpath("prompts", f"{name}.jinja").read_text(encoding="utf-8")
-    # Plain text for a model: nothing is to be escaped as if for HTML.
+    # Plain text for a model: HTML escapes would change it.
     environment = Environment(autoescape=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(source)

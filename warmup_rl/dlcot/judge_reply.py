@@ -1,4 +1,4 @@
-"""What a judge says about a chain of thought of numbered sentences: its schema, its checks, the structure it means."""
+"""A judge's reply about numbered sentences: its schema, its validation, and the structure that it describes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from warmup_rl.interfaces.format import THINK_CLOSE
 from warmup_rl.knights.terse import NEXT, SO
 
 MAX_FAULTS = 5
-"""Faults told to the judge at once."""
+"""Faults reported to the judge at once."""
 _METHOD_LENGTH = 100
 
 _ENDS = re.compile(r"\n\s*|[.!?][\"'”’)\]*_]*[ \t]+(?=\S)")
 _TERSE_STARTS = re.compile(rf"(?<=\s)(?={NEXT}\s|{SO}\s)")
 _LIST_MARK = re.compile(r"\s*(?:[-*#]*\s*\(?(?:\d+|[a-zA-Z])[.)]\s*)?")
-"""The number of an item, or nothing but white space: no sentence by itself."""
+"""The number of a list item, or only white space: not a sentence by itself."""
 
 
 class Unusable(Exception):
-    """A reply that cannot be used; `faults` say why, in words for the judge."""
+    """A reply that cannot be used; `faults` give the reasons, phrased for the judge."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(faults[:MAX_FAULTS])
@@ -33,7 +33,7 @@ class Unusable(Exception):
 
 
 def _as_range(value: Any) -> Any:
-    """A single number stands for a range of one; `[4]` too."""
+    """`4` and `[4]` mean the range from 4 to 4."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     return [value, value] if isinstance(value, int) else value
@@ -43,7 +43,7 @@ Range = Annotated[tuple[int, int], BeforeValidator(_as_range)]
 
 
 class ReadApproach(BaseModel):
-    """An approach as the judge points at it; numbers are those of sentences, from 1 (see `prompts/read.jinja`)."""
+    """An approach by the numbers of its sentences, from 1 (see `prompts/read.jinja`)."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -57,7 +57,7 @@ class ReadApproach(BaseModel):
 
 
 class Reading(BaseModel):
-    """A whole reply; keys beyond these are ignored."""
+    """A whole reply; other keys are ignored."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -69,13 +69,13 @@ class Reading(BaseModel):
 
     @property
     def anchors(self) -> list[int]:
-        """All first sentences, in the order in which they must stand in the text."""
+        """All first sentences, in the order that they must have in the text."""
         parts = [self.understanding, *(step for approach in self.approaches for step in approach.steps)]
         return [anchor for anchor in (*parts, *self.verification, self.conclusion) if anchor is not None]
 
 
 def sentences(thinking: str) -> tuple[Span, ...]:
-    """A partition of the text into sentences and lines; white space belongs to what is before it.
+    """A partition of the text into sentences and lines; white space belongs to the sentence before it.
 
     The terse phrasing has no punctuation: there a sentence begins at each `next` and `so`.
     """
@@ -89,13 +89,13 @@ def sentences(thinking: str) -> tuple[Span, ...]:
 
 
 def read_reply(text: str, count: int) -> Reading:
-    """The reading in a reply: its last JSON object with approaches, be it fenced, after prose or after thinking.
+    """The last JSON object with approaches in a reply, which may be fenced, or follow prose or thinking.
 
     Args:
         count: number of sentences.
 
     Raises:
-        Unusable: there is none, or it does not fit the schema or the sentences.
+        Unusable: there is none, or it does not match the schema or the sentences.
     """
     found = [value for value in _objects(text.rpartition(THINK_CLOSE)[2]) if "approaches" in value]
     if not found:
@@ -112,14 +112,14 @@ def read_reply(text: str, count: int) -> Reading:
 def structure_of(
     reading: Reading, found: Sequence[Span], judged: Callable[[str, Label], Label], thinking: str
 ) -> Structure:
-    """The structure that a checked reading means.
+    """The structure that a validated reading describes.
 
-    Where the last approach gets its answer from the verification, the shortest prefix of the verification's steps that
-    holds the answer moves into it (completeness repair, arXiv 2503.16385, step 2.3).
+    If the last approach gets its answer from the verification, the shortest prefix of the verification's steps that
+    contains the answer moves into it (completeness repair, arXiv 2503.16385, step 2.3).
 
     Args:
         found: the sentences that the reading points at.
-        judged: the label of an approach, from the text of its answer and what the judge thinks.
+        judged: the label of an approach, given the text of its answer and the judge's label.
     """
     moved = _moved(reading)
     verification = reading.verification[moved:]
@@ -177,7 +177,7 @@ def _moved(reading: Reading) -> int:
 def _faults(reading: Reading, count: int) -> list[str]:
     anchors = reading.anchors
     if wrong := [anchor for anchor in anchors if not 1 <= anchor <= count]:
-        return [f"{wrong[0]} is no sentence number: there are sentences 1 to {count}"]
+        return [f"{wrong[0]} is not a sentence number: there are sentences 1 to {count}"]
     for before, anchor in zip(anchors, anchors[1:], strict=False):
         if anchor <= before:
             return [
@@ -204,7 +204,7 @@ def _faults(reading: Reading, count: int) -> list[str]:
     answers = [read.answer for read in reading.approaches if read.answer]
     for first, to in reading.repeats:
         if not 1 <= first <= to <= count:
-            faults.append(f"repeats: [{first}, {to}] is no range of sentences from 1 to {count}")
+            faults.append(f"repeats: [{first}, {to}] is not a range of sentences from 1 to {count}")
         elif any(first <= answer[1] and answer[0] <= to for answer in answers):
             faults.append(f"repeats: [{first}, {to}] holds an answer that an approach states for the first time")
     return faults
@@ -225,7 +225,7 @@ def _objects(text: str) -> list[dict[str, Any]]:
             value, end = decoder.raw_decode(text, place)
         except json.JSONDecodeError:
             end = place + 1
-        except RecursionError:  # no reply of use is nested a thousand deep, and to try each depth would take long
+        except RecursionError:  # a usable reply is never nested this deep
             return found
         else:
             found.append(value)

@@ -1,146 +1,83 @@
-"""Takes a chain of thought in prose about a puzzle apart: who is assumed to be what, and where that is given up."""
+"""Divides a chain of thought in prose about a puzzle by its hypotheses: who is assumed to be what, and until where."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from warmup_rl.dlcot.hypotheses import Known, Note, take_notes
+from warmup_rl.base.types import Problem
+from warmup_rl.dlcot.hypotheses import Known, take_notes
 from warmup_rl.dlcot.markers import SECOND_LOOK, affirms, lowered
-from warmup_rl.dlcot.outline import Outline, Sentence, outline, read_sentences
-from warmup_rl.dlcot.repeats import Rechecks, repeats
-from warmup_rl.dlcot.structure import Ambiguous, Approach, Label, Structure
+from warmup_rl.dlcot.outline import Outline, Stretch
+from warmup_rl.dlcot.prose import Prose
+from warmup_rl.dlcot.structure import Ambiguous, Label, Span
+from warmup_rl.interfaces.domain import Domain
 from warmup_rl.knights.english import role_text
 from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.reasoning import Facts
 
 
-def read_puzzle_trace(text: str, question: str, puzzle: Puzzle) -> Structure:
-    """The structure of a chain of thought about a puzzle.
+class PuzzleProse(Prose):
+    """A chain of thought in prose about a puzzle.
 
-    An approach begins with an outermost hypothesis, or with what is deduced without one, and goes on to where that is
-    given up; hypotheses within it are its steps. It comes to an answer where everybody has a role in the end, which is
-    right if it is the solution; it settles something where it refutes its hypothesis or finds a role. Approaches are of
-    one cluster where they begin with the same hypothesis. One without a hypothesis, or whose hypothesis could not be
-    read, is like no other, and later ones may build on it. Whether a step follows is not looked at.
-
-    Raises:
-        Ambiguous: it is not clear.
+    An approach begins with an outermost hypothesis, or with what is deduced without one, and ends where the hypothesis
+    is given up; hypotheses within it are its steps. It reaches an answer if everybody has a role in the end, which is
+    correct if it is the solution; it settles something if it refutes its hypothesis or finds a role. Approaches with
+    the same hypothesis form a cluster. An approach without a hypothesis, or with one that could not be read, is a
+    cluster of its own, and later ones may build on it. Whether steps follow from each other is not examined.
     """
-    said = read_sentences(text)
-    thread = _Thread(text, said, take_notes(text, said, puzzle))
-    rechecks = Rechecks(text, question, said, thread.new)
-    outlined = outline(text, question, said, repeats=rechecks.end, openings=thread.openings, working=thread.working)
-    if not any(thread.working(index) for index in range(outlined.understood, outlined.explored)):
-        raise Ambiguous("nothing is claimed of anybody")
-    approaches, end = _Approaches(outlined, thread.notes, puzzle).read()
-    return outlined.structure(end, approaches, repeats(text, outlined, end, rechecks, thread.apart))
 
+    can_suppose = True
 
-class _Thread:
-    """What the sentences of a text do, one after the other."""
-
-    def __init__(self, text: str, said: Sequence[Sentence], notes: Sequence[Note]) -> None:
-        self._low, self.said, self.notes = lowered(text), said, notes
+    def __init__(self, text: str, problem: Problem, domain: Domain, puzzle: Puzzle) -> None:
+        super().__init__(text, problem, domain)
+        self.puzzle, self.notes, self._low = puzzle, take_notes(text, self.sentences, puzzle), lowered(text)
         self._first: dict[tuple[int, bool], int] = {}
-        for index, note in enumerate(notes):
+        for index, note in enumerate(self.notes):
             for fact in (*note.claimed, *(fact for frame in note.opens for fact in frame)):
                 self._first.setdefault(fact, index)
 
+    def require_work(self, outlined: Outline) -> None:
+        if not any(note.works for note in self.notes[outlined.understood : outlined.explored]):
+            raise Ambiguous("nothing is claimed of anybody")
+
     def working(self, index: int) -> bool | None:
-        """Whether a sentence works at the puzzle (true) or restates it (false)."""
         return self.notes[index].works
 
-    def new(self, first: int, end: int) -> bool:
-        """Whether sentences look at something for the first time, suppose something, claim what was not claimed before
-        them, or cannot be read."""
-        notes, opening = self.notes[first:end], self.said[first]
-        if not SECOND_LOOK.search(self._low, opening.start, opening.end):
-            return True
-        if any(note.opens or note.gives_up or note.unread for note in notes):
-            return True
-        return any(self._first[fact] >= first for note in notes for fact in note.claimed)
+    def is_new(self, first: int, end: int) -> bool:
+        """Whether sentences are no second look, suppose something, claim something new, or cannot be read."""
+        notes, opening = self.notes[first:end], self.sentences[first]
+        return (
+            not SECOND_LOOK.search(self._low, opening.start, opening.end)
+            or any(note.opens or note.gives_up or note.unread for note in notes)
+            or any(self._first[fact] >= first for note in notes for fact in note.claimed)
+        )
 
     def apart(self, first: int, later: int) -> bool:
-        """Whether two sentences stand under different hypotheses."""
         return any(note.opens or note.ended or note.gives_up for note in self.notes[first + 1 : later + 1])
 
     def openings(self, first: int, end: int) -> list[int]:
-        """The sentences that begin approaches."""
-        found = [first]
+        """Outermost hypotheses, and where work goes on after one has been given up or left for an alternative."""
+        found, worked = [first], False
         top: Facts | None = None
-        worked = False
         fresh: int | None = None
-        for index in range(first, end):
-            note = self.notes[index]
-            if worked and fresh is None and self.said[index].move == "alternative" and len(note.opens) < 2:
+        for index, note in enumerate(self.notes[first:end], start=first):
+            if worked and fresh is None and self.sentences[index].move == "alternative" and len(note.opens) < 2:
                 fresh = index
             if len(note.opens) == 1 and note.opens[0] != top:
                 if worked:
-                    found.append(fresh if fresh is not None else self._announced(index, found[-1]))
+                    found.append(self._announced(index, found[-1]) if fresh is None else fresh)
                 top, worked, fresh = note.opens[0], True, None
             elif note.gives_up and not note.frames:
-                fresh, top = index + 1, None
+                top, fresh = None, index + 1
             elif note.works:
-                if fresh is not None and not self._checks(fresh, index):
+                if fresh is not None and not any(
+                    s.begins and s.move == "verify" for s in self.sentences[fresh : index + 1]
+                ):
                     found.append(fresh)
                 worked, fresh = True, None
         return found
 
-    def _checks(self, first: int, last: int) -> bool:
-        """Whether what comes after a settled hypothesis is introduced as a check."""
-        return any(self.said[index].move == "verify" and self.said[index].begins for index in range(first, last + 1))
-
-    def _announced(self, index: int, opening: int) -> int:
-        """The first of the sentences right before a hypothesis that only announce it, if it opens something."""
-        found = index
-        while index - 1 > opening and self.notes[index - 1].works is None:
-            before = self.said[index - 1]
-            if affirms(self._low[before.start : before.end]):
-                break
-            index -= 1
-            if before.begins or before.move:
-                found = index
-        return found
-
-
-@dataclass(frozen=True)
-class _Approaches:
-    """Labels, methods and clusters of the approaches of an outline."""
-
-    outlined: Outline
-    notes: Sequence[Note]
-    puzzle: Puzzle
-
-    def read(self) -> tuple[tuple[Approach, ...], int]:
-        """All approaches, and the sentence at which the last one ends after completeness repair."""
-        clusters: dict[object, int] = {}
-        found = []
-        end = self.outlined.explored
-        for first, last in self.outlined.approaches():
-            label, settles = self._label(first, last)
-            repaired = 0
-            if last == self.outlined.explored and label == "incomplete" and not settles:
-                label, repaired, last = self._completed(first)
-                end = last
-            known = self._known(first)
-            hypothesis = next((note.opens[0] for note in self.notes[first:last] if note.opens), None)
-            key = frozenset(hypothesis) if hypothesis else first
-            found.append(
-                Approach(
-                    self.outlined.span(first, last),
-                    self.outlined.steps(first, last),
-                    label,
-                    self._method(hypothesis, known),
-                    clusters.setdefault(key, len(clusters)),
-                    repaired=repaired,
-                    settles=settles or (label == "incomplete" and not hypothesis),
-                )
-            )
-        return tuple(found), end
-
-    def _label(self, first: int, end: int) -> tuple[Label, bool]:
-        """The label, and whether something is settled on the way to the answer."""
+    def label(self, first: int, end: int) -> tuple[Label, bool]:
         last = next((note for note in reversed(self.notes[first:end]) if note.works), None)
         if last is None:
             return "incomplete", False
@@ -151,23 +88,45 @@ class _Approaches:
         right = all(last.roles[person] == truthful for person, truthful in enumerate(self.puzzle.solution))
         return "correct" if right else "incorrect", False
 
+    def conclusion(self, first: int, verified: int) -> Label:
+        return self.label(first, len(self.sentences))[0]
+
+    def supports(self, label: Label, first: int, end: int) -> bool:
+        return label == "incomplete" and not self._hypothesis(first, end)
+
+    def methods(self, stretches: Sequence[Stretch]) -> tuple[list[str], list[int]]:
+        clusters: dict[object, int] = {}
+        methods, numbers = [], []
+        for first, end in stretches:
+            hypothesis = self._hypothesis(first, end)
+            numbers.append(clusters.setdefault(frozenset(hypothesis) if hypothesis else first, len(clusters)))
+            facts = tuple(sorted(self._known(first).items())) if hypothesis is None else hypothesis
+            roles = ", ".join(role_text(self.puzzle, *fact) for fact in facts)
+            if hypothesis is None:
+                methods.append(f"deduces, knowing {roles}" if roles else "deduces from the statements")
+            else:
+                methods.append(f"assumes {roles}" if roles else "tries a case")
+        return methods, numbers
+
+    def errors(self, first: int, end: int) -> tuple[Span, ...]:
+        return ()
+
+    def _hypothesis(self, first: int, end: int) -> Facts | None:
+        """What a stretch assumes first; empty if that could not be read, None if it assumes nothing."""
+        return next((note.opens[0] for note in self.notes[first:end] if note.opens), None)
+
     def _known(self, index: int) -> Known:
-        """What is known, whatever is assumed, before a sentence."""
+        """What is known before a sentence, whatever is assumed."""
         return self.notes[index - 1].known if index else {}
 
-    def _completed(self, first: int) -> tuple[Label, int, int]:
-        """Completeness repair, as in `rules`: label, steps moved in, and where the approach then ends."""
-        for steps, end in self.outlined.completions():
-            label, _ = self._label(first, end)
-            if label != "incomplete":
-                return label, steps, end
-        return self._label(first, len(self.outlined.sentences))[0], 0, self.outlined.explored
-
-    def _method(self, hypothesis: Facts | None, known: Known) -> str:
-        if hypothesis is not None:
-            return f"assumes {self._told(hypothesis)}" if hypothesis else "tries a case"
-        facts = tuple(sorted(known.items()))
-        return f"deduces, knowing {self._told(facts)}" if facts else "deduces from the statements"
-
-    def _told(self, facts: Facts) -> str:
-        return ", ".join(role_text(self.puzzle, *fact) for fact in facts)
+    def _announced(self, index: int, opening: int) -> int:
+        """The first of the sentences right before a hypothesis that only announce it, if it opens something."""
+        found = index
+        while index - 1 > opening and self.notes[index - 1].works is None:
+            index -= 1
+            before = self.sentences[index]
+            if affirms(self._low[before.start : before.end]):
+                break
+            if before.begins or before.move:
+                found = index
+        return found

@@ -1,6 +1,6 @@
-"""The discourse markers by which a chain of thought in English is read: what a sentence sets out to do.
+"""The discourse markers of a chain of thought in English: what the first words of a sentence announce.
 
-All patterns here are for text in lower case, which is much faster to search than to ignore case.
+All patterns are for text in lower case; this is much faster than ignoring case.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import Literal
 
 Move = Literal["", "restate", "plan", "alternative", "case", "suppose", "verify", "conclude"]
-"""What a sentence opens: nothing in particular, one of the five parts, or a new approach (`alternative`, `case`, and
-`suppose` after a hypothesis has ended)."""
+"""What a sentence opens: nothing, one of the five parts, or a new approach (`alternative`, `case`, and `suppose` after
+a hypothesis has ended)."""
 
 _FILLER = (
     r"(?:[\W_]*(?:okay|ok|so|well|hm+|wait|but|now|and|actually|alright|all right|oh|no|yes|yeah|great|good|perfect"
@@ -92,7 +92,7 @@ _FIRST_WORDS = frozenset(
     " possibility pretend recall recalling remaining remember remembering sanity say scenario second solution"
     " statements strategy suppose the there third this to try verification way we what within".split()
 )
-"""All words with which moves begin: most sentences are done with after one look."""
+"""All words with which moves begin, so that most sentences are decided by one look-up."""
 
 DEAD_END = re.compile(
     r"contradict|inconsisten|impossible|can(?:not|['’]t) be\b|not possible|something is wrong|dead end|leads nowhere"
@@ -104,15 +104,15 @@ GIVEN_UP = re.compile(
     r"not (?:sure|getting anywhere|helpful)|too (?:messy|complicated|complex|hard|tedious|long)|(?:i['’]m|i am) stuck"
     r"|getting (?:messy|complicated|nowhere)|isn['’]t (?:leading|helping|working)|don['’]t see how"
 )
-"""Words that give an approach up."""
+"""Words that abandon an approach."""
 CORRECTS = re.compile(
     r"\b(?:mistake|error\b|(?<!something is )wrong\b|incorrect|oops|actually\b|misread|miscalculat|no[,.—])"
 )
-"""Words that take back what was said."""
+"""Words that correct an earlier sentence."""
 SECOND_LOOK = re.compile(r"double|\bre-?(?:check|examin|verif|consider)|once more|\bagain\b|\bright\?")
-"""Words by which a check is one of something that was looked at before."""
+"""Words that mark a check as a second look."""
 HESITATES = re.compile(r"[\W_]*(?:(?:hm+|wait|hold on|but|okay|ok|so|now|well|oh|um|actually)\b[\W_]*)+")
-"""A whole sentence that is nothing but hesitation, as in `Hmm, wait.`"""
+"""A sentence of hesitation only, as in `Hmm, wait.`"""
 
 _YES = r"(?:yes|yep|yeah|yup|okay|ok|good|great|right|correct|alright|perfect|so)\b"
 _AFFIRMS = re.compile(
@@ -145,7 +145,7 @@ def move(text: str, start: int, end: int) -> Move:
 
 @lru_cache(4_096)
 def affirms(sentence: str) -> bool:
-    """Whether a sentence says no more than that what was found is right, as in `Yes, that still holds.`"""
+    """Whether a sentence only confirms the previous result, as in `Yes, that still holds.`"""
     sentence = sentence.strip().rstrip(".!✓✔ ")
     if len(sentence) > _LONGEST_AFFIRMATION or not _AFFIRMATION.match(sentence) or _DENIES.search(sentence):
         return False

@@ -1,4 +1,4 @@
-"""The outline of a chain of thought in prose: its sentences, and where parts and approaches begin."""
+"""The outline of a chain of thought in prose: its sentences, and where its parts and approaches begin."""
 
 from __future__ import annotations
 
@@ -18,25 +18,29 @@ _THEREFORE = re.compile(r"[\W_]*(?:so|thus|therefore|hence|overall|altogether|in
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
 _COMMON = frozenset("the a an is are so and of to in that it we i if then this be as with for on".split())
 _LEAST_ENGLISH = 0.08
-"""Share of the commonest English words below which a text is taken for another language; prose has a quarter."""
+"""Share of the most common English words below which a text counts as another language; prose has a quarter."""
 _SAMPLE = 2_000
-"""Characters by which the language is told."""
+"""Characters used to detect the language."""
 _LONGEST_PARAGRAPH = 4_000
-"""Characters without a line break beyond which sentences cannot be told to belong together."""
+"""Longest text without line breaks, in characters: without paragraphs, parts cannot be found."""
 _NEW_WORDS = 0.4
-"""Share of new words up to which a sentence restates the question."""
+"""Largest share of new words in a sentence that restates the question."""
 _FEW_WORDS = 5
-"""Words of a sentence that says nothing yet, as in `Okay, let's see.`"""
+"""Most words of a sentence without content, as in `Okay, let's see.`"""
 _FEW_CHARACTERS, _SHORT = 50, 200
-"""Characters of a short sentence, and of a last paragraph that only sums up."""
+"""Most characters of a short sentence, and of a last paragraph that only sums up."""
 _ANNOUNCED = 160
-"""Characters without a number in which an approach is only announced."""
+"""Most characters, without a number, of a stretch that only announces an approach."""
 _CONCLUSION = 0.3
 """Share of the sentences, from the end, in which the conclusion may begin."""
 
 
+Stretch = tuple[int, int]
+"""The first sentence and the one after the last."""
+
+
 class Sentence(NamedTuple):
-    """One sentence with the white space behind it, what it opens, and whether it begins a paragraph."""
+    """A sentence with the white space after it, what it opens, and whether it begins a paragraph."""
 
     start: int
     end: int
@@ -72,12 +76,12 @@ class Outline:
         starts = [first, *(i for i in range(first + 1, end) if self.sentences[i].begins)]
         return tuple(self.span(start, to) for start, to in zip(starts, [*starts[1:], end], strict=True))
 
-    def approaches(self) -> list[tuple[int, int]]:
+    def approaches(self) -> list[Stretch]:
         """First and last (exclusive) sentence of each approach."""
         return list(zip(self.openings, [*self.openings[1:], self.explored], strict=True))
 
     def completions(self) -> list[tuple[int, int]]:
-        """How far the verification may belong to the last approach: steps moved in and the sentence after them,
+        """The prefixes of the verification that may complete the last approach: the number of steps and where they end,
         shortest first."""
         if self.verified == self.explored:
             return []
@@ -85,7 +89,7 @@ class Outline:
         return list(enumerate([*ends, self.verified], start=1))
 
     def structure(self, explored: int, approaches: tuple[Approach, ...], repeats: tuple[Span, ...]) -> Structure:
-        """The structure that this outline gives.
+        """The structure of this outline.
 
         Args:
             explored: end of the exploration after completeness repair.
@@ -131,15 +135,15 @@ def outline(
     said: Sequence[Sentence],
     *,
     repeats: Callable[[int], int],
-    openings: Callable[[int, int], list[int]] | None = None,
-    working: Callable[[int], bool | None] = lambda index: None,
+    openings: Callable[[int, int], list[int]],
+    working: Callable[[int], bool | None],
 ) -> Outline:
     """Where the parts and approaches of a text begin.
 
     Args:
-        repeats: end of the re-check that a sentence opens, or the sentence itself where it opens none.
-        openings: the sentences between two that begin approaches; by discourse markers where not given.
-        working: whether a sentence works at the problem (true) or only states it (false); None where that is open.
+        repeats: the end of the re-check that a sentence opens, or the sentence itself if it opens none.
+        openings: the sentences in `[first, end)` that begin approaches.
+        working: whether a sentence works at the problem (true) or only states it (false); None if that is open.
 
     Raises:
         Ambiguous: nothing is explored.
@@ -152,14 +156,13 @@ def outline(
     understood = max(restated, _paragraph(said, understood, verified))
     if understood == verified:
         raise Ambiguous("no exploration")
-    found = (openings or _Markers(text, said).openings)(understood, verified)
-    starts = sorted({understood, *found})
+    starts = sorted({understood, *openings(understood, verified)})
     explored = _checked(text, said, starts[-1] + 1, verified, repeats)
     return Outline(tuple(said), restated, understood, explored, verified, tuple(starts))
 
 
 def _checked(text: str, said: Sequence[Sentence], first: int, end: int, repeats: Callable[[int], int]) -> int:
-    """Where the verification begins: with a check that is no needless one, or is the only one before the conclusion."""
+    """Where the verification begins: with a check that is not needless, or that is followed by the conclusion."""
     index, last = first, end
     while index < end:
         after = repeats(index)
@@ -171,41 +174,26 @@ def _checked(text: str, said: Sequence[Sentence], first: int, end: int, repeats:
     return last
 
 
-class _Markers:
-    """Finds approaches by what sentences open, and by where hypotheses end."""
-
-    def __init__(self, text: str, said: Sequence[Sentence]) -> None:
-        self.text, self.said = text, said
-        low = lowered(text)
-        self.ends = sorted(match.start() for form in (DEAD_END, GIVEN_UP) for match in form.finditer(low))
-
-    def openings(self, first: int, end: int) -> list[int]:
-        found = [first]
-        for index in range(first + 1, end):
-            if self._opens(index, found[-1]) and not self._only_announced(found[-1], index):
-                found.append(index)
-        return found
-
-    def _opens(self, index: int, since: int) -> bool:
-        sentence = self.said[index]
-        if sentence.move == "alternative":
-            return True
-        if sentence.move == "case":
-            return sentence.begins
-        return sentence.move == "suppose" and self._ended(self.said[since].start, sentence.start)
-
-    def _ended(self, start: int, end: int) -> bool:
-        """Whether a hypothesis met its end between two places."""
-        return bisect_left(self.ends, start) < bisect_left(self.ends, end)
-
-    def _only_announced(self, opening: int, index: int) -> bool:
-        """Whether what opened just before was only announced: `Maybe there is a better way. Let me try …`"""
-        start, end = self.said[opening].start, self.said[index].start
-        return end - start < _ANNOUNCED and not any(c.isdigit() or c == "=" for c in self.text[start:end])
+def marked_openings(text: str, said: Sequence[Sentence], first: int, end: int) -> list[int]:
+    """The sentences that begin approaches by what they open, and by where hypotheses end."""
+    low = lowered(text)
+    ends = sorted(match.start() for form in (DEAD_END, GIVEN_UP) for match in form.finditer(low))
+    found = [first]
+    for index in range(first + 1, end):
+        sentence, since = said[index], said[found[-1]].start
+        if sentence.move == "suppose":
+            opens = bisect_left(ends, since) < bisect_left(ends, sentence.start)
+        else:
+            opens = sentence.move == "alternative" or (sentence.move == "case" and sentence.begins)
+        before = text[since : sentence.start]
+        announced = len(before) < _ANNOUNCED and not any(c.isdigit() or c == "=" for c in before)
+        if opens and not announced:
+            found.append(index)
+    return found
 
 
 def _conclusion(text: str, said: Sequence[Sentence]) -> int:
-    """The sentence that begins the conclusion; their number where there is none."""
+    """The sentence that begins the conclusion; the number of sentences if there is none."""
     least = min(int(len(said) * (1 - _CONCLUSION)), len(said) - 3)
     begins = within = len(said)
     for index in range(len(said) - 1, max(least, 0), -1):
@@ -225,7 +213,7 @@ def _conclusion(text: str, said: Sequence[Sentence]) -> int:
 def _restated(
     text: str, question: str, said: Sequence[Sentence], end: int, working: Callable[[int], bool | None]
 ) -> int:
-    """End of the restatement: sentences that hold little but what the question says."""
+    """End of the restatement: sentences that contain little beyond the question."""
     known = set(_WORD.findall(question.lower()))
     index = 0
     while index < end:
@@ -244,8 +232,8 @@ def _restated(
 
 
 def _paragraph(said: Sequence[Sentence], index: int, end: int) -> int:
-    """The beginning of the paragraph in which a part ends, since its last sentences then belong to the next part; the
-    first paragraph alone may hold two parts."""
+    """The beginning of the paragraph in which a part ends, so that this paragraph belongs to the next part; only the
+    first paragraph may contain two parts."""
     if index == end:
         return index
     beginning = next(i for i in range(index, -1, -1) if said[i].begins)
@@ -253,7 +241,7 @@ def _paragraph(said: Sequence[Sentence], index: int, end: int) -> int:
 
 
 def _may_check(text: str, said: Sequence[Sentence], index: int) -> bool:
-    """Whether a check can begin here: with a paragraph or right after its first short words, or after an answer."""
+    """Whether a check can begin here: at the start of a paragraph, after its first short words, or after an answer."""
     before = said[index - 1]
     words = text[before.start : before.end]
     hesitates = before.begins and len(words) < _FEW_CHARACTERS

@@ -1,4 +1,4 @@
-"""Finds the steps of a chain of thought that only go again through what was just found."""
+"""Finds the steps of a chain of thought that only repeat the previous result."""
 
 from __future__ import annotations
 
@@ -17,33 +17,38 @@ _DOUBT = frozenset(
     " hold with then recheck confirm".split()
 )
 _LONGEST = 8
-"""Sentences of a re-check at most, from its opening to the word that all is right."""
+"""Most sentences of a re-check, from its opening to its confirmation."""
 _SEEN = 0.7
-"""Share of its longer words that must have been said before; numbers must all have been."""
+"""Share of its longer words that must occur earlier; all numbers must."""
 _SHORTEST = 60
-"""Characters of a paragraph that counts as a repetition where it stands again word for word."""
+"""Fewest characters of a paragraph that counts as a repetition if it occurs again word for word."""
 
 
 class Rechecks:
-    """The needless re-checks of a text: from a word of doubt to a word that all is right, with nothing new between.
+    """The needless re-checks of a text: from an expression of doubt to a confirmation, with nothing new in between.
 
     Args:
-        new: whether sentences from one index to another (exclusive) hold something new, a hypothesis too; by numbers
-            and words where not given.
+        is_new: whether the sentences from one index to another (exclusive) say something new; None to decide by their
+            numbers and words.
+        can_suppose: whether a re-check may contain a hypothesis.
     """
 
     def __init__(
-        self, text: str, question: str, said: Sequence[Sentence], new: Callable[[int, int], bool] | None = None
+        self,
+        text: str,
+        question: str,
+        said: Sequence[Sentence],
+        is_new: Callable[[int, int], bool | None],
+        can_suppose: bool,
     ) -> None:
-        self._low, self._said = lowered(text), said
-        self._new = new or self._new_words
-        self._within = ("", "verify", "plan", "suppose") if new else ("", "verify", "plan")
+        self._low, self._said, self._is_new = lowered(text), said, is_new
+        self._within = ("", "verify", "plan", "suppose") if can_suppose else ("", "verify", "plan")
         self._first: dict[str, int] | None = None
         self._question = question
         self._ends: dict[int, int] = {}
 
     def end(self, index: int) -> int:
-        """The end (exclusive) of the re-check that a sentence opens, or the sentence itself where it opens none."""
+        """The end (exclusive) of the re-check that a sentence opens, or the sentence itself if it opens none."""
         if self._said[index].move != "verify":
             return index
         if index not in self._ends:
@@ -51,7 +56,7 @@ class Rechecks:
         return self._ends[index]
 
     def found(self, first: int, end: int) -> list[tuple[int, int]]:
-        """All re-checks that lie between two sentences."""
+        """All re-checks between two sentences."""
         spans = []
         index = first
         while index < end:
@@ -62,7 +67,7 @@ class Rechecks:
         return spans
 
     def _hesitation(self, index: int) -> int:
-        """The first of the sentences of hesitation in front of a re-check, in its paragraph."""
+        """The first of the sentences of hesitation before a re-check, in its paragraph."""
         while index and not self._said[index].begins:
             before = self._said[index - 1]
             if not HESITATES.fullmatch(self._low, before.start, before.end):
@@ -71,7 +76,7 @@ class Rechecks:
         return index
 
     def _find(self, opening: int) -> int:
-        """Up to the last affirmation in the paragraph of the first one, as long as nothing new is said before it."""
+        """Up to the last confirmation in the paragraph of the first one, if nothing new is said before it."""
         end = opening
         for index in range(opening + 1, min(opening + _LONGEST, len(self._said))):
             sentence = self._said[index]
@@ -79,7 +84,8 @@ class Rechecks:
             if end > opening and sentence.begins:
                 break
             if affirms(words):
-                if self._new(opening, index):
+                new = self._is_new(opening, index)
+                if self._new_words(opening, index) if new is None else new:
                     break
                 end = index + 1
                 continue
@@ -96,7 +102,7 @@ class Rechecks:
         return any(word[0].isdigit() for word in words - old) or len(old) < _SEEN * len(words)
 
     def _seen(self) -> dict[str, int]:
-        """Where each token stands first; -1 for those of the question."""
+        """The first position of each token; -1 for those of the question."""
         if self._first is None:
             self._first = dict.fromkeys(_TOKEN.findall(self._question.lower()), -1)
             for match in _TOKEN.finditer(self._low):
@@ -104,12 +110,12 @@ class Rechecks:
         return self._first
 
 
-def repeats(text: str, outlined: Outline, end: int, rechecks: Rechecks, apart: Apart | None = None) -> tuple[Span, ...]:
-    """All that only repeats: re-checks, and paragraphs that stand again, word for word, in one approach or check.
+def repeats(text: str, outlined: Outline, end: int, rechecks: Rechecks, apart: Apart) -> tuple[Span, ...]:
+    """All repetitions: re-checks, and paragraphs that occur again word for word in one approach or check.
 
     Args:
         end: the sentence at which the exploration ends, after completeness repair.
-        apart: whether two sentences stand under different hypotheses; any hypothesis between them where not given.
+        apart: whether two sentences stand under different hypotheses.
     """
     stretches = [*outlined.approaches(), (end, outlined.verified)]
     stretches[-2] = (stretches[-2][0], end)
@@ -123,7 +129,7 @@ def repeats(text: str, outlined: Outline, end: int, rechecks: Rechecks, apart: A
     return tuple(sorted(found, key=lambda span: span.start))
 
 
-def _again(text: str, outlined: Outline, first: int, end: int, apart: Apart | None) -> Iterator[Span]:
+def _again(text: str, outlined: Outline, first: int, end: int, apart: Apart) -> Iterator[Span]:
     seen: dict[str, int] = {}
     place = first
     for step in outlined.steps(first, end):
@@ -133,11 +139,12 @@ def _again(text: str, outlined: Outline, first: int, end: int, apart: Apart | No
         before = seen.setdefault(words, place)
         if before == place or len(words) < _SHORTEST:
             continue
-        if apart(before, place) if apart else _supposes(outlined.sentences[before : place + 1]):
+        if apart(before, place):
             seen[words] = place
         else:
             yield step
 
 
-def _supposes(said: Sequence[Sentence]) -> bool:
+def supposes(said: Sequence[Sentence]) -> bool:
+    """Whether a sentence opens a hypothesis or a case."""
     return any(sentence.move in ("suppose", "case") for sentence in said)

@@ -1,4 +1,4 @@
-"""The segments of a chain of thought: which characters explore, verify, go back or conclude."""
+"""The segments of a chain of thought: which characters explore, verify, backtrack or conclude."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _SOLVED = re.compile(r"now everybody has a role|this works out for all", re.IGNO
 
 
 def segments(thinking: str) -> tuple[tuple[SegmentKind, Span], ...]:
-    """The segments of a thinking in the order of its text, neighbours of one kind as one span; a partition of it.
+    """A partition of a thinking into segments, in order; adjacent segments of one kind are one span.
 
-    In a terse chain, which names its cases, this is exact. `exploration`: a case that is not reached by going back is
-    opened; the checks of cases that fail or are given up. `backtracking`: the sentence that opens a case after another
-    one failed or was given up; `wait`, and the check that puts a slip right. `verification`: the checks of the case
-    that fits, every statement once, and all re-checks. `conclusion`: `solved` and `so`.
+    For a terse chain, which names its cases, this is exact. `exploration`: opening the first case, and the checks of
+    cases that fail or are given up. `backtracking`: opening a case after another one failed or was given up, `wait`,
+    and the check that corrects a slip. `verification`: the checks of the case that fits, and all re-checks.
+    `conclusion`: `solved` and `so`.
 
-    In English it goes by the words with which sentences open and is an approximation: what opens a verification holds
-    for the rest of its paragraph, what opens a conclusion until something else is opened, all other is exploration.
+    For English it is an approximation by the first words of sentences: a verification extends to the end of its
+    paragraph, a conclusion until something else is opened, and everything else is exploration.
     """
     found = _terse(thinking) if thinking.split(maxsplit=1)[:1] in ([NEXT], [SO]) else _english(thinking)
     return tuple(
@@ -66,12 +66,12 @@ def _terse(thinking: str) -> Iterator[tuple[SegmentKind, Span]]:
 
 
 def _opens(by_words: Sequence[list[str]], number: int) -> str:
-    """The word after `next` of a sentence; empty where there is none."""
+    """The word after `next` of a sentence; empty if there is none."""
     return by_words[number][1] if number < len(by_words) and len(by_words[number]) > 1 else ""
 
 
 def _fits(by_words: Sequence[list[str]], opening: int) -> bool:
-    """Whether the case that a sentence opens is checked to its end without a contradiction."""
+    """Whether the case that a sentence opens is checked completely without a contradiction."""
     verdict = ""
     for number in range(opening + 1, len(by_words)):
         kind = _opens(by_words, number)

@@ -1,4 +1,4 @@
-"""What DLCoT finds in a chain of thought, as spans of its text: nothing here holds words of its own."""
+"""The structure of a chain of thought: spans of its text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Reason = Literal["redundant", "unsolvable", "wrong approach", "wrong span"]
 
 
 class Ambiguous(Exception):
-    """A trace cannot be taken apart with confidence, so it stays as it is; the message is a short, countable reason."""
+    """A trace cannot be segmented with confidence and is left unchanged; the message is a short, countable reason."""
 
 
 class Span(NamedTuple):
@@ -29,16 +29,15 @@ class Approach:
     """One way of attacking the problem (the paper's "approach", or "solution").
 
     Attributes:
-        span: all of it.
         steps: a partition of the span, in order.
-        label: by the answer it comes to: right, wrong, or none at all.
-        method: what it does, in a few words for readers, e.g. `assumes Zoey is a knight`.
+        label: of the answer that it reaches; `incomplete` if it reaches none.
+        method: a short description for readers, e.g. `assumes Zoey is a knight`.
         cluster: approaches with equal numbers follow the same method.
         errors: spans with a calculation or derivation error.
         repaired: verification steps that completeness repair moved in; they are the last of `steps`.
-        settles: comes to no answer itself, but later approaches build on it: a hypothesis or a case that it refutes,
-            facts that it derives. Such work is no "unsolvable" approach (our reading: the paper's data has whole
-            solutions only, and labels by the final answer alone).
+        settles: it reaches no answer, but later approaches build on it: it refutes a hypothesis or a case, or derives
+            facts. Such an approach is not "unsolvable" (our interpretation: the data of the paper has whole solutions
+            only, which it labels by the final answer alone).
     """
 
     span: Span
@@ -53,14 +52,14 @@ class Approach:
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """A chain of thought taken apart.
+    """A segmented chain of thought.
 
     Attributes:
-        parts: the parts that are there, each once, in the order of the text; they partition it. `exploration` spans all
+        parts: the parts that occur, each once, in the order of the text; they partition it. `exploration` spans all
             approaches.
         approaches: in the order of the text, a partition of the exploration.
         verification: steps of the verification, after completeness repair.
-        repeats: steps, or whole sentences, anywhere in the text that only go again through what was just found.
+        repeats: steps or whole sentences, anywhere in the text, that only repeat the previous result.
     """
 
     parts: tuple[tuple[Part, Span], ...]
@@ -85,8 +84,8 @@ class Cut:
 
 
 class Backend(Protocol):
-    """Takes traces apart: by rules, or with a model as judge."""
+    """Segments traces, by rules or with a model as judge."""
 
     def read(self, trace: Trace, problem: Problem, domain: Domain) -> Structure:
-        """The structure of a trace. Raises `Ambiguous` where it is not clear."""
+        """The structure of a trace. Raises `Ambiguous` if it is unclear."""
         ...

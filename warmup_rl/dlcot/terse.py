@@ -1,4 +1,4 @@
-"""Takes a terse chain apart: each case, and each re-check of one, is an approach of its own."""
+"""Segments a terse chain: each case, and each re-check of one, is an approach."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from warmup_rl.knights.text import from_meta
 _CASE, _SOLVED, _BAD = "case", "solved", "bad"
 _WAIT = [NEXT, WAIT]
 Words = list[list[str]]
-"""Sentences, each as its words."""
+"""The words of each sentence."""
 
 
 def is_terse(thinking: str) -> bool:
@@ -28,9 +28,9 @@ def is_terse(thinking: str) -> bool:
 def read_terse(thinking: str, problem: Problem, domain: Domain) -> Structure:
     """The structure of a terse chain.
 
-    A case that ends in `bad` is refuted: it comes to no answer and settles that case. One that ends in `wait` is given
-    up. Cases are of one cluster where they say the same, word for word, `wait`, `recheck` and slips that are put right
-    at once aside. Chains without cases are one approach.
+    A case that ends in `bad` is refuted: it reaches no answer and settles that case. One that ends in `wait` is given
+    up. Cases form a cluster if they agree word for word, apart from `wait`, `recheck` and slips that are corrected at
+    once. A chain without cases is one approach.
 
     Raises:
         Ambiguous: something is tried after the conclusion, or nothing before it.
@@ -91,7 +91,7 @@ def _puzzle(problem: Problem) -> Puzzle | None:
 
 
 def _errors(words: Words, spans: Sequence[Span], case: str, puzzle: Puzzle) -> tuple[Span, ...]:
-    """What the solver would not write about this case, with a `wait` that takes it back."""
+    """The sentences that are false in this case, each with the `wait` that takes it back."""
     number = case.removeprefix(_CASE)
     if not number.isdecimal() or not 1 <= int(number) <= 2**puzzle.people:
         return ()
@@ -101,13 +101,13 @@ def _errors(words: Words, spans: Sequence[Span], case: str, puzzle: Puzzle) -> t
 
 
 def _slips(words: Words, index: int) -> bool:
-    """Whether the sentence is taken back at once: a `wait` follows, and the same check with another result."""
+    """Whether the sentence is corrected at once: a `wait` follows, and the same check with another result."""
     after = words[index + 1 : index + 3]
     return len(after) == 2 and after[0] == _WAIT and after[1][:-1] == words[index][:-1]
 
 
 def _openings(words: Words) -> list[int]:
-    """Where approaches begin, by sentence; `wait` goes with a re-check after it, else with the case before."""
+    """The sentences that begin approaches; `wait` belongs to a re-check after it, else to the case before."""
     starts = [0]
     for index, sentence in enumerate(words):
         opens = len(sentence) > 1 and (sentence[1].startswith(_CASE) or sentence[1] == RECHECK)
@@ -117,7 +117,7 @@ def _openings(words: Words) -> list[int]:
 
 
 def _bare(words: Words) -> Words:
-    """Without slips and each `next wait`, and without the word `recheck`."""
+    """The sentences without slips, `next wait` and the word `recheck`."""
     rest = [sentence for i, sentence in enumerate(words) if sentence != _WAIT and not _slips(words, i)] or words
     return [_unmarked(rest[0]), *rest[1:]]
 

@@ -1,4 +1,4 @@
-"""What is cut out of a chain of thought: the variants of arXiv 2503.16385 as pure functions of its structure."""
+"""Chooses the cuts of a chain of thought: the variants of arXiv 2503.16385 as pure functions of its structure."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from warmup_rl.dlcot.structure import Approach, Cut, Span, Structure
 Redundancy = Literal[
     "none", "delete_multi_1", "delete_multi_2", "delete_multi_all", "delete_multi_incorrect_incomplete", "keep_first"
 ]
-"""What happens to repeats: approaches of a cluster (one method) after its first one. Names are those of the paper's
-code (`redundancy_deduction.py`); each but `none` also cuts steps that only go again through what was just found.
+"""Which repeats are cut: approaches of a cluster (one method) after its first one. The names are those of the paper's
+code (`redundancy_deduction.py`). All but `none` also cut steps that only repeat the previous result.
 
-- `none`: all stay.
-- `delete_multi_1`, `delete_multi_2`: the last one, the last two of all repeats go ("from the back").
-- `delete_multi_all`: all repeats go, one approach a method stays; the paper's main setting.
-- `delete_multi_incorrect_incomplete`: repeats go unless they are correct (in the paper's code by name only).
-- `keep_first`: nothing stays after the first correct approach. By name only in the paper's code; as truncation at the
+- `none`: no repeats.
+- `delete_multi_1`, `delete_multi_2`: the last one, the last two of all repeats ("from the back").
+- `delete_multi_all`: all repeats; one approach per method is kept. The main setting of the paper.
+- `delete_multi_incorrect_incomplete`: repeats that are not correct (in the paper's code by name only).
+- `keep_first`: everything after the first correct approach (in the paper's code by name only). As truncation at the
   earliest correct point it is STOP (arXiv 2605.13165).
 """
 Errors = Literal["none", "delete_solution", "delete_all"]
-"""What happens to errors on the way (`incorrectness_deduction.py`; the paper found that none of it helps). The main
-path is all approaches up to the first correct one; where none is correct nothing is cut.
+"""Which errors are cut (`incorrectness_deduction.py`; in the paper none of this helped). The main path is all
+approaches up to the first correct one; if none is correct, nothing is cut.
 
-- `none`: wrong turns stay.
-- `delete_solution`: whole wrong approaches off the main path go.
-- `delete_all`: these, and the erroneous spans of the approaches on the main path and of correct ones off it. The rules
-  find sums that do not come out and, in terse chains, what is not so in its case; a judge finds what it finds.
+- `none`: no errors.
+- `delete_solution`: whole wrong approaches off the main path.
+- `delete_all`: these, and the erroneous spans of approaches on the main path and of correct ones off it. The rules find
+  false sums and, in terse chains, sentences that are false in their case; a judge finds errors of any kind.
 """
 
 _RANK = {"correct": 3, "incorrect": 1, "incomplete": 1}
@@ -42,11 +42,11 @@ def simplify(
 ) -> tuple[Cut, ...]:
     """The cuts of a variant, in the order of the text, none inside another.
 
-    The approach that the conclusion rests on (the last correct one, else the last) goes only as a repeat where the
-    approach before it, of those that stay, is correct or says the same. So where one is correct, a correct one stays.
+    The approach that the conclusion rests on (the last correct one, else the last) is cut as a repeat only if the last
+    kept approach before it is correct or says the same. So if any approach is correct, a correct one is kept.
 
     Args:
-        unsolvable: cut approaches that come to no answer and settle nothing (the paper's "unsolvable solutions").
+        unsolvable: cut approaches that reach no answer and settle nothing (the paper's "unsolvable solutions").
     """
     approaches = structure.approaches
     cuts = _repeats(approaches, redundancy)
@@ -67,7 +67,7 @@ def simplify(
 
 
 def _needless(structure: Structure) -> list[Cut]:
-    """Re-checks and paragraphs that stand again; an approach that is nothing else stays."""
+    """Re-checks and repeated paragraphs; an approach that consists of nothing else is kept."""
     within: dict[int | None, list[Span]] = {}
     for span in structure.repeats:
         inside = (i for i, a in enumerate(structure.approaches) if a.span.start <= span.start < a.span.end)
@@ -95,7 +95,7 @@ def _repeats(approaches: Sequence[Approach], redundancy: Redundancy) -> list[Cut
 
 
 def _removable(approaches: Sequence[Approach]) -> list[Cut]:
-    """All repeats. What is correct repeats only what is correct, what settles something only what does so too."""
+    """All repeats. A correct approach repeats only a correct one, one that settles something only one that does too."""
     kept: list[int] = []
     cuts: list[Cut] = []
     rests_on = _rests_on(approaches)
@@ -145,7 +145,7 @@ def _rests_on(approaches: Sequence[Approach]) -> int:
 
 
 def _outermost(cuts: Sequence[Cut]) -> tuple[Cut, ...]:
-    """Without cuts that overlap one that begins before them, or a longer one that begins with them."""
+    """The cuts in order, without those that overlap an earlier or a longer one."""
     found: list[Cut] = []
     for cut in sorted(cuts, key=lambda cut: (cut.span.start, -cut.span.end)):
         if cut.span.start < cut.span.end and (not found or cut.span.start >= found[-1].span.end):

@@ -1,7 +1,7 @@
-"""Decodes one batch of prompts token by token; on small models several times faster than `generate` of transformers.
+"""Decodes a batch of prompts; on small models several times faster than `generate` of transformers.
 
-There, the whole cache is copied at every token, and finished rows are computed until the last one finishes. Here, the
-cache has room to grow, and finished rows leave the batch.
+`generate` copies the whole cache at every token and computes finished rows until the last one finishes. Here the cache
+has spare capacity, and finished rows leave the batch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _COMPACT_BELOW = 0.75
-"""Finished rows are removed when the share of the others drops below this; each time the cache is copied once."""
+"""Finished rows are removed if the share of the others drops below this; each removal copies the cache once."""
 
 
 class _RoomyLayer(DynamicLayer):
@@ -70,8 +70,8 @@ def decode(
     Args:
         model: in evaluation mode.
         prompts_ids: non-empty.
-        draws: for each prompt a source of uniform numbers in [0, 1), one per sampled token; so, up to rounding, a
-            completion does not depend on the rest of the batch.
+        draws: for each prompt a source of uniform numbers in [0, 1), one per sampled token, so that a completion does
+            not depend on the rest of the batch, up to rounding.
         synced: take as many steps as the slowest rank of the process group.
     """
     width, device = max(map(len, prompts_ids)), model.device

@@ -28,10 +28,10 @@ _SECRET = re.compile(r"(?<![A-Za-z0-9])(?:sk|pk|rk|hf|gsk|xai|nvapi|pplx|r8|ghp|
 class OpenAI(Engine):
     """A model behind an OpenAI-compatible endpoint.
 
-    At most `concurrency` requests are in flight or answered and not yet consumed, so a killed run loses no more than
-    these. Unusable answers are requested again (429, 408, 409, 5xx, broken connections, timeouts, HTML, invalid or
-    empty bodies); errors that a retry cannot fix end the run at once (401, 403, 404 and other 4xx). An empty answer and
-    one stopped by a content filter are completions without an answer.
+    At most `concurrency` requests are in flight or not yet consumed, so a killed run loses no more than these.
+    Unusable answers are requested again (429, 408, 409, 5xx, broken connections, timeouts, HTML, invalid or empty
+    bodies); errors that a retry cannot fix end the run at once (401, 403, 404 and other 4xx). An empty answer and one
+    stopped by a content filter are completions without an answer.
     """
 
     type: ClassVar[str] = "openai"
@@ -54,8 +54,8 @@ class OpenAI(Engine):
     """Retries of a request before the server counts as out of service; rate limits (429) count only while no other
     request is answered."""
     backoff: float = runtime_only(1.0, ge=0)
-    """Seconds before the first retry, with jitter; doubled for each further one, up to 60. A longer Retry-After of the
-    server is respected."""
+    """Seconds before the first retry, with jitter; doubled for each further one, up to 60. A longer Retry-After is
+    respected."""
     price_in: float = runtime_only(0.0, ge=0)
     """US dollars per million prompt tokens."""
     price_out: float = runtime_only(0.0, ge=0)
@@ -79,7 +79,7 @@ class OpenAI(Engine):
     def _is_a_name(cls, name: str | None) -> str | None:
         if name is not None and (not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name) or _SECRET.search(name)):
             raise ValueError(
-                "the NAME of an environment variable is needed, in capitals, such as OPENAI_API_KEY, never the key."
+                "the NAME of an environment variable is needed, in capitals, such as OPENAI_API_KEY, not the key."
             )
         return name
 

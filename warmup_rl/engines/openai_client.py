@@ -1,4 +1,4 @@
-"""The client of an OpenAI-compatible endpoint: many requests at once, each retried until answered or hopeless."""
+"""The client of an OpenAI-compatible endpoint: concurrent requests with retries."""
 
 from __future__ import annotations
 
@@ -50,16 +50,19 @@ class Reply:
     prompt_tokens: int
 
 
-class Unusable(Exception):
-    """An answer without a completion; the message says what it is instead.
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An attempt without a usable answer, which may be retried.
 
     Attributes:
-        empty: the completion to use if retries do not help; None if this is not the answer of a model at all.
+        limited: the server limits the rate of requests.
+        empty: the completion to use if retries do not help; None if the answer is not from a model at all.
     """
 
-    def __init__(self, message: str, empty: Reply | None = None) -> None:
-        super().__init__(message)
-        self.empty = empty
+    reason: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    limited: bool = False
+    empty: Reply | None = None
 
 
 @contextmanager
@@ -70,7 +73,7 @@ def connected(config: OpenAI, key: str, context: EngineContext) -> Iterator[Clie
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="openai", daemon=True)
     thread.start()
-    client = AsyncOpenAI(  # retries are ours: every attempt is counted
+    client = AsyncOpenAI(  # we retry ourselves, to count every attempt
         api_key=key or "none", base_url=config.base_url, max_retries=0, timeout=config.timeout
     )
     try:
@@ -83,7 +86,7 @@ def connected(config: OpenAI, key: str, context: EngineContext) -> Iterator[Clie
 
 
 class Client:
-    """Runs requests in another thread, so that answers arrive while completions are graded and written."""
+    """Runs requests in a thread, so that answers arrive while completions are graded and written."""
 
     def __init__(
         self, config: OpenAI, key: str, context: EngineContext, client: AsyncOpenAI, loop: asyncio.AbstractEventLoop
@@ -136,7 +139,7 @@ class Client:
         while not self._stopped.is_set():
             attempts += 1
             reply = await self._ask(request, sampling)
-            if isinstance(reply, _Failure):
+            if isinstance(reply, Failure):
                 failures = 1 if reply.limited and self._answered > answered else failures + 1
                 answered = self._answered
                 if failures <= self._config.retries:
@@ -149,7 +152,7 @@ class Client:
             return self._completion(request, reply, attempts)
         raise _Abandoned
 
-    async def _ask(self, request: Request, sampling: Sampling) -> Reply | _Failure:
+    async def _ask(self, request: Request, sampling: Sampling) -> Reply | Failure:
         """One attempt; a failure may succeed when retried. Raises `UserError` for one that will not.
 
         Nothing is raised while an error of the client is being handled: it would be chained to that error, which
@@ -164,18 +167,16 @@ class Client:
         )  # fmt: skip
         try:
             return read_reply(await asyncio.wait_for(self._post(body), config.timeout))
-        except Unusable as unusable:
-            return _Failure(str(unusable), empty=unusable.empty)
         except (TimeoutError, openai.APITimeoutError):
-            return _Failure(f"no answer within {duration(config.timeout)}")
+            return Failure(f"no answer within {duration(config.timeout)}")
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
-            return _Failure(self._without_key(f"{type(cause).__name__}: {cause}".rstrip(": ")))
+            return Failure(self._without_key(f"{type(cause).__name__}: {cause}".rstrip(": ")))
         except openai.APIStatusError as error:
             status, headers = error.status_code, error.response.headers
             message, code = self._without_key(error_text(error.response.content)), error.response.text
         if (status in (408, 409, 429) or status >= 500) and "insufficient_quota" not in code:
-            return _Failure(f"status {status}: {message}", headers, limited=status == 429)
+            return Failure(f"status {status}: {message}", headers, limited=status == 429)
         raise UserError(await self._refused(status, message, request))
 
     async def _post(self, body: dict[str, Any]) -> bytes:
@@ -187,12 +188,12 @@ class Client:
         content = raw.http_response.content
         return content.replace(self._key.encode(), b"***") if self._key else content
 
-    async def _wait(self, failure: _Failure, failures: int) -> None:
+    async def _wait(self, failure: Failure, failures: int) -> None:
         config = self._config
         draw = self._jitter.random()
         seconds = wait_seconds(failures, failure.headers, backoff=config.backoff, draw=draw, now=time.time())
         if seconds > _LONGEST_WAIT:
-            raise UserError(f"{config.base_url} asks to wait for {duration(seconds)} ({failure.reason}).")
+            raise UserError(f"{config.base_url} asks to wait {duration(seconds)} ({failure.reason}).")
         if time.monotonic() - self._last_message >= _SECONDS_BETWEEN_MESSAGES:
             self._last_message = time.monotonic()
             self._context.say(f"{config.base_url}: {failure.reason}; retrying in {duration(math.ceil(seconds))}")
@@ -214,25 +215,27 @@ class Client:
         )
 
     def _out_of_service(self, reason: str, attempts: int) -> UserError:
-        times = f"{attempts} time{'s' * (attempts != 1)}"
+        times = f"{attempts} attempt{'s' * (attempts != 1)}"
         return UserError(
-            f"{self._config.base_url} gave no usable answer to a request, asked {times}; the last time: {reason}. "
-            "Check the server, or adapt `retries`, `timeout` and `concurrency` to its capacity."
+            f"{self._config.base_url} gave no usable answer to a request in {times}; the last error: {reason}. "
+            "Check the server, or adjust `retries`, `timeout` and `concurrency` to its capacity."
         )
 
     async def _refused(self, status: int, message: str, request: Request) -> str:
         config = self._config
-        fix = f"It was asked for problem {request.problem.id}. Fix what it names, under `sampling` or `extra`."
+        fix = f"It was for problem {request.problem.id}. Fix the setting that it names, in `sampling` or `extra`."
         if status in (401, 403):
             key = f"the key in {config.api_key_env}" if config.api_key_env else "`api_key_env` (none is given)"
             fix = f"Check {key}, and whether it may use model {config.model!r}."
         elif status == 404:
             models = await self._models()
             served = f"{suggestion(config.model, models)} It serves: {', '.join(models[:20])}." if models else ""
-            fix = f"Check `model` ({config.model!r}) and `base_url`, which mostly ends in /v1.{served}"
+            fix = f"Check `model` ({config.model!r}) and `base_url`, which usually ends in /v1.{served}"
         elif status in (402, 429):
             fix = "The account has no credit left."
-        return f"{config.base_url} refuses: status {status}, {message.rstrip('.') or 'no reason given'}. {fix}"
+        return (
+            f"{config.base_url} refused the request: status {status}, {message.rstrip('.') or 'no reason given'}. {fix}"
+        )
 
     async def _models(self) -> list[str]:
         """Names of the models that the server lists; empty if it does not."""
@@ -253,16 +256,6 @@ class _Abandoned(Exception):
     """A request that was not retried because the server is out of service."""
 
 
-@dataclass(frozen=True)
-class _Failure:
-    """Why a request may be retried; `empty` is the completion to use if that does not help."""
-
-    reason: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    limited: bool = False
-    empty: Reply | None = None
-
-
 async def _close(client: AsyncOpenAI) -> None:
     """Cancels requests in flight, then closes the client."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
@@ -272,34 +265,34 @@ async def _close(client: AsyncOpenAI) -> None:
     await client.close()
 
 
-def read_reply(content: bytes) -> Reply:
-    """Reads the body of an answer in either mode. Raises `Unusable` for everything without a completion."""
+def read_reply(content: bytes) -> Reply | Failure:
+    """Reads the body of an answer in either mode; a body without a completion is a failure."""
     if not content.strip():
-        raise Unusable("an empty body")
+        return Failure("an empty body")
     try:
         body = json.loads(content)
     except ValueError:
         kind = "HTML" if content.lstrip()[:1] == b"<" else "broken JSON"
-        raise Unusable(f"{kind} instead of an answer ({_one_line(content)})") from None
+        return Failure(f"{kind} instead of an answer ({_one_line(content)})")
     if not isinstance(body, dict):
-        raise Unusable(f"JSON of another kind ({_one_line(content)})")
+        return Failure(f"JSON of another kind ({_one_line(content)})")
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise Unusable(f"an answer without choices ({error_text(content)})")
+        return Failure(f"an answer without choices ({error_text(content)})")
     choice = choices[0]
     message = choice.get("message", choice)
     if not isinstance(message, dict):
-        raise Unusable("an answer without message")
+        return Failure("an answer without message")
     reason = choice.get("finish_reason") or "stop"
     found = (message.get(key) for key in ("reasoning_content", "reasoning"))
     thinking = next((text for text in found if isinstance(text, str) and text), None)
     content_field = message.get("content", message.get("text"))
     text = _text(content_field)
     if not isinstance(reason, str) or (text is None and content_field is not None):
-        raise Unusable(f"an answer of other types ({_one_line(content)})")
+        return Failure(f"an answer of other types ({_one_line(content)})")
     reply = Reply(text or "", thinking, reason, *_tokens(body.get("usage"), (thinking or "") + (text or "")))
     if text is None and not thinking and reason != "content_filter" and not message.get("refusal"):
-        raise Unusable("an answer with null content", reply)
+        return Failure("an answer with null content", empty=reply)
     return reply
 
 

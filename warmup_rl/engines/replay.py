@@ -1,4 +1,4 @@
-"""Existing traces, from a file or a hub dataset, as a teacher: each row is matched with the problem that it answers."""
+"""A teacher that replays existing traces from a file or a hub dataset, matching each row with a problem."""
 
 from __future__ import annotations
 

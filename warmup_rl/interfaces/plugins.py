@@ -62,7 +62,7 @@ TABLE: dict[Kind, dict[str, str]] = {
         "length": "warmup_rl.cleaners.basic:Length",
         "repetition": "warmup_rl.cleaners.repetition:Repetition",
         "decontaminate": "warmup_rl.cleaners.decontaminate:Decontaminate",
-        "naturalness": "warmup_rl.cleaners.naturalness:Naturalness",
+        "naturalness": "warmup_rl_extras.naturalness:Naturalness",
         "dlcot": "warmup_rl.cleaners.dlcot:DLCoT",
         "answers_only": "warmup_rl.cleaners.controls:AnswersOnly",
         "shuffled": "warmup_rl.cleaners.controls:Shuffled",

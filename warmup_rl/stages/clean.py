@@ -1,4 +1,4 @@
-"""Stage `clean`: passes raw traces through cleaning steps; what is cut, changed or dropped is counted and kept."""
+"""Stage `clean`: passes raw traces through cleaning steps, and records and counts everything changed or dropped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from warmup_rl.base.jsonl import write_jsonl
 from warmup_rl.base.types import Problem, Trace, to_json
 from warmup_rl.data.indexed_log import IndexedLog
 from warmup_rl.data.traces import PROBLEMS_FILE, open_problems, read_traces
-from warmup_rl.dlcot.page import write_page
+from warmup_rl.dlcot.audit import write_page
 from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped, LooksAhead
 from warmup_rl.interfaces.domain import Domain, each_fold
@@ -32,14 +32,14 @@ DEFAULT_STEPS: tuple[Any, ...] = ("correct", "duplicates", "dlcot", {"type": "le
 
 _LOG = "cleaned.jsonl"
 _AHEAD = 256
-"""Traces that go through the steps together where a step looks ahead; otherwise each goes alone."""
+"""Traces that pass the steps together if a step looks ahead; otherwise each passes alone."""
 
 Row = dict[str, Any]
 Done = Callable[[int], Callable[[int], None]]
 
 
 class Clean(Stage):
-    """Passes traces through cleaning steps in order; a trace goes on as it comes out of the last."""
+    """Passes traces through cleaning steps in order."""
 
     type: ClassVar[str] = "clean"
     role: ClassVar[str] = "traces"
@@ -51,13 +51,13 @@ class Clean(Stage):
     steps: list[Annotated[Cleaner, plugin_field("cleaner")]] = Field(
         default_factory=lambda: list(DEFAULT_STEPS), min_length=1, validate_default=True
     )
-    """Cleaners by name, or mappings with `type` and keys, in the order in which a trace passes them."""
+    """Cleaners by name, or mappings with `type` and keys, in the order in which traces pass them."""
 
     def reads_evaluation(self) -> bool:
         return any(step.reads_evaluation for step in self.steps)
 
     def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
-        """Those that the recipe evaluates on, where a step reads their problems."""
+        """Those that the recipe evaluates on, if a step reads their problems."""
         if not self.reads_evaluation():
             return ()
         return tuple(domains) if evaluation.every else evaluation.measured(domains)
@@ -91,7 +91,7 @@ class Clean(Stage):
                 say=context.say,
             )
             counts = clean(traces, self.steps, cleaning)
-        dropped = f"; dropped: {_listed(counts.dropped)}" if counts.dropped else ""
+        dropped = f"; dropped: {counts.reasons()}" if counts.dropped else ""
         context.say(f"{counts.kept:,} of {counts.read:,} traces kept, {counts.changed:,} of them changed{dropped}")
         write_audit(counts, self.steps, context.folder, subtitle=f"arm {context.arm}, seed {context.seed}")
         (context.folder / _LOG).unlink()
@@ -100,15 +100,15 @@ class Clean(Stage):
 
 @dataclass
 class Counts:
-    """What became of the traces; every trace read is kept or dropped.
+    """Counts of traces and tokens; every trace read is kept or dropped.
 
     Attributes:
         dropped: traces by reason.
-        changed: kept traces with other text than the source.
-        tokens_before: of all traces read, as the student would be shown them.
-        tokens_dropped: of the dropped ones among these.
-        tokens_after: of the kept ones, as they came out.
-        outcomes: rows of the audit by cleaner and outcome, the latter with its reason where there is one.
+        changed: kept traces whose text differs from the source.
+        tokens_before: of all traces read, as the student would see them.
+        tokens_dropped: of the dropped traces among these.
+        tokens_after: of the kept traces after cleaning.
+        outcomes: rows of the audit by cleaner, and by outcome together with its reason, if any.
     """
 
     read: int = 0
@@ -121,7 +121,7 @@ class Counts:
     outcomes: dict[str, Counter[str]] = field(default_factory=dict)
 
     def add(self, row: Row) -> None:
-        """Counts a row of the log."""
+        """Adds a row of the log."""
         before, after = row["tokens"]
         self.read += 1
         self.tokens_before += before
@@ -139,32 +139,26 @@ class Counts:
                 outcomes[f"{audited['outcome']}{reason}"] += 1
 
     def summary(self) -> dict[str, Any]:
-        """Counts as `stage.json` keeps them, the most frequent reasons and outcomes first."""
-        outcomes = {cleaner: by_count(found) for cleaner, found in self.outcomes.items()}
-        return {**vars(self), "dropped": by_count(self.dropped), "outcomes": outcomes}
+        """The counts for `stage.json`, the most frequent reasons and outcomes first."""
+        outcomes = {cleaner: dict(found.most_common()) for cleaner, found in self.outcomes.items()}
+        return {**vars(self), "dropped": dict(self.dropped.most_common()), "outcomes": outcomes}
 
-
-def by_count(counts: Mapping[str, int]) -> dict[str, int]:
-    """The most frequent first."""
-    return dict(Counter(counts).most_common())
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    """`12 duplicate, 3 no answer`."""
-    return ", ".join(f"{count:,} {name}" for name, count in by_count(counts).items())
+    def reasons(self) -> str:
+        """Why traces were dropped: `12 duplicate, 3 no answer`."""
+        return ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.most_common())
 
 
 def clean(traces: Path, steps: Sequence[Cleaner], context: CleanContext, done: Done | None = None) -> Counts:
-    """Cleans a traces file into the folder of `context`; what a killed run has finished there is not done again.
+    """Cleans a traces file into the folder of `context`, continuing where a killed run stopped.
 
-    It writes `traces.jsonl`, `problems.jsonl`, `dropped.jsonl` (trace, reason and step), `audit.jsonl` (what steps
-    report of what they did) and, while it works, `cleaned.jsonl`, from which a killed run resumes.
+    Writes `traces.jsonl`, `problems.jsonl`, `dropped.jsonl` (traces with reason and step), `audit.jsonl` (the reports
+    of the steps) and, while it runs, `cleaned.jsonl`, from which a killed run resumes.
 
     Args:
-        done: called with the number of all traces, returns what is to be called with numbers of finished ones.
+        done: given the number of all traces, returns a function to call with the number of finished ones.
 
     Raises:
-        DataError: a row is not a trace, or its problem or domain is unknown; found before cleaning begins.
+        DataError: a row is not a trace, or its problem or domain is unknown; checked before cleaning begins.
         RunError: no trace is left.
     """
     assert context.folder is not None
@@ -177,25 +171,24 @@ def clean(traces: Path, steps: Sequence[Cleaner], context: CleanContext, done: D
         counts = work.run(read_traces(traces), done(total) if done else progress(context.say, "traces", total))
         if not counts.kept:
             raise RunError(
-                f"clean: none of {total} traces is left ({_listed(counts.dropped)}). Loosen `steps`, or distill more "
-                "problems."
+                f"clean: none of {total} traces is left ({counts.reasons()}). Loosen `steps`, or distill more problems."
             )
         write_jsonl(context.folder / TRACES, (row["kept"] for row in _rows(log) if row["kept"]))
         write_jsonl(context.folder / DROPPED, (row["dropped"] for row in _rows(log) if row["dropped"]))
         write_jsonl(context.folder / AUDIT, (audited for row in _rows(log) for audited in row["audit"]))
         used = dict.fromkeys(row["kept"]["problem_id"] for row in _rows(log) if row["kept"])
     write_jsonl(context.folder / PROBLEMS_FILE, (to_json(context.problems[problem_id]) for problem_id in used))
-    outcomes = by_count(counts.outcomes.get("dlcot", {}))
+    outcomes = counts.outcomes.get("dlcot", Counter())
     if outcomes and not {"cut", "unchanged"} & outcomes.keys():
-        (reason, count), *_ = outcomes.items()
-        context.say(f"dlcot could not segment any trace; {count:,} of {sum(outcomes.values()):,} times: {reason}")
+        ((reason, count),) = outcomes.most_common(1)
+        context.say(f"dlcot could not segment any trace; {count:,} of {outcomes.total():,} times: {reason}")
     return counts
 
 
 def write_audit(
     counts: Counts, steps: Sequence[Cleaner], folder: Path, *, subtitle: str, unit: str = "tokens"
 ) -> Path | None:
-    """Writes `audit.html` beside `audit.jsonl`; nothing where no step segments traces."""
+    """Writes `audit.html` next to `audit.jsonl`, if a step segments traces."""
     if "dlcot" not in counts.outcomes:
         return None
     page = folder / "audit.html"
@@ -205,7 +198,7 @@ def write_audit(
 
 
 def held_out(evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> Iterator[Problem]:
-    """The problems that a recipe evaluates on: both splits of all domains measured, and the held-out curve of any."""
+    """The problems that a recipe evaluates on: both splits of the measured domains, and those of held-out curves."""
     measured = evaluation.measured(domains)
     for name, domain in domains.items():
         counts = {"test": evaluation.problems, "validation": evaluation.validation} if name in measured else {}
@@ -216,7 +209,7 @@ def held_out(evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> I
 
 
 def _described(step: Cleaner) -> str:
-    """A step with the keys that are not at their defaults: `length (max_tokens 8192)`."""
+    """A step with its non-default keys: `length (max_tokens 8192)`."""
     keys = step.model_dump(mode="json", exclude_defaults=True, serialize_as_any=True)
     plain = {key: value for key, value in keys.items() if not isinstance(value, dict | list)}
     text = ", ".join(key if value is True else f"{key} {value}" for key, value in plain.items())
@@ -224,7 +217,7 @@ def _described(step: Cleaner) -> str:
 
 
 def _checked(traces: Path, context: CleanContext) -> int:
-    """The number of traces, each of a known domain and problem."""
+    """Checks that the domain and problem of each trace are known; returns the number of traces."""
     count = 0
     for trace in read_traces(traces):
         count += 1
@@ -242,7 +235,8 @@ def _checked(traces: Path, context: CleanContext) -> int:
 
 
 def _open_log(context: CleanContext, steps: Sequence[Cleaner], source: Any) -> IndexedLog[int, Row]:
-    """A row for each trace cleaned so far; row 0 says what decides the others, and another log is begun anew."""
+    """The rows of the traces cleaned so far. Row 0 holds everything that decides the others; if it differs, the log is
+    started anew."""
     fields = [[name_of(type(step)), step.model_dump(mode="json", serialize_as_any=True)] for step in steps]
     domains = {name: domain.model_dump(mode="json") for name, domain in context.domains.items()}
     layout = context.response_format.model_dump(mode="json")
@@ -260,7 +254,7 @@ def _open_log(context: CleanContext, steps: Sequence[Cleaner], source: Any) -> I
 
 
 def _rows(log: IndexedLog[int, Row]) -> Iterator[Row]:
-    """The rows of the traces, in their order."""
+    """The rows of the traces, in order."""
     return islice(log.values(), 1, None)
 
 
@@ -269,9 +263,9 @@ class _Item:
     """A trace on its way through the steps.
 
     Attributes:
-        step: name of the last step that it came to.
-        audit: what steps report of it.
-        remember: what steps keep of it for the traces after it.
+        step: name of the last step that it reached.
+        audit: reports of the steps about it.
+        remember: what steps keep of it for later traces.
     """
 
     original: Trace
@@ -287,7 +281,7 @@ class _Item:
 
 
 class _Cleaning:
-    """Steps at work on traces, one or a few at a time; each finished trace is a row of the log."""
+    """Runs the steps on traces, one or a few at a time; each finished trace is a row of the log."""
 
     def __init__(self, steps: Sequence[Cleaner], context: CleanContext, log: IndexedLog[int, Row]) -> None:
         self._context = replace(context, count_tokens=lru_cache(maxsize=16)(context.count_tokens))
@@ -300,7 +294,7 @@ class _Cleaning:
         self._steps = [(name_of(type(step)), self._start(place, step)) for place, step in enumerate(steps)]
 
     def run(self, traces: Iterable[Trace], done: Callable[[int], None]) -> Counts:
-        """Cleans all traces that the log does not hold yet; calls `done` with numbers of finished ones."""
+        """Cleans all traces that are not in the log yet; calls `done` with the numbers of finished ones."""
         done(self.counts.read)
         chunk = _AHEAD if any(isinstance(step, LooksAhead) for _, step in self._steps) else 1
         rest = islice(traces, self.counts.read, None)
@@ -325,7 +319,7 @@ class _Cleaning:
         )
 
     def _clean(self, items: Sequence[_Item]) -> None:
-        """Passes the traces through all steps; each step sees them in order."""
+        """Passes the traces through all steps; each step receives them in order."""
         for name, step in self._steps:
             left = [(item, item.result) for item in items if isinstance(item.result, Trace)]
             if isinstance(step, LooksAhead):
@@ -338,7 +332,7 @@ class _Cleaning:
                 item.result = self._rescored(item.result)
 
     def _rescored(self, trace: Trace) -> Trace | Dropped:
-        """The score of what the student will be shown, where cleaning changed that."""
+        """The trace with the score of its changed text."""
         layout = self._context.response_format
         text = layout.render(thinking=trace.thinking, answer=trace.answer)
         problem = self._context.problems[trace.problem_id]
@@ -370,6 +364,6 @@ class _Cleaning:
         }
 
     def _tokens(self, trace: Trace) -> int:
-        """Tokens of what the student is shown."""
+        """Tokens of the rendered trace."""
         count = self._context.count_tokens
         return count(trace.thinking) + count(trace.answer) + self._frame

@@ -1,4 +1,4 @@
-"""How natural a trace is to the student: its surprise and the ranks of its tokens, as columns and as a selection."""
+"""Measures how natural a trace is to the student (surprise and token ranks), and filters by it."""
 
 from __future__ import annotations
 
@@ -23,20 +23,19 @@ if TYPE_CHECKING:
 _Key = tuple[str, int, str, str]
 Measures = dict[str, Any]
 """`nll`: mean negative log-likelihood of the completion's tokens, in nats. `rank`: mean rank of its tokens, 1 for the
-likeliest, at most `rank_cap` each. `rank_surprisal_ratio`: rank / nll, so that the ranks of surprising tokens weigh
-most; None where nothing surprises. `scored_tokens`: how many tokens these are of."""
+most likely, at most `rank_cap` each. `rank_surprisal_ratio`: rank / nll, which weights the ranks of surprising tokens
+most; None if nll is 0. `scored_tokens`: the number of tokens."""
 
 _LOGITS = 2**28
-"""Logits held at once (1 GiB in float32)."""
+"""Logits in memory at once (1 GiB in float32)."""
 
 
 class Naturalness(Cleaner):
-    """Lets the student read each trace and notes `nll`, `rank` and `rank_surprisal_ratio` in its `meta`.
+    """Scores each trace with the student and records `nll`, `rank` and `rank_surprisal_ratio` in its `meta`.
 
-    The completion is read behind its prompt, tags included and the end token left out, as far as the student's context
-    reaches. A low ratio, unlikely tokens that are yet among the student's first choices, went with better students
-    (arXiv 2601.14249); traces of another model family tend to be less natural (arXiv 2503.16385). Without a limit
-    nothing is dropped.
+    The completion is scored after its prompt, with tags and without the end token, up to the student's context length.
+    A low ratio (unlikely tokens that still rank high) went with better students (arXiv 2601.14249); traces of another
+    model family tend to be less natural (arXiv 2503.16385). Without a limit nothing is dropped.
     """
 
     type: ClassVar[str] = "naturalness"
@@ -46,20 +45,20 @@ class Naturalness(Cleaner):
     max_ratio: float | None = Field(default=None, gt=0)
     """Drop traces with a higher ratio of mean rank to mean negative log-likelihood."""
     rank_cap: int = Field(default=100, gt=1)
-    """Higher ranks count as this one, since a few very rare tokens would decide the mean."""
+    """Higher ranks count as this one; otherwise a few very rare tokens would dominate the mean."""
     batch_tokens: int = runtime_only(default=8_192, gt=0)
-    """Tokens read at once, padding included."""
+    """Tokens per batch, including padding."""
 
     def start(self, context: CleanContext) -> _Reader:
-        """Raises `UserError` where there is no student."""
+        """Raises `UserError` if there is no student."""
         if context.model is None:
-            raise UserError("cleaner 'naturalness': the student is needed: `model` of the recipe, or --model.")
+            raise UserError("cleaner 'naturalness' needs the student: set `model` in the recipe, or give --model.")
         return _Reader(self, context, context.model)
 
 
 @dataclass
 class _Reader:
-    """The cleaner at work; it keeps what it found for the traces that it was told of last."""
+    """The started cleaner, with the measures of the traces that `ahead` was given last."""
 
     config: Naturalness
     context: CleanContext
@@ -69,7 +68,7 @@ class _Reader:
         self._known: dict[_Key, Measures] = {}
 
     def ahead(self, traces: Sequence[Trace]) -> None:
-        """Reads the traces in batches of like length."""
+        """Scores the traces in batches of similar length."""
         self._known = self._measured(traces)
 
     def __call__(self, trace: Trace) -> Trace | Dropped:
@@ -112,7 +111,7 @@ class _Reader:
         return min(self.config.batch_tokens, max(1, _LOGITS // self._model.get_output_embeddings().weight.shape[0]))
 
     def _encode(self, trace: Trace) -> tuple[list[int], list[int]]:
-        """Ids of prompt and completion, tokenized apart as for training."""
+        """Ids of prompt and completion, tokenized separately as for training."""
         form = self.context.response_format
         prompt = self._tokenizer(render_prompt(self._tokenizer, trace.messages, form)).input_ids
         text = form.render(thinking=trace.thinking, answer=trace.answer)
