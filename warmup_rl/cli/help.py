@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from warmup_rl.base.config import descriptions
 from warmup_rl.base.errors import UserError
 from warmup_rl.cli.command import FLAGS
 from warmup_rl.interfaces.plugins import TABLE, Kind, Plugin, import_class, load, suggestion
@@ -94,7 +95,7 @@ def _within(model: type[BaseModel], address: str, topic: str) -> Iterator[str]:
         yield from _within(inner, rest, topic)
     else:
         default = _default(field, None)
-        yield from _key(key, field, default, "")
+        yield from _key(key, field, default, descriptions(model).get(key, ""), "")
         if inner is not None:
             yield from _keys(inner, "  ", defaults=default)
 
@@ -113,23 +114,24 @@ def _plugin(kind: Kind, name: str, indent: str) -> Iterator[str]:
 
 def _keys(model: type[BaseModel], indent: str, prefix: str = "", defaults: Any = None) -> Iterator[str]:
     """All keys of a model; those of models inside it follow with dotted names."""
+    about = descriptions(model)
     for name, field in model.model_fields.items():
         if field.exclude:
             continue
         default = _default(field, getattr(defaults, name, None))
-        yield from _key(f"{prefix}{name}", field, default, indent)
+        yield from _key(f"{prefix}{name}", field, default, about.get(name, ""), indent)
         inner = _inner_model(field.annotation)
         if inner is not None:
             between = "<name>." if _holds_mapping(field.annotation) else ""
             yield from _keys(inner, indent, f"{prefix}{name}.{between}", default)
 
 
-def _key(name: str, field: FieldInfo, default: Any, indent: str) -> Iterator[str]:
+def _key(name: str, field: FieldInfo, default: Any, about: str, indent: str) -> Iterator[str]:
     is_shown = default is not None and not (_inner_model(field.annotation) and default)
     value = yaml.safe_dump(dump(default), default_flow_style=True, width=10_000).removesuffix("...\n").strip()
     needed = ", needed" if field.is_required() else ""
     yield f"{indent}{name}{f' = {value}' if is_shown else ''}  ({in_words(field.annotation)}{_bounds(field)}{needed})"
-    yield from _wrapped(field.description or "", f"{indent}      ")
+    yield from _wrapped(about, f"{indent}      ")
 
 
 def _trainer(name: str, stage: type[Stage], only: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from warmup_rl.base.config import Config
+from warmup_rl.base.config import Config, descriptions
 from warmup_rl.base.errors import shown
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.plugins import Plugin, suggestion
@@ -143,6 +143,6 @@ def _renamed(model: type[BaseModel], given: Any, address: Address) -> dict[str, 
 
 def _documentation(model: type[BaseModel], given: Any, address: Address) -> str:
     for found in models_at(model, given, address[:-1]):
-        if field := found.model_fields.get(str(address[-1])):
-            return (field.description or "").split("\n")[0]
+        if str(address[-1]) in found.model_fields:
+            return descriptions(found).get(str(address[-1]), "").split("\n")[0]
     return ""

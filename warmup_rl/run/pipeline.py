@@ -15,7 +15,6 @@ from typing import Any
 from warmup_rl.base.console import duration
 from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import write_json
-from warmup_rl.grading.code import sandbox_used
 from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.interfaces.plugins import data_digests
 from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, Tracking, artifact_path
@@ -248,6 +247,8 @@ class TrialRunner:
         return {use: {name: list(dict.fromkeys(ids)) for name, ids in some.items()} for use, some in found.items()}
 
     def _stage_record(self, planned: PlannedStage, summary: dict[str, Any], seconds: float) -> dict[str, Any]:
+        from warmup_rl.grading.code import sandbox_used
+
         return {
             "type": planned.stage.type,
             "key": planned.key,
