@@ -14,7 +14,7 @@ from rich.text import Text
 
 from warmup_rl.base.console import open_console
 from warmup_rl.base.stats import MIN_SEEDS
-from warmup_rl.cli.command import Command, explain, parse, running, selected_folds, selection
+from warmup_rl.cli.command import Command, explain, parse, selection
 from warmup_rl.cli.power import folds, resolution, short_training
 from warmup_rl.interfaces.domain import each_fold
 from warmup_rl.interfaces.engine import Engine
@@ -32,7 +32,7 @@ _BYTES_PER_TOKEN = 5
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the command. Raises `UserError` where the command line or the recipe is wrong."""
-    command = parse(arguments, usage="python -m warmup_rl check RECIPE [KEY=VALUE ...]")
+    command = parse(arguments, "python -m warmup_rl check")
     if command.help is not None:
         explain([command.help])
         return
@@ -52,13 +52,12 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
     """
     console = console or open_console()
     command = command or Command()
-    arms, seeds = selection(command, recipe)
+    arms, seeds, chosen = selection(command, recipe)
     recipe = recipe.model_copy(update={"seeds": list(seeds)})
-    chosen = selected_folds(command, recipe)
     every = [Trial(recipe, arm, seeds[0], fold, command.reuse_stale) for arm in arms for fold in chosen]
     trials = {trial.arm: trial for trial in every if trial.fold == chosen[0]}
-    run = {arm: _running(command, trial) for arm, trial in trials.items()}
-    chosen_stages = [(trial, planned) for trial in every for planned in _running(command, trial)]
+    run = {arm: trial.chosen(command.only, command.until) for arm, trial in trials.items()}
+    chosen_stages = [(trial, planned) for trial in every for planned in trial.chosen(command.only, command.until)]
     made = {planned.key: planned.stage for _, planned in chosen_stages}
     preview = {planned.key: _preview(trial, planned) for trial in every for planned in trial.stages}
     console.print(_headline(recipe, [planned for _, planned in chosen_stages], len(arms), len(chosen)), style="bold")
@@ -70,11 +69,6 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
     moved = (line for trial in every for line in trial.moved())
     for warning in dict.fromkeys([*moved, *_warnings(recipe, made, preview, world_size), *short_training(recipe)]):
         console.print(Text(f"! {warning}", style="yellow"))
-
-
-def _running(command: Command, trial: Trial) -> list[PlannedStage]:
-    ids = running(command, [planned.stage.id for planned in trial.stages])
-    return [planned for planned in trial.stages if planned.stage.id in ids]
 
 
 def _preview(trial: Trial, planned: PlannedStage) -> StagePreview:
@@ -93,7 +87,7 @@ def _headline(recipe: Recipe, stages: Sequence[PlannedStage], arms: int, folds: 
 
 
 def _stages(
-    recipe: Recipe, trials: dict[str, Trial], run: dict[str, list[PlannedStage]], preview: dict[str, StagePreview]
+    recipe: Recipe, trials: dict[str, Trial], run: dict[str, tuple[PlannedStage, ...]], preview: dict[str, StagePreview]
 ) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("", "stage", *trials):
@@ -110,7 +104,7 @@ def _stages(
     return table
 
 
-def _cell(trial: Trial, planned: PlannedStage | None, run: list[PlannedStage], first: dict[str, str]) -> str:
+def _cell(trial: Trial, planned: PlannedStage | None, run: tuple[PlannedStage, ...], first: dict[str, str]) -> str:
     if planned is None:
         return "–"
     if planned not in run:

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from warmup_rl.base.config import descriptions
 from warmup_rl.base.errors import UserError
-from warmup_rl.cli.command import FLAGS
+from warmup_rl.cli.command import options as command_options
 from warmup_rl.interfaces.plugins import TABLE, Kind, Plugin, import_class, load, suggestion
 from warmup_rl.interfaces.stage import Stage
 from warmup_rl.recipe import Recipe, dump
@@ -27,24 +27,18 @@ _PLURAL: dict[Kind, str] = {
 _BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
-def help_text(topic: str, *, usage: str) -> str:
+def help_text(topic: str) -> str:
     """Help on everything (an empty topic), or on a key, a plug-in (`rlvr`, `kk`, `solver`) or a trainer (`sft.args`).
 
     Raises:
         UserError: there is no such topic.
     """
-    lines = _everything(usage) if not topic else _on(topic.removeprefix("stages.").removeprefix("domains."))
+    lines = _everything() if not topic else _on(topic.removeprefix("stages.").removeprefix("domains."))
     return "\n".join(lines)
 
 
-def _everything(usage: str) -> Iterator[str]:
-    yield from (f"usage: {usage}", "", "Options")
-    for name, flag in FLAGS.items():
-        if flag.shown:
-            yield f"  {f'{name} {flag.value}':<18}{flag.about}"
-    yield f"  {'--help [TOPIC]':<18}this text, or help on a key, a plug-in (rlvr, kk), a trainer's options (sft.args)"
-    yield f"  {'KEY=VALUE':<18}sets a key of the recipe, also as --KEY VALUE: stages.sft.args.learning_rate=1e-6;"
-    yield f"  {'':<18}a stage is addressed by its index, its id, or its type where only one has it"
+def _everything() -> Iterator[str]:
+    yield from command_options().format_help().splitlines()
     yield from ("", "Keys of a recipe")
     yield from _keys(Recipe, "  ")
     for kind, names in TABLE.items():
