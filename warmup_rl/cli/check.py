@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from warmup_rl.base.console import open_console
+from warmup_rl.base.console import counted, open_console
 from warmup_rl.base.stats import MIN_SEEDS
 from warmup_rl.cli.command import Command, explain, parse, selection
 from warmup_rl.cli.power import folds, resolution, short_training
@@ -81,8 +81,10 @@ def _headline(recipe: Recipe, stages: Sequence[PlannedStage], arms: int, folds: 
     seeds = len(recipe.seeds)
     shared = f" of which {distinct} are made and {len(stages) - distinct} shared" if distinct < len(stages) else ""
     each = " for each seed" if seeds > 1 else ""
-    trials = f", {_count(folds - 1, 'fold')} and the last model" if recipe.folded and folds == len(recipe.folds) else ""
-    counts = f"{_count(arms, 'arm')}, {_count(seeds, 'seed')}{trials}; {_count(len(stages), 'stage')}"
+    trials = (
+        f", {counted(folds - 1, 'fold')} and the last model" if recipe.folded and folds == len(recipe.folds) else ""
+    )
+    counts = f"{counted(arms, 'arm')}, {counted(seeds, 'seed')}{trials}; {counted(len(stages), 'stage')}"
     return f"{recipe.run_name}: {counts}{shared}{each}."
 
 
@@ -149,15 +151,15 @@ def _measured(recipe: Recipe) -> Iterator[str]:
         size = sum(min(size or 0, evaluation.problems) for size in rows) or evaluation.problems
         sizes.setdefault(size, []).append(name)
     yield "; ".join(
-        f"{_count(size, 'test problem')} of {'each of ' * (len(names) > 1)}{', '.join(names)}"
+        f"{counted(size, 'test problem')} of {'each of ' * (len(names) > 1)}{', '.join(names)}"
         for size, names in sizes.items()
     )
     for name, sampling in evaluation.samplings.items():
         decoding = f"temperature {sampling.temperature:g}, at most {_number(sampling.max_tokens)} tokens"
-        yield f"{name}: {decoding}, {_count(sampling.samples, 'sample')} a problem"
+        yield f"{name}: {decoding}, {counted(sampling.samples, 'sample')} a problem"
     if evaluation.every:
         most = min(evaluation.curve_problems, max(sizes))
-        yield f"curve: every {evaluation.every} RLVR steps on at most {_count(most, 'test problem')}"
+        yield f"curve: every {evaluation.every} RLVR steps on at most {counted(most, 'test problem')}"
 
 
 def _warnings(
@@ -178,7 +180,7 @@ def _warnings(
         processes = f"process{'es' * (fit != [1])}"
         yield f"{key} fits {', '.join(map(str, fit))} {processes}, not {', '.join(map(str, dict.fromkeys(wrong)))}."
     if len(recipe.arms) > 1 and len(recipe.seeds) < MIN_SEEDS:
-        yield f"{_count(len(recipe.seeds), 'seed')}: below {MIN_SEEDS} the report gives differences without intervals."
+        yield f"{counted(len(recipe.seeds), 'seed')}: below {MIN_SEEDS} the report gives differences without intervals."
 
 
 def _disk(recipe: Recipe, made: dict[str, Stage], preview: dict[str, StagePreview]) -> str:
@@ -188,9 +190,9 @@ def _disk(recipe: Recipe, made: dict[str, Stage], preview: dict[str, StagePrevie
     weights = parameters(recipe)
     texts = tokens * _BYTES_PER_TOKEN
     if weights is None:
-        return f"at most about {_size(texts)} of text, and {_count(models, 'model')}"
+        return f"at most about {_size(texts)} of text, and {counted(models, 'model')}"
     size = weights * _BYTES_PER_WEIGHT
-    return f"at most about {_size(models * size + texts)}: {_count(models, 'model')} of {_size(size)}, and text"
+    return f"at most about {_size(models * size + texts)}: {counted(models, 'model')} of {_size(size)}, and text"
 
 
 def _tokens(preview: StagePreview) -> int:
@@ -221,10 +223,6 @@ def _weights(file: Path) -> int:
         return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
     except (ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError):
         return file.stat().st_size // _BYTES_PER_WEIGHT
-
-
-def _count(number: int, what: str) -> str:
-    return f"{_number(number)} {what}{'' if number == 1 else 's'}"
 
 
 def _number(value: int | float | str) -> str:

@@ -18,7 +18,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.config import Sampling
-from warmup_rl.base.console import duration
+from warmup_rl.base.console import counted, duration
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.types import Completion, Request
 from warmup_rl.engines.openai import OpenAI, request_body
@@ -214,7 +214,7 @@ class Client:
         )
 
     def _out_of_service(self, reason: str, attempts: int) -> UserError:
-        times = f"{attempts} time{'s' * (attempts != 1)}"
+        times = counted(attempts, "time")
         return UserError(
             f"{self._config.base_url} gave no usable answer to a request, asked {times}; the last time: {reason}. "
             "Check the server, or adapt `retries`, `timeout` and `concurrency` to its capacity."

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from warmup_rl.base.console import counted
 from warmup_rl.base.errors import RunError
 from warmup_rl.base.types import Problem
 from warmup_rl.domains.overlap import Evaluated, Found
@@ -132,7 +133,7 @@ def _described(found: Sequence[Leak]) -> str:
     trains, evaluates = first.trains, first.evaluates
     where = f"{evaluates.trial}: " if evaluates.trial else ""
     lines = [
-        f"{where}stage {trains.stage!r} trains on {len(found)} problem{'s' * (len(found) > 1)} of domain "
+        f"{where}stage {trains.stage!r} trains on {counted(len(found), 'problem')} of domain "
         f"{trains.domain.name!r} that stage {evaluates.stage!r} evaluates on (domain {evaluates.domain.name!r}):"
     ]
     for leak in found[:_SHOWN]:
