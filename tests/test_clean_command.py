@@ -13,6 +13,7 @@ import pytest
 
 from tests.raw_traces import KK, raw_traces, write_raw
 from warmup_rl.__main__ import main
+from warmup_rl.base.config import descriptions
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
 from warmup_rl.base.types import Trace
 from warmup_rl.cleaners.dlcot import DLCoT
@@ -208,8 +209,8 @@ def test_options_are_the_fields_of_the_cleaner(tmp_path, own, capsys):
     with pytest.raises(SystemExit):
         run("--help")
     told = " ".join(capsys.readouterr().out.split())
-    for name, field in DLCoT.model_fields.items():
-        assert f"--{name.replace('_', '-')}" in told and (field.description or "").split()[0] in told
+    for name, text in descriptions(DLCoT).items():
+        assert f"--{name.replace('_', '-')}" in told and text.split()[0] in told
     assert run("--in", own, "--out", tmp_path / "a.jsonl", "--redundancy", "none") == 0
     assert "dlcot unchanged" in capsys.readouterr().out
     assert list(read_traces(tmp_path / "a.jsonl"))[0].thinking == _first_right(own).thinking

@@ -52,39 +52,40 @@ READ: list[tuple[str, str, Command]] = [
 
 @pytest.mark.parametrize(("line", "expected"), [row[1:] for row in READ], ids=[row[0] for row in READ])
 def test_a_command_line_is_read(line: str, expected: Command) -> None:
-    assert parse(line.split(), usage="program RECIPE") == expected
+    assert parse(line.split(), "program") == expected
 
 
 REFUSED: list[tuple[str, str, str]] = [
-    ("nothing", "", "no recipe given. Usage: program RECIPE"),
-    ("two recipes", "a.yaml b.yaml", "one recipe at a time (got 'a.yaml' and 'b.yaml')"),
-    ("two recipes, one named", "a.yaml --config b.yaml", "one recipe at a time (got 'a.yaml' and 'b.yaml')"),
-    ("misspelt flag", "r.yaml --dryrun", "unknown option '--dryrun'. Did you mean '--dry-run'?"),
-    ("misspelt key", "r.yaml --stage.sft.x 1", "unknown option '--stage.sft.x'. Did you mean '--stages'?"),
-    ("misspelt top key", "r.yaml --run-name x", "unknown option '--run-name'. Did you mean '--run_name'?"),
-    ("one dash", "r.yaml -only x", "unknown option '-only'. Did you mean '--only'?"),
-    ("no value", "r.yaml --only", "--only needs ID after it."),
-    ("a flag for a value", "r.yaml --arm --dry-run", "--arm needs NAME after it."),
+    ("nothing", "", "no recipe given (--help explains every key)."),
+    ("two recipes", "a.yaml b.yaml", "one recipe at a time (got 'a.yaml', 'b.yaml')"),
+    ("two recipes, one named", "a.yaml --config b.yaml", "one recipe at a time (got 'a.yaml', 'b.yaml')"),
+    ("misspelt flag", "r.yaml --dryrun", "unknown argument '--dryrun'. Did you mean '--dry-run'?"),
+    ("misspelt key", "r.yaml --stage.sft.x 1", "unknown argument '--stage.sft.x'. Did you mean '--stages'?"),
+    ("misspelt top key", "r.yaml --run-name x", "unknown argument '--run-name'. Did you mean '--run_name'?"),
+    ("one dash", "r.yaml -only x", "unknown argument '-only'. Did you mean '--only'?"),
+    ("no value", "r.yaml --only", "argument --only: expected one argument"),
+    ("a flag for a value", "r.yaml --arm --dry-run", "argument --arm: expected one argument"),
     ("override without value", "r.yaml --stages.sft.epochs", "--stages.sft.epochs needs a value after it."),
-    ("seed is no number", "r.yaml --seed x", "--seed: a whole number of at least 0 is needed (got 'x')."),
-    ("no jobs", "r.yaml --jobs 0", "--jobs: a whole number of at least 1 is needed (got '0')."),
-    ("value for a switch", "r.yaml --dry-run=yes", "--dry-run takes no value (got 'yes')."),
+    ("seed is no number", "r.yaml --seed x", "argument --seed: a whole number of at least 0 is needed (got 'x')."),
+    ("no jobs", "r.yaml --jobs 0", "argument --jobs: a whole number of at least 1 is needed (got '0')."),
+    ("value for a switch", "r.yaml --dry-run=yes", "argument --dry-run: ignored explicit argument 'yes'"),
 ]
 
 
 @pytest.mark.parametrize(("line", "message"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
 def test_a_wrong_command_line_is_refused(line: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
-        parse(line.split(), usage="program RECIPE")
-    assert str(caught.value).startswith(message)
+        parse(line.split(), "program")
+    assert str(caught.value).startswith(f"program: {message}")
+    assert str(caught.value).endswith("usage: program RECIPE [KEY=VALUE ...]")
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["chek"], "unknown command 'chek'. Did you mean 'check'? Commands: train, check, report, verify, puzzles, clean, "
                "grade, init, contamination, conformance, doctor, help."),
     (["check", "none.yaml"], "none.yaml: no such recipe file."),
-    (["check"], "no recipe given."),
-    (["report"], "the folder of one run is needed."),
+    (["check"], "python -m warmup_rl check: no recipe given"),
+    (["report"], "python -m warmup_rl report: the following arguments are required: RUN_FOLDER"),
     (["help", "rlrv"], "no help on 'rlrv'. Did you mean 'rlvr'?"),
 ])  # fmt: skip
 def test_what_is_wrong_is_printed_once_and_ends_with_code_2(
@@ -92,7 +93,7 @@ def test_what_is_wrong_is_printed_once_and_ends_with_code_2(
 ) -> None:
     assert main(arguments) == 2
     printed = capsys.readouterr()
-    assert printed.out == "" and printed.err.startswith(message) and printed.err.count("\n") == 1
+    assert printed.out == "" and printed.err.startswith(message) and printed.err.count(message) == 1
 
 
 def test_every_command_of_the_table_can_be_called_and_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,8 +141,8 @@ def test_a_plan_shows_for_each_arm_what_it_makes_shares_and_leaves_out(write: An
     ("--until learn", ("warmup", "base"), (0,)),
 ])  # fmt: skip
 def test_a_command_selects_arms_and_seeds(write: Any, line: str, arms: Any, seeds: Any) -> None:  # noqa: F811
-    command = parse(["recipe.yaml", *line.split()], usage="")
-    assert selection(command, load_recipe(write())) == (arms, seeds)
+    command = parse(["recipe.yaml", *line.split()])
+    assert selection(command, load_recipe(write()))[:2] == (arms, seeds)
 
 
 @pytest.mark.parametrize(("line", "message"), [
@@ -162,7 +163,7 @@ def test_check_refuses_a_selection_that_is_not_there(
 
 def test_a_plan_counts_and_marks_what_is_selected(write: Any) -> None:  # noqa: F811
     written = io.StringIO()
-    command = parse("recipe.yaml --seed 3 --seed 4 --only imitate".split(), usage="")
+    command = parse("recipe.yaml --seed 3 --seed 4 --only imitate".split())
     plan(load_recipe(write()), console=Console(file=written, width=120), command=command)
     lines = written.getvalue().splitlines()
     assert lines[0] == "toy: 1 arm, 2 seeds; 1 stage for each seed."
@@ -177,13 +178,13 @@ def test_a_plan_names_the_key_that_does_not_fit_other_numbers_of_processes(write
 
 
 def test_help_explains_a_plug_in_that_has_no_name_of_its_own() -> None:
-    text = help_text("tests.recipe_plugins:Toy", usage="")
+    text = help_text("tests.recipe_plugins:Toy")
     assert text.startswith("domain tests.recipe_plugins:Toy: Problems of a toy.")
     assert "size = 3  (whole number > 0)" in text
 
 
 def test_help_documents_every_key_of_every_plug_in() -> None:
-    text = help_text("", usage="program RECIPE")
+    text = help_text("")
     for name in Recipe.model_fields:
         assert f"\n  {name}  (" in text or f"\n  {name} = " in text
     for kind, names in TABLE.items():
@@ -200,7 +201,7 @@ def test_help_documents_every_key_of_every_plug_in() -> None:
     ("engines", "solver"),
 ])  # fmt: skip
 def test_help_has_topics(topic: str, expected: str) -> None:
-    assert expected in help_text(topic, usage="program RECIPE")
+    assert expected in help_text(topic)
 
 
 def test_every_shipped_recipe_is_sound_and_loads_again_from_what_a_run_keeps(tmp_path: Path) -> None:

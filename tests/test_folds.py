@@ -11,7 +11,7 @@ from tests.tiny import tiny_model
 from warmup_rl.base.errors import RecipeError, UserError
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.cli.check import plan
-from warmup_rl.cli.command import Command, parse, selected_folds
+from warmup_rl.cli.command import Command, parse, selection
 from warmup_rl.interfaces.domain import each_fold
 from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.recipe import load_recipe
@@ -177,7 +177,7 @@ def test_a_fold_can_be_run_alone(recipe_file):
     recipe = loaded(recipe_file)
 
     def chosen(*flags):
-        return selected_folds(parse(["r.yaml", *flags], usage=""), recipe)
+        return selection(parse(["r.yaml", *flags]), recipe)[2]
 
     assert chosen() == (0, 1, 2, None)
     assert chosen("--fold", "1", "--fold", "last") == (1, None)

@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING
 
 from warmup_rl.base.console import duration, quiet_libraries
 from warmup_rl.base.errors import RunError, UserError
-from warmup_rl.cli.command import Command, parse, running, selected_folds, selection
+from warmup_rl.cli.command import Command, parse, selection
 from warmup_rl.recipe import Recipe, load_recipe
 
 if TYPE_CHECKING:
     from warmup_rl.interfaces.stage import LaunchEnv
     from warmup_rl.run.pipeline import Trial
-
-USAGE = "accelerate launch -m warmup_rl.train RECIPE [KEY=VALUE ...]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 2 something given was wrong or a trial failed, 130 interrupted.
     """
     try:
-        return _run(parse(sys.argv[1:] if arguments is None else arguments, usage=USAGE))
+        return _run(parse(sys.argv[1:] if arguments is None else arguments))
     except UserError as error:
         if _is_main():
             print(error, file=sys.stderr)
@@ -48,7 +46,7 @@ def _run(command: Command) -> int:
     if command.help is not None:
         from warmup_rl.cli.help import help_text
 
-        print(help_text(command.help, usage=USAGE))
+        print(help_text(command.help))
         return 0
     recipe = load_recipe(command.recipe, command.overrides, world_size=world_size, draw=command.dry_run)
     if command.dry_run:
@@ -65,10 +63,9 @@ def _train(command: Command, recipe: Recipe) -> int:
     from warmup_rl.run.pipeline import Trial
     from warmup_rl.run.provenance import await_claim, claim_run_folder
 
-    arms, seeds = selection(command, recipe)
-    folds = selected_folds(command, recipe)
+    arms, seeds, folds = selection(command, recipe)
     trials = [Trial(recipe, arm, seed, fold, command.reuse_stale) for seed in seeds for arm in arms for fold in folds]
-    trials = [trial for trial in trials if running(command, [planned.stage.id for planned in trial.stages])]
+    trials = [trial for trial in trials if trial.chosen(command.only, command.until)]
     start = time.monotonic()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if _is_main() and not command.trial:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import textwrap
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -30,7 +34,7 @@ def _make_scalars_strict(schema: Any) -> None:
 
 
 class Config(BaseModel):
-    """Frozen, strict about unknown keys; field descriptions are the documentation that `--help` prints.
+    """Frozen and strict about unknown keys. The docstrings below the fields are what `--help` prints.
 
     Numbers and booleans must be written as such: `'60'` and `true` are not numbers, and `yes` is not `true`.
     """
@@ -42,7 +46,6 @@ class Config(BaseModel):
         frozen=True,
         extra="forbid",
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
         hide_input_in_errors=True,  # somebody may have pasted a secret
     )
 
@@ -51,6 +54,20 @@ class Config(BaseModel):
         schema = handler(source)
         _make_scalars_strict(schema)
         return schema
+
+
+def descriptions(model: type[BaseModel]) -> dict[str, str]:
+    """The docstring below each field of a config, by field; read from its source when it is asked for."""
+    found: dict[str, str] = {}
+    for kind in (kind for kind in reversed(model.__mro__) if issubclass(kind, BaseModel) and kind is not BaseModel):
+        try:
+            (node,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+        except (OSError, SyntaxError):  # no source, as in an interactive session
+            continue
+        for field, below in pairwise(node.body if isinstance(node, ast.ClassDef) else ()):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
+                found[field.target.id] = inspect.cleandoc(ast.literal_eval(below.value))
+    return {name: text for name, text in found.items() if name in model.model_fields}
 
 
 def runtime_only(default: Any = ..., **limits: Any) -> Any:

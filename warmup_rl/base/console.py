@@ -1,4 +1,4 @@
-"""The console: tables and progress bars for commands; what libraries print goes to a log file."""
+"""Console output: progress, durations and counts in words, and a log file for the output of libraries."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def quiet_libraries(log: Path, prefix: str = "") -> Iterator[Callable[[str], Non
 
 
 def progress(say: Callable[[str], None], name: str, total: int, *, every: float = 20.0) -> Callable[[int], None]:
-    """A function to call with the number of items just finished; it reports at most once in `every` seconds."""
+    """Returns a function to call with the number of items just finished; it prints at most once in `every` seconds."""
     start = last = time.monotonic()
     done = 0
 
@@ -71,8 +71,13 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def counted(number: int, what: str) -> str:
+    """`1 seed`, `1,200 problems`."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def open_console(**options: Any) -> Console:
-    """A rich console on stdout; 120 columns wide where stdout is not a terminal."""
+    """A rich console on stdout; 120 columns wide if stdout is not a terminal."""
     from rich.console import Console
 
     return Console(highlight=False, width=None if sys.stdout.isatty() else 120, **options)
@@ -80,10 +85,10 @@ def open_console(**options: Any) -> Console:
 
 @contextmanager
 def progress_bar(name: str) -> Iterator[Callable[[int | None], Callable[[int], None]] | None]:
-    """A bar on stderr, or None where stderr is not a terminal.
+    """A progress bar on stderr, or None if stderr is not a terminal.
 
-    The bar is a function to call with the total (None if unknown); it returns a function to call with the number of
-    things that were just done.
+    The bar is a function to call with the total (None if unknown). It returns a function to call with the number of
+    items just finished.
     """
     if not sys.stderr.isatty():
         yield None

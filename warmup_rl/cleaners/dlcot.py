@@ -14,7 +14,6 @@ from warmup_rl.base.types import Trace
 from warmup_rl.dlcot.audit import Outcome, audit_row
 from warmup_rl.dlcot.cut import Refused, cut_out, require_answer, require_length, require_no_mention
 from warmup_rl.dlcot.judge import Judge, Reader
-from warmup_rl.dlcot.rules import Rules
 from warmup_rl.dlcot.structure import Ambiguous, Backend, Cut, Structure
 from warmup_rl.dlcot.variants import Errors, Redundancy, simplify
 from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
@@ -57,7 +56,11 @@ class DLCoT(Cleaner):
             self.judge.engine.ready()
 
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
-        return _Judging(self, context, self.judge.start(context)) if self.judge else _Cleaning(self, context, Rules())
+        if self.judge:
+            return _Judging(self, context, self.judge.start(context))
+        from warmup_rl.dlcot.rules import Rules  # hundreds of patterns, which no check of a recipe needs
+
+        return _Cleaning(self, context, Rules())
 
 
 @dataclass(frozen=True)

@@ -26,14 +26,21 @@ class Arguments(argparse.ArgumentParser):
     """
 
     def __init__(self, command: str, about: str, **options: Any) -> None:
-        super().__init__(prog=f"python -m warmup_rl {command}", description=about, allow_abbrev=False, **options)
+        prog = options.pop("prog", f"python -m warmup_rl {command}")
+        super().__init__(prog, description=about, allow_abbrev=False, **options)
 
-    def read(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """The parsed command line. Raises `UserError` where it is wrong."""
-        found, unknown = self.parse_known_args(list(arguments))
+    def read(self, arguments: Sequence[str], known: Iterable[str] = ()) -> argparse.Namespace:
+        """The parsed command line. Raises `UserError` where it is wrong.
+
+        Args:
+            known: names that are suggested for an unknown option beside those of this parser.
+        """
+        found, unknown = self.parse_known_intermixed_args(list(arguments))
         if unknown:
             options = [name for action in self._actions for name in action.option_strings]
-            self.error(f"unknown argument {unknown[0]!r}.{suggestion(unknown[0], options)}")
+            word = unknown[0].partition("=")[0]
+            hint = suggestion(word.partition(".")[0], [*options, *known])
+            self.error(f"unknown argument {word!r}.{hint}")
         return found
 
     def error(self, message: str) -> NoReturn:

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from warmup_rl.base.console import open_console
+from warmup_rl.base.console import counted, open_console
 from warmup_rl.base.stats import MIN_SEEDS
-from warmup_rl.cli.command import Command, explain, parse, running, selected_folds, selection
+from warmup_rl.cli.command import Command, explain, parse, selection
 from warmup_rl.cli.power import folds, resolution, short_training
 from warmup_rl.interfaces.domain import each_fold
 from warmup_rl.interfaces.engine import Engine
@@ -32,7 +32,7 @@ _BYTES_PER_TOKEN = 5
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the command. Raises `UserError` where the command line or the recipe is wrong."""
-    command = parse(arguments, usage="python -m warmup_rl check RECIPE [KEY=VALUE ...]")
+    command = parse(arguments, "python -m warmup_rl check")
     if command.help is not None:
         explain([command.help])
         return
@@ -52,13 +52,12 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
     """
     console = console or open_console()
     command = command or Command()
-    arms, seeds = selection(command, recipe)
+    arms, seeds, chosen = selection(command, recipe)
     recipe = recipe.model_copy(update={"seeds": list(seeds)})
-    chosen = selected_folds(command, recipe)
     every = [Trial(recipe, arm, seeds[0], fold, command.reuse_stale) for arm in arms for fold in chosen]
     trials = {trial.arm: trial for trial in every if trial.fold == chosen[0]}
-    run = {arm: _running(command, trial) for arm, trial in trials.items()}
-    chosen_stages = [(trial, planned) for trial in every for planned in _running(command, trial)]
+    run = {arm: trial.chosen(command.only, command.until) for arm, trial in trials.items()}
+    chosen_stages = [(trial, planned) for trial in every for planned in trial.chosen(command.only, command.until)]
     made = {planned.key: planned.stage for _, planned in chosen_stages}
     preview = {planned.key: _preview(trial, planned) for trial in every for planned in trial.stages}
     console.print(_headline(recipe, [planned for _, planned in chosen_stages], len(arms), len(chosen)), style="bold")
@@ -72,11 +71,6 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
         console.print(Text(f"! {warning}", style="yellow"))
 
 
-def _running(command: Command, trial: Trial) -> list[PlannedStage]:
-    ids = running(command, [planned.stage.id for planned in trial.stages])
-    return [planned for planned in trial.stages if planned.stage.id in ids]
-
-
 def _preview(trial: Trial, planned: PlannedStage) -> StagePreview:
     domains, evaluation = trial.recipe.seen_by(planned.stage, trial.fold)
     return planned.stage.preview(evaluation, domains)
@@ -87,13 +81,15 @@ def _headline(recipe: Recipe, stages: Sequence[PlannedStage], arms: int, folds: 
     seeds = len(recipe.seeds)
     shared = f" of which {distinct} are made and {len(stages) - distinct} shared" if distinct < len(stages) else ""
     each = " for each seed" if seeds > 1 else ""
-    trials = f", {_count(folds - 1, 'fold')} and the last model" if recipe.folded and folds == len(recipe.folds) else ""
-    counts = f"{_count(arms, 'arm')}, {_count(seeds, 'seed')}{trials}; {_count(len(stages), 'stage')}"
+    trials = (
+        f", {counted(folds - 1, 'fold')} and the last model" if recipe.folded and folds == len(recipe.folds) else ""
+    )
+    counts = f"{counted(arms, 'arm')}, {counted(seeds, 'seed')}{trials}; {counted(len(stages), 'stage')}"
     return f"{recipe.run_name}: {counts}{shared}{each}."
 
 
 def _stages(
-    recipe: Recipe, trials: dict[str, Trial], run: dict[str, list[PlannedStage]], preview: dict[str, StagePreview]
+    recipe: Recipe, trials: dict[str, Trial], run: dict[str, tuple[PlannedStage, ...]], preview: dict[str, StagePreview]
 ) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("", "stage", *trials):
@@ -110,7 +106,7 @@ def _stages(
     return table
 
 
-def _cell(trial: Trial, planned: PlannedStage | None, run: list[PlannedStage], first: dict[str, str]) -> str:
+def _cell(trial: Trial, planned: PlannedStage | None, run: tuple[PlannedStage, ...], first: dict[str, str]) -> str:
     if planned is None:
         return "–"
     if planned not in run:
@@ -155,15 +151,15 @@ def _measured(recipe: Recipe) -> Iterator[str]:
         size = sum(min(size or 0, evaluation.problems) for size in rows) or evaluation.problems
         sizes.setdefault(size, []).append(name)
     yield "; ".join(
-        f"{_count(size, 'test problem')} of {'each of ' * (len(names) > 1)}{', '.join(names)}"
+        f"{counted(size, 'test problem')} of {'each of ' * (len(names) > 1)}{', '.join(names)}"
         for size, names in sizes.items()
     )
     for name, sampling in evaluation.samplings.items():
         decoding = f"temperature {sampling.temperature:g}, at most {_number(sampling.max_tokens)} tokens"
-        yield f"{name}: {decoding}, {_count(sampling.samples, 'sample')} a problem"
+        yield f"{name}: {decoding}, {counted(sampling.samples, 'sample')} a problem"
     if evaluation.every:
         most = min(evaluation.curve_problems, max(sizes))
-        yield f"curve: every {evaluation.every} RLVR steps on at most {_count(most, 'test problem')}"
+        yield f"curve: every {evaluation.every} RLVR steps on at most {counted(most, 'test problem')}"
 
 
 def _warnings(
@@ -184,7 +180,7 @@ def _warnings(
         processes = f"process{'es' * (fit != [1])}"
         yield f"{key} fits {', '.join(map(str, fit))} {processes}, not {', '.join(map(str, dict.fromkeys(wrong)))}."
     if len(recipe.arms) > 1 and len(recipe.seeds) < MIN_SEEDS:
-        yield f"{_count(len(recipe.seeds), 'seed')}: below {MIN_SEEDS} the report gives differences without intervals."
+        yield f"{counted(len(recipe.seeds), 'seed')}: below {MIN_SEEDS} the report gives differences without intervals."
 
 
 def _disk(recipe: Recipe, made: dict[str, Stage], preview: dict[str, StagePreview]) -> str:
@@ -194,9 +190,9 @@ def _disk(recipe: Recipe, made: dict[str, Stage], preview: dict[str, StagePrevie
     weights = parameters(recipe)
     texts = tokens * _BYTES_PER_TOKEN
     if weights is None:
-        return f"at most about {_size(texts)} of text, and {_count(models, 'model')}"
+        return f"at most about {_size(texts)} of text, and {counted(models, 'model')}"
     size = weights * _BYTES_PER_WEIGHT
-    return f"at most about {_size(models * size + texts)}: {_count(models, 'model')} of {_size(size)}, and text"
+    return f"at most about {_size(models * size + texts)}: {counted(models, 'model')} of {_size(size)}, and text"
 
 
 def _tokens(preview: StagePreview) -> int:
@@ -227,10 +223,6 @@ def _weights(file: Path) -> int:
         return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
     except (ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError):
         return file.stat().st_size // _BYTES_PER_WEIGHT
-
-
-def _count(number: int, what: str) -> str:
-    return f"{_number(number)} {what}{'' if number == 1 else 's'}"
 
 
 def _number(value: int | float | str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from warmup_rl.base.config import descriptions
 from warmup_rl.base.console import progress_bar
 from warmup_rl.base.errors import DataError, UserError
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
@@ -92,8 +93,9 @@ def _parser() -> Arguments:
     about = ".jsonl, with the fields of the input; dropped traces go to FILE with .dropped before its ending"
     add("--out", type=Path, required=True, metavar="FILE", help=about)
     group = parser.add_argument_group("options of the step dlcot")
+    about_options = descriptions(DLCoT)
     for name, info in DLCoT.model_fields.items():
-        text = " ".join((info.description or "").split()).replace("%", "%%")
+        text = " ".join(about_options[name].split()).replace("%", "%%")
         if info.annotation is bool:
             group.add_argument(option(name), dest=f"dlcot.{name}", action="store_true", default=None, help=text)
         else:

@@ -10,8 +10,9 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from warmup_rl.base.config import descriptions
 from warmup_rl.base.errors import UserError
-from warmup_rl.cli.command import FLAGS
+from warmup_rl.cli.command import options as command_options
 from warmup_rl.interfaces.plugins import TABLE, Kind, Plugin, import_class, load, suggestion
 from warmup_rl.interfaces.stage import Stage
 from warmup_rl.recipe import Recipe, dump
@@ -26,24 +27,18 @@ _PLURAL: dict[Kind, str] = {
 _BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
-def help_text(topic: str, *, usage: str) -> str:
+def help_text(topic: str) -> str:
     """Help on everything (an empty topic), or on a key, a plug-in (`rlvr`, `kk`, `solver`) or a trainer (`sft.args`).
 
     Raises:
         UserError: there is no such topic.
     """
-    lines = _everything(usage) if not topic else _on(topic.removeprefix("stages.").removeprefix("domains."))
+    lines = _everything() if not topic else _on(topic.removeprefix("stages.").removeprefix("domains."))
     return "\n".join(lines)
 
 
-def _everything(usage: str) -> Iterator[str]:
-    yield from (f"usage: {usage}", "", "Options")
-    for name, flag in FLAGS.items():
-        if flag.shown:
-            yield f"  {f'{name} {flag.value}':<18}{flag.about}"
-    yield f"  {'--help [TOPIC]':<18}this text, or help on a key, a plug-in (rlvr, kk), a trainer's options (sft.args)"
-    yield f"  {'KEY=VALUE':<18}sets a key of the recipe, also as --KEY VALUE: stages.sft.args.learning_rate=1e-6;"
-    yield f"  {'':<18}a stage is addressed by its index, its id, or its type where only one has it"
+def _everything() -> Iterator[str]:
+    yield from command_options().format_help().splitlines()
     yield from ("", "Keys of a recipe")
     yield from _keys(Recipe, "  ")
     for kind, names in TABLE.items():
@@ -94,7 +89,7 @@ def _within(model: type[BaseModel], address: str, topic: str) -> Iterator[str]:
         yield from _within(inner, rest, topic)
     else:
         default = _default(field, None)
-        yield from _key(key, field, default, "")
+        yield from _key(key, field, default, descriptions(model).get(key, ""), "")
         if inner is not None:
             yield from _keys(inner, "  ", defaults=default)
 
@@ -113,23 +108,24 @@ def _plugin(kind: Kind, name: str, indent: str) -> Iterator[str]:
 
 def _keys(model: type[BaseModel], indent: str, prefix: str = "", defaults: Any = None) -> Iterator[str]:
     """All keys of a model; those of models inside it follow with dotted names."""
+    about = descriptions(model)
     for name, field in model.model_fields.items():
         if field.exclude:
             continue
         default = _default(field, getattr(defaults, name, None))
-        yield from _key(f"{prefix}{name}", field, default, indent)
+        yield from _key(f"{prefix}{name}", field, default, about.get(name, ""), indent)
         inner = _inner_model(field.annotation)
         if inner is not None:
             between = "<name>." if _holds_mapping(field.annotation) else ""
             yield from _keys(inner, indent, f"{prefix}{name}.{between}", default)
 
 
-def _key(name: str, field: FieldInfo, default: Any, indent: str) -> Iterator[str]:
+def _key(name: str, field: FieldInfo, default: Any, about: str, indent: str) -> Iterator[str]:
     is_shown = default is not None and not (_inner_model(field.annotation) and default)
     value = yaml.safe_dump(dump(default), default_flow_style=True, width=10_000).removesuffix("...\n").strip()
     needed = ", needed" if field.is_required() else ""
     yield f"{indent}{name}{f' = {value}' if is_shown else ''}  ({in_words(field.annotation)}{_bounds(field)}{needed})"
-    yield from _wrapped(field.description or "", f"{indent}      ")
+    yield from _wrapped(about, f"{indent}      ")
 
 
 def _trainer(name: str, stage: type[Stage], only: str) -> Iterator[str]:

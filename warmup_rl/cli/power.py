@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from warmup_rl.base.console import counted
 from warmup_rl.base.stats import resolvable
 from warmup_rl.interfaces.domain import each_fold
 from warmup_rl.recipe import Recipe
@@ -42,7 +43,7 @@ def folds(recipe: Recipe, arms: int, seeds: int) -> Iterator[str]:
     )
     trials = arms * seeds * (len(parts) + 1)
     each = f"{len(parts)} folds + the last"
-    yield f"{trials} trials: {arms} arm{'s' * (arms > 1)} x {seeds} seed{'s' * (seeds > 1)} x ({each})"
+    yield f"{trials} trials: {counted(arms, 'arm')} x {counted(seeds, 'seed')} x ({each})"
 
 
 def short_training(recipe: Recipe) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import ClassVar, TypeVar
 
 from pydantic import Field, model_validator
 
+from warmup_rl.base.console import counted
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.types import SPLITS, Problem, Split
 from warmup_rl.data.datasets import Source
@@ -121,7 +122,7 @@ class UserRows(RowDomain):
         found["train"] = [problem for group in groups for problem in group]
         if not found["train"]:
             raise DataError(
-                f"{self.file.path}: {len(rows)} different question{'s' * (len(rows) != 1)} in the column "
+                f"{self.file.path}: {counted(len(rows), 'different question')} in the column "
                 f"{self.question!r}, and none is left to train on. Is it the right column? If so, hold out fewer, or "
                 "raise `alike` if most questions are nearly the same."
             )

@@ -18,7 +18,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.config import Sampling
-from warmup_rl.base.console import duration
+from warmup_rl.base.console import counted, duration
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.types import Completion, Request
 from warmup_rl.engines.openai import OpenAI, request_body
@@ -215,7 +215,7 @@ class Client:
         )
 
     def _out_of_service(self, reason: str, attempts: int) -> UserError:
-        times = f"{attempts} attempt{'s' * (attempts != 1)}"
+        times = counted(attempts, "attempt")
         return UserError(
             f"{self._config.base_url} gave no usable answer to a request in {times}; the last error: {reason}. "
             "Check the server, or adjust `retries`, `timeout` and `concurrency` to its capacity."

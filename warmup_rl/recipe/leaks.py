@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from warmup_rl.base.console import counted
 from warmup_rl.base.errors import RunError
 from warmup_rl.base.types import Problem
 from warmup_rl.domains.overlap import Evaluated, Found
@@ -117,9 +118,9 @@ def _by_words(one: str, other: str, domains: Mapping[str, Domain]) -> bool:
 def _described(found: Sequence[Leak]) -> str:
     trains, evaluates = found[0].trains, found[0].evaluates
     lines = [
-        f"{f'{evaluates.trial}: ' if evaluates.trial else ''}stage {trains.stage!r} trains on {len(found)} "
-        f"problem{'s' * (len(found) > 1)} of domain {trains.domain.name!r} that stage {evaluates.stage!r} evaluates on "
-        f"(domain {evaluates.domain.name!r}):"
+        f"{f'{evaluates.trial}: ' if evaluates.trial else ''}stage {trains.stage!r} trains on "
+        f"{counted(len(found), 'problem')} of domain {trains.domain.name!r} that stage {evaluates.stage!r} evaluates "
+        f"on (domain {evaluates.domain.name!r}):"
     ]
     for leak in found[:_LISTED]:
         question = " ".join(leak.problem.question.split())

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from warmup_rl.base.config import Config
+from warmup_rl.base.config import Config, descriptions
 from warmup_rl.base.errors import UserError, shown
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.plugins import Plugin, load, suggestion
@@ -138,8 +138,10 @@ def _renamed(model: type[BaseModel], given: Any, address: Address) -> dict[str, 
 
 
 def _documentation(model: type[BaseModel], given: Any, address: Address) -> str:
-    fields = (found.model_fields.get(str(address[-1])) for found in models_at(model, given, address[:-1]))
-    return next(((field.description or "").split("\n")[0] for field in fields if field), "")
+    for found in models_at(model, given, address[:-1]):
+        if str(address[-1]) in found.model_fields:
+            return descriptions(found).get(str(address[-1]), "").split("\n")[0]
+    return ""
 
 
 def needed(words: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
+from warmup_rl.base.console import counted
 from warmup_rl.base.stats import MIN_SEEDS, Reached, first_reached, mean, t_interval
 from warmup_rl.interfaces.measurement import CurvePoint
 from warmup_rl.report import measures
@@ -109,7 +110,7 @@ class Claim:
         if self.bound:
             return "censored: some runs never reach the threshold"
         count = len(self.values)
-        return f"{count} seed{'s' * (count > 1)}, {MIN_SEEDS} are needed" if count < MIN_SEEDS else ""
+        return f"{counted(count, 'seed')}, {MIN_SEEDS} are needed" if count < MIN_SEEDS else ""
 
     @property
     def verdict(self) -> Verdict:

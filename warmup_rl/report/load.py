@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from warmup_rl.base.console import counted
 from warmup_rl.base.errors import DataError, RunError
 from warmup_rl.base.jsonl import read_json
 from warmup_rl.interfaces.measurement import read_record
@@ -48,8 +49,7 @@ class Trial:
         """`failed, 3 stages done (OSError: ...)`."""
         if self.state == NOT_STARTED:
             return NOT_STARTED
-        done = f"{len(self.stages)} stage{'s' * (len(self.stages) != 1)} done"
-        return f"{self.state}, {done}" + (f" ({self.reason})" if self.reason else "")
+        return f"{self.state}, {counted(len(self.stages), 'stage')} done" + (f" ({self.reason})" if self.reason else "")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from warmup_rl.base.console import counted
 from warmup_rl.base.stats import MIN_SEEDS, mean
 from warmup_rl.report.claims import MEET, Claim, Meeting, Side, Verdict, share
 from warmup_rl.report.findings import Findings, Outcome
@@ -64,7 +65,7 @@ def seeds_note(found: Findings) -> str:
     """How far the numbers carry, given the seeds that have both sides of a difference."""
     run = found.run
     count = max((len(claim.values) for claim in found.claims), default=0) or len(run.seeds)
-    seeds = f"{count} seed{'s' * (count != 1)}"
+    seeds = counted(count, "seed")
     if count < len(run.seeds):
         seeds = f"{count} of {len(run.seeds)} seeds have both sides of a difference"
     if count < MIN_SEEDS:

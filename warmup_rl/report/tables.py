@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import get_args
 
+from warmup_rl.base.console import counted
 from warmup_rl.base.stats import MIN_SEEDS
 from warmup_rl.interfaces.stage import Use
 from warmup_rl.report.claims import Claim, Side, share
@@ -162,8 +163,7 @@ def brief(claim: Claim) -> str:
         return "open"
     if claim.interval:
         return f"{_estimate(claim)} [{', '.join(_number(claim, value) for value in claim.interval)}]"
-    count = len(claim.values)
-    return _estimate(claim) + ("" if claim.bound else f", {count} seed{'s' * (count > 1)}")
+    return _estimate(claim) + ("" if claim.bound else f", {counted(len(claim.values), 'seed')}")
 
 
 def _estimate(claim: Claim) -> str:
@@ -204,5 +204,4 @@ def _range(counts: Mapping[int, int]) -> str:
 
 
 def _seeds(run: Run) -> str:
-    count = len(run.seeds)
-    return f"{count} seed{'s' * (count != 1)} ({', '.join(map(str, run.seeds))})"
+    return f"{counted(len(run.seeds), 'seed')} ({', '.join(map(str, run.seeds))})"

@@ -1,4 +1,4 @@
-"""The cache: every stage output once, in a folder named by what it was made from."""
+"""The cache: each stage output once, in a folder named by a hash of its settings, inputs and code."""
 
 from __future__ import annotations
 
@@ -8,24 +8,20 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from warmup_rl.base.errors import RunError
 
 RECORD = "stage.json"
 POLL_SECONDS = 0.2
-"""How often ranks look for what another one has written; they never wait in a collective, which could time out."""
-
-
-_WHOLE: set[tuple[Path, str]] = set()
+"""Interval at which ranks look for files of another rank. They do not wait in a collective, which could time out."""
+_VERIFIED: set[tuple[Path, str]] = set()
 """Outputs whose files this process has compared with their record."""
-_CHANGES_LATER = "wandb"
-"""A folder that its own tools go on writing to; it counts for no later stage."""
+_NOT_RECORDED = "wandb"
+"""A folder that W&B may still write to after the stage; no later stage reads it."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +29,8 @@ class CacheEntry:
     """The place of one stage output.
 
     Attributes:
-        folder: where the finished output lies; it exists only when finished.
-        part: where it is made.
+        folder: the finished output; it exists only when finished.
+        part: the folder in which it is made.
     """
 
     folder: Path
@@ -52,32 +48,21 @@ class CacheEntry:
         value: dict[str, Any] = json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
         return value
 
-    @contextmanager
-    def locked(self, waiting: Callable[[], None]) -> Iterator[None]:
-        """Holds the right to make this output; calls `waiting` once when another process holds it."""
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(str(self.folder) + ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            waiting()
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
+    def locked(self, waiting: Callable[[], None]) -> AbstractContextManager[None]:
+        """Holds the right to make this output; calls `waiting` once if another process holds it."""
+        return _lock(self.folder.with_name(f"{self.folder.name}.lock"), waiting)
 
     def open_part(self, *, keep: bool, launch: str) -> None:
-        """Makes the working folder, empty unless `keep`, and shows the other ranks of `launch` that work begins."""
+        """Creates the working folder, empty unless `keep`, and signals the other ranks of `launch` that work begins."""
         if self.part.exists() and not keep:
             shutil.rmtree(self.part)
         self.part.mkdir(parents=True, exist_ok=True)
         (self.part / ".launch").write_text(launch, encoding="utf-8")
 
     def finish(self, record: Mapping[str, Any]) -> None:
-        """Puts the output in its place, with `record` and the size and SHA-256 of every file, all synced to disk first.
+        """Moves the output to `folder`, with `record` and the size and SHA-256 of every file.
 
-        A machine that loses power leaves the whole output or none.
+        All files are synced to disk first, so that a power loss leaves the whole output or none.
         """
         (self.part / ".launch").unlink(missing_ok=True)
         files = {name: _fingerprint(self.part / name) for name in _files(self.part)}
@@ -91,10 +76,10 @@ class CacheEntry:
         _sync(self.folder.parent)
 
     def damage(self, within: str = "") -> list[str]:
-        """What is wrong with the stored files, one line each; empty where all are as they were written.
+        """What is wrong with the stored files, one line each; empty if none has changed.
 
         Args:
-            within: a file, or a folder, of the output; all of it where empty.
+            within: a file, or a folder, of the output; all of it if empty.
         """
         recorded: dict[str, dict[str, Any]] = self.record().get("files", {})
         wanted = {name: found for name, found in recorded.items() if not within or Path(name).is_relative_to(within)}
@@ -110,15 +95,15 @@ class CacheEntry:
         return lines
 
     def require_whole(self, within: str) -> None:
-        """Raises `RunError` where a file or folder of the output is not as it was written; looks once a process."""
+        """Raises `RunError` if a file or folder of the output has changed; checks once per process."""
         key = (self.folder.resolve(), within)
-        if key in _WHOLE:
+        if key in _VERIFIED:
             return
         if lines := self.damage(within):
             raise RunError(
                 "\n".join([*lines, f"To make the output again, delete {self.folder} and run the same command."])
             )
-        _WHOLE.add(key)
+        _VERIFIED.add(key)
 
     def await_start(self, launch: str) -> bool:
         """For ranks other than the main one: True when this launch begins to make the output, False when it is done."""
@@ -134,14 +119,14 @@ class CacheEntry:
             time.sleep(POLL_SECONDS)
 
     def await_done(self) -> None:
-        """For ranks other than the main one: returns when the output is in its place."""
+        """For ranks other than the main one: returns when the output is finished."""
         while not self.done:
             time.sleep(POLL_SECONDS)
 
 
 def _files(folder: Path) -> list[str]:
     paths = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
-    return [str(path) for path in paths if path.parts[0] != _CHANGES_LATER and str(path) != RECORD]
+    return [str(path) for path in paths if path.parts[0] != _NOT_RECORDED and str(path) != RECORD]
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
@@ -163,7 +148,7 @@ def key_of(content: Any) -> str:
 
 
 def stale_key(cache: Path, type: str, key: str) -> str:
-    """The key where its output is there; else that of the newest output with equal settings by other code, if any.
+    """The key itself if its output exists, otherwise that of the newest output with equal settings but other code.
 
     Args:
         key: `SETTINGS-CODE`.
@@ -189,17 +174,29 @@ def model_key(model: str, revision: str | None) -> str:
     return digest.hexdigest()[:12]
 
 
+def sole_process(folder: Path) -> AbstractContextManager[None]:
+    """Holds a folder for this process. Raises `RunError` if another process holds it."""
+
+    def refuse() -> None:
+        raise RunError(
+            f"{folder}: another process runs this arm and seed. Wait for it, end it, or choose another run_name."
+        )
+
+    return _lock(folder / ".lock", refuse)
+
+
 @contextmanager
-def sole_process(folder: Path) -> Iterator[None]:
-    """Holds a folder for this process. Raises `RunError` when another one has it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(str(folder / ".lock"))
+def _lock(path: Path, taken: Callable[[], None]) -> Iterator[None]:
+    """Holds a lock file. If another process holds it, calls `taken`, which may raise, and waits."""
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise RunError(
-            f"{folder}: another process runs this arm and seed. Wait for it, end it, or choose another run_name."
-        ) from None
+        taken()
+        lock.acquire()
     try:
         yield
     finally:

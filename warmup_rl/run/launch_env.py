@@ -1,19 +1,19 @@
-"""Which processes this launch has, and whether they are the ones that were asked for."""
+"""The processes of this launch, checked against the number that the launcher was asked for."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
+from itertools import takewhile
 from pathlib import Path
 
-import psutil
 import yaml
 
 from warmup_rl.base.errors import RunError
 from warmup_rl.interfaces.stage import Distribution, LaunchEnv
 
 _LAUNCHERS = ("accelerate", "accelerate-launch", "torchrun")
-_SWITCHES = ("cpu", "multi_gpu", "use_deepspeed", "use_fsdp", "quiet", "no_python")
 
 
 def read_launch_env() -> LaunchEnv:
@@ -43,24 +43,25 @@ def read_launch_env() -> LaunchEnv:
 
 
 def asked_processes(command: list[str] | None = None) -> int | None:
-    """How many processes the parent's `accelerate launch` or `torchrun` asks for; None where it does not say."""
+    """The number of processes that the parent's `accelerate launch -m` or `torchrun -m` asks for; None if not given."""
     words = _parent_command() if command is None else command
     launcher = next((i for i, word in enumerate(words) if Path(word).name in _LAUNCHERS), None)
     if launcher is None:
         return None
-    options = _options([word for word in words[launcher + 1 :] if word != "launch"])
-    for key in ("num_processes", "nproc_per_node"):
-        if options.get(key, "").isdigit():
-            return int(options[key])
-    config = Path(options["config_file"]) if "config_file" in options else None
-    if config is not None and config.is_file():
-        number = (yaml.safe_load(config.read_text()) or {}).get("num_processes")
-        return number if isinstance(number, int) else None
+    options = "\0".join(takewhile(lambda word: word not in ("-m", "--module"), words[launcher + 1 :]))
+    if number := re.search(r"--(?:num[_-]processes|nproc[_-]per[_-]node)[=\0](\d+)", options):
+        return int(number[1])
+    config = re.search(r"--config[_-]file[=\0]([^\0]+)", options)
+    if config and Path(config[1]).is_file():
+        found = (yaml.safe_load(Path(config[1]).read_text()) or {}).get("num_processes")
+        return found if isinstance(found, int) else None
     return None
 
 
 def launch_id() -> str:
-    """A word that all ranks of one launch share and no other launch on this file system is likely to have."""
+    """An id that all ranks of one launch share, and that no other launch on this file system is likely to have."""
+    import psutil
+
     parts = [os.environ.get(key, "") for key in ("SLURM_JOB_ID", "TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT")]
     if int(os.environ.get("GROUP_WORLD_SIZE", "1")) == 1:
         parts += [str(os.getppid()), str(psutil.Process(os.getppid()).create_time())]
@@ -80,27 +81,9 @@ def _distribution(size: int) -> Distribution:
 
 
 def _parent_command() -> list[str]:
+    import psutil
+
     try:
         return psutil.Process(os.getppid()).cmdline()
     except psutil.Error:
         return []
-
-
-def _options(words: list[str]) -> dict[str, str]:
-    """Launcher options up to the program it starts."""
-    options: dict[str, str] = {}
-    position = 0
-    while position < len(words):
-        word = words[position]
-        if word in ("-m", "--module") or not word.startswith("-"):
-            break
-        name, equals, value = word.lstrip("-").partition("=")
-        if not equals and position + 1 < len(words) and not words[position + 1].startswith("-"):
-            if name.replace("-", "_") in _SWITCHES:
-                value = "true"
-            else:
-                position += 1
-                value = words[position]
-        options[name.replace("-", "_")] = value
-        position += 1
-    return options

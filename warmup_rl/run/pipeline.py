@@ -15,7 +15,6 @@ from typing import Any
 from warmup_rl.base.console import duration
 from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import write_json
-from warmup_rl.grading.code import sandbox_used
 from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.interfaces.plugins import data_digests
 from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, Tracking, artifact_path
@@ -104,6 +103,14 @@ class Trial:
             stages.append(planned)
         return tuple(stages)
 
+    def chosen(self, only: str | None = None, until: str | None = None) -> tuple[PlannedStage, ...]:
+        """The stages to run: all, `only` one, or those up to and including `until`; none where the arm has no such."""
+        wanted = only or until
+        if wanted is None:
+            return self.stages
+        end = next((number for number, planned in enumerate(self.stages, start=1) if planned.stage.id == wanted), 0)
+        return self.stages[end - 1 if only and end else 0 : end]
+
     @property
     def _cache(self) -> Path:
         return Path(self.recipe.output_dir) / "cache"
@@ -141,13 +148,13 @@ class TrialRunner:
         self._trial, self._launch_env, self._say = trial, launch_env, say
 
     def run(self, *, only: str | None = None, until: str | None = None) -> None:
-        """Runs what is not done yet: all stages, `only` one, or those up to and with `until`.
+        """Runs what is not done yet of the stages that `Trial.chosen` gives.
 
         Raises:
-            RunError: `only` names no stage, or its inputs are not there yet.
+            RunError: an input of the stage `only` is not there yet.
             UserError: the recipe's model cannot be loaded.
         """
-        chosen = _choose(self._trial, only=only, until=until)
+        chosen = self._trial.chosen(only, until)
         recipe = self._trial.recipe
         if recipe.model and any(
             "model" in planned.inputs and not self._trial.entry(planned).done for planned in chosen
@@ -247,6 +254,8 @@ class TrialRunner:
         return {use: {name: list(dict.fromkeys(ids)) for name, ids in some.items()} for use, some in found.items()}
 
     def _stage_record(self, planned: PlannedStage, summary: dict[str, Any], seconds: float) -> dict[str, Any]:
+        from warmup_rl.grading.code import sandbox_used
+
         return {
             "type": planned.stage.type,
             "key": planned.key,
@@ -339,14 +348,3 @@ def _base_urls(config: Any, place: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(config, list):
         for number, value in enumerate(config):
             yield from _base_urls(value, f"{place}.{number}")
-
-
-def _choose(trial: Trial, *, only: str | None, until: str | None) -> tuple[PlannedStage, ...]:
-    wanted = only or until
-    position = next((i for i, planned in enumerate(trial.stages) if planned.stage.id == wanted), None)
-    if wanted is None:
-        return trial.stages
-    if position is None:
-        ids = ", ".join(planned.stage.id for planned in trial.stages)
-        raise RunError(f"arm {trial.arm!r} has no stage {wanted!r}. Its stages: {ids}.")
-    return trial.stages[position : position + 1] if only else trial.stages[: position + 1]

@@ -12,7 +12,7 @@ from jinja2 import Template
 from rich.console import Console
 from rich.table import Table
 
-from warmup_rl.base.console import open_console
+from warmup_rl.base.console import counted, open_console
 from warmup_rl.base.errors import DataError, Unscorable, UserError
 from warmup_rl.base.types import Problem
 from warmup_rl.cli.arguments import Arguments, build
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str]) -> int:
         problems = [problem for problem in problems if not domain.fault(problem)]
     sound = _try_grader(domain, problems, console)
     measured = len(problems) if given.folds else len(table.problems["test"])
-    console.print(f"With {measured} problem{'s' * (measured != 1)} measured, {describe_power(measured)}.")
+    console.print(f"With {counted(measured, 'problem')} measured, {describe_power(measured)}.")
     least = min(part.rows_in("train") or 0 for part in each_fold(domain))
     train = "all" if (domain.rows_in("train") or 0) <= MOST_PROBLEMS else min(MOST_PROBLEMS, least)
     out.write_text(_recipe(out, block, given.model, str(train), measured), encoding="utf-8")
