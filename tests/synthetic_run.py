@@ -115,7 +115,14 @@ class _Writer:
         if trial.end is not None:
             model = self._rlvr(model)
             self._evaluate(model, trial.end, "wrong", {})
-        record = {"arm": trial.arm, "seed": trial.seed, "state": trial.state, "reason": "", "stages": self._stages}
+        record = {
+            "arm": trial.arm,
+            "seed": trial.seed,
+            "state": trial.state,
+            "reason": "",
+            "style": "open",
+            "stages": self._stages,
+        }
         write_json(self._folder / "run.json", record)
 
     def _rlvr(self, model: str) -> str:
@@ -187,7 +194,7 @@ class _Writer:
 def _cell(split: str, prompt: str, sampling: str, domain: str, value: float) -> dict[str, Any]:
     by = {f"people={n}": {"problems": 50, "lenient": value - 0.1 * (n - 2)} for n in (2, 3)} if domain == "kk" else {}
     return {
-        "split": split, "prompt": prompt, "own": prompt == "open", "sampling": sampling, "domain": domain,
+        "split": split, "prompt": prompt, "sampling": sampling, "domain": domain,
         "problems": PROBLEMS, "samples": 1, "lenient": value, "strict": value - 0.05, "well_formed": 0.9,
         "truncated": 0.02, "shows_work": None if domain == "kk" else value, "tokens": 20 + 60 * value,
         "chance": CHANCE[domain], "outcomes": {"correct": round(value * PROBLEMS)}, "by": by,

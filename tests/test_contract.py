@@ -121,7 +121,7 @@ def test_template_that_opens_the_tag_itself_is_not_opened_twice():
     tokenizer.chat_template = CHATML.replace("assistant\\n' }}{%- endif", "assistant\\n<think>\\n' }}{%- endif")
     contract.fit_tokenizer(tokenizer)
     assert contract.render_prompt(tokenizer, USER, OPEN).count("<think>") == 1
-    with pytest.raises(ContractError, match="response_format.think: free"):
+    with pytest.raises(ContractError, match="prompt style is .free."):
         contract.render_prompt(tokenizer, USER, FREE)
 
 

@@ -56,11 +56,11 @@ def test_every_problem_is_completed_under_every_sampling(tmp_path, model):
     summary = Evaluate().run(context(tmp_path / "out", model, lines=lines))
     rows = completions(tmp_path / "out")
     assert len(rows) == 2 * (4 + 4 * 2)
-    shown = ("split", "prompt", "sampling", "domain", "own")
+    shown = ("split", "prompt", "sampling", "domain")
     assert {tuple(cell[key] for key in shown) for cell in summary["cells"]} == {
-        ("test", "open", sampling, domain, True) for sampling in ("greedy", "drawn") for domain in DOMAINS
+        ("test", "open", sampling, domain) for sampling in ("greedy", "drawn") for domain in DOMAINS
     }
-    assert summary["cells"] == [asdict(cell) for cell in cells(rows, own_prompt="open")]
+    assert summary["cells"] == [asdict(cell) for cell in cells(rows)]
     assert json.loads(json.dumps(summary)) == summary
     assert len(lines) == 2 and lines[0].startswith("test, prompt open, greedy: small 0.")
     assert {"question", "gold", "text", "tokens", "truncated", "chance", "group", "score"} <= rows[0].keys()
@@ -73,7 +73,6 @@ def test_several_prompts_are_measured_on_validation_too(tmp_path, model):
     assert found == {("test", style, sampling) for style in styles for sampling in ("greedy", "drawn")} | {
         ("validation", style, "greedy") for style in styles
     }
-    assert {cell["own"] for cell in summary["cells"] if cell["prompt"] != "open"} == {False}
     ids = {
         split: {
             row["problem_id"]
@@ -123,7 +122,7 @@ def test_few_shot_prompts_show_solved_train_problems():
             seed=0,
         ),
     )
-    turns = stage._examples(where)["large"]
+    turns = stage._examples(where, "few_shot")["large"]
     assert [turn["role"] for turn in turns] == ["user", "assistant"] * 3
     train = {problem.question: problem.gold for problem in DOMAINS["large"].problems("train", 0)}
     for asked, answered in zip(turns[::2], turns[1::2], strict=True):
@@ -206,11 +205,51 @@ def test_accuracy_is_broken_down_by_group_within_a_cell():
         row(problem_id="p3", group="people=3"),
         row(domain="b", problem_id="p4"),
     ]
-    first, second = cells(rows, own_prompt="free")
+    first, second = cells(rows)
     assert first.by == {"people=2": {"problems": 2, "lenient": 0.5}, "people=3": {"problems": 1, "lenient": 1.0}}
-    assert (second.domain, second.by, second.own) == ("b", {}, False)
+    assert (second.domain, second.by) == ("b", {})
 
 
 def test_samples_of_a_problem_count_once_as_problem():
     found = summarize([row(problem_id=name, sample=sample) for name in "pq" for sample in range(3)])
     assert (found["problems"], found["samples"]) == (2, 3)
+
+
+def test_a_killed_evaluation_goes_on_at_the_completion_where_it_stopped(tmp_path, model, monkeypatch):
+    import warmup_rl.stages.evaluate as module
+
+    whole = context(tmp_path / "whole", model)
+    Evaluate().run(whole)
+    rows, lines = completions(tmp_path / "whole"), []
+    complete = module.complete_and_score
+    calls = []
+
+    def dies(*args, **options):
+        calls.append(len(args[2]))
+        for number, row in enumerate(complete(*args, **options)):
+            yield row
+            if number == 2:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "complete_and_score", dies)
+    monkeypatch.setattr(module, "_SYNC_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        Evaluate().run(context(tmp_path / "out", model))
+    monkeypatch.setattr(module, "complete_and_score", complete)
+    Evaluate().run(context(tmp_path / "out", model, lines=lines))
+    assert "3 completions from an earlier run" in lines
+    assert completions(tmp_path / "out") == rows
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["completions.jsonl"]
+
+
+def test_solved_examples_show_worked_solutions_where_there_are_any(tmp_path):
+    from warmup_rl.nano.sums import Sums
+
+    where = Context(
+        folder=None, inputs=Artifacts(), domains={"sums": Sums(name="sums")}, response_format=ResponseFormat(),
+        evaluation=SETTINGS.model_copy(update={"domains": ["sums"]}), seed=0,
+    )  # fmt: skip
+    bare = Evaluate(prompts=["few_shot"])._examples(where, "few_shot")["sums"][1]["content"]
+    worked = Evaluate(prompts=["few_shot_cot"])._examples(where, "few_shot_cot")["sums"][1]["content"]
+    assert bare.startswith("<answer>") and worked.startswith("<think>") and "remainder" in worked
+    assert worked.endswith(bare)

@@ -120,7 +120,7 @@ def test_the_first_line_says_it_where_a_better_prompt_does_as_well_as_warmup(tmp
 def test_a_best_prompt_that_is_the_recipes_own_gets_no_second_row(tmp_path: Path) -> None:
     text = text_of(tmp_path, [warmup_trial(), replace(base_trial(), prompts={"few_shot": (flat(0.1), flat(0.9))})])
     assert "| base, best prompt" not in text and "| base, few-shot |" in text
-    assert "picked on validation problems: think tag open, the recipe's own." in text
+    assert "picked on validation problems: think tag open, the arm's own." in text
     assert "the base under the same prompt, which is its best (+50.0 points" in text
 
 

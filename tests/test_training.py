@@ -85,13 +85,14 @@ def test_sft_learns_the_layout_and_to_stop(warm: Path) -> None:
     rows = complete_and_score(
         model,
         contract.load_tokenizer(warm / "sft" / "model"),
-        DOMAIN.take("test", 0, 5),
+        [(problem, 0) for problem in DOMAIN.take("test", 0, 5)],
         {"adding": DOMAIN},
         FORMAT,
         Sampling(max_tokens=12),
         batch_size=8,
         seed=0,
     )
+    rows = list(rows)
     assert not any(row["truncated"] for row in rows)
     assert all(row["score"]["well_formed"] for row in rows)
 

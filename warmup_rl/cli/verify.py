@@ -163,7 +163,7 @@ def _regrade(
                 found.example = found.example or _example(row, new)
             rows.append({**row, "score": new})
         if file.name == "completions.jsonl":
-            found.figures = tuple(_changed_figures(record["summary"]["cells"], rows, recipe.format.think))
+            found.figures = tuple(_changed_figures(record["summary"]["cells"], rows))
         yield file.name, found
 
 
@@ -203,7 +203,7 @@ def _scored(
 
 def _format(row: Mapping[str, Any], response_format: ResponseFormat) -> ResponseFormat:
     prompt = row.get("prompt")
-    return response_format if prompt is None else ResponseFormat.for_prompt(prompt)
+    return response_format if prompt is None else response_format.under(prompt)
 
 
 def _text(row: dict[str, Any], response_format: ResponseFormat) -> str:
@@ -220,10 +220,10 @@ def _example(row: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     return f"{row['domain']} {row['problem_id']}: {summary(row['score'])} → {summary(new)} ({new['extracted']!r})"
 
 
-def _changed_figures(stored: Sequence[Mapping[str, Any]], rows: Iterable[dict[str, Any]], own: str) -> Iterator[str]:
+def _changed_figures(stored: Sequence[Mapping[str, Any]], rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     """A line for each figure of an evaluation that its own completions, graded today, do not give."""
     place = ("split", "prompt", "sampling", "domain")
-    today = {tuple(cell[key] for key in place): cell for cell in map(asdict, cells(rows, own_prompt=own))}
+    today = {tuple(cell[key] for key in place): cell for cell in map(asdict, cells(rows))}
     for cell in stored:
         new = today.get(tuple(cell[key] for key in place))
         name = "{domain}, {split}, prompt {prompt}, {sampling}".format(**cell)

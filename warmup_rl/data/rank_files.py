@@ -15,15 +15,21 @@ _POLL_SECONDS = 0.1
 
 
 class RankFiles:
-    """The files `<name>.rank<r>.jsonl`, which are merged into `<name>.jsonl` in the order of their rows' places.
+    """The files `<name>.rank<r>of<size>.jsonl`, merged into `<name>.jsonl` in the order of their rows' places.
 
     Each rank has its own object.
     """
 
-    def __init__(self, path: Path, *, rank: int, size: int) -> None:
+    def __init__(self, path: Path, *, rank: int, size: int, resume: bool = False) -> None:
         self._path, self._rank, self._size = path, rank, size
-        self._file(rank).unlink(missing_ok=True)
         self._marker(rank).unlink(missing_ok=True)
+        if not resume:
+            self._file(rank).unlink(missing_ok=True)
+
+    def done(self) -> set[tuple[int, ...]]:
+        """Places of the rows that an earlier run of this rank, in a launch of the same size, has left."""
+        append_jsonl(self._file(self._rank), [])
+        return {tuple(row["place"]) for row in read_jsonl(self._file(self._rank))}
 
     def append(self, rows: Iterable[tuple[Sequence[int], dict[str, Any]]]) -> None:
         """Adds rows, each with its place among those of all ranks; they are on disk when it returns."""
@@ -51,12 +57,11 @@ class RankFiles:
             time.sleep(_POLL_SECONDS)
         rows = sorted((row for rank in ranks for row in read_jsonl(self._file(rank))), key=itemgetter("place"))
         write_jsonl(self._path, map(itemgetter("row"), rows))
-        for rank in ranks:
-            self._file(rank).unlink()
-            self._marker(rank).unlink()
+        for path in self._path.parent.glob(f"{self._path.stem}.rank*of*"):  # those of launches of another size too
+            path.unlink()
 
     def _file(self, rank: int) -> Path:
-        return self._path.with_name(f"{self._path.stem}.rank{rank}.jsonl")
+        return self._path.with_name(f"{self._path.stem}.rank{rank}of{self._size}.jsonl")
 
     def _marker(self, rank: int) -> Path:
-        return self._path.with_name(f"{self._path.stem}.rank{rank}.done")
+        return self._path.with_name(f"{self._path.stem}.rank{rank}of{self._size}.done")

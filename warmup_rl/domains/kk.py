@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
@@ -15,10 +16,13 @@ from warmup_rl.domains.kk_puzzles import Drawn, Tally, count_by_split, draw
 from warmup_rl.domains.kk_rows import KkGrader, as_sentence, question_key, read_inhabitants
 from warmup_rl.interfaces.domain import Domain, problem_id
 from warmup_rl.knights import english, terse, text
+from warmup_rl.knights.chain import terse_chain
 from warmup_rl.knights.difficulty import difficulty
 from warmup_rl.knights.grammar import KNIGHTS, Grammar, Roles
 from warmup_rl.knights.perturb import Perturbation
+from warmup_rl.knights.reasoning import Noise, think
 from warmup_rl.knights.space import estimate_space
+from warmup_rl.knights.story import tell
 from warmup_rl.knights.validity import step_validity
 
 People = Annotated[int, Field(ge=2, le=16)]
@@ -202,6 +206,14 @@ class KnightsKnaves(Domain):
         if self.is_terse:
             return ""
         return "Give the answer as a numbered list with one line for each person, such as: (1) NAME is a ROLE."
+
+    def solution(self, problem: Problem) -> str | None:
+        """What the solver writes down without noise: deduction and hypotheses in English, all cases in terse words."""
+        puzzle, phrasing = text.from_meta(problem.meta)
+        rng = random.Random(f"kk/solution/{problem.id}")
+        if phrasing == "terse":
+            return " ".join(terse_chain(puzzle, rng, Noise()))
+        return tell(puzzle, think(puzzle, rng, method="search", noise=Noise()), rng, hesitate=0)
 
     def shows_work(self, thinking: str, problem: Problem) -> bool | None:
         """Terse: a case is checked. English: all people are named, with at least one reasoning word per person."""

@@ -25,6 +25,10 @@ class _Mathematics(RowDomain):
     def answer_grader(self) -> MathGrader:
         return MathGrader()
 
+    def solution(self, problem: Problem) -> str | None:
+        """The solution that the data set publishes."""
+        return problem.meta.get("solution")
+
     def sources(self) -> Mapping[Split, Source]:
         return {"train": self.train, "test": self.test}
 
@@ -64,7 +68,7 @@ class Math(_Mathematics):
         gold = row.get("answer") or final_answer(text_of(row, "solution", place), boxed_only=True)
         if not gold:
             raise DataError(f"{place}: neither 'answer' nor a boxed answer in 'solution'. Fix or remove the row.")
-        meta = {"group": f"level={level}" if level else None, "subject": subject}
+        meta = {"group": f"level={level}" if level else None, "subject": subject, "solution": row.get("solution")}
         return Problem(question_id("math", question), self.name or self.type, question, str(gold), meta)
 
     def _has_level(self, level: int | None) -> bool:
@@ -87,7 +91,9 @@ class Gsm8k(_Mathematics):
         gold = number.strip().replace(",", "")
         if not marked or not gold:
             raise DataError(f"{place}: 'answer' does not end with '#### NUMBER'. Fix or remove the row.")
-        return Problem(question_id("gsm8k", question), self.name or self.type, question, gold, {})
+        worked = re.sub(r"<<[^<>]*>>", "", solution[: -len(f"{marked}{number}")]).strip()
+        meta = {"solution": worked}
+        return Problem(question_id("gsm8k", question), self.name or self.type, question, gold, meta)
 
 
 def _level(row: Row) -> int | None:

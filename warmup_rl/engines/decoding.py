@@ -6,7 +6,7 @@ has spare capacity, and finished rows leave the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -64,14 +64,17 @@ def decode(
     pad_id: int,
     draws: Sequence[Callable[[], float]],
     synced: bool = False,
-) -> list[list[int]]:
-    """Completion ids of each prompt, up to and including the first stop id, at most `sampling.max_tokens`.
+    on_step: Callable[[int], None] | None = None,
+) -> Iterator[dict[int, list[int]]]:
+    """Completion ids by index of the prompt, as they are finished: up to and including the first stop id, at most
+    `sampling.max_tokens`.
 
     Args:
         model: in evaluation mode.
         prompts_ids: non-empty.
         draws: for each prompt a source of uniform numbers in [0, 1), one per sampled token, so that a completion does
             not depend on the rest of the batch, up to rounding.
+        on_step: called after each step with the number of tokens drawn in it.
         synced: take as many steps as the slowest rank of the process group.
     """
     width, device = max(map(len, prompts_ids)), model.device
@@ -93,10 +96,18 @@ def decode(
             logits_to_keep=1,
         ).logits[:, -1]
         tokens = _next_tokens(logits, sampling, [draws[row] for row in rows])
+        if on_step:
+            on_step(sum(live))
+        finished = {}
         for index, token in enumerate(tokens.tolist()):
             if live[index]:
-                completions[rows[index]].append(token)
-                live[index] = token not in stops
+                completion = completions[rows[index]]
+                completion.append(token)
+                live[index] = token not in stops and len(completion) < sampling.max_tokens
+                if not live[index]:
+                    finished[rows[index]] = completion
+        if finished:
+            yield finished
         if _ended(not any(live), device, synced):
             break
         inputs, positions = tokens[:, None], positions[:, -1:] + 1
@@ -105,7 +116,6 @@ def decode(
             inputs, positions, mask = inputs[kept], positions[kept], mask[kept]
             cache.batch_select_indices(kept)
             rows, live = [row for row, alive in zip(rows, live, strict=True) if alive], [True] * len(kept)
-    return completions
 
 
 def _cache(model: PreTrainedModel) -> DynamicCache:

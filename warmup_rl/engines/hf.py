@@ -41,9 +41,28 @@ def generate(
     seed: int,
     synced_gpus: bool = False,
     names: Sequence[str] | None = None,
-    on_batch: Callable[[int], None] | None = None,
 ) -> list[Generated]:
-    """One completion per prompt, in order; the caller handles `sampling.samples`.
+    """One completion per prompt, in their order; arguments and errors as for `stream`."""
+    parts = stream(
+        model, tokenizer, prompts, sampling, batch_size=batch_size, seed=seed, synced_gpus=synced_gpus, names=names
+    )
+    found = {index: one for part in parts for index, one in part.items()}
+    return [found[index] for index in range(len(prompts))]
+
+
+def stream(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    sampling: Sampling,
+    *,
+    batch_size: int,
+    seed: int,
+    synced_gpus: bool = False,
+    names: Sequence[str] | None = None,
+    on_step: Callable[[int], None] | None = None,
+) -> Iterator[dict[int, Generated]]:
+    """Completions by index of their prompt, as they are finished; the caller handles `sampling.samples`.
 
     Global random state stays untouched, the model's mode is restored, and of its generation config only the tokens that
     end a completion are used.
@@ -56,7 +75,7 @@ def generate(
             are sharded (ZeRO-3): every rank then takes as many steps as the slowest.
         names: a name for each prompt; with the seed it determines what is drawn for the prompt, independent of the
             other prompts. Default: its index.
-        on_batch: called with the number of completions of each finished batch.
+        on_step: called after each step with the number of tokens drawn in it.
 
     Raises:
         UserError: a prompt and the completion budget together exceed the model's context.
@@ -71,10 +90,9 @@ def generate(
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     if synced_gpus:
         batches += [[]] * (_most_over_ranks(len(batches), model.device) - len(batches))
-    found: dict[int, Generated] = {}
     with _evaluating(model):
         for batch in batches:
-            completions_ids = decode(
+            for finished in decode(
                 model,
                 [prompts_ids[index] for index in batch] or [[tokenizer.pad_token_id]],
                 sampling,
@@ -82,12 +100,9 @@ def generate(
                 pad_id=tokenizer.pad_token_id,
                 synced=synced_gpus,
                 draws=[random.Random(f"{seed}/{names[index]}").random for index in batch] or [lambda: 0.0],
-            )
-            for index, completion_ids in zip(batch, completions_ids, strict=False):
-                found[index] = _generated(completion_ids, stops, tokenizer)
-            if on_batch and batch:
-                on_batch(len(batch))
-    return [found[index] for index in range(len(prompts))]
+                on_step=on_step if batch else None,
+            ):
+                yield {batch[row]: _generated(ids, stops, tokenizer) for row, ids in finished.items() if batch}
 
 
 class HuggingFace(Engine):

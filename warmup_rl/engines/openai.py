@@ -166,7 +166,7 @@ def prompt_text(messages: Sequence[Message], response_format: ResponseFormat) ->
     they are, separated by blank lines; ends with the assistant's turn, and with the think tag if that starts open."""
     turns = [
         message["content"] if message["role"] == "system" else f"{message['role'].capitalize()}: {message['content']}"
-        for message in messages
+        for message in response_format.ask(messages)
     ]
     return "\n\n".join([*turns, f"Assistant: {response_format.opening()}"])
 

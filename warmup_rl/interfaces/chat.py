@@ -48,8 +48,8 @@ class ChatContract(Config):
     """Every token that ends a completion, the end of a chat turn among them; sorted."""
     pad_id: int
     """Fills a batch; never the end of a turn."""
-    response_format: ResponseFormat
-    """The recipe's layout of a completion, as the model was trained on it."""
+    response_format: ResponseFormat | None
+    """The layout of completions that the model was trained on; None for a base model from scratch."""
     probe_ids: tuple[int, ...]
     """Token ids of a fixed conversation of three turns, rendered as a prompt."""
 
@@ -59,20 +59,22 @@ def render_prompt(
 ) -> str:
     """The prompt of a conversation as text: what SFT trains behind, RLVR samples from and evaluation completes.
 
+    The format's instruction stands after the last question.
+
     `tokenizer(text)` gives the ids: a beginning-of-text token that the tokenizer adds by itself is not in the text.
 
     Raises:
         ContractError: the chat template opens the think tag although the recipe leaves it to the model.
     """
-    text = _render(tokenizer, messages, add_generation_prompt=True)
+    text = _render(tokenizer, response_format.ask(messages), add_generation_prompt=True)
     if tokenizer.bos_token and text.startswith(tokenizer.bos_token) and tokenizer("").input_ids:
         text = text.removeprefix(tokenizer.bos_token)
     if not text.rstrip().endswith(THINK_OPEN):
         return text + response_format.opening()
-    if response_format.think == "free":
+    if response_format.think != "open":
         raise ContractError(
-            f"{tokenizer.name_or_path}: the chat template ends every prompt with {THINK_OPEN}, while the recipe says "
-            "`response_format.think: free`. Set it to `open`."
+            f"{tokenizer.name_or_path}: the chat template ends every prompt with {THINK_OPEN}, while the prompt "
+            f"style is `{response_format.think}`. Use `open` (`format.think`, `prompts` of an evaluate stage)."
         )
     return text.rstrip().removesuffix(THINK_OPEN) + response_format.opening()
 
@@ -132,7 +134,7 @@ def stop_ids(tokenizer: PreTrainedTokenizerBase, declared: int | Iterable[int] |
     return tuple(sorted({tokenizer.eos_token_id, *declared} & (_markers(tokenizer) | {tokenizer.eos_token_id})))
 
 
-def stamp(folder: Path, tokenizer: PreTrainedTokenizerBase, response_format: ResponseFormat) -> ChatContract:
+def stamp(folder: Path, tokenizer: PreTrainedTokenizerBase, response_format: ResponseFormat | None) -> ChatContract:
     """Makes a folder with saved weights a chat model: tokenizer, clean generation config and `chat_contract.json`.
 
     The contract is computed from what can be loaded again, not from what is in memory.
@@ -170,6 +172,8 @@ def check(folder_or_id: str | Path, response_format: ResponseFormat, revision: s
             f"{file}: not a chat contract ({_first_line(error)}). Run the stage that made the model "
             "again, or remove the file to accept the model as it is."
         ) from None
+    if stamped.response_format is None:
+        found = _compute(folder_or_id, revision, None)
     differences = [
         f"  {name}: stamped {_short(getattr(stamped, name))}, found {_short(getattr(found, name))}"
         for name in ChatContract.model_fields
@@ -185,16 +189,17 @@ def check(folder_or_id: str | Path, response_format: ResponseFormat, revision: s
     return found
 
 
-def _compute(folder_or_id: str | Path, revision: str | None, response_format: ResponseFormat) -> ChatContract:
+def _compute(folder_or_id: str | Path, revision: str | None, response_format: ResponseFormat | None) -> ChatContract:
     tokenizer = load_tokenizer(folder_or_id, revision)
-    _require_spellable(tokenizer, response_format)
+    layout = response_format or ResponseFormat(instruction="")
+    _require_spellable(tokenizer, layout)
     template = json.dumps(tokenizer.chat_template, sort_keys=True)
     return ChatContract(
         template_sha256=hashlib.sha256(template.encode()).hexdigest(),
         stop_ids=stop_ids(tokenizer, _declared_stops(folder_or_id, revision)),
         pad_id=tokenizer.pad_token_id,
         response_format=response_format,
-        probe_ids=tuple(tokenizer(render_prompt(tokenizer, _PROBE, response_format)).input_ids),
+        probe_ids=tuple(tokenizer(render_prompt(tokenizer, _PROBE, layout)).input_ids),
     )
 
 

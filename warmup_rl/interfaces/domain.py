@@ -115,6 +115,10 @@ class Domain(Plugin, ABC):
         """
         return None
 
+    def solution(self, problem: Problem) -> str | None:
+        """A worked solution, for solved examples in a prompt; None where the problem has none."""
+        return None
+
     def shows_work(self, thinking: str, problem: Problem) -> bool | None:
         """Whether the thinking works through this problem step by step; None if the domain cannot tell."""
         return None

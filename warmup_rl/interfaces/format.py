@@ -1,14 +1,29 @@
-"""The response format of a recipe: the one place where think and answer tags are joined and split."""
+"""The response format of a recipe: the one place where think and answer tags are asked for, joined and split."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from warmup_rl.base.config import Config
+from warmup_rl.base.types import Message
 
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 ANSWER_OPEN, ANSWER_CLOSE = "<answer>", "</answer>"
+
+Style = Literal["open", "free", "plain"]
+"""How a prompt treats the tags. `open`: it asks for them and ends with the think tag open, as in the paper; `free`: it
+asks for them and leaves them to the model; `plain`: it does not mention them."""
+STYLES: tuple[Style, ...] = get_args(Style)
+
+_INSTRUCTIONS: dict[Style, str] = {
+    "open": f"First reason, and close the reasoning with {THINK_CLOSE}. "
+    f"Then write only the final answer between {ANSWER_OPEN} and {ANSWER_CLOSE}.",
+    "free": f"First reason between {THINK_OPEN} and {THINK_CLOSE}. "
+    f"Then write only the final answer between {ANSWER_OPEN} and {ANSWER_CLOSE}.",
+    "plain": "",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +44,51 @@ class ResponseParts:
 
 
 class ResponseFormat(Config):
-    """How a completion is laid out; one a recipe, for traces, RLVR and evaluation alike."""
+    """How a completion is laid out; one for traces, RLVR and evaluation of an arm."""
 
-    think: Literal["open", "free"] = "open"
-    """`open`: every prompt ends with the think tag open, as in the paper; `free`: the tag is left to the model."""
+    think: Style | Literal["auto"] = "open"
+    """`open`: the prompt asks for the tags and ends with the think tag open, as in the paper; `free`: it asks for them
+    and leaves them to the model; `plain`: it does not mention them; `auto`: the one of these under which the untouched
+    model does best on validation problems."""
+    instruction: str | None = None
+    """Sentence after the question that asks for the tags; an empty text for none. Default: a sentence of our own, none
+    for `plain` and where questions are terse."""
 
-    @classmethod
-    def for_prompt(cls, style: str) -> ResponseFormat:
-        """The format of completions under a prompt style of `evaluate`: only `open` opens the think tag."""
-        return cls(think="open" if style == "open" else "free")
+    def under(self, style: str) -> ResponseFormat:
+        """The format of completions under a prompt style of `evaluate`: few-shot prompts do not mention the tags.
+
+        An instruction of the recipe stays, except under `plain`; ours follows the style.
+        """
+        think: Style = style if style in STYLES else "plain"  # type: ignore[assignment]
+        own = self.instruction is None or self.instruction in filter(None, _INSTRUCTIONS.values())
+        asked = "" if think == "plain" else _INSTRUCTIONS[think] if own else self.instruction
+        return self.model_copy(update={"think": think, "instruction": asked})
+
+    def asks(self, *, terse: bool) -> ResponseFormat:
+        """The format with its instruction written out.
+
+        Args:
+            terse: questions use a small vocabulary in which no sentence can be asked.
+        """
+        if self.instruction is not None:
+            return self
+        if terse:
+            return self.model_copy(update={"instruction": ""})
+        return self if self.think == "auto" else self.under(self.think)
+
+    def ask(self, messages: Sequence[Message]) -> list[Message]:
+        """The messages with the instruction after the last question."""
+        if not self.instruction:
+            return list(messages)
+        *before, last = messages
+        return [*before, {**last, "content": f"{last['content']}\n\n{self.instruction}"}]
 
     def opening(self) -> str:
         """What the prompt ends with after the chat template's generation prompt."""
         return f"{THINK_OPEN}\n" if self.think == "open" else ""
 
     def render(self, *, thinking: str, answer: str) -> str:
-        """The completion that follows the prompt; the end token is the chat template's affair."""
+        """The completion that follows the prompt; the end token is added by the chat template."""
         opening = "" if self.think == "open" else f"{THINK_OPEN}\n"
         return f"{opening}{thinking.strip()}\n{THINK_CLOSE}\n{ANSWER_OPEN} {answer.strip()} {ANSWER_CLOSE}"
 
@@ -59,16 +103,13 @@ class ResponseFormat(Config):
         if not closed:
             unclosed = self.think == "open" or THINK_OPEN in text
             return ResponseParts(None, None if unclosed else inside_answer(text), False, ANSWER_OPEN in text)
-        thinking = head.strip().removeprefix(THINK_OPEN) if self.think == "free" else head
+        thinking = head if self.think == "open" else head.strip().removeprefix(THINK_OPEN)
         formed = self._well_formed(head, tail)
         return ResponseParts(thinking.strip(), inside_answer(tail), formed, ANSWER_OPEN in tail)
 
     def _well_formed(self, head: str, tail: str) -> bool:
         opened = head.count(THINK_OPEN)
-        if self.think == "free":
-            start_ok = opened == 1 and head.lstrip().startswith(THINK_OPEN)
-        else:
-            start_ok = opened == 0
+        start_ok = opened == 0 if self.think == "open" else opened == 1 and head.lstrip().startswith(THINK_OPEN)
         body = tail.strip()
         tags_ok = body.startswith(ANSWER_OPEN) and body.endswith(ANSWER_CLOSE)
         once = all(

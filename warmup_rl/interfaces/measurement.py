@@ -21,7 +21,6 @@ class Cell:
     Accuracies and rates are shares of 1, means over completions.
 
     Attributes:
-        own: whether the prompt style is the recipe's own.
         problems: distinct problems.
         samples: completions per problem.
         lenient: correct by verdict.
@@ -35,7 +34,6 @@ class Cell:
 
     split: str
     prompt: str
-    own: bool
     sampling: str
     domain: str
     problems: int
@@ -89,17 +87,26 @@ def read_record(kind: type[R], row: Mapping[str, Any], source: Path) -> R:
     return kind(**{one.name: row[one.name] for one in known if one.name in row})
 
 
-def cells(rows: Iterable[Row], *, own_prompt: str) -> list[Cell]:
-    """A cell for each (split, prompt, sampling, domain) among rows of `completions.jsonl`, in order of appearance.
+def best_style(found: Iterable[Cell], styles: Sequence[str]) -> str:
+    """The prompt style with the highest mean accuracy on validation problems over domains; the first of equals.
 
     Args:
-        own_prompt: the recipe's own prompt style.
+        styles: those to choose from; each must have been measured.
     """
+    values: dict[str, list[float]] = defaultdict(list)
+    for cell in found:
+        if cell.split == "validation":
+            values[cell.prompt].append(cell.lenient)
+    return max(styles, key=lambda style: _mean(values[style]))
+
+
+def cells(rows: Iterable[Row]) -> list[Cell]:
+    """A cell for each (split, prompt, sampling, domain) among rows of `completions.jsonl`, in order of appearance."""
     groups: dict[tuple[str, str, str, str], list[Row]] = defaultdict(list)
     for row in rows:
         groups[row["split"], row["prompt"], row["sampling"], row["domain"]].append(row)
     return [
-        Cell(split, prompt, prompt == own_prompt, sampling, domain, **summarize(group), by=_by_group(group))
+        Cell(split, prompt, sampling, domain, **summarize(group), by=_by_group(group))
         for (split, prompt, sampling, domain), group in groups.items()
     ]
 

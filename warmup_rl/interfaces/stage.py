@@ -207,6 +207,14 @@ class Stage(Plugin, ABC):
         """
         return ()
 
+    def compared_styles(self) -> Collection[str]:
+        """Prompt styles that the stage measures a model under, on validation problems too; empty for none."""
+        return ()
+
+    def format_settings(self, response_format: ResponseFormat) -> Any:
+        """The part of an arm's format that decides what the stage makes, as JSON values."""
+        return response_format.model_dump(mode="json")
+
     def code(self) -> Iterable[str]:
         """Import strings of other classes that affect the output: the stage runs again when their source changes."""
         return ()

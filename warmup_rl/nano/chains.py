@@ -76,6 +76,14 @@ class ChainDomain(Domain):
     def canonical(self, problem: Problem) -> str | None:
         return self.key(problem.meta) if problem.meta else None
 
+    def solution(self, problem: Problem) -> str | None:
+        """The steps, in terse words."""
+        return " ".join(self.steps(problem)) if self.is_terse else self.worked(problem)
+
+    @abstractmethod
+    def worked(self, problem: Problem) -> str:
+        """The steps in English, a line each."""
+
     def shows_work(self, thinking: str, problem: Problem) -> bool | None:
         """Terse: at least half of the steps `#1 ... #n` are visited."""
         if not self.is_terse:

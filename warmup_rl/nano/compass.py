@@ -56,6 +56,14 @@ class Compass(ChainDomain):
             heading = after
         return [*sentences, f"next solved {problem.gold}={heading}"]
 
+    def worked(self, problem: Problem) -> str:
+        heading, lines = problem.meta["start"], []
+        for turn in problem.meta["turns"]:
+            after = _turned(heading, turn)
+            lines.append(f"Facing {heading}, I {_ENGLISH[turn]} and face {after}.")
+            heading = after
+        return "\n".join([*lines, f"{heading} is option {problem.gold}."])
+
     def grade(self, answer: str, problem: Problem) -> Grade:
         return choose(gold=problem.gold, answer=answer, letters=LETTERS)
 

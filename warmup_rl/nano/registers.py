@@ -73,6 +73,14 @@ class Registers(ChainDomain):
             sentences.append(f"{line} {_text(state)}")
         return [*sentences, f"next solved {_text(state)}"]
 
+    def worked(self, problem: Problem) -> str:
+        state, lines = dict(problem.meta["start"]), []
+        for target, sign, source in problem.meta["program"]:
+            line = f"{target} = ({state[target]} {sign} {state[source]}) mod {self.modulus}"
+            state[target] = self._updated(state, target, sign, source)
+            lines.append(f"{line} = {state[target]}")
+        return "\n".join(lines)
+
     def grade(self, answer: str, problem: Problem) -> Grade:
         found: dict[str, set[int]] = {}
         for name, value in _ASSIGNED.findall(answer):

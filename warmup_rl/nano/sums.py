@@ -53,6 +53,13 @@ class Sums(ChainDomain):
             value = result
         return [*sentences, f"next solved {value}"]
 
+    def worked(self, problem: Problem) -> str:
+        value, lines = problem.meta["start"], []
+        for operand in problem.meta["operands"]:
+            lines.append(f"{value} {'-' if operand < 0 else '+'} {abs(operand)} = {value + operand}")
+            value += operand
+        return "\n".join([*lines, f"The remainder of {value} divided by {self.modulus} is {value % self.modulus}."])
+
     def grade(self, answer: str, problem: Problem) -> Grade:
         return same_answer(gold=problem.gold, answer=answer)
 

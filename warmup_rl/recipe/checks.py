@@ -44,6 +44,7 @@ def cross_checks(draft: Draft, world_size: int) -> Found:
     yield from _claimed_arms(draft)
     yield from _model(draft)
     yield from _folds(draft)
+    yield from _auto_style(draft)
     folder = draft.data.get("output_dir", "outputs")
     if isinstance(folder, str) and folder:
         yield from _output_dir(Path(folder))
@@ -200,6 +201,34 @@ def _folds(draft: Draft) -> Found:
     if folded and draft.evaluation and folded[0] not in draft.evaluation.measured(draft.domains):
         message = f"nothing measures domain {folded[0]!r}. Add it to 'evaluation.domains'."
         yield ("domains", folded[0], "folds"), message
+
+
+def _auto_style(draft: Draft) -> Found:
+    """Whether each arm whose style is `auto` has an evaluation that decides it, before anything is trained."""
+    arms = draft.data.get("arms")
+    arms = arms if isinstance(arms, dict) and arms else {"main": {}}
+    shared = draft.data.get("format")
+    for name, arm in arms.items():
+        arm = arm if isinstance(arm, dict) else {}
+        own = arm.get("format")
+        chosen = own if isinstance(own, dict) else shared
+        if not isinstance(chosen, dict) or chosen.get("think") != "auto":
+            continue
+        address: Address = ("arms", name, "format", "think") if chosen is own else ("format", "think")
+        left_out = arm.get("leave_out") or ()
+        kept = [index for index, stage_id in enumerate(draft.ids) if stage_id not in left_out]
+        roles = [kind.role if (kind := draft.kinds[index]) else "" for index in kept]
+        if "warmup" in roles or "traces" in roles:
+            yield address, f"arm {name!r} trains on traces, which have one style. Set open, free or plain."
+            continue
+        trained = next((place for place, role in enumerate(roles) if role == "target"), len(kept))
+        judges = [stage for index in kept[:trained] if (stage := draft.stages[index]) and stage.compared_styles()]
+        if not judges:
+            yield (
+                address,
+                f"nothing decides the style of arm {name!r}. Put an evaluate stage before its training with several "
+                "of open, free and plain under 'prompts'.",
+            )
 
 
 def _model(draft: Draft) -> Found:

@@ -31,6 +31,8 @@ class Arm(Config):
     """Ids of stages that this arm does not have."""
     set: dict[str, Any] = {}
     """Keys replaced in this arm, by address relative to the stages: `rlvr.reward`, `sft.args.learning_rate`."""
+    format: ResponseFormat | None = None
+    """The arm's own format of completions, so that a base model may train under the prompt that it does best with."""
 
 
 class WandbSettings(Config):
@@ -112,6 +114,11 @@ class Recipe(RecipeRecord):
         """The folds that each arm and seed runs, then None for training on all rows; only None without folds."""
         folds = self.domains[self.folded].fold_count if self.folded else 0
         return (*range(folds), None)
+
+    def format_of(self, arm: str) -> ResponseFormat:
+        """The format of an arm's completions with its instruction written out; `think` may still be `auto`."""
+        terse = any(domain.is_terse for domain in self.domains.values())
+        return (self.arms[arm].format or self.format).asks(terse=terse)
 
     def seen_by(self, stage: Stage, fold: int | None) -> tuple[Mapping[str, Domain], EvaluationSettings]:
         """The domains and the evaluation as a stage sees them in a fold.

@@ -196,8 +196,9 @@ def _trial(path: Path, record: Mapping[str, Any]) -> Trial:
         done = (entry for entry in listed if (path.parent / entry["folder"] / "stage.json").is_file())
         stages = tuple(_stage(path.parent, entry) for entry in done)
         makers = [entry["key"] for entry in listed if "model" in entry["outputs"]]
-        start = _model(target["inputs"].get("model", "") if target else makers[-1] if makers else "", stages)
-        end = _model(target["key"], stages) if target else None
+        style = record["style"]
+        start = _model(target["inputs"].get("model", "") if target else makers[-1] if makers else "", style, stages)
+        end = _model(target["key"], style, stages) if target else None
         return Trial(
             arm=record["arm"],
             seed=int(record["seed"]),
@@ -221,9 +222,9 @@ def _stage(folder: Path, entry: Mapping[str, Any]) -> StageOutput:
     return read_record(StageOutput, {**read_json(path), **kept, "folder": path.parent.resolve()}, path)
 
 
-def _model(key: str, stages: tuple[StageOutput, ...]) -> Model | None:
+def _model(key: str, style: str, stages: tuple[StageOutput, ...]) -> Model | None:
     found = tuple(stage for stage in stages if stage.role == "evaluation" and stage.inputs.get("model") == key)
-    return Model(key, found) if found else None
+    return Model(key, style, found) if found else None
 
 
 def _pooled(run: Run, trial: Trial) -> Trial:

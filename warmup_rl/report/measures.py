@@ -53,7 +53,7 @@ def accuracy(run: Run, of: Model, domains: Sequence[str], prompt: str | None = N
     for domain in domains:
         cell = of.cell(domain, run.headline, prompt=prompt, split=split)
         if cell is None:
-            style = f"the prompt style {prompt!r}" if prompt else "the recipe's prompt"
+            style = f"the prompt style {prompt!r}" if prompt else "the arm's prompt"
             raise NotMeasured(f"no {run.headline} {split} accuracy on {domain} under {style}")
         values.append(cell.lenient)
     return mean(values)
@@ -65,7 +65,7 @@ def arm_accuracy(run: Run, arm: str, when: When, domains: Sequence[str], seed: i
 
 
 def best_prompt(run: Run, seed: int) -> str:
-    """The base's best prompt style by mean validation accuracy on the transfer domains; the recipe's own wins ties."""
+    """The base's best prompt style by mean validation accuracy on the transfer domains; the arm's own wins ties."""
     base = model(run, run.claims.base, seed, "start")
     tested = base.prompts()
     styles = [style for style in base.prompts(split="validation") if style in tested]

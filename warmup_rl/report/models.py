@@ -16,7 +16,13 @@ from warmup_rl.report.measures import NotMeasured, When
 from warmup_rl.report.outputs import Model
 
 Role = Literal["base", "prompt", "best prompt", "control", "warmup", "other"]
-STYLES = {"open": "think tag open", "free": "tag left to the model", "few_shot": "few-shot"}
+STYLES = {
+    "open": "think tag open",
+    "free": "tags asked for",
+    "plain": "tags not mentioned",
+    "few_shot": "few-shot",
+    "few_shot_cot": "few-shot with solutions",
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Row:
 
     Attributes:
         trained: it has been through the target stage.
-        sources: model and prompt style (None: the recipe's own) by seed.
+        sources: model and prompt style (None: that of its arm) by seed.
     """
 
     name: str
@@ -118,15 +124,21 @@ def trained_name(run: Run, arm: str) -> str:
 
 def best_prompt(run: Run) -> str:
     """What the base's best prompt style, picked on validation, is called; counts seeds where they differ."""
-    picked = _picked(run).values()
-    own = run.recipe.format.think
-    counts = Counter(STYLES.get(style, style) + ", the recipe's own" * (style == own) for style in picked)
+    picked = _picked(run).items()
+    own = arm_styles(run, run.claims.base)
+    counts = Counter(STYLES.get(style, style) + ", the arm's own" * (style == own.get(seed)) for seed, style in picked)
     return "; ".join(f"{name} in {n} seeds" if len(counts) > 1 else name for name, n in counts.most_common())
 
 
 def own_is_best(run: Run) -> bool:
-    """Whether the recipe's own prompt style is the base's best in every seed: it then has no row of its own."""
-    return set(_picked(run).values()) == {run.recipe.format.think}
+    """Whether the base arm's own prompt style is its best in every seed: it then has no row of its own."""
+    picked, own = _picked(run), arm_styles(run, run.claims.base)
+    return bool(picked) and all(own.get(seed) == style for seed, style in picked.items())
+
+
+def arm_styles(run: Run, arm: str) -> dict[int, str]:
+    """The prompt style of an arm by seed."""
+    return {seed: model.style for seed, model in {**models(run, arm, "end"), **models(run, arm, "start")}.items()}
 
 
 def _picked(run: Run) -> dict[int, str]:
@@ -156,7 +168,8 @@ def _row(run: Run, arm: str, found: Mapping[int, Model], *, trained: bool = Fals
 def _other_prompts(run: Run, base: Mapping[int, Model]) -> list[Row]:
     tested = dict.fromkeys(style for model in base.values() for style in model.prompts())
     rows = []
-    for style in (style for style in tested if style != run.recipe.format.think):
+    own = {model.style for model in base.values()}
+    for style in (style for style in tested if own != {style}):
         sources = {seed: (model, style) for seed, model in base.items() if style in model.prompts()}
         rows.append(Row(f"base, {STYLES.get(style, style)}", "prompt", False, sources))
     picked = _picked(run)

@@ -60,8 +60,7 @@ class StageOutput:
             DataError: a cell lacks a value, or two folds have measured the same problem.
         """
         if self.parts:
-            own = next((cell.prompt for part in self.parts for cell in part.cells if cell.own), "")
-            return tuple(cells(self.completions(), own_prompt=own))
+            return tuple(cells(self.completions()))
         return tuple(read_record(Cell, row, self.folder / "stage.json") for row in self.summary.get("cells", ()))
 
     @cached_property
@@ -99,9 +98,14 @@ class StageOutput:
 
 @dataclass(frozen=True)
 class Model:
-    """A model that was evaluated, by one stage or several."""
+    """A model that was evaluated, by one stage or several.
+
+    Attributes:
+        style: prompt style of its arm.
+    """
 
     key: str
+    style: str
     evaluations: tuple[StageOutput, ...]
 
     @property
@@ -109,21 +113,21 @@ class Model:
         return (cell for stage in self.evaluations for cell in stage.cells)
 
     def cell(self, domain: str, sampling: str, *, prompt: str | None = None, split: str = "test") -> Cell | None:
-        """Its measurement, under the recipe's own prompt where none is named; None where it was not measured so."""
+        """Its measurement, under its arm's prompt style where none is named; None where it was not measured so."""
         wanted = (domain, sampling, split)
         found = (cell for cell in self.cells if (cell.domain, cell.sampling, cell.split) == wanted)
-        return next((cell for cell in found if (cell.own if prompt is None else cell.prompt == prompt)), None)
+        return next((cell for cell in found if cell.prompt == (prompt or self.style)), None)
 
     def prompts(self, *, split: str = "test") -> tuple[str, ...]:
-        """Prompt styles it was measured under, the recipe's own first."""
-        found = sorted((cell for cell in self.cells if cell.split == split), key=lambda cell: not cell.own)
-        return tuple(dict.fromkeys(cell.prompt for cell in found))
+        """Prompt styles it was measured under, that of its arm first."""
+        found = (cell.prompt for cell in self.cells if cell.split == split)
+        return tuple(dict.fromkeys(sorted(found, key=lambda style: style != self.style)))
 
     def completions(self, sampling: str, *, split: str = "test") -> Iterator[dict[str, Any]]:
-        """Its scored completions under the recipe's own prompt, read from disk as they are asked for."""
-        own = {cell.prompt for cell in self.cells if cell.own}
+        """Its scored completions under its arm's prompt style, read from disk as they are asked for."""
         rows = (row for stage in self.evaluations for row in stage.completions())
-        return (row for row in rows if row["sampling"] == sampling and row["split"] == split and row["prompt"] in own)
+        wanted = (sampling, split, self.style)
+        return (row for row in rows if (row["sampling"], row["split"], row["prompt"]) == wanted)
 
 
 def pooled_model(last: Model | None, folds: Sequence[Model | None], domain: str) -> Model | None:
@@ -142,7 +146,7 @@ def pooled_model(last: Model | None, folds: Sequence[Model | None], domain: str)
         if all(id in one for one in by_id)
     ]
     key = last.key if last else "+".join(dict.fromkeys(model.key for model in models))
-    return Model(key, (*(last.evaluations if last else ()), *pooled))
+    return Model(key, models[0].style, (*(last.evaluations if last else ()), *pooled))
 
 
 def pooled_training(last: StageOutput, folds: Sequence[StageOutput | None], domain: str) -> StageOutput:

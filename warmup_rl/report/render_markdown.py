@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 
 from warmup_rl.report import narrative, tables
 from warmup_rl.report.findings import Findings
-from warmup_rl.report.models import STYLES, best_prompt
+from warmup_rl.report.load import Run
+from warmup_rl.report.models import STYLES, arm_styles, best_prompt
 from warmup_rl.report.plots import PLOTS
 
 
@@ -42,12 +44,24 @@ def render_overview(found: Findings, plots: Collection[str] = ()) -> str:
     blocks += [narrative.set_up(run), "## What this run shows", "\n".join(sentences), narrative.seeds_note(found)]
     blocks += [narrative.about(run), " ".join(narrative.contamination(run)), _plot("accuracy.png", plots)]
     if found.rows:
-        style, best = STYLES[run.recipe.format.think], best_prompt(run)
-        note = f"Prompt style: the recipe's ({style}), except where a row names another."
+        best = best_prompt(run)
+        note = f"Prompt style: {_styles(run)}, except where a row names another."
         picked = f" The base's best prompt, picked on validation problems: {best}." if best else ""
         blocks += [tables.accuracy_table(run, found.rows, run.headline), note + picked]
     blocks += [_plot("curve.png", plots), tables.ablation_table(run, found.outcomes), _plot("ablation.png", plots)]
     return "\n\n".join(filter(None, blocks))
+
+
+def _styles(run: Run) -> str:
+    """The prompt style of each arm, with the number of seeds where they differ; one for all where they do not."""
+    by_arm = {}
+    for arm in run.trials:
+        counts = Counter(STYLES.get(style, style) for style in arm_styles(run, arm).values())
+        if counts:
+            by_arm[arm] = " or ".join(f"{name} ({n} seeds)" if len(counts) > 1 else name for name, n in counts.items())
+    if len(set(by_arm.values())) < 2:
+        return next(iter(by_arm.values()), "none")
+    return "; ".join(f"{arm}: {style}" for arm, style in by_arm.items())
 
 
 def _plot(name: str, plots: Collection[str]) -> str:

@@ -16,10 +16,12 @@ from warmup_rl.base.console import duration
 from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import write_json
 from warmup_rl.interfaces.chat import load_tokenizer
+from warmup_rl.interfaces.format import STYLES, ResponseFormat
+from warmup_rl.interfaces.measurement import Cell, best_style, read_record
 from warmup_rl.interfaces.plugins import data_digests
 from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, Tracking, artifact_path
 from warmup_rl.recipe import Recipe, dump, trial_name
-from warmup_rl.run.cache import CacheEntry, key_of, model_key, stale_key
+from warmup_rl.run.cache import RECORD, CacheEntry, key_of, model_key, stale_key
 from warmup_rl.run.code_digest import code_digest
 from warmup_rl.run.launch_env import launch_id
 from warmup_rl.run.provenance import versions
@@ -93,14 +95,15 @@ class Trial:
         """The arm's stages with their keys, known before anything runs."""
         recipe = self.recipe
         given: dict[str, str] = {"model": model_key(recipe.model, recipe.model_revision)} if recipe.model else {}
-        stages = []
+        stages, judged = list[PlannedStage](), ""
         for number, stage in enumerate(self.recipe.stages_of(self.arm, self.fold), start=1):
             inputs: dict[str, str] = {kind: given[kind] for kind in sorted(stage.required_inputs())}
-            current = _stage_key(self, stage, inputs)
+            current = _stage_key(self, stage, inputs, judged)
             key = stale_key(self._cache, stage.type, current) if self.reuse_stale else current
             planned = PlannedStage(number, stage, key, current, inputs)
             given |= {kind: planned.key for kind in stage.outputs}
             stages.append(planned)
+            judged = judged or (key if stage.compared_styles() else "")
         return tuple(stages)
 
     def chosen(self, only: str | None = None, until: str | None = None) -> tuple[PlannedStage, ...]:
@@ -110,6 +113,18 @@ class Trial:
             return self.stages
         end = next((number for number, planned in enumerate(self.stages, start=1) if planned.stage.id == wanted), 0)
         return self.stages[end - 1 if only and end else 0 : end]
+
+    @property
+    def format(self) -> ResponseFormat:
+        """How the arm's completions are laid out; `auto` until the evaluation that decides it is done."""
+        wanted = self.recipe.format_of(self.arm)
+        judge = next((planned for planned in self.stages if planned.stage.compared_styles()), None)
+        if wanted.think != "auto" or judge is None or not self.entry(judge).done:
+            return wanted
+        entry = self.entry(judge)
+        found = (read_record(Cell, row, entry.folder / RECORD) for row in entry.record()["summary"]["cells"])
+        styles = [style for style in STYLES if style in judge.stage.compared_styles()]
+        return wanted.under(best_style(found, styles))
 
     @property
     def _cache(self) -> Path:
@@ -231,7 +246,7 @@ class TrialRunner:
             folder=folder or trial.entry(planned).part,
             inputs=inputs,
             domains=domains,
-            response_format=recipe.format,
+            response_format=trial.format,
             evaluation=evaluation,
             seed=trial.seed,
             arm=trial.arm,
@@ -305,7 +320,15 @@ class TrialRunner:
         ]
         trial.folder.mkdir(parents=True, exist_ok=True)
         fold = {} if trial.fold is None else {"fold": trial.fold}
-        record = {"arm": trial.arm, "seed": trial.seed, **fold, "state": state, "reason": reason, "stages": stages}
+        record = {
+            "arm": trial.arm,
+            "seed": trial.seed,
+            **fold,
+            "style": trial.format.think,
+            "state": state,
+            "reason": reason,
+            "stages": stages,
+        }
         write_json(trial.folder / "run.json", record)
 
 
@@ -319,7 +342,9 @@ def shared_prefix(trials: Sequence[Trial]) -> PlannedStage | None:
     return last
 
 
-def _stage_key(trial: Trial, stage: Stage, inputs: Mapping[str, str]) -> str:
+def _stage_key(trial: Trial, stage: Stage, inputs: Mapping[str, str], judged: str) -> str:
+    """The key of a stage's output; `judged` is the key of the evaluation before it that decides a style `auto`."""
+    wanted = trial.recipe.format_of(trial.arm)
     domains, evaluation = trial.recipe.seen_by(stage, trial.fold)
     used = {name: domains[name] for name in sorted(stage.domains_used(evaluation, domains))}
     settings = key_of(
@@ -330,7 +355,7 @@ def _stage_key(trial: Trial, stage: Stage, inputs: Mapping[str, str]) -> str:
             "seed": trial.seed,
             "domains": {name: dump(domain, runtime_only=False) for name, domain in used.items()},
             "data": data_digests([stage, *used.values()]),
-            "format": dump(trial.recipe.format),
+            "format": [stage.format_settings(wanted), judged if wanted.think == "auto" else ""],
             "evaluation": dump(evaluation) if stage.reads_evaluation() else None,
         }
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from warmup_rl.base.config import Sampling
-from warmup_rl.base.console import progress
+from warmup_rl.base.console import counted
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.models import load_model
 from warmup_rl.base.types import Message, Problem, Split
@@ -18,16 +19,18 @@ from warmup_rl.data.rank_files import RankFiles
 from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
-from warmup_rl.interfaces.format import ANSWER_CLOSE, ANSWER_OPEN, ResponseFormat
+from warmup_rl.interfaces.format import ANSWER_CLOSE, ANSWER_OPEN, STYLES, ResponseFormat
 from warmup_rl.interfaces.measurement import Cell, cells
 from warmup_rl.interfaces.stage import Context, DataRequest, Stage, StagePreview
-from warmup_rl.stages.training.evaluator import complete_and_score
+from warmup_rl.stages.training.evaluator import Progress, complete_and_score
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-PromptStyle = Literal["open", "free", "few_shot"]
+PromptStyle = Literal["open", "free", "plain", "few_shot", "few_shot_cot"]
+_FEW_SHOT = ("few_shot", "few_shot_cot")
 _TIMEOUT = 3600.0
+_SYNC_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,15 @@ class Evaluate(Stage):
     inputs: ClassVar[frozenset[str]] = frozenset({"model"})
     every_rank: ClassVar[bool] = True
     measures: ClassVar[bool] = True
+    resumes: ClassVar[bool] = True
 
     prompts: list[PromptStyle] | None = Field(default=None, min_length=1)
-    """Prompt styles: `open` (the prompt ends with the think tag open), `free` (the tag is left to the model),
-    `few_shot` (free, after solved problems); the recipe's own where not given. Several are measured on validation
-    problems too."""
+    """Prompt styles, the recipe's own where not given. `open`: the prompt asks for the tags and ends with the think tag
+    open; `free`: it asks for them and leaves them to the model; `plain`: it does not mention them; `few_shot`: plain,
+    after solved problems with their bare answers; `few_shot_cot`: the same with their worked solutions in the recipe's
+    layout, where the problems have any. Several are measured on validation problems too."""
     shots: int = Field(default=2, gt=0)
-    """Solved train problems before each question under `few_shot`, as turns with the bare reference answer."""
+    """Solved train problems before each question under `few_shot` and `few_shot_cot`."""
 
     def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
         return evaluation.measured(domains)
@@ -65,8 +70,16 @@ class Evaluate(Stage):
             yield DataRequest(name, "test", evaluation.problems, "evaluation.problems", evaluation.seed)
             if len(styles) > 1:
                 yield DataRequest(name, "validation", evaluation.validation, "evaluation.validation", evaluation.seed)
-            if "few_shot" in styles:
+            if set(styles) & set(_FEW_SHOT):
                 yield DataRequest(name, "train", self.shots, "shots", evaluation.seed, use="examples")
+
+    def compared_styles(self) -> Collection[str]:
+        styles = self.prompts or []
+        return [style for style in styles if style in STYLES] if len(styles) > 1 else ()
+
+    def format_settings(self, response_format: ResponseFormat) -> Any:
+        """Where `prompts` name the styles, that of the arm decides nothing."""
+        return response_format.under("open").instruction if self.prompts else super().format_settings(response_format)
 
     def check(self, *, world_size: int) -> list[str]:
         if self.prompts and len(set(self.prompts)) < len(self.prompts):
@@ -91,25 +104,28 @@ class Evaluate(Stage):
     def prepare(self, context: Context) -> None:
         """Raises `SpaceError` where a domain has too few problems."""
         self._jobs(context)
-        self._examples(context)
+        for style in self._styles(context):
+            self._examples(context, style)
 
     def run(self, context: Context) -> dict[str, Any]:
         source, revision, env = str(context.inputs.model), context.inputs.model_revision, context.launch_env
-        chat.check(source, context.response_format, revision)
+        jobs = self._jobs(context)
+        own = context.response_format
+        chat.check(source, own.under(jobs[0].prompt) if own.think == "auto" else own, revision)
         tokenizer = chat.load_tokenizer(source, revision)
         device = f"cuda:{env.local_rank}" if env.device == "cuda" else "cpu"
         model = load_model(source, revision, device=device)
         output = context.folder / "completions.jsonl"
-        files = RankFiles(output, rank=env.rank, size=env.size)
-        for number, job in enumerate(self._jobs(context)):
-            places = {(problem.domain, problem.id): place for place, problem in enumerate(job.problems)}
-            rows = self._measure(job, model, tokenizer, context)
-            files.append(((number, places[row["domain"], row["problem_id"]], row["sample"]), row) for row in rows)
+        files = RankFiles(output, rank=env.rank, size=env.size, resume=True)
+        if done := files.done():
+            context.say(f"{counted(len(done), 'completion')} from an earlier run")
+        for number, job in enumerate(jobs):
+            self._measure(number, job, model, tokenizer, context, files, done)
         files.close()
         if not env.is_main:
             return {}
         files.merge(timeout=_TIMEOUT)
-        found = cells(read_jsonl(output), own_prompt=context.response_format.think)
+        found = cells(read_jsonl(output))
         for line in _lines(found):
             context.say(line)
         return {"cells": [asdict(cell) for cell in found]}
@@ -124,7 +140,8 @@ class Evaluate(Stage):
         return jobs
 
     def _styles(self, context: Context) -> list[PromptStyle]:
-        return self.prompts or [context.response_format.think]
+        own = context.response_format.think
+        return self.prompts or [own if own != "auto" else "open"]  # undecided only while the run is prepared
 
     def _problems(self, context: Context, split: Literal["test", "validation"]) -> tuple[Problem, ...]:
         settings = context.evaluation
@@ -132,45 +149,73 @@ class Evaluate(Stage):
         names = self.domains_used(settings, context.domains)
         return tuple(problem for name in names for problem in context.domains[name].take(split, settings.seed, count))
 
-    def _examples(self, context: Context) -> dict[str, tuple[Message, ...]]:
-        """Solved train problems of each domain as turns; empty where no style wants them."""
-        if "few_shot" not in self._styles(context):
-            return {}
+    def _examples(self, context: Context, style: PromptStyle) -> dict[str, tuple[Message, ...]]:
+        """Solved train problems of each domain as turns; empty for a style without any."""
         turns: dict[str, tuple[Message, ...]] = {}
-        for name in self.domains_used(context.evaluation, context.domains):
-            domain = context.domains[name]
-            turns[name] = tuple(
-                turn
-                for problem in domain.take("train", context.evaluation.seed, self.shots)
-                for turn in (*domain.prompt(problem), _solved(domain, problem))
-            )
+        if style in _FEW_SHOT:
+            layout = context.response_format.under("free")
+            for name in self.domains_used(context.evaluation, context.domains):
+                domain = context.domains[name]
+                turns[name] = tuple(
+                    turn
+                    for problem in domain.take("train", context.evaluation.seed, self.shots)
+                    for turn in (*domain.prompt(problem), _solved(domain, problem, layout if "cot" in style else None))
+                )
         return turns
 
     def _measure(
-        self, job: _Job, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, context: Context
-    ) -> list[dict[str, Any]]:
-        launch_env, domains = context.launch_env, context.domains
-        mine = job.problems[launch_env.rank :: launch_env.size]
-        examples = self._examples(context) if job.prompt == "few_shot" else {}
-        sampling: Sampling = context.evaluation.samplings[job.sampling]
+        self,
+        number: int,
+        job: _Job,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        context: Context,
+        files: RankFiles,
+        done: Collection[tuple[int, ...]],
+    ) -> None:
+        """Completes and scores this rank's part of a job; rows reach the disk at most a second after they are made."""
+        env, domains, evaluation = context.launch_env, context.domains, context.evaluation
+        sampling: Sampling = evaluation.samplings[job.sampling]
+        places = {(problem.domain, problem.id): place for place, problem in enumerate(job.problems)}
+        wanted = [
+            (problem, sample)
+            for problem in job.problems[env.rank :: env.size]
+            for sample in range(sampling.samples)
+            if (number, places[problem.domain, problem.id], sample) not in done
+        ]
+        examples = self._examples(context, job.prompt)
         name = f"{job.split}, prompt {job.prompt}, {job.sampling}"
         rows = complete_and_score(
             model,
             tokenizer,
-            mine,
+            wanted,
             domains,
-            ResponseFormat.for_prompt(job.prompt),
+            context.response_format.under(job.prompt) if self.prompts else context.response_format,
             sampling,
-            batch_size=context.evaluation.batch_size,
+            batch_size=evaluation.batch_size,
             seed=context.seed,
             messages_of=lambda problem: (*examples.get(problem.domain, ()), *domains[problem.domain].prompt(problem)),
-            on_batch=progress(context.say, name, len(mine) * sampling.samples),
+            progress=Progress(context.say, name, len(wanted), sampling.max_tokens),
         )
-        return [{"split": job.split, "prompt": job.prompt, "sampling": job.sampling, **row} for row in rows]
+        waiting, written = [], time.monotonic()
+        for row in rows:
+            place = (number, places[row["domain"], row["problem_id"]], row["sample"])
+            waiting.append((place, {"split": job.split, "prompt": job.prompt, "sampling": job.sampling, **row}))
+            if (now := time.monotonic()) - written > _SYNC_SECONDS:
+                files.append(waiting)
+                waiting, written = [], now
+        files.append(waiting)
 
 
-def _solved(domain: Domain, problem: Problem) -> Message:
-    return {"role": "assistant", "content": f"{ANSWER_OPEN} {domain.reference(problem)} {ANSWER_CLOSE}"}
+def _solved(domain: Domain, problem: Problem, layout: ResponseFormat | None) -> Message:
+    """The answer turn of a solved problem: its worked solution in a layout, or the bare answer."""
+    answer = domain.reference(problem)
+    worked = domain.solution(problem) if layout else None
+    bare = f"{ANSWER_OPEN} {answer} {ANSWER_CLOSE}"
+    return {
+        "role": "assistant",
+        "content": layout.render(thinking=worked, answer=answer) if layout and worked else bare,
+    }
 
 
 def _lines(found: Sequence[Cell]) -> list[str]:

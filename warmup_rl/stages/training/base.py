@@ -168,7 +168,7 @@ class TrainerStage(Stage):
         if done != planned:
             raise RunError(f"{context.stage_id}: {planned} optimizer steps were planned, {done} were made.")
         parameters = parameter_count(trainer.model)
-        save(trainer, context, tokenizer)
+        save(trainer, context, tokenizer, context.response_format if self.inputs else None)
         losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
         first, last = (losses[0], losses[-1]) if losses else (None, None)
         return {"steps": done, "parameters": parameters, "first_loss": first, "last_loss": last}

@@ -106,7 +106,7 @@ class Curve(TrainerCallback):
             rows = complete_and_score(
                 model,
                 trainer.processing_class,
-                mine,
+                [(problem, 0) for problem in mine],
                 self._context.domains,
                 self._context.response_format,
                 self._sampling,
@@ -114,5 +114,6 @@ class Curve(TrainerCallback):
                 seed=self._context.evaluation.seed,
                 synced_gpus=launch_env.distribution == "zero3" and not gathers,
             )
-        found = {row["problem_id"]: row for row in gather_object(rows)}
+            mine_scored = list(rows)
+        found = {row["problem_id"]: row for row in gather_object(mine_scored)}
         return [found[problem.id] for problem in self._problems]

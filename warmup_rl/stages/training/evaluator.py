@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.config import Sampling
+from warmup_rl.base.console import duration
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Message, Problem, to_json
-from warmup_rl.engines.hf import generate
+from warmup_rl.engines.hf import Generated, stream
 from warmup_rl.interfaces.chat import render_prompt
 from warmup_rl.interfaces.domain import Answered, Domain, score_all
 from warmup_rl.interfaces.format import ResponseFormat
@@ -16,11 +18,13 @@ from warmup_rl.interfaces.format import ResponseFormat
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+_REPORT_SECONDS = 20.0
+
 
 def complete_and_score(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    problems: Sequence[Problem],
+    wanted: Sequence[tuple[Problem, int]],
     domains: Mapping[str, Domain],
     response_format: ResponseFormat,
     sampling: Sampling,
@@ -29,24 +33,25 @@ def complete_and_score(
     seed: int,
     synced_gpus: bool = False,
     messages_of: Callable[[Problem], Sequence[Message]] | None = None,
-    on_batch: Callable[[int], None] | None = None,
-) -> list[dict[str, Any]]:
-    """`sampling.samples` completions a problem with their scores, as rows ready for `completions.jsonl`.
+    progress: Progress | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Completions with their scores as rows ready for `completions.jsonl`, in the order in which they are finished.
 
-    Rows come in the order of the problems, the samples of a problem together. Keys: domain, problem_id, sample,
-    question, gold, text, tokens, truncated, chance, group (None where the problem has none), score.
+    Keys: domain, problem_id, sample, question, gold, prompt_text, text, tokens, truncated, chance, group (None where
+    the problem has none), score.
 
     Args:
+        wanted: problems with the number of the sample to draw.
         domains: by name; each problem is scored by the one that it names.
         messages_of: the prompt of a problem, where it is not the domain's own.
-        on_batch: called with the number of completions of each batch that is done.
 
-    Raises `UserError` where a prompt and the budget exceed the model's context, `Unscorable` where a grader failed.
+    Raises:
+        UserError: a prompt and the budget exceed the model's context.
+        Unscorable: a grader failed.
     """
     messages_of = messages_of or (lambda problem: domains[problem.domain].prompt(problem))
-    wanted = [(problem, sample) for problem in problems for sample in range(sampling.samples)]
     prompts = [render_prompt(tokenizer, messages_of(problem), response_format) for problem, _ in wanted]
-    results = generate(
+    parts: Iterator[dict[int, Generated]] = stream(
         model,
         tokenizer,
         prompts,
@@ -55,28 +60,63 @@ def complete_and_score(
         seed=seed,
         synced_gpus=synced_gpus,
         names=[f"{problem.id}/{sample}" for problem, sample in wanted],
-        on_batch=on_batch,
+        on_step=progress.step if progress else None,
     )
-    items = [
-        Answered(domains[problem.domain], problem, result.text, result.truncated)
-        for (problem, _), result in zip(wanted, results, strict=True)
-    ]
-    scores = score_all(items, response_format)
-    if broken := next((score for score in scores if isinstance(score, Unscorable)), None):
-        raise broken
-    return [
-        {
-            "domain": problem.domain,
-            "problem_id": problem.id,
-            "sample": sample,
-            "question": problem.question,
-            "gold": problem.gold,
-            "text": result.text,
-            "tokens": result.tokens,
-            "truncated": result.truncated,
-            "chance": domains[problem.domain].chance_accuracy(problem),
-            "group": problem.meta.get("group"),
-            "score": to_json(score),
-        }
-        for (problem, sample), result, score in zip(wanted, results, scores, strict=True)
-    ]
+    if synced_gpus:  # no rank may keep the others waiting for its grader
+        parts = iter([{index: one for part in parts for index, one in part.items()}])
+    for part in parts:
+        items = [
+            Answered(domains[wanted[index][0].domain], wanted[index][0], one.text, one.truncated)
+            for index, one in part.items()
+        ]
+        if progress:
+            progress.finished(one.tokens for one in part.values())
+        for (index, one), score in zip(part.items(), score_all(items, response_format), strict=True):
+            if isinstance(score, Unscorable):
+                raise score
+            problem, sample = wanted[index]
+            yield {
+                "domain": problem.domain,
+                "problem_id": problem.id,
+                "sample": sample,
+                "question": problem.question,
+                "gold": problem.gold,
+                "prompt_text": prompts[index],
+                "text": one.text,
+                "tokens": one.tokens,
+                "truncated": one.truncated,
+                "chance": domains[problem.domain].chance_accuracy(problem),
+                "group": problem.meta.get("group"),
+                "score": to_json(score),
+            }
+
+
+class Progress:
+    """Prints, at most every 20 seconds, how many completions are done, how fast tokens are drawn, and the time left.
+
+    The time left assumes that further completions are as long as those finished so far, and as long as the budget
+    while none is: completions that are still being drawn are longer than those that are done.
+    """
+
+    def __init__(self, say: Callable[[str], None], name: str, total: int, max_tokens: int) -> None:
+        self._say, self._name, self._total, self._budget = say, name, total, max_tokens
+        self._start = self._last = time.monotonic()
+        self._done = self._done_tokens = self._drawn = 0
+
+    def step(self, tokens: int) -> None:
+        """Counts the tokens of one decoding step."""
+        self._drawn += tokens
+        if (now := time.monotonic()) - self._last < _REPORT_SECONDS:
+            return
+        self._last = now
+        rate = self._drawn / (now - self._start)
+        drawing = self._drawn - self._done_tokens
+        each = max(self._done_tokens / self._done, drawing / max(1, tokens)) if self._done else self._budget
+        left = max(0.0, (self._total - self._done) * each - drawing) / rate
+        self._say(f"{self._name}: {self._done} of {self._total}, {rate:,.0f} tokens/s, about {duration(left)} left")
+
+    def finished(self, lengths: Iterator[int]) -> None:
+        """Counts finished completions, given their lengths in tokens."""
+        for length in lengths:
+            self._done += 1
+            self._done_tokens += length

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.errors import RunError
 from warmup_rl.interfaces import chat as contract
+from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.stage import Context
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ def parameter_count(model: Any) -> int:
     return sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in model.parameters())
 
 
-def save(trainer: Trainer, context: Context, tokenizer: PreTrainedTokenizerBase) -> None:
+def save(
+    trainer: Trainer, context: Context, tokenizer: PreTrainedTokenizerBase, response_format: ResponseFormat | None
+) -> None:
     """Saves the trained model as a chat model folder. All ranks call it (ZeRO-3 gathers); the main one checks it.
 
     An adapter is saved in `adapter/` and merged into the weights that it was trained on, so that every later stage
@@ -40,7 +43,7 @@ def save(trainer: Trainer, context: Context, tokenizer: PreTrainedTokenizerBase)
     if adapter:
         _merge(folder, context)
     shutil.rmtree(context.folder / "trainer", ignore_errors=True)
-    contract.stamp(context.model_folder, tokenizer, context.response_format)
+    contract.stamp(context.model_folder, tokenizer, response_format)
     check_saved(context.model_folder)
 
 
