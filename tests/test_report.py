@@ -317,7 +317,7 @@ def test_a_run_without_measurements_leaves_an_earlier_report_alone(
     before = report(folder).read_text(encoding="utf-8")
     undo(folder, "ev-pre0")
     assert report(folder).read_text(encoding="utf-8") == before
-    assert "Nothing is measured in this run yet" in capsys.readouterr().out
+    assert "This run has no measurements" in capsys.readouterr().out
     shutil.rmtree(folder / "report")
     assert "- base, seed 0: finished" not in report(folder).read_text(encoding="utf-8")
 

@@ -189,8 +189,7 @@ def _transfer(found: Findings, by_id: Mapping[str, Claim]) -> str:
         del claims["the base under its best prompt"]
         claims = {f"{other}, which is its best" if "same" in other else other: claims[other] for other in claims}
     where = by_id["transfer.recipe_prompt"].where.replace("mean of", "the mean of")
-    texts = [f"Before {run.method}, on {where}, warmup is {parts}."] if (parts := _tested(claims, _position)) else []
-    texts += [_untested({f"against {other}": claim for other, claim in claims.items()})]
+    texts = [_paragraph(f"Before {run.method}, on {where}, warmup is", claims, _position)]
     lift = _lift(found)
     if any(round(value, 1) for value in lift.values()):
         texts.append(
@@ -234,30 +233,33 @@ def _end_point(run: Run, by_id: Mapping[str, Claim]) -> str:
     if run.transfer and run.transfer != (target,):
         names[f"at equal steps over the {by_id['end.steps.mean'].where}"] = "end.steps.mean"
     claims = {how: by_id[name] for how, name in names.items()}
-    parts = _tested(claims, lambda how, claim: f"{how} {_position(f'base + {run.method}', claim)}")
-    gain, question = by_id["increment.target"], f"whether {run.method} gains more after warmup than from base"
-    texts = [f"On {target}, warmup + {run.method} is {parts}."] if parts else []
-    if gain.verdict == "unclear":
+
+    def position(how: str, claim: Claim) -> str:
+        return f"{how} {_position(f'base + {run.method}', claim)}"
+
+    gain = by_id["increment.target"]
+    texts = [_paragraph(f"On {target}, warmup + {run.method} is", claims, position)]
+    question = f"whether {run.method} gains more after warmup than from base"
+    if gain.untestable:
+        texts.append(_untested({question: gain}))
+    elif gain.verdict == "unclear":
         texts.append(f"{_capital(question)} on {gain.where} remains open ({brief(gain)}).")
-    elif gain.estimate is not None:
-        change = round(gain.estimate, 9)
+    else:
+        change = round(gain.estimate or 0.0, 9)
         more = f"{'more' if change > 0 else 'less'} after warmup than" if change else "as much after warmup as"
         texts.append(f"{run.method} itself gains {more} from base on {gain.where} ({brief(gain)}).")
-    return " ".join(filter(None, [*texts, _untested({**claims, question: gain})]))
+    return " ".join(filter(None, texts))
 
 
 def _retention(run: Run, by_id: Mapping[str, Claim]) -> str:
-    target = by_id["retention.base.trained"].where
-    starts = {"base": "from base", "warmup": "after warmup"}
-    texts: list[str] = []
-    untested: dict[str, Claim] = {}
-    for name, where in (("trained", f"on {target}, which it trains"), ("mean", "on untrained domains")):
-        claims = {start: by_id[f"retention.{label}.{name}"] for label, start in starts.items()}
-        if parts := _tested(claims, _change):
-            texts.append(f"{where}: {parts}.")
-        untested |= {f"{start} {where}": claim for start, claim in claims.items()}
-    text = " ".join([f"Change by {run.method} {texts[0]}", *map(_capital, texts[1:])]) if texts else ""
-    return " ".join(filter(None, [text, _untested(untested)]))
+    starts = {"from base": "retention.base", "after warmup": "retention.warmup"}
+    places = {"trained": f"on {by_id['retention.base.trained'].where}, which it trains", "mean": "on untrained domains"}
+    return " ".join(
+        _paragraph(
+            f"Change by {run.method} {where}:", {start: by_id[f"{id}.{name}"] for start, id in starts.items()}, _change
+        )
+        for name, where in places.items()
+    )
 
 
 def _change(start: str, claim: Claim) -> str:
@@ -293,8 +295,10 @@ def _needs(side: Side) -> str:
     return f"{side.label} needs {mean(reached):.1f} steps{never if side.censored else ''}"
 
 
-def _tested(claims: Mapping[str, Claim], text: Callable[[str, Claim], str]) -> str:
-    return "; ".join(text(label, claim) for label, claim in claims.items() if not claim.untestable)
+def _paragraph(lead: str, claims: Mapping[str, Claim], text: Callable[[str, Claim], str]) -> str:
+    """`LEAD TEXT; TEXT.` of the claims that are tested, and the others by name."""
+    tested = "; ".join(text(label, claim) for label, claim in claims.items() if not claim.untestable)
+    return " ".join(filter(None, [f"{lead} {tested}." if tested else "", _untested(claims)]))
 
 
 def _untested(claims: Mapping[str, Claim]) -> str:
