@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from warmup_rl.base.console import duration, quiet_libraries
 from warmup_rl.base.errors import RunError, UserError
-from warmup_rl.cli.command import Command, parse, selection
+from warmup_rl.cli.command import Command, explain, parse, selection
 from warmup_rl.recipe import Recipe, load_recipe
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ def _run(command: Command) -> int:
     if not _is_main() and (command.help is not None or command.dry_run):
         return 0
     if command.help is not None:
-        from warmup_rl.cli.help import help_text
-
-        print(help_text(command.help))
+        explain([command.help])
         return 0
     recipe = load_recipe(command.recipe, command.overrides, world_size=world_size, draw=command.dry_run)
     if command.dry_run:

@@ -38,7 +38,7 @@ class Finding:
     Attributes:
         part: the group it belongs to, e.g. `sandbox`.
         found: what there is, or why not.
-        fix: how to get it; printed if it is not there.
+        fix: how to get it; printed if it is missing.
         optional: only some recipes need it.
     """
 
@@ -142,7 +142,7 @@ def _package(part: str, name: str, missing: str, fix: str, *, optional: bool = T
 
 
 def _lines(findings: Sequence[Finding]) -> Iterator[str]:
-    """A heading for each part, a line for each finding, and below it how to get what is not there."""
+    """A heading for each part and a line for each finding, followed by how to get it if it is missing."""
     width = max(len(finding.name) for finding in findings)
     for part, group in groupby(findings, key=lambda finding: finding.part):
         yield f"\n{part}"
