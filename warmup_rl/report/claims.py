@@ -240,7 +240,7 @@ def _end_points(run: Run, target: str) -> list[Claim]:
         claim("steps.target", steps, target, on_target),
         claim("steps.mean", steps, mean_of(run.transfer), on_all),
         claim("tokens.target", "generated tokens", target, partial(measures.at_equal_tokens, run)),
-        claim("compute.target", "compute, warmup charged", target, partial(measures.at_equal_compute, run)),
+        claim("compute.target", "compute, warmup included", target, partial(measures.at_equal_compute, run)),
     ]
 
 

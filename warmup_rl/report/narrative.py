@@ -227,7 +227,7 @@ def _end_point(run: Run, by_id: Mapping[str, Claim]) -> str:
     names = {
         "at equal steps": "end.steps.target",
         "at equal generated tokens": "end.tokens.target",
-        "at equal compute with warmup charged": "end.compute.target",
+        "at equal compute, warmup included": "end.compute.target",
     }
     target = by_id["end.steps.target"].where
     if run.transfer and run.transfer != (target,):
@@ -235,7 +235,7 @@ def _end_point(run: Run, by_id: Mapping[str, Claim]) -> str:
     claims = {how: by_id[name] for how, name in names.items()}
 
     def position(how: str, claim: Claim) -> str:
-        return f"{how} {_position(f'base + {run.method}', claim)}"
+        return _position(f"base + {run.method} {how}", claim)
 
     gain = by_id["increment.target"]
     texts = [_paragraph(f"On {target}, warmup + {run.method} is", claims, position)]

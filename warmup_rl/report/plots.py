@@ -230,7 +230,7 @@ def _ablation(run: Run, outcomes: Sequence[Outcome]) -> Figure | None:
         _bar(axes[-1], place, length, color, length, f"{length:,.0f}")
     axes[-1].set_xlim(0, 1.25 * max(lengths))
     axes[-1].set_title("Tokens per answer")
-    axes[-1].set_xlabel("mean of the transfer domains", fontsize=10.5)
+    axes[-1].set_xlabel("transfer domains", fontsize=10.5)
     for one in axes:
         one.grid(axis="x", color=FAINT, linewidth=0.7, zorder=0)
         one.tick_params(axis="y", length=0)
