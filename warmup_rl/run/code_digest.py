@@ -36,6 +36,7 @@ LIBRARIES = {
     "sympy": "sympy",
 }
 """Distributions of libraries that may affect results, by import name."""
+MISSING = "missing"
 ALWAYS = ("warmup_rl.run.pipeline", "warmup_rl.recipe.schema")
 """Modules that decide the inputs of every stage; they count without their imports."""
 
@@ -173,8 +174,8 @@ def _file_digest(file: str, stamp: int) -> str:
 
 @cache
 def installed_version(distribution: str) -> str:
-    """The version of an installed distribution, or `missing`."""
+    """The version of an installed distribution, or `MISSING`."""
     try:
         return version(distribution)
     except PackageNotFoundError:
-        return "missing"
+        return MISSING

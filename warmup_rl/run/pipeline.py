@@ -152,10 +152,13 @@ class TrialRunner:
         """Runs what is not done yet of the stages that `Trial.chosen` gives.
 
         Raises:
-            RunError: an input of the stage `only` is not there yet.
+            RunError: the arm has no such stage, or an input of the stage `only` is missing.
             UserError: the recipe's model cannot be loaded.
         """
         chosen = self._trial.chosen(only, until)
+        if not chosen:
+            ids = ", ".join(planned.stage.id for planned in self._trial.stages)
+            raise RunError(f"arm {self._trial.arm!r} has no stage {only or until!r}. Its stages: {ids}.")
         recipe = self._trial.recipe
         if recipe.model and any(
             "model" in planned.inputs and not self._trial.entry(planned).done for planned in chosen
