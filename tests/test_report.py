@@ -153,7 +153,7 @@ def test_what_was_set_up_stands_in_one_line(tmp_path: Path) -> None:
 def test_compute_that_cannot_be_made_equal_is_named_with_the_reason(tmp_path: Path) -> None:
     text = text_of(tmp_path, [replace(warmup_trial(), warmup_flops=30e6), base_trial()])
     why = "all of base's RLVR (2e+07 flops) costs less than the warmup (3e+07)"
-    assert f"Not testable here: at equal compute with warmup charged ({why})." in text
+    assert f"Not testable here: at equal compute, warmup included ({why})." in text
 
 
 def test_seeds_censored_on_both_sides_are_called_so(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_a_run_without_measurements_leaves_an_earlier_report_alone(
     before = report(folder).read_text(encoding="utf-8")
     undo(folder, "ev-pre0")
     assert report(folder).read_text(encoding="utf-8") == before
-    assert "Nothing is measured in this run yet" in capsys.readouterr().out
+    assert "This run has no measurements" in capsys.readouterr().out
     shutil.rmtree(folder / "report")
     assert "- base, seed 0: finished" not in report(folder).read_text(encoding="utf-8")
 
@@ -379,7 +379,7 @@ def test_stages_of_a_users_own_are_found_by_role_and_called_by_their_type(tmp_pa
     for path in folder.parent.glob("cache/rlvr-*/stage.json"):
         edit_json(path, type="dpo")
     text = report(folder).read_text(encoding="utf-8")
-    assert "On sums, warmup + DPO is at equal steps ahead of base + DPO (+20.0 points" in text
+    assert "On sums, warmup + DPO is ahead of base + DPO at equal steps (+20.0 points" in text
     assert "DPO on sums: 100 problems, 20 steps" in text and "RLVR" not in text
     assert (folder / "report" / "curve.png").is_file()
 

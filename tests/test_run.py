@@ -139,7 +139,7 @@ def test_a_foreign_folder_is_refused(recipe):
     folder = Path(recipe.output_dir) / "small"
     folder.mkdir(parents=True)
     (folder / "thesis.tex").write_text("precious")
-    with pytest.raises(RunError, match="not empty and no run of warmup_rl"):
+    with pytest.raises(RunError, match="not empty and not a run folder"):
         claim_run_folder(recipe)
     assert (folder / "thesis.tex").read_text() == "precious"
 

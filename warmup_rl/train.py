@@ -9,12 +9,13 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from warmup_rl.base.console import duration, quiet_libraries
 from warmup_rl.base.errors import RunError, UserError
-from warmup_rl.cli.command import Command, parse, selection
+from warmup_rl.cli.command import Command, explain, parse, selection
 from warmup_rl.recipe import Recipe, load_recipe
 
 if TYPE_CHECKING:
@@ -44,9 +45,7 @@ def _run(command: Command) -> int:
     if not _is_main() and (command.help is not None or command.dry_run):
         return 0
     if command.help is not None:
-        from warmup_rl.cli.help import help_text
-
-        print(help_text(command.help))
+        explain([command.help])
         return 0
     recipe = load_recipe(command.recipe, command.overrides, world_size=world_size, draw=command.dry_run)
     if command.dry_run:
@@ -60,6 +59,7 @@ def _run(command: Command) -> int:
 def _train(command: Command, recipe: Recipe) -> int:
     from warmup_rl.cli.power import resolution
     from warmup_rl.recipe.leaks import leaks, refuse
+    from warmup_rl.run.parallel import cores
     from warmup_rl.run.pipeline import Trial
     from warmup_rl.run.provenance import await_claim, claim_run_folder
 
@@ -83,7 +83,8 @@ def _train(command: Command, recipe: Recipe) -> int:
                     print(line, flush=True)
             else:
                 await_claim(recipe)
-        workers = _workers(command, len(trials)) if launch_env.size == 1 and launch_env.device == "cpu" else 1
+        alone = launch_env.size > 1 or launch_env.device != "cpu" or command.trial or command.only or command.until
+        workers = 1 if alone else min(command.jobs or cores(), len(trials))
         if workers > 1:
             _side_by_side(command, trials, workers)
         else:
@@ -101,12 +102,6 @@ def _train(command: Command, recipe: Recipe) -> int:
 def _is_main() -> bool:
     """Whether this is the process that prints; known from the environment, before torch is imported."""
     return os.environ.get("RANK", "0") == "0"
-
-
-def _workers(command: Command, trials: int) -> int:
-    from warmup_rl.run.parallel import cores
-
-    return 1 if command.trial or command.only or command.until else min(command.jobs or cores(), trials)
 
 
 def _side_by_side(command: Command, trials: Sequence[Trial], workers: int) -> None:
@@ -137,17 +132,10 @@ def _in_this_process(command: Command, trials: Sequence[Trial], launch_env: Laun
     for trial in trials:
         log = Path(trial.folder) / ("run.log" if launch_env.is_main else f"run.rank{launch_env.rank}.log")
         label = "" if command.trial else trial_label(*trial.place)
-        with quiet_libraries(log, label) as say:
-            run = TrialRunner(trial, launch_env, say if launch_env.is_main else _silent)
-            if launch_env.is_main:
-                with sole_process(trial.folder):
-                    run.run(only=command.only, until=command.until)
-            else:
-                run.run(only=command.only, until=command.until)
-
-
-def _silent(line: str) -> None:
-    """Ranks other than the main one print nothing."""
+        lock = sole_process(trial.folder) if launch_env.is_main else nullcontext()
+        with quiet_libraries(log, label) as say, lock:
+            run = TrialRunner(trial, launch_env, say if launch_env.is_main else lambda line: None)
+            run.run(only=command.only, until=command.until)
 
 
 if __name__ == "__main__":

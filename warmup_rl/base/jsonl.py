@@ -61,7 +61,7 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def parse_object(place: str, text: str) -> dict[str, Any]:
-    """The JSON object in a text. Raises `DataError`, which begins with `place`, for anything else."""
+    """The JSON object in a text. Raises `DataError` beginning with `place` for anything else."""
     try:
         row = json.loads(text)
     except json.JSONDecodeError as error:
@@ -70,7 +70,7 @@ def parse_object(place: str, text: str) -> dict[str, Any]:
 
 
 def require_object(place: str, value: Any) -> dict[str, Any]:
-    """The value itself. Raises `DataError` where it is not a JSON object."""
+    """Returns the value. Raises `DataError` if it is not a JSON object."""
     if not isinstance(value, dict):
         kind = type(value).__name__
         raise DataError(f"{place}: a JSON object is needed, found {kind}. Fix or remove the line.")
@@ -78,7 +78,7 @@ def require_object(place: str, value: Any) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises `DataError` where the file holds something else."""
+    """The JSON object in a file. Raises `DataError` if the file holds something else."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -44,12 +44,12 @@ class Grade:
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """How far the steps of a chain of thought hold where they are made.
+    """How many steps of a chain of thought are valid.
 
     Attributes:
-        valid, invalid: steps that were read and hold, or do not.
-        unparsed: steps that could not be read.
-        first_invalid: character of the thinking at which the first invalid step begins; None where there is none.
+        valid, invalid: number of steps that could be read and are valid, or not.
+        unparsed: number of steps that could not be read.
+        first_invalid: character offset of the first invalid step in the thinking, or None.
     """
 
     valid: int
@@ -67,8 +67,8 @@ class Score:
         extracted: the answer as understood.
         well_formed: whether the completion follows the recipe's response format exactly.
         note: the reason if it is not obvious.
-        shows_work: whether the thinking goes step by step; None where the domain cannot tell.
-        steps: how far its steps hold; None where the domain cannot tell.
+        shows_work: whether the thinking goes step by step; None if the domain cannot tell.
+        steps: validity of its steps; None if the domain cannot tell.
     """
 
     verdict: Verdict

@@ -48,14 +48,14 @@ class Arguments(argparse.ArgumentParser):
 
 
 def build(model: type[Model], given: dict[str, Any], where: str, *, by_option: bool = False) -> Model:
-    """A config out of keys.
+    """Builds a config from keys.
 
     Args:
-        where: what the messages begin with.
+        where: prefix of the messages.
         by_option: each key was given as an option of the command line (`max_ratio` as `--max-ratio`).
 
     Raises:
-        UserError: all that is wrong with the keys, each with what is allowed.
+        UserError: everything that is wrong with the keys, with what is allowed.
     """
     try:
         return model.model_validate(given)
@@ -94,6 +94,6 @@ def read_settings(settings: Iterable[str], option: str = "") -> dict[str, Any]:
 
 
 def configured_domain(name: str, settings: Iterable[str] = ()) -> Domain:
-    """A domain by its plug-in name, with settings as `KEY=VALUE`. Raises `UserError` where they are wrong."""
+    """A domain by its plug-in name, with settings as `KEY=VALUE`. Raises `UserError` if they are wrong."""
     found: Domain = build(load("domain", name), read_settings(settings, "--set"), f"domain {name}")
     return found.model_copy(update={"name": name if name in TABLE["domain"] else found.type})

@@ -23,7 +23,7 @@ from warmup_rl.recipe import Recipe, load_recipe
 from warmup_rl.run.pipeline import PlannedStage, Trial
 
 WORLD_SIZES = (1, 2, 4, 8)
-"""Numbers of processes for which the plan says whether the batch sizes fit."""
+"""Numbers of processes for which the plan checks the batch sizes."""
 _BYTES_PER_WEIGHT = 4
 _SMALL_VOCABULARY = 1024
 _BYTES_PER_TOKEN = 5
@@ -201,7 +201,7 @@ def _tokens(preview: StagePreview) -> int:
 
 
 def parameters(recipe: Recipe) -> int | None:
-    """Parameters of the model, from its files, its name or its shape; None if these do not say."""
+    """Number of parameters of the model, from its files, its name or its shape; None if unknown."""
     if recipe.model:
         files = [*Path(recipe.model).expanduser().glob("*.safetensors")]
         billions = re.search(r"(\d+(?:\.\d+)?)\s*([bm])\b", recipe.model.lower())
@@ -216,7 +216,7 @@ def parameters(recipe: Recipe) -> int | None:
 
 
 def _weights(file: Path) -> int:
-    """How many numbers a safetensors file holds, from its header; from its size if the header is broken."""
+    """Number of parameters in a safetensors file, from its header, or from its size if the header is broken."""
     try:
         with file.open("rb") as opened:
             header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))

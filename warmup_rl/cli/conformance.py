@@ -1,4 +1,4 @@
-"""`python -m warmup_rl conformance`: checks what a domain, engine, cleaner or stage must hold to."""
+"""`python -m warmup_rl conformance`: checks that a domain, engine, cleaner or stage meets its interface."""
 
 from __future__ import annotations
 
@@ -41,10 +41,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _arguments() -> Arguments:
-    parser = Arguments("conformance", "Checks what a domain, engine, cleaner or stage must hold to.")
+    parser = Arguments("conformance", "Checks that a domain, engine, cleaner or stage meets its interface.")
     parser.add_argument("plugin", metavar="PLUGIN", help="a name such as kk, or pkg.module:Class, or ./file.py:Class")
     parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="a setting of the plug-in")
-    parser.add_argument("--domain", metavar="NAME", help="whose problems an engine, cleaner or stage gets (kk)")
+    parser.add_argument(
+        "--domain", metavar="NAME", help="domain with the problems for an engine, cleaner or stage (kk)"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of --domain")
     parser.add_argument("--problems", type=int, default=60, metavar="N", help="problems of each split of a domain (60)")
     parser.add_argument("--model", metavar="ID", help="hub id or folder of a model, for plug-ins that work with one")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
 
@@ -16,12 +15,19 @@ import psutil
 from program_sandbox import APPARMOR_PROFILE, FALLBACK_ORDER, probe
 from warmup_rl.base.errors import UserError
 from warmup_rl.cli.arguments import Arguments
+from warmup_rl.run.code_digest import MISSING, installed_version
 
-NEEDED = ("torch", "transformers", "trl", "datasets", "accelerate", "peft")
+_SOURCES = "pip install -e . (from the folder of the sources), or make install"
+NEEDED = {
+    name: ("every recipe needs it", _SOURCES)
+    for name in ("torch", "transformers", "trl", "datasets", "accelerate", "peft")
+}
+DEEPSPEED = {"deepspeed": ("launch/zero*.yaml", "pip install deepspeed")}
 OPTIONAL = {
     "vllm": ("faster completions of hub models on a GPU", "pip install 'warmup_rl[vllm]'"),
     "reasoning_gym": ("the comparison in `make bench`", "pip install 'warmup_rl[bench]'"),
 }
+"""Distributions, what they are for, and how to get them."""
 DEEPSPEED_TOOLS = {
     "compiler": (("c++", "g++", "clang++"), "builds its optimizers at the first run", "apt-get install g++"),
     "ninja": (("ninja",), "builds them in parallel", "pip install ninja"),
@@ -38,7 +44,7 @@ class Finding:
     Attributes:
         part: the group it belongs to, e.g. `sandbox`.
         found: what there is, or why not.
-        fix: how to get it; printed if it is not there.
+        fix: how to get it; printed if it is missing.
         optional: only some recipes need it.
     """
 
@@ -53,7 +59,7 @@ class Finding:
 def main(arguments: Sequence[str]) -> None:
     """Prints the table. Raises `UserError` if nothing can be trained here."""
     Arguments("doctor", "Checks this machine: sandbox, training libraries, GPU, disk, model hub.").read(arguments)
-    findings = [*_sandbox(), *_training(), *_hardware(), *_hub(), *_optional()]
+    findings = [*_sandbox(), *_training(), *_hardware(), *_hub(), *_packages("optional", OPTIONAL)]
     print("What this machine has (yes), lacks (no), or lacks and can do without (-)")
     print("\n".join(_lines(findings)))
     if any("apparmor" in finding.fix.lower() for finding in findings if not finding.is_there):
@@ -80,10 +86,8 @@ def _sandbox() -> Iterator[Finding]:
 
 def _training() -> Iterator[Finding]:
     """What every recipe needs, and DeepSpeed, which only its launch files need."""
-    for package in NEEDED:
-        fix = "pip install -e . (from the folder of the sources), or make install"
-        yield _package("training", package, "not installed", fix, optional=False)
-    deepspeed = _package("deepspeed", "deepspeed", "not installed: no launch/zero*.yaml", "pip install deepspeed")
+    yield from _packages("training", NEEDED, optional=False)
+    (deepspeed,) = _packages("deepspeed", DEEPSPEED)
     yield deepspeed
     for name, (programs, use, fix) in DEEPSPEED_TOOLS.items() if deepspeed.is_there else ():
         path = next(filter(None, map(shutil.which, programs)), "")
@@ -128,21 +132,15 @@ def _hub() -> Iterator[Finding]:
         yield Finding("hub", "online", True, found)
 
 
-def _optional() -> Iterator[Finding]:
-    for package, (use, fix) in OPTIONAL.items():
-        yield _package("optional", package, f"not installed: {use}", fix)
-
-
-def _package(part: str, name: str, missing: str, fix: str, *, optional: bool = True) -> Finding:
-    try:
-        found = version(name.replace("_", "-"))
-    except PackageNotFoundError:
-        found = ""
-    return Finding(part, name, bool(found), found or missing, fix, optional)
+def _packages(part: str, packages: Mapping[str, tuple[str, str]], *, optional: bool = True) -> Iterator[Finding]:
+    for name, (use, fix) in packages.items():
+        found = installed_version(name)
+        there = found != MISSING
+        yield Finding(part, name, there, found if there else f"not installed: {use}", fix, optional)
 
 
 def _lines(findings: Sequence[Finding]) -> Iterator[str]:
-    """A heading for each part, a line for each finding, and below it how to get what is not there."""
+    """A heading for each part and a line for each finding, followed by how to get it if it is missing."""
     width = max(len(finding.name) for finding in findings)
     for part, group in groupby(findings, key=lambda finding: finding.part):
         yield f"\n{part}"

@@ -179,7 +179,7 @@ def _bounds(field: FieldInfo) -> str:
 
 
 def _default(field: FieldInfo, inherited: Any) -> Any:
-    """The default of a key: what the model around it gives by default, else the field's own."""
+    """The default of a key: that of the model around it, otherwise the field's own."""
     if inherited is not None or field.is_required():
         return inherited
     return field.get_default(call_default_factory=True)
@@ -188,5 +188,5 @@ def _default(field: FieldInfo, inherited: Any) -> Any:
 def _no_help(topic: str, word: str, known: Iterable[str]) -> UserError:
     names = list(dict.fromkeys(known))
     near = suggestion(word, names)
-    listed = "" if len(names) > 60 else f" There is: {', '.join(names)}."
+    listed = "" if len(names) > 60 else f" Topics: {', '.join(names)}."
     return UserError(f"no help on {topic!r}.{near}{listed}")

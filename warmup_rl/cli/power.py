@@ -1,4 +1,4 @@
-"""What a run can show with few labelled problems: how many are measured, and which differences they can resolve."""
+"""Statistical power: number of measured problems, and the differences that they can detect."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def resolution(recipe: Recipe) -> Iterator[str]:
 
 
 def describe_power(problems: int) -> str:
-    """Which difference so many problems can resolve, as part of a sentence."""
+    """The difference that a number of problems can detect, as part of a sentence."""
     return (
         f"differences of about {100 * resolvable(problems):.0f} points or more between two models can be detected "
         "(80% power, if the two differ on 3 of 10 problems)"
@@ -30,7 +30,7 @@ def describe_power(problems: int) -> str:
 
 
 def folds(recipe: Recipe, arms: int, seeds: int) -> Iterator[str]:
-    """What cross-validation will do, in two lines; none if no domain has folds."""
+    """Two lines about the cross-validation; none if no domain has folds."""
     if recipe.folded is None:
         return
     name, parts = recipe.folded, each_fold(recipe.domains[recipe.folded])

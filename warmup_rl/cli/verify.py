@@ -1,4 +1,4 @@
-"""`python -m warmup_rl verify RUN`: whether a run's files are as they were written, and what today's graders say."""
+"""`python -m warmup_rl verify RUN`: checks the files of a run and grades its completions with the current graders."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class Output(NamedTuple):
 
 @dataclass
 class Regraded:
-    """What grading again has found in one file of completions.
+    """The result of grading one file of completions again.
 
     Attributes:
         rows: graded again.
-        skipped: rows whose problem the recipe does not draw any more, or whose grader broke.
-        changed: rows with another verdict or form than was stored.
-        example: the first of these, for a reader.
-        figures: a line for each figure of the stage's summary that would change.
+        skipped: rows without a problem in the recipe, or with a grader error.
+        changed: rows with another verdict or form than stored.
+        example: the first changed row.
+        figures: a line for each figure of the stage summary that would change.
     """
 
     rows: int = 0
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     """Returns the exit code: 1 where files are damaged or figures would change.
 
     Raises:
-        UserError: the folder is not a run's, or its recipe cannot be loaded any more.
+        UserError: not a run folder, or its recipe can no longer be loaded.
     """
     parser = Arguments("verify", "Checks the files of a run, and grades its stored completions again.")
     parser.add_argument("run", type=Path, help="folder of a run, such as outputs/kk-warmup")
@@ -75,10 +75,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _outputs(run: Path) -> Iterator[Output]:
-    """The finished outputs that the records of a run's trials name, each once, with the first trial that has it.
+    """The finished outputs of all trials, each once, with the first trial that uses it.
 
     Raises:
-        RunError: the folder is not a run's.
+        RunError: not a run folder.
     """
     records = trial_records(run)
     if not records:
@@ -93,7 +93,7 @@ def _outputs(run: Path) -> Iterator[Output]:
 
 
 def _check_files(outputs: Sequence[Output]) -> bool:
-    """Compares all files with the stage records and prints what is found; returns whether something is wrong."""
+    """Compares all files with the stage records and prints the result; returns whether something is wrong."""
     count, size, damaged = 0, 0, False
     for _, name, entry in outputs:
         if not entry.done:
@@ -139,7 +139,7 @@ def _grade_again(run: Path, outputs: Iterable[Output]) -> bool:
 def _regrade(
     trial: Trial, planned: PlannedStage, entry: CacheEntry, record: Mapping[str, Any]
 ) -> Iterator[tuple[str, Regraded]]:
-    """What grading again finds in each file of scored completions that a stage has left."""
+    """The result of grading each file of scored completions of a stage again."""
     files = [entry.folder / name for name in ("completions.jsonl", "rollouts.jsonl", "traces.jsonl")]
     files = [
         file for file in files if file.is_file() and (file.name != "completions.jsonl" or "cells" in record["summary"])
@@ -179,7 +179,7 @@ def _problems(trial: Trial, planned: PlannedStage, entry: CacheEntry) -> Problem
 def _scored(
     rows: Iterable[dict[str, Any]], domains: Mapping[str, Domain], problems: Problems, response_format: ResponseFormat
 ) -> Iterator[tuple[dict[str, Any], Score | None]]:
-    """Each row with its score by today's grader; None where it cannot be had."""
+    """Each row with its score by the current grader, or None if it cannot be graded."""
     source = iter(rows)
     while chunk := list(islice(source, _CHUNK)):
         gradable = [row for row in chunk if row["score"] and (row["domain"], row["problem_id"]) in problems]
@@ -228,7 +228,7 @@ def _changed_figures(stored: Sequence[Mapping[str, Any]], rows: Iterable[dict[st
         new = today.get(tuple(cell[key] for key in place))
         name = "{domain}, {split}, prompt {prompt}, {sampling}".format(**cell)
         if new is None:
-            yield f"{name}: the completions are not there"
+            yield f"{name}: its completions are missing"
             continue
         changed = [f"{key} {cell[key]:.3f} → {new[key]:.3f}" for key in _FIGURES if abs(cell[key] - new[key]) > 1e-9]
         if changed:

@@ -1,4 +1,4 @@
-"""The one file that computes the claims: transfer, end point, retention, sample efficiency; or why not testable."""
+"""Computes all claims: transfer, end point, retention, sample efficiency, or why they are not testable."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class Claim:
         id: stable name for scripts, e.g. ``transfer.best_prompt``.
         where: the domain, or what is averaged over.
         unit: accuracies are shares of 1, printed as points; the others are counts.
-        untestable: why; empty where the claim is tested.
-        notes: what a reader must know to read it, e.g. seeds that are left out.
+        untestable: the reason; empty if the claim is tested.
+        notes: remarks for readers, e.g. on seeds that are left out.
     """
 
     id: str
@@ -80,31 +80,31 @@ class Claim:
 
     @property
     def values(self) -> dict[int, float]:
-        """The difference by seed; empty where not testable."""
+        """The difference by seed; empty if not testable."""
         if self.untestable:
             return {}
         return {seed: value - self.right.values[seed] for seed, value in self.left.values.items()}
 
     @property
     def bound(self) -> Literal["", "at least", "at most", "open"]:
-        """What censored seeds make of the estimate: a bound, or (`open`) nothing at all."""
+        """Whether censored seeds make the estimate a bound; `open` if both sides are censored."""
         if self.left.censored and self.right.censored:
             return "open"
         return "at least" if self.left.censored else "at most" if self.right.censored else ""
 
     @property
     def estimate(self) -> float | None:
-        """Mean over seeds; None where not testable or censored on both sides."""
+        """Mean over seeds; None if not testable or censored on both sides."""
         return None if self.untestable or self.bound == "open" else mean(list(self.values.values()))
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95% t-interval over seeds; `no_interval` says why there is none."""
+        """95% t-interval over seeds; None for the reason in `no_interval`."""
         return None if self.untestable or self.bound else t_interval(list(self.values.values()))
 
     @property
     def no_interval(self) -> str:
-        """Why there is no interval; empty where there is one."""
+        """Why there is no interval; empty if there is one."""
         if self.untestable:
             return "not testable here"
         if self.bound:
@@ -114,7 +114,7 @@ class Claim:
 
     @property
     def verdict(self) -> Verdict:
-        """Where the interval lies relative to 0."""
+        """Position of the interval relative to 0."""
         if self.untestable:
             return "not testable"
         if self.interval is None:
@@ -133,10 +133,10 @@ class Claim:
 def compare(
     run: Run, id: str, question: str, where: str, left: Named, right: Named, closed: str = "", notes: Sequence[str] = ()
 ) -> Claim:
-    """Measures both sides in every seed that has both; the notes name the other seeds.
+    """Measures both sides in all seeds that have both; the notes name the other seeds.
 
     Args:
-        closed: why the claim is not testable whatever was measured; the sides are kept for the record.
+        closed: why the claim is not testable although both sides may be measured.
     """
     lefts: dict[int, float] = {}
     rights: dict[int, float] = {}
@@ -155,7 +155,7 @@ def compare(
 
 @dataclass(frozen=True)
 class Meeting:
-    """Where the mean curves of warmup and base come together for good, or why that cannot be said."""
+    """The step from which base stays level with warmup on the mean curves, or why there is none."""
 
     step: int | None
     why: str = ""
@@ -214,7 +214,7 @@ def _transfer(run: Run) -> list[Claim]:
 
 
 def _end_points(run: Run, target: str) -> list[Claim]:
-    """Both arms after training: at the step fixed beforehand, and where both have spent the same."""
+    """Both arms after training: at a fixed step, and at equal tokens or compute."""
 
     def on_target(arm: str, seed: int) -> float:
         step, is_end = measures.claim_step(run, seed)
@@ -240,7 +240,7 @@ def _end_points(run: Run, target: str) -> list[Claim]:
         claim("steps.target", steps, target, on_target),
         claim("steps.mean", steps, mean_of(run.transfer), on_all),
         claim("tokens.target", "generated tokens", target, partial(measures.at_equal_tokens, run)),
-        claim("compute.target", "compute, warmup charged", target, partial(measures.at_equal_compute, run)),
+        claim("compute.target", "compute, warmup included", target, partial(measures.at_equal_compute, run)),
     ]
 
 
@@ -270,7 +270,7 @@ def _increments(run: Run, target: str) -> list[Claim]:
 
 
 def _retention(run: Run, target: str) -> list[Claim]:
-    """Change on each domain that was not trained, in both arms, with the trained one beside it."""
+    """Change on each untrained domain in both arms, next to the gain on the trained domain."""
     untrained = [name for name in run.measured if name != target]
     nothing = "no untrained domain starts clear of chance" if untrained else "no untrained domain was measured"
     arms = {"base": run.claims.base, "warmup": run.claims.warmup}
@@ -302,7 +302,7 @@ def _retention(run: Run, target: str) -> list[Claim]:
 
 
 def _efficiency(run: Run, target: str) -> list[Claim]:
-    """What training spends until held-out accuracy reaches the threshold; if it never does, it is censored there."""
+    """Steps, rollouts and tokens until held-out accuracy reaches the threshold; censored if it never does."""
     threshold, base, warmup = run.claims.threshold, run.claims.base, run.claims.warmup
 
     def reached(unit: Unit, arm: str, seed: int) -> Reached:
@@ -350,7 +350,7 @@ def _mean_starts(run: Run, domain: str, arms: Sequence[str]) -> dict[str, float]
 
 
 def _near_chance(run: Run, arm: str, domain: str) -> str:
-    """Why retention is not testable on a domain; empty where it is."""
+    """Why retention is not testable on a domain; empty if it is."""
     start = _mean_starts(run, domain, (arm,)).get(arm)
     models = [trial.start for trial in run.trials.get(arm, {}).values() if trial.start]
     chances = [cell.chance for cell in (model.cell(domain, run.headline) for model in models) if cell]
@@ -367,14 +367,14 @@ def share(value: float) -> str:
 
 
 def mean_of(domains: Sequence[str]) -> str:
-    """How messages call an average over domains."""
+    """Name of an average over domains in messages."""
     if not domains:
         return "other domains"
     return domains[0] if len(domains) == 1 else f"mean of {', '.join(domains)}"
 
 
 def _once(reasons: Iterable[str]) -> str:
-    """Reasons of single seeds, those that differ in their numbers alone only once."""
+    """Reasons of single seeds without repeats that differ only in their numbers."""
     alike: dict[str, list[str]] = {}
     for reason in reasons:
         alike.setdefault(re.sub(r"\d+(\.\d+)?(e[+-]?\d+)?", "", reason), []).append(reason)

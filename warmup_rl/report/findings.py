@@ -1,11 +1,12 @@
-"""All that a report shows of a run, computed once."""
+"""Everything that a report shows about a run, computed once."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from warmup_rl.base.stats import mean
 from warmup_rl.report import measures
@@ -13,7 +14,6 @@ from warmup_rl.report.claims import Claim, Meeting, claims, compare, meeting
 from warmup_rl.report.load import Run
 from warmup_rl.report.measures import Gain, gains
 from warmup_rl.report.models import Accuracy, Row, average, model_rows, models
-from warmup_rl.report.provenance import Provenance, provenance
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Outcome:
         transfer, puzzles: accuracy, mean over the transfer domains and over Knights & Knaves.
         differences: to base and to the reference arm (`claims.warmup`) in transfer accuracy, by that arm.
         tokens_per_answer: mean length of an answer on the transfer domains.
-        cut_off: share of answers there that the token budget ended.
-        steps, trained_tokens: optimizer steps and tokens that carried loss in the warmup, mean over seeds; 0 without.
+        cut_off: share of these answers that reached the token limit.
+        steps, trained_tokens: optimizer steps and tokens with loss in the warmup, mean over seeds; 0 without warmup.
     """
 
     arm: str
@@ -39,7 +39,7 @@ class Outcome:
 
 
 def ablation(run: Run) -> tuple[Outcome, ...]:
-    """Every arm in the recipe's order; empty unless there are arms beside those that the claims name."""
+    """All arms in the recipe's order; empty unless the run has other arms than those that the claims name."""
     if not run.transfer or not set(run.trials) - {run.claims.base, run.claims.warmup, run.claims.format_only}:
         return ()
     outcomes = []
@@ -69,7 +69,7 @@ def _differences(run: Run, arm: str) -> dict[str, Claim]:
 
 @dataclass(frozen=True)
 class Labels:
-    """How many distinct problems with a reference answer an arm used of a domain: by use, and in all, by seed."""
+    """Number of distinct labelled problems of a domain that an arm used, by seed: for each use, and in total."""
 
     arm: str
     domain: str
@@ -78,7 +78,7 @@ class Labels:
 
 
 def labels(run: Run) -> tuple[Labels, ...]:
-    """The label budget by domain, then arm, whatever the number of stages and folds; empty if it is not recorded."""
+    """The label budget by domain and arm, over all stages and folds; empty if it is not recorded."""
     touched: dict[tuple[str, str], dict[int, dict[str, set[str]]]] = defaultdict(dict)
     for trial in run.every_trial:
         for stage in (stage for one in (trial, *trial.folds.values()) for stage in one.stages):
@@ -98,8 +98,57 @@ def labels(run: Run) -> tuple[Labels, ...]:
 
 
 @dataclass(frozen=True)
+class Provenance:
+    """What the records of a run's finished stages say.
+
+    Attributes:
+        revisions: by git revision (`...-dirty` with uncommitted changes), how many stages of each type it made.
+        versions: by library, its versions; without a git revision the package's own counts as the revision.
+        stale: `ARM, seed N: STAGE` of outputs that were reused although their code has changed.
+        warnings: shown before the figures.
+    """
+
+    revisions: dict[str, dict[str, int]]
+    versions: dict[str, list[str]]
+    stale: list[str]
+    warnings: list[str]
+
+    def __str__(self) -> str:
+        libraries = ", ".join(f"{name} {' and '.join(found)}" for name, found in self.versions.items())
+        made = f"Made by revision {', '.join(self.revisions)} with {libraries}. " if self.revisions else ""
+        return f"{made}The recipe is `../recipe.yaml`."
+
+
+def provenance(run: Run) -> Provenance:
+    """Reads the records of all finished stages, each output once."""
+    trials = [one for trial in run.every_trial for one in (trial, *trial.folds.values())]
+    outputs = {stage.folder: stage for trial in trials for stage in trial.stages}
+    made: dict[str, Counter[str]] = defaultdict(Counter)
+    libraries: dict[str, set[str]] = defaultdict(set)
+    for stage in outputs.values():
+        versions = dict(stage.versions)
+        package = versions.pop("warmup_rl", "not recorded")
+        made[versions.pop("git", package)][stage.type] += 1
+        for name, version in versions.items():
+            libraries[name].add(version)
+    stale = dict.fromkeys(f"{t.arm}, seed {t.seed}: {stage.id}" for t in trials for stage in t.stages if stage.stale)
+    revisions = {revision: dict(types) for revision, types in sorted(made.items())}
+    listed = [f"{one} ({', '.join(f'{count} {type}' for type, count in of.items())})" for one, of in revisions.items()]
+    mixed = [f"{name} ({', '.join(sorted(found))})" for name, found in libraries.items() if len(found) > 1]
+    dirty = [revision for revision in revisions if revision.endswith("-dirty")]
+    warnings: dict[str, Any] = {
+        f"The stages were made by {len(revisions)} revisions of the code: {'; '.join(listed)}.": len(revisions) > 1,
+        f"Made with uncommitted changes, which no revision records: {', '.join(dirty)}.": dirty,
+        f"The stages were made with several versions of {', '.join(mixed)}.": mixed,
+        f"Reused although the code that made them has changed since (--reuse-stale): {'; '.join(stale)}.": stale,
+    }
+    every = {name: sorted(found) for name, found in libraries.items()}
+    return Provenance(revisions, every, list(stale), [text for text, holds in warnings.items() if holds])
+
+
+@dataclass(frozen=True)
 class Findings:
-    """What is computed from a run's files; `outcomes` are the arms of an ablation, if the run is one."""
+    """Everything computed from a run's files; `outcomes` are the arms of an ablation, if the run is one."""
 
     run: Run
     provenance: Provenance
@@ -116,6 +165,6 @@ class Findings:
 
 
 def compute(run: Run) -> Findings:
-    """Raises `DataError` where a file that is needed is broken."""
+    """The findings of a run. Raises `DataError` if a file is broken."""
     measured = claims(run), meeting(run), gains(run)
     return Findings(run, provenance(run), model_rows(run), *measured, ablation(run), labels(run))

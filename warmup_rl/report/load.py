@@ -1,4 +1,4 @@
-"""Reads the folder of a run into frozen values: arms, seeds, the models they made and how those were measured."""
+"""Reads a run folder into frozen values: arms, seeds, their models and the measurements of these."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from warmup_rl.run.provenance import trial_records
 
 NOT_STARTED = "not started"
 SHOWN = 10
-"""Missing outputs that a message lists."""
+"""Maximum number of missing outputs in a message."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Trial:
     """One arm with one seed.
 
     Attributes:
-        start: the model that the target stage takes as input; without such a stage the arm's last model.
-        end: the model that the target stage made; None where the arm has no such stage or it is not done.
-        final: `end` where the arm has a target stage, else `start`.
+        start: the input model of the target stage; without such a stage the arm's last model.
+        end: the output model of the target stage; None if the arm has no such stage or it is not done.
+        final: `end` if the arm has a target stage, otherwise `start`.
         target: the arm's last stage of role `target`, if it is done.
-        folds: trials of a cross-validation, by fold; their measurements are part of the models here.
+        folds: trials of a cross-validation, by fold; the models above include their measurements.
     """
 
     arm: str
@@ -54,11 +54,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its files describe it, whether or not all of it is there yet.
+    """A run as its files describe it, finished or not.
 
     Attributes:
         public: names of domains with published problems.
-        for_warmup: names of domains that exist to be warmed up on (Knights & Knaves): they do not count as transfer.
+        for_warmup: names of domains meant for the warmup (Knights & Knaves); they do not count as transfer.
         trials: by arm, then seed.
     """
 
@@ -92,12 +92,12 @@ class Run:
         return (trial for trials in self.trials.values() for trial in trials.values())
 
     def stages(self, role: str = "") -> list[StageOutput]:
-        """Finished stages of all trials, those of one role if it is given; a shared one once for each trial."""
+        """Finished stages of all trials, optionally of one role; a shared stage appears once for each trial."""
         return [stage for trial in self.every_trial for stage in trial.stages if role in ("", stage.role)]
 
     @property
     def unfinished(self) -> tuple[str, ...]:
-        """What the recipe plans and is not finished, one line each."""
+        """Trials of the recipe that are not finished, one line each."""
         folds = (*range(self.fold_count), None)
         there: dict[tuple[str, int, int | None], Trial] = {}
         for trial in self.every_trial:
@@ -109,7 +109,7 @@ class Run:
 
     @cached_property
     def folded(self) -> str:
-        """Name of the domain that was cross-validated; empty where none was."""
+        """Name of the cross-validated domain; empty if there is none."""
         rows = self.recipe.domains.items()
         return next((name for name, row in rows if row.get("folds") and row.get("fold") is None), "")
 
@@ -135,17 +135,17 @@ class Run:
 
     @cached_property
     def method(self) -> str:
-        """What the stages of role `target` are called: `RLVR`, or by the type of a stage of the user's own."""
+        """Name of the stages of role `target`: `RLVR`, or the type of a user's own stage."""
         types = dict.fromkeys(stage.type for stage in self.stages("target")) or ["rlvr"]
         return "/".join(type.upper() if len(type) <= 4 else type for type in types)
 
 
 def load(folder: Path) -> Run:
-    """Reads a run's folder; what is not finished is simply not there.
+    """Reads a run folder; unfinished stages are left out.
 
     Raises:
         RunError: not a run folder, or finished stages are missing.
-        DataError: a file is broken; the message names it.
+        DataError: a file is broken.
     """
     if not (folder / "recipe.yaml").is_file():
         raise RunError(f"{folder}: not a run folder (no recipe.yaml). Give the folder of a run: outputs/RUN_NAME.")
@@ -171,7 +171,7 @@ def load(folder: Path) -> Run:
 
 
 def _require_outputs(folder: Path, records: Mapping[Path, Mapping[str, Any]]) -> None:
-    """Raises `RunError` where outputs of stages that are recorded as done are not there."""
+    """Raises `RunError` if outputs of stages that are recorded as done are missing."""
     missing = [
         f"{path.parent.relative_to(folder)}: {stage['id']} ({path.parent / stage['folder']})"
         for path, record in records.items()
@@ -228,7 +228,7 @@ def _model(key: str, style: str, stages: tuple[StageOutput, ...]) -> Model | Non
 
 
 def _pooled(run: Run, trial: Trial) -> Trial:
-    """A trial with the measurements of its folds put together; as it is where a fold is missing."""
+    """A trial with the pooled measurements of its folds; unchanged if a fold is missing."""
     folds = [trial.folds[fold] for fold in range(run.fold_count) if fold in trial.folds]
     if len(folds) < run.fold_count:
         return trial

@@ -1,36 +1,39 @@
-"""Writes the report of a run: summary.json, report.md and plots, and shows its tables; can be run at any time."""
+"""Writes the report of a run, finished or not: summary.json, report.md and plots; prints its main tables."""
 
 from __future__ import annotations
 
-import sys
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from warmup_rl.base.console import open_console
 from warmup_rl.base.jsonl import read_json, write_json
-from warmup_rl.report import narrative
+from warmup_rl.report import narrative, tables
 from warmup_rl.report.findings import Findings, Outcome, compute
 from warmup_rl.report.load import Run, load
-from warmup_rl.report.models import Row
+from warmup_rl.report.models import STYLES, Row, arm_styles, best_prompt
 from warmup_rl.report.plots import PLOTS, draw
-from warmup_rl.report.render_markdown import render_markdown, render_overview
 
 
 def report(run_folder: Path) -> Path:
     """Writes `report/` in a run's folder and prints the main tables. Returns the Markdown file.
 
-    A report with measurements is never replaced by one without: it is left as it is, and a line says so.
+    A report with measurements is not replaced by one without; a message says so.
 
     Raises:
         RunError: not a run folder, or outputs of finished stages are missing; nothing is written then.
-        DataError: one of its files is broken; the message names it.
+        DataError: one of its files is broken.
     """
+    from rich.markdown import Markdown
+
     found = compute(load(run_folder))
     folder = run_folder / "report"
     kept = folder / "summary.json"
     if not found.rows and kept.is_file() and read_json(kept).get("models"):
-        print(f"Nothing is measured in this run yet. {folder} shows an earlier state of it and is left as it is.")
+        print(f"This run has no measurements. {folder} shows an earlier state of it and is left unchanged.")
         return folder / "report.md"
     with TemporaryDirectory(prefix="report-", dir=run_folder) as part:
         draw(found, Path(part))
@@ -42,8 +45,62 @@ def report(run_folder: Path) -> Path:
             path.replace(folder / path.name)
     for name in PLOTS.keys() - plots:
         (folder / name).unlink(missing_ok=True)
-    _show(found, folder / "report.md")
+    console = open_console()
+    console.print(Markdown(render_overview(found)))
+    console.print(f"The whole report: {folder / 'report.md'}", soft_wrap=True)
     return folder / "report.md"
+
+
+def render_markdown(found: Findings, plots: Collection[str]) -> str:
+    """The text of report.md; `plots` are the names of the plots in its folder."""
+    run, rows = found.run, found.rows
+    blocks = [render_overview(found, plots), tables.claims_table(found.claims), narrative.LIMITS]
+    blocks += [tables.gains_table(found.gains)]
+    for domain in run.puzzles:
+        blocks += [tables.groups_table(run, rows, domain), _plot("people.png", plots)]
+    blocks += [tables.form_table(run, rows), _plot("tokens.png", plots)]
+    blocks += [tables.accuracy_table(run, rows, sampling) for sampling in run.samplings if sampling != run.headline]
+    blocks += [tables.labels_table(found.labels), str(found.provenance)]
+    return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def render_overview(found: Findings, plots: Collection[str] = ()) -> str:
+    """The first part, which the console shows too. It begins with a warning if warmup does not beat a better prompt."""
+    run = found.run
+    first, *rest = narrative.first_sentences(found) or ("",)
+    blocks = [" ".join([f"**{first}**", *rest])] if first else []
+    warnings = "\n>\n".join(f"> **Warning.** {text}" for text in found.provenance.warnings)
+    arms, seeds = ", ".join(run.trials) or "none yet", ", ".join(map(str, run.seeds)) or "none yet"
+    blocks += [f"# {run.recipe.run_name}", warnings, f"Arms: {arms}. Seeds: {seeds}."]
+    if run.unfinished:
+        lines = (f"- {line}" for line in run.unfinished)
+        blocks += ["Not finished, so the numbers below are not final:", "\n".join(lines)]
+    sentences = (f"- **{name}.** {text}" for name, text in narrative.sentences(found).items())
+    blocks += [narrative.set_up(run), "## What this run shows", "\n".join(sentences), narrative.seeds_note(found)]
+    blocks += [narrative.about(run), " ".join(narrative.contamination(run)), _plot("accuracy.png", plots)]
+    if found.rows:
+        best = best_prompt(run)
+        note = f"Prompt style: {_styles(run)}, except where a row names another."
+        picked = f" The base's best prompt, picked on validation problems: {best}." if best else ""
+        blocks += [tables.accuracy_table(run, found.rows, run.headline), note + picked]
+    blocks += [_plot("curve.png", plots), tables.ablation_table(run, found.outcomes), _plot("ablation.png", plots)]
+    return "\n\n".join(filter(None, blocks))
+
+
+def _styles(run: Run) -> str:
+    """The prompt style of each arm, with the number of seeds where they differ; one for all where they do not."""
+    by_arm = {}
+    for arm in run.trials:
+        counts = Counter(STYLES.get(style, style) for style in arm_styles(run, arm).values())
+        if counts:
+            by_arm[arm] = " or ".join(f"{name} ({n} seeds)" if len(counts) > 1 else name for name, n in counts.items())
+    if len(set(by_arm.values())) < 2:
+        return next(iter(by_arm.values()), "none")
+    return "; ".join(f"{arm}: {style}" for arm, style in by_arm.items())
+
+
+def _plot(name: str, plots: Collection[str]) -> str:
+    return f"![{PLOTS[name]}]({name})" if name in plots else ""
 
 
 def summary(found: Findings) -> dict[str, Any]:
@@ -90,12 +147,3 @@ def _model(found: Findings, row: Row, sampling: str) -> dict[str, Any]:
             cells = {seed: asdict(cell) for seed, cell in row.cells(name, sampling).items()}
             domains[name] = {"lenient": accuracy.value, "interval": [accuracy.low, accuracy.high], "by_seed": cells}
     return {"name": row.name, "sampling": sampling, "domains": domains}
-
-
-def _show(found: Findings, path: Path) -> None:
-    from rich.console import Console
-    from rich.markdown import Markdown
-
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    console.print(Markdown(render_overview(found)))
-    console.print(f"The whole report: {path}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What claims are made of: accuracies, prompts, curve values, budgets and gains of a run, or why one is not there."""
+"""Quantities that claims compare: accuracies, prompts, curve values, budgets and gains of a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Rows = Mapping[tuple[str, int], Mapping[str, Any]]
 
 
 class NotMeasured(Exception):
-    """A run lacks what a claim needs; the message says what, ready to print."""
+    """A run lacks a quantity that a claim needs; the message says which one."""
 
 
 def trial(run: Run, arm: str, seed: int) -> Trial:
@@ -46,7 +46,7 @@ def model(run: Run, arm: str, seed: int, when: When) -> Model:
 
 
 def accuracy(run: Run, of: Model, domains: Sequence[str], prompt: str | None = None, split: str = "test") -> float:
-    """Lenient accuracy under the headline sampling, mean over domains; under the recipe's prompt if none is named."""
+    """Lenient accuracy under the headline sampling, mean over domains; by default under the recipe's prompt."""
     if not domains:
         raise NotMeasured("no domain other than Knights & Knaves was measured")
     values = []
@@ -60,7 +60,7 @@ def accuracy(run: Run, of: Model, domains: Sequence[str], prompt: str | None = N
 
 
 def arm_accuracy(run: Run, arm: str, when: When, domains: Sequence[str], seed: int) -> float:
-    """Accuracy of one of an arm's models."""
+    """Accuracy of one of the models of an arm."""
     return accuracy(run, model(run, arm, seed, when), domains)
 
 
@@ -121,13 +121,13 @@ def claim_step(run: Run, seed: int) -> tuple[float, bool]:
 
 
 def at_equal_tokens(run: Run, arm: str, seed: int) -> float:
-    """Held-out accuracy of an arm where it has generated as many tokens as the arm that generated fewer has in all."""
+    """Held-out accuracy of an arm at the total number of generated tokens of the arm that used fewer."""
     budget = min(curve(run, one, seed)[-1].generated_tokens for one in compared(run))
     return read_off(curve(run, arm, seed), lambda point: point.generated_tokens, budget)
 
 
 def at_equal_compute(run: Run, arm: str, seed: int) -> float:
-    """Held-out accuracy of an arm at the smaller arm's total training compute, what came before included."""
+    """Held-out accuracy of an arm at the total training compute of the cheaper arm, including earlier stages."""
     before = {one: flops_before(run, one, seed) for one in compared(run)}
     totals = {one: before[one] + curve(run, one, seed)[-1].flops for one in before}
     smaller = min(totals, key=lambda one: totals[one])
@@ -169,9 +169,9 @@ class Gain:
 
     Attributes:
         total: sum of the three parts by cause.
-        format: the old completion had no answer that could be found and was not cut off.
+        format: no answer could be found in the old completion, and it was not cut off.
         truncation: the old one was cut off by the token budget.
-        rest: the old one had an answer, a wrong one. Losses count against the cause that the new completion shows.
+        rest: the old one had a wrong answer. Losses are attributed by the new completion instead.
     """
 
     name: str
@@ -206,7 +206,7 @@ def split_gain(old: Rows, new: Rows) -> dict[str, int]:
 
 
 def gains(run: Run) -> tuple[Gain, ...]:
-    """The gains that a report explains, by domain: by warmup, by format alone, by training in both arms."""
+    """The gains that a report explains, by domain: of warmup, of the format-only control, of training in both arms."""
     base, warmup, control = run.claims.base, run.claims.warmup, run.claims.format_only
     pairs: dict[str, tuple[tuple[str, When], tuple[str, When]]] = {
         "warmup - base": ((base, "start"), (warmup, "start")),

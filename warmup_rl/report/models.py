@@ -27,7 +27,7 @@ STYLES = {
 
 @dataclass(frozen=True)
 class Accuracy:
-    """A mean over seeds with its interval: t over seeds from 3 on, below that Wilson over one seed's problems."""
+    """A mean over seeds with its interval: t over 3 or more seeds, otherwise Wilson over the problems of one seed."""
 
     value: float
     low: float
@@ -37,7 +37,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Row:
-    """One kind of model, in every seed that has it.
+    """One model, in all seeds that have it.
 
     Attributes:
         trained: it has been through the target stage.
@@ -50,12 +50,12 @@ class Row:
     sources: Mapping[int, tuple[Model, str | None]]
 
     def cells(self, domain: str, sampling: str) -> dict[int, Cell]:
-        """Test measurements by seed; empty where there are none."""
+        """Test measurements by seed."""
         found = {seed: model.cell(domain, sampling, prompt=style) for seed, (model, style) in self.sources.items()}
         return {seed: cell for seed, cell in found.items() if cell}
 
     def accuracy(self, domains: Sequence[str], sampling: str) -> Accuracy | None:
-        """Lenient accuracy, mean over domains; None where no seed has them all."""
+        """Lenient accuracy, mean over domains; None if no seed has all of them."""
         by_domain = [self.cells(domain, sampling) for domain in domains]
         seeds = [seed for seed in self.sources if by_domain and all(seed in cells for cells in by_domain)]
         if not seeds:
@@ -75,7 +75,7 @@ class Row:
 
 
 def average(cells: Sequence[Cell], name: str) -> float | None:
-    """Mean of one of their figures, over those that have it."""
+    """Mean of one figure over the cells that have it."""
     values = [value for value in (getattr(cell, name) for cell in cells) if value is not None]
     return mean(values) if values else None
 
@@ -88,7 +88,7 @@ def with_interval(by_seed: Mapping[int, float], problems: int) -> Accuracy:
 
 
 def model_rows(run: Run) -> tuple[Row, ...]:
-    """Base, base under other prompts, controls, warmup, then all after the target stage, if they have data."""
+    """Base, base under other prompts, controls and warmup, then all models after the target stage; those with data."""
     base, control = run.claims.base, run.claims.format_only
     base_models = models(run, base, "start")
     rows: list[Row] = []
@@ -117,7 +117,7 @@ def arms_in_order(run: Run) -> list[str]:
 
 
 def trained_name(run: Run, arm: str) -> str:
-    """What an arm is called after the target stage; the control's training is part of its name."""
+    """Name of an arm after the target stage; the control keeps its name."""
     name, role = _named(run, arm)
     return name if role == "control" else f"{name} + {run.method}"
 

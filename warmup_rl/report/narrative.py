@@ -1,4 +1,4 @@
-"""What a run shows in plain words, put together from the computed claims and never from an expected result."""
+"""The results of a run in sentences, built from the computed claims only."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PLACES: dict[Verdict, str] = {
 
 
 def first_sentences(found: Findings) -> tuple[str, ...]:
-    """What a report must begin with: that warmup gains nothing over a better prompt. Empty if it does, or unknown."""
+    """The first line of a report if warmup gains nothing over a better prompt; empty if it does, or if unknown."""
     claim = found.by_id.get("transfer.best_prompt")
     if claim is None or claim.estimate is None or claim.estimate > 0:
         return ()
@@ -62,7 +62,7 @@ def sentences(found: Findings) -> dict[str, str]:
 
 
 def seeds_note(found: Findings) -> str:
-    """How far the numbers carry, given the seeds that have both sides of a difference."""
+    """The number of seeds that have both sides of a difference, and what follows for intervals."""
     run = found.run
     count = max((len(claim.values) for claim in found.claims), default=0) or len(run.seeds)
     seeds = counted(count, "seed")
@@ -77,7 +77,7 @@ def seeds_note(found: Findings) -> str:
 
 
 def about(run: Run) -> str:
-    """What kind of experiment this was; empty unless the base was pretrained by the recipe."""
+    """The kind of experiment; empty unless the recipe pretrained the base."""
     made = run.stages("pretraining")
     corpus = made[0].config.get("corpus") if made else None
     setting = corpus.get("setting") if isinstance(corpus, Mapping) else None
@@ -85,7 +85,7 @@ def about(run: Run) -> str:
 
 
 def set_up(run: Run) -> str:
-    """Sizes of model, data, training and evaluation in one line, read from what is done."""
+    """Sizes of model, data, training and evaluation in one line, read from finished stages."""
     warmups = [stage for trial in run.trials.get(run.claims.warmup, {}).values() for stage in trial.stages]
     trained, corpus = ([one for one in warmups if one.role == role] for role in ("warmup", "traces"))
     targets = run.stages("target")
@@ -115,7 +115,7 @@ def _on(stages: Iterable[StageOutput]) -> str:
 
 
 def _sizes(stages: Sequence[StageOutput], *names: str) -> str:
-    """`100 problems, 20 to 30 steps`; what no stage records is left out."""
+    """`100 problems, 20 to 30 steps`, without what no stage records."""
     found = {name: [stage.get(name) for stage in stages] for name in names}
     numbers = {name: [value for value in values if isinstance(value, int | float)] for name, values in found.items()}
     return ", ".join(f"{_range(values)} {name.replace('_', ' ')}" for name, values in numbers.items() if values)
@@ -126,7 +126,7 @@ def _range(values: Sequence[float]) -> str:
 
 
 def contamination(run: Run) -> list[str]:
-    """What is known of each published domain's questions in the pretraining of the base model, one sentence each."""
+    """Whether the base model has seen the questions of each published domain in pretraining, one sentence each."""
     records = [read_json(path) for path in sorted(run.folder.parent.glob("contamination/*.json"))]
     mine = [record for record in records if _is_base(run, record)]
     texts = []
@@ -189,8 +189,7 @@ def _transfer(found: Findings, by_id: Mapping[str, Claim]) -> str:
         del claims["the base under its best prompt"]
         claims = {f"{other}, which is its best" if "same" in other else other: claims[other] for other in claims}
     where = by_id["transfer.recipe_prompt"].where.replace("mean of", "the mean of")
-    texts = [f"Before {run.method}, on {where}, warmup is {parts}."] if (parts := _tested(claims, _position)) else []
-    texts += [_untested({f"against {other}": claim for other, claim in claims.items()})]
+    texts = [_paragraph(f"Before {run.method}, on {where}, warmup is", claims, _position)]
     lift = _lift(found)
     if any(round(value, 1) for value in lift.values()):
         texts.append(
@@ -202,13 +201,13 @@ def _transfer(found: Findings, by_id: Mapping[str, Claim]) -> str:
 
 
 def _lift(found: Findings) -> dict[str, float]:
-    """Parts of warmup's difference to base, mean over the transfer domains, in points; empty where not measured."""
+    """Parts of warmup's difference to base, mean over the transfer domains, in points; empty if not measured."""
     gains = [gain for gain in found.gains if gain.name == "warmup - base" and gain.domain in found.run.transfer]
     return {part: 100 * mean([getattr(gain, part) for gain in gains]) for part in PARTS} if gains else {}
 
 
 def _broken_form(found: Findings) -> str:
-    """How much of what warmup loses against base is form; empty where form is less than half of it."""
+    """The share of format in what warmup loses against base; empty if format is less than half of it."""
     run, lift = found.run, _lift(found)
     lost = lift["format"] + lift["truncation"] if lift else 0.0
     if not lift or round(lift["total"], 1) >= 0 or lost > lift["total"] / 2:
@@ -228,36 +227,39 @@ def _end_point(run: Run, by_id: Mapping[str, Claim]) -> str:
     names = {
         "at equal steps": "end.steps.target",
         "at equal generated tokens": "end.tokens.target",
-        "at equal compute with warmup charged": "end.compute.target",
+        "at equal compute, warmup included": "end.compute.target",
     }
     target = by_id["end.steps.target"].where
     if run.transfer and run.transfer != (target,):
         names[f"at equal steps over the {by_id['end.steps.mean'].where}"] = "end.steps.mean"
     claims = {how: by_id[name] for how, name in names.items()}
-    parts = _tested(claims, lambda how, claim: f"{how} {_position(f'base + {run.method}', claim)}")
-    gain, question = by_id["increment.target"], f"whether {run.method} gains more after warmup than from base"
-    texts = [f"On {target}, warmup + {run.method} is {parts}."] if parts else []
-    if gain.verdict == "unclear":
+
+    def position(how: str, claim: Claim) -> str:
+        return _position(f"base + {run.method} {how}", claim)
+
+    gain = by_id["increment.target"]
+    texts = [_paragraph(f"On {target}, warmup + {run.method} is", claims, position)]
+    question = f"whether {run.method} gains more after warmup than from base"
+    if gain.untestable:
+        texts.append(_untested({question: gain}))
+    elif gain.verdict == "unclear":
         texts.append(f"{_capital(question)} on {gain.where} remains open ({brief(gain)}).")
-    elif gain.estimate is not None:
-        change = round(gain.estimate, 9)
+    else:
+        change = round(gain.estimate or 0.0, 9)
         more = f"{'more' if change > 0 else 'less'} after warmup than" if change else "as much after warmup as"
         texts.append(f"{run.method} itself gains {more} from base on {gain.where} ({brief(gain)}).")
-    return " ".join(filter(None, [*texts, _untested({**claims, question: gain})]))
+    return " ".join(filter(None, texts))
 
 
 def _retention(run: Run, by_id: Mapping[str, Claim]) -> str:
-    target = by_id["retention.base.trained"].where
-    starts = {"base": "from base", "warmup": "after warmup"}
-    texts: list[str] = []
-    untested: dict[str, Claim] = {}
-    for name, where in (("trained", f"on {target}, which it trains"), ("mean", "on untrained domains")):
-        claims = {start: by_id[f"retention.{label}.{name}"] for label, start in starts.items()}
-        if parts := _tested(claims, _change):
-            texts.append(f"{where}: {parts}.")
-        untested |= {f"{start} {where}": claim for start, claim in claims.items()}
-    text = " ".join([f"Change by {run.method} {texts[0]}", *map(_capital, texts[1:])]) if texts else ""
-    return " ".join(filter(None, [text, _untested(untested)]))
+    starts = {"from base": "retention.base", "after warmup": "retention.warmup"}
+    places = {"trained": f"on {by_id['retention.base.trained'].where}, which it trains", "mean": "on untrained domains"}
+    return " ".join(
+        _paragraph(
+            f"Change by {run.method} {where}:", {start: by_id[f"{id}.{name}"] for start, id in starts.items()}, _change
+        )
+        for name, where in places.items()
+    )
 
 
 def _change(start: str, claim: Claim) -> str:
@@ -293,8 +295,10 @@ def _needs(side: Side) -> str:
     return f"{side.label} needs {mean(reached):.1f} steps{never if side.censored else ''}"
 
 
-def _tested(claims: Mapping[str, Claim], text: Callable[[str, Claim], str]) -> str:
-    return "; ".join(text(label, claim) for label, claim in claims.items() if not claim.untestable)
+def _paragraph(lead: str, claims: Mapping[str, Claim], text: Callable[[str, Claim], str]) -> str:
+    """`LEAD TEXT; TEXT.` of the claims that are tested, and the others by name."""
+    tested = "; ".join(text(label, claim) for label, claim in claims.items() if not claim.untestable)
+    return " ".join(filter(None, [f"{lead} {tested}." if tested else "", _untested(claims)]))
 
 
 def _untested(claims: Mapping[str, Claim]) -> str:

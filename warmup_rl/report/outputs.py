@@ -1,4 +1,4 @@
-"""What finished stages left on disk, as frozen values: measurements, curves, completions, and the models measured."""
+"""Outputs of finished stages as frozen values: measurements, curves, completions, and the measured models."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class StageOutput:
 
     Attributes:
         role: see `warmup_rl.interfaces.stage.Stage.role`.
-        stale: made by code that has changed since, and reused under `--reuse-stale`.
+        stale: reused under `--reuse-stale` although its code has changed.
         versions: of the libraries and, as `git`, the revision that made it.
-        parts: where it stands for the same stage of all folds of a cross-validation, those stages.
+        parts: the stages of the single folds, if this one pools a cross-validation.
     """
 
     id: str
@@ -40,16 +40,16 @@ class StageOutput:
 
     @property
     def domain(self) -> str:
-        """Name of the domain that the stage works on; empty where it names none."""
+        """Name of the domain that the stage works on; empty if there is none."""
         return str(self.get("domain") or "")
 
     def get(self, name: str) -> Any:
-        """A value of the summary, else of the config or its sampling; None where the stage does not have it."""
+        """A value of the summary, otherwise of the config or its sampling; None if the stage has no such value."""
         places = (self.summary, self.config, self.config.get("sampling") or {})
         return next((place[name] for place in places if place.get(name) is not None), None)
 
     def number(self, name: str) -> float:
-        """A number of the summary; 0 where the stage does not have it (an evaluation costs no training flops)."""
+        """A number of the summary; 0 if the stage has none (an evaluation costs no training flops)."""
         return float(self.summary.get(name) or 0)
 
     @cached_property
@@ -65,7 +65,7 @@ class StageOutput:
 
     @cached_property
     def curve(self) -> tuple[CurvePoint, ...]:
-        """The held-out curve of a training on its own domain, by step; empty where none was measured."""
+        """The held-out curve of a training on its own domain, by step; empty if none was measured."""
         if self.parts:
             return _pooled_curve([part.curve for part in self.parts])
         path = self.folder / "curve.jsonl"
@@ -73,11 +73,11 @@ class StageOutput:
         return tuple(sorted((one for one in points if one.domain == self.domain), key=lambda point: point.step))
 
     def completions(self) -> Iterator[dict[str, Any]]:
-        """The scored completions of an evaluation, read from disk as they are asked for."""
+        """The scored completions of an evaluation, read lazily."""
         return _pooled_completions(self.parts, self.domain) if self.parts else self._rows("completions.jsonl")
 
     def rewards(self) -> dict[int, float]:
-        """Mean reward of the rollouts of each training step; empty where there are none."""
+        """Mean reward of the rollouts of each training step; empty if there are no rollouts."""
         by_step: dict[int, list[float]] = {}
         for row in self._rows("rollouts.jsonl"):
             if row.get("reward") is not None:
@@ -86,7 +86,7 @@ class StageOutput:
 
     @cached_property
     def touched(self) -> Mapping[str, Mapping[str, frozenset[str]]]:
-        """Ids of the problems that the stage used, by use and domain; empty where it is not recorded."""
+        """Ids of the problems that the stage used, by use and domain; empty if not recorded."""
         path = self.folder / "problems.json"
         found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         return {use: {name: frozenset(ids) for name, ids in by_domain.items()} for use, by_domain in found.items()}
@@ -134,7 +134,7 @@ def pooled_model(last: Model | None, folds: Sequence[Model | None], domain: str)
     """The last model of a cross-validation with the measurements of the folds' models on `domain`.
 
     Args:
-        last: as measured on the other domains; None where it was not. Returned as it is where a fold has no model.
+        last: as measured on the other domains, or None. Returned unchanged if a fold has no model.
     """
     models = [model for model in folds if model]
     if len(models) < len(folds) or not models:
@@ -150,15 +150,15 @@ def pooled_model(last: Model | None, folds: Sequence[Model | None], domain: str)
 
 
 def pooled_training(last: StageOutput, folds: Sequence[StageOutput | None], domain: str) -> StageOutput:
-    """The last training with the curve of the folds, if it trains on `domain` and all folds have measured theirs."""
+    """The last training with the pooled curve of the folds, if it trains on `domain` and all folds have a curve."""
     parts = tuple(part for part in folds if part and part.curve)
     return replace(last, parts=parts) if last.domain == domain and len(parts) == len(folds) else last
 
 
 def _pooled_completions(parts: Sequence[StageOutput], domain: str) -> Iterator[dict[str, Any]]:
-    """Rows of a cross-validated domain, each test problem by the one model that was not trained on it.
+    """Rows of a cross-validated domain; each test problem is answered by the one model that was not trained on it.
 
-    Problems for validation are in no fold: every fold's model answers them, and the first one's answers count.
+    Validation problems are in no fold: all models answer them, and the answers of the first model are used.
     """
     seen: dict[tuple[str, ...], StageOutput] = {}
     for part in parts:
@@ -175,7 +175,7 @@ def _pooled_completions(parts: Sequence[StageOutput], domain: str) -> Iterator[d
 
 
 def _pooled_curve(curves: Sequence[Sequence[CurvePoint]]) -> tuple[CurvePoint, ...]:
-    """Accuracy over the problems of all folds; what was spent is the mean over folds."""
+    """Accuracy over the problems of all folds; rollouts, tokens and flops are means over folds."""
     by_step = [{point.step: point for point in curve} for curve in curves]
     pooled = []
     for step in sorted(set.intersection(*(set(points) for points in by_step))):

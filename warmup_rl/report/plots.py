@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 PLOTS = {
     "accuracy.png": "Accuracy by model and domain: bars are means over seeds, dots single seeds, lines 95% intervals.",
-    "ablation.png": "Every arm: bars are means over seeds, dots single seeds, lines 95% intervals.",
-    "curve.png": "Held-out accuracy and reward by training step; thin lines are seeds, thick ones their mean. Rewards "
-    "are shown for arms that are rewarded for the same.",
+    "ablation.png": "Accuracy and length of answers by arm; bars: means over seeds, dots: seeds, lines: 95% intervals.",
+    "curve.png": "Held-out accuracy and reward by training step; thin lines are seeds, thick lines their mean. Only "
+    "arms with the same reward as base appear in the plot of rewards.",
     "people.png": "Knights & Knaves by difficulty.",
-    "tokens.png": "Length of an answer by model and domain; lines span the seeds.",
+    "tokens.png": "Length of answers by model and domain; lines show the range over seeds.",
 }
 # Okabe and Ito's palette, distinguishable under all common kinds of colour blindness.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -48,11 +48,11 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False,
 }
 MOST_BARS = 9
-"""Models side by side in a group of bars; where there are more, only the plot of the ablation shows them."""
+"""Models in a group of bars; an ablation with more is only shown in its own plot."""
 
 
 def draw(found: Findings, folder: Path) -> None:
-    """Draws every plot that the run has data for and that can be read into `folder`."""
+    """Draws all plots that the run has data for into `folder`."""
     run, bars = found.run, [row for row in found.rows if row.role != "prompt"]
     plots: dict[str, Callable[[], Figure | None]] = {
         "ablation.png": lambda: _ablation(run, found.outcomes),
@@ -69,9 +69,9 @@ def draw(found: Findings, folder: Path) -> None:
         }
         chance = {name: average(found, "chance") or 0.0 for name, found in cells.items()}
         title = f"Knights & Knaves ({', '.join(run.puzzles[:1])}) by difficulty"
-        plots["accuracy.png"] = lambda: _bars(run, accuracies, bars, chance=chance)
-        plots["people.png"] = lambda: _bars(run, people, bars, title=title) if groups else None
-        plots["tokens.png"] = lambda: _bars(run, lengths, bars, unit=f"tokens per answer ({run.headline})")
+        plots["accuracy.png"] = lambda: _bars(run, accuracies, bars, f"Accuracy ({run.headline})", chance)
+        plots["people.png"] = lambda: _bars(run, people, bars, title) if groups else None
+        plots["tokens.png"] = lambda: _bars(run, lengths, bars, f"Length of answers ({run.headline})", unit="tokens")
     for name, plot in plots.items():
         with _style():
             figure = plot()
@@ -88,14 +88,14 @@ def _length(run: Run, row: Row, domain: str) -> Accuracy | None:
 
 def _bars(
     run: Run, values: Mapping[str, Mapping[str, Accuracy | None]], bars: Sequence[Row],
-    chance: Mapping[str, float] | None = None, title: str = "", unit: str = "",
+    title: str, chance: Mapping[str, float] | None = None, unit: str = "",
 ) -> Figure:  # fmt: skip
-    """Groups of bars, one for each row, with intervals and a dot for each seed.
+    """Groups of bars, one bar for each row, with intervals and a dot for each seed.
 
     Args:
         values: by group, then name of the row.
-        chance: accuracy of guessing by group, drawn as a line; numbers keep clear of it.
-        unit: of the values, where they are not accuracies.
+        chance: accuracy of guessing by group, drawn as a line that labels avoid.
+        unit: of the values, if they are not accuracies.
     """
     from matplotlib import pyplot
 
@@ -148,7 +148,7 @@ def _color(run: Run, row: Row) -> tuple[float, ...]:
 
 
 def _curves(run: Run, met: Meeting) -> Figure | None:
-    """Held-out accuracy of all arms, and the reward of those that are rewarded for the same as base."""
+    """Held-out accuracy of all arms, and the reward of arms with the same reward as base."""
     stages = {arm: [one.target for one in run.trials[arm].values() if one.target] for arm in arms_in_order(run)}
     measured = [stage for found in stages.values() for stage in found if stage.curve]
     if not measured:
@@ -174,7 +174,7 @@ def _curves(run: Run, met: Meeting) -> Figure | None:
     right.set_ylim(min([0.0, *values]), 1.04 * max([1.0, *values]))
     _lines(right, run, rewards)
     right.set_title("Mean reward of the rollouts")
-    why = "rewarded for form" if others == [run.claims.format_only] else "other reward"
+    why = "rewarded for format only" if others == [run.claims.format_only] else "different reward"
     note = f"\n(without {', '.join(trained_name(run, arm) for arm in others)}: {why})" if others else ""
     left.set_xlabel(f"{run.method} step")
     right.set_xlabel(f"{run.method} step{note}")
@@ -183,7 +183,7 @@ def _curves(run: Run, met: Meeting) -> Figure | None:
 
 
 def _lines(axes: Axes, run: Run, by_arm: Mapping[str, Sequence[Mapping[int, float]]]) -> None:
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import FixedLocator, MaxNLocator
 
     for arm, found in by_arm.items():
         seeds = [points for points in found if points]
@@ -196,12 +196,12 @@ def _lines(axes: Axes, run: Run, by_arm: Mapping[str, Sequence[Mapping[int, floa
         means = [mean([points[step] for points in seeds]) for step in steps]
         marker = {"marker": "o", "markersize": 4} if len(steps) < 25 else {}
         axes.plot(steps, means, color=color, linewidth=2.6, label=trained_name(run, arm), **marker)  # type: ignore[arg-type]
+        axes.xaxis.set_major_locator(FixedLocator(steps) if len(steps) <= 12 else MaxNLocator("auto", integer=True))
     axes.margins(x=0.02)
-    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
 
 
 def _rewarded_otherwise(run: Run, stages: Mapping[str, Sequence[StageOutput]]) -> list[str]:
-    """Arms whose reward cannot be compared with base's: the control, rewarded for form, and any with another reward."""
+    """Arms with a reward that is not comparable with base: the format-only control, and any with another reward."""
     rewards = {arm: found[0].config.get("reward") for arm, found in stages.items() if found}
     usual = rewards.get(run.claims.base)
     return [arm for arm, reward in rewards.items() if arm == run.claims.format_only or reward != usual]
@@ -215,27 +215,21 @@ def _ablation(run: Run, outcomes: Sequence[Outcome]) -> Figure | None:
 
     size, widths = (10.5, 1.5 + 0.36 * len(outcomes)), (1.5, 1.0, 0.7) if run.puzzles else (1.5, 0.7)
     figure, axes = pyplot.subplots(1, len(widths), figsize=size, layout="constrained", width_ratios=widths, sharey=True)
-    colors = [{run.claims.base: BLUE, run.claims.warmup: ORANGE}.get(outcome.arm, GREY) for outcome in outcomes]
+    known = {run.claims.base: BLUE, run.claims.warmup: ORANGE}
+    colors = [known.get(outcome.arm, GREY) for outcome in outcomes]
     _accuracies(axes[0], colors, [outcome.transfer for outcome in outcomes])
-    for outcome, color in zip(outcomes, colors, strict=True):
-        if outcome.arm in (run.claims.base, run.claims.warmup):
-            axes[0].axvline(outcome.transfer.value, color=color, linestyle=DASHED, linewidth=1.2, zorder=1)
-    axes[0].set_title("transfer accuracy")
+    for outcome in (one for one in outcomes if one.arm in known):
+        axes[0].axvline(outcome.transfer.value, color=known[outcome.arm], linestyle=DASHED, linewidth=1.2, zorder=1)
+    axes[0].set_title("Transfer accuracy")
     axes[0].set_xlabel(f"mean of {', '.join(run.transfer)}", fontsize=10.5)
     if run.puzzles:
         _accuracies(axes[1], colors, [outcome.puzzles for outcome in outcomes])
-        axes[1].set_title(f"accuracy, {', '.join(run.puzzles)}")
-    for place, (outcome, color) in enumerate(zip(outcomes, colors, strict=True)):
-        _bar(
-            axes[-1],
-            place,
-            outcome.tokens_per_answer,
-            color,
-            outcome.tokens_per_answer,
-            f"{outcome.tokens_per_answer:,.0f}",
-        )
-    axes[-1].set_xlim(0, 1.25 * max(outcome.tokens_per_answer for outcome in outcomes))
-    axes[-1].set_title("tokens per answer")
+        axes[1].set_title(f"Accuracy on {', '.join(run.puzzles)}")
+    lengths = [outcome.tokens_per_answer for outcome in outcomes]
+    for place, (length, color) in enumerate(zip(lengths, colors, strict=True)):
+        _bar(axes[-1], place, length, color, length, f"{length:,.0f}")
+    axes[-1].set_xlim(0, 1.25 * max(lengths))
+    axes[-1].set_title("Tokens per answer")
     axes[-1].set_xlabel("transfer domains", fontsize=10.5)
     for one in axes:
         one.grid(axis="x", color=FAINT, linewidth=0.7, zorder=0)
@@ -258,7 +252,7 @@ def _accuracies(axes: Axes, colors: Sequence[str], values: Sequence[Accuracy | N
 
 
 def _bar(axes: Axes, place: int, value: float, color: str, end: float, text: str) -> None:
-    """A horizontal bar with a number behind `end`."""
+    """A horizontal bar with a label to the right of `end`."""
     axes.barh(place, value, 0.62, color=color, alpha=0.35, zorder=2)
     axes.annotate(text, (end, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=10, zorder=6)
 
@@ -281,7 +275,7 @@ def _accuracy_axis(axes: Axes) -> None:
 
 
 def _legend_above(figure: Figure, axes: Axes, last: str = "") -> None:
-    """One legend for the whole figure, over it; the entry `last` comes last."""
+    """One legend above the whole figure, with the entry `last` at the end."""
     named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     names = sorted(named, key=lambda name: bool(last) and name.startswith(last))
     figure.legend(
@@ -298,7 +292,7 @@ def _legend_above(figure: Figure, axes: Axes, last: str = "") -> None:
 
 @contextmanager
 def _style() -> Iterator[None]:
-    """Draw within it; needs no display and closes all figures at its end."""
+    """The style of all plots. Needs no display and closes all figures at the end."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,4 +1,4 @@
-"""The tables of a report as sections of Markdown, and how figures are written."""
+"""The tables of a report as sections of Markdown, and the format of figures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ USES = {"choice": "prompt choice", "curve": "held-out curve"}
 
 
 def section(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
-    """A heading, a table with numbers to the right, and the caption under it; empty where there are no rows."""
+    """A heading, a table with right-aligned numbers, and a caption; empty if there are no rows."""
     lines = [header, [":--"] + ["--:"] * (len(header) - 1), *rows]
     table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
     return "\n\n".join(filter(None, (f"## {title}", table, caption))) if rows else ""
@@ -49,7 +49,7 @@ def accuracy_table(run: Run, rows: Sequence[Row], sampling: str) -> str:
 
 
 def form_table(run: Run, rows: Sequence[Row]) -> str:
-    """What lies behind lenient accuracy: form, truncation, thinking and length, under the headline sampling."""
+    """Form, truncation, thinking and length of completions under the headline sampling."""
     names, body = ("lenient", "strict", "well_formed", "truncated", "shows_work"), []
     for row in (row for row in rows if row.role != "best prompt"):
         for domain in run.measured:
@@ -62,7 +62,7 @@ def form_table(run: Run, rows: Sequence[Row]) -> str:
 
 
 def claims_table(claims: Sequence[Claim]) -> str:
-    """Every claim with estimate, interval and seeds, or why it is not testable."""
+    """All claims with estimate, interval and seeds, or the reason why they are not testable."""
     body, part = [], ""
     notes: dict[str, list[str]] = {}
     for claim in claims:
@@ -84,7 +84,8 @@ def gains_table(gains: Sequence[Gain]) -> str:
     body = [(gain.name, gain.domain, *(f"{100 * getattr(gain, part):+.1f}" for part in PARTS)) for gain in gains]
     caption = (
         "Points, mean over seeds; the parts add up. Counted by problem: one that became correct counts as truncation "
-        "if the old completion was cut off, as format if no answer could be found in it, else as rest; losses likewise."
+        "if the old completion was cut off, as format if no answer could be found in it, otherwise "
+        "as rest; losses likewise."
     )
     return section("Where gains come from", ("gain", "domain", *PARTS), body, caption)
 
@@ -99,7 +100,7 @@ def groups_table(run: Run, rows: Sequence[Row], domain: str) -> str:
 
 
 def group_names(found: Iterable[Mapping[str, Accuracy]]) -> dict[str, str]:
-    """Groups of problems in order, with what they are called: `people=2` as `2 people`."""
+    """Groups of problems in order, with their names in tables: `people=2` as `2 people`."""
     groups = sorted({group for by_group in found for group in by_group}, key=lambda name: (len(name), name))
     parts = {group: group.partition("=") for group in groups}
     return {group: f"{value} {key}" if value else key for group, (key, _, value) in parts.items()}
@@ -136,12 +137,12 @@ def labels_table(found: Sequence[Labels]) -> str:
         counts = [*(one.uses.get(use, {}) for use in uses), one.in_all]
         arms.setdefault((one.domain, *map(_range, counts)), []).append(one.arm)
     body = [(domain, ", ".join(names), *counts) for (domain, *counts), names in arms.items()]
-    caption = "Distinct problems whose reference answers one seed of an arm used, by use."
+    caption = "Number of distinct labelled problems that one seed of an arm used, by use."
     return section("Labels", ("domain", "arm", *(USES.get(use, use) for use in uses), "in all"), body, caption)
 
 
 def without_puzzles(run: Run) -> str:
-    """What a mean over the transfer domains leaves out."""
+    """The domains that a mean over the transfer domains leaves out."""
     return f" without {', '.join(run.puzzles)}" if run.puzzles else ""
 
 
@@ -151,7 +152,7 @@ def accuracy_text(found: Accuracy | None) -> str:
 
 
 def amount(claim: Claim) -> str:
-    """The estimate with its interval, or why there is none: `+12.0 points [4.1, 19.9]`."""
+    """The estimate with its interval, or the reason why there is none: `+12.0 points [4.1, 19.9]`."""
     if claim.estimate is None or claim.interval:
         return brief(claim) + (f" ({claim.no_interval})" if claim.no_interval else "")
     return f"{_estimate(claim)} (no interval: {claim.no_interval})"

@@ -1,4 +1,4 @@
-"""What code decides an output: a digest of the sources that a class reaches through its imports, and of the libraries.
+"""A digest of the code that decides an output: sources that a class imports, directly or not, and library versions.
 
 A cache that knows only settings reuses what changed code would no longer make. So the key of a stage's output covers
 every source file that the stage and its plug-ins import, directly or not, wherever in a file the import stands, with
@@ -35,9 +35,10 @@ LIBRARIES = {
     "latex2sympy2_extended": "latex2sympy2_extended",
     "sympy": "sympy",
 }
-"""Libraries whose version may decide a result, by import name: their distribution."""
+"""Distributions of libraries that may affect results, by import name."""
+MISSING = "missing"
 ALWAYS = ("warmup_rl.run.pipeline", "warmup_rl.recipe.schema")
-"""Modules that decide what every stage is given; they count by themselves, not with all that they import."""
+"""Modules that decide the inputs of every stage; they count without their imports."""
 
 _IMPORT = re.compile(
     r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]*)|import[ \t]+([^\n#]+))", re.MULTILINE
@@ -59,7 +60,7 @@ def code_digest(values: Iterable[Any], classes: Iterable[str] = ()) -> str:
     reached, libraries = _closure({*named, *(file for value in values for file in _class_files(value))})
     always = {file for name in ALWAYS if (file := _module_file(name))}
     content = sorted(_file_digest(*_stamped(file)) for file in reached | always)
-    versions = [f"{name} {_version(name)}" for name in sorted(libraries)]
+    versions = [f"{name} {installed_version(LIBRARIES[name])}" for name in sorted(libraries)]
     return hashlib.sha256("\n".join([*content, *versions]).encode()).hexdigest()[:8]
 
 
@@ -74,7 +75,7 @@ def _class_files(value: Any) -> Iterator[str]:
 
 
 def _named_file(module: str) -> str | None:
-    """Source of a module, by its name or its file; None for a file that is not there (loading it says so)."""
+    """Source file of a module, given by name or by file; None if it does not exist (loading it raises an error)."""
     if not module.endswith(".py"):
         return _module_file(module)
     path = Path(module).resolve()
@@ -143,7 +144,7 @@ def _imported_names(text: str, package: tuple[str, ...]) -> Iterator[str]:
 
 @cache
 def _package_of(folder: str) -> tuple[str, ...]:
-    """Dotted parts of the package whose modules lie in a folder; empty for one that is no package."""
+    """Dotted parts of the package in a folder; empty if the folder is not a package."""
     if not os.path.isfile(os.path.join(folder, "__init__.py")):
         return ()
     return (*_package_of(os.path.dirname(folder)), os.path.basename(folder))
@@ -162,7 +163,7 @@ def _module_file(name: str) -> str | None:
 
 
 def _stamped(file: str) -> tuple[str, int]:
-    """A file and when it was last written, so that what is remembered of it is not older."""
+    """A file and its modification time, the key of the caches above and below."""
     return file, os.stat(file).st_mtime_ns
 
 
@@ -172,8 +173,9 @@ def _file_digest(file: str, stamp: int) -> str:
 
 
 @cache
-def _version(name: str) -> str:
+def installed_version(distribution: str) -> str:
+    """The version of an installed distribution, or `MISSING`."""
     try:
-        return version(LIBRARIES[name])
+        return version(distribution)
     except PackageNotFoundError:
-        return "missing"
+        return MISSING

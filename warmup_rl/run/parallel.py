@@ -1,4 +1,4 @@
-"""Runs arms and seeds side by side, each trial a process of its own, what they share first."""
+"""Runs arms and seeds in parallel, one process for each trial; shared stages run first."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Job:
-    """A trial to run, up to and with stage `until` or to its end, in a process with `threads` threads."""
+    """A trial to run, up to and including stage `until` if given, in a process with `threads` threads."""
 
     trial: Trial
     threads: int
@@ -31,7 +31,7 @@ class Job:
 
 
 def trial_label(arm: str, seed: int, fold: int | None = None) -> str:
-    """What each console line of a trial begins with."""
+    """The prefix of console lines of a trial."""
     return f"seed {seed} {arm if fold is None else f'{arm} fold {fold}':<11}│ "
 
 
@@ -41,7 +41,7 @@ def cores() -> int:
 
 
 def first_jobs(trials: Sequence[Trial], workers: int) -> list[Job]:
-    """A job a seed for the stages that its arms share and nobody has made yet."""
+    """One job per seed for the unfinished stages that its arms share."""
     prefixes = []
     for _, group in groupby(sorted(trials, key=lambda trial: trial.seed), key=lambda trial: trial.seed):
         arms = list(group)
@@ -99,7 +99,7 @@ def run_side_by_side(
 
 
 def exit_with_parent() -> None:
-    """In a trial process: ends it when the parent, which holds the other end of stdin, is gone."""
+    """Ends a trial process when its parent, which holds the other end of stdin, has ended."""
 
     def watch() -> None:
         while os.read(0, 1):

@@ -1,4 +1,4 @@
-"""Runs a recipe: each stage of a trial once, in the cache, and linked into the run's folder."""
+"""Runs a recipe: each stage of a trial once, in the cache, linked into the run folder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from warmup_rl.run.provenance import versions
 
 Say = Callable[[str], None]
 PROBLEMS = "problems.json"
-"""In a stage's folder: which problems it touched, and what for."""
+"""File of a stage output: ids of the problems that the stage used."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class PlannedStage:
     """A stage of one arm and seed, with the key of its output and of what it reads.
 
     Attributes:
-        key: `SETTINGS-CODE`: what the stage was told to do and with what inputs, and a digest of the code that does it.
-        current: the key by the code as it is now; other than `key` only where an output of older code is reused.
+        key: `SETTINGS-CODE`: a hash of the settings and inputs of the stage, and one of its code.
+        current: the key with the current code; differs from `key` only if an output of older code is reused.
         inputs: keys of the artifacts that the stage reads, by kind.
     """
 
@@ -49,7 +49,7 @@ class PlannedStage:
 
     @property
     def stale(self) -> bool:
-        """Whether the output was made by code that has changed since (only under `--reuse-stale`)."""
+        """Whether the output was made by older code (only under `--reuse-stale`)."""
         return self.key != self.current
 
     @property
@@ -59,11 +59,11 @@ class PlannedStage:
 
 @dataclass(frozen=True)
 class Trial:
-    """One arm with one seed: the unit that runs by itself; where a domain has folds, one of them or the last model.
+    """One arm with one seed, the unit that runs independently; with cross-validation, one fold or the last model.
 
     Attributes:
-        fold: None for the last model, which is trained on all rows, and where no domain has folds.
-        reuse_stale: take finished outputs with equal settings and inputs even where the code has changed since.
+        fold: None for the last model, which is trained on all rows, and without cross-validation.
+        reuse_stale: reuse finished outputs with equal settings and inputs although the code has changed.
     """
 
     recipe: Recipe
@@ -92,7 +92,7 @@ class Trial:
 
     @cached_property
     def stages(self) -> tuple[PlannedStage, ...]:
-        """The arm's stages with their keys, known before anything runs."""
+        """The stages of the arm with their keys, known before anything runs."""
         recipe = self.recipe
         given: dict[str, str] = {"model": model_key(recipe.model, recipe.model_revision)} if recipe.model else {}
         stages, judged = list[PlannedStage](), ""
@@ -139,12 +139,12 @@ class Trial:
 
     @property
     def finished(self) -> bool:
-        """Whether all is done and linked into the trial's folder; what is done may have been made by other runs."""
+        """Whether all stages are done and linked into the folder of the trial; other runs may have made them."""
         record = self.folder / "run.json"
         return self.done and record.is_file() and json.loads(record.read_text(encoding="utf-8"))["state"] == "finished"
 
     def moved(self) -> Iterator[str]:
-        """A line for each finished stage whose engine had another address than the recipe gives now."""
+        """A line for each finished stage that used another engine address than the recipe gives now."""
         for planned in self.stages:
             entry = self.entry(planned)
             before = dict(_base_urls(entry.record()["config"])) if entry.done else {}
@@ -166,15 +166,18 @@ class TrialRunner:
         """Runs what is not done yet of the stages that `Trial.chosen` gives.
 
         Raises:
-            RunError: an input of the stage `only` is not there yet.
+            RunError: the arm has no such stage, or an input of the stage `only` is missing.
             UserError: the recipe's model cannot be loaded.
         """
         chosen = self._trial.chosen(only, until)
+        if not chosen:
+            ids = ", ".join(planned.stage.id for planned in self._trial.stages)
+            raise RunError(f"arm {self._trial.arm!r} has no stage {only or until!r}. Its stages: {ids}.")
         recipe = self._trial.recipe
         if recipe.model and any(
             "model" in planned.inputs and not self._trial.entry(planned).done for planned in chosen
         ):
-            load_tokenizer(recipe.model, recipe.model_revision)  # a model that is not there is found before any work
+            load_tokenizer(recipe.model, recipe.model_revision)  # a missing model is reported before any work
         for planned in chosen if only else self._trial.stages:
             if not self._trial.entry(planned).done:
                 planned.stage.prepare(self._context(planned, Artifacts(model=self._trial.recipe.model)))
@@ -216,7 +219,7 @@ class TrialRunner:
         return planned.stage.run(self._context(planned, self._artifacts(planned), entry.part))
 
     def _artifacts(self, planned: PlannedStage) -> Artifacts:
-        """Folders of what a stage reads. Raises `RunError` for what is not there (under `--only`) or not intact."""
+        """Paths of the inputs of a stage. Raises `RunError` if one is missing (under `--only`) or damaged."""
         recipe = self._trial.recipe
         made: dict[str, Path] = {}
         for kind, key in planned.inputs.items():
@@ -261,7 +264,7 @@ class TrialRunner:
         )
 
     def _problems(self, planned: PlannedStage) -> dict[str, dict[str, list[str]]]:
-        """Ids of the problems that a stage touched, by what for and domain: its splits, frozen."""
+        """Ids of the problems that a stage used, by use and domain."""
         found: dict[str, dict[str, list[str]]] = {}
         for asked in self._trial.recipe.asked_by(planned.stage, *self._trial.place):
             ids = found.setdefault(asked.draw.used_for, {}).setdefault(asked.domain.name, [])
@@ -297,7 +300,7 @@ class TrialRunner:
         if link.is_symlink():
             link.unlink()
         elif link.exists():
-            raise RunError(f"{link} is in the way: it is no link of this run. Move it, or choose another run_name.")
+            raise RunError(f"{link} is in the way: it is not a link of this run. Move it, or choose another run_name.")
         link.symlink_to(target, target_is_directory=True)
 
     def _record(self, state: str, reason: str = "") -> None:
@@ -333,7 +336,7 @@ class TrialRunner:
 
 
 def shared_prefix(trials: Sequence[Trial]) -> PlannedStage | None:
-    """The last of the leading stages that all trials (arms of one seed) share; None where they share none."""
+    """The last of the leading stages that all trials (arms of one seed) share; None if they share none."""
     last = None
     for stages in zip(*(trial.stages for trial in trials), strict=False):
         if len({planned.key for planned in stages}) > 1:
@@ -363,7 +366,7 @@ def _stage_key(trial: Trial, stage: Stage, inputs: Mapping[str, str], judged: st
 
 
 def _base_urls(config: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """Addresses of endpoints in a stage's settings, with where they stand."""
+    """Addresses of endpoints in the settings of a stage, by key."""
     if isinstance(config, dict):
         for key, value in config.items():
             here = f"{place}.{key}" if place else str(key)

@@ -1,4 +1,4 @@
-"""Whose a run folder is, and what its results were made with."""
+"""Ownership of run folders, and the versions that made their results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import subprocess
 import time
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,15 @@ from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import read_json, write_json
 from warmup_rl.recipe import Recipe
 from warmup_rl.run.cache import POLL_SECONDS
+from warmup_rl.run.code_digest import LIBRARIES, installed_version
 from warmup_rl.run.launch_env import launch_id
-
-_PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "deepspeed", "datasets", "math-verify")
 
 
 def claim_run_folder(recipe: Recipe) -> None:
-    """Makes the run folder this recipe's own.
+    """Claims the run folder for this recipe.
 
     Raises:
-        RunError: the folder holds something else, or finished trials of a recipe that says other things; nothing is
-            changed then.
+        RunError: the folder holds other files, or finished trials of a different recipe. Nothing is changed then.
     """
     folder = Path(recipe.output_dir) / recipe.run_name
     record, mine = folder / "run.json", recipe.resolved()
@@ -41,7 +38,7 @@ def claim_run_folder(recipe: Recipe) -> None:
                     f"(finished stages with equal settings are reused), or delete {folder}."
                 )
         elif folder.exists() and any(folder.iterdir()):
-            raise RunError(f"{folder} is not empty and no run of warmup_rl. Choose another run_name or output_dir.")
+            raise RunError(f"{folder} is not empty and not a run folder. Choose another run_name or output_dir.")
         folder.mkdir(parents=True, exist_ok=True)
         kinds = {
             "public": [name for name, domain in recipe.domains.items() if domain.public],
@@ -63,16 +60,9 @@ def await_claim(recipe: Recipe) -> None:
 
 @cache
 def versions() -> Mapping[str, str]:
-    """Versions of this package and of what it trains with, and the git revision where it runs from a checkout.
-
-    Read once: what a process runs is what it was started with.
-    """
-    found = {"warmup_rl": __version__}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "missing"
+    """Versions of this package and its training libraries, and the git revision if run from a checkout; read once."""
+    libraries = (*LIBRARIES.values(), "datasets")
+    found = {"warmup_rl": __version__, **{name: installed_version(name) for name in libraries}}
     revision = _git_revision()
     return {**found, "git": revision} if revision else found
 
@@ -84,7 +74,7 @@ def trial_records(run_folder: Path) -> dict[Path, dict[str, Any]]:
 
 
 def _differences(old: Any, new: Any, place: str = "") -> list[str]:
-    """Places at which two resolved recipes differ, leaving out what does not change results."""
+    """Addresses at which two resolved recipes differ, without keys that do not affect results."""
     if place in ("seeds", "output_dir", "wandb", "claims"):
         return []
     if isinstance(old, dict) and isinstance(new, dict):
