@@ -117,10 +117,10 @@ def _make(domain: KnightsKnaves, given: argparse.Namespace) -> None:
     tally, made = Tally(), Counter[str]()
     source = domain.draw(None if given.source else split, given.seed, tally)
     wanted = (drawn for drawn in source if split in (None, drawn.split))
-    with row_file(given.out, row_schema) as sink, progress_bar("puzzles") as bar:
+    with row_file(given.out, row_schema) as write, progress_bar("puzzles") as bar:
         advance = bar(size) if bar else lambda count: None
         for drawn in islice(wanted, size):
-            sink.write(_row(drawn))
+            write(_row(drawn))
             made[drawn.split] += 1
             advance(1)
         if not made:

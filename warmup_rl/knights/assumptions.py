@@ -1,4 +1,4 @@
-"""The chain of thought of the published columns, in our own words: one person after the other, truthful then lying."""
+"""The chain of thought for the published columns: assumes a role for one person after the other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from warmup_rl.knights.statements import mentioned
 
 
 class Chain(NamedTuple):
-    """What the columns `cot_head`, `cot_repeat_steps` and `cot_foot` hold."""
+    """The columns `cot_head`, `cot_repeat_steps` and `cot_foot`."""
 
     head: str
     steps: list[str]
@@ -19,10 +19,10 @@ class Chain(NamedTuple):
 
 
 def assumption_chain(puzzle: Puzzle) -> Chain:
-    """Assumes a role for one person after the other and goes back where somebody's statement cannot fit any more.
+    """Assumes a role for one person after the other and backtracks when a statement can no longer be consistent.
 
-    Whoever is mentioned by the person assumed last comes next. The scheme is that of arXiv 2410.23123: a step is
-    refused when the statement of somebody with an assumed role fits in none of the cases left.
+    The people mentioned by the last person come next. As in arXiv 2410.23123, a role is rejected if the statement of
+    somebody with an assumed role is consistent in none of the remaining assignments. The wording is our own.
     """
     search = _Search(puzzle)
     search.explore(list(range(puzzle.people)), search.full, [])
@@ -42,14 +42,14 @@ class _Search:
         self.steps: list[str] = []
 
     def explore(self, left: list[int], cases: int, assumed: list[tuple[int, bool]]) -> bool:
-        """Whether everybody gets a role; `cases` are the assignments that agree with what is assumed."""
+        """Whether all people get a role; `cases` is the table of the assignments that agree with `assumed`."""
         if not left:
             return True
         person, name = left[0], self.puzzle.names[left[0]]
         for truthful in (True, False):
             held = cases & (self.persons[person] if truthful else self.full ^ self.persons[person])
             roles = [*assumed, (person, truthful)]
-            misfit = next((role for role in roles if not held & self._said(*role)), None)
+            misfit = next((role for role in roles if not held & self._consistent(*role)), None)
             role = with_article(self.puzzle.roles.of(truthful))
             if misfit:
                 self.steps.append(f"{name} cannot be {role}: then {self._claim(*misfit)}, although it has to be.")
@@ -63,7 +63,7 @@ class _Search:
             self.steps.append(f"Neither role is left for {name}, so what I supposed of {before} does not hold.")
         return False
 
-    def _said(self, person: int, truthful: bool) -> int:
+    def _consistent(self, person: int, truthful: bool) -> int:
         return self.tables[person] if truthful else self.full ^ self.tables[person]
 
     def _claim(self, person: int, truthful: bool, *, possible: bool = False) -> str:
