@@ -27,8 +27,7 @@ import resource, sys
 from itertools import islice
 from pathlib import Path
 from warmup_rl.domains.kk import KnightsKnaves
-from warmup_rl.knights.files import row_file
-from warmup_rl.knights.published import row_schema, to_row
+from warmup_rl.knights.published import row_file, row_schema, to_row
 with row_file(Path(sys.argv[2]), row_schema) as write:
     for drawn in islice(KnightsKnaves(people=4).draw(None, 0), int(sys.argv[1])):
         write(to_row(drawn.puzzle, drawn.question, index=drawn.index, id=drawn.id, split=drawn.split))

@@ -15,9 +15,8 @@ from warmup_rl.base.errors import SpaceError, UserError
 from warmup_rl.base.types import SPLITS, Split
 from warmup_rl.cli.arguments import Arguments, build
 from warmup_rl.interfaces.domain import split_of
-from warmup_rl.knights.files import check_suffix, row_file
 from warmup_rl.knights.perturb import PERTURBATIONS
-from warmup_rl.knights.published import check_file, row_schema, to_row
+from warmup_rl.knights.published import check_file, check_suffix, row_file, row_schema, to_row
 from warmup_rl.knights.space import all_keys, estimate_space
 
 if TYPE_CHECKING:

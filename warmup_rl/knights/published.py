@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import os
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.errors import DataError
+from warmup_rl.base.jsonl import json_line, parse_object
 from warmup_rl.data.datasets import Source
 from warmup_rl.knights.answers import literal, read_solution
-from warmup_rl.knights.assumptions import assumption_chain
 from warmup_rl.knights.difficulty import difficulty
-from warmup_rl.knights.english import answer_english, role_text, with_article
-from warmup_rl.knights.files import read_rows
+from warmup_rl.knights.english import answer_english, role_text, statement_text, with_article
 from warmup_rl.knights.grammar import KNIGHTS, Puzzle, Roles, make_puzzle
 from warmup_rl.knights.parse_quiz import parse_english
-from warmup_rl.knights.statements import statement_from_json
+from warmup_rl.knights.solver import full_table, person_tables, table
+from warmup_rl.knights.statements import mentioned, statement_from_json
 
+SUFFIXES = (".parquet", ".jsonl")
+ROWS_PER_GROUP = 2_000
+
+Write = Callable[[dict[str, Any]], object]
+"""Writes one row."""
 NEEDED = (("quiz",), ("statements",), ("solution", "solution_text", "solution_text_format"))
 """A file must have at least one column of each group."""
 _DEEPEST = 100
@@ -58,7 +65,8 @@ class Check:
 
 def to_row(puzzle: Puzzle, quiz: str, *, index: int, **more: Any) -> dict[str, Any]:
     """A puzzle as a row with the published columns; `more` has further columns (id, split, ...)."""
-    chain, hardness, roles = assumption_chain(puzzle), difficulty(puzzle.statements), puzzle.roles
+    hardness, roles = difficulty(puzzle.statements), puzzle.roles
+    truthful, liar = with_article(roles.truthful), with_article(roles.liar)
     lines = [role_text(puzzle, person, puzzle.solution[person]) for person in range(puzzle.people)]
     return {
         "quiz": quiz,
@@ -66,17 +74,19 @@ def to_row(puzzle: Puzzle, quiz: str, *, index: int, **more: Any) -> dict[str, A
         "knight_knave": {
             "knight": roles.truthful,
             "knave": roles.liar,
-            "a_knight": with_article(roles.truthful),
-            "a_knave": with_article(roles.liar),
+            "a_knight": truthful,
+            "a_knave": liar,
             "Knight": roles.truthful.capitalize(),
             "Knave": roles.liar.capitalize(),
         },
         "solution": list(puzzle.solution),
         "solution_text": f"{', '.join(lines[:-1])}, and {lines[-1]}.",
         "solution_text_format": answer_english(puzzle),
-        "cot_head": chain.head,
-        "cot_repeat_steps": chain.steps,
-        "cot_foot": chain.foot,
+        "cot_head": (
+            f"I take one person after the other, first as {truthful}, then as {liar}, and drop what contradicts itself."
+        ),
+        "cot_repeat_steps": assumption_chain(puzzle),
+        "cot_foot": "Nobody contradicts these roles, so they are the solution.",
         "statements": repr(puzzle.statements),
         "index": index,
         "difficulty": hardness.hypotheses,
@@ -97,6 +107,70 @@ def row_schema() -> Any:
         ("cot_foot", text), ("statements", text), ("index", pa.int64()), ("id", text), ("split", text),
         ("difficulty", pa.int64()), ("depth", pa.int64()), ("original", text), ("perturbation", text),
     ])  # fmt: skip
+
+
+def assumption_chain(puzzle: Puzzle) -> list[str]:
+    """The steps of the column `cot_repeat_steps`: a role is assumed for one person after the other.
+
+    The people mentioned by the last person come next. As in arXiv 2410.23123, a role is rejected if the statement of
+    somebody with an assumed role is consistent in none of the remaining assignments. The wording is our own.
+    """
+    search = _Assumptions(puzzle)
+    search.explore(list(range(puzzle.people)), search.full, [])
+    return search.steps
+
+
+def check_suffix(path: Path) -> None:
+    """Raises `DataError` if the file's name has no known suffix."""
+    if path.suffix not in SUFFIXES:
+        raise DataError(f"{path}: the file name must end in {' or '.join(SUFFIXES)}.")
+
+
+@contextmanager
+def row_file(path: Path, schema: Callable[[], Any]) -> Iterator[Write]:
+    """Opens a file for writing; it gets its name once all rows are written.
+
+    Args:
+        schema: returns the `pyarrow.Schema` of a Parquet file.
+
+    Raises:
+        DataError: the file's name has no known suffix.
+    """
+    check_suffix(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        if path.suffix == ".parquet":
+            with _parquet(part, schema()) as write:
+                yield write
+        else:
+            with part.open("wb") as file:
+                yield lambda row: file.write(json_line(row))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _parquet(path: Path, schema: Any) -> Iterator[Write]:
+    from pyarrow import Table
+    from pyarrow.parquet import ParquetWriter
+
+    rows: list[dict[str, Any]] = []
+
+    def flush() -> None:
+        if rows:
+            writer.write_table(Table.from_pylist(rows, schema=schema))
+            rows.clear()
+
+    def write(row: dict[str, Any]) -> None:
+        rows.append(row)
+        if len(rows) == ROWS_PER_GROUP:
+            flush()
+
+    with ParquetWriter(str(path), schema) as writer:
+        yield write
+        flush()
 
 
 def read_puzzles(source: Source) -> list[PublishedPuzzle]:
@@ -123,7 +197,7 @@ def check_file(path: Path) -> Check:
     """
     columns: set[str] = set()
     solved: list[tuple[bool, bool]] = []
-    for row in read_rows(path):
+    for row in _rows(path):
         columns.update(row)
         solved.append((_solves(row, _from_statements), _solves(row, _from_text)))
     try:
@@ -133,6 +207,25 @@ def check_file(path: Path) -> Check:
     disagree = [number for number, both in enumerate(solved) if not all(both)]
     from_statements, from_text = (sum(one) for one in zip(*solved, strict=True))
     return Check(len(solved), from_statements, from_text, disagree)
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a file of any format that `Source` reads; a JSON line that is not an object gives an empty row.
+
+    Raises:
+        DataError: the file is missing or has an unknown format.
+    """
+    if path.suffix not in (".jsonl", ".ndjson"):
+        yield from (row for _, row in Source(path=str(path.absolute())).rows())
+        return
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        for line in filter(str.strip, file):
+            try:
+                yield parse_object(str(path), line)
+            except (DataError, RecursionError):
+                yield {}
 
 
 def _check_columns(columns: Collection[str]) -> None:
@@ -202,3 +295,42 @@ def _numbered(value: Any, depth: int = 0) -> Any:
     if isinstance(value, list | tuple):
         return [_numbered(part, depth + 1) for part in value]
     return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+class _Assumptions:
+    def __init__(self, puzzle: Puzzle) -> None:
+        self.puzzle = puzzle
+        self.full, self.persons = full_table(puzzle.people), person_tables(puzzle.people)
+        self.tables = [table(statement, puzzle.people) for statement in puzzle.statements]
+        self.steps: list[str] = []
+
+    def explore(self, left: list[int], cases: int, assumed: list[tuple[int, bool]]) -> bool:
+        """Whether all people get a role; `cases` is the table of the assignments that agree with `assumed`."""
+        if not left:
+            return True
+        person, name = left[0], self.puzzle.names[left[0]]
+        for truthful in (True, False):
+            held = cases & (self.persons[person] if truthful else self.full ^ self.persons[person])
+            roles = [*assumed, (person, truthful)]
+            misfit = next((role for role in roles if not held & self._consistent(*role)), None)
+            role = with_article(self.puzzle.roles.of(truthful))
+            if misfit:
+                self.steps.append(f"{name} cannot be {role}: then {self._claim(*misfit)}, although it has to be.")
+                continue
+            self.steps.append(f"Suppose {name} is {role}. {self._claim(person, truthful, possible=True)}.")
+            named = [other for other in mentioned(self.puzzle.statements[person]) if other in left[1:]]
+            if self.explore([*named, *(other for other in left[1:] if other not in named)], held, roles):
+                return True
+        if assumed:
+            before = self.puzzle.names[assumed[-1][0]]
+            self.steps.append(f"Neither role is left for {name}, so what I supposed of {before} does not hold.")
+        return False
+
+    def _consistent(self, person: int, truthful: bool) -> int:
+        return self.tables[person] if truthful else self.full ^ self.tables[person]
+
+    def _claim(self, person: int, truthful: bool, *, possible: bool = False) -> str:
+        """`"Bob is a knave", said by Hal, can be true`."""
+        claim = statement_text(self.puzzle.statements[person], self.puzzle.names, self.puzzle.roles)
+        name, can = self.puzzle.names[person], "can" if possible else "cannot"
+        return f'"{claim}", said by {name}, {can} be {"true" if truthful else "false"}'
