@@ -369,7 +369,7 @@ def test_a_line_that_is_no_json_counts_as_unsolved(tmp_path):
     [
         ([], "--out"), (["--out", "x.csv"], r"\.parquet or \.jsonl"), (["--check", "nowhere.jsonl"], "no such file"),
         (["--check", "nowhere.parquet"], "no such file"),
-        (["--out", "x.jsonl", "--people", "4-3"], "least comes first"),
+        (["--out", "x.jsonl", "--people", "4-3"], "lower bound must come first"),
         (["--out", "x.jsonl", "--people", "many"], "whole number"), (["--out", "x.jsonl", "--size", "0"], "at least 1"),
         (["--out", "x.jsonl", "--depth", "1"], "at least 2"), (["--out", "x.jsonl", "--roles", "knight"], "pairs"),
         (["--out", "x.jsonl", "--in", "y.jsonl"], "--perturb"), (["--out", "x.jsonl", "--peple", "3"], "--people"),
