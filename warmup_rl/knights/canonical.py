@@ -65,7 +65,7 @@ def _first_tied(colours: Colours) -> list[int]:
 def _unlike(statements: Sequence[Statement], tied: Sequence[int]) -> list[int]:
     """One person of each set of tied people that can be swapped without changing the puzzle."""
     marks = [str(person) for person in range(len(statements))]
-    plain = [_text(statement, marks) for statement in statements]
+    plain = [_encode(statement, marks, "", []) for statement in statements]
     kept: list[int] = []
     for person in tied:
         if not any(_exchangeable(statements, plain, marks, person, other) for other in kept):
@@ -79,30 +79,19 @@ def _exchangeable(
     order = list(range(len(statements)))
     order[person], order[other] = other, person
     swapped = [marks[number] for number in order]
-    return all(_text(statements[i], swapped) == plain[order[i]] for i in order)
+    return all(_encode(statements[i], swapped, "", []) == plain[order[i]] for i in order)
 
 
 def _render(statements: Sequence[Statement], ranks: Sequence[int]) -> str:
     marks = [str(rank) for rank in ranks]
     lines = [""] * len(ranks)
     for rank, statement in zip(ranks, statements, strict=True):
-        lines[rank] = _text(statement, marks)
+        lines[rank] = _encode(statement, marks, "", [])
     return ";".join(lines)
 
 
-def _text(statement: Statement, marks: Sequence[str]) -> str:
-    """The statement with a mark for each person, commutative operands sorted."""
-    operator = statement[0]
-    if operator in _SIGNS:
-        return _SIGNS[operator] + marks[statement[1]]
-    parts = [_SIGNS[part[0]] + marks[part[1]] if part[0] in _SIGNS else _text(part, marks) for part in statement[1:]]
-    if operator in COMMUTATIVE:
-        parts.sort()
-    return f"{operator}({','.join(parts)})"
-
-
 def _encode(statement: Statement, marks: Sequence[str], place: str, mentions: list[Mention]) -> str:
-    """`_text`, which also adds who is named where to `mentions`."""
+    """The statement with a mark for each person, commutative operands sorted; adds who is named where to `mentions`."""
     operator = statement[0]
     if operator in _SIGNS:
         sign = _SIGNS[operator]

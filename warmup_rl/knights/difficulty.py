@@ -26,11 +26,9 @@ class Difficulty(NamedTuple):
     depth: int
 
 
-class _Sentence(NamedTuple):
-    fitting: int
-    """The assignments in which the statement is consistent with its speaker, as a table (see `solver`)."""
-    persons: tuple[int, ...]
-    """Tables of the speaker and the people mentioned."""
+_Sentence = tuple[int, tuple[int, ...]]
+"""The assignments in which a statement is consistent with its speaker, and the speaker and people mentioned, as tables
+(see `solver`)."""
 
 
 def difficulty(statements: Sequence[Statement]) -> Difficulty:
@@ -38,7 +36,7 @@ def difficulty(statements: Sequence[Statement]) -> Difficulty:
     people = len(statements)
     tables, full = person_tables(people), full_table(people)
     sentences = [
-        _Sentence(
+        (
             full ^ tables[speaker] ^ table(statement, people),
             tuple(tables[person] for person in {speaker, *mentioned(statement)}),
         )

@@ -27,7 +27,7 @@ def render_terse(puzzle: Puzzle) -> str:
     and "or" are counted in the word (`and3`). Role words are always knight and knave.
     """
     people = " ".join(f"p{number} {name}" for number, name in enumerate(puzzle.names, start=1))
-    anchors = " ".join(f"#{number} {word}" for number, word in enumerate(_postfix(puzzle), start=1))
+    anchors = " ".join(f"#{number} {word}" for number, word in enumerate(_anchor_words(puzzle), start=1))
     return f"kk : {people} . {anchors} who ?"
 
 
@@ -91,8 +91,7 @@ def checks(puzzle: Puzzle, truthful: Sequence[bool]) -> Iterator[str]:
     """
     anchor = count(1)
     for speaker, statement in enumerate(puzzle.statements):
-        for check in _evaluation(puzzle, statement, truthful):
-            yield f"#{next(anchor)} {check}"
+        yield from (f"#{next(anchor)} {_check(puzzle, part, truthful)}" for part in _postfix(statement))
         truth = evaluate(statement, truthful)
         verdict = "ok" if truth == truthful[speaker] else "bad"
         value = _value(puzzle, speaker, truthful)
@@ -118,20 +117,21 @@ def terse_vocabulary(max_people: int, max_anchors: int, names: Sequence[str] = N
 
 def anchors(puzzle: Puzzle) -> int:
     """Number of anchors in the question: one for each word of a statement and one `says` for each person."""
-    return sum(1 for _ in _postfix(puzzle))
+    return sum(1 for _ in _anchor_words(puzzle))
 
 
-def _postfix(puzzle: Puzzle) -> Iterator[str]:
+def _anchor_words(puzzle: Puzzle) -> Iterator[str]:
     for name, statement in zip(puzzle.names, puzzle.statements, strict=True):
-        yield from _words(puzzle, statement)
+        yield from (_word(puzzle, part) for part in _postfix(statement))
         yield f"says({name})"
 
 
-def _words(puzzle: Puzzle, statement: Statement) -> Iterator[str]:
+def _postfix(statement: Statement) -> Iterator[Statement]:
+    """The statement and all statements inside it, operands first."""
     if not is_leaf(statement):
         for part in statement[1:]:
-            yield from _words(puzzle, part)
-    yield _word(puzzle, statement)
+            yield from _postfix(part)
+    yield statement
 
 
 def _word(puzzle: Puzzle, statement: Statement) -> str:
@@ -142,15 +142,13 @@ def _word(puzzle: Puzzle, statement: Statement) -> str:
     return WORDS[operator] + (str(operands) if operands > 2 else "")
 
 
-def _evaluation(puzzle: Puzzle, statement: Statement, truthful: Sequence[bool]) -> Iterator[str]:
-    """`WORD VALUE ... RESULT` for each word of a statement in postfix notation."""
+def _check(puzzle: Puzzle, statement: Statement, truthful: Sequence[bool]) -> str:
+    """`WORD VALUE ... RESULT` for the last word of a statement."""
     if is_leaf(statement):
-        values = _value(puzzle, statement[1], truthful)
+        values = [_value(puzzle, statement[1], truthful)]
     else:
-        for part in statement[1:]:
-            yield from _evaluation(puzzle, part, truthful)
-        values = " ".join(_truth(evaluate(part, truthful)) for part in statement[1:])
-    yield f"{_word(puzzle, statement)} {values} {_truth(evaluate(statement, truthful))}"
+        values = [_truth(evaluate(part, truthful)) for part in statement[1:]]
+    return " ".join([_word(puzzle, statement), *values, _truth(evaluate(statement, truthful))])
 
 
 def _reduce(stack: list[Statement], word: str) -> None:
