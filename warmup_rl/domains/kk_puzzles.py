@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from hashlib import blake2b
 from typing import TYPE_CHECKING, cast
 
 from warmup_rl.base.errors import DataError
@@ -17,6 +16,7 @@ from warmup_rl.interfaces.domain import problem_id, split_of
 from warmup_rl.knights import english, terse, text
 from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.difficulty import difficulty
+from warmup_rl.knights.digests import Digests
 from warmup_rl.knights.grammar import Puzzle, draw_puzzle
 from warmup_rl.knights.parse_quiz import parse_quiz
 from warmup_rl.knights.perturb import CHANGES_ANSWER, UNCOMMON_NAMES, perturb
@@ -69,22 +69,6 @@ class Drawn:
         return problem_id(["kk", self.question])
 
 
-class _Seen:
-    """A set of canonical keys, stored as 64-bit digests to save memory."""
-
-    def __init__(self) -> None:
-        self._digests: set[int] = set()
-
-    def __len__(self) -> int:
-        return len(self._digests)
-
-    def add(self, key: str) -> bool:
-        """Adds a key; returns whether it is new."""
-        before = len(self)
-        self._digests.add(int.from_bytes(blake2b(key.encode(), digest_size=8).digest()))
-        return len(self) > before
-
-
 def draw(domain: KnightsKnaves, split: Split | None, seed: int, tally: Tally) -> Iterator[Drawn]:
     """The puzzles of a split in an order by seed; if None, those of all splits (of a file: in its order).
 
@@ -100,7 +84,7 @@ def _generated(domain: KnightsKnaves, split: Split | None, seed: int, tally: Tal
     """New puzzles until there are no more; each number of people is drawn with the same probability."""
     rng = random.Random(f"kk/{split or 'all'}/{seed}")
     settings = domain.grammar, domain.name_pool, domain.role_pairs
-    seen, counts = _Seen(), list(domain.counts)
+    seen, counts = Digests(), list(domain.counts)
     while counts:
         people = rng.choice(counts)
         for _ in range(PATIENCE):
@@ -140,7 +124,7 @@ def _variants(originals: Iterator[Drawn], domain: KnightsKnaves, tally: Tally) -
     """
     kind, phrasing, file = domain.perturb, domain.phrasing, domain.file
     assert kind is not None
-    seen, misses = _Seen(), 0
+    seen, misses = Digests(), 0
     names = terse.NAMES if phrasing == "terse" else UNCOMMON_NAMES
     grammar = domain.grammar if file is None else None
     if file is not None and kind in CHANGES_ANSWER:

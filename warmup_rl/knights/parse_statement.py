@@ -128,6 +128,8 @@ class _Parser:
 
     def _clause(self) -> Statement:
         """`A is not a knave`, `A and B are knights`, `either A or B is a knight`, `neither of us is a knave`."""
+        if plain := self._plain_clause():
+            return plain
         operator, denied, people = self._subject()
         if len(people) == 2:
             for leaf, phrases in ((TRUTHFUL, ("are the same", "are of the same")),
@@ -140,6 +142,17 @@ class _Parser:
             raise self._error()
         leaves: list[Statement] = [(NOT, (leaf, p)) if negated or denied else (leaf, p) for p in people]
         return leaves[0] if len(leaves) == 1 else (operator, *leaves)
+
+    def _plain_clause(self) -> Statement | None:
+        """`A is a knight`, `A is not a knight`: a fast path for most clauses."""
+        negated = self.low[self.at + 2] == "not"
+        noun = self.at + 2 + negated
+        noun += self.low[noun] in ("a", "an")
+        person, leaf = self.people.get(self.words[self.at]), self.roles.get(self.low[noun])
+        if person is None or leaf is None or self.low[self.at + 1] != "is":
+            return None
+        self.at = noun + 1
+        return (NOT, (leaf, person)) if negated else (leaf, person)
 
     def _subject(self) -> tuple[str, bool, list[int]]:
         """How the people are joined, whether "neither" negates the predicate, and who they are."""
