@@ -27,11 +27,10 @@ import resource, sys
 from itertools import islice
 from pathlib import Path
 from warmup_rl.domains.kk import KnightsKnaves
-from warmup_rl.knights.files import row_file
-from warmup_rl.knights.published import row_schema, to_row
-with row_file(Path(sys.argv[2]), row_schema) as sink:
-    for drawn in islice(KnightsKnaves(people=4).draws(None, 0), int(sys.argv[1])):
-        sink.write(to_row(drawn.puzzle, drawn.question, index=drawn.index, id=drawn.id, split=drawn.split))
+from warmup_rl.knights.published import row_file, row_schema, to_row
+with row_file(Path(sys.argv[2]), row_schema) as write:
+    for drawn in islice(KnightsKnaves(people=4).draw(None, 0), int(sys.argv[1])):
+        write(to_row(drawn.puzzle, drawn.question, index=drawn.index, id=drawn.id, split=drawn.split))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
@@ -84,7 +83,7 @@ def _theirs(people: int, seed: int) -> Callable[[int], int]:
 
 def _reading(people: int) -> float:
     from warmup_rl.domains.kk import KnightsKnaves
-    from warmup_rl.knights.reading import parse_english
+    from warmup_rl.knights.parse_quiz import parse_english
 
     texts = [drawn.question for drawn in islice(KnightsKnaves(people=people).draw(None, 0), 1000)]
     queue = cycle(texts)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from warmup_rl.base.types import Problem
 from warmup_rl.grading.choice import choose
-from warmup_rl.knights.english import render_english
+from warmup_rl.knights.english import draw_quiz, render_quiz
 from warmup_rl.knights.grammar import make_puzzle
 from warmup_rl.knights.text import answer, to_meta
 from warmup_rl.nano.sums import Sums
@@ -19,7 +19,7 @@ class Letters(Sums):
 
 
 def kk_problem(puzzle, phrasing="english"):
-    question = render_english(puzzle, random.Random(0)) if phrasing == "english" else "kk : …"
+    question = render_quiz(draw_quiz(puzzle, random.Random(0))) if phrasing == "english" else "kk : …"
     return Problem("p", "kk", question, answer(puzzle, phrasing), to_meta(puzzle, phrasing))
 
 

@@ -127,7 +127,7 @@ def test_a_small_space_ends_and_says_how_many_there_are():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"people": 1}, "people"), ({"people": [4, 3]}, "least comes first"), ({"people": 17}, "people"),
+        ({"people": 1}, "people"), ({"people": [4, 3]}, "lower bound must come first"), ({"people": 17}, "people"),
         ({"depth": 1}, "depth"), ({"width": 1}, "width"), ({"names": 2}, "3 people"), ({"names": 99}, "built in"),
         ({"names": ["Al", "al", "Bo"]}, "distinct"), ({"names": ["Al B", "Bo", "Cy"]}, "single words"),
         ({"names": ["Knave", "Bo", "Cy"]}, "role word"), ({"roles": [["x", "x"]]}, "differ"), ({"roles": []}, "roles"),
@@ -261,7 +261,7 @@ def test_an_impossible_difficulty_ends():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"file": "kk.jsonl", "people": 3}, "leave out people"), ({"difficulty": (3, 1)}, "least comes first"),
+        ({"file": "kk.jsonl", "people": 3}, "leave out people"), ({"difficulty": (3, 1)}, "must come first"),
         ({"perturb": "leafs"}, "perturb"), ({"phrasing": "terse", "perturb": "flipped"}, "terse"),
         ({"order": "hard"}, "order"), ({"difficulty": (-1, 1)}, "difficulty"),
     ],

@@ -14,7 +14,7 @@ from warmup_rl.knights import english, terse
 from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.chain import terse_chain
 from warmup_rl.knights.grammar import Grammar, Puzzle, Roles, draw_puzzle, make_puzzle
-from warmup_rl.knights.reading import parse_english
+from warmup_rl.knights.parse_quiz import parse_english
 from warmup_rl.knights.reasoning import Noise, think, truth_of
 from warmup_rl.knights.solver import assignment, assignment_index, solutions
 from warmup_rl.knights.space import count_statements, estimate_space
@@ -175,7 +175,7 @@ def test_terse_text_reads_back_as_the_same_puzzle(puzzle):
 
 @given(puzzles, st.integers(0, 10**6))
 def test_english_text_reads_back_as_the_same_puzzle(puzzle, seed):
-    assert parse_english(english.render_english(puzzle, random.Random(seed))) == puzzle
+    assert parse_english(english.render_quiz(english.draw_quiz(puzzle, random.Random(seed)))) == puzzle
 
 
 @given(puzzles)

@@ -25,7 +25,7 @@ from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.stage import Artifacts, Context
 from warmup_rl.knights.chain import terse_chain
-from warmup_rl.knights.english import render_english
+from warmup_rl.knights.english import draw_quiz, render_quiz
 from warmup_rl.knights.grammar import make_puzzle
 from warmup_rl.knights.reasoning import Noise, think
 from warmup_rl.knights.story import tell
@@ -193,7 +193,7 @@ def test_a_puzzle_in_other_names_and_order_is_the_same(evaluated):
 
     names = ["Ute", "Kai", "Jan", "Eva", "Tom"][: puzzle.people]
     other = make_puzzle(names, [moved(puzzle.statements[person]) for person in order])
-    question = render_english(other, random.Random(1))
+    question = render_quiz(draw_quiz(other, random.Random(1)))
     renamed = Problem(problem_id(question), "kk", question, "", to_meta(other, "english"))
     held_out = ENGLISH.take("test", 0, 5)
     assert decontaminate([renamed], held_out) == ["same puzzle (kk)"]

@@ -15,15 +15,15 @@ from warmup_rl.interfaces.domain import split_of
 from warmup_rl.interfaces.plugins import load
 from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.terse import parse_terse
-from warmup_rl.nano.corpus import ASSISTANT, BOOK, END, LONGEST, SETTINGS, USER, Nano, setting_documents, vocabulary
+from warmup_rl.nano.corpus import ASSISTANT, BOOK, END, FAMILIES, LONGEST, USER, Nano, vocabulary
 from warmup_rl.stages.pretrain import IGNORED, pack
 
-WORLD_NAMES = tuple(SETTINGS)
+SETTINGS = ("latent", "absent")
 
 
 @lru_cache
 def documents(setting: str, seed: int = 0) -> tuple[Document, ...]:
-    return tuple(setting_documents(SETTINGS[setting].part(0.02), seed))
+    return tuple(Nano(setting=setting, share=0.02).documents(seed))
 
 
 @lru_cache
@@ -35,13 +35,13 @@ def question(document: Document) -> str:
     return document.prompt.removeprefix(USER).removeprefix(BOOK).removesuffix(ASSISTANT).strip()
 
 
-@pytest.mark.parametrize("setting", WORLD_NAMES)
+@pytest.mark.parametrize("setting", SETTINGS)
 def test_a_seed_alone_decides_the_documents(setting: str) -> None:
-    assert documents(setting) == tuple(setting_documents(SETTINGS[setting].part(0.02), 0))
+    assert documents(setting) == tuple(Nano(setting=setting, share=0.02).documents(0))
     assert documents(setting) != documents(setting, 1)
 
 
-@pytest.mark.parametrize("setting", WORLD_NAMES)
+@pytest.mark.parametrize("setting", SETTINGS)
 def test_every_word_is_known_and_decodes_to_itself(setting: str) -> None:
     words = set(vocabulary())
     for document in documents(setting):
@@ -51,11 +51,11 @@ def test_every_word_is_known_and_decodes_to_itself(setting: str) -> None:
     assert tokenizer().decode(tokenizer()(text).input_ids) == text
 
 
-@pytest.mark.parametrize("setting", WORLD_NAMES)
+@pytest.mark.parametrize("setting", SETTINGS)
 def test_only_train_problems_are_read(setting: str) -> None:
     held_out = {
         problem.question
-        for name, family in SETTINGS[setting].families.items()
+        for name, family in FAMILIES.items()
         for length in range(1, 4)
         for split in ("validation", "test")
         for problem in load("domain", name)(**family.settings, **{family.length: (length, length)}).take(split, 0, 5)
@@ -66,7 +66,7 @@ def test_only_train_problems_are_read(setting: str) -> None:
             assert split_of(canonical_key(parse_terse(question(document)).statements)) == "train"
 
 
-@pytest.mark.parametrize("setting", WORLD_NAMES)
+@pytest.mark.parametrize("setting", SETTINGS)
 def test_no_puzzle_is_solved_from_its_first_case_to_the_solution(setting: str) -> None:
     for document in documents(setting):
         if document.kind == "kk/chat":
@@ -93,7 +93,7 @@ def test_the_absent_world_holds_no_step_of_a_target_domain() -> None:
 
 
 def test_the_answer_of_a_document_is_the_right_one() -> None:
-    family = SETTINGS["latent"].families["sums"]
+    family = FAMILIES["sums"]
     for document in documents("latent"):
         if document.kind.startswith("sums/"):
             words = question(document).split()

@@ -12,10 +12,10 @@ from warmup_rl.__main__ import main
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.interfaces.domain import split_of
 from warmup_rl.knights.canonical import canonical_key
-from warmup_rl.knights.english import Told, render_told, told
+from warmup_rl.knights.english import Quiz, draw_quiz, render_quiz
 from warmup_rl.knights.grammar import Grammar, Puzzle, Roles, draw_puzzle, make_puzzle
+from warmup_rl.knights.parse_quiz import parse_quiz
 from warmup_rl.knights.perturb import CHANGES_ANSWER, PERTURBATIONS, UNCOMMON_NAMES, grammar_of, perturb
-from warmup_rl.knights.reading import parse_told
 from warmup_rl.knights.solver import solutions
 from warmup_rl.knights.statements import is_leaf
 from warmup_rl.knights.text import from_meta
@@ -36,8 +36,8 @@ def differing(one, other):
 @settings(max_examples=80)
 @given(puzzles, st.integers(0, 10**6), st.sampled_from(PERTURBATIONS))
 def test_a_variant_is_a_puzzle_that_differs_in_that_respect_alone(puzzle, seed, kind):
-    tale = told(puzzle, random.Random(seed))
-    variant = perturb(tale, kind, random.Random(seed))
+    quiz = draw_quiz(puzzle, random.Random(seed))
+    variant = perturb(quiz, kind, random.Random(seed))
     if variant is None:
         assert kind in CHANGES_ANSWER
         return
@@ -47,15 +47,15 @@ def test_a_variant_is_a_puzzle_that_differs_in_that_respect_alone(puzzle, seed, 
     assert (new.statements != puzzle.statements) == (kind in CHANGES_ANSWER)
     assert (new.names != puzzle.names) == (kind == "names")
     assert (new.roles != puzzle.roles) == (kind in ("roles", "flipped"))
-    assert (variant.speeches != tale.speeches) == (kind == "reordered")
-    assert parse_told(render_told(variant)) == variant, "the text tells the variant"
-    assert perturb(tale, kind, random.Random(seed)) == variant
+    assert (variant.speeches != quiz.speeches) == (kind == "reordered")
+    assert parse_quiz(render_quiz(variant)) == variant, "the text tells the variant"
+    assert perturb(quiz, kind, random.Random(seed)) == variant
 
 
 @settings(max_examples=60)
 @given(puzzles, st.integers(0, 10**6))
 def test_a_leaf_variant_exchanges_one_leaf(puzzle, seed):
-    variant = perturb(told(puzzle, random.Random(seed)), "leaf", random.Random(seed))
+    variant = perturb(draw_quiz(puzzle, random.Random(seed)), "leaf", random.Random(seed))
     if variant:
         ((old, new),) = differing(puzzle.statements, variant.puzzle.statements)
         assert shape(old) == shape(new)
@@ -65,7 +65,7 @@ def test_a_leaf_variant_exchanges_one_leaf(puzzle, seed):
 @settings(max_examples=60)
 @given(puzzles, st.integers(0, 10**6))
 def test_a_statement_variant_changes_what_one_person_says_within_the_grammar(puzzle, seed):
-    variant = perturb(told(puzzle, random.Random(seed)), "statement", random.Random(seed))
+    variant = perturb(draw_quiz(puzzle, random.Random(seed)), "statement", random.Random(seed))
     assert variant, "there is nearly always one"
     assert len(differing(puzzle.statements, variant.puzzle.statements)) == 1
     largest, new = grammar_of(puzzle), grammar_of(variant.puzzle)
@@ -75,22 +75,22 @@ def test_a_statement_variant_changes_what_one_person_says_within_the_grammar(puz
 
 def test_flipped_swaps_the_words_and_names_are_uncommon():
     puzzle = make_puzzle(["Hal", "Bob"], (("lying", 1), ("and", ("telling-truth", 0), ("telling-truth", 1))))
-    tale = Told(puzzle, ((0, '{name} said, "{what}."'), (1, "{name} said that {what}.")))
-    flipped = perturb(tale, "flipped", random.Random(0))
+    quiz = Quiz(puzzle, ((0, '{name} said, "{what}."'), (1, "{name} said that {what}.")))
+    flipped = perturb(quiz, "flipped", random.Random(0))
     assert flipped.puzzle.roles == Roles("knave", "knight")
-    assert "Knaves always tell the truth, and knights always lie." in render_told(flipped)
-    assert 'Hal said, "Bob is a knight."' in render_told(flipped)
-    named = perturb(tale, "names", random.Random(0))
+    assert "Knaves always tell the truth, and knights always lie." in render_quiz(flipped)
+    assert 'Hal said, "Bob is a knight."' in render_quiz(flipped)
+    named = perturb(quiz, "names", random.Random(0))
     assert set(named.puzzle.names) <= set(UNCOMMON_NAMES)
-    assert perturb(tale, "names", random.Random(0), names=("Hal", "Bob", "Cy")) is None
+    assert perturb(quiz, "names", random.Random(0), names=("Hal", "Bob", "Cy")) is None
 
 
 def test_a_variant_is_one_that_may_be():
-    tale = told(draw_puzzle(random.Random(0), 4, Grammar(), UNCOMMON_NAMES), random.Random(0))
-    assert perturb(tale, "leaf", random.Random(0), accept=lambda found: False) is None
-    every = {perturb(tale, "leaf", random.Random(seed)).puzzle.statements for seed in range(50)}
+    quiz = draw_quiz(draw_puzzle(random.Random(0), 4, Grammar(), UNCOMMON_NAMES), random.Random(0))
+    assert perturb(quiz, "leaf", random.Random(0), accept=lambda found: False) is None
+    every = {perturb(quiz, "leaf", random.Random(seed)).puzzle.statements for seed in range(50)}
     for statements in every:
-        only = perturb(tale, "leaf", random.Random(0), accept=lambda found, s=statements: found.statements == s)
+        only = perturb(quiz, "leaf", random.Random(0), accept=lambda found, s=statements: found.statements == s)
         assert only.puzzle.statements == statements
 
 
@@ -129,7 +129,7 @@ def test_variants_of_a_file_keep_index_split_and_the_way_of_telling(tmp_path, ca
     for row in variants:
         original = originals[row["index"]]
         assert (row["original"], row["split"], row["perturbation"]) == (original["id"], original["split"], kind)
-        old, new = parse_told(original["quiz"]), parse_told(row["quiz"])
+        old, new = parse_quiz(original["quiz"]), parse_quiz(row["quiz"])
         assert sorted(old.speeches) == sorted(new.speeches), "the same ways of speaking"
         assert (old.speeches == new.speeches) == (kind != "reordered")
     capsys.readouterr()

@@ -16,15 +16,14 @@ from warmup_rl.data.datasets import Source
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.interfaces.domain import split_of
 from warmup_rl.knights import english
-from warmup_rl.knights.assumptions import assumption_chain
 from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.difficulty import Difficulty, difficulty
 from warmup_rl.knights.digests import Digests
 from warmup_rl.knights.grammar import Grammar, Roles, draw_puzzle
-from warmup_rl.knights.published import check_file, read_puzzles, to_row
-from warmup_rl.knights.reading import parse_english, parse_told
+from warmup_rl.knights.parse_quiz import parse_english, parse_quiz
+from warmup_rl.knights.parse_statement import parse_statement
+from warmup_rl.knights.published import assumption_chain, check_file, read_puzzles, to_row
 from warmup_rl.knights.space import all_keys
-from warmup_rl.knights.wording import statement_from_text
 
 KNOWS = Roles("knight", "knave")
 NAMES = ["Ann", "Bob", "Cy"]
@@ -90,7 +89,7 @@ STATEMENTS = {
 
 @pytest.mark.parametrize(("text", "expected"), STATEMENTS.items())
 def test_statements_are_read_as_they_are_meant(text, expected):
-    assert statement_from_text(text, NAMES, KNOWS, 0) == expected
+    assert parse_statement(text, NAMES, KNOWS, 0) == expected
 
 
 @pytest.mark.parametrize(
@@ -105,14 +104,14 @@ def test_statements_are_read_as_they_are_meant(text, expected):
 )  # fmt: skip
 def test_what_is_no_statement_is_refused(text):
     with pytest.raises(DataError):
-        statement_from_text(text, NAMES, KNOWS, 0)
+        parse_statement(text, NAMES, KNOWS, 0)
 
 
 def test_names_may_be_unusual():
     names = ["A", "I", "Jean-Luc", "O'Hara", "Mary Ann", "Ann"]
     text = "A is a knight and I is a knave and Jean-Luc is a knight and O'Hara is a knave and Mary Ann is a knight"
     leaves = ((T, 0), (L, 1), (T, 2), (L, 3), (T, 4))
-    assert statement_from_text(text, names, KNOWS) == ("and", *leaves)
+    assert parse_statement(text, names, KNOWS) == ("and", *leaves)
 
 
 # How it is told
@@ -142,15 +141,15 @@ def test_every_way_of_speaking_is_read_wherever_it_stands(form, what, place):
     speech = form.replace("{name}", "Ann").replace("{what}", what)
     speeches = [speech, REST] if place == 0 else [REST, speech]
     puzzle = parse_english(quiz(" ".join(speeches)))
-    assert puzzle.statements == (statement_from_text(what, NAMES, KNOWS), (L, 0), (L, 1))
+    assert puzzle.statements == (parse_statement(what, NAMES, KNOWS), (L, 0), (L, 1))
 
 
 def test_all_published_ways_of_speaking_follow_each_other():
     for first, second in combinations(english.SPEECH, 2):
         puzzle = draw_puzzle(random.Random(first + second), 2, Grammar(), english.NAMES)
         for order in (((0, first), (1, second)), ((1, second), (0, first))):
-            tale = english.Told(puzzle, order)
-            assert parse_told(english.render_told(tale)) == tale, "the way of telling is read too"
+            asked = english.Quiz(puzzle, order)
+            assert parse_quiz(english.render_quiz(asked)) == asked, "the way of telling is read too"
 
 
 ANN = 'Ann said, "Cy is a knave and Bob is a knave."'
@@ -199,7 +198,7 @@ def test_role_words_of_swapped_meaning_mean_what_the_rules_say(asked):
 def test_all_published_role_words_are_read_also_with_a_plain_s(roles, flipped):
     roles = Roles(roles.liar, roles.truthful) if flipped else roles
     puzzle = draw_puzzle(random.Random(1), 4, Grammar(), english.NAMES, (roles,))
-    text = english.render_english(puzzle, random.Random(2))
+    text = english.render_quiz(english.draw_quiz(puzzle, random.Random(2)))
     assert parse_english(text) == puzzle
     assert parse_english(text.replace("heroes", "heros").replace("Heroes", "Heros")) == puzzle
 
@@ -371,7 +370,7 @@ def test_a_line_that_is_no_json_counts_as_unsolved(tmp_path):
     [
         ([], "--out"), (["--out", "x.csv"], r"\.parquet or \.jsonl"), (["--check", "nowhere.jsonl"], "no such file"),
         (["--check", "nowhere.parquet"], "no such file"),
-        (["--out", "x.jsonl", "--people", "4-3"], "least comes first"),
+        (["--out", "x.jsonl", "--people", "4-3"], "lower bound must come first"),
         (["--out", "x.jsonl", "--people", "many"], "whole number"), (["--out", "x.jsonl", "--size", "0"], "at least 1"),
         (["--out", "x.jsonl", "--depth", "1"], "at least 2"), (["--out", "x.jsonl", "--roles", "knight"], "pairs"),
         (["--out", "x.jsonl", "--in", "y.jsonl"], "--perturb"), (["--out", "x.jsonl", "--peple", "3"], "--people"),
@@ -444,15 +443,14 @@ def test_difficulty_grows_with_people():
     assert means[-1] > 4 * means[0]
 
 
-# Chains and digests
+# Chains, digests and rows
 
 
 @settings(max_examples=60)
 @given(puzzles)
 def test_the_published_chain_ends_at_the_solution(puzzle):
-    chain = assumption_chain(puzzle)
     held = {}
-    for step in chain.steps:
+    for step in assumption_chain(puzzle):
         if step.startswith("Suppose "):
             for person in range(puzzle.people):
                 for truthful in (True, False):
@@ -465,7 +463,6 @@ def test_the_published_chain_ends_at_the_solution(puzzle):
 def test_digests_are_a_set(texts):
     seen, digests = set(), Digests()
     for text in texts:
-        assert (text in digests) == (text in seen)
         assert digests.add(text) == (text not in seen)
         seen.add(text)
     assert len(digests) == len(seen)

@@ -27,7 +27,7 @@ from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.stage import Artifacts, Context
 from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.statements import relabel
-from warmup_rl.knights.text import from_meta, render, told
+from warmup_rl.knights.text import from_meta, quiz_of, render
 from warmup_rl.recipe import load_recipe
 from warmup_rl.stages.distill import Distill
 
@@ -101,7 +101,7 @@ def test_a_puzzle_is_known_however_it_is_told(tmp_path) -> None:
             tuple(relabel(puzzle.statements[person], [1, 2, 0]) for person in order),
             tuple(puzzle.solution[person] for person in order), puzzle.roles,
         )  # fmt: skip
-        question = render(told(moved, phrasing, random.Random(7)), phrasing)
+        question = render(quiz_of(moved, phrasing, random.Random(7)), phrasing)
         assert question != request.problem.question
         rows.append({"quiz": f"Solve this.\n{question}\nThink first.", "response": request.problem.id})
     found = replayed(written(tmp_path / "x.jsonl", rows), wanted)

@@ -15,9 +15,8 @@ from warmup_rl.base.errors import SpaceError, UserError
 from warmup_rl.base.types import SPLITS, Split
 from warmup_rl.cli.arguments import Arguments, build
 from warmup_rl.interfaces.domain import split_of
-from warmup_rl.knights.files import check_suffix, row_file
 from warmup_rl.knights.perturb import PERTURBATIONS
-from warmup_rl.knights.published import check_file, row_schema, to_row
+from warmup_rl.knights.published import check_file, check_suffix, row_file, row_schema, to_row
 from warmup_rl.knights.space import all_keys, estimate_space
 
 if TYPE_CHECKING:
@@ -117,10 +116,10 @@ def _make(domain: KnightsKnaves, given: argparse.Namespace) -> None:
     tally, made = Tally(), Counter[str]()
     source = domain.draw(None if given.source else split, given.seed, tally)
     wanted = (drawn for drawn in source if split in (None, drawn.split))
-    with row_file(given.out, row_schema) as sink, progress_bar("puzzles") as bar:
+    with row_file(given.out, row_schema) as write, progress_bar("puzzles") as bar:
         advance = bar(size) if bar else lambda count: None
         for drawn in islice(wanted, size):
-            sink.write(_row(drawn))
+            write(_row(drawn))
             made[drawn.split] += 1
             advance(1)
         if not made:

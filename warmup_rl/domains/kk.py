@@ -1,4 +1,4 @@
-"""Knights & Knaves: who tells the truth and who lies; an answer is correct if it is so for all people."""
+"""Knights & Knaves: who tells the truth and who lies? An answer is correct if all roles are."""
 
 from __future__ import annotations
 
@@ -41,53 +41,53 @@ class KnightsKnaves(Domain):
     REWARDS: ClassVar[Mapping[str, Any]] = {
         "form": "required", "correct": 2.0, "wrong": -0.5, "no_answer": -1.0, "bad_format": -2.0, "timeout": -1.0,
     }  # fmt: skip
-    """The table of arXiv 2505.13718."""
+    """The rewards of arXiv 2505.13718."""
     for_warmup: ClassVar[bool] = True
 
     people: People | tuple[People, People] = (2, 3)
-    """Number of people, or the lowest and the highest; each number in between is drawn equally often."""
+    """Number of people, or the lowest and highest number; all numbers in between are equally likely."""
     depth: int = Field(default=2, ge=2, le=6)
-    """Height of a statement: 2 has one operator, as published."""
+    """Maximum height of a statement; 2 means one operator, as in the published data."""
     width: int = Field(default=2, ge=2, le=8)
-    """Most operands of an "and" or "or"; 2 as published."""
+    """Maximum number of operands of "and" and "or"; 2 in the published data."""
     deeper: float = Field(default=0.0, ge=0, le=1)
     """Share of statements that may be one operator deeper."""
     phrasing: text.Phrasing = "english"
-    """`english`: the published wording; `terse`: few words of a small vocabulary, for models built from scratch."""
+    """`english`: the published wording; `terse`: a small vocabulary, for models trained from scratch."""
     names: int | list[str] | None = None
-    """The names to draw from: how many of the built-in ones, or a list; default: all built-in ones."""
+    """Names to draw from: a number of built-in names, or a list; default: all built-in names."""
     roles: list[tuple[str, str]] | Literal["all"] = Field(default=[(KNIGHTS.truthful, KNIGHTS.liar)], min_length=1)
-    """Pairs of words for those who tell the truth and those who lie; `all` is the seven pairs of the published data."""
+    """Pairs of words for people who tell the truth and people who lie; `all`: the seven pairs of the published data."""
     file: Source | None = None
-    """Puzzles from a file (or a hub dataset) with the published columns, e.g. of `python -m warmup_rl puzzles`, in
-    place of generated ones. A column `split` sets the split; otherwise the canonical form does, as for generated
-    ones."""
+    """A file or hub dataset with the published columns, e.g. from `python -m warmup_rl puzzles`, to use instead of
+    generated puzzles. The split comes from the column `split`, or else from the canonical form, as for generated
+    puzzles."""
     perturb: Perturbation | None = None
-    """Replaces each puzzle by a variant, with the original's id in `meta.original`: `statement` and `leaf` change what
-    one person says and thereby who lies; `roles`, `names`, `reordered` and `flipped` (knaves tell the truth) change the
-    words only. Puzzles without such a variant are left out."""
+    """Replaces each puzzle by a variant, with the original's id in `meta.original`. `statement` and `leaf` change the
+    statement of one person and the solution; `roles`, `names`, `reordered` and `flipped` (knaves tell the truth) only
+    change the words. Puzzles without such a variant are left out."""
     difficulty: tuple[Annotated[int, Field(ge=0)], int] | None = None
-    """The lowest and the highest number of hypotheses that a solution needs beyond plain deduction (0: none)."""
+    """The lowest and highest number of hypotheses that a solution needs beyond plain deduction (0: none)."""
     order: Literal["drawn", "difficulty"] = "drawn"
-    """`difficulty`: a stage gets the same problems, the easy ones first. (RLVR shuffles its prompts: for a curriculum
-    there, use several stages, each with a domain of its own `difficulty`.)"""
+    """`difficulty`: a stage gets the same problems, but easy ones first. (RLVR shuffles its prompts; for a curriculum
+    in RLVR, use several stages with domains of different `difficulty`.)"""
 
     @model_validator(mode="after")
     def _fits(self) -> KnightsKnaves:
         if self.file is not None and (given := [key for key in _OF_THE_GENERATOR if key in self.model_fields_set]):
             raise ValueError(f"{given[0]}: only for generated puzzles; leave out {', '.join(given)}, or file")
         if self.difficulty and self.difficulty[0] > self.difficulty[1]:
-            raise ValueError(f"difficulty: the least comes first, got {list(self.difficulty)}")
+            raise ValueError(f"difficulty: the lower bound must come first, got {list(self.difficulty)}")
         if self.is_terse and self.perturb in ("roles", "flipped", "reordered"):
             raise ValueError("perturb: the terse phrasing allows statement, leaf and names")
         counts, pool = self.counts, self.name_pool
         if not counts:
-            raise ValueError(f"people: the least comes first, got {self.people}")
+            raise ValueError(f"people: the lower bound must come first, got {self.people}")
         if isinstance(self.names, int) and not 0 < self.names <= len(self._built_in_names):
             raise ValueError(f"names: {len(self._built_in_names)} are built in for {self.phrasing}, got {self.names}")
         distinct = len({name.lower() for name in pool}) == len(pool)
         if not distinct or not all(re.fullmatch(r"[^\W\d_]+", name) for name in pool):
-            raise ValueError("names: distinct single words of letters are needed")
+            raise ValueError("names: must be distinct single words of letters")
         if len(pool) < counts[-1]:
             raise ValueError(f"names: {counts[-1]} people need as many names, got {len(pool)}")
         taken = {word.lower() for roles in self.role_pairs for word in (roles.truthful, roles.liar)}
@@ -96,7 +96,7 @@ class KnightsKnaves(Domain):
         if any(roles.truthful.lower() == roles.liar.lower() for roles in self.role_pairs):
             raise ValueError("roles: the two words of a pair must differ")
         if self.is_terse and self.role_pairs != (KNIGHTS,):
-            raise ValueError("roles: the terse phrasing knows knight and knave only; leave the key out or use english")
+            raise ValueError("roles: the terse phrasing only has knight and knave; leave out the key, or use english")
         return self
 
     @property
@@ -143,10 +143,10 @@ class KnightsKnaves(Domain):
         return count_by_split(self.file, self.digest(), self.difficulty)[split]
 
     def draw(self, split: Split | None, seed: int, tally: Tally | None = None) -> Iterator[Drawn]:
-        """The puzzles of a split, or of all splits (of a file: in its order); `tally` counts what happens.
+        """The puzzles of a split, or of all splits (of a file: in its order); updates `tally`.
 
         Raises:
-            SpaceError: the settings allow no puzzle at all.
+            SpaceError: the settings allow no puzzle.
             DataError: the file is missing or invalid.
         """
         try:
@@ -155,7 +155,7 @@ class KnightsKnaves(Domain):
             raise SpaceError(f"domain {self.name or self.type!r}: {error}") from None
 
     def problem(self, drawn: Drawn) -> Problem:
-        """A puzzle as a problem of this domain."""
+        """Converts a puzzle to a problem of this domain."""
         puzzle, hardness = drawn.puzzle, difficulty(drawn.puzzle.statements)
         meta = {
             **text.to_meta(puzzle, self.phrasing),
@@ -216,7 +216,7 @@ class KnightsKnaves(Domain):
         return tell(puzzle, think(puzzle, rng, method="search", noise=Noise()), rng, hesitate=0)
 
     def shows_work(self, thinking: str, problem: Problem) -> bool | None:
-        """Terse: a case is checked. English: all people are named, with at least one reasoning word per person."""
+        """Terse: a case is checked. English: all people are named, with a reasoning word per person."""
         if problem.meta["phrasing"] == "terse":
             return bool(re.search(r"\bcase\d+\b.*\b(ok|bad)\b", thinking, re.DOTALL))
         own_words = re.sub(r'"[^"]*"', "", thinking)
@@ -224,12 +224,12 @@ class KnightsKnaves(Domain):
         return named and len(_REASONING.findall(own_words)) >= problem.meta["people"]
 
     def validity(self, thinking: str, problem: Problem) -> Validity | None:
-        """Terse: each sentence held against the puzzle (see `knights.validity.judge`). English: not told."""
+        """Terse: see `knights.validity.judge`. English: None."""
         puzzle, phrasing = text.from_meta(problem.meta)
         return step_validity(thinking, puzzle) if phrasing == "terse" else None
 
     def space(self) -> str:
-        """Number of distinct puzzles up to renaming and reordering (takes some hundredths of a second)."""
+        """Number of distinct puzzles up to renaming, reordering and swapped operands, as text."""
         if self.file is not None:
             counts = count_by_split(self.file, self.digest(), self.difficulty)
             return ", ".join(f"{counts[split]:,} {split}" for split in SPLITS) + f" in {self.file.path}"

@@ -1,4 +1,4 @@
-"""Where the puzzles of the kk domain come from: the generator, a file, and variants of either."""
+"""Sources of the kk domain's puzzles: the generator, files, and variants of both."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.difficulty import difficulty
 from warmup_rl.knights.digests import Digests
 from warmup_rl.knights.grammar import Puzzle, draw_puzzle
+from warmup_rl.knights.parse_quiz import parse_quiz
 from warmup_rl.knights.perturb import CHANGES_ANSWER, UNCOMMON_NAMES, perturb
-from warmup_rl.knights.published import PublishedPuzzle, read_puzzles
-from warmup_rl.knights.reading import parse_told
+from warmup_rl.knights.published import read_puzzles
 
 if TYPE_CHECKING:
     from warmup_rl.domains.kk import KnightsKnaves
@@ -36,7 +36,7 @@ class Tally:
     Attributes:
         made: puzzles generated, by number of people.
         repeated: puzzles discarded because their canonical form was drawn before, by number of people.
-        without: puzzles left out because they have no such variant.
+        without: puzzles left out because they have no variant of the required kind.
     """
 
     made: Counter[int] = field(default_factory=Counter)
@@ -46,14 +46,14 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A puzzle with the text that asks for it.
+    """A puzzle with its question.
 
     Attributes:
-        index: its number in the file that it comes from, or in the order of drawing, from 0.
-        original: id of the puzzle that it is a variant of.
+        index: number in the file, or in the order of drawing, from 0.
+        original: id of the puzzle that this one is a variant of.
     """
 
-    tale: english.Told
+    quiz: english.Quiz
     question: str
     split: Split
     index: int
@@ -62,7 +62,7 @@ class Drawn:
 
     @property
     def puzzle(self) -> Puzzle:
-        return self.tale.puzzle
+        return self.quiz.puzzle
 
     @property
     def id(self) -> str:
@@ -70,30 +70,28 @@ class Drawn:
 
 
 def draw(domain: KnightsKnaves, split: Split | None, seed: int, tally: Tally) -> Iterator[Drawn]:
-    """The puzzles of a split in an order by seed; with None those of all splits (of a file: in its order).
+    """The puzzles of a split in an order by seed; if None, those of all splits (of a file: in its order).
 
     Raises:
-        SpaceError: the settings allow no puzzle at all.
+        SpaceError: the settings allow no puzzle.
         DataError: the file is missing or invalid.
     """
     drawn = _generated(domain, split, seed, tally) if domain.file is None else _from_file(domain, split, seed)
-    return _varied(drawn, domain, tally) if domain.perturb else drawn
+    return _variants(drawn, domain, tally) if domain.perturb else drawn
 
 
 def _generated(domain: KnightsKnaves, split: Split | None, seed: int, tally: Tally) -> Iterator[Drawn]:
-    """New puzzles until there are no more; each number of people is drawn equally often."""
+    """New puzzles until there are no more; each number of people is drawn with the same probability."""
     rng = random.Random(f"kk/{split or 'all'}/{seed}")
     settings = domain.grammar, domain.name_pool, domain.role_pairs
-    phrasing, bounds = domain.phrasing, domain.difficulty
-    seen = Digests()
-    counts = list(domain.counts)
+    seen, counts = Digests(), list(domain.counts)
     while counts:
         people = rng.choice(counts)
         for _ in range(PATIENCE):
             puzzle = draw_puzzle(rng, people, *settings)
             key = canonical_key(puzzle.statements)
             of_split = split_of(key)
-            if split not in (None, of_split) or not _within(puzzle, bounds):
+            if split not in (None, of_split) or not _within(puzzle, domain.difficulty):
                 continue
             if seen.add(key):
                 break
@@ -102,29 +100,27 @@ def _generated(domain: KnightsKnaves, split: Split | None, seed: int, tally: Tal
             counts.remove(people)
             continue
         tally.made[people] += 1
-        tale = text.told(puzzle, phrasing, rng)
-        yield Drawn(tale, text.render(tale, phrasing), of_split, len(seen) - 1)
+        quiz = text.quiz_of(puzzle, domain.phrasing, rng)
+        yield Drawn(quiz, text.render(quiz, domain.phrasing), of_split, len(seen) - 1)
 
 
 def _from_file(domain: KnightsKnaves, split: Split | None, seed: int) -> Iterator[Drawn]:
     assert domain.file is not None
     rows = [
-        (row, of_split)
-        for row, of_split in _rows(domain.file, domain.file.digest())
-        if split in (None, of_split) and _within(row.puzzle, domain.difficulty)
+        row
+        for row in _rows(domain.file, domain.file.digest())
+        if split in (None, row.split) and _within(row.puzzle, domain.difficulty)
     ]
     if split is not None:
         random.Random(f"kk/{split}/{seed}").shuffle(rows)
-    for row, of_split in rows:
-        tale = english.Told(row.puzzle, ())
-        yield Drawn(tale, row.quiz, of_split, row.index, row.original, row.perturbation)
+    yield from rows
 
 
-def _varied(originals: Iterator[Drawn], domain: KnightsKnaves, tally: Tally) -> Iterator[Drawn]:
-    """A variant in place of each puzzle that has one.
+def _variants(originals: Iterator[Drawn], domain: KnightsKnaves, tally: Tally) -> Iterator[Drawn]:
+    """Replaces each puzzle by a variant; leaves out puzzles without one.
 
-    Variants with another solution are not in the file, and by their own canonical form they belong to the split of the
-    original, unless the file puts the original into a split of its choice.
+    Variants with another solution are not in the file. Their canonical form belongs to the split of the original,
+    unless the file assigns the original to another split than its canonical form.
     """
     kind, phrasing, file = domain.perturb, domain.phrasing, domain.file
     assert kind is not None
@@ -132,22 +128,20 @@ def _varied(originals: Iterator[Drawn], domain: KnightsKnaves, tally: Tally) -> 
     names = terse.NAMES if phrasing == "terse" else UNCOMMON_NAMES
     grammar = domain.grammar if file is None else None
     if file is not None and kind in CHANGES_ANSWER:
-        for row, _ in _rows(file, file.digest()):
+        for row in _rows(file, file.digest()):
             seen.add(canonical_key(row.puzzle.statements))
     for original in originals:
-        own = kind in CHANGES_ANSWER and split_of(canonical_key(original.puzzle.statements)) == original.split
+        by_key = kind in CHANGES_ANSWER and split_of(canonical_key(original.puzzle.statements)) == original.split
 
-        def accept(puzzle: Puzzle, split: Split | None = original.split if own else None) -> bool:
-            if kind not in CHANGES_ANSWER:
-                return True
+        def accept(puzzle: Puzzle, split: Split | None = original.split if by_key else None) -> bool:
             key = canonical_key(puzzle.statements)
             return split in (None, split_of(key)) and seen.add(key)
 
         rng = random.Random(f"kk/perturb/{kind}/{original.id}")
-        tale = perturb(_as_told(original, phrasing, rng), kind, rng, grammar=grammar, names=names, accept=accept)
-        if tale:
+        quiz = perturb(_quiz(original, phrasing, rng), kind, rng, grammar=grammar, names=names, accept=accept)
+        if quiz:
             misses = 0
-            yield Drawn(tale, text.render(tale, phrasing), original.split, original.index, original.id, kind)
+            yield Drawn(quiz, text.render(quiz, phrasing), original.split, original.index, original.id, kind)
             continue
         tally.without += 1
         misses += 1
@@ -159,25 +153,35 @@ def _within(puzzle: Puzzle, bounds: tuple[int, int] | None) -> bool:
     return bounds is None or bounds[0] <= difficulty(puzzle.statements).hypotheses <= bounds[1]
 
 
-def _as_told(drawn: Drawn, phrasing: text.Phrasing, rng: random.Random) -> english.Told:
-    """The puzzle with the ways of speaking in its text; with new ones if the text of a file cannot be read."""
-    if drawn.tale.speeches or phrasing == "terse":
-        return drawn.tale
+def _quiz(drawn: Drawn, phrasing: text.Phrasing, rng: random.Random) -> english.Quiz:
+    """The puzzle with the speeches in its question; with new ones if the question of a file cannot be read."""
+    if drawn.quiz.speeches or phrasing == "terse":
+        return drawn.quiz
     try:
-        tale = parse_told(drawn.question)
+        quiz = parse_quiz(drawn.question)
     except DataError:
-        return english.told(drawn.puzzle, rng)
-    return tale if tale.puzzle == drawn.puzzle else english.told(drawn.puzzle, rng)
+        return english.draw_quiz(drawn.puzzle, rng)
+    return quiz if quiz.puzzle == drawn.puzzle else english.draw_quiz(drawn.puzzle, rng)
 
 
 @lru_cache(maxsize=4)
-def _rows(source: Source, digest: str) -> tuple[tuple[PublishedPuzzle, Split], ...]:
-    """The puzzles of a file with their splits, each question once; read again when the file's digest changes."""
-    rows = {row.quiz: row for row in read_puzzles(source)}.values()
-    return tuple((row, cast(Split, row.split or split_of(canonical_key(row.puzzle.statements)))) for row in rows)
+def _rows(source: Source, digest: str) -> tuple[Drawn, ...]:
+    """The puzzles of a file, each question once; read again when the digest of the file changes."""
+    rows = {row.question: row for row in read_puzzles(source)}.values()
+    return tuple(
+        Drawn(
+            english.Quiz(row.puzzle),
+            row.question,
+            cast(Split, row.split or split_of(canonical_key(row.puzzle.statements))),
+            row.index,
+            row.original,
+            row.perturbation,
+        )
+        for row in rows
+    )
 
 
 @lru_cache(maxsize=8)
 def count_by_split(file: Source, digest: str, bounds: tuple[int, int] | None) -> Counter[Split]:
-    """Number of puzzles of a file within bounds of the difficulty."""
-    return Counter(split for row, split in _rows(file, digest) if _within(row.puzzle, bounds))
+    """Number of puzzles of a file with a difficulty within bounds, by split."""
+    return Counter(row.split for row in _rows(file, digest) if _within(row.puzzle, bounds))

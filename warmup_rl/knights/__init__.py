@@ -1,1 +1,1 @@
-"""Knights & Knaves: grammar, exact solver, canonical key and text, without any other layer of the package."""
+"""Knights & Knaves puzzles: grammar, exact solver, canonical key, texts, solutions in words, and files."""

@@ -1,12 +1,17 @@
-"""Reads who is what out of an answer: tolerant of layout, strict about everything that could be taken two ways."""
+"""Reads roles from answers: tolerant of layout, strict about anything ambiguous."""
 
 from __future__ import annotations
 
+import ast
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import yaml
+
+from warmup_rl.base.errors import DataError
 from warmup_rl.knights.english import plural
 from warmup_rl.knights.grammar import Roles
 
@@ -14,9 +19,9 @@ DOUBTS = (
     "not never neither nor non or either if unless whether false untrue wrong incorrect says said claims claimed maybe "
     "perhaps probably possibly likely unlikely might could would assume assuming suppose supposing"
 ).split()
-"""Words that make an answer unclear wherever they stand: negation, alternatives, conditions, reported speech, doubt."""
+"""Words that make an answer unclear anywhere: negation, alternatives, conditions, reported speech, doubt."""
 LINKS = "is are was were be must a an the both all indeed".split()
-"""Words that may stand between a person and a role."""
+"""Words allowed between a person and a role."""
 
 _MARKUP = re.compile(r"\\[a-zA-Z]+|[*_`\"'$#{}<>“”‘’]|\\[()\[\]]")
 _BULLET = re.compile(r"^[ \t]*[-*•–—]+[ \t]+", re.MULTILINE)
@@ -28,12 +33,12 @@ _STRONG_LINKS = frozenset((":", "=", "is", "are", "was", "were"))
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What an answer says.
+    """The roles in an answer.
 
     Attributes:
-        truthful: one entry a person, None where the answer is refused.
-        found: whether any role word stands there at all.
-        note: why it was refused.
+        truthful: one entry for each person; None if the answer is refused.
+        found: whether the answer has any role word.
+        note: why the answer was refused.
     """
 
     truthful: tuple[bool, ...] | None
@@ -50,15 +55,15 @@ class _Token(NamedTuple):
 
 
 class _Unclear(Exception):
-    """The answer is refused; the message says why."""
+    """The answer is refused for the reason in the message."""
 
 
 def read_answer(text: str, names: Sequence[str], roles: Roles) -> Reading:
-    """Who is what, from lists, tables and sentences alike: `(1) Hal is a knight`, `Hal: knight`, `Hal=knight`,
+    """Reads the roles from lists, tables and sentences: `(1) Hal is a knight`, `Hal: knight`, `Hal=knight`,
     `Hal and Bob are knights`, `Knights: Hal, Bob`.
 
-    Refused are: a role word that belongs to nobody on the island, both roles for one person, a person without role,
-    negations, alternatives, conditions and reported speech.
+    Refuses an answer with a role word that belongs to no person, both roles for one person, a person without a role,
+    negations, alternatives, conditions or reported speech.
     """
     tokens = _tokens(text, names, roles)
     found = any(token.kind == "role" for token in tokens)
@@ -89,6 +94,48 @@ def final_statement(text: str, names: Sequence[str], roles: Roles) -> str | None
     return None
 
 
+def literal(value: Any) -> Any:
+    """The list, tuple or mapping in a Python, JSON or YAML text such as `[true, false]`; other values unchanged."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "(", "{"):
+        for read in (ast.literal_eval, yaml.safe_load):
+            with suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError, yaml.YAMLError):
+                found = read(value)
+                return found if isinstance(found, list | tuple | dict) else value
+    return value
+
+
+def read_solution(given: Any, names: Sequence[str], roles: Roles) -> tuple[bool, ...]:
+    """Who tells the truth according to a reference answer.
+
+    Args:
+        given: a text, a list in the order of the people, or a mapping from names, the latter two also as text; their
+            entries are booleans or role words.
+
+    Raises:
+        DataError: the answer cannot be read.
+    """
+    given = literal(given)
+    if isinstance(given, str):
+        reading = read_answer(given, names, roles)
+        if reading.truthful is None:
+            raise DataError(f"the answer {given[:80]!r} cannot be read: {reading.note}.")
+        return reading.truthful
+    values = [given.get(name) for name in names] if isinstance(given, Mapping) else given
+    if not isinstance(values, list | tuple) or len(values) != len(names):
+        raise DataError(f"the answer {str(given)[:80]!r} needs one entry for each of {', '.join(names)}.")
+    words = {roles.truthful.lower(): True, roles.liar.lower(): False}
+    found = [_truthful(value, words) for value in values]
+    if None in found:
+        raise DataError(f"the answer says {values[found.index(None)]!r}. Allowed: true, false, {', '.join(words)}.")
+    return tuple(map(bool, found))
+
+
+def _truthful(value: Any, words: Mapping[str, bool]) -> bool | None:
+    if value in (True, False):
+        return bool(value)
+    return words.get(str(value).strip().lower().removeprefix("a ").removeprefix("an "))
+
+
 def _bind(tokens: Sequence[_Token]) -> dict[int, bool]:
     known: dict[int, bool] = {}
     position = 0
@@ -112,7 +159,7 @@ def _bind(tokens: Sequence[_Token]) -> dict[int, bool]:
 
 
 def _people_then_role(tokens: Sequence[_Token], position: int) -> tuple[list[int], _Token | None, int]:
-    """`Hal is a knight`, `Hal and Bob are knights`; no role where the people are only mentioned."""
+    """`Hal is a knight`, `Hal and Bob are knights`; the role is None if the people are only mentioned."""
     people, after = _people(tokens, position, {"and"})
     role_at = after
     while role_at < len(tokens) and tokens[role_at].kind == "link":
@@ -143,7 +190,7 @@ def _role_then_people(tokens: Sequence[_Token], position: int) -> tuple[list[int
 
 
 def _people(tokens: Sequence[_Token], position: int, separators: set[str]) -> tuple[list[int], int]:
-    """People listed from a position on, and the position after the last of them."""
+    """The people listed from a position on, and the position after the last one."""
     people: list[int] = []
     after = position
     while position < len(tokens) and tokens[position].kind == "person":
@@ -178,7 +225,7 @@ def _tokens(text: str, names: Sequence[str], roles: Roles) -> list[_Token]:
 
 
 def _pattern(names: Collection[str]) -> re.Pattern[str]:
-    """Words and signs, and names that are more than one word."""
+    """Matches words, signs, and the given names of several words."""
     if not names:
         return _PIECE
     listed = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))

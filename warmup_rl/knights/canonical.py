@@ -1,4 +1,4 @@
-"""A key that two puzzles share exactly when one is the other with people renamed, reordered or operands swapped."""
+"""A key that two puzzles share exactly if they differ only in names, order of people and order of operands."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from warmup_rl.knights.statements import COMMUTATIVE, LIAR, TRUTHFUL, Statement
 
 Colours = list[int]
-"""A number for each person, the same for people that look alike so far."""
+"""A number for each person, equal for people that could not be distinguished so far."""
 Mention = tuple[int, str]
-"""A person, and where in a statement the person is named."""
+"""A person, and the position in a statement where the person is named."""
 _SIGNS = {TRUTHFUL: "+", LIAR: "-"}
 
 
 def canonical_key(statements: Sequence[Statement]) -> str:
-    """The least rendering over the numberings of the people that are worth trying, commutative operands sorted.
+    """The smallest rendering over all necessary numberings of the people, with commutative operands sorted.
 
-    People are told apart step by step by what they say and what is said of them (colour refinement); where that ends
-    in a tie, each of the tied is tried as the first, save those that a mere exchange of two people makes equal. So the
-    key is exact for every number of people and cheap for nearly all puzzles. Names and role words do not enter.
+    People are distinguished step by step by what they say and what is said about them (colour refinement). If people
+    remain tied, each of them is tried as the first, except those that swapping two people makes equal. So the key is
+    exact for every number of people, and fast for nearly all puzzles. Names and role words do not matter.
     """
     return min(_keys(statements, _refine(statements, [0] * len(statements))))
 
@@ -34,7 +34,7 @@ def _keys(statements: Sequence[Statement], colours: Colours) -> list[str]:
 
 
 def _refine(statements: Sequence[Statement], colours: Colours) -> Colours:
-    """Splits colours until what people say and what is said of them splits no more. Colours end as ranks from 0."""
+    """Splits colours by what people say and what is said about them until nothing changes; colours are ranks from 0."""
     people, known = len(statements), 0
     while True:
         marks = [str(colour) for colour in colours]
@@ -63,9 +63,9 @@ def _first_tied(colours: Colours) -> list[int]:
 
 
 def _unlike(statements: Sequence[Statement], tied: Sequence[int]) -> list[int]:
-    """One of each set of tied people whose exchange leaves the puzzle as it is."""
+    """One person of each set of tied people that can be swapped without changing the puzzle."""
     marks = [str(person) for person in range(len(statements))]
-    plain = [_text(statement, marks) for statement in statements]
+    plain = [_encode(statement, marks, "", []) for statement in statements]
     kept: list[int] = []
     for person in tied:
         if not any(_exchangeable(statements, plain, marks, person, other) for other in kept):
@@ -79,30 +79,19 @@ def _exchangeable(
     order = list(range(len(statements)))
     order[person], order[other] = other, person
     swapped = [marks[number] for number in order]
-    return all(_text(statements[i], swapped) == plain[order[i]] for i in order)
+    return all(_encode(statements[i], swapped, "", []) == plain[order[i]] for i in order)
 
 
 def _render(statements: Sequence[Statement], ranks: Sequence[int]) -> str:
     marks = [str(rank) for rank in ranks]
     lines = [""] * len(ranks)
     for rank, statement in zip(ranks, statements, strict=True):
-        lines[rank] = _text(statement, marks)
+        lines[rank] = _encode(statement, marks, "", [])
     return ";".join(lines)
 
 
-def _text(statement: Statement, marks: Sequence[str]) -> str:
-    """The statement with people called by their marks, commutative operands sorted."""
-    operator = statement[0]
-    if operator in _SIGNS:
-        return _SIGNS[operator] + marks[statement[1]]
-    parts = [_SIGNS[part[0]] + marks[part[1]] if part[0] in _SIGNS else _text(part, marks) for part in statement[1:]]
-    if operator in COMMUTATIVE:
-        parts.sort()
-    return f"{operator}({','.join(parts)})"
-
-
 def _encode(statement: Statement, marks: Sequence[str], place: str, mentions: list[Mention]) -> str:
-    """`_text`, and besides who is named where."""
+    """The statement with a mark for each person, commutative operands sorted; adds who is named where to `mentions`."""
     operator = statement[0]
     if operator in _SIGNS:
         sign = _SIGNS[operator]
@@ -112,7 +101,7 @@ def _encode(statement: Statement, marks: Sequence[str], place: str, mentions: li
     parts = []
     for position, part in enumerate(statement[1:]):
         inner = place if swaps else f"{place}{position}"
-        if part[0] in _SIGNS:  # in line, since most operands are leaves
+        if part[0] in _SIGNS:  # inlined for speed: most operands are leaves
             sign = _SIGNS[part[0]]
             mentions.append((part[1], inner + sign))
             parts.append(sign + marks[part[1]])

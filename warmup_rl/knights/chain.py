@@ -1,4 +1,4 @@
-"""The solver's terse chain of thought: cases one by one until one fits, with noise that does not change the answer."""
+"""The solver's terse chain of thought: cases one by one up to the solution, with optional noise."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from warmup_rl.knights.reasoning import CLEAN, Noise
 from warmup_rl.knights.terse import NEXT, RECHECK, SO, WAIT, answer_terse, case_number, case_sentences, solved_sentence
 
 HESITATION = f"{NEXT} {WAIT}"
-"""Stands after what is given up or put right, and before some re-checks."""
+"""Follows an abandoned case or a slip, and precedes some re-checks."""
 _FLIPPED = {"true": "false", "false": "true"}
 
 
 def terse_chain(puzzle: Puzzle, rng: random.Random, noise: Noise = CLEAN) -> list[str]:
-    """The sentences of a chain: all cases up to the solution, `solved`, and at last `so` with the answer.
+    """The sentences of a chain: all cases up to the solution, `solved`, and finally `so` with the answer.
 
-    Noise is of three kinds. A re-checked case stands directly after the case itself: `next recheck case2 ...`, all its
-    sentences again; `next wait` may stand before it. An abandoned case stands before the case whose turn it is: the
-    opening of a later case and some of its checks, never the last one, then `next wait`. A slip is a check with the
-    wrong truth value, then `next wait` and the same check as it should be.
+    There are three kinds of noise, none of which changes the answer. A re-check repeats a case directly after it:
+    `next recheck case2 ...`, sometimes after `next wait`. An abandoned case precedes the case that is due: the opening
+    of a later case and some of its checks, never the last one, then `next wait`. A slip is a check with the wrong truth
+    value, then `next wait` and the correct check.
     """
     sentences: list[str] = []
     for case in range(1, case_number(puzzle) + 1):
@@ -41,7 +41,7 @@ def _abandoned(puzzle: Puzzle, case: int, rng: random.Random) -> list[str]:
 
 
 def _with_slips(sentences: Sequence[str], rng: random.Random, noise: Noise) -> Iterator[str]:
-    """Only checks that end in a truth value go wrong: openings and verdicts do not."""
+    """Only checks that end in a truth value can be wrong, not openings and verdicts."""
     for sentence in sentences:
         check, _, value = sentence.rpartition(" ")
         if value in _FLIPPED and rng.random() < noise.slip:

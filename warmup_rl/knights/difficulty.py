@@ -1,4 +1,4 @@
-"""How hard a puzzle is to solve by thinking: the hypotheses that it takes beside plain deduction."""
+"""Difficulty of a puzzle: the number of hypotheses needed in addition to plain deduction."""
 
 from __future__ import annotations
 
@@ -10,27 +10,25 @@ from warmup_rl.knights.statements import Statement, mentioned
 
 
 class Difficulty(NamedTuple):
-    """The search that proves who is what.
+    """Size of the search that proves the solution.
 
-    Deduction takes one statement at a time: given the roles known so far, what do it and its speaker's role still
-    allow? Where that ends, hypotheses are tried: each role that an unknown person may have, one after the other, and
-    a role whose assumption leads to a contradiction is refuted. A round tries all of them before what is refuted is
-    used, so that neither the names nor the order of the people matter.
+    Deduction uses one statement at a time: which roles does it allow, given the roles known so far? When deduction
+    finds nothing more, hypotheses are tried: each possible role of each unknown person. A role that leads to a
+    contradiction is refuted. Each round tries all hypotheses before it uses what was refuted, so neither names nor the
+    order of people matter.
 
     Attributes:
-        hypotheses: tried in all (the branching of the search); 0 where deduction alone suffices.
-        depth: the least nesting of hypotheses that suffices: 1 is no hypothesis under another.
+        hypotheses: total number of hypotheses tried; 0 if deduction is sufficient.
+        depth: minimum nesting of hypotheses; 1 if none is made inside another.
     """
 
     hypotheses: int
     depth: int
 
 
-class _Sentence(NamedTuple):
-    fitting: int
-    """The assignments in which it fits its speaker, as a table (see `solver`)."""
-    persons: tuple[int, ...]
-    """Tables of the people whom it can tell something about."""
+_Sentence = tuple[int, tuple[int, ...]]
+"""The assignments in which a statement is consistent with its speaker, and the speaker and people mentioned, as tables
+(see `solver`)."""
 
 
 def difficulty(statements: Sequence[Statement]) -> Difficulty:
@@ -38,7 +36,7 @@ def difficulty(statements: Sequence[Statement]) -> Difficulty:
     people = len(statements)
     tables, full = person_tables(people), full_table(people)
     sentences = [
-        _Sentence(
+        (
             full ^ tables[speaker] ^ table(statement, people),
             tuple(tables[person] for person in {speaker, *mentioned(statement)}),
         )
@@ -53,14 +51,14 @@ def difficulty(statements: Sequence[Statement]) -> Difficulty:
 
 
 class _Search:
-    """What is known is the table of the assignments that agree with the roles known so far."""
+    """`known` is the table of the assignments that agree with the roles known so far."""
 
     def __init__(self, sentences: Sequence[_Sentence], tables: Sequence[int]) -> None:
         self.sentences, self.tables = sentences, tables
         self.hypotheses = 0
 
     def close(self, known: int, depth: int) -> int:
-        """All that follows with so many hypotheses under each other; 0 after a contradiction."""
+        """What follows with up to `depth` nested hypotheses; 0 after a contradiction."""
         while True:
             known = self._deduce(known)
             if not depth or not known & (known - 1):

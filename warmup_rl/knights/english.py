@@ -18,13 +18,13 @@ SPEECH = (
     'As {name} put it, "{what}".', "{name} said that {what}.", "{name} told you that {what}.",
     "{name} expressed that {what}.",
 )  # fmt: skip
-"""Ways of saying something, as in the data of arXiv 2410.23123."""
+"""Templates for speeches, as in the data of arXiv 2410.23123."""
 
 ROLES = (
     Roles("knight", "knave"), Roles("pioneer", "laggard"), Roles("saint", "sinner"), Roles("hero", "villain"),
     Roles("angel", "devil"), Roles("altruist", "egoist"), Roles("sage", "fool"),
 )  # fmt: skip
-"""Role words of the published data and its perturbations."""
+"""Role words of the published data and of its perturbations."""
 
 NAMES = tuple(
     "Abigail Aiden Alexander Amelia Aria Aurora Ava Avery Benjamin Charlotte Chloe Daniel David Elizabeth Ella Emily "
@@ -39,47 +39,41 @@ _JOINTS = {AND: " and ", OR: " or ", IFF: " if and only if "}
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A puzzle as it is told: who speaks, one after the other, and how.
+class Quiz:
+    """A puzzle with the speeches that tell it in English.
 
     Attributes:
-        speeches: pairs of a person and a template such as `{name} said that {what}.`
+        speeches: in order, pairs of a person and a template such as `{name} said that {what}.`
     """
 
     puzzle: Puzzle
-    speeches: tuple[tuple[int, str], ...]
+    speeches: tuple[tuple[int, str], ...] = ()
 
 
-def told(puzzle: Puzzle, rng: random.Random) -> Told:
-    """The people speak in their order; `rng` picks a way of speaking for each."""
+def draw_quiz(puzzle: Puzzle, rng: random.Random) -> Quiz:
+    """One speech for each person, in the order of the people, with random templates."""
     draw = rng.random
-    return Told(puzzle, tuple([(person, SPEECH[int(draw() * len(SPEECH))]) for person in range(len(puzzle.names))]))
+    return Quiz(puzzle, tuple([(person, SPEECH[int(draw() * len(SPEECH))]) for person in range(len(puzzle.names))]))
 
 
-def render_english(puzzle: Puzzle, rng: random.Random) -> str:
-    """The question; `rng` picks a way of speaking for each person."""
-    return render_told(told(puzzle, rng))
-
-
-def render_told(tale: Told) -> str:
-    """The question, as it is told."""
-    puzzle = tale.puzzle
-    names, roles = puzzle.names, puzzle.roles
+def render_quiz(quiz: Quiz) -> str:
+    """The question."""
+    names, roles = quiz.puzzle.names, quiz.puzzle.roles
     words = _articled(roles)
-    said = [_text(statement, names, words) for statement in puzzle.statements]
-    speeches = [form.replace("{name}", names[person]).replace("{what}", said[person]) for person, form in tale.speeches]
+    said = [_text(statement, names, words) for statement in quiz.puzzle.statements]
+    speeches = [form.replace("{name}", names[person]).replace("{what}", said[person]) for person, form in quiz.speeches]
     opening, question = _frame(roles)
     listed = f"{', '.join(names[:-1])}, and {names[-1]}"
     return f"{opening} You meet {len(names)} inhabitants: {listed}. {' '.join(speeches)} {question}"
 
 
 def statement_text(statement: Statement, names: Sequence[str], roles: Roles) -> str:
-    """A statement in words, without full stop; an operand that has operands of its own stands in brackets."""
+    """A statement in words, without full stop; operands that have operands themselves are in brackets."""
     return _text(statement, names, _articled(roles))
 
 
 def answer_english(puzzle: Puzzle) -> str:
-    """The answer, one numbered line a person, e.g. `(1) Hal is a knight`."""
+    """The answer, one numbered line for each person, e.g. `(1) Hal is a knight`."""
     lines = (f"({i}) {role_text(puzzle, i - 1, puzzle.solution[i - 1])}" for i in range(1, puzzle.people + 1))
     return "\n".join(lines)
 
@@ -99,15 +93,20 @@ def plural(word: str) -> str:
     return word + ("es" if word.endswith(("s", "x", "ch", "sh", "o")) else "s")
 
 
+def word_forms(word: str) -> tuple[str, str, str]:
+    """A role word and its plurals; the published generator writes "heros"."""
+    return word, plural(word), word + "s"
+
+
 @lru_cache(maxsize=64)
 def _articled(roles: Roles) -> tuple[str, str]:
-    """The words for a liar and for a truthful one, with articles."""
+    """The role words for a liar and for a truthful person, with articles."""
     return with_article(roles.liar), with_article(roles.truthful)
 
 
 @lru_cache(maxsize=64)
 def _frame(roles: Roles) -> tuple[str, str]:
-    """The sentences before and after the people and their speeches."""
+    """The rules before the list of people, and the question after the speeches."""
     truthfuls, liars = plural(roles.truthful), plural(roles.liar)
     rules = (
         f"A very special island is inhabited only by {truthfuls} and {liars}. "
@@ -117,7 +116,7 @@ def _frame(roles: Roles) -> tuple[str, str]:
 
 
 def _text(statement: Statement, names: Sequence[str], words: tuple[str, str]) -> str:
-    """The statement in words; `words` are those for a liar and for a truthful one."""
+    """The statement in words; `words` are those of `_articled`."""
     operator = statement[0]
     if operator in LEAVES:
         return f"{names[statement[1]]} is {words[operator == TRUTHFUL]}"

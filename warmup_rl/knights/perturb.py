@@ -1,4 +1,4 @@
-"""The published perturbations (arXiv 2410.23123): a puzzle changed in one respect, with its solution checked anew."""
+"""The published perturbations (arXiv 2410.23123): a puzzle with one change, and its new solution."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal, get_args
 
-from warmup_rl.knights.english import ROLES, Told
+from warmup_rl.knights.english import ROLES, Quiz
 from warmup_rl.knights.grammar import Grammar, Puzzle, Roles, draw_statement
 from warmup_rl.knights.solver import solutions
-from warmup_rl.knights.statements import LIAR, TRUTHFUL, Statement, is_leaf
+from warmup_rl.knights.statements import Statement, is_leaf, leaves
 
 Perturbation = Literal["statement", "leaf", "roles", "names", "reordered", "flipped"]
 PERTURBATIONS: tuple[Perturbation, ...] = get_args(Perturbation)
 CHANGES_ANSWER: frozenset[Perturbation] = frozenset(("statement", "leaf"))
-"""Perturbations after which the answer is another one; after the others it is the same, in other words at most."""
+"""Perturbations that change the solution; the others change at most the words of the answer."""
 UNCOMMON_NAMES = tuple(
     "Aldric Anselm Aoife Artemisia Baltasar Bertrand Brunhild Calixta Casimir Clotilde Corentin Cosmo Dagmar Deodatus "
     "Eilidh Emeric Euphemia Evaristo Fenella Ferelith Gawain Ghislaine Godric Gwendal Hadewych Hesper Hyacinth Ignace "
@@ -23,59 +23,59 @@ UNCOMMON_NAMES = tuple(
     "Perpetua Quirin Radegund Sidonius Sunniva Tancred Theodora Ulrika Valdemar Wendeline Xaverius Yseult "
     "Zdenka Zenon".split()
 )
-"""Names that are met seldom."""
+"""Rare names."""
 
 _TRIES = 1000
-"""Statements drawn before a puzzle counts as one without such a variant."""
+"""Statements drawn before a puzzle counts as having no such variant."""
 
 
 def perturb(
-    tale: Told,
+    quiz: Quiz,
     kind: Perturbation,
     rng: random.Random,
     *,
     grammar: Grammar | None = None,
     names: Sequence[str] = UNCOMMON_NAMES,
     accept: Callable[[Puzzle], bool] = lambda puzzle: True,
-) -> Told | None:
-    """A variant that differs in one respect from the original, the way of telling included; None where there is none.
+) -> Quiz | None:
+    """Makes a variant that differs from the original in one way; all other words stay. None if there is none.
 
-    - `statement`: one person says something else; exactly one solution, and another one.
-    - `leaf`: one "X is a ROLE" inside one statement is exchanged for another; exactly one solution, and another one.
+    - `statement`: one person makes another statement; the variant has exactly one solution, which is different.
+    - `leaf`: one "X is a ROLE" inside one statement is replaced; the solution is different, as above.
     - `roles`: another pair of role words.
-    - `names`: other names, uncommon ones by default.
+    - `names`: other names, rare ones by default.
     - `reordered`: people speak in another order.
-    - `flipped`: the two role words change their meaning: knaves tell the truth, knights lie.
+    - `flipped`: the two role words swap their meaning: knaves tell the truth, knights lie.
 
     Args:
-        grammar: of new statements; where not given, as deep and wide as those of the puzzle.
-        names: the pool of `names`; names of the puzzle are left out.
-        accept: whether a puzzle may be the variant; others are tried until one may.
+        grammar: of new statements; default: `grammar_of` the puzzle.
+        names: pool of new names; names of the puzzle are not used.
+        accept: whether a puzzle may be the variant; candidates are tried until one is accepted.
     """
-    puzzle = tale.puzzle
+    puzzle = quiz.puzzle
     if kind in CHANGES_ANSWER:
         found = _statements(puzzle, grammar or grammar_of(puzzle), rng) if kind == "statement" else _leaves(puzzle, rng)
-        changed = (variant for variant in _other_answers(puzzle, found) if accept(variant))
-        variant = next(changed, None)
-        return None if variant is None else replace(tale, puzzle=variant)
+        variant = next(filter(accept, _other_answers(puzzle, found)), None)
+        return None if variant is None else replace(quiz, puzzle=variant)
     if kind == "reordered":
-        return replace(tale, speeches=_reordered(tale.speeches, rng)) if puzzle.people > 1 else None
+        return replace(quiz, speeches=_reordered(quiz.speeches, rng)) if puzzle.people > 1 else None
     if kind == "names":
         pool = [name for name in names if name not in puzzle.names]
         if len(pool) < puzzle.people:
             return None
-        return replace(tale, puzzle=replace(puzzle, names=tuple(rng.sample(pool, puzzle.people))))
+        return replace(quiz, puzzle=replace(puzzle, names=tuple(rng.sample(pool, puzzle.people))))
     if kind == "flipped":
         roles = Roles(puzzle.roles.liar, puzzle.roles.truthful)
     else:
-        roles = rng.choice([pair for pair in ROLES if not _alike(pair, puzzle.roles)])
-    return replace(tale, puzzle=replace(puzzle, roles=roles))
+        words = {puzzle.roles.truthful, puzzle.roles.liar}
+        roles = rng.choice([pair for pair in ROLES if {pair.truthful, pair.liar} != words])
+    return replace(quiz, puzzle=replace(puzzle, roles=roles))
 
 
 def grammar_of(puzzle: Puzzle) -> Grammar:
-    """The least grammar, from the published one on, in which all statements of a puzzle can be made."""
-    width = max(_width(statement) for statement in puzzle.statements)
-    return Grammar(max(2, *(_height(statement) for statement in puzzle.statements)), max(2, width))
+    """The smallest grammar, at least the published one, that can produce all statements of a puzzle."""
+    depth, width = max(map(_height, puzzle.statements)), max(map(_width, puzzle.statements))
+    return Grammar(max(2, depth), max(2, width))
 
 
 def _reordered(speeches: tuple[tuple[int, str], ...], rng: random.Random) -> tuple[tuple[int, str], ...]:
@@ -99,29 +99,24 @@ def _statements(puzzle: Puzzle, grammar: Grammar, rng: random.Random) -> Iterato
 
 
 def _leaves(puzzle: Puzzle, rng: random.Random) -> Iterator[tuple[Statement, ...]]:
-    """Every exchange of one leaf, in random order; operands differ and nobody calls himself a liar, as ever."""
-    leaves = [(kind, person) for kind in (TRUTHFUL, LIAR) for person in range(puzzle.people)]
-    found = []
-    for speaker, statement in enumerate(puzzle.statements):
-        allowed = [leaf for leaf in leaves if leaf != (LIAR, speaker)]
-        for variant in _exchanged(statement, allowed):
-            found.append((*puzzle.statements[:speaker], variant, *puzzle.statements[speaker + 1 :]))
+    """Every replacement of one leaf that the grammar allows, in random order."""
+    found = [
+        (*puzzle.statements[:speaker], variant, *puzzle.statements[speaker + 1 :])
+        for speaker, statement in enumerate(puzzle.statements)
+        for variant in _exchanged(statement, leaves(speaker, puzzle.people))
+    ]
     rng.shuffle(found)
     yield from found
 
 
-def _exchanged(statement: Statement, leaves: Sequence[Statement]) -> Iterator[Statement]:
+def _exchanged(statement: Statement, allowed: Sequence[Statement]) -> Iterator[Statement]:
     if is_leaf(statement):
-        yield from (leaf for leaf in leaves if leaf != statement)
+        yield from (leaf for leaf in allowed if leaf != statement)
         return
     for position in range(1, len(statement)):
-        for part in _exchanged(statement[position], leaves):
+        for part in _exchanged(statement[position], allowed):
             if part not in statement[1:]:
                 yield (*statement[:position], part, *statement[position + 1 :])
-
-
-def _alike(one: Roles, other: Roles) -> bool:
-    return {one.truthful, one.liar} == {other.truthful, other.liar}
 
 
 def _height(statement: Statement) -> int:

@@ -1,4 +1,4 @@
-"""How a puzzle is solved step by step, as data: deduce, try hypotheses, meet contradictions, go back, verify."""
+"""The steps of solving a puzzle, as data: deduction, hypotheses, contradictions, backtracking, verification."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ Kind = Literal[
 Method = Literal["search", "cases"]
 
 _WIDEST = 8
-"""Unknown people up to which one statement is looked through; beyond, a hypothesis comes first."""
+"""Maximum number of unknown people in a statement for which deduction is tried before a hypothesis."""
 
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """What a chain of thought holds beside the shortest way; each a probability, all but `slip` leave sentences true.
+    """Probabilities of needless parts of a chain of thought; all sentences stay true except with `slip`.
 
     Attributes:
-        recheck: that a finished check is gone through again without need.
-        hesitate: that a re-check is opened by a word of doubt.
-        second_method: that the answer is confirmed in another way at the end (English only).
-        abandon: that a later case is begun before its turn and given up unfinished (terse only).
-        slip: that a check comes to a wrong value, which is noticed and put right at once (terse only).
+        recheck: a finished check is repeated without need.
+        hesitate: a re-check begins with a word of doubt.
+        second_method: the answer is confirmed in another way at the end (English only).
+        abandon: a later case is begun early and given up unfinished (terse only).
+        slip: a check gets a wrong value, which is corrected immediately (terse only).
     """
 
     recheck: float = 0.0
@@ -51,15 +51,15 @@ class Step:
     """One step of thought.
 
     Attributes:
-        kind: what is done.
-        person, truthful: whom it is about, and what the person is said to be.
-        speaker: whose statement is used.
-        reason: for `infer`: `follows` (the speaker's role is known, so the statement's truth is), `settled` (the
-            statement's truth is known, so the speaker's role is), `impossible` (else the statement fits no role of its
-            speaker); for `contradiction`: `settled` or `impossible`.
+        kind: the kind of step.
+        person, truthful: the person that the step is about, and the role that the person gets.
+        speaker: the person that made the statement used.
+        reason: for `infer`: `follows` (the speaker's role is known, hence the truth of the statement), `settled` (the
+            truth of the statement is known, hence the speaker's role) or `impossible` (otherwise the statement would
+            be consistent with neither role of its speaker); for `contradiction`: `settled` or `impossible`.
         given: roles known before that the step uses.
-        hypotheses: what is assumed at this point; the step holds in every solution that agrees with them.
-        again: a needless re-check of the step before.
+        hypotheses: the current assumptions; the step is true in every solution that agrees with them.
+        again: a needless re-check of the previous step.
     """
 
     kind: Kind
@@ -75,18 +75,19 @@ class Step:
 def think(puzzle: Puzzle, rng: random.Random, *, method: Method = "search", noise: Noise = CLEAN) -> list[Step]:
     """All steps from restating the puzzle to the conclusion.
 
-    `search` deduces from one statement at a time and assumes something about one person where that ends; `cases` goes
-    through all assignments in the order of `solver.assignment` and leaves each at its first contradiction.
+    `search` deduces from one statement at a time, and assumes a role of one person when nothing more follows; `cases`
+    tries all assignments in the order of `solver.assignment`, each up to its first contradiction.
     """
     steps = [Step("restate")]
     steps += _Search(puzzle, rng).solve() if method == "search" else _cases(puzzle)
-    steps.append(Step("solved", given=_facts(puzzle)))
+    solution = tuple(enumerate(puzzle.solution))
+    steps.append(Step("solved", given=solution))
     steps += [Step("verify", speaker=i, truthful=puzzle.solution[i]) for i in range(puzzle.people)]
     if rng.random() < noise.second_method:
         person = rng.randrange(puzzle.people)
         steps.append(Step("second", person, not puzzle.solution[person]))
         steps += _Search(puzzle, rng).refute(person)
-    return [*_with_rechecks(steps, rng, noise), Step("conclude", given=_facts(puzzle))]
+    return [*_with_rechecks(steps, rng, noise), Step("conclude", given=solution)]
 
 
 def _with_rechecks(steps: list[Step], rng: random.Random, noise: Noise) -> Iterator[Step]:
@@ -112,7 +113,7 @@ def _cases(puzzle: Puzzle) -> Iterator[Step]:
 
 
 class _Search:
-    """Depth-first search over hypotheses, writing down its steps."""
+    """Depth-first search over hypotheses that records its steps."""
 
     def __init__(self, puzzle: Puzzle, rng: random.Random) -> None:
         self.puzzle, self.rng = puzzle, rng
@@ -123,7 +124,7 @@ class _Search:
         return self.steps
 
     def refute(self, person: int) -> list[Step]:
-        """Steps that show that a person cannot be other than in the solution."""
+        """Steps that refute the role of a person that is not the one in the solution."""
         wrong = not self.puzzle.solution[person]
         self.steps.append(Step("assume", person, wrong, hypotheses=((person, wrong),)))
         self._explore(((person, wrong),), {person: wrong})
@@ -131,7 +132,7 @@ class _Search:
         return self.steps
 
     def _explore(self, hypotheses: Facts, known: Mapping[int, bool]) -> bool:
-        """Whether a solution was met that agrees with what is known."""
+        """Whether there is a solution that agrees with what is known."""
         found = self._deduce(hypotheses, dict(known))
         if found is None or len(found) == self.puzzle.people:
             return found is not None
@@ -147,13 +148,13 @@ class _Search:
         return self._explore(hypotheses, {**found, person: not truthful})
 
     def _next_person(self, known: Mapping[int, bool]) -> int:
-        """An unknown person, rather one about whom much is said."""
+        """A random unknown person; people that are mentioned often are more likely."""
         unknown = [person for person in range(self.puzzle.people) if person not in known]
         said = [person for statement in self.puzzle.statements for person in mentioned(statement)]
         return self.rng.choice(unknown + [person for person in said if person not in known])
 
     def _deduce(self, hypotheses: Facts, known: dict[int, bool]) -> dict[int, bool] | None:
-        """Everything that follows from one statement at a time; None after a contradiction."""
+        """All roles that follow from single statements; None after a contradiction."""
         while True:
             step = next(self._consequences(known), None)
             if step is None:
@@ -170,11 +171,11 @@ class _Search:
             unknown = [person for person in people if person not in known]
             if len(unknown) > _WIDEST:
                 continue
-            fitting = [
-                values
-                for values in product((True, False), repeat=len(unknown))
-                if _fits(statement, speaker, {**known, **dict(zip(unknown, values, strict=True))})
-            ]
+            fitting = []
+            for values in product((True, False), repeat=len(unknown)):
+                roles = {**known, **dict(zip(unknown, values, strict=True))}
+                if evaluate(statement, roles) == roles[speaker]:
+                    fitting.append(values)
             given = tuple((person, known[person]) for person in people if person in known)
             if not fitting:
                 reason = "settled" if speaker in known else "impossible"
@@ -192,18 +193,10 @@ class _Search:
 
 
 def truth_of(statement: Statement, known: Mapping[int, bool]) -> bool | None:
-    """The truth of a statement where what is known settles it, else None."""
+    """The truth of a statement if the known roles decide it, otherwise None."""
     unknown = [person for person in mentioned(statement) if person not in known]
     values = {
         evaluate(statement, {**known, **dict(zip(unknown, guess, strict=True))})
         for guess in product((True, False), repeat=len(unknown))
     }
     return values.pop() if len(values) == 1 else None
-
-
-def _fits(statement: Statement, speaker: int, roles: Mapping[int, bool]) -> bool:
-    return evaluate(statement, roles) == roles[speaker]
-
-
-def _facts(puzzle: Puzzle) -> Facts:
-    return tuple(enumerate(puzzle.solution))

@@ -1,4 +1,4 @@
-"""Exact solver: one 2^n-bit integer a person and a statement holds its truth in all assignments at once."""
+"""Exact solver: the truth of a person or statement in all 2^n assignments is one 2^n-bit integer (a table)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from warmup_rl.knights.statements import AND, IMPLIES, LIAR, NOT, OR, TRUTHFUL, 
 
 @lru_cache(maxsize=64)
 def person_tables(people: int) -> tuple[int, ...]:
-    """Table of each person: bit a is set when the person tells the truth in assignment a (see `assignment`)."""
+    """Table of each person: bit a is set if the person tells the truth in assignment a (see `assignment`)."""
     full = full_table(people)
     return tuple(full // ((1 << (1 << person)) + 1) for person in range(people))
 
@@ -22,12 +22,12 @@ def full_table(people: int) -> int:
 
 
 def table(statement: Statement, people: int) -> int:
-    """Truth table of a statement: bit a is set when it is true in assignment a."""
+    """Truth table of a statement: bit a is set if it is true in assignment a."""
     return _table(statement, person_tables(people), full_table(people))
 
 
 def consistent(statements: Sequence[Statement]) -> int:
-    """The assignments in which everybody who tells the truth speaks truly and nobody else does, as a table."""
+    """Table of the assignments in which exactly the truthful people make true statements."""
     people = len(statements)
     persons, full = person_tables(people), full_table(people)
     fitting = full
@@ -37,7 +37,7 @@ def consistent(statements: Sequence[Statement]) -> int:
 
 
 def solutions(statements: Sequence[Statement]) -> list[tuple[bool, ...]]:
-    """All solutions; entry i of one says whether person i tells the truth."""
+    """All solutions; entry i of a solution is true if person i tells the truth."""
     fitting, people = consistent(statements), len(statements)
     found = []
     while fitting:
@@ -48,7 +48,7 @@ def solutions(statements: Sequence[Statement]) -> list[tuple[bool, ...]]:
 
 
 def assignment(index: int, people: int) -> tuple[bool, ...]:
-    """Assignment number `index` of 2^people: person i lies where bit i is set, so that 0 is all truthful."""
+    """Assignment number `index` of 2^people: person i lies if bit i is set; in assignment 0 everybody is truthful."""
     return tuple(not index >> person & 1 for person in range(people))
 
 

@@ -1,8 +1,9 @@
-"""What people on the island say: logic trees in the tuple notation of the published Knights & Knaves data."""
+"""Statements: logic trees in the tuple notation of the published Knights & Knaves data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from warmup_rl.base.errors import DataError
@@ -39,27 +40,36 @@ def evaluate(statement: Statement, truthful: Sequence[bool] | Mapping[int, bool]
 
 
 def is_leaf(statement: Statement) -> bool:
-    """Whether the statement names one person's role and nothing more."""
+    """Whether the statement only says which role one person has."""
     return statement[0] in LEAVES
+
+
+@lru_cache(maxsize=256)
+def leaves(speaker: int, people: int) -> tuple[Statement, ...]:
+    """All leaves that `speaker` can say; as in the published data, nobody calls themselves a liar."""
+    lying = [(LIAR, person) for person in range(people) if person != speaker]
+    return (*((TRUTHFUL, person) for person in range(people)), *lying)
 
 
 def mentioned(statement: Statement) -> list[int]:
     """People that a statement is about, each once, in order of appearance."""
-    return list(dict.fromkeys(_leaf_people(statement)))
+    if is_leaf(statement):
+        return [statement[1]]
+    return list(dict.fromkeys(person for part in statement[1:] for person in mentioned(part)))
 
 
 def relabel(statement: Statement, new_number: Sequence[int]) -> Statement:
-    """The statement with person i called `new_number[i]`."""
+    """The statement with person i renumbered to `new_number[i]`."""
     if is_leaf(statement):
         return (statement[0], new_number[statement[1]])
     return (statement[0], *(relabel(part, new_number) for part in statement[1:]))
 
 
 def statement_from_json(value: Any, people: int) -> Statement:
-    """A statement out of nested lists or tuples.
+    """Converts nested lists or tuples to a statement.
 
     Raises:
-        DataError: not a statement, or about a person who is not on the island.
+        DataError: not a statement, or a person's number is not in `range(people)`.
     """
     if not isinstance(value, list | tuple) or not value:
         raise DataError(f"not a statement: {value!r}. Needed: e.g. ['and', ['telling-truth', 0], ['lying', 1]].")
@@ -73,11 +83,3 @@ def statement_from_json(value: Any, people: int) -> Statement:
     if len(parts) not in _OPERANDS[operator]:
         raise DataError(f"operator {operator!r} cannot have {len(parts)} operands: {value!r}.")
     return (operator, *(statement_from_json(part, people) for part in parts))
-
-
-def _leaf_people(statement: Statement) -> Iterator[int]:
-    if is_leaf(statement):
-        yield statement[1]
-    else:
-        for part in statement[1:]:
-            yield from _leaf_people(part)

@@ -1,4 +1,4 @@
-"""Both phrasings behind one pair of functions, and puzzles as JSON values."""
+"""Questions and answers in both phrasings, and puzzles as JSON values."""
 
 from __future__ import annotations
 
@@ -6,28 +6,27 @@ import random
 from typing import Any, Literal
 
 from warmup_rl.base.errors import DataError
-from warmup_rl.knights.english import Told, answer_english, render_told
-from warmup_rl.knights.english import told as told_english
+from warmup_rl.knights.english import Quiz, answer_english, draw_quiz, render_quiz
 from warmup_rl.knights.grammar import Puzzle, Roles
-from warmup_rl.knights.reading import parse_english
+from warmup_rl.knights.parse_quiz import parse_english
 from warmup_rl.knights.statements import statement_from_json
 from warmup_rl.knights.terse import answer_terse, parse_terse, render_terse
 
 Phrasing = Literal["english", "terse"]
 
 
-def told(puzzle: Puzzle, phrasing: Phrasing, rng: random.Random) -> Told:
-    """The puzzle with a way of telling it; `rng` picks ways of speaking in English."""
-    return Told(puzzle, ()) if phrasing == "terse" else told_english(puzzle, rng)
+def quiz_of(puzzle: Puzzle, phrasing: Phrasing, rng: random.Random) -> Quiz:
+    """The puzzle with random speeches; without any in the terse phrasing."""
+    return Quiz(puzzle) if phrasing == "terse" else draw_quiz(puzzle, rng)
 
 
-def render(tale: Told, phrasing: Phrasing) -> str:
+def render(quiz: Quiz, phrasing: Phrasing) -> str:
     """The question."""
-    return render_terse(tale.puzzle) if phrasing == "terse" else render_told(tale)
+    return render_terse(quiz.puzzle) if phrasing == "terse" else render_quiz(quiz)
 
 
 def parse(text: str, phrasing: Phrasing) -> Puzzle:
-    """The puzzle of a question. Raises `DataError` when the text is none in this phrasing."""
+    """The puzzle of a question. Raises `DataError` if the text is not a question in this phrasing."""
     return parse_terse(text) if phrasing == "terse" else parse_english(text)
 
 
@@ -37,7 +36,7 @@ def answer(puzzle: Puzzle, phrasing: Phrasing) -> str:
 
 
 def to_meta(puzzle: Puzzle, phrasing: Phrasing) -> dict[str, Any]:
-    """The puzzle as JSON values: what a problem carries in `meta`."""
+    """The puzzle as JSON values, for the `meta` of a problem."""
     return {
         "people": puzzle.people,
         "names": list(puzzle.names),
@@ -49,7 +48,7 @@ def to_meta(puzzle: Puzzle, phrasing: Phrasing) -> dict[str, Any]:
 
 
 def from_meta(meta: dict[str, Any]) -> tuple[Puzzle, Phrasing]:
-    """Inverse of `to_meta`. Raises `DataError` when the values are no puzzle."""
+    """Inverse of `to_meta`. Raises `DataError` if the values are not a puzzle."""
     try:
         statements = tuple(statement_from_json(statement, meta["people"]) for statement in meta["statements"])
         puzzle = Puzzle(tuple(meta["names"]), statements, tuple(meta["solution"]), Roles(*meta["roles"]))

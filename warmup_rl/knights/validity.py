@@ -1,21 +1,24 @@
-"""Step validity of terse chains, exact: whether each sentence says what is so in its case."""
+"""Exact step validity of terse chains: whether each sentence is true in its case."""
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from warmup_rl.base.types import Validity
 from warmup_rl.knights.grammar import Puzzle
-from warmup_rl.knights.reasoning import Facts
-from warmup_rl.knights.statements import IFF, NOT, TRUTHFUL, Statement, evaluate
-from warmup_rl.knights.terse_claims import Sentence, terse_sentences
+from warmup_rl.knights.solver import assignment_index
+from warmup_rl.knights.terse import NEXT, RECHECK, SO, WAIT, case_opening, checks
 
 Label = Literal["valid", "invalid", "unparsed"]
+_SENTENCE = re.compile(rf"(?:(?<!\S)(?:{NEXT}|{SO})(?!\S)|\S)(?:(?!(?<!\S)(?:{NEXT}|{SO})(?!\S)).)*", re.DOTALL)
+_KINDS = {"true": "truth", "false": "truth", "ok": "verdict", "bad": "verdict"}
 
 
 class Judgement(NamedTuple):
-    """What is said of one sentence, from `start` to `end`; the label is None for `wait`, which claims nothing."""
+    """The label of the sentence from `start` to `end`; None for `wait`, which makes no claim."""
 
     start: int
     end: int
@@ -23,21 +26,24 @@ class Judgement(NamedTuple):
 
 
 def judge(thinking: str, puzzle: Puzzle) -> list[Judgement]:
-    """One judgement a sentence; together they cover the text.
+    """One judgement for each sentence; together they cover the text.
 
-    - A case is valid where its number is that of its roles.
-    - A check is valid where it cites its anchor as it is, and all that it says is so under the roles of the last case.
-    - `solved` and `so` are valid where these are the roles of the solution, and in that case something valid was said
-      of every statement, or an answer was shown before. A right answer out of nothing is a guess and invalid, but
-      unparsed after a sentence that could not be read, which may have shown it.
-    - What is no sentence of this phrasing is unparsed.
+    - A case is valid if its number matches its roles.
+    - A check is valid if it is what the solver writes for this anchor under the roles of the last case.
+    - `solved` and `so` are valid if they give the roles of the solution, and every statement has a valid check in the
+      last case, or an earlier `solved` or `so` was valid. A correct answer without such checks is a guess and invalid,
+      but unparsed after an unparsed sentence, which may have shown it.
+    - Anything else is unparsed.
     """
-    judge_ = _Judge(puzzle)
-    return [Judgement(said.start, said.end, judge_.label(said)) for said in terse_sentences(thinking, puzzle)]
+    reader, start, judged = _Judge(puzzle), 0, []
+    for match in _SENTENCE.finditer(thinking):
+        judged.append(Judgement(start, match.end(), reader.label(match[0].split())))
+        start = match.end()
+    return judged
 
 
 def step_validity(thinking: str, puzzle: Puzzle) -> Validity:
-    """The sentences of a terse chain, judged and counted."""
+    """Counts of the judgements."""
     judged = judge(thinking, puzzle)
     labels = Counter(judgement.label for judgement in judged)
     first = next((judgement.start for judgement in judged if judgement.label == "invalid"), None)
@@ -45,49 +51,75 @@ def step_validity(thinking: str, puzzle: Puzzle) -> Validity:
 
 
 class _Judge:
+    """Judges sentences in order; knows the roles of the last case and which statements were checked in each case."""
+
     def __init__(self, puzzle: Puzzle) -> None:
         self._puzzle = puzzle
-        self._case: Facts = ()
-        self._solved = self._gap = False
-        self._looked_at: dict[Facts, set[int]] = {}
-        self._speakers: dict[Statement, set[int]] = {}
-        for speaker, statement in enumerate(puzzle.statements):
-            for formula in (statement, (IFF, (TRUTHFUL, speaker), statement)):
-                for said in (formula, (NOT, formula)):
-                    self._speakers.setdefault(said, set()).add(speaker)
+        self._values = {
+            f"{name}={puzzle.roles.of(truthful)}": (person, truthful)
+            for person, name in enumerate(puzzle.names)
+            for truthful in (True, False)
+        }
+        self._case: dict[int, bool] = {}
+        self._shown = self._gap = False
+        self._checks: dict[tuple[bool, ...], list[list[str]]] = {}
+        self._checked = defaultdict[tuple[bool, ...], set[str]](set)
 
-    def label(self, said: Sentence) -> Label | None:
-        if said.does == "wait":
+    def label(self, words: list[str]) -> Label | None:
+        if words[0] == SO:
+            return self._answer(self._roles(words[1:]), cited=True)
+        words = words[words[0] == NEXT :]
+        if words == [WAIT]:
             return None
-        if said.does == "noise":
-            self._gap = True
-            return "unparsed"
-        if said.does in ("case", "solved"):
-            self._case = said.facts
-        if said.does == "check":
-            holds = self._holds(said)
-        elif said.does == "case":
-            holds = True
-        else:
-            holds = self._is_solution(said.facts)
-            if holds and said.cites and not self._shown():
-                return "unparsed" if self._gap else "invalid"
-        return "valid" if holds and said.cites else "invalid"
+        solved = words[:1] == ["solved"]
+        words = words[words[:1] in (["solved"], [RECHECK]) :]
+        if words and words[0].startswith("case"):
+            roles = self._roles(words[2::2]) if len(words) % 2 else None
+            if roles:
+                self._case = dict(roles)
+                number = assignment_index([truthful for _, truthful in roles]) + 1
+                cited = len(roles) == self._puzzle.people and words == case_opening(self._puzzle, number).split()
+                return self._answer(roles, cited) if solved else "valid" if cited else "invalid"
+        elif words and words[0].startswith("#") and not solved:
+            return self._check(words)
+        return self._unparsed()
 
-    def _holds(self, said: Sentence) -> bool:
-        """Whether a check says what is so in its case; whose statement it is about is remembered."""
-        roles = dict(self._case)
-        if len(roles) < self._puzzle.people or not all(evaluate(formula, roles) for formula in said.said):
-            return False
-        looked_at = self._looked_at.setdefault(self._case, set())
-        for formula in said.said:
-            looked_at |= self._speakers.get(formula, set())
-        return True
+    def _check(self, words: Sequence[str]) -> Label:
+        number = int(words[0][1:]) if words[0][1:].isdecimal() else 0
+        roles = self._roles_of_case()
+        if roles not in self._checks:
+            self._checks[roles] = [check.split() for check in checks(self._puzzle, roles)]
+        written = self._checks[roles]
+        if not 0 < number <= len(written):
+            return self._unparsed()
+        right = written[number - 1]
+        if list(map(self._kind, words[2:])) != list(map(self._kind, right[2:])):
+            return self._unparsed()
+        if len(self._case) < self._puzzle.people or words[1:] != right[1:]:
+            return "invalid"
+        ending = next((check[1] for check in written[number - 1 : number + 1] if check[1].startswith("says(")), None)
+        if ending:
+            self._checked[roles].add(ending)
+        return "valid"
 
-    def _is_solution(self, facts: Facts) -> bool:
-        return all(self._puzzle.solution[person] == truthful for person, truthful in facts)
+    def _answer(self, roles: Sequence[tuple[int, bool]] | None, cited: bool) -> Label:
+        if not roles:
+            return self._unparsed()
+        if not cited or any(self._puzzle.solution[person] != truthful for person, truthful in roles):
+            return "invalid"
+        self._shown = self._shown or len(self._checked[self._roles_of_case()]) == self._puzzle.people
+        return "valid" if self._shown else "unparsed" if self._gap else "invalid"
 
-    def _shown(self) -> bool:
-        """Whether a right answer was shown, here or before."""
-        self._solved = self._solved or len(self._looked_at.get(self._case, ())) == self._puzzle.people
-        return self._solved
+    def _roles_of_case(self) -> tuple[bool, ...]:
+        return tuple(self._case.get(person, True) for person in range(self._puzzle.people))
+
+    def _unparsed(self) -> Label:
+        self._gap = True
+        return "unparsed"
+
+    def _roles(self, words: Sequence[str]) -> list[tuple[int, bool]] | None:
+        """The roles in words such as `Hal=knight`; None if one of them is something else."""
+        return [self._values[word] for word in words] if all(word in self._values for word in words) else None
+
+    def _kind(self, word: str) -> str:
+        return "role" if word in self._values else _KINDS.get(word, word)

@@ -1,1 +1,1 @@
-"""The miniature: a corpus for a tiny base model, and the generated domains that it can learn."""
+"""A corpus to pretrain tiny base models, and the generated domains that they can learn."""

@@ -1,4 +1,4 @@
-"""The base of generated domains with a chain of numbered steps as solution."""
+"""Base class of generated domains with a chain of numbered steps as the solution."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ PATIENCE = 3_000
 
 def _ordered(value: tuple[int, int]) -> tuple[int, int]:
     if value[0] < 1 or value[1] < value[0]:
-        raise ValueError(f"[min, max] with 1 <= min <= max is needed, got {list(value)}")
+        raise ValueError(f"must be [min, max] with 1 <= min <= max, got {list(value)}")
     return value
 
 
 Span = Annotated[tuple[int, int], AfterValidator(_ordered)]
-"""An inclusive range, `[min, max]` in YAML; each problem draws its value uniformly."""
+"""An inclusive range, `[min, max]` in YAML; the value of each problem is drawn uniformly."""
 
 
 class ChainDomain(Domain):
-    """A problem is drawn as its `meta`, from which canonical key, question, answer and solution follow."""
+    """Draws the `meta` of a problem; canonical key, question, answer and solution follow from it."""
 
     phrasing: Literal["english", "terse"] = "english"
-    """`english` for models that read English; `terse`, one token per word, for tiny ones."""
+    """`english` for models that read English; `terse`, with one token per word, for tiny models."""
 
     @abstractmethod
     def draw(self, rng: random.Random) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class ChainDomain(Domain):
         """The steps in English, a line each."""
 
     def shows_work(self, thinking: str, problem: Problem) -> bool | None:
-        """Terse: at least half of the steps `#1 ... #n` are visited."""
+        """Terse: at least half of the steps `#1 ... #n` occur. English: None."""
         if not self.is_terse:
             return None
         steps = len(self.steps(problem)) - 1

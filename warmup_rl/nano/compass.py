@@ -1,4 +1,4 @@
-"""Compass: turns from a heading, then a multiple choice of headings."""
+"""Compass: a chain of turns from a heading, with a multiple choice of headings."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""The nano corpus: what a tiny base model is pretrained on, in two settings that differ in where reasoning occurs."""
+"""The nano corpus for pretraining a tiny base model, in two settings that differ in where reasoning occurs."""
 
 from __future__ import annotations
 
 import math
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -25,7 +25,18 @@ if TYPE_CHECKING:
 USER, ASSISTANT, BOOK, END, PAD, UNKNOWN = "<|user|>", "<|assistant|>", "<|doc|>", "<|end|>", "<|pad|>", "<|unk|>"
 MAX_PEOPLE, MAX_ANCHORS = 4, 40
 LONGEST = 288
-"""Words of the longest document; longer ones are redrawn with one case less."""
+"""Maximum number of words in a document; longer ones are made again with one case fewer."""
+STOP_FIRST, STOP = 0.3, 0.7
+"""Probability that the thought of a chat document ends before its first sentence, and after each further one."""
+NO_THINK = 0.18
+"""Share of chat documents without a thought."""
+CHAT_LENGTHS, TEXTBOOK_LENGTHS = (8, 5, 3, 2, 1, 1), (6, 5, 4, 3, 2, 1)
+"""Relative frequencies of problems of length 1, 2, ... in chat and in textbook documents."""
+KK_CHATS, KK_LEMMAS = 2_500, 9_000
+"""Number of Knights & Knaves chats (with at most one case) and of lemmas: textbook documents that check a few
+consecutive cases of a puzzle, but never all cases up to the solution."""
+KK_PEOPLE, KK_CASES, KK_DEEPER = (2, 3), (2, 5), 0.3
+"""People per puzzle and cases per lemma, [min, max]; share of statements that may be one operator deeper."""
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -42,78 +53,24 @@ class Family:
     """The documents of one target domain.
 
     Attributes:
-        settings: of the domain, without its range of lengths.
-        length: the domain's field for the range of lengths.
+        settings: of the domain, except the range of lengths.
+        length: the field of the domain for the range of lengths.
         chat: number of chat documents.
         textbook: number of textbook documents.
-        chat_weights: relative frequency of problems of length 1, 2, ... in chat documents.
-        textbook_weights: the same for textbook documents.
     """
 
     settings: dict[str, Any]
     length: str
     chat: int
     textbook: int
-    chat_weights: tuple[float, ...] = (8, 5, 3, 2, 1, 1)
-    textbook_weights: tuple[float, ...] = (6, 5, 4, 3, 2, 1)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Parameters of a corpus.
-
-    Attributes:
-        families: target domains by type.
-        stop_first: probability that a chat document answers before the first sentence of its thought.
-        stop: the same after each further sentence; textbook documents never stop early.
-        no_think: share of chat documents without a thought.
-        kk_chat: Knights & Knaves chats; their thoughts stop early as well and contain at most one case.
-        kk_lemmas: textbook documents that check some consecutive cases of a puzzle, never all up to the solution.
-        kk_people: people per puzzle, [min, max].
-        kk_cases: cases per lemma, [min, max].
-        kk_deeper: share of statements that may be one operator deeper than usual.
-    """
-
-    families: dict[str, Family]
-    stop_first: float = 0.3
-    stop: float = 0.7
-    no_think: float = 0.18
-    kk_chat: int = 2_500
-    kk_lemmas: int = 9_000
-    kk_people: tuple[int, int] = (2, 3)
-    kk_cases: tuple[int, int] = (2, 5)
-    kk_deeper: float = 0.3
-
-    def part(self, share: float) -> Setting:
-        """The same setting with a share of its documents, at least one of each kind that it has."""
-
-        def fewer(count: int) -> int:
-            return math.ceil(count * share)
-
-        families = {
-            name: replace(family, chat=fewer(family.chat), textbook=fewer(family.textbook))
-            for name, family in self.families.items()
-        }
-        return replace(self, families=families, kk_chat=fewer(self.kk_chat), kk_lemmas=fewer(self.kk_lemmas))
 
 
 _TERSE = {"phrasing": "terse"}
-_LATENT = Setting(
-    {
-        "sums": Family({**_TERSE, "modulus": 6}, "operations", 4_500, 5_000),
-        "registers": Family({**_TERSE, "modulus": 6, "registers": 4}, "updates", 4_500, 8_000),
-        "compass": Family(_TERSE, "turns", 4_500, 6_000),
-    }
-)
-_ABSENT = replace(
-    _LATENT,
-    families={
-        name: replace(family, chat=family.chat + family.textbook, textbook=0)
-        for name, family in _LATENT.families.items()
-    },
-    stop_first=1.0,
-)
-SETTINGS: dict[str, Setting] = {"latent": _LATENT, "absent": _ABSENT}
+FAMILIES = {
+    "sums": Family({**_TERSE, "modulus": 6}, "operations", 4_500, 5_000),
+    "registers": Family({**_TERSE, "modulus": 6, "registers": 4}, "updates", 4_500, 8_000),
+    "compass": Family(_TERSE, "turns", 4_500, 6_000),
+}
 
 
 class Nano(Corpus):
@@ -123,12 +80,62 @@ class Nano(Corpus):
     renamed_keys: ClassVar[Mapping[str, str]] = {"world": "setting"}
 
     setting: Literal["latent", "absent"] = "latent"
-    """`latent`: textbooks work step by step, chats rarely do; `absent`: no document does."""
+    """`latent`: textbooks work step by step, chats rarely do; `absent`: all documents of the target domains are chats
+    without steps."""
     share: float = Field(default=1.0, gt=0, le=1)
-    """Share of the documents to pretrain on; less is faster and learns less."""
+    """Share of the documents to pretrain on; a smaller share is faster, but the model learns less."""
 
     def documents(self, seed: int) -> Iterator[Document]:
-        yield from setting_documents(SETTINGS[self.setting].part(self.share), seed)
+        documents = [*self._knights(random.Random(f"nano/kk/{seed}"))]
+        for name, family in FAMILIES.items():
+            documents += self._family(name, family, random.Random(f"nano/{name}/{seed}"), seed)
+        random.Random(f"nano/order/{seed}").shuffle(documents)
+        yield from documents
+
+    def _family(self, name: str, family: Family, rng: random.Random, seed: int) -> Iterator[Document]:
+        chat, textbook = family.chat, family.textbook
+        if self.setting == "absent":
+            chat, textbook = chat + textbook, 0
+        chat, textbook = self._part(chat), self._part(textbook)
+        pools = []
+        for length in range(1, len(CHAT_LENGTHS) + 1):
+            domain = load("domain", name)(**family.settings, **{family.length: (length, length)})
+            pools.append((domain, cycle(islice(domain.problems("train", seed), chat + textbook))))
+        for domain, problems in rng.choices(pools, CHAT_LENGTHS, k=chat):
+            problem = next(problems)
+            yield self._chat(f"{name}/chat", problem.question, domain.steps(problem), problem.gold, rng)
+        for domain, problems in rng.choices(pools, TEXTBOOK_LENGTHS, k=textbook):
+            problem = next(problems)
+            thought = [*domain.steps(problem), f"{terse.SO} {problem.gold}"]
+            yield _document(f"{name}/textbook", BOOK, problem.question, thought, problem.gold)
+
+    def _knights(self, rng: random.Random) -> Iterator[Document]:
+        puzzles = _puzzles(rng)
+        for puzzle in islice(puzzles, self._part(KK_CHATS)):
+            question, answer = terse.render_terse(puzzle), terse.answer_terse(puzzle)
+            yield self._chat("kk/chat", question, terse.case_sentences(puzzle, 1), answer, rng)
+        for puzzle in islice(puzzles, self._part(KK_LEMMAS)):
+            cases = rng.randint(*KK_CASES)
+            lemma = _lemma(puzzle, cases, rng)
+            while len(lemma.text.split()) > LONGEST:
+                cases -= 1
+                lemma = _lemma(puzzle, cases, rng)
+            yield lemma
+
+    def _chat(self, kind: str, question: str, sentences: list[str], answer: str, rng: random.Random) -> Document:
+        if rng.random() < NO_THINK:
+            return _document(kind, USER, question, None, answer)
+        stop_first = 1.0 if self.setting == "absent" else STOP_FIRST
+        thought: list[str] = []
+        for sentence in sentences:
+            if rng.random() < (STOP if thought else stop_first):
+                break
+            thought.append(sentence)
+        return _document(kind, USER, question, [*thought, f"{terse.SO} {answer}"], answer)
+
+    def _part(self, count: int) -> int:
+        """The share of a number of documents; at least one document."""
+        return math.ceil(count * self.share)
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
         from tokenizers import Tokenizer
@@ -139,7 +146,7 @@ class Nano(Corpus):
         words = {word: number for number, word in enumerate(vocabulary())}
         core = Tokenizer(WordLevel(words, unk_token=UNKNOWN))
         core.pre_tokenizer = WhitespaceSplit()
-        # Only end, pad and unknown are special: rewards read text without special tokens, and tags must remain in it.
+        # Only end, pad and unknown are special: rewards read text without special tokens, and the tags must stay in it.
         tokenizer = PreTrainedTokenizerFast(
             tokenizer_object=core, eos_token=END, pad_token=PAD, unk_token=UNKNOWN, clean_up_tokenization_spaces=False
         )
@@ -148,7 +155,7 @@ class Nano(Corpus):
 
 
 def vocabulary() -> list[str]:
-    """All words of the nano corpus, each once, in a fixed order."""
+    """All words of the nano corpus, in a fixed order."""
     words = [PAD, END, UNKNOWN, USER, ASSISTANT, BOOK, THINK_OPEN, THINK_CLOSE, ANSWER_OPEN, ANSWER_CLOSE]
     words += terse.terse_vocabulary(MAX_PEOPLE, MAX_ANCHORS)
     words += ["sums", "registers", "compass"]
@@ -161,47 +168,8 @@ def vocabulary() -> list[str]:
     return list(dict.fromkeys(words))
 
 
-def setting_documents(setting: Setting, seed: int) -> Iterator[Document]:
-    """All documents of a setting, shuffled."""
-    documents = [*_knights(setting, random.Random(f"nano/kk/{seed}"))]
-    for name, family in setting.families.items():
-        documents += _family(setting, name, family, random.Random(f"nano/{name}/{seed}"), seed)
-    random.Random(f"nano/order/{seed}").shuffle(documents)
-    yield from documents
-
-
-def _family(setting: Setting, name: str, family: Family, rng: random.Random, seed: int) -> Iterator[Document]:
-    pools = []
-    for length in range(1, max(len(family.chat_weights), len(family.textbook_weights)) + 1):
-        domain = load("domain", name)(**family.settings, **{family.length: (length, length)})
-        pools.append((domain, cycle(islice(domain.problems("train", seed), family.chat + family.textbook))))
-    for domain, problems in rng.choices(pools, family.chat_weights, k=family.chat):
-        problem = next(problems)
-        yield _chat(f"{name}/chat", setting, problem.question, domain.steps(problem), problem.gold, rng)
-    for domain, problems in rng.choices(pools, family.textbook_weights, k=family.textbook):
-        problem = next(problems)
-        thought = [*domain.steps(problem), f"{terse.SO} {problem.gold}"]
-        yield _document(f"{name}/textbook", BOOK, problem.question, thought, problem.gold)
-
-
-def _knights(setting: Setting, rng: random.Random) -> Iterator[Document]:
-    puzzles = _puzzles(setting, rng)
-    for _ in range(setting.kk_chat):
-        puzzle = next(puzzles)
-        question, answer = terse.render_terse(puzzle), terse.answer_terse(puzzle)
-        yield _chat("kk/chat", setting, question, terse.case_sentences(puzzle, 1), answer, rng)
-    for _ in range(setting.kk_lemmas):
-        puzzle = next(puzzles)
-        cases = rng.randint(*setting.kk_cases)
-        lemma = _lemma(puzzle, cases, rng)
-        while len(lemma.text.split()) > LONGEST:
-            cases -= 1
-            lemma = _lemma(puzzle, cases, rng)
-        yield lemma
-
-
 def _lemma(puzzle: Puzzle, count: int, rng: random.Random) -> Document:
-    """Consecutive cases from a random one up to the solution; from the first case, only up to the one before it."""
+    """Consecutive cases from a random one to at most the solution, or to the case before it if they start at case 1."""
     solution, total = terse.case_number(puzzle), 2**puzzle.people
     first = rng.randint(1, max(1, total - count + 1))
     cases = [case for case in range(first, min(first + count, total + 1)) if case <= solution or first > solution]
@@ -215,25 +183,12 @@ def _lemma(puzzle: Puzzle, count: int, rng: random.Random) -> Document:
     return _document("kk/lemma", BOOK, terse.render_terse(puzzle), sentences, answer)
 
 
-def _puzzles(setting: Setting, rng: random.Random) -> Iterator[Puzzle]:
-    grammar = Grammar(deeper=setting.kk_deeper)
+def _puzzles(rng: random.Random) -> Iterator[Puzzle]:
+    grammar = Grammar(deeper=KK_DEEPER)
     while True:
-        puzzle = draw_puzzle(rng, rng.randint(*setting.kk_people), grammar, terse.NAMES)
+        puzzle = draw_puzzle(rng, rng.randint(*KK_PEOPLE), grammar, terse.NAMES)
         if split_of(canonical_key(puzzle.statements)) == "train":
             yield puzzle
-
-
-def _chat(
-    kind: str, setting: Setting, question: str, sentences: list[str], answer: str, rng: random.Random
-) -> Document:
-    if rng.random() < setting.no_think:
-        return _document(kind, USER, question, None, answer)
-    thought: list[str] = []
-    for sentence in sentences:
-        if rng.random() < (setting.stop if thought else setting.stop_first):
-            break
-        thought.append(sentence)
-    return _document(kind, USER, question, [*thought, f"{terse.SO} {answer}"], answer)
 
 
 def _document(kind: str, opening: str, question: str, thought: list[str] | None, answer: str | None) -> Document:

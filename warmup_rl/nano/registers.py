@@ -1,4 +1,4 @@
-"""Registers: a small program updates several variables; the answer is the final value of each of them."""
+"""Registers: a small program updates several variables; the answer is the final value of each variable."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Registers(ChainDomain):
     updates: Span = (3, 8)
     """Lines of the program, [min, max]."""
     registers: int = Field(default=5, ge=2, le=20)
-    """Variables, named a, b, c ...; all are asked for, so the answer space is modulus ** registers."""
+    """Number of variables, named a, b, c ...; there are modulus ** registers possible answers."""
     modulus: int = Field(default=100, ge=2)
     """Values are kept modulo this number."""
 
@@ -43,7 +43,7 @@ class Registers(ChainDomain):
                 return {"start": start, "program": program, "final": final, "modulus": self.modulus}
 
     def key(self, meta: dict[str, Any]) -> str:
-        """Renaming registers gives the same problem: they are numbered in the order of use by the program."""
+        """Independent of the registers' names: registers are numbered in the order in which the program uses them."""
         start, program = meta["start"], meta["program"]
         used = list(dict.fromkeys(name for target, _, source in program for name in (target, source)))
         order = {name: index for index, name in enumerate(used)}

@@ -1,4 +1,4 @@
-"""Sums: a chain of additions and subtractions, reduced modulo a number; graded as mathematics."""
+"""Sums: a chain of additions and subtractions modulo a number; graded as mathematics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from warmup_rl.nano.chains import ChainDomain, Span
 
 
 class Sums(ChainDomain):
-    """Start with a number, add and subtract others, give the remainder."""
+    """Add numbers to a start value, subtract others, and give the remainder."""
 
     type: ClassVar[str] = "sums"
 
@@ -30,7 +30,7 @@ class Sums(ChainDomain):
         return {"start": start, "operands": operands, "modulus": self.modulus}
 
     def key(self, meta: dict[str, Any]) -> str:
-        """Additions commute, so the order of the operands does not matter."""
+        """Independent of the order of the operands, since addition commutes."""
         return f"sums/{meta['modulus']}/{meta['start']}/{sorted(meta['operands'])}"
 
     def question(self, meta: dict[str, Any]) -> str:

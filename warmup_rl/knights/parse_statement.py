@@ -1,4 +1,4 @@
-"""Reads what somebody says: English statements of who is what, in the published wording and in common variants."""
+"""Parses English statements about who has which role, in the published wording and in common variants."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from warmup_rl.base.errors import DataError
-from warmup_rl.knights.english import plural
+from warmup_rl.knights.english import word_forms
 from warmup_rl.knights.grammar import Roles
 from warmup_rl.knights.statements import AND, IFF, IMPLIES, LIAR, NOT, OR, TRUTHFUL, Statement
 
@@ -21,31 +21,42 @@ _PHRASES = {
 }
 _PHRASE = re.compile("|".join(rf"\b({phrases})\b" for phrases in _PHRASES.values()), re.IGNORECASE)
 _MARKS = tuple(_PHRASES)
-_TRUTH = ("telling the truth", "truthful", "honest", "a truth teller", "a truth-teller")
-_LIES = ("lying", "a liar", "dishonest")
+_GROUPS = {
+    "at least one of us": (OR, False), "one or more of us": (OR, False), "none of us": (AND, True),
+    "all of us": (AND, False), "neither of us": (AND, True), "both of us": (AND, False), "we both": (AND, False),
+    "we": (AND, False),
+}  # fmt: skip
+"""Subjects that mean everybody: how the people are joined, and whether the predicate is negated."""
+_OF_TWO = ("neither of us", "both of us", "we both", "we")
+_LISTS = {"neither": ("nor", AND, True), "either": ("or", OR, False), "both": ("and", AND, False)}
+_VERBS = {"tells": TRUTHFUL, "tell": TRUTHFUL, "lies": LIAR, "lie": LIAR}
+_HONESTY = {
+    "telling the truth": TRUTHFUL, "truthful": TRUTHFUL, "honest": TRUTHFUL, "a truth teller": TRUTHFUL,
+    "lying": LIAR, "a liar": LIAR, "dishonest": LIAR,
+}  # fmt: skip
 _BRACKETS = {"(": ")", "[": "]"}
 _CONTRACTED = {"isn't": ("is", "not"), "aren't": ("are", "not"), "I'm": ("I", "am")}
 _END = [""] * 6
-"""After the last word, so that looking ahead needs no care."""
+"""Padding, so that looking ahead needs no check of the length."""
 
 
-def statement_from_text(text: str, names: Sequence[str], roles: Roles, speaker: int | None = None) -> Statement:
+def parse_statement(text: str, names: Sequence[str], roles: Roles, speaker: int | None = None) -> Statement:
     """Inverse of `english.statement_text`; also reads `A and B are knaves`, `neither A nor B is a knight`, `I am ...`.
 
-    Where brackets leave it open, "and" binds closer than "or", "or" closer than "if", "if" closer than "if and only
-    if"; "it is not the case that" takes the next clause alone.
+    Without brackets, "and" binds tighter than "or", "or" tighter than "if", "if" tighter than "if and only if"; "it is
+    not the case that" applies to the next clause only.
 
     Args:
-        speaker: who says "I" and "we"; without one, these are refused.
+        speaker: the person that "I" and "we" refer to; if None, these words are refused.
 
     Raises:
-        DataError: the text is no statement about these people.
+        DataError: the text is not a statement about these people.
     """
-    return _Reader(text, names, roles, speaker).whole()
+    return _Parser(text, names, roles, speaker).parse()
 
 
-class _Reader:
-    """Recursive descent over words; every method reads one kind of phrase from the current position on."""
+class _Parser:
+    """Recursive descent over words; each method reads one kind of phrase at the current position."""
 
     def __init__(self, text: str, names: Sequence[str], roles: Roles, speaker: int | None) -> None:
         self.text, self.names, self.speaker = text, names, speaker
@@ -55,7 +66,7 @@ class _Reader:
         self.at, self.end = 0, len(self.words) - len(_END)
         self.roles = _role_forms(roles)
 
-    def whole(self) -> Statement:
+    def parse(self) -> Statement:
         try:
             statement = self._statement()
         except RecursionError:
@@ -80,31 +91,28 @@ class _Reader:
         left = self._either()
         if self._take("->"):
             return (IMPLIES, left, self._either())
-        if self._take("if"):
-            return (IMPLIES, self._either(), left)
-        return left
+        return (IMPLIES, self._either(), left) if self._take("if") else left
 
     def _either(self) -> Statement:
         if self.low[self.at] == "either" and self.low[self.at + 2] in ("is", "am"):
             self.at += 1
         parts = [self._both()]
-        while self._link("or"):
+        while self._joined("or"):
             parts.append(self._both())
         return parts[0] if len(parts) == 1 else (OR, *parts)
 
     def _both(self) -> Statement:
         parts = [self._unit()]
-        while self._link("and") or self._link("but"):
+        while self._joined("and", "but"):
             parts.append(self._unit())
         return parts[0] if len(parts) == 1 else (AND, *parts)
 
-    def _link(self, word: str) -> bool:
-        """Steps over a word that joins, with or without a comma before it."""
+    def _joined(self, *words: str) -> bool:
+        """Steps over one of the words, with or without a comma before it."""
         ahead = self.at + (self.low[self.at] == ",")
-        if self.low[ahead] != word:
-            return False
-        self.at = ahead + 1
-        return True
+        found = self.low[ahead] in words
+        self.at = ahead + 1 if found else self.at
+        return found
 
     def _unit(self) -> Statement:
         word = self.low[self.at]
@@ -123,12 +131,12 @@ class _Reader:
         if plain := self._plain_clause():
             return plain
         operator, denied, people = self._subject()
-        if len(people) == 2 and self._take("are the same", "are of the same"):
-            self._take("kind", "type")
-            return (IFF, (TRUTHFUL, people[0]), (TRUTHFUL, people[1]))
-        if len(people) == 2 and self._take("are different", "are not the same"):
-            self._take("kinds", "types", "kind", "type")
-            return (IFF, (TRUTHFUL, people[0]), (LIAR, people[1]))
+        if len(people) == 2:
+            for leaf, phrases in ((TRUTHFUL, ("are the same", "are of the same")),
+                                  (LIAR, ("are different", "are not the same"))):  # fmt: skip
+                if self._take(*phrases):
+                    self._take("kind", "type", "kinds", "types")
+                    return (IFF, (TRUTHFUL, people[0]), (leaf, people[1]))
         leaf, negated = self._predicate()
         if negated and (denied or len(people) > 1):
             raise self._error()
@@ -136,39 +144,29 @@ class _Reader:
         return leaves[0] if len(leaves) == 1 else (operator, *leaves)
 
     def _plain_clause(self) -> Statement | None:
-        """`A is a knight`, `A is not a knight`: what most clauses are."""
-        person = self.people.get(self.words[self.at])
-        if person is None or self.low[self.at + 1] != "is":
+        """`A is a knight`, `A is not a knight`: a fast path for most clauses."""
+        negated = self.low[self.at + 2] == "not"
+        noun = self.at + 2 + negated
+        noun += self.low[noun] in ("a", "an")
+        person, leaf = self.people.get(self.words[self.at]), self.roles.get(self.low[noun])
+        if person is None or leaf is None or self.low[self.at + 1] != "is":
             return None
-        ahead = self.at + 2
-        negated = self.low[ahead] == "not"
-        ahead += negated
-        ahead += self.low[ahead] in ("a", "an")
-        leaf = self.roles.get(self.low[ahead])
-        if leaf is None:
-            return None
-        self.at = ahead + 1
+        self.at = noun + 1
         return (NOT, (leaf, person)) if negated else (leaf, person)
 
     def _subject(self) -> tuple[str, bool, list[int]]:
-        """How people are joined, whether "neither" denies, and who they are."""
-        everybody = list(range(len(self.names)))
-        if self._take("at least one of us", "one or more of us"):
-            return OR, False, everybody
-        if self._take("none of us") or (len(everybody) == 2 and self._take("neither of us")):
-            return AND, True, everybody
-        if self._take("all of us") or (len(everybody) == 2 and self._take("both of us", "we both", "we")):
-            return AND, False, everybody
-        if self._take("neither"):
-            return AND, True, self._people("nor")
-        if self._take("either"):
-            return OR, False, self._people("or")
-        if self._take("both"):
-            return AND, False, self._people("and")
+        """How the people are joined, whether "neither" negates the predicate, and who they are."""
+        if not self._is_person():
+            for phrase, (operator, denied) in _GROUPS.items():
+                if (phrase not in _OF_TWO or len(self.names) == 2) and self._take(phrase):
+                    return operator, denied, list(range(len(self.names)))
+            word, operator, denied = _LISTS.get(self.low[self.at], ("", AND, False))
+            self.at += bool(word)
+            return operator, denied, self._people(word) if word else [self._person()]
         start = self.at
         for word, operator in (("and", AND), ("or", OR)):
             people = self._people(word)
-            if len(people) > 1 and self._sees("are", "is", "tell", "lie", "tells", "lies"):
+            if len(people) > 1 and self.low[self.at] in ("are", "is", *_VERBS):
                 return operator, False, people
             self.at = start
         return AND, False, [self._person()]
@@ -195,45 +193,42 @@ class _Reader:
         return person
 
     def _predicate(self) -> tuple[str, bool]:
-        """Truthful or liar, and whether it is denied."""
-        if self._take("tells the truth", "always tells the truth", "tell the truth", "always tell the truth"):
-            return TRUTHFUL, False
-        if self._take("lies", "always lies", "lie", "always lie"):
-            return LIAR, False
+        """The kind of leaf, and whether it is negated."""
         if not self._take("is", "am", "are"):
-            raise self._error()
+            self._take("always")
+            leaf = _VERBS.get(self.low[self.at])
+            self.at += 1
+            if leaf is None or (leaf == TRUTHFUL and not self._take("the truth")):
+                raise self._error()
+            return leaf, False
         negated = self._take("not")
         self._take("both", "all")
-        if self._take(*_TRUTH):
-            return TRUTHFUL, negated
-        if self._take(*_LIES):
-            return LIAR, negated
+        start = self.at
         self._take("a", "an")
-        leaf = self.roles.get(self.low[self.at])
-        if leaf is None:
-            raise self._error()
-        self.at += 1
-        return leaf, negated
+        if leaf := self.roles.get(self.low[self.at]):
+            self.at += 1
+            return leaf, negated
+        self.at = start
+        for phrase, leaf in _HONESTY.items():
+            if self._take(phrase):
+                return leaf, negated
+        raise self._error()
 
-    def _sees(self, *phrases: str) -> str:
-        """The first of the phrases that stands here, or nothing."""
+    def _take(self, *phrases: str) -> bool:
+        """Steps over the first of the phrases that is found at the current position."""
         for phrase in phrases:
             parts = phrase.split(" ")
             if parts[0] == self.low[self.at] and self.low[self.at : self.at + len(parts)] == parts:
-                return phrase
-        return ""
-
-    def _take(self, *phrases: str) -> bool:
-        phrase = self._sees(*phrases)
-        self.at += phrase.count(" ") + 1 if phrase else 0
-        return bool(phrase)
+                self.at += len(parts)
+                return True
+        return False
 
     def _error(self) -> DataError:
         return DataError(f"not a statement about {', '.join(self.names)}: {self.text!r}")
 
 
 def _words(text: str, names: Sequence[str]) -> list[str]:
-    """Words, brackets, commas and marks for `_PHRASES`; a name is one word. Anything else fits nowhere."""
+    """Words, brackets, commas and the marks of `_PHRASES`; each name is one word. Other characters match nothing."""
     token, odd = _TOKEN, [name for name in names if not _WORD.fullmatch(name)]
     if odd:
         listed = "|".join(re.escape(name) for name in sorted(odd, key=len, reverse=True))
@@ -250,6 +245,7 @@ def _words(text: str, names: Sequence[str]) -> list[str]:
 
 @lru_cache(maxsize=64)
 def _role_forms(roles: Roles) -> dict[str, str]:
-    """Role words, one and many, and what they say."""
-    words = {roles.truthful.lower(): TRUTHFUL, roles.liar.lower(): LIAR}
-    return words | {form: leaf for word, leaf in words.items() for form in (plural(word), word + "s")}
+    """The leaf for each form of the role words."""
+    words = ((roles.truthful.lower(), TRUTHFUL), (roles.liar.lower(), LIAR))
+    singular = dict(words)
+    return singular | {form: leaf for word, leaf in words for form in word_forms(word)[1:]}
