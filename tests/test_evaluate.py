@@ -12,7 +12,7 @@ from warmup_rl.base.errors import ContractError, SpaceError, UserError
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
-from warmup_rl.interfaces.measurement import cells, summarize
+from warmup_rl.interfaces.measurement import cells, summarize, without_signal
 from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv
 from warmup_rl.stages.evaluate import Evaluate
 
@@ -62,7 +62,10 @@ def test_every_problem_is_completed_under_every_sampling(tmp_path, model):
     }
     assert summary["cells"] == [asdict(cell) for cell in cells(rows)]
     assert json.loads(json.dumps(summary)) == summary
-    assert len(lines) == 2 and lines[0].startswith("test, prompt open, greedy: small 0.")
+    assert lines[0].startswith("test, prompt open, greedy: small 0.") and lines[1].startswith(
+        "test, prompt open, drawn"
+    )
+    assert all("without a signal" in line for line in lines[2:])
     assert {"question", "gold", "text", "tokens", "truncated", "chance", "group", "score"} <= rows[0].keys()
 
 
@@ -253,3 +256,10 @@ def test_solved_examples_show_worked_solutions_where_there_are_any(tmp_path):
     worked = Evaluate(prompts=["few_shot_cot"])._examples(where, "few_shot_cot")["sums"][1]["content"]
     assert bare.startswith("<answer>") and worked.startswith("<think>") and "remainder" in worked
     assert worked.endswith(bare)
+
+
+def test_a_domain_without_a_correct_answer_is_said_to_have_no_signal():
+    rows = [row(problem_id=f"p{n}", verdict="wrong", outcome="wrong") for n in range(3)]
+    (line,) = without_signal(cells(rows))
+    assert line.startswith("a: none of 3 answers is correct under any prompt style")
+    assert without_signal(cells([*rows, row(problem_id="p9")])) == []

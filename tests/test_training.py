@@ -16,6 +16,8 @@ from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.types import Grade, Problem, Score, Trace, trace_from_json
 from warmup_rl.data.rank_files import RankFiles
 from warmup_rl.interfaces import chat as contract
+from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.plugins import build
 from warmup_rl.interfaces.stage import Tracking
 from warmup_rl.stages.rlvr import Rlvr, prompt_plan
 from warmup_rl.stages.sft import IGNORED, Sft, encode, require_supervised_end
@@ -351,3 +353,16 @@ def test_rows_of_all_ranks_become_one_file_in_order(tmp_path: Path) -> None:
     files[0].merge()
     assert [row["n"] for row in read_jsonl(path)] == [1, 2, 3]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_reward_follows_the_lenient_verdict_unless_the_papers_table_is_asked_for() -> None:
+    from warmup_rl.domains.kk import KnightsKnaves
+    from warmup_rl.nano.sums import Sums
+
+    untagged = Score("correct", "7", False)
+    stage = {"type": "rlvr", "domain": "kk", "steps": 1}
+    assert build("stage", stage)._reward(KnightsKnaves()).of(untagged) == 1.0
+    paper = build("stage", {**stage, "reward": "paper"})
+    assert paper._reward(KnightsKnaves()).of(untagged) == -2.0
+    assert "bad_format -2" in paper.preview(EvaluationSettings(), {"kk": KnightsKnaves()}).counts["reward"]
+    assert isinstance(paper, Rlvr) and paper._reward(Sums()) == Reward()

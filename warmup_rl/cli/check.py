@@ -18,6 +18,7 @@ from warmup_rl.cli.command import Command, explain, parse, selection
 from warmup_rl.cli.power import folds, resolution, short_training
 from warmup_rl.interfaces.domain import each_fold
 from warmup_rl.interfaces.engine import Engine
+from warmup_rl.interfaces.measurement import Cell, without_signal
 from warmup_rl.interfaces.stage import Stage, StagePreview
 from warmup_rl.recipe import Recipe, load_recipe
 from warmup_rl.run.pipeline import PlannedStage, Trial
@@ -66,9 +67,27 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
     marks += "   · not in this run" if command.only or command.until else ""
     console.print(Text(f"{marks}\n", style="dim"))
     console.print(_settings(recipe, trials, _disk(recipe, made, preview)))
+    signal = (line for trial in every for line in _signal(trial))
     moved = (line for trial in every for line in trial.moved())
-    for warning in dict.fromkeys([*moved, *_warnings(recipe, made, preview, world_size), *short_training(recipe)]):
+    for warning in dict.fromkeys(
+        [*moved, *signal, *_warnings(recipe, made, preview, world_size), *short_training(recipe)]
+    ):
         console.print(Text(f"! {warning}", style="yellow"))
+
+
+def _signal(trial: Trial) -> Iterator[str]:
+    """What finished evaluations say of the starts of trainings with rewards."""
+    for planned in trial.stages:
+        judged = [
+            Cell(**row)
+            for other in trial.stages
+            if other.stage.role == "evaluation" and other.inputs.get("model") == planned.inputs.get("model")
+            if trial.entry(other).done
+            for row in trial.entry(other).record()["summary"]["cells"]
+            if row["domain"] == getattr(planned.stage, "domain", None)
+        ]
+        if planned.stage.role == "target" and judged:
+            yield from (f"{trial.name}, {planned.stage.id}: {line}" for line in without_signal(judged))
 
 
 def _preview(trial: Trial, planned: PlannedStage) -> StagePreview:

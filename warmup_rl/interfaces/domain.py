@@ -30,7 +30,7 @@ class Domain(Plugin, ABC):
 
     plugin_kind: ClassVar[Kind] = "domain"
     REWARDS: ClassVar[Mapping[str, Any]] = {}
-    """Default reward of each outcome (keys of `reward`); empty: 1 for a correct answer, 0 otherwise."""
+    """What `reward: paper` stands for: the published reward of each outcome; empty where none was published."""
     finite: ClassVar[bool] = False
     """Whether the problems are the rows of a data set. An evaluation may then ask for more problems than there are and
     uses all of them."""

@@ -100,6 +100,21 @@ def best_style(found: Iterable[Cell], styles: Sequence[str]) -> str:
     return max(styles, key=lambda style: _mean(values[style]))
 
 
+def without_signal(found: Iterable[Cell]) -> list[str]:
+    """A line for each domain with no correct answer under any prompt style and sampling: RLVR cannot start there."""
+    right: dict[str, float] = defaultdict(float)
+    counts: Counter[str] = Counter()
+    for cell in found:
+        right[cell.domain] += cell.lenient
+        counts[cell.domain] += cell.problems * cell.samples
+    return [
+        f"{domain}: none of {counts[domain]:,} answers is correct under any prompt style measured, so RLVR on it would "
+        "start without a signal. Take easier problems, or warm up first."
+        for domain, value in right.items()
+        if value == 0
+    ]
+
+
 def cells(rows: Iterable[Row]) -> list[Cell]:
     """A cell for each (split, prompt, sampling, domain) among rows of `completions.jsonl`, in order of appearance."""
     groups: dict[tuple[str, str, str, str], list[Row]] = defaultdict(list)

@@ -20,7 +20,7 @@ from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ANSWER_CLOSE, ANSWER_OPEN, STYLES, ResponseFormat
-from warmup_rl.interfaces.measurement import Cell, cells
+from warmup_rl.interfaces.measurement import Cell, cells, without_signal
 from warmup_rl.interfaces.stage import Context, DataRequest, Stage, StagePreview
 from warmup_rl.stages.training.evaluator import Progress, complete_and_score
 
@@ -126,7 +126,7 @@ class Evaluate(Stage):
             return {}
         files.merge(timeout=_TIMEOUT)
         found = cells(read_jsonl(output))
-        for line in _lines(found):
+        for line in (*_lines(found), *without_signal(found)):
             context.say(line)
         return {"cells": [asdict(cell) for cell in found]}
 

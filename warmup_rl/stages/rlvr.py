@@ -74,9 +74,9 @@ class Rlvr(TrainerStage):
     """Optimizer steps per batch of rollouts; more than 1 trains off-policy."""
     sampling: Sampling = Field(default_factory=lambda: Sampling(temperature=1.0))
     """Sampling of rollouts; the default temperature is 1."""
-    reward: Reward | None = None
-    """A number for every outcome. Default: the domain's own table, which is the paper's (arXiv 2505.13718) for its
-    domains, and 1 for a correct answer and 0 otherwise for generated ones."""
+    reward: Reward | Literal["paper"] | None = None
+    """A number for every outcome; 1 for a correct answer and 0 otherwise where not given, whatever the form. `paper`:
+    the table of arXiv 2505.13718 for the domain, which takes the form into account."""
     trainer: str = TRAINER
     """A variant of the algorithm: a subclass of TRL's GRPOTrainer, as ./file.py:Class or pkg.module:Class."""
 
@@ -158,7 +158,7 @@ class Rlvr(TrainerStage):
         )
 
     def _reward(self, domain: Domain) -> Reward:
-        return self.reward or Reward.model_validate(domain.REWARDS)
+        return Reward.model_validate(domain.REWARDS) if self.reward == "paper" else self.reward or Reward()
 
     def _plan(self, problems: int, seed: int) -> list[list[int]]:
         return prompt_plan(problems=problems, prompts_per_step=self.prompts_per_step, steps=self.steps, seed=seed)
@@ -167,6 +167,11 @@ class Rlvr(TrainerStage):
         from warmup_rl.stages.training.grpo import trainer_class
 
         domain = context.domains[self.domain]
+        if self.reward == "paper" and not domain.REWARDS:
+            raise UserError(
+                f"{context.stage_id}.reward: the paper has no table for domain {self.domain!r} ({domain.type}). Give a "
+                "number for each outcome, or leave `reward` out."
+            )
         require_sound_golds(domain, list(self._request.problems(domain, context.seed)))
         if context.evaluation.every:
             domain.take("test", context.evaluation.seed, context.evaluation.curve_problems)

@@ -100,12 +100,14 @@ class Progress:
 
     def __init__(self, say: Callable[[str], None], name: str, total: int, max_tokens: int) -> None:
         self._say, self._name, self._total, self._budget = say, name, total, max_tokens
-        self._start = self._last = time.monotonic()
+        self._start = self._last = 0.0
         self._done = self._done_tokens = self._drawn = 0
 
     def step(self, tokens: int) -> None:
         """Counts the tokens of one decoding step."""
         self._drawn += tokens
+        if not self._start:  # reading the prompts is no measure of how fast tokens are drawn
+            self._start = self._last = time.monotonic()
         if (now := time.monotonic()) - self._last < _REPORT_SECONDS:
             return
         self._last = now
