@@ -94,8 +94,8 @@ def complete_and_score(
 class Progress:
     """Prints, at most every 20 seconds, how many completions are done, how fast tokens are drawn, and the time left.
 
-    The time left assumes that further completions are as long as those finished so far, and as long as the budget
-    while none is: completions that are still being drawn are longer than those that are done.
+    The time left assumes that a completion that is being drawn goes on to half of what its budget leaves, and that one
+    that waits is as long as the mean of the others.
     """
 
     def __init__(self, say: Callable[[str], None], name: str, total: int, max_tokens: int) -> None:
@@ -112,9 +112,10 @@ class Progress:
             return
         self._last = now
         rate = self._drawn / (now - self._start)
-        drawing = self._drawn - self._done_tokens
-        each = max(self._done_tokens / self._done, drawing / max(1, tokens)) if self._done else self._budget
-        left = max(0.0, (self._total - self._done) * each - drawing) / rate
+        drawing, waiting = self._drawn - self._done_tokens, self._total - self._done - tokens
+        half_left = (tokens * self._budget - drawing) / 2
+        each = (self._drawn + half_left) / (self._done + tokens)
+        left = (half_left + waiting * each) / rate
         self._say(f"{self._name}: {self._done} of {self._total}, {rate:,.0f} tokens/s, about {duration(left)} left")
 
     def finished(self, lengths: Iterator[int]) -> None:
