@@ -121,7 +121,7 @@ def test_folds_go_side_by_side_and_the_report_pools_them(recipe_file):
     folder = recipe_file.parent / "outputs"
     settings = [f"output_dir={folder}", "domains.mine.folds=2", "--arm", "long"]
     command = [sys.executable, "-m", "warmup_rl.train", str(recipe_file), *settings]
-    done = subprocess.run([*command, "--jobs", "2"], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([*command, "--jobs", "2"], capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 trials (arm, seed and fold), 2 at a time" in done.stdout
     assert "mine: 11 problems measured in 2 folds; differences of about 46 points" in done.stdout
@@ -224,6 +224,7 @@ def test_real_stages_cross_validate(tmp_path):
     file.write_text(f"""
 run_name: few
 model: {model}
+format: {{instruction: ""}}
 domains:
   adding: {{type: "{TINY}:Adding"}}
   mine: {{type: jsonl, file: {rows_file(tmp_path, 6)}, grader: number, folds: 2, alike: 1.0}}

@@ -174,7 +174,7 @@ def test_words_follow_the_data(tmp_path: Path) -> None:
 
 def test_one_seed_says_that_there_is_no_interval(tmp_path: Path) -> None:
     text = text_of(tmp_path, pair(1))
-    assert "(+50.0 points, 1 seed)" in text
+    assert "(+50.0 points in 1 seed, too few to tell)" in text
     assert "1 seed. Differences are in points. No interval over seeds is given below 3" in text
     assert "Wilson over the problems of one seed; it says nothing about other seeds" in text
 

@@ -192,6 +192,7 @@ def check(folder_or_id: str | Path, response_format: ResponseFormat, revision: s
 def _compute(folder_or_id: str | Path, revision: str | None, response_format: ResponseFormat | None) -> ChatContract:
     tokenizer = load_tokenizer(folder_or_id, revision)
     layout = response_format or ResponseFormat(instruction="")
+    response_format = response_format and response_format.model_copy(update={"instruction": layout.instruction or ""})
     _require_spellable(tokenizer, layout)
     template = json.dumps(tokenizer.chat_template, sort_keys=True)
     return ChatContract(

@@ -159,12 +159,12 @@ def amount(claim: Claim) -> str:
 
 
 def brief(claim: Claim) -> str:
-    """The estimate for running text: `+12.0 points [4.1, 19.9]`, `+12.0 points, 1 seed`."""
+    """The estimate for running text: `+12.0 points [4.1, 19.9]`, `+12.0 points in 1 seed, too few to tell`."""
     if claim.estimate is None:
         return "open"
     if claim.interval:
         return f"{_estimate(claim)} [{', '.join(_number(claim, value) for value in claim.interval)}]"
-    return _estimate(claim) + ("" if claim.bound else f", {counted(len(claim.values), 'seed')}")
+    return _estimate(claim) + ("" if claim.bound else f" in {counted(len(claim.values), 'seed')}, too few to tell")
 
 
 def _estimate(claim: Claim) -> str:
