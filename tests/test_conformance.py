@@ -1,12 +1,22 @@
 """The conformance suite: every plug-in of the table passes it, and broken plug-ins fail it."""
 
+import inspect
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.broken_plugins import BROKEN, Greedy, Twice
+from tests.broken_plugins import (
+    BROKEN,
+    Adversary,
+    Greedy,
+    Raising,
+    Truth,
+    Twice,
+    Undecided,
+    WithoutFile,
+)
 from tests.rows_data import sandbox_or_skip, settings
 from tests.tiny import Adding, tiny_model
 from warmup_rl.__main__ import main
@@ -146,6 +156,25 @@ def test_every_plug_in_of_the_table_is_checked(tmp_path):
 def test_a_broken_plug_in_fails(plugin, check):
     results = {result.name: result for result in run_checks(plugin(), problems=30)}
     assert results[check].status == "failed" and results[check].note
+
+
+@pytest.mark.parametrize(
+    ("plugin", "place", "fault"),
+    [
+        (Raising, "int(answer)", "ValueError: invalid literal for int()"),
+        (Truth, "def grade", "`grade` must return a Grade (got True)."),
+        (Undecided, 'Grade("maybe")', "'maybe' is not a verdict. Allowed: correct, wrong, none, timeout."),
+        (WithoutFile, "open(", "FileNotFoundError: "),
+        (Adversary, 'meta["none"]', "KeyError: 'none'"),
+    ],
+)
+def test_an_exception_is_a_failed_check_with_its_line_and_is_told_once(plugin, place, fault):
+    lines = inspect.getsource(plugin).splitlines()
+    line = inspect.getsourcelines(plugin)[1] + next(number for number, text in enumerate(lines) if place in text)
+    results = list(run_checks(plugin(), problems=5))
+    notes = [result.note for result in results if result.status == "failed" and fault in result.note]
+    assert f"broken_plugins.py:{line}: " in notes[0] and len(set(notes)) == len(notes), results
+    assert len(results) > 13
 
 
 def test_tests_of_a_users_own_fail_with_the_names_of_the_checks():

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from warmup_rl.base.errors import UserError
 from warmup_rl.interfaces.domain import Domain
-from warmup_rl.interfaces.plugins import TABLE, load, suggestion
+from warmup_rl.interfaces.plugins import TABLE, describe_exception, load, suggestion
 from warmup_rl.recipe.validation_errors import complaints
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -68,6 +68,10 @@ def build(model: type[Model], given: dict[str, Any], where: str, *, by_option: b
                 key = ": ".join([option(str(address[0])), *items])
             lines.append(f"{where}: {key}: {message}")
         raise UserError("\n".join(dict.fromkeys(lines))) from None
+    except UserError:
+        raise
+    except Exception as error:  # a plug-in's own validators may raise anything
+        raise UserError(f"{where}: {describe_exception(error)}") from None
 
 
 def option(key: str) -> str:

@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterator
 from functools import partial
@@ -92,6 +93,8 @@ TABLE: dict[Kind, dict[str, str]] = {
     },
 }
 
+_PACKAGE = Path(__file__).resolve().parent.parent
+_LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
 _GIVEN_NAMES: dict[type[Any], str] = {}
 """Names of the loaded classes that are not in the table."""
 
@@ -167,9 +170,12 @@ def build(kind: Kind, given: Any) -> Any:
             raise UserError(f"the name of {_a(kind)} is needed (got {shown(fields['type'])}).")
         plugin = load(kind, fields["type"])
         return plugin.model_validate({key: value for key, value in fields.items() if key != "type"})
-    except UserError as error:
+    except ValidationError:
+        raise
+    except Exception as error:  # a plug-in's own validators may raise anything
         place = ("type",) if isinstance(given, dict) and "type" in given and plugin is None else ()
-        reason = PydanticCustomError("plugin", "{text}", {"text": str(error)})
+        text = str(error) if isinstance(error, UserError) else describe_exception(error)
+        reason = PydanticCustomError("plugin", "{text}", {"text": text})
         details = InitErrorDetails(type=reason, loc=place, input=given)
         raise ValidationError.from_exception_data(kind, [details]) from None
 
@@ -206,11 +212,13 @@ def suggestion(name: str, allowed: Any) -> str:
 
 
 def describe_exception(error: Exception) -> str:
-    """`mine.py:5: NameError: ...`, by the innermost frame outside the import machinery."""
+    """`mine.py:5: NameError: ...`, by the innermost frame in a file of the user's; without one, by the innermost."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}: {error.msg}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
-    place = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
+    theirs = [frame for frame in frames if not Path(frame.filename).resolve().is_relative_to(_PACKAGE)]
+    theirs = [frame for frame in theirs if not frame.filename.startswith(("<", *_LIBRARIES))]
+    place = "".join(f"{frame.filename}:{frame.lineno}: " for frame in (theirs or frames)[-1:])
     return f"{place}{type(error).__name__}: {error}"
 
 
