@@ -223,6 +223,13 @@ def test_the_command_prints_the_checks_of_a_file(tmp_path, capsys, torch, argume
     assert line in "".join(capsys.readouterr())
 
 
+def test_a_plug_in_with_a_file_beside_it_conforms(tmp_path, capsys):
+    (tmp_path / "shifted.py").write_text("SHIFT = 3")
+    own = OWN.format(torch="from shifted import SHIFT").replace("self.shift", "SHIFT / 10")
+    (tmp_path / "mine.py").write_text(own)
+    assert main(["conformance", f"{tmp_path}/mine.py:Mine", "--problems", "5"]) == 0, capsys.readouterr()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [(["sum"], "unknown plug-in 'sum'. Did you mean 'sums'?"), (["./none.py:Mine"], "none.py: no such plug-in file")],

@@ -38,8 +38,12 @@ LARGE_SPACE = 1e-4
 """Chance accuracy below which another problem's answer must not be correct."""
 _FORM = ResponseFormat()
 _IMPORT = """
-import importlib, runpy, sys
-importlib.import_module(sys.argv[1]) if sys.argv[2] == "module" else runpy.run_path(sys.argv[1])
+import importlib, pathlib, runpy, sys
+if sys.argv[2] == "module":
+    importlib.import_module(sys.argv[1])
+else:
+    sys.path.insert(0, str(pathlib.Path(sys.argv[1]).parent))
+    runpy.run_path(sys.argv[1])
 sys.exit(9 if "torch" in sys.modules else 0)
 """
 

@@ -9,9 +9,13 @@ import importlib.util
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from functools import partial
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
@@ -95,6 +99,8 @@ TABLE: dict[Kind, dict[str, str]] = {
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
+_BESIDE: dict[Path, dict[str, ModuleType]] = {}
+"""The modules that plug-ins imported from their own folder, by folder."""
 _GIVEN_NAMES: dict[type[Any], str] = {}
 """Names of the loaded classes that are not in the table."""
 
@@ -243,8 +249,53 @@ def _file_module(path: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
-        spec.loader.exec_module(module)
+        with _imports_beside(path.resolve().parent):
+            spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[module_name]
         raise
     return module
+
+
+@contextmanager
+def _imports_beside(folder: Path) -> Iterator[None]:
+    """While a plug-in is imported, the files of its folder can be imported by their names, unless it is a package.
+
+    They take precedence over those of the working directory, not over installed modules. Plug-ins in one folder share
+    them; those of other folders have their own, also under equal names.
+    """
+    inside = set() if (folder / "__init__.py").is_file() else {path.stem for path in folder.glob("*.py")}
+    installed = {name for name in inside if PathFinder.find_spec(name, _LIBRARIES)} | sys.stdlib_module_names
+    found_anyway = {name for name in inside if (spec := PathFinder.find_spec(name)) and _is_in(folder, spec.origin)}
+    names = inside - installed - found_anyway
+
+    def named() -> dict[str, ModuleType]:
+        return {name: module for name, module in sys.modules.items() if name.partition(".")[0] in names}
+
+    others, finder = named(), _FolderFinder(folder, names)
+    for name in others:
+        del sys.modules[name]
+    sys.modules.update(_BESIDE.get(folder, {}))
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        _BESIDE[folder] = named()
+        for name in _BESIDE[folder]:
+            del sys.modules[name]
+        sys.modules.update(others)
+
+
+def _is_in(folder: Path, file: str | None) -> bool:
+    return file is not None and Path(file).resolve().parent == folder
+
+
+class _FolderFinder(MetaPathFinder):
+    """Finds the named modules in a folder."""
+
+    def __init__(self, folder: Path, names: Collection[str]) -> None:
+        self._folder, self._names = str(folder), names
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        return PathFinder.find_spec(name, [self._folder]) if name in self._names else None
