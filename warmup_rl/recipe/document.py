@@ -101,9 +101,16 @@ def parse_document(text: str, name: str) -> Document:
 
 
 def parse_value(text: str, name: str) -> Any:
-    """A value as written after `=` on the command line: a YAML 1.2 scalar, `[...]` or `{...}`."""
+    """A value as written after `=` on the command line: a YAML 1.2 scalar, `[...]` or `{...}`.
+
+    There are no comments: `####` and `a #b` are text. Raises `RecipeError` if it is empty or not valid YAML.
+    """
+    if not (text := text.strip()):
+        raise RecipeError([f"{name}: a value is needed after '='; write null for none, '' for an empty text."])
     node = _compose(text, name)
-    return None if node is None else _Reader(name).read(node)
+    if node is None or isinstance(node, yaml.ScalarNode) and not node.style and node.end_mark.index < len(text):
+        return text
+    return _Reader(name).read(node)
 
 
 class _Loader(yaml.SafeLoader):
