@@ -359,7 +359,7 @@ def test_an_override_that_fits_nowhere_is_refused(write: Any, override: str, exp
 
 
 def test_a_type_that_several_stages_have_is_refused_with_the_candidates(write: Any) -> None:
-    stages = "\n".join(["  - evaluate", "  - {type: evaluate, id: later}", "  - rlvr"])
+    stages = "\n".join(["  - evaluate", "  - {type: evaluate, id: later}", "  - {type: rlvr, domain: sums, steps: 3}"])
     text = f"run_name: x\nmodel: gpt2\ndomains: {{sums: {{}}}}\nstages:\n{stages}\n"
     Path("recipe.yaml").write_text(text, encoding="utf-8")
     assert problems(Path("recipe.yaml"), "stages.evaluate.problems=3") == [

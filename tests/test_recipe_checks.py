@@ -287,3 +287,27 @@ def test_a_missing_model_in_an_existing_folder_is_not_a_hub_id(folder: Path) -> 
     Path("recipe.yaml").write_text("\n".join(lines), encoding="utf-8")
     assert found("model=recipes/none") == [f"model: no such folder: recipes/none (looked from {folder})."]
     assert existing_model("Qwen/Qwen2.5-3B") == "Qwen/Qwen2.5-3B"
+
+
+MANY = RECIPE.replace(
+    "{type: pretrain, corpus: nano,", "{name: pretrain, corpus: {type: nano, world: latent},"
+).replace("domain: registers, steps: 10,", "domain: registrs, steps: many, args: {max_steps: 3},")
+
+
+@pytest.mark.parametrize("draw", [False, True])
+def test_errors_are_reported_together(folder: Path, draw: bool) -> None:
+    Path("recipe.yaml").write_text(MANY.replace("problems: 20, val", "problems: 90000000, val"), encoding="utf-8")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("recipe.yaml", ["stages.nope.x=1", "seeds=a", "domains.few=./recipes/mine.py:Few"], draw=draw)
+    starts = [
+        "recipe.yaml:5: evaluation.problems: 90000000 test problems of domain 'kk' asked for",
+        "recipe.yaml:10: stages.0.name: unknown key (got 'pretrain'). This key was renamed: use 'type'.",
+        "recipe.yaml:10: stages.0.corpus.world: unknown key (got 'latent'). This key was renamed: use 'setting'.",
+        "recipe.yaml:15: stages.5.steps: a whole number is needed (got 'many').",
+        "recipe.yaml:15: stages.5.domain: domain 'registrs' is not declared. Did you mean 'registers'?",
+        "recipe.yaml:15: stages.5.args.max_steps: not allowed",
+        "command line: stages.nope.x: no such stage.",
+        "command line: seeds: a list is needed (got 'a')",
+    ]
+    for start in starts:
+        assert any(line.startswith(start) for line in caught.value.problems), caught.value.problems

@@ -56,6 +56,15 @@ class Document:
         origin = self.origin(address)
         return ": ".join(filter(None, [origin.place, origin.shown, message]))
 
+    def rename(self, address: Address, key: str) -> None:
+        """Gives a value another key, unless that is taken; its origin stays."""
+        *above, old = address
+        holder = value_at(self.data, tuple(above))
+        holder.setdefault(key, holder.pop(old))
+        for known, origin in list(self.origins.items()):
+            if known[: len(address)] == address:
+                self.origins.setdefault((*above, key, *known[len(address) :]), origin)
+
 
 def dotted(address: Address) -> str:
     """`stages.2.args.beta`."""

@@ -33,7 +33,7 @@ from warmup_rl.recipe.document import (
 )
 from warmup_rl.recipe.leaks import leaks, refuse
 from warmup_rl.recipe.schema import Arm, Recipe, stage_row
-from warmup_rl.recipe.validation_errors import chosen, complaints
+from warmup_rl.recipe.validation_errors import chosen, complaints, new_name
 
 _ID = re.compile(r"[A-Za-z0-9_-]*[A-Za-z_-][A-Za-z0-9_-]*")
 
@@ -59,10 +59,8 @@ def load_recipe(
     shipped = Path(__file__).parent.parent / path
     document = read_document(shipped if shipped.is_file() and not Path(path).exists() else Path(path))
     problems = override(document, overrides)
-    if problems:
-        raise RecipeError(problems)
     _find_beside(document.data, Path(document.name).parent)
-    return _Loading(document, world_size, draw, files).recipe()
+    return _Loading(document, world_size, draw, files, problems).recipe()
 
 
 @dataclass
@@ -73,10 +71,12 @@ class _Loading:
     world_size: int
     draw: bool
     files: bool
-    problems: list[str] = field(default_factory=list)
+    problems: list[str]
     places: set[str] = field(default_factory=set)
 
     def recipe(self) -> Recipe:
+        while self._rename_old_keys():
+            pass
         data = _explicit(self.document.data)
         recipe: Recipe | None = self._read(self.document, Recipe.model_validate, data, Recipe)
         draft = self._draft(data, recipe)
@@ -85,7 +85,7 @@ class _Loading:
         stages = self._arms(arms, draft) if draft.ids and all(draft.ids) and isinstance(arms, dict) else {}
         recipe = recipe and recipe.with_arms(stages)
         unread = self._unreadable(draft) if self.files else ()
-        if self.draw and draft.evaluation is not None:
+        if (self.draw or self.problems) and draft.evaluation is not None:
             drawing = Drawing()
             seed = recipe.seeds[0] if recipe else 0
             readable = {name: None if name in unread else domain for name, domain in draft.domains.items()}
@@ -97,6 +97,19 @@ class _Loading:
             raise RecipeError(sorted(dict.fromkeys(self.problems), key=self._line_number))
         assert recipe is not None
         return recipe
+
+    def _rename_old_keys(self) -> bool:
+        """Reports keys of earlier versions and gives them today's names, so that what is inside is checked too."""
+        data = _explicit(self.document.data)
+        try:
+            Recipe.model_validate(data)
+        except ValidationError as error:
+            for address, message in complaints(error, Recipe, data):
+                if new := new_name(Recipe, data, address):
+                    self._problem(self.document, address, message)
+                    self.document.rename(address, new)
+                    return True
+        return False
 
     def _draft(self, data: dict[str, Any], recipe: Recipe | None) -> Draft:
         """The parts of the recipe; if it could not be built, those that can be built by themselves."""
