@@ -232,7 +232,15 @@ def test_a_plug_in_with_a_file_beside_it_conforms(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["sum"], "unknown plug-in 'sum'. Did you mean 'sums'?"), (["./none.py:Mine"], "none.py: no such plug-in file")],
+    [
+        (["sum"], "unknown plug-in 'sum'. Did you mean 'sums'?"),
+        (["./none.py:Mine"], "none.py: no such plug-in file"),
+        ([], "the following arguments are required: PLUGIN\n"),
+        ([f"{EXAMPLES}/grader.py:grade"], f"jsonl file=FILE grader=python:{EXAMPLES}/grader.py:grade"),
+        ([f"{EXAMPLES}/order_grader.py:Order"], "jsonl file=FILE grader=NAME"),
+        ([f"{EXAMPLES}/dynamic_sampling.py:DynamicSampling"], "is a trainer. Trainers are not checked"),
+        ([f"{EXAMPLES}/order_grader.py:Mapping"], "does not inherit from an interface"),
+    ],
 )
 def test_what_cannot_be_loaded_is_named(capsys, arguments, message):
     assert main(["conformance", *arguments]) == 2

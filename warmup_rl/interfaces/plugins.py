@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import sys
 import sysconfig
 import traceback
@@ -148,6 +149,11 @@ def import_class(name: str, what: str) -> type[Any]:
     except Exception as error:  # a plug-in's own code may raise anything
         raise UserError(f"{what} cannot be imported: {describe_exception(error)}") from None
     found = getattr(module, class_name, None)
+    if inspect.isfunction(found):
+        raise UserError(
+            f"{what}: {class_name} is a function, a class is needed. A function that grades is a setting of the domain "
+            f"jsonl, also for `conformance`: jsonl file=FILE grader=python:{name}"
+        )
     if not isinstance(found, type):
         raise UserError(f"{what}: {module_name} has no class {class_name!r}.")
     return found
