@@ -281,7 +281,7 @@ PLAIN, NO_PUZZLE = plain_rows(2)[1:], [{"question": "What is 1 + 1?", "gold": "2
         (NO_PUZZLE, ["--domain", "kk"], "not an English puzzle: 'What is 1"),
         (NO_PUZZLE, ["--domain", "mth"], "Did you mean 'math'"),
         ([{**NO_PUZZLE[0], "gold": " "}], ["--domain", "math"], "in.jsonl:1: 'gold' is empty (fields: question, gold"),
-        ([{**NO_PUZZLE[0], "response": ["2"]}], ["--domain", "math"], "'response' contains a list"),
+        ([{**NO_PUZZLE[0], "response": ["2"]}], ["--domain", "math"], "'response' is of type list"),
         (PLAIN, ["--redundancy", "all"], "--redundancy: allowed: 'none', 'delete_multi_1'"),
         (PLAIN, ["--redundancy", "none", "--steps", "correct"], "--redundancy is an option of the step dlcot"),
         (PLAIN, ["--steps", "corect"], "Did you mean 'correct'"),

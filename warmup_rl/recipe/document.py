@@ -197,7 +197,7 @@ class _Reader:
             if node.tag == _FLOAT:
                 return float(re.sub(r"\.(?=[inIN])", "", text))
         except ValueError:
-            return self._problem(node, address, f"{text!r} is not a {node.tag.rpartition(':')[2]}.")
+            return self._problem(node, address, f"{text!r} is not of type {node.tag.rpartition(':')[2]}.")
         if node.tag == _STR:
             return text
         return self._problem(node, address, f"unknown tag {node.tag!r}. Write a plain value.")
