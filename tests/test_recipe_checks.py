@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from warmup_rl.__main__ import main
 from warmup_rl.base.config import existing_model
 from warmup_rl.base.errors import RecipeError
 from warmup_rl.recipe import load_recipe
@@ -311,3 +312,12 @@ def test_errors_are_reported_together(folder: Path, draw: bool) -> None:
     ]
     for start in starts:
         assert any(line.startswith(start) for line in caught.value.problems), caught.value.problems
+
+
+def test_check_warns_where_a_terse_corpus_meets_english_questions(folder: Path, capsys: Any) -> None:
+    terse = ["domains.kk={people: [2, 3], phrasing: terse}", "domains.registers.phrasing=terse"]
+    for overrides, names in ((terse[:1], "registers"), ([], "kk, registers"), (terse, "")):
+        assert main(["check", "recipe.yaml", *overrides]) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        warning = f"only; to its model the questions of {names} are"
+        assert (warning in shown) == bool(names) and ("unknown words" in shown) == bool(names)
