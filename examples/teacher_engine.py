@@ -1,4 +1,7 @@
-"""A teacher of your own: an engine that makes one completion for each request. This one counts bits aloud."""
+"""A teacher of your own: an engine that makes one completion for each request. This one counts bits aloud.
+
+python -m warmup_rl conformance ./examples/teacher_engine.py:Enumerator --domain ./examples/domain.py:Parity
+"""
 
 from __future__ import annotations
 

@@ -35,6 +35,37 @@ class Certain(Sums):
         return 2.0
 
 
+class Raising(Sums):
+    def grade(self, answer, problem):
+        return super().grade(str(int(answer)), problem)
+
+
+class RaisingElsewhere(Sums):
+    def grade(self, answer, problem):
+        return super().grade("" if answer == "?" and int(answer) else answer, problem)
+
+
+class Truth(Sums):
+    def grade(self, answer, problem):
+        return super().grade(answer, problem).verdict == "correct"
+
+
+class Undecided(Sums):
+    def grade(self, answer, problem):
+        found = super().grade(answer, problem)
+        return found if found.verdict == "correct" else Grade("maybe")
+
+
+class WithoutFile(Sums):
+    def problems(self, split, seed):
+        return map(str, open("none.jsonl"))  # noqa: SIM115
+
+
+class Adversary(Sums):
+    def adversarial_answers(self, problem):
+        yield "a key that is not there", problem.meta["none"]
+
+
 class Session:
     def __init__(self, change):
         self.change = change
@@ -104,6 +135,12 @@ BROKEN = [
     (Shuffling, "split and seed alone decide problems and order"),
     (OneSplit, "ids are distinct"),
     (Certain, "chance accuracy is a probability"),
+    (Raising, "grade returns a grade for the reference"),
+    (Truth, "grade returns a grade for the reference"),
+    (RaisingElsewhere, "grades filler as not correct"),
+    (Undecided, "answers of other problems are wrong in a large answer space"),
+    (WithoutFile, "there are problems to train on and to measure"),
+    (Adversary, "grades an adversarial answer of its own as not correct"),
     (Twice, "answers each request once"),
     (Silent, "answers each request once"),
     (AllSamples, "draws one completion per request whatever the number of samples"),

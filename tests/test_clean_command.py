@@ -270,6 +270,18 @@ def test_problems_beside_the_output_are_added_to(tmp_path, own):
 PLAIN, NO_PUZZLE = plain_rows(2)[1:], [{"question": "What is 1 + 1?", "gold": "2", "response": "</think> 2"}]
 
 
+def test_traces_without_their_problems_and_rows_that_cannot_be_read_leave_nothing(tmp_path, own, capsys):
+    copy = tmp_path / "copy" / "traces.jsonl"
+    copy.parent.mkdir()
+    copy.write_bytes(own.read_bytes())
+    assert run("--in", str(copy), "--out", str(copy.with_name("clean.jsonl"))) == 2
+    error = capsys.readouterr().err
+    assert "problems.jsonl: no such file. Traces of a run are cleaned with their problems: copy" in error
+    write_jsonl(copy, NO_PUZZLE)
+    assert run("--in", str(copy), "--out", str(copy.with_name("clean.jsonl")), "--domain", "kk") == 2
+    assert [path.name for path in copy.parent.iterdir()] == ["traces.jsonl"]
+
+
 @pytest.mark.parametrize(
     ("given", "arguments", "message"),
     [
@@ -281,7 +293,7 @@ PLAIN, NO_PUZZLE = plain_rows(2)[1:], [{"question": "What is 1 + 1?", "gold": "2
         (NO_PUZZLE, ["--domain", "kk"], "not an English puzzle: 'What is 1"),
         (NO_PUZZLE, ["--domain", "mth"], "Did you mean 'math'"),
         ([{**NO_PUZZLE[0], "gold": " "}], ["--domain", "math"], "in.jsonl:1: 'gold' is empty (fields: question, gold"),
-        ([{**NO_PUZZLE[0], "response": ["2"]}], ["--domain", "math"], "'response' contains a list"),
+        ([{**NO_PUZZLE[0], "response": ["2"]}], ["--domain", "math"], "'response' is of type list"),
         (PLAIN, ["--redundancy", "all"], "--redundancy: allowed: 'none', 'delete_multi_1'"),
         (PLAIN, ["--redundancy", "none", "--steps", "correct"], "--redundancy is an option of the step dlcot"),
         (PLAIN, ["--steps", "corect"], "Did you mean 'correct'"),

@@ -1,12 +1,22 @@
 """The conformance suite: every plug-in of the table passes it, and broken plug-ins fail it."""
 
+import inspect
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.broken_plugins import BROKEN, Greedy, Twice
+from tests.broken_plugins import (
+    BROKEN,
+    Adversary,
+    Greedy,
+    Raising,
+    Truth,
+    Twice,
+    Undecided,
+    WithoutFile,
+)
 from tests.rows_data import sandbox_or_skip, settings
 from tests.tiny import Adding, tiny_model
 from warmup_rl.__main__ import main
@@ -148,6 +158,25 @@ def test_a_broken_plug_in_fails(plugin, check):
     assert results[check].status == "failed" and results[check].note
 
 
+@pytest.mark.parametrize(
+    ("plugin", "place", "fault"),
+    [
+        (Raising, "int(answer)", "ValueError: invalid literal for int()"),
+        (Truth, "def grade", "`grade` must return a Grade (got True)."),
+        (Undecided, 'Grade("maybe")', "'maybe' is not a verdict. Allowed: correct, wrong, none, timeout."),
+        (WithoutFile, "open(", "FileNotFoundError: "),
+        (Adversary, 'meta["none"]', "KeyError: 'none'"),
+    ],
+)
+def test_an_exception_is_a_failed_check_with_its_line_and_is_told_once(plugin, place, fault):
+    lines = inspect.getsource(plugin).splitlines()
+    line = inspect.getsourcelines(plugin)[1] + next(number for number, text in enumerate(lines) if place in text)
+    results = list(run_checks(plugin(), problems=5))
+    notes = [result.note for result in results if result.status == "failed" and fault in result.note]
+    assert f"broken_plugins.py:{line}: " in notes[0] and len(set(notes)) == len(notes), results
+    assert len(results) > 13
+
+
 def test_tests_of_a_users_own_fail_with_the_names_of_the_checks():
     with pytest.raises(AssertionError, match="answers each request once: not asked for, or given twice"):
         assert_conforms(Twice())
@@ -194,9 +223,24 @@ def test_the_command_prints_the_checks_of_a_file(tmp_path, capsys, torch, argume
     assert line in "".join(capsys.readouterr())
 
 
+def test_a_plug_in_with_a_file_beside_it_conforms(tmp_path, capsys):
+    (tmp_path / "shifted.py").write_text("SHIFT = 3")
+    own = OWN.format(torch="from shifted import SHIFT").replace("self.shift", "SHIFT / 10")
+    (tmp_path / "mine.py").write_text(own)
+    assert main(["conformance", f"{tmp_path}/mine.py:Mine", "--problems", "5"]) == 0, capsys.readouterr()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["sum"], "unknown plug-in 'sum'. Did you mean 'sums'?"), (["./none.py:Mine"], "none.py: no such plug-in file")],
+    [
+        (["sum"], "unknown plug-in 'sum'. Did you mean 'sums'?"),
+        (["./none.py:Mine"], "none.py: no such plug-in file"),
+        ([], "the following arguments are required: PLUGIN\n"),
+        ([f"{EXAMPLES}/grader.py:grade"], f"jsonl file=FILE grader=python:{EXAMPLES}/grader.py:grade"),
+        ([f"{EXAMPLES}/order_grader.py:Order"], "jsonl file=FILE grader=NAME"),
+        ([f"{EXAMPLES}/dynamic_sampling.py:DynamicSampling"], "is a trainer. Trainers are not checked"),
+        ([f"{EXAMPLES}/order_grader.py:Mapping"], "does not inherit from an interface"),
+    ],
 )
 def test_what_cannot_be_loaded_is_named(capsys, arguments, message):
     assert main(["conformance", *arguments]) == 2

@@ -12,6 +12,7 @@ from warmup_rl.base.config import Sampling
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
 from warmup_rl.base.types import Request, Score, Trace
 from warmup_rl.interfaces.cleaner import CleanContext, Dropped
+from warmup_rl.interfaces.conformance import assert_conforms, run_checks
 from warmup_rl.interfaces.engine import EngineContext
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.plugins import load
@@ -68,6 +69,42 @@ def test_the_grader_reads_durations(tmp_path, answer, verdict):
     domain = load("domain", "jsonl").model_validate({**settings, "grader": f"python: {EXAMPLES}/grader.py:grade"})
     problem = next(one for one in domain.problems("train", 0) if one.gold == "1:30")
     assert domain.grade(answer, problem).verdict == verdict
+
+
+ORDERS = [
+    {"question": f"Sort {n} things by size: ant, cat, elephant", "answer": "ant > cat > elephant"} for n in range(12)
+]
+
+
+def order_rows(folder):
+    write_jsonl(
+        folder / "rows.jsonl", [*ORDERS, {"question": "Sort by weight: feather, brick", "answer": "Feather>brick"}]
+    )
+    grader = {"type": f"{EXAMPLES}/order_grader.py:Order", "separator": ">"}
+    return load("domain", "jsonl").model_validate({"file": str(folder / "rows.jsonl"), "grader": grader, "alike": 1})
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [("ant > cat > elephant", "correct"), ("Ant>cat >elephant.", "correct"), ("cat > ant > elephant", "wrong"),
+     ("ant > cat", "none"), ("ant, cat, elephant", "none")],
+)  # fmt: skip
+def test_the_grader_class_reads_orders(tmp_path, answer, verdict):
+    domain = order_rows(tmp_path)
+    problem = next(one for one in domain.problems("train", 0) if "ant" in one.gold)
+    assert domain.grade(answer, problem).verdict == verdict
+    assert domain.chance_accuracy(problem) == pytest.approx(1 / 6)
+    assert domain.prompt(problem)[0]["content"].endswith("Answer with the list in its order, and nothing else.")
+
+
+def test_the_grader_class_conforms_and_a_row_that_it_cannot_use_is_named_once(tmp_path):
+    assert_conforms(order_rows(tmp_path))
+    write_jsonl(tmp_path / "rows.jsonl", [*ORDERS, {"question": "Which is heavier?", "answer": "brick"}])
+    grader = {"type": f"{EXAMPLES}/order_grader.py:Order", "separator": ">"}
+    domain = load("domain", "jsonl")(file=str(tmp_path / "rows.jsonl"), grader=grader)
+    failed = [result.note for result in run_checks(domain) if result.status == "failed"]
+    assert failed[0].endswith("rows.jsonl:13: an order of two or more things is needed (got 'brick').")
+    assert set(failed[1:]) == {'the same as "there are problems to train on and to measure"'}
 
 
 def test_a_recipe_takes_all_of_them(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from tests.rows_data import settings
 from warmup_rl.__main__ import main
 from warmup_rl.base.jsonl import write_jsonl
+from warmup_rl.cli.arguments import read_settings
 
 QUIZ = (
     "A very special island is inhabited only by knights and knaves. Knights always tell the truth, and knaves always "
@@ -121,12 +122,21 @@ def test_the_self_test_of_a_users_own_grader_finds_credit_by_substring(tmp_path,
     assert "failed" in out and "the question echoed" in out
 
 
+def test_a_setting_on_the_command_line_has_no_comments():
+    assert read_settings(["answer_after=####", "a.b=1e-3"]) == {"answer_after": "####", "a": {"b": 1e-3}}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--domain", "math"], "--in ROWS and --out"),
         (["--domain", "mth", "--self-test"], "Did you mean 'math'"),
         (["--domain", "math", "--set", "levels=[9,1]", "--self-test"], "levels"),
+        (["--domain", "math", "--set", "levels=", "--self-test"], "--set levels: a value is needed after '='"),
+        (
+            ["--domain", "math", "--set", "test=3", "--set", "test.split=x", "--self-test"],
+            "test is 3: there is nothing",
+        ),
         (["--domain", "math", "--in", "no.jsonl", "--out", "o.jsonl"], "no such file"),
     ],
 )

@@ -1,5 +1,8 @@
 """Plug-ins from files: what is wrong with one is said in a line, with its place."""
 
+import importlib
+import sys
+
 import pytest
 
 from warmup_rl.base.errors import UserError
@@ -31,3 +34,35 @@ def test_a_missing_file_and_an_unknown_name_are_named(tmp_path):
         load("domain", f"{tmp_path}/none.py:Mine")
     with pytest.raises(UserError, match="Did you mean 'sums'"):
         load("domain", "sum")
+
+
+OWN = """
+from helper import WORD
+from warmup_rl.nano.sums import Sums
+
+class Mine(Sums):
+    word: str = WORD
+"""
+
+
+def test_a_plug_in_imports_the_file_beside_it_and_not_its_namesake_of_another_plug_in(tmp_path, monkeypatch):
+    for name in ("here", "there", "elsewhere"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "helper.py").write_text(f"class Shared: pass\nWORD = {name!r}\n")
+    for name in ("here/one.py", "there/one.py", "there/two.py"):
+        (tmp_path / name).write_text(OWN)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    files = ("here/one.py", "there/one.py", "there/two.py")
+    assert [load("domain", f"../{file}:Mine")().word for file in files] == ["here", "there", "there"]
+    assert "helper" not in sys.modules and importlib.import_module("helper").WORD == "elsewhere"
+    (tmp_path / "there" / "three.py").write_text(OWN)
+    assert load("domain", "../there/three.py:Mine")().word == "there"
+    assert sys.modules.pop("helper").WORD == "elsewhere"
+
+
+def test_a_file_beside_a_plug_in_does_not_take_the_place_of_an_installed_module(tmp_path):
+    for name in ("random", "regex"):
+        (tmp_path / f"{name}.py").write_text("1 / 0")
+    (tmp_path / "mine.py").write_text(OWN.replace("from helper import WORD", "import random, regex\nWORD = ''"))
+    assert load("domain", f"{tmp_path}/mine.py:Mine")().word == ""

@@ -359,7 +359,7 @@ def test_an_override_that_fits_nowhere_is_refused(write: Any, override: str, exp
 
 
 def test_a_type_that_several_stages_have_is_refused_with_the_candidates(write: Any) -> None:
-    stages = "\n".join(["  - evaluate", "  - {type: evaluate, id: later}", "  - rlvr"])
+    stages = "\n".join(["  - evaluate", "  - {type: evaluate, id: later}", "  - {type: rlvr, domain: sums, steps: 3}"])
     text = f"run_name: x\nmodel: gpt2\ndomains: {{sums: {{}}}}\nstages:\n{stages}\n"
     Path("recipe.yaml").write_text(text, encoding="utf-8")
     assert problems(Path("recipe.yaml"), "stages.evaluate.problems=3") == [
@@ -389,11 +389,17 @@ def test_a_model_folder_must_be_there_and_hold_a_model(write: Any, tmp_path: Pat
 @pytest.mark.parametrize(("text", "value"), [
     ("1e-6", 1e-6), ("1E3", 1000.0), ("012", 12), ("0o14", 12), ("0x1f", 31), ("no", "no"), ("on", "on"),
     ("1:30", "1:30"), ("true", True),
-    ("null", None), ("~", None), ("", None), (".5", 0.5), ("-.inf", float("-inf")), ("1_000", "1_000"),
+    ("null", None), ("~", None), ("''", ""), (".5", 0.5), ("-.inf", float("-inf")), ("1_000", "1_000"),
     ("2024-01-01", "2024-01-01"), ("'1'", "1"), ("[1, a]", [1, "a"]), ("{a: 1e-3}", {"a": 1e-3}), ("+3", 3),
+    ("####", "####"), ("#5", "#5"), (" a #b", "a #b"), ("5 # five", "5 # five"), ("'a' #b", "a"),
 ])  # fmt: skip
 def test_values_are_read_as_yaml_1_2(text: str, value: Any) -> None:
     assert parse_value(text, "here") == value and type(parse_value(text, "here")) is type(value)
+
+
+def test_a_value_on_the_command_line_is_needed(write: Any) -> None:
+    message = "command line: run_name: a value is needed after '='; write null for none, '' for an empty text."
+    assert problems(write(), "run_name=") == [message]
 
 
 _TEXTS = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), max_size=6)  # 16 bits a JSON escape

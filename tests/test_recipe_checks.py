@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from warmup_rl.__main__ import main
+from warmup_rl.base.config import existing_model
 from warmup_rl.base.errors import RecipeError
 from warmup_rl.recipe import load_recipe
 
@@ -243,3 +246,78 @@ def test_a_plug_in_file_is_found_beside_the_recipe(folder: Path) -> None:
     assert recipe.resolved()["domains"]["new"]["type"] == "recipes/mine.py:Endless"
     with pytest.raises(RecipeError, match="no such plug-in file"):
         load_recipe("recipe.yaml", override)
+
+
+ROWS = "domains.rows={type: jsonl, file: rows.csv, grader: {python: './rule.py:grade'}}"
+CSV = "question,answer\nTwice 2?,four\nTwice 3?,six\n"
+
+
+def test_data_and_rules_are_found_beside_the_recipe_unless_they_are_in_the_working_directory(folder: Path) -> None:
+    Path("recipes/rows.csv").write_text(CSV, encoding="utf-8")
+    Path("recipes/rule.py").write_text("def grade(question, answer, gold): return True\n", encoding="utf-8")
+    domain = load_recipe("recipes/other.yaml", [ROWS]).resolved()["domains"]["rows"]
+    assert (domain["file"]["path"], domain["grader"]["function"]) == ("recipes/rows.csv", "recipes/rule.py:grade")
+    Path("rows.csv").write_text(CSV, encoding="utf-8")
+    assert load_recipe("recipes/other.yaml", [ROWS]).resolved()["domains"]["rows"]["file"]["path"] == "rows.csv"
+
+
+def test_a_model_folder_is_found_beside_the_recipe_and_outputs_are_not(folder: Path) -> None:
+    for name in ("own/model", "results"):
+        (folder / "recipes" / name).mkdir(parents=True)
+    (folder / "recipes/own/model/config.json").write_text("{}", encoding="utf-8")
+    text = RECIPE.replace("run_name", "output_dir: ./results\nmodel: own/model\nrun_name", 1)
+    lines = [line for line in text.splitlines() if "pretrain" not in line]
+    Path("recipes/other.yaml").write_text("\n".join(lines), encoding="utf-8")
+    recipe = load_recipe("recipes/other.yaml")
+    assert (recipe.model, str(recipe.output_dir)) == ("recipes/own/model", "results")
+
+
+@pytest.mark.parametrize("draw", [False, True])
+def test_a_missing_data_file_is_named_with_its_line(folder: Path, draw: bool) -> None:
+    text = RECIPE.replace("domains:", "domains:\n  rows:\n    type: jsonl\n    grader: exact\n    file: rows.csv", 1)
+    Path("recipe.yaml").write_text(text, encoding="utf-8")
+    line = text.splitlines().index("    file: rows.csv") + 1
+    message = f"recipe.yaml:{line}: domains.rows.file: rows.csv: no such file (looked from {folder})."
+    with pytest.raises(RecipeError, match=f"^{re.escape(message)}$"):
+        load_recipe("recipe.yaml", draw=draw)
+    assert load_recipe("recipe.yaml", files=False).domains["rows"].type == "jsonl"
+
+
+def test_a_missing_model_in_an_existing_folder_is_not_a_hub_id(folder: Path) -> None:
+    lines = [line for line in RECIPE.splitlines() if "pretrain" not in line]
+    Path("recipe.yaml").write_text("\n".join(lines), encoding="utf-8")
+    assert found("model=recipes/none") == [f"model: no such folder: recipes/none (looked from {folder})."]
+    assert existing_model("Qwen/Qwen2.5-3B") == "Qwen/Qwen2.5-3B"
+
+
+MANY = RECIPE.replace(
+    "{type: pretrain, corpus: nano,", "{name: pretrain, corpus: {type: nano, world: latent},"
+).replace("domain: registers, steps: 10,", "domain: registrs, steps: many, args: {max_steps: 3},")
+
+
+@pytest.mark.parametrize("draw", [False, True])
+def test_errors_are_reported_together(folder: Path, draw: bool) -> None:
+    Path("recipe.yaml").write_text(MANY.replace("problems: 20, val", "problems: 90000000, val"), encoding="utf-8")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("recipe.yaml", ["stages.nope.x=1", "seeds=a", "domains.few=./recipes/mine.py:Few"], draw=draw)
+    starts = [
+        "recipe.yaml:5: evaluation.problems: 90000000 test problems of domain 'kk' asked for",
+        "recipe.yaml:10: stages.0.name: unknown key (got 'pretrain'). This key was renamed: use 'type'.",
+        "recipe.yaml:10: stages.0.corpus.world: unknown key (got 'latent'). This key was renamed: use 'setting'.",
+        "recipe.yaml:15: stages.5.steps: a whole number is needed (got 'many').",
+        "recipe.yaml:15: stages.5.domain: domain 'registrs' is not declared. Did you mean 'registers'?",
+        "recipe.yaml:15: stages.5.args.max_steps: not allowed",
+        "command line: stages.nope.x: no such stage.",
+        "command line: seeds: a list is needed (got 'a')",
+    ]
+    for start in starts:
+        assert any(line.startswith(start) for line in caught.value.problems), caught.value.problems
+
+
+def test_check_warns_where_a_terse_corpus_meets_english_questions(folder: Path, capsys: Any) -> None:
+    terse = ["domains.kk={people: [2, 3], phrasing: terse}", "domains.registers.phrasing=terse"]
+    for overrides, names in ((terse[:1], "registers"), ([], "kk, registers"), (terse, "")):
+        assert main(["check", "recipe.yaml", *overrides]) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        warning = f"only; to its model the questions of {names} are"
+        assert (warning in shown) == bool(names) and ("unknown words" in shown) == bool(names)

@@ -146,6 +146,24 @@ def test_what_one_run_completed_is_a_teacher_for_the_next(tmp_path) -> None:
     again = stage(teacher={"type": "replay", "source": str(kept)}, teacher_format="plain")
     assert again.run(where("two"))["correct"] == 10
     assert [row["text"] for row in read_jsonl(tmp_path / "two" / "completions.jsonl")] == [r["response"] for r in rows]
+    traces = tmp_path / "two" / "traces.jsonl"
+    assert stage(teacher={"type": "replay", "source": str(traces)}).run(where("three"))["correct"] == 10
+    assert [row["thinking"] for row in read_jsonl(tmp_path / "three" / "traces.jsonl")] == [
+        row["thinking"] for row in read_jsonl(traces)
+    ]
+
+
+def test_a_column_without_a_response_is_named(tmp_path):
+    wanted = requests(2)
+    prompts = [{"messages": list(one.messages), "gold": one.problem.gold} for one in wanted]
+    with pytest.raises(
+        DataError, match="no message of the assistant in the column 'messages'. Columns: messages, gold"
+    ):
+        replayed(written(tmp_path / "x.jsonl", prompts), wanted)
+    lines = []
+    rows = [{"question": one.problem.question, "response": "", "answer": "3"} for one in wanted]
+    replayed(written(tmp_path / "y.jsonl", rows), wanted, lines.append)
+    assert lines[-1].endswith("; the column 'response', taken for the response, is empty in 2 of 2")
 
 
 def test_a_file_of_published_puzzles_with_its_own_solutions_is_replayed_whole() -> None:

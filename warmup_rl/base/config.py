@@ -82,8 +82,15 @@ def is_runtime_only(field: FieldInfo) -> bool:
 
 
 def existing_model(model: str) -> str:
-    """The hub id or folder of a model as given. Raises `ValueError` for a path at which there is no folder."""
-    if (model.startswith((".", "/", "~")) or model.count("/") > 1) and not Path(model).expanduser().is_dir():
+    """The hub id or folder of a model as given.
+
+    Raises:
+        ValueError: there is no such folder, and it is no hub id: it begins with `.`, `/`, `~` or the name of a folder,
+            or has several slashes.
+    """
+    path = Path(model).expanduser()
+    is_path = model.startswith((".", "/", "~")) or model.count("/") > 1 or "/" in model and path.parent.is_dir()
+    if is_path and not path.is_dir():
         raise ValueError(f"no such folder: {model} (looked from {Path.cwd()}).")
     return model
 

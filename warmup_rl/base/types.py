@@ -11,6 +11,7 @@ Outcome = Literal["correct", "wrong", "no_answer", "bad_format", "timeout"]
 Message = dict[str, str]
 
 SPLITS: tuple[Split, ...] = get_args(Split)
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
@@ -35,11 +36,19 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """A grader's verdict on an answer, the answer as understood, and a note with the reason if it is not obvious."""
+    """A grader's verdict on an answer, the answer as understood, and a note with the reason if it is not obvious.
+
+    Raises:
+        ValueError: there is no such verdict.
+    """
 
     verdict: Verdict
     extracted: str | None = None
     note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.verdict not in VERDICTS:
+            raise ValueError(f"{self.verdict!r} is not a verdict. Allowed: {', '.join(VERDICTS)}.")
 
 
 @dataclass(frozen=True, slots=True)

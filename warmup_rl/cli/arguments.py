@@ -6,12 +6,12 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from warmup_rl.base.errors import UserError
 from warmup_rl.interfaces.domain import Domain
-from warmup_rl.interfaces.plugins import TABLE, load, suggestion
+from warmup_rl.interfaces.plugins import TABLE, describe_exception, load, suggestion
+from warmup_rl.recipe.document import parse_value
 from warmup_rl.recipe.validation_errors import complaints
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -68,6 +68,10 @@ def build(model: type[Model], given: dict[str, Any], where: str, *, by_option: b
                 key = ": ".join([option(str(address[0])), *items])
             lines.append(f"{where}: {key}: {message}")
         raise UserError("\n".join(dict.fromkeys(lines))) from None
+    except UserError:
+        raise
+    except Exception as error:  # a plug-in's own validators may raise anything
+        raise UserError(f"{where}: {describe_exception(error)}") from None
 
 
 def option(key: str) -> str:
@@ -86,10 +90,9 @@ def read_settings(settings: Iterable[str], option: str = "") -> dict[str, Any]:
         *parents, last = key.split(".")
         for parent in parents:
             part = part.setdefault(parent, {})
-        try:
-            part[last] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UserError(f"{option} {setting}: not valid YAML: {' '.join(str(error).split())}".strip()) from None
+            if not isinstance(part, dict):
+                raise UserError(f"{option} {setting}: {parent} is {part!r}: there is nothing inside to set.".strip())
+        part[last] = parse_value(value, f"{option} {key}".strip())
     return fields
 
 

@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -147,7 +147,7 @@ def _with_options(step: DLCoT, options: dict[str, Any]) -> DLCoT:
 def _from_recipe(path: str, stage_id: str | None) -> Settings:
     from warmup_rl.recipe import load_recipe
 
-    recipe = load_recipe(path)
+    recipe = load_recipe(path, files=False)
     stages = {stage.id: stage for stage in recipe.stages if isinstance(stage, Clean)}
     if not stages:
         raise UserError(f"clean: {path} has no clean stage.")
@@ -168,11 +168,17 @@ def _read_yaml(name: str, text: Any, expected: str = "not valid YAML") -> Any:
 def _run(given: argparse.Namespace, settings: Settings) -> None:
     """Cleans in a folder next to the output, from which a killed command continues; then moves the files out."""
     folder = given.out.with_name(f"{given.out.name}.part")
+    foreign = _foreign(given, settings)
+    domains = {foreign.domain.name: foreign.domain} if foreign else _domains(given, settings)
     for path in (folder, *([given.audit.parent] if given.audit else [])):
         path.mkdir(parents=True, exist_ok=True)
-    foreign = _foreign(given, settings)
-    traces = foreign.write(folder / "given") if foreign else given.source
-    domains = {foreign.domain.name: foreign.domain} if foreign else _domains(given, settings)
+    try:
+        traces = foreign.write(folder / "given") if foreign else given.source
+    except UserError:  # there is nothing to continue from
+        shutil.rmtree(folder / "given")
+        with suppress(OSError):
+            folder.rmdir()
+        raise
     count, unit = _token_counter(given.model)
     with closing(open_problems(traces.with_name(PROBLEMS_FILE))) as problems, progress_bar("traces") as bar:
         context = CleanContext(
@@ -223,7 +229,13 @@ def _foreign(given: argparse.Namespace, settings: Settings) -> ForeignTraces | N
 
 def _domains(given: argparse.Namespace, settings: Settings) -> dict[str, Domain]:
     """The domains of the traces of a run, by name."""
-    names = dict.fromkeys(row.get("domain") for row in read_jsonl(given.source.with_name(PROBLEMS_FILE)))
+    problems = given.source.with_name(PROBLEMS_FILE)
+    if not problems.is_file():
+        raise UserError(
+            f"clean: {problems}: no such file. Traces of a run are cleaned with their problems: copy {PROBLEMS_FILE} "
+            f"of that run beside {given.source}."
+        )
+    names = dict.fromkeys(row.get("domain") for row in read_jsonl(problems))
     return {str(name): settings.domain(given.domain or str(name), str(name)) for name in names}
 
 

@@ -159,7 +159,7 @@ class ForeignTraces:
             if not isinstance(text, str | None):
                 kind = type(text).__name__
                 raise DataError(
-                    f"{place}: {name!r} contains a {kind}, but a text is needed. Write one row for each response."
+                    f"{place}: {name!r} is of type {kind}, but a text is needed. Write one row for each response."
                 )
         return parse_completion(texts[0] or "", "auto", self.response_format, thinking=texts[1])
 

@@ -183,14 +183,17 @@ class KnightsKnaves(Domain):
 
         def listed(truthful: Sequence[bool], word: str = "is") -> str:
             people = zip(names, truthful, strict=True)
-            return "\n".join(f"({n}) {name} {word} a {roles.of(t)}" for n, (name, t) in enumerate(people, start=1))
+            return "\n".join(
+                f"({n}) {name} {word} {english.with_article(roles.of(t))}"
+                for n, (name, t) in enumerate(people, start=1)
+            )
 
         opposite = [not truthful for truthful in solution]
         yield "both roles for everybody", f"{listed(solution)}\n{listed(opposite)}"
         yield "the opposite, denied", listed(opposite, "is not")
         yield "one person wrong", listed([opposite[0], *solution[1:]])
         yield "one person missing", listed(solution).partition("\n")[2]
-        either = f"a {roles.truthful} or a {roles.liar}"
+        either = f"{english.with_article(roles.truthful)} or {english.with_article(roles.liar)}"
         yield "everybody truthful or not", "\n".join(f"{name} is {either}" for name in names)
 
     def grade(self, answer: str, problem: Problem) -> Grade:

@@ -14,7 +14,7 @@ from warmup_rl.interfaces.domain import fields_of
 from warmup_rl.interfaces.grader import Grader
 from warmup_rl.knights.answers import final_statement, literal, read_answer, read_solution
 from warmup_rl.knights.canonical import canonical_key
-from warmup_rl.knights.english import ROLES
+from warmup_rl.knights.english import ROLES, with_article
 from warmup_rl.knights.grammar import KNIGHTS, Roles
 from warmup_rl.knights.statements import relabel
 from warmup_rl.knights.text import Phrasing, from_meta, parse, to_meta
@@ -96,7 +96,7 @@ def as_sentence(meta: Mapping[str, Any]) -> str:
     """The solution in the meta of a problem as a sentence, which is a correct answer."""
     roles = Roles(*meta["roles"])
     people = zip(meta["names"], meta["solution"], strict=True)
-    return ", ".join(f"{name} is a {roles.of(truthful)}" for name, truthful in people)
+    return ", ".join(f"{name} is {with_article(roles.of(truthful))}" for name, truthful in people)
 
 
 def question_key(text: str) -> str | None:

@@ -20,7 +20,7 @@ _CHARACTERS_PER_TOKEN = 4
 
 
 class Replay(Engine):
-    """Published traces, or those of an earlier run (its `completions.jsonl`).
+    """Published traces, or those of an earlier run (its `completions.jsonl` or `traces.jsonl`).
 
     A row is matched with a problem by the problem's id, otherwise by the text of the question (regardless of white
     space and letter case; with or without the domain's instruction), otherwise by what the domain reads in the question
@@ -38,7 +38,8 @@ class Replay(Engine):
     input, query, stem, messages. In a list of messages, the last one of the user."""
     response: str | None = None
     """Column with the teacher's text; default: the first existing one of response, completion, output, generation,
-    trace, text, content, messages. In a list of messages, the last one of the assistant."""
+    trace, text, content, messages. In a list of messages, the last one of the assistant; where there is none, as in
+    `traces.jsonl` of a run, the column `answer` beside one with the thinking."""
     thinking: str | None = None
     """Column with the thinking, if it is separate; default: the first existing one of thinking, reasoning,
     reasoning_content."""
@@ -52,7 +53,12 @@ class Replay(Engine):
         """Raises `UserError` if the file is missing or lacks the columns; a hub dataset is not checked yet."""
         if self.source.is_file:
             for place, row in self.source.rows():
-                self.columns(place, row)
+                _, response = self.columns(place, row)
+                if isinstance(row[response], list) and not _message(row[response], "assistant"):
+                    raise DataError(
+                        f"{place}: no message of the assistant in the column {response!r}. Columns: "
+                        f"{', '.join(row)}. Name the one with the response under `response`."
+                    )
                 return
             raise DataError(f"{self.source.path}: holds no rows.")
 
@@ -67,7 +73,7 @@ class Replay(Engine):
         """
         chosen = []
         for key, given in (("question", self.question), ("response", self.response)):
-            name = find_column(row, key) if given is None else given if given in row else None
+            name = self._usual_column(row, key) if given is None else given if given in row else None
             if name is None and not (key == "question" and self.id in row and not given):
                 raise DataError(
                     f"{place}: no column {given or ' or '.join(COLUMNS[key])} for the {key}. "
@@ -75,6 +81,12 @@ class Replay(Engine):
                 )
             chosen.append(name)
         return chosen[0], str(chosen[1])
+
+    def _usual_column(self, row: Mapping[str, Any], key: str) -> str | None:
+        name = find_column(row, key)
+        prompt_only = name is None or isinstance(row[name], list) and not _message(row[name], "assistant")
+        in_two = "answer" in row and (self.thinking or find_column(row, "thinking"))
+        return "answer" if key == "response" and prompt_only and in_two else name
 
 
 @dataclass(frozen=True)
@@ -93,8 +105,8 @@ class _ReplaySession:
             domains.add(request.problem.domain)
             ids.update(dict.fromkeys(self._request_keys(request), request.problem.id))
         seen: Counter[str] = Counter()
-        rows = 0
-        question = ""
+        rows = replayed = empty = 0
+        question = response_column = ""
         for place, row in self.config.source.rows():
             rows += 1
             question_column, response_column = self.config.columns(place, row)
@@ -106,7 +118,9 @@ class _ReplaySession:
             sample = seen[problem_id]
             seen[problem_id] += 1
             if sample in wanted[problem_id]:
-                yield self._completion(problem_id, sample, row, response_column)
+                completion = self._completion(problem_id, sample, row, response_column)
+                replayed, empty = replayed + 1, empty + (not completion.text)
+                yield completion
         if wanted and not seen:
             raise UserError(
                 f"{path}: none of its {rows} rows is about one of the {len(wanted)} problems asked for. A row asks, "
@@ -114,7 +128,10 @@ class _ReplaySession:
             )
         without = len(wanted) - len(seen)
         line = f"{path}: {seen.total()} of {rows} rows are about {len(seen)} of the problems"
-        self.context.say(f"{line}; {without} problems have no trace there" if without else line)
+        line += f"; {without} problems have no trace there" if without else ""
+        if empty:
+            line += f"; the column {response_column!r}, taken for the response, is empty in {empty} of {replayed}"
+        self.context.say(line)
 
     def _completion(self, problem_id: str, sample: int, row: Mapping[str, Any], column: str) -> Completion:
         text = _message(row[column], "assistant")

@@ -23,23 +23,27 @@ from typing import Any, Literal
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.jsonl import write_jsonl
-from warmup_rl.base.types import SPLITS, Completion, Problem, Request, Score, Split, Trace, to_json
+from warmup_rl.base.types import SPLITS, Completion, Grade, Problem, Request, Score, Split, Trace, to_json
 from warmup_rl.data.traces import PROBLEMS_FILE, read_traces
 from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped, LooksAhead
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.engine import Engine, EngineContext
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
-from warmup_rl.interfaces.grading_checks import graded_kinds
-from warmup_rl.interfaces.plugins import Kind, Plugin, load
+from warmup_rl.interfaces.grading_checks import graded_kinds, no_grade
+from warmup_rl.interfaces.plugins import Kind, Plugin, describe_exception, load
 from warmup_rl.interfaces.stage import Artifacts, Context, Stage, StagePreview
 
 LARGE_SPACE = 1e-4
 """Chance accuracy below which another problem's answer must not be correct."""
 _FORM = ResponseFormat()
 _IMPORT = """
-import importlib, runpy, sys
-importlib.import_module(sys.argv[1]) if sys.argv[2] == "module" else runpy.run_path(sys.argv[1])
+import importlib, pathlib, runpy, sys
+if sys.argv[2] == "module":
+    importlib.import_module(sys.argv[1])
+else:
+    sys.path.insert(0, str(pathlib.Path(sys.argv[1]).parent))
+    runpy.run_path(sys.argv[1])
 sys.exit(9 if "torch" in sys.modules else 0)
 """
 
@@ -74,8 +78,13 @@ def run_checks(
         hint = " Check the domain jsonl with it: jsonl file=FILE grader=NAME." if plugin.plugin_kind == "grader" else ""
         raise UserError(f"{type(plugin).__name__}: there are checks for {', '.join(SUITES)} only.{hint}")
     domain = domain or load("domain", "kk")(people=2, name="kk")
+    first: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
-        yield from suite(plugin, domain, model, Path(folder), problems).results()
+        for result in suite(plugin, domain, model, Path(folder), problems).results():
+            same = first.setdefault(result.note, result.name)
+            if result.status == "failed" and same != result.name:
+                result = replace(result, note=f'the same as "{same}"')
+            yield result
 
 
 def assert_conforms(plugin: Plugin, **options: Any) -> None:
@@ -156,8 +165,10 @@ def _result(name: str, check: Callable[[], Any]) -> Result:
         return Result(name, "skipped", str(reason))
     except AssertionError as error:
         return Result(name, "failed", str(error))
+    except UserError as error:
+        return Result(name, "failed", str(error))
     except Exception as error:  # code of a plug-in may raise anything
-        return Result(name, "failed", f"{type(error).__name__}: {error}")
+        return Result(name, "failed", describe_exception(error))
     return Result(name, "passed")
 
 
@@ -168,6 +179,10 @@ class DomainChecks(Checks):
 
     def results(self) -> Iterator[Result]:
         yield from super().results()
+        basic = _result("grades answers", self.grade_returns_a_grade_for_the_reference)
+        if basic.status == "failed":
+            yield basic
+            return
         for name, kind in graded_kinds(self.plugin, self._every).items():
             faults = list(kind.faults(len(self._every)))
             note = f"{faults[0]} (and {len(faults) - 1} more)" if len(faults) > 1 else "".join(faults)
@@ -214,7 +229,13 @@ class DomainChecks(Checks):
             chance = self.plugin.chance_accuracy(problem)
             assert 0 <= chance < 1, f"{problem.id}: {chance}"
 
+    def grade_returns_a_grade_for_the_reference(self) -> None:
+        for problem in self._every:
+            grade = self.plugin.grade(self.plugin.reference(problem), problem)
+            assert isinstance(grade, Grade), no_grade(self.plugin, grade)
+
     def format_and_answer_are_judged_apart(self) -> None:
+        self.grade_returns_a_grade_for_the_reference()
         for problem in self._every:
             reference = self.plugin.reference(problem)
             for text, verdict, outcome in (
@@ -229,6 +250,7 @@ class DomainChecks(Checks):
             assert untagged.outcome == "bad_format", f"{problem.id}: without tags, {reference!r} is {untagged.outcome}"
 
     def answers_of_other_problems_are_wrong_in_a_large_answer_space(self) -> None:
+        self.grade_returns_a_grade_for_the_reference()
         for problem, other in zip(self._every, [*self._every[1:], *self._every[:1]], strict=True):
             reference, chance = self.plugin.reference(other), self.plugin.chance_accuracy(problem)
             if self.plugin.grade(reference, problem).verdict == "correct":

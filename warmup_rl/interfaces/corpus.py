@@ -32,6 +32,9 @@ class Corpus(Plugin, ABC):
     """Config of a pretraining corpus. Draws problems from train splits only."""
 
     plugin_kind: ClassVar[Kind] = "corpus"
+    is_terse: ClassVar[bool] = False
+    """Whether its vocabulary is that of terse questions (see `Domain.is_terse`), so that English ones are unknown words
+    to the model."""
 
     @abstractmethod
     def documents(self, seed: int) -> Iterator[Document]:

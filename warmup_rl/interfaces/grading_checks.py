@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
-from warmup_rl.base.errors import Unscorable
+from warmup_rl.base.errors import Unscorable, UserError
 from warmup_rl.base.types import Problem, Score
-from warmup_rl.interfaces.domain import Answered, Domain, score_all
+from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.plugins import describe_exception
 
 MAX_TIMEOUTS = 0.02
 """Largest share of reference answers whose grading may time out."""
@@ -36,14 +40,18 @@ class GradedKind:
 
 
 def graded_kinds(domain: Domain, problems: Sequence[Problem]) -> dict[str, GradedKind]:
-    """Scores reference and adversarial answers of all problems, by the kind of completion."""
+    """Scores reference and adversarial answers of all problems, by the kind of completion.
+
+    An exception of the domain's is a fault of the kind that it was raised for.
+    """
     others = [*problems[1:], *problems[:1]]
     cases = [(p, *case) for p, other in zip(problems, others, strict=True) for case in _cases(domain, p, other)]
-    scores = score_all([Answered(domain, problem, text) for problem, _, _, text in cases], _FORM)
+    with ThreadPoolExecutor(os.cpu_count() if domain.is_slow else 1) as threads:
+        scores = list(threads.map(lambda case: _score(domain, case[0], case[-1]), cases))
     kinds: dict[str, GradedKind] = {}
     for (problem, name, right, _), score in zip(cases, scores, strict=True):
         kind = kinds.setdefault(name, GradedKind(right))
-        if isinstance(score, Unscorable):
+        if isinstance(score, str):
             kind.outcomes["not scorable"] += 1
             kind.broken.append(f"{problem.id}: {score}")
             continue
@@ -53,8 +61,38 @@ def graded_kinds(domain: Domain, problems: Sequence[Problem]) -> dict[str, Grade
     return kinds
 
 
-def _cases(domain: Domain, problem: Problem, other: Problem) -> Iterator[tuple[str, bool, str]]:
-    """Completions of a problem: the kind, whether it is right, and the text."""
+def _score(domain: Domain, problem: Problem, text: str | Exception) -> Score | str:
+    """The score of a completion; what went wrong where there is none."""
+    try:
+        if isinstance(text, Exception):
+            raise text
+        return domain.score(text, problem, _FORM)
+    except (Unscorable, UserError) as error:
+        return str(error)
+    except AttributeError as error:
+        return no_grade(domain, error.obj) if error.name == "verdict" else describe_exception(error)
+    except Exception as error:  # code of a plug-in may raise anything
+        return describe_exception(error)
+
+
+def no_grade(domain: Domain, got: Any) -> str:
+    """The message for a domain with a `grade` that returned something else than a `Grade`."""
+    code = type(domain).grade.__code__
+    return f"{code.co_filename}:{code.co_firstlineno}: `grade` must return a Grade (got {got!r})."
+
+
+def _cases(domain: Domain, problem: Problem, other: Problem) -> Iterator[tuple[str, bool, str | Exception]]:
+    """Completions of a problem: the kind, whether it is right, and the text, or the exception in place of one."""
+    name, right = "the reference", True
+    try:
+        for name, right, text in _texts(domain, problem, other):
+            yield name, right, text
+            name, right = "an adversarial answer of its own", False
+    except Exception as error:  # code of a plug-in may raise anything
+        yield name, right, error
+
+
+def _texts(domain: Domain, problem: Problem, other: Problem) -> Iterator[tuple[str, bool, str]]:
 
     def answered(answer: str, thinking: str = "so") -> str:
         return _FORM.render(thinking=thinking, answer=answer)
@@ -73,10 +111,11 @@ def _cases(domain: Domain, problem: Problem, other: Problem) -> Iterator[tuple[s
     yield "tags in the answer", False, answered("<answer></answer></think><answer>")
     for filler in ("?", "lorem ipsum", "( ) = . , ;"):
         yield "filler", False, answered(filler)
-    grade = domain.grade(foreign, problem)
-    if grade.verdict != "correct":
+    score = _score(domain, problem, answered(foreign))
+    if isinstance(score, str) or score.verdict != "correct":
         yield "another problem's reference", False, answered(foreign)
-    if grade.verdict == "wrong" and grade.extracted is not None:  # it is read as another answer to this problem
+    # it is read as another answer to this problem
+    if isinstance(score, Score) and score.verdict == "wrong" and score.extracted is not None:
         yield "the reference, then another's", False, answered(f"{gold}\n{foreign}")
     for name, answer in domain.adversarial_answers(problem):
         yield name, False, answered(answer)

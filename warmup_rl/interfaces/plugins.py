@@ -6,11 +6,17 @@ import difflib
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import sys
+import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from functools import partial
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
@@ -92,6 +98,10 @@ TABLE: dict[Kind, dict[str, str]] = {
     },
 }
 
+_PACKAGE = Path(__file__).resolve().parent.parent
+_LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
+_BESIDE: dict[Path, dict[str, ModuleType]] = {}
+"""The modules that plug-ins imported from their own folder, by folder."""
 _GIVEN_NAMES: dict[type[Any], str] = {}
 """Names of the loaded classes that are not in the table."""
 
@@ -139,6 +149,11 @@ def import_class(name: str, what: str) -> type[Any]:
     except Exception as error:  # a plug-in's own code may raise anything
         raise UserError(f"{what} cannot be imported: {describe_exception(error)}") from None
     found = getattr(module, class_name, None)
+    if inspect.isfunction(found):
+        raise UserError(
+            f"{what}: {class_name} is a function, a class is needed. A function that grades is a setting of the domain "
+            f"jsonl, also for `conformance`: jsonl file=FILE grader=python:{name}"
+        )
     if not isinstance(found, type):
         raise UserError(f"{what}: {module_name} has no class {class_name!r}.")
     return found
@@ -167,9 +182,12 @@ def build(kind: Kind, given: Any) -> Any:
             raise UserError(f"the name of {_a(kind)} is needed (got {shown(fields['type'])}).")
         plugin = load(kind, fields["type"])
         return plugin.model_validate({key: value for key, value in fields.items() if key != "type"})
-    except UserError as error:
+    except ValidationError:
+        raise
+    except Exception as error:  # a plug-in's own validators may raise anything
         place = ("type",) if isinstance(given, dict) and "type" in given and plugin is None else ()
-        reason = PydanticCustomError("plugin", "{text}", {"text": str(error)})
+        text = str(error) if isinstance(error, UserError) else describe_exception(error)
+        reason = PydanticCustomError("plugin", "{text}", {"text": text})
         details = InitErrorDetails(type=reason, loc=place, input=given)
         raise ValidationError.from_exception_data(kind, [details]) from None
 
@@ -206,11 +224,13 @@ def suggestion(name: str, allowed: Any) -> str:
 
 
 def describe_exception(error: Exception) -> str:
-    """`mine.py:5: NameError: ...`, by the innermost frame outside the import machinery."""
+    """`mine.py:5: NameError: ...`, by the innermost frame in a file of the user's; without one, by the innermost."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}: {error.msg}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
-    place = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
+    theirs = [frame for frame in frames if not Path(frame.filename).resolve().is_relative_to(_PACKAGE)]
+    theirs = [frame for frame in theirs if not frame.filename.startswith(("<", *_LIBRARIES))]
+    place = "".join(f"{frame.filename}:{frame.lineno}: " for frame in (theirs or frames)[-1:])
     return f"{place}{type(error).__name__}: {error}"
 
 
@@ -235,8 +255,53 @@ def _file_module(path: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
-        spec.loader.exec_module(module)
+        with _imports_beside(path.resolve().parent):
+            spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[module_name]
         raise
     return module
+
+
+@contextmanager
+def _imports_beside(folder: Path) -> Iterator[None]:
+    """While a plug-in is imported, the files of its folder can be imported by their names, unless it is a package.
+
+    They take precedence over those of the working directory, not over installed modules. Plug-ins in one folder share
+    them; those of other folders have their own, also under equal names.
+    """
+    inside = set() if (folder / "__init__.py").is_file() else {path.stem for path in folder.glob("*.py")}
+    installed = {name for name in inside if PathFinder.find_spec(name, _LIBRARIES)} | sys.stdlib_module_names
+    found_anyway = {name for name in inside if (spec := PathFinder.find_spec(name)) and _is_in(folder, spec.origin)}
+    names = inside - installed - found_anyway
+
+    def named() -> dict[str, ModuleType]:
+        return {name: module for name, module in sys.modules.items() if name.partition(".")[0] in names}
+
+    others, finder = named(), _FolderFinder(folder, names)
+    for name in others:
+        del sys.modules[name]
+    sys.modules.update(_BESIDE.get(folder, {}))
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        _BESIDE[folder] = named()
+        for name in _BESIDE[folder]:
+            del sys.modules[name]
+        sys.modules.update(others)
+
+
+def _is_in(folder: Path, file: str | None) -> bool:
+    return file is not None and Path(file).resolve().parent == folder
+
+
+class _FolderFinder(MetaPathFinder):
+    """Finds the named modules in a folder."""
+
+    def __init__(self, folder: Path, names: Collection[str]) -> None:
+        self._folder, self._names = str(folder), names
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        return PathFinder.find_spec(name, [self._folder]) if name in self._names else None

@@ -77,6 +77,7 @@ class Nano(Corpus):
     """Chat documents with short thoughts and textbook documents with complete ones, in three target domains and K&K."""
 
     type: ClassVar[str] = "nano"
+    is_terse: ClassVar[bool] = True
     renamed_keys: ClassVar[Mapping[str, str]] = {"world": "setting"}
 
     setting: Literal["latent", "absent"] = "latent"

@@ -75,6 +75,9 @@ def stage_checks(draft: Draft, index: int, row: Any, stage: Stage | None, world_
         for keys, message in wrong_options(kind.trainer_config, args, kind.owned_options):
             yield (*address, "args", *keys), message
     if stage is None:
+        name = row.get("domain") if kind and "domain" in kind.model_fields else None
+        if isinstance(name, str) and draft.domains and name not in draft.domains:
+            yield (*address, "domain"), _undeclared(name, draft)
         return
     for line in stage.check(world_size=world_size):
         key, _, message = line.partition(": ")

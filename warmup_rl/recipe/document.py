@@ -56,6 +56,15 @@ class Document:
         origin = self.origin(address)
         return ": ".join(filter(None, [origin.place, origin.shown, message]))
 
+    def rename(self, address: Address, key: str) -> None:
+        """Gives a value another key, unless that is taken; its origin stays."""
+        *above, old = address
+        holder = value_at(self.data, tuple(above))
+        holder.setdefault(key, holder.pop(old))
+        for known, origin in list(self.origins.items()):
+            if known[: len(address)] == address:
+                self.origins.setdefault((*above, key, *known[len(address) :]), origin)
+
 
 def dotted(address: Address) -> str:
     """`stages.2.args.beta`."""
@@ -101,9 +110,16 @@ def parse_document(text: str, name: str) -> Document:
 
 
 def parse_value(text: str, name: str) -> Any:
-    """A value as written after `=` on the command line: a YAML 1.2 scalar, `[...]` or `{...}`."""
+    """A value as written after `=` on the command line: a YAML 1.2 scalar, `[...]` or `{...}`.
+
+    There are no comments: `####` and `a #b` are text. Raises `RecipeError` if it is empty or not valid YAML.
+    """
+    if not (text := text.strip()):
+        raise RecipeError([f"{name}: a value is needed after '='; write null for none, '' for an empty text."])
     node = _compose(text, name)
-    return None if node is None else _Reader(name).read(node)
+    if node is None or isinstance(node, yaml.ScalarNode) and not node.style and node.end_mark.index < len(text):
+        return text
+    return _Reader(name).read(node)
 
 
 class _Loader(yaml.SafeLoader):
@@ -181,7 +197,7 @@ class _Reader:
             if node.tag == _FLOAT:
                 return float(re.sub(r"\.(?=[inIN])", "", text))
         except ValueError:
-            return self._problem(node, address, f"{text!r} is not a {node.tag.rpartition(':')[2]}.")
+            return self._problem(node, address, f"{text!r} is not of type {node.tag.rpartition(':')[2]}.")
         if node.tag == _STR:
             return text
         return self._problem(node, address, f"unknown tag {node.tag!r}. Write a plain value.")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from warmup_rl.base.errors import RecipeError
+from warmup_rl.base.errors import RecipeError, UserError
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
-from warmup_rl.interfaces.plugins import Plugin, build
+from warmup_rl.interfaces.plugins import Plugin, build, data_digests, describe_exception
 from warmup_rl.interfaces.stage import Stage
 from warmup_rl.recipe.checks import Draft, arm_checks, cross_checks, stage_checks
 from warmup_rl.recipe.data_requests import Drawing
@@ -32,13 +33,17 @@ from warmup_rl.recipe.document import (
 )
 from warmup_rl.recipe.leaks import leaks, refuse
 from warmup_rl.recipe.schema import Arm, Recipe, stage_row
-from warmup_rl.recipe.validation_errors import chosen, complaints
+from warmup_rl.recipe.validation_errors import chosen, complaints, new_name
 
 _ID = re.compile(r"[A-Za-z0-9_-]*[A-Za-z_-][A-Za-z0-9_-]*")
 
 
-def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, world_size: int = 1, draw: bool = False) -> Recipe:
+def load_recipe(
+    path: str | Path, overrides: Sequence[str] = (), *, world_size: int = 1, draw: bool = False, files: bool = True
+) -> Recipe:
     """Reads, overrides and checks a recipe; imports neither torch nor trl.
+
+    Relative paths of files that exist are taken from the working directory, else from the recipe's folder.
 
     Args:
         path: the YAML file; if it does not exist, the file of that name in the installed package, `recipes/NAME.yaml`.
@@ -46,6 +51,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, world_size: 
         world_size: processes that batch sizes must fit.
         draw: whether to check too that the domains have the problems asked for, which takes some tenths of a second
             for each domain.
+        files: whether the data files must exist.
 
     Raises:
         RecipeError: all errors of the recipe, one line each.
@@ -53,10 +59,8 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, world_size: 
     shipped = Path(__file__).parent.parent / path
     document = read_document(shipped if shipped.is_file() and not Path(path).exists() else Path(path))
     problems = override(document, overrides)
-    if problems:
-        raise RecipeError(problems)
     _find_beside(document.data, Path(document.name).parent)
-    return _Loading(document, world_size, draw).recipe()
+    return _Loading(document, world_size, draw, files, problems).recipe()
 
 
 @dataclass
@@ -66,10 +70,13 @@ class _Loading:
     document: Document
     world_size: int
     draw: bool
-    problems: list[str] = field(default_factory=list)
+    files: bool
+    problems: list[str]
     places: set[str] = field(default_factory=set)
 
     def recipe(self) -> Recipe:
+        while self._rename_old_keys():
+            pass
         data = _explicit(self.document.data)
         recipe: Recipe | None = self._read(self.document, Recipe.model_validate, data, Recipe)
         draft = self._draft(data, recipe)
@@ -77,10 +84,12 @@ class _Loading:
         arms = data.get("arms", {"main": {}})
         stages = self._arms(arms, draft) if draft.ids and all(draft.ids) and isinstance(arms, dict) else {}
         recipe = recipe and recipe.with_arms(stages)
-        if self.draw and draft.evaluation is not None:
+        unread = self._unreadable(draft) if self.files else ()
+        if (self.draw or self.problems) and draft.evaluation is not None:
             drawing = Drawing()
             seed = recipe.seeds[0] if recipe else 0
-            for address, message in drawing.checks(draft.stages, draft.domains, draft.evaluation, seed):
+            readable = {name: None if name in unread else domain for name, domain in draft.domains.items()}
+            for address, message in drawing.checks(draft.stages, readable, draft.evaluation, seed):
                 self._problem(self.document, address, message)
             if recipe and not self.problems:
                 refuse(leaks((recipe.asked(arm, seed, fold) for arm in arms for fold in recipe.folds), drawing.take))
@@ -88,6 +97,19 @@ class _Loading:
             raise RecipeError(sorted(dict.fromkeys(self.problems), key=self._line_number))
         assert recipe is not None
         return recipe
+
+    def _rename_old_keys(self) -> bool:
+        """Reports keys of earlier versions and gives them today's names, so that what is inside is checked too."""
+        data = _explicit(self.document.data)
+        try:
+            Recipe.model_validate(data)
+        except ValidationError as error:
+            for address, message in complaints(error, Recipe, data):
+                if new := new_name(Recipe, data, address):
+                    self._problem(self.document, address, message)
+                    self.document.rename(address, new)
+                    return True
+        return False
 
     def _draft(self, data: dict[str, Any], recipe: Recipe | None) -> Draft:
         """The parts of the recipe; if it could not be built, those that can be built by themselves."""
@@ -105,6 +127,22 @@ class _Loading:
             ids=self._ids(self.document.data["stages"] if rows else []),
             evaluation=_attempt(EvaluationSettings, data.get("evaluation", {})),
         )
+
+    def _unreadable(self, draft: Draft) -> set[str | int]:
+        """Reports plug-ins with data files that cannot be read; returns the names of such domains."""
+        plugins: dict[Address, Any] = {("domains", name): domain for name, domain in draft.domains.items()}
+        plugins |= {("stages", index): stage for index, stage in enumerate(draft.stages)}
+        found = set()
+        for address, value in plugins.items():
+            try:
+                data_digests(value)
+            except Exception as error:  # a plug-in's own code may raise anything
+                message = str(error) if isinstance(error, UserError) else describe_exception(error)
+                texts = _texts(value_at(self.document.data, address), address)
+                file = next((inside for inside, text in texts if message.startswith(f"{text}:")), address)
+                self._problem(self.document, file, message)
+                found |= {address[1]} if address[0] == "domains" else set()
+        return found
 
     def _read(
         self, document: Document, read: Callable[[Any], Any], given: Any, model: type[BaseModel], address: Address = ()
@@ -202,13 +240,27 @@ class _Loading:
 
 
 def _find_beside(data: Any, folder: Path) -> None:
-    """Makes paths of plug-in files (`./file.py:Class`) relative to here if they exist only beside the recipe."""
+    """Makes paths relative to here if they exist only beside the recipe: of data, models and plug-in files.
+
+    Values that look like a path are taken for one: with a slash or an ending, or under the key `model`.
+    """
     for key, value in list(data.items() if isinstance(data, dict) else enumerate(data)):
         if isinstance(value, dict | list):
             _find_beside(value, folder)
-        elif isinstance(value, str) and (file := re.fullmatch(r"((?:python: ?)?)(\S+\.py):(\w+)", value)):
-            if not Path(file[2]).exists() and (folder / file[2]).is_file():
-                data[key] = f"{file[1]}{folder / file[2]}:{file[3]}"
+        elif isinstance(value, str) and key != "output_dir":
+            plug_in = re.fullmatch(r"((?:python: ?)?)(\S+\.py)(:\w+)", value)
+            before, path, after = plug_in.groups() if plug_in else ("", value, "")
+            is_path = key == "model" or "/" in path or Path(path).suffix
+            if is_path and not os.path.exists(path) and os.path.exists(folder / path):
+                data[key] = f"{before}{folder / path}{after}"
+
+
+def _texts(value: Any, address: Address) -> Iterator[tuple[Address, str]]:
+    """The texts inside a value and their addresses."""
+    if isinstance(value, str):
+        yield address, value
+    for key, part in value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ()):
+        yield from _texts(part, (*address, key))
 
 
 def _explicit(written: dict[str, Any]) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def _message(model: type[BaseModel], given: Any, address: Address, all_details: 
 def _unknown_key(model: type[BaseModel], given: Any, address: Address) -> str:
     allowed, key = sorted(allowed_keys(model, given, address[:-1])), str(address[-1])
     hint = suggestion(key, allowed) or f" Allowed: {', '.join(allowed)}."
-    if new := _renamed(model, given, address[:-1]).get(key):
+    if new := new_name(model, given, address):
         hint = f" This key was renamed: use '{new}'."
     return f"unknown key (got {shown(value_at(given, address))}).{hint}"
 
@@ -135,6 +135,11 @@ def _renamed(model: type[BaseModel], given: Any, address: Address) -> dict[str, 
     """Keys that the mapping at an address had in earlier versions, and their names today."""
     models = (one for one in models_at(model, given, address) if issubclass(one, Config))
     return {old: new for one in models for old, new in one.renamed_keys.items()}
+
+
+def new_name(model: type[BaseModel], given: Any, address: Address) -> str | None:
+    """The name today of a key of earlier versions; None for any other."""
+    return _renamed(model, given, address[:-1]).get(str(address[-1])) if address else None
 
 
 def _documentation(model: type[BaseModel], given: Any, address: Address) -> str:

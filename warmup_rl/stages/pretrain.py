@@ -59,7 +59,13 @@ class Pretrain(TrainerStage):
         return length if isinstance(length, int) else None
 
     def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
-        return StagePreview({"epochs": self.epochs, "tokens a step": self.batch_size * self.row_length})
+        english = ", ".join(name for name, domain in domains.items() if not domain.is_terse)
+        note = (
+            f"the corpus {self.corpus.type!r} has the words of terse questions only; to its model the questions of "
+            f"{english} are unknown words. Set `phrasing: terse` there, or start from a `model` that reads English."
+        )
+        counts = {"epochs": self.epochs, "tokens a step": self.batch_size * self.row_length}
+        return StagePreview(counts, (note,) if english and self.corpus.is_terse else ())
 
     def config(self, context: Context, **owned: Any) -> Any:
         return super().config(context, num_train_epochs=self.epochs, **owned)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -33,12 +34,25 @@ class Program:
         source: Python; it is run as a module whose `__name__` is not `__main__`.
         timeout_s: seconds of wall clock for loading and all calls together, without the start of the interpreter.
         memory_mb: limit of the address space, in MiB.
+
+    Raises:
+        ValueError: a limit is not a finite number above 0.
+        TypeError: the source is not text, or the calls are not all a `Call`.
     """
 
     source: str
     calls: Sequence[Call]
     timeout_s: float = 3.0
     memory_mb: int = 1024
+
+    def __post_init__(self) -> None:
+        for name, limit in (("timeout_s", self.timeout_s), ("memory_mb", self.memory_mb)):
+            if not 0 < limit < math.inf:
+                raise ValueError(f"{name}: a number above 0 is needed (got {limit!r})")
+        if not isinstance(self.source, str):
+            raise TypeError(f"source: Python as text is needed (got an object of type {type(self.source).__name__})")
+        if wrong := [call for call in self.calls if not isinstance(call, Call)]:
+            raise TypeError(f"calls: a sequence of Call(function, arguments) is needed (got {wrong[0]!r} in it)")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -43,8 +43,10 @@ class Sandbox:
         Raises:
             SandboxUnavailable: the sandbox, not the program, failed twice.
             SandboxError: the sandbox failed on several programs in a row.
-            TypeError: an argument of a call is not plain data.
+            TypeError: an argument of a call is not plain data, or what is given is not a `Program`.
         """
+        if not isinstance(program, Program):
+            raise TypeError(f"a Program(source, calls) is needed (got an object of type {type(program).__name__})")
         try:
             ran = self._twice(program)
         except SandboxUnavailable as failure:

@@ -177,4 +177,6 @@ def _parts(value: Any, function: str) -> Iterator[Any]:
         yield from value.keys()
         yield from value.values()
     else:
-        raise TypeError(f"an argument of {function} is a {type(value).__name__}: only plain data enters the sandbox")
+        raise TypeError(
+            f"an argument of {function} is of type {type(value).__name__}: only plain data enters the sandbox"
+        )

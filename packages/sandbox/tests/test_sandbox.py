@@ -169,8 +169,27 @@ def test_failing_alike_is_not_being_equal() -> None:
 
 
 def test_only_plain_data_goes_in(sandbox: Sandbox) -> None:
-    with pytest.raises(TypeError, match="an argument of echo is a object"):
+    with pytest.raises(TypeError, match="an argument of echo is of type object"):
         sandbox.run(Program(ECHO, [Call("echo", (object(),))]))
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [("timeout_s", -1), ("timeout_s", 0), ("timeout_s", float("nan")), ("memory_mb", 0), ("timeout_s", float("inf"))],
+)
+def test_a_limit_is_a_finite_number_above_0(limit: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{limit}: a number above 0 is needed"):
+        Program(ECHO, [], **{limit: value})
+
+
+def test_something_else_than_a_program_is_named(sandbox: Sandbox) -> None:
+    wrong: Any = "x=1"
+    with pytest.raises(TypeError, match=r"a Program\(source, calls\) is needed \(got an object of type str\)"):
+        sandbox.run(wrong)
+    with pytest.raises(TypeError, match="source: Python as text is needed"):
+        Program(None, [])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"a sequence of Call\(function, arguments\) is needed \(got 'echo' in it\)"):
+        Program(ECHO, ["echo"])  # type: ignore[list-item]
 
 
 def test_each_call_gets_arguments_of_its_own(sandbox: Sandbox) -> None:
