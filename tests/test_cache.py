@@ -100,6 +100,41 @@ def test_an_edit_changes_the_keys_of_what_it_decides_and_of_no_other_stage(copy,
 
 
 @pytest.fixture
+def reading(tmp_path):
+    """A recipe with a domain of the user's that names a data file and a folder, read by its second stage."""
+    (tmp_path / "rows.jsonl").write_text('{"gold": 1}')
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.txt").write_text("a")
+    named = f"rows: {tmp_path / 'rows.jsonl'}, folder: {tmp_path / 'folder'}"
+    text = RECIPE.replace(":Doubles}", f":Doubles, {named}}}").replace("note: b,", "note: b, domain: doubles,")
+    (tmp_path / "recipe.yaml").write_text(text)
+    recipe = load_recipe(str(tmp_path / "recipe.yaml"), [f"output_dir={tmp_path / 'outputs'}"])
+    return lambda: Trial(recipe, "long", 0)
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "folder/a.txt"])
+def test_the_content_of_the_files_that_a_plugin_names_is_in_the_key_and_their_time_is_not(reading, tmp_path, name):
+    before = [planned.key for planned in reading().stages]
+    os.utime(tmp_path / name, (1, 1))
+    assert [planned.key for planned in reading().stages] == before
+    (tmp_path / name).write_text('{"gold": 2}')
+    changed = [planned.key != key for planned, key in zip(reading().stages, before, strict=True)]
+    assert changed == [False, True, True]
+
+
+@pytest.mark.parametrize(("wanted", "message"), [("was changed", "7"), ("is not there any more", None)])
+def test_verify_names_a_data_file_that_has_changed(reading, tmp_path, capsys, wanted, message):
+    run(reading())
+    file, folder = tmp_path / "rows.jsonl", str(reading().run_folder)
+    assert main(["verify", folder, "--files-only"]) == 0
+    file.write_text(message) if message else file.unlink()
+    capsys.readouterr()
+    assert main(["verify", folder, "--files-only"]) == 1
+    said = capsys.readouterr().out
+    assert f"data: {file} {wanted}" in said and "since it was read by second" in said
+
+
+@pytest.fixture
 def trial(tmp_path):
     file = tmp_path / "recipe.yaml"
     file.write_text(RECIPE)

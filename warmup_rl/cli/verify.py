@@ -12,6 +12,7 @@ from warmup_rl.base.errors import RunError, Unscorable
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.types import Problem, Score, to_json, trace_from_json
 from warmup_rl.cli.arguments import Arguments
+from warmup_rl.data.datasets import file_digest
 from warmup_rl.interfaces.domain import Answered, Domain, score_all
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.measurement import cells
@@ -58,7 +59,7 @@ class Regraded:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit code: 1 where files are damaged or figures would change.
+    """Returns the exit code: 1 where files are damaged, data files have changed, or figures would change.
 
     Raises:
         UserError: the folder is not a run's, or its recipe cannot be loaded any more.
@@ -68,10 +69,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--files-only", action="store_true", help="check sizes and hashes, grade nothing again")
     given = parser.read(arguments)
     outputs = list(_outputs(given.run))
-    damaged = _check_files(outputs)
-    if damaged or given.files_only:
-        return 1 if damaged else 0
-    return 1 if _grade_again(given.run, outputs) else 0
+    wrong = _check_files(outputs)
+    if not wrong:
+        wrong = _check_data(outputs)
+        wrong = (not given.files_only and _grade_again(given.run, outputs)) or wrong
+    return 1 if wrong else 0
 
 
 def _outputs(run: Path) -> Iterator[Output]:
@@ -110,6 +112,22 @@ def _check_files(outputs: Sequence[Output]) -> bool:
             print(f"{name}: to make the output again, delete {entry.folder} and run the recipe")
     print(f"files: {count:,} in {len(outputs)} outputs, {size / 1e6:,.1f} MB; {'DAMAGED' if damaged else 'all intact'}")
     return damaged
+
+
+def _check_data(outputs: Iterable[Output]) -> bool:
+    """Prints the data files that have changed since stages read them, with these; returns whether there are any."""
+    readers: dict[tuple[str, str], list[str]] = {}
+    for _, name, entry in outputs:
+        for place in entry.record().get("data", {}).items():
+            readers.setdefault(place, []).append(name)
+    changed = False
+    for (file, digest), names in readers.items():
+        path = Path(file).expanduser()
+        if not path.is_file() or file_digest(path) != digest:
+            changed = True
+            how = "was changed" if path.is_file() else f"is not there any more (looked from {Path.cwd()})"
+            print(f"data: {file} {how} since it was read by {', '.join(dict.fromkeys(names))}")
+    return changed
 
 
 def _grade_again(run: Path, outputs: Iterable[Output]) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.errors import RunError
+from warmup_rl.data.datasets import file_digest
 
 RECORD = "stage.json"
 POLL_SECONDS = 0.2
@@ -169,8 +170,7 @@ def model_key(model: str, revision: str | None) -> str:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             digest.update(str(path.relative_to(folder)).encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(file_digest(path).encode())
     return digest.hexdigest()[:12]
 
 

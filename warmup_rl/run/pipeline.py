@@ -16,7 +16,7 @@ from warmup_rl.base.console import duration
 from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import write_json
 from warmup_rl.interfaces.chat import load_tokenizer
-from warmup_rl.interfaces.plugins import data_digests
+from warmup_rl.interfaces.plugins import data_digests, data_files
 from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, Tracking, artifact_path
 from warmup_rl.recipe import Recipe, dump, trial_name
 from warmup_rl.run.cache import CacheEntry, key_of, model_key, stale_key
@@ -37,6 +37,7 @@ class PlannedStage:
         key: `SETTINGS-CODE`: what the stage was told to do and with what inputs, and a digest of the code that does it.
         current: the key by the code as it is now; other than `key` only where an output of older code is reused.
         inputs: keys of the artifacts that the stage reads, by kind.
+        data: digests of the data files that the stage and its domains name, by path.
     """
 
     number: int
@@ -44,6 +45,7 @@ class PlannedStage:
     key: str
     current: str
     inputs: Mapping[str, str]
+    data: Mapping[str, str]
 
     @property
     def stale(self) -> bool:
@@ -96,9 +98,9 @@ class Trial:
         stages = []
         for number, stage in enumerate(self.recipe.stages_of(self.arm, self.fold), start=1):
             inputs: dict[str, str] = {kind: given[kind] for kind in sorted(stage.required_inputs())}
-            current = _stage_key(self, stage, inputs)
+            current, data = _stage_key(self, stage, inputs)
             key = stale_key(self._cache, stage.type, current) if self.reuse_stale else current
-            planned = PlannedStage(number, stage, key, current, inputs)
+            planned = PlannedStage(number, stage, key, current, inputs, data)
             given |= {kind: planned.key for kind in stage.outputs}
             stages.append(planned)
         return tuple(stages)
@@ -261,6 +263,7 @@ class TrialRunner:
             "key": planned.key,
             "config": dump(planned.stage),
             "inputs": dict(planned.inputs),
+            "data": dict(planned.data),
             "seed": self._trial.seed,
             "summary": summary,
             "seconds": seconds,
@@ -319,9 +322,11 @@ def shared_prefix(trials: Sequence[Trial]) -> PlannedStage | None:
     return last
 
 
-def _stage_key(trial: Trial, stage: Stage, inputs: Mapping[str, str]) -> str:
+def _stage_key(trial: Trial, stage: Stage, inputs: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """The key of a stage's output, and the digests of the data files in it."""
     domains, evaluation = trial.recipe.seen_by(stage, trial.fold)
     used = {name: domains[name] for name in sorted(stage.domains_used(evaluation, domains))}
+    data = data_files([stage, *used.values()])
     settings = key_of(
         {
             "type": stage.type,
@@ -329,12 +334,12 @@ def _stage_key(trial: Trial, stage: Stage, inputs: Mapping[str, str]) -> str:
             "inputs": dict(inputs),
             "seed": trial.seed,
             "domains": {name: dump(domain, runtime_only=False) for name, domain in used.items()},
-            "data": data_digests([stage, *used.values()]),
+            "data": [data, data_digests([stage, *used.values()])],
             "format": dump(trial.recipe.format),
             "evaluation": dump(evaluation) if stage.reads_evaluation() else None,
         }
     )
-    return f"{settings}-{code_digest([stage, *used.values()], stage.code())}"
+    return f"{settings}-{code_digest([stage, *used.values()], stage.code())}", data
 
 
 def _base_urls(config: Any, place: str = "") -> Iterator[tuple[str, str]]:
