@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from warmup_rl.base.errors import RunError, Unscorable
+from warmup_rl.base.errors import DataError, RunError, Unscorable
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.types import Problem, Score, to_json, trace_from_json
 from warmup_rl.cli.arguments import Arguments
@@ -17,7 +17,7 @@ from warmup_rl.interfaces.domain import Answered, Domain, score_all
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.measurement import cells
 from warmup_rl.recipe import load_recipe
-from warmup_rl.run.cache import RECORD, CacheEntry
+from warmup_rl.run.cache import CacheEntry
 from warmup_rl.run.pipeline import PlannedStage, Trial
 from warmup_rl.run.provenance import trial_records
 
@@ -98,17 +98,19 @@ def _check_files(outputs: Sequence[Output]) -> bool:
     """Compares all files with the stage records and prints what is found; returns whether something is wrong."""
     count, size, damaged = 0, 0, False
     for _, name, entry in outputs:
-        if not entry.done:
-            lines = [f"{entry.folder / RECORD} is missing: outputs/ was moved only in part, or the output was deleted"]
-        else:
-            lines = entry.damage()
+        try:
             files = entry.record().get("files", {})
-            count += len(files)
-            size += sum(found["size"] for found in files.values())
-        for line in lines:
+        except DataError as error:
             damaged = True
+            print(f"{name}: {error}")
+            continue
+        count += len(files)
+        size += sum(found["size"] for found in files.values())
+        lines = entry.damage()
+        for line in lines:
             print(f"{name}: {line}")
         if lines:
+            damaged = True
             print(f"{name}: to make the output again, delete {entry.folder} and run the recipe")
     print(f"files: {count:,} in {len(outputs)} outputs, {size / 1e6:,.1f} MB; {'DAMAGED' if damaged else 'all intact'}")
     return damaged

@@ -26,9 +26,9 @@ Kind = Literal["domain", "engine", "cleaner", "corpus", "stage", "grader"]
 class Plugin(Config):
     """Base of the configs that a recipe chooses by `type`: `{type: NAME, ...}`, or the bare name.
 
-    A stage runs again when a file changes that is named by a field of it or of a plug-in inside it: a `Path`, a `Source`,
-    or a string that is the path of a file, of a model folder, or `FILE.py:NAME`. The content counts, not the time.
-    Declare a field for a file that decides no output, such as a log, with `warmup_rl.base.config.runtime_only`.
+    A stage runs again when a file changes that is named by a field of it or of a plug-in inside it: by a `Path`, a
+    `Source`, or a string that is the path of a file, of a model folder, or `FILE.py:NAME`. The content counts, not the
+    time. Declare a field for a file that decides no output, such as a log, with `warmup_rl.base.config.runtime_only`.
     """
 
     plugin_kind: ClassVar[Kind]

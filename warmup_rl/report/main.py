@@ -99,3 +99,6 @@ def _show(found: Findings, path: Path) -> None:
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(Markdown(render_overview(found)))
     console.print(f"The whole report: {path}", soft_wrap=True)
+    console.print(
+        f"The files that it reads were not checked; python -m warmup_rl verify {path.parents[1]} does.", soft_wrap=True
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 
 from warmup_rl.base.console import duration
 from warmup_rl.base.errors import RunError
-from warmup_rl.base.jsonl import write_json
+from warmup_rl.base.jsonl import read_json, write_json
 from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.interfaces.plugins import data_digests, data_files
 from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, Tracking, artifact_path
@@ -128,7 +127,7 @@ class Trial:
     def finished(self) -> bool:
         """Whether all is done and linked into the trial's folder; what is done may have been made by other runs."""
         record = self.folder / "run.json"
-        return self.done and record.is_file() and json.loads(record.read_text(encoding="utf-8"))["state"] == "finished"
+        return self.done and record.is_file() and read_json(record, delete=self.folder)["state"] == "finished"
 
     def moved(self) -> Iterator[str]:
         """A line for each finished stage whose engine had another address than the recipe gives now."""
