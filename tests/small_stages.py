@@ -5,6 +5,7 @@ import os
 import random
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 from warmup_rl.base.types import Grade, Problem, Split
@@ -14,6 +15,8 @@ from warmup_rl.interfaces.stage import Context, Stage
 
 class Doubles(Domain):
     type: ClassVar[str] = "doubles"
+    rows: str | None = None
+    folder: Path | None = None
 
     def problems(self, split: Split, seed: int) -> Iterator[Problem]:
         numbers = [n for n in range(1000) if split_of(f"doubles/{n}") == split]
@@ -56,7 +59,11 @@ class Make(Stage):
 
 class Train(Make):
     type: ClassVar[str] = "train"
+    domain: str = ""
     inputs: ClassVar[frozenset] = frozenset({"model"})
+
+    def domains_used(self, evaluation: Any, domains: Any) -> tuple[str, ...]:
+        return (self.domain,) if self.domain else ()
 
 
 class Pair(Stage):

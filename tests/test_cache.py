@@ -18,6 +18,7 @@ from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.recipe import load_recipe
 from warmup_rl.run.cache import RECORD, CacheEntry
 from warmup_rl.run.pipeline import Trial, TrialRunner
+from warmup_rl.run.provenance import claim_run_folder
 
 KEYS = """
 import json, sys
@@ -100,6 +101,41 @@ def test_an_edit_changes_the_keys_of_what_it_decides_and_of_no_other_stage(copy,
 
 
 @pytest.fixture
+def reading(tmp_path):
+    """A recipe with a domain of the user's that names a data file and a folder, read by its second stage."""
+    (tmp_path / "rows.jsonl").write_text('{"gold": 1}')
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.txt").write_text("a")
+    named = f"rows: {tmp_path / 'rows.jsonl'}, folder: {tmp_path / 'folder'}"
+    text = RECIPE.replace(":Doubles}", f":Doubles, {named}}}").replace("note: b,", "note: b, domain: doubles,")
+    (tmp_path / "recipe.yaml").write_text(text)
+    recipe = load_recipe(str(tmp_path / "recipe.yaml"), [f"output_dir={tmp_path / 'outputs'}"])
+    return lambda: Trial(recipe, "long", 0)
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "folder/a.txt"])
+def test_the_content_of_the_files_that_a_plugin_names_is_in_the_key_and_their_time_is_not(reading, tmp_path, name):
+    before = [planned.key for planned in reading().stages]
+    os.utime(tmp_path / name, (1, 1))
+    assert [planned.key for planned in reading().stages] == before
+    (tmp_path / name).write_text('{"gold": 2}')
+    changed = [planned.key != key for planned, key in zip(reading().stages, before, strict=True)]
+    assert changed == [False, True, True]
+
+
+@pytest.mark.parametrize(("wanted", "message"), [("was changed", "7"), ("is not there any more", None)])
+def test_verify_names_a_data_file_that_has_changed(reading, tmp_path, capsys, wanted, message):
+    run(reading())
+    file, folder = tmp_path / "rows.jsonl", str(reading().run_folder)
+    assert main(["verify", folder, "--files-only"]) == 0
+    file.write_text(message) if message else file.unlink()
+    capsys.readouterr()
+    assert main(["verify", folder, "--files-only"]) == 1
+    said = capsys.readouterr().out
+    assert f"data: {file} {wanted}" in said and "since it was read by second" in said
+
+
+@pytest.fixture
 def trial(tmp_path):
     file = tmp_path / "recipe.yaml"
     file.write_text(RECIPE)
@@ -149,6 +185,48 @@ def test_verify_finds_what_was_changed_and_says_where(trial, capsys):
     assert main(["verify", folder, "--files-only"]) == 1
     said = capsys.readouterr().out
     assert "second: " in said and "was changed after it was written" in said and "DAMAGED" in said
+
+
+BROKEN = [(lambda text: text[: len(text) // 2], "not JSON"), (lambda text: text.replace('"a"', '"z"'), "was changed")]
+
+
+@pytest.mark.parametrize(("damage", "message"), BROKEN, ids=["truncated", "edited"])
+def test_a_broken_record_is_named_with_the_folder_to_delete_by_every_command(trial, tmp_path, capsys, damage, message):
+    claim_run_folder(trial.recipe)
+    run(trial)
+    entry = trial.entry(trial.stages[0])
+    record = entry.folder / RECORD
+    record.write_text(damage(record.read_text()))
+    recipe = [str(tmp_path / "recipe.yaml"), f"output_dir={tmp_path / 'outputs'}"]
+    wanted = {"verify": [str(trial.run_folder)], "report": [str(trial.run_folder)], "check": recipe, "train": recipe}
+    for command, given in wanted.items():
+        assert main([command, *given]) == (1 if command == "verify" else 2)
+        said = "".join(capsys.readouterr())
+        assert f"{RECORD}" in said and message in said and f"Delete the folder {entry.folder}" in said
+        assert "figures:" not in said
+    shutil.rmtree(entry.folder)
+    run(trial)
+    assert trial.done
+
+
+@pytest.mark.parametrize("place", ["run.json", "long/seed-0/run.json"])
+def test_a_truncated_record_of_a_run_is_named_with_the_folder_to_delete(trial, tmp_path, capsys, place):
+    claim_run_folder(trial.recipe)
+    run(trial)
+    record = trial.run_folder / place
+    record.write_text(record.read_text()[:-9])
+    recipe = [str(tmp_path / "recipe.yaml"), f"output_dir={tmp_path / 'outputs'}"]
+    assert main(["train", *recipe]) == 2
+    assert f"Delete the folder {record.parent} and run the recipe again" in capsys.readouterr().err
+    shutil.rmtree(record.parent)
+    assert main(["train", *recipe]) == 0
+
+
+def test_an_output_folder_without_its_record_is_made_anew(trial):
+    run(trial, until="first")
+    (trial.entry(trial.stages[0]).folder / RECORD).unlink()
+    run(trial)
+    assert trial.done and not trial.entry(trial.stages[0]).part.exists()
 
 
 def test_verify_refuses_what_is_not_a_run(tmp_path, capsys):

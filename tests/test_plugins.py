@@ -1,12 +1,15 @@
 """Plug-ins from files: what is wrong with one is said in a line, with its place."""
 
 import importlib
+import os
 import sys
 
 import pytest
 
 from warmup_rl.base.errors import UserError
-from warmup_rl.interfaces.plugins import load
+from warmup_rl.domains.graders import PythonGrader
+from warmup_rl.engines.hf import HuggingFace
+from warmup_rl.interfaces.plugins import data_files, load
 
 HEAD = "from warmup_rl.interfaces.domain import Domain\n"
 
@@ -66,3 +69,25 @@ def test_a_file_beside_a_plug_in_does_not_take_the_place_of_an_installed_module(
         (tmp_path / f"{name}.py").write_text("1 / 0")
     (tmp_path / "mine.py").write_text(OWN.replace("from helper import WORD", "import random, regex\nWORD = ''"))
     assert load("domain", f"{tmp_path}/mine.py:Mine")().word == ""
+
+
+def test_a_grader_of_the_users_counts_by_its_content(tmp_path):
+    rules = tmp_path / "rules.py"
+    rules.write_text("def grade(question, answer, gold): return True")
+    grader = PythonGrader(function=f"{rules}:grade")
+    before = grader.digest(), data_files(grader)
+    assert list(before[1]) == [str(rules)]
+    os.utime(rules, (1, 1))
+    assert (grader.digest(), data_files(grader)) == before
+    rules.write_text("def grade(question, answer, gold): return None")
+    assert grader.digest() != before[0] and data_files(grader) != before[1]
+
+
+def test_a_model_folder_counts_by_its_files_and_other_texts_name_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("model", "greedy"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights.bin").write_bytes(b"1")
+    (tmp_path / "model" / "config.json").write_text("{}")
+    assert list(data_files(HuggingFace(model="./model"))) == ["./model/config.json", "./model/weights.bin"]
+    assert data_files(["greedy", "", "a\0b", "x" * 5000, "~nobody/x", 3, None]) == {}

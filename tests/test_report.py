@@ -264,7 +264,9 @@ def test_stages_made_by_other_revisions_and_libraries_are_a_warning_at_the_top(
     assert "several versions of torch (2.5.1, 2.6.0)" in warnings[2]
     text = (folder / "report" / "report.md").read_text(encoding="utf-8")
     assert text.index("**Warning.**") < text.index("## What this run shows")
-    assert "2 revisions of the code" in " ".join(capsys.readouterr().out.split())
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "2 revisions of the code" in printed
+    assert f"were not checked; python -m warmup_rl verify {folder} does." in printed
 
 
 def test_outputs_of_code_that_has_changed_since_are_named(tmp_path: Path) -> None:

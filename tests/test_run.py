@@ -12,7 +12,7 @@ from filelock import FileLock
 from warmup_rl.base.errors import RecipeError, RunError
 from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.recipe import load_recipe
-from warmup_rl.run.cache import sole_process
+from warmup_rl.run.cache import key_of, sole_process
 from warmup_rl.run.pipeline import Trial, TrialRunner, shared_prefix
 from warmup_rl.run.provenance import claim_run_folder
 
@@ -170,7 +170,8 @@ def test_a_stage_whose_endpoint_has_moved_is_told_of(recipe, monkeypatch):
     record = trial.entry(step).folder / "stage.json"
     told = json.loads(record.read_text())
     told["config"]["teacher"] = {"base_url": "http://old/v1"}
-    record.write_text(json.dumps(told))
+    del told["digest"]
+    record.write_text(json.dumps({**told, "digest": key_of(told)}))
     monkeypatch.setattr("warmup_rl.run.pipeline.dump", lambda stage: {"teacher": {"base_url": "http://new/v1"}})
     (line,) = trial.moved()
     assert line.startswith("first: made with teacher.base_url http://old/v1, not http://new/v1")

@@ -77,14 +77,22 @@ def require_object(place: str, value: Any) -> dict[str, Any]:
     return value
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file. Raises `DataError` if the file holds something else."""
+def read_json(path: Path, *, delete: Path | None = None) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Args:
+        delete: a folder that is worthless without the file; the message says to delete all of it.
+
+    Raises:
+        DataError: the file holds something else.
+    """
+    fix = f"Delete {f'the folder {delete}' if delete else 'the file'} and run the recipe again."
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error}). Delete the file and run the recipe again.") from None
+        raise DataError(f"{path}: not JSON ({error}). {fix}") from None
     if not isinstance(value, dict):
-        raise DataError(f"{path}: a JSON object is needed, found {type(value).__name__}.")
+        raise DataError(f"{path}: a JSON object is needed, found {type(value).__name__}. {fix}")
     return value
 
 

@@ -8,15 +8,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from warmup_rl.base.errors import RunError, Unscorable
+from warmup_rl.base.errors import DataError, RunError, Unscorable
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.types import Problem, Score, to_json, trace_from_json
 from warmup_rl.cli.arguments import Arguments
+from warmup_rl.data.datasets import file_digest
 from warmup_rl.interfaces.domain import Answered, Domain, score_all
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.measurement import cells
 from warmup_rl.recipe import load_recipe
-from warmup_rl.run.cache import RECORD, CacheEntry
+from warmup_rl.run.cache import CacheEntry
 from warmup_rl.run.pipeline import PlannedStage, Trial
 from warmup_rl.run.provenance import trial_records
 
@@ -58,7 +59,7 @@ class Regraded:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit code: 1 where files are damaged or figures would change.
+    """Returns the exit code: 1 where files are damaged, data files have changed, or figures would change.
 
     Raises:
         UserError: not a run folder, or its recipe can no longer be loaded.
@@ -68,10 +69,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--files-only", action="store_true", help="check sizes and hashes, grade nothing again")
     given = parser.read(arguments)
     outputs = list(_outputs(given.run))
-    damaged = _check_files(outputs)
-    if damaged or given.files_only:
-        return 1 if damaged else 0
-    return 1 if _grade_again(given.run, outputs) else 0
+    wrong = _check_files(outputs)
+    if not wrong:
+        wrong = _check_data(outputs)
+        wrong = (not given.files_only and _grade_again(given.run, outputs)) or wrong
+    return 1 if wrong else 0
 
 
 def _outputs(run: Path) -> Iterator[Output]:
@@ -96,20 +98,38 @@ def _check_files(outputs: Sequence[Output]) -> bool:
     """Compares all files with the stage records and prints the result; returns whether something is wrong."""
     count, size, damaged = 0, 0, False
     for _, name, entry in outputs:
-        if not entry.done:
-            lines = [f"{entry.folder / RECORD} is missing: outputs/ was moved only in part, or the output was deleted"]
-        else:
-            lines = entry.damage()
+        try:
             files = entry.record().get("files", {})
-            count += len(files)
-            size += sum(found["size"] for found in files.values())
-        for line in lines:
+        except DataError as error:
             damaged = True
+            print(f"{name}: {error}")
+            continue
+        count += len(files)
+        size += sum(found["size"] for found in files.values())
+        lines = entry.damage()
+        for line in lines:
             print(f"{name}: {line}")
         if lines:
+            damaged = True
             print(f"{name}: to make the output again, delete {entry.folder} and run the recipe")
     print(f"files: {count:,} in {len(outputs)} outputs, {size / 1e6:,.1f} MB; {'DAMAGED' if damaged else 'all intact'}")
     return damaged
+
+
+def _check_data(outputs: Iterable[Output]) -> bool:
+    """Prints the data files that have changed since stages read them, with these; returns whether there are any."""
+    readers: dict[tuple[str, str], list[str]] = {}
+    for _, name, entry in outputs:
+        for place in entry.record().get("data", {}).items():
+            readers.setdefault(place, []).append(name)
+    changed = False
+    for (file, digest), names in readers.items():
+        path = Path(file).expanduser()
+        if not path.is_file() or file_digest(path) != digest:
+            changed = True
+            how = "was changed" if path.is_file() else f"is not there any more (looked from {Path.cwd()})"
+            print(f"data: {file} {how} since it was read by {', '.join(dict.fromkeys(names))}")
+    return changed
 
 
 def _grade_again(run: Path, outputs: Iterable[Output]) -> bool:

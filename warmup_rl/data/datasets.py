@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +65,7 @@ class Source(Config):
             DataError: the file is missing.
         """
         if self.is_file:
-            path = _existing(Path(self.path).expanduser())
-            status = path.stat()
-            return _file_digest(path, status.st_mtime_ns, status.st_size)
+            return file_digest(_existing(Path(self.path).expanduser()))
         return "/".join(filter(None, (self.path, self.name, self.split, self.revision)))
 
     def _hub_rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -97,8 +95,14 @@ def _existing(path: Path) -> Path:
     return path
 
 
-@lru_cache(maxsize=64)
-def _file_digest(path: Path, modified: int, size: int) -> str:
+def file_digest(path: Path) -> str:
+    """A hash of a file's content; computed once per process, unless the file changes."""
+    status = path.stat()
+    return _content_digest(path.resolve(), status.st_mtime_ns, status.st_size)
+
+
+@cache
+def _content_digest(path: Path, modified: int, size: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 

@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny
 from program_sandbox import Call, Program, Raised
 from warmup_rl.base.errors import DataError, Unscorable, UserError, json_fault
 from warmup_rl.base.types import Grade, Problem
+from warmup_rl.data.datasets import file_digest
 from warmup_rl.grading.choice import choose, final_choice
 from warmup_rl.grading.code import Tests, extract_code, grade_program, run_program
 from warmup_rl.grading.final_answer import boxed, stated_mathematics
@@ -284,8 +285,7 @@ class PythonGrader(Grader):
         path = Path(self.function.rpartition(":")[0])
         if not path.is_file():
             raise UserError(f"grader: no such file {str(path)!r} (looked from {Path.cwd()}). Give my_rules.py:grade.")
-        status = path.stat()
-        return f"{path.name} {status.st_size} {status.st_mtime_ns}"
+        return file_digest(path)
 
 
 @lru_cache(maxsize=1024)

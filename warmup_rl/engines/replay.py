@@ -46,9 +46,6 @@ class Replay(Engine):
     id: str = "problem_id"
     """Column with the problem's id, if there is one."""
 
-    def digest(self) -> str:
-        return self.source.digest()
-
     def check(self, problem: Problem) -> None:
         """Raises `UserError` if the file is missing or lacks the columns; a hub dataset is not checked yet."""
         if self.source.is_file:

@@ -10,7 +10,7 @@ import inspect
 import sys
 import sysconfig
 import traceback
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib.abc import MetaPathFinder
@@ -22,14 +22,20 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from warmup_rl.base.config import Config
+from warmup_rl.base.config import Config, is_runtime_only
 from warmup_rl.base.errors import UserError, shown
+from warmup_rl.data.datasets import file_digest
 
 Kind = Literal["domain", "engine", "cleaner", "corpus", "stage", "grader"]
 
 
 class Plugin(Config):
-    """Base of the configs that a recipe chooses by `type`: `{type: NAME, ...}`, or the bare name."""
+    """Base of the configs that a recipe chooses by `type`: `{type: NAME, ...}`, or the bare name.
+
+    A stage runs again when a file changes that is named by a field of it or of a plug-in inside it: by a `Path`, a
+    `Source`, or a string that is the path of a file, of a model folder, or `FILE.py:NAME`. The content counts, not the
+    time. Declare a field for a file that decides no output, such as a log, with `warmup_rl.base.config.runtime_only`.
+    """
 
     plugin_kind: ClassVar[Kind]
     """Set by the base class of each kind."""
@@ -37,7 +43,7 @@ class Plugin(Config):
     """Name of the plug-in."""
 
     def digest(self) -> str:
-        """Changes when the data files of the plug-in change; empty if it has none."""
+        """Changes when data change that the plug-in reads and no field names; empty if there are none."""
         return ""
 
 
@@ -207,8 +213,34 @@ def plugins_in(value: Any) -> Iterator[Plugin]:
         yield from plugins_in(part)
 
 
+def data_files(value: Any) -> dict[str, str]:
+    """Digests of the files that the fields of configs name, by their path as given; see `Plugin`."""
+    if isinstance(value, str | Path):
+        return {name: file_digest(Path(name).expanduser()) for name in _files_at(value)}
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields.items()
+        value = [getattr(value, name) for name, field in fields if not field.exclude and not is_runtime_only(field)]
+    parts = value.values() if isinstance(value, Mapping) else value
+    return {k: v for part in (parts if isinstance(parts, Collection) else ()) for k, v in data_files(part).items()}
+
+
+def _files_at(given: str | Path) -> list[str]:
+    """The path itself where it is a file's, and the files in a folder: a model's, or any if a `Path` is given."""
+    file, _, _ = str(given).rpartition(":")
+    name = file if file.endswith(".py") else str(given)
+    try:
+        path = Path(name).expanduser()
+        if path.is_file():
+            return [name]
+        if path.is_dir() and (isinstance(given, Path) or (path / "config.json").is_file()):
+            return [f"{name}/{found.relative_to(path)}" for found in sorted(path.rglob("*")) if found.is_file()]
+    except (OSError, ValueError, RuntimeError):  # a text that cannot be a path
+        pass
+    return []
+
+
 def data_digests(value: Any) -> dict[str, str]:
-    """Digests of the data files of all plug-ins in a config, since outputs depend on them."""
+    """What the plug-ins in a config give as `digest`."""
     found = ((name_of(type(plugin)), plugin.digest()) for plugin in plugins_in(value))
     return {f"{name} {digest}": digest for name, digest in found if digest}
 

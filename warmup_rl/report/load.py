@@ -14,6 +14,7 @@ from warmup_rl.base.jsonl import read_json
 from warmup_rl.interfaces.measurement import read_record
 from warmup_rl.recipe import ClaimSettings, RecipeRecord, read_recipe_record, trial_name
 from warmup_rl.report.outputs import Model, StageOutput, pooled_model, pooled_training
+from warmup_rl.run.cache import RECORD, CacheEntry
 from warmup_rl.run.provenance import trial_records
 
 NOT_STARTED = "not started"
@@ -161,7 +162,7 @@ def load(folder: Path) -> Run:
     for arm, seed in sorted({name[:2] for name in found}, key=lambda name: (order.get(name[0], len(order)), name)):
         folds = {fold: one for (a, s, fold), one in found.items() if (a, s) == (arm, seed) and fold is not None}
         trials.setdefault(arm, {})[seed] = replace(found.get((arm, seed, None)) or Trial(arm, seed), folds=folds)
-    record = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
+    record = read_json(folder / "run.json", delete=folder) if (folder / "run.json").is_file() else {}
     public, for_warmup = (tuple(record.get(name) or ()) for name in ("public", "for_warmup"))
     run = Run(folder, recipe, public, for_warmup, trials)
     if not run.folded:
@@ -217,9 +218,9 @@ def _trial(path: Path, record: Mapping[str, Any]) -> Trial:
 
 
 def _stage(folder: Path, entry: Mapping[str, Any]) -> StageOutput:
-    path = folder / entry["folder"] / "stage.json"
+    output = CacheEntry((folder / entry["folder"]).resolve())
     kept = {name: entry[name] for name in ("id", "role", "stale") if name in entry}
-    return read_record(StageOutput, {**read_json(path), **kept, "folder": path.parent.resolve()}, path)
+    return read_record(StageOutput, {**output.record(), **kept, "folder": output.folder}, output.folder / RECORD)
 
 
 def _model(key: str, style: str, stages: tuple[StageOutput, ...]) -> Model | None:

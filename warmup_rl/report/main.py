@@ -48,6 +48,9 @@ def report(run_folder: Path) -> Path:
     console = open_console()
     console.print(Markdown(render_overview(found)))
     console.print(f"The whole report: {folder / 'report.md'}", soft_wrap=True)
+    console.print(
+        f"The files that it reads were not checked; python -m warmup_rl verify {run_folder} does.", soft_wrap=True
+    )
     return folder / "report.md"
 
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from warmup_rl.base.errors import RunError
+from warmup_rl.base.errors import DataError, RunError
+from warmup_rl.base.jsonl import read_json
+from warmup_rl.data.datasets import file_digest
 
 RECORD = "stage.json"
 POLL_SECONDS = 0.2
@@ -44,9 +46,15 @@ class CacheEntry:
         return (self.folder / RECORD).is_file()
 
     def record(self) -> dict[str, Any]:
-        """The stage record of a finished output."""
-        value: dict[str, Any] = json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
-        return value
+        """The stage record of a finished output. Raises `DataError` where it is broken or was edited."""
+        path = self.folder / RECORD
+        record = read_json(path, delete=self.folder)
+        digest = record.pop("digest", None)
+        if digest not in (None, key_of(record)):  # records of earlier versions have none
+            raise DataError(
+                f"{path} was changed after it was written. Delete the folder {self.folder} and run the recipe again."
+            )
+        return record
 
     def locked(self, waiting: Callable[[], None]) -> AbstractContextManager[None]:
         """Holds the right to make this output; calls `waiting` once if another process holds it."""
@@ -60,18 +68,22 @@ class CacheEntry:
         (self.part / ".launch").write_text(launch, encoding="utf-8")
 
     def finish(self, record: Mapping[str, Any]) -> None:
-        """Moves the output to `folder`, with `record` and the size and SHA-256 of every file.
+        """Moves the output to `folder`, with `record`, its digest, and the size and SHA-256 of every file.
 
-        All files are synced to disk first, so that a power loss leaves the whole output or none.
+        A folder without a record is replaced. All files are synced to disk first, so that a power loss leaves the whole
+        output or none.
         """
         (self.part / ".launch").unlink(missing_ok=True)
         files = {name: _fingerprint(self.part / name) for name in _files(self.part)}
-        path = self.part / RECORD
-        path.write_text(json.dumps({**record, "files": files}, indent=2) + "\n", encoding="utf-8")
+        content = json.loads(json.dumps({**record, "files": files}))  # as it is when it is read
+        text = json.dumps({**content, "digest": key_of(content)}, indent=2) + "\n"
+        (self.part / RECORD).write_text(text, encoding="utf-8")
         for name in (*files, RECORD):
             _sync(self.part / name)
         for folder in {(self.part / name).parent for name in (*files, RECORD)}:
             _sync(folder)
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
         self.part.replace(self.folder)
         _sync(self.folder.parent)
 
@@ -156,8 +168,9 @@ def stale_key(cache: Path, type: str, key: str) -> str:
     if (cache / f"{type}-{key}" / RECORD).is_file():
         return key
     settings = key.partition("-")[0]
-    others = sorted(cache.glob(f"{type}-{settings}-*/{RECORD}"), key=lambda record: record.stat().st_mtime)
-    return others[-1].parent.name.removeprefix(f"{type}-") if others else key
+    others = [path.parent for path in cache.glob(f"{type}-{settings}-*/{RECORD}")]
+    newest = max(others, key=lambda folder: str(CacheEntry(folder).record().get("finished_at")), default=None)
+    return newest.name.removeprefix(f"{type}-") if newest else key
 
 
 def model_key(model: str, revision: str | None) -> str:
@@ -169,8 +182,7 @@ def model_key(model: str, revision: str | None) -> str:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             digest.update(str(path.relative_to(folder)).encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(file_digest(path).encode())
     return digest.hexdigest()[:12]
 
 

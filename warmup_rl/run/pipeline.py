@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,11 +13,11 @@ from typing import Any
 
 from warmup_rl.base.console import duration
 from warmup_rl.base.errors import RunError
-from warmup_rl.base.jsonl import write_json
+from warmup_rl.base.jsonl import read_json, write_json
 from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.interfaces.format import STYLES, ResponseFormat
 from warmup_rl.interfaces.measurement import Cell, best_style, read_record
-from warmup_rl.interfaces.plugins import data_digests
+from warmup_rl.interfaces.plugins import data_digests, data_files
 from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, Tracking, artifact_path
 from warmup_rl.recipe import Recipe, dump, trial_name
 from warmup_rl.run.cache import RECORD, CacheEntry, key_of, model_key, stale_key
@@ -39,6 +38,7 @@ class PlannedStage:
         key: `SETTINGS-CODE`: a hash of the settings and inputs of the stage, and one of its code.
         current: the key with the current code; differs from `key` only if an output of older code is reused.
         inputs: keys of the artifacts that the stage reads, by kind.
+        data: digests of the data files that the stage and its domains name, by path.
     """
 
     number: int
@@ -46,6 +46,7 @@ class PlannedStage:
     key: str
     current: str
     inputs: Mapping[str, str]
+    data: Mapping[str, str]
 
     @property
     def stale(self) -> bool:
@@ -98,9 +99,9 @@ class Trial:
         stages, judged = list[PlannedStage](), ""
         for number, stage in enumerate(self.recipe.stages_of(self.arm, self.fold), start=1):
             inputs: dict[str, str] = {kind: given[kind] for kind in sorted(stage.required_inputs())}
-            current = _stage_key(self, stage, inputs, judged)
+            current, data = _stage_key(self, stage, inputs, judged)
             key = stale_key(self._cache, stage.type, current) if self.reuse_stale else current
-            planned = PlannedStage(number, stage, key, current, inputs)
+            planned = PlannedStage(number, stage, key, current, inputs, data)
             given |= {kind: planned.key for kind in stage.outputs}
             stages.append(planned)
             judged = judged or (key if stage.compared_styles() else "")
@@ -141,7 +142,7 @@ class Trial:
     def finished(self) -> bool:
         """Whether all stages are done and linked into the folder of the trial; other runs may have made them."""
         record = self.folder / "run.json"
-        return self.done and record.is_file() and json.loads(record.read_text(encoding="utf-8"))["state"] == "finished"
+        return self.done and record.is_file() and read_json(record, delete=self.folder)["state"] == "finished"
 
     def moved(self) -> Iterator[str]:
         """A line for each finished stage that used another engine address than the recipe gives now."""
@@ -279,6 +280,7 @@ class TrialRunner:
             "key": planned.key,
             "config": dump(planned.stage),
             "inputs": dict(planned.inputs),
+            "data": dict(planned.data),
             "seed": self._trial.seed,
             "summary": summary,
             "seconds": seconds,
@@ -345,11 +347,16 @@ def shared_prefix(trials: Sequence[Trial]) -> PlannedStage | None:
     return last
 
 
-def _stage_key(trial: Trial, stage: Stage, inputs: Mapping[str, str], judged: str) -> str:
-    """The key of a stage's output; `judged` is the key of the evaluation before it that decides a style `auto`."""
+def _stage_key(trial: Trial, stage: Stage, inputs: Mapping[str, str], judged: str) -> tuple[str, dict[str, str]]:
+    """The key of a stage's output, and the digests of the data files in it.
+
+    Args:
+        judged: key of the evaluation before it that decides a prompt style `auto`.
+    """
     wanted = trial.recipe.format_of(trial.arm)
     domains, evaluation = trial.recipe.seen_by(stage, trial.fold)
     used = {name: domains[name] for name in sorted(stage.domains_used(evaluation, domains))}
+    data = data_files([stage, *used.values()])
     settings = key_of(
         {
             "type": stage.type,
@@ -357,12 +364,12 @@ def _stage_key(trial: Trial, stage: Stage, inputs: Mapping[str, str], judged: st
             "inputs": dict(inputs),
             "seed": trial.seed,
             "domains": {name: dump(domain, runtime_only=False) for name, domain in used.items()},
-            "data": data_digests([stage, *used.values()]),
+            "data": [data, data_digests([stage, *used.values()])],
             "format": [stage.format_settings(wanted), judged if wanted.think == "auto" else ""],
             "evaluation": dump(evaluation) if stage.reads_evaluation() else None,
         }
     )
-    return f"{settings}-{code_digest([stage, *used.values()], stage.code())}"
+    return f"{settings}-{code_digest([stage, *used.values()], stage.code())}", data
 
 
 def _base_urls(config: Any, place: str = "") -> Iterator[tuple[str, str]]:

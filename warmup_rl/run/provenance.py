@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 from collections.abc import Mapping
@@ -31,7 +30,7 @@ def claim_run_folder(recipe: Recipe) -> None:
     record, mine = folder / "run.json", recipe.resolved()
     try:
         if record.is_file():
-            differing = _differences(json.loads(record.read_text(encoding="utf-8"))["recipe"], mine)
+            differing = _differences(read_json(record, delete=folder)["recipe"], mine)
             if differing and any(trial["state"] == "finished" for trial in trial_records(folder).values()):
                 raise RunError(
                     f"{folder} was made by a recipe that differs in: {', '.join(differing)}. Choose another run_name "
@@ -54,7 +53,7 @@ def claim_run_folder(recipe: Recipe) -> None:
 def await_claim(recipe: Recipe) -> None:
     """For ranks other than the main one: returns when the main one of this launch has claimed the run folder."""
     record = Path(recipe.output_dir) / recipe.run_name / "run.json"
-    while not record.is_file() or json.loads(record.read_text(encoding="utf-8")).get("launch") != launch_id():
+    while not record.is_file() or read_json(record).get("launch") != launch_id():
         time.sleep(POLL_SECONDS)
 
 
@@ -70,7 +69,7 @@ def versions() -> Mapping[str, str]:
 def trial_records(run_folder: Path) -> dict[Path, dict[str, Any]]:
     """The records of a run's trials, those of folds included, by their file `run.json`. Raises `DataError`."""
     paths = [*run_folder.glob("*/seed-*/run.json"), *run_folder.glob("*/seed-*/fold-*/run.json")]
-    return {path: read_json(path) for path in sorted(paths)}
+    return {path: read_json(path, delete=path.parent) for path in sorted(paths)}
 
 
 def _differences(old: Any, new: Any, place: str = "") -> list[str]:

@@ -17,6 +17,7 @@ from warmup_rl.base.console import progress
 from warmup_rl.base.errors import DataError, RunError, Unscorable, UserError
 from warmup_rl.base.jsonl import write_jsonl
 from warmup_rl.base.types import Problem, Trace, to_json
+from warmup_rl.data.datasets import file_digest
 from warmup_rl.data.indexed_log import IndexedLog
 from warmup_rl.data.traces import PROBLEMS_FILE, open_problems, read_traces
 from warmup_rl.dlcot.audit import write_page
@@ -163,8 +164,7 @@ def clean(traces: Path, steps: Sequence[Cleaner], context: CleanContext, done: D
     """
     assert context.folder is not None
     total = _checked(traces, context)
-    status = traces.stat()
-    with closing(_open_log(context, steps, [str(traces), status.st_size, status.st_mtime_ns])) as log:
+    with closing(_open_log(context, steps, [str(traces), file_digest(traces)])) as log:
         work = _Cleaning(steps, context, log)
         if work.counts.read:
             context.say(f"{work.counts.read:,} of {total:,} traces cleaned by an earlier run")
