@@ -102,7 +102,7 @@ ROWS = 24
         ([{"question": f"Weight {n}?", "answer": f"{3 + n * 0.37:.2f}"} for n in range(ROWS)],
          {"grader": {"type": "number", "relative": 0.01}}),
         ([{"question": f"Right {n}?", "answer": ["yes", "Yes", "no"][n % 3]} for n in range(ROWS)],
-         {"grader": {"type": "exact"}}),
+         {"grader": {"type": "label"}}),
         ([{"question": f"Times {n}?", "answer": n * 3 if n % 7 else ""} for n in range(ROWS)],
          {"drop_bad_golds": True, "grader": {"type": "number"}}),
         ([{"question": f"Find {n}.", "answer": f"We add, so it is $\\boxed{{{n}+x}}$, as shown."} for n in range(ROWS)],

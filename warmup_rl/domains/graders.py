@@ -98,6 +98,11 @@ class ChoiceGrader(Grader):
 
     def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
         """The letter of the correct option; the options are in `meta` unless they are part of the question."""
+        if isinstance(self.options, list) and not set(self.options) & row.keys():
+            raise DataError(
+                f"{place}: `options` names columns, and there is no column {', '.join(map(repr, self.options))}. For "
+                "answers that are one of a set of labels: grader: {type: label, labels: [...]}."
+            )
         options, labels = self._options(row)
         letters, name = string.ascii_uppercase[: len(options)], written.strip().strip("().")
         known = {**dict(zip(map(str.casefold, labels), letters, strict=False)), **{one.lower(): one for one in letters}}

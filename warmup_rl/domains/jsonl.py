@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import ClassVar, TypeVar
 
@@ -24,6 +25,7 @@ MOST_HELD_OUT = 20
 """Default number of held-out rows; a quarter of all rows if that is less."""
 
 T = TypeVar("T")
+_FITTED: dict[tuple[str, str], Grader] = {}
 _BLOCK = 512
 
 
@@ -42,8 +44,8 @@ class UserRows(RowDomain):
     answer_after: str | None = None
     """If the column holds a whole solution: a mark, such as `####`, that the reference answer follows."""
     grader: OwnGrader
-    """How answers are graded: math, number, choice, exact, set, json, regex, code, kk, or `python: my_rules.py:grade`;
-    with keys of its own as a mapping, such as `{type: number, tolerance: 0.01, units: [km]}`."""
+    """How answers are graded: math, number, choice, label, exact, set, json, sql, regex, code, kk, or
+    `python: my_rules.py:grade`; with keys of its own as a mapping, such as `{type: number, units: [km]}`."""
     holdout: int | None = Field(default=None, gt=0)
     """Rows that are measured and never trained on; default without `folds`: 20, or a quarter of all rows if less."""
     folds: int | None = Field(default=None, ge=2, le=20)
@@ -69,7 +71,13 @@ class UserRows(RowDomain):
         return self.folds if self.folds and self.fold is None else 0
 
     def answer_grader(self) -> Grader:
-        return self.grader
+        """The grader, fitted once per process to the reference answers of the file."""
+        if type(self.grader).fitted is Grader.fitted:
+            return self.grader
+        key = (repr(self), self.file.digest())
+        if key not in _FITTED:
+            _FITTED[key] = self.grader.fitted(list(self._written()))
+        return _FITTED[key]
 
     def space(self) -> str:
         rows = sum(len(found) for found in self.table().problems.values())
@@ -79,11 +87,7 @@ class UserRows(RowDomain):
         return {"test": self.file}
 
     def read_row(self, row: Row, place: str) -> Problem:
-        question, written = self._question(row, place), text_of(row, self.answer, place)
-        if self.answer_after is not None:
-            _, mark, written = written.rpartition(self.answer_after)
-            if not mark or not written.strip():
-                raise DataError(f"{place}: {self.answer!r} holds nothing after {self.answer_after!r}.")
+        question, written = self._question(row, place), self._answer(row, place)
         row = {**row, "question": question}
         problem = self._graded(Problem("", self.name or self.type, question, written), row, place)
         return replace(problem, id=question_id(self.type, problem.question))
@@ -96,7 +100,7 @@ class UserRows(RowDomain):
 
     def _graded(self, problem: Problem, row: Row, place: str) -> Problem:
         """The problem with its reference answer as the grader takes it, and with its options in the question."""
-        gold, meta = self.grader.read(row, problem.gold, place)
+        gold, meta = self.answer_grader().read(row, problem.gold, place)
         question = with_options(problem.question, meta.pop("options", ()))
         return replace(problem, question=question, gold=gold, meta=meta)
 
@@ -133,6 +137,21 @@ class UserRows(RowDomain):
     ) -> Mapping[Split, list[Problem]]:
         """Unchanged: rows that are nearly the same are on one side already."""
         return problems
+
+    def _written(self) -> Iterator[str]:
+        """The reference answers of all rows that have one."""
+        for place, row in self.file.rows():
+            with suppress(DataError):
+                yield self._answer(row, place)
+
+    def _answer(self, row: Row, place: str) -> str:
+        written = text_of(row, self.answer, place)
+        if self.answer_after is None:
+            return written
+        _, mark, written = written.rpartition(self.answer_after)
+        if not mark or not written.strip():
+            raise DataError(f"{place}: {self.answer!r} holds nothing after {self.answer_after!r}.")
+        return written
 
     def _question(self, row: Row, place: str) -> str:
         if "{" not in self.question:

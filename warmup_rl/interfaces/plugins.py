@@ -82,6 +82,7 @@ TABLE: dict[Kind, dict[str, str]] = {
         "math": "warmup_rl.domains.graders:MathGrader",
         "number": "warmup_rl.domains.graders:NumberGrader",
         "choice": "warmup_rl.domains.graders:ChoiceGrader",
+        "label": "warmup_rl.domains.text_graders:LabelGrader",
         "exact": "warmup_rl.domains.graders:ExactGrader",
         "set": "warmup_rl.domains.graders:SetGrader",
         "json": "warmup_rl.domains.graders:JsonGrader",

@@ -11,11 +11,15 @@ from typing import Any
 from warmup_rl.base.errors import DataError
 from warmup_rl.data.columns import COLUMNS, find_column, plain_name
 from warmup_rl.domains.graders import ChoiceGrader
+from warmup_rl.grading.label import plain_label
 from warmup_rl.grading.math_normalize import normalize, rational
 from warmup_rl.knights.english import ROLES
 
 SUGGESTIVE = ("label", "output", "response", "result", "correct", "key")
 """Column names that only suggest a reference answer; they count where no column has one of its usual names."""
+MOST_LABELS, MOST_NUMBER_LABELS = 100, 5
+"""More different answers than this are no set of labels; fewer count as such where they recur."""
+MOST_LABEL_WORDS = 5
 MOST_WORDS = 10
 """Answers with more words than this on average are prose, which no grader can judge."""
 _INDEX = re.compile(r"unnamed.*|__index.*|index|idx|id|uid|uuid|no|nr|number|row|split|")
@@ -104,6 +108,8 @@ def propose_grader(
         return {"type": "kk"}
     if all(_is_structured(gold) for gold in golds):
         return {"type": "json"}
+    if is_label_column(golds):
+        return {"type": "label"}
     cleaned = [normalize(gold) for gold in golds]
     if all(rational(one.body) is not None for one in cleaned):
         units = sorted({one.unit for one in cleaned} - {""})
@@ -118,6 +124,16 @@ def propose_grader(
     if sum("," in gold or ";" in gold for gold in golds) > len(golds) / 2:
         return {"type": "set"}
     return {"type": "exact"}
+
+
+def is_label_column(golds: Sequence[str]) -> bool:
+    """Whether the answers are short and recur: each label three times on average, each number eight times."""
+    labels = {plain_label(gold) for gold in golds}
+    if len(labels) < 2 or any(len(label.split()) > MOST_LABEL_WORDS for label in labels):
+        return False
+    if all(rational(label) is not None for label in labels):
+        return len(labels) <= MOST_NUMBER_LABELS and len(golds) >= 8 * len(labels)
+    return len(labels) <= MOST_LABELS and len(golds) >= 3 * len(labels) and not any("," in one for one in labels)
 
 
 def decimal_comma(golds: Sequence[str]) -> str:

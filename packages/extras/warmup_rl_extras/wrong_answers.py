@@ -35,6 +35,8 @@ def wrong_answers(domain: UserRows, problem: Problem, problems: Sequence[Problem
         yield "one value more", json.dumps([json.loads(gold), 1])
     elif kind == "code":
         yield "returns nothing", re.sub(r"\breturn\b.*", "return None", domain.reference(problem))
+    elif kind == "label":
+        yield from domain.adversarial_answers(problem)
     elif kind in ("exact", "kk"):
         yield "a word more", f"{gold} not"
     yield "empty", ""
