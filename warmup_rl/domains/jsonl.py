@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from warmup_rl.base.console import counted
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.types import SPLITS, Problem, Split
+from warmup_rl.data.columns import value_at
 from warmup_rl.data.datasets import Source
 from warmup_rl.domains.graders import OwnGrader
 from warmup_rl.domains.rows import Row, RowDomain, normal_question, question_id, rank, text_of
@@ -38,9 +39,10 @@ class UserRows(RowDomain):
     file: Source
     """JSON lines, JSON, CSV, TSV or Parquet, also gzipped; or the id of a hub dataset."""
     question: str = "question"
-    """Column with the question, or a template with columns in braces, such as `{context}\\n\\n{question}`."""
+    """Column with the question, or a template with columns in braces, such as `{context}\\n\\n{question}`. A path leads
+    into a column: `answers.text[0]`; `messages[user]` is the last turn of that role."""
     answer: str = "answer"
-    """Column with the reference answer."""
+    """Column with the reference answer, or a path into one."""
     answer_after: str | None = None
     """If the column holds a whole solution: a mark, such as `####`, that the reference answer follows."""
     grader: OwnGrader
@@ -81,13 +83,14 @@ class UserRows(RowDomain):
 
     def space(self) -> str:
         rows = sum(len(found) for found in self.table().problems.values())
-        return f"{rows:,} rows in {self.folds} folds" if self.fold_count else super().space()
+        counts = f"{rows:,} rows in {self.folds} folds" if self.fold_count else super().space()
+        return f"{counts}; {note}" if (note := self.file.note()) else counts
 
     def sources(self) -> Mapping[Split, Source]:
         return {"test": self.file}
 
     def read_row(self, row: Row, place: str) -> Problem:
-        question, written = self._question(row, place), self._answer(row, place)
+        question, written = self._question(row, place), self.written(row, place)
         row = {**row, "question": question}
         problem = self._graded(Problem("", self.name or self.type, question, written), row, place)
         return replace(problem, id=question_id(self.type, problem.question))
@@ -142,9 +145,10 @@ class UserRows(RowDomain):
         """The reference answers of all rows that have one."""
         for place, row in self.file.rows():
             with suppress(DataError):
-                yield self._answer(row, place)
+                yield self.written(row, place)
 
-    def _answer(self, row: Row, place: str) -> str:
+    def written(self, row: Row, place: str) -> str:
+        """The reference answer as the file has it. Raises `DataError` if there is none."""
         written = text_of(row, self.answer, place)
         if self.answer_after is None:
             return written
@@ -156,9 +160,16 @@ class UserRows(RowDomain):
     def _question(self, row: Row, place: str) -> str:
         if "{" not in self.question:
             return text_of(row, self.question, place).strip()
-        fields = [name for _, name, _, _ in string.Formatter().parse(self.question) if name]
-        values = {name: text_of(row, name, place) for name in fields}
-        return self.question.format_map(values).strip()
+        parts = string.Formatter().parse(self.question)
+        return "".join(text + (_passage(row, name, place) if name else "") for text, name, _, _ in parts).strip()
+
+
+def _passage(row: Row, name: str, place: str) -> str:
+    """A field of a template: a list of texts is joined by lines."""
+    value = value_at(row, name)
+    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+        return "\n".join(value)
+    return text_of(row, name, place)
 
 
 def similar_groups(items: Sequence[T], questions: Sequence[str], similarity: float) -> list[list[T]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -13,6 +14,10 @@ from warmup_rl.base.types import Grade, Problem
 from warmup_rl.grading.final_answer import boxed
 from warmup_rl.grading.label import final_label_statement, plain_label, same_label
 from warmup_rl.interfaces.grader import Grader
+
+_SQL_FENCE = re.compile(r"```\w*[ \t]*\n?(.*?)```", re.DOTALL)
+_SQL_START = re.compile(r"^\s*(?:select|with|insert|update|delete)\b", re.IGNORECASE | re.MULTILINE)
+_SQL_QUOTED = re.compile(r"('(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`)")
 
 
 class LabelGrader(Grader):
@@ -67,3 +72,46 @@ class LabelGrader(Grader):
         yield "two labels", f"It is {problem.gold} or {other}."
         yield "a negated label", f"It is not {problem.gold}."
         yield "no label", "I think that it depends"
+
+
+class SqlGrader(Grader):
+    """The same SQL text: white space, letter case outside quotes, a code fence and a final semicolon do not matter.
+
+    Queries are not parsed: one that means the same in other words is wrong.
+    """
+
+    type: ClassVar[str] = "sql"
+    instruction: ClassVar[str] = "Give the answer as one SQL query in a code block."
+
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        query = _query(answer)
+        given = _normal_sql(query)
+        if not given:
+            return Grade("none", None, "no query")
+        return Grade("correct" if given == _normal_sql(problem.gold) else "wrong", query[:300])
+
+    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
+        """The last code block, else all from the last line that begins a query."""
+        if _SQL_FENCE.search(text):
+            return _query(text)
+        starts = [match.start() for match in _SQL_START.finditer(text)]
+        return text[starts[-1] :] if starts and not truncated else None
+
+    def adversarial_answers(self, problem: Problem) -> Iterator[tuple[str, str]]:
+        yield "a query more", f"{problem.gold.rstrip('; ')}; SELECT 1"
+        yield "another column", re.sub(r"(?i)select", "SELECT zzz,", problem.gold, count=1)
+
+
+def _query(text: str) -> str:
+    """The last code block, or the whole text where nothing is fenced."""
+    fenced = _SQL_FENCE.findall(text)
+    return str(fenced[-1] if fenced else text).strip().strip("`")
+
+
+def _normal_sql(query: str) -> str:
+    """A query in lower case outside quotes, with one spelling of white space and without a final semicolon."""
+    parts = _SQL_QUOTED.split(query.strip().rstrip("; \n"))
+    for place in range(0, len(parts), 2):
+        lower = " ".join(f"<{parts[place]}>".casefold().split())[1:-1]
+        parts[place] = re.sub(r"\s*([(),;=<>+*/-])\s*", r"\1", lower)
+    return "".join(parts).strip()

@@ -86,6 +86,7 @@ TABLE: dict[Kind, dict[str, str]] = {
         "exact": "warmup_rl.domains.graders:ExactGrader",
         "set": "warmup_rl.domains.graders:SetGrader",
         "json": "warmup_rl.domains.graders:JsonGrader",
+        "sql": "warmup_rl.domains.text_graders:SqlGrader",
         "regex": "warmup_rl.domains.graders:RegexGrader",
         "kk": "warmup_rl.domains.kk_rows:KkGrader",
         "code": "warmup_rl.domains.graders:CodeGrader",
