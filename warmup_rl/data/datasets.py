@@ -18,6 +18,7 @@ from warmup_rl.base.config import Config
 from warmup_rl.base.errors import DataError, UserError, json_fault
 from warmup_rl.base.jsonl import parse_object, require_object
 
+_UTF, _WINDOWS = "utf-8-sig", "cp1252"
 FORMATS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 
 
@@ -57,6 +58,12 @@ class Source(Config):
             UserError: the hub dataset cannot be loaded.
         """
         return _file_rows(Path(self.path).expanduser()) if self.is_file else self._hub_rows()
+
+    def note(self) -> str:
+        """What to know about how the file is read; empty for a file in UTF-8."""
+        path = Path(self.path).expanduser()
+        is_table = _format(self.path) in (".csv", ".tsv") and self.is_file
+        return "not UTF-8: read as Windows-1252" if is_table and _encoding(path) == _WINDOWS else ""
 
     def digest(self) -> str:
         """Changes when the rows do: a hash of a file's content; id and revision of a hub dataset.
@@ -115,7 +122,7 @@ def _file_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if kind not in FORMATS:
         raise DataError(f"{path}: unknown kind of file. Allowed: {', '.join(FORMATS)}, also with .gz.")
     try:
-        with _open(path) as file:
+        with _open(path, _encoding(path) if kind in (".csv", ".tsv") else _UTF) as file:
             if kind in (".csv", ".tsv"):
                 yield from _csv_rows(path, file, "\t" if kind == ".tsv" else "")
             elif kind == ".json":
@@ -128,10 +135,27 @@ def _file_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise DataError(f"{path}: the gzip file is broken ({error}). Download it again.") from None
 
 
-def _open(path: Path) -> io.TextIOBase:
+def _open(path: Path, encoding: str) -> io.TextIOBase:
     if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")  # type: ignore[return-value]
-    return path.open(encoding="utf-8-sig", newline="")
+        return gzip.open(path, "rt", encoding=encoding, newline="")  # type: ignore[return-value]
+    return path.open(encoding=encoding, newline="")
+
+
+def _encoding(path: Path) -> str:
+    """UTF-8, or Windows-1252 for tables that are not UTF-8, as spreadsheets write them."""
+    status = _existing(path).stat()
+    return _table_encoding(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=64)
+def _table_encoding(path: Path, modified: int, size: int) -> str:
+    try:
+        with _open(path, _UTF) as file:
+            while file.read(1 << 20):
+                pass
+    except UnicodeDecodeError:
+        return _WINDOWS
+    return _UTF
 
 
 def _line_rows(path: Path, file: Any) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -145,10 +169,34 @@ def _json_rows(path: Path, file: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         rows = json.load(file)
     except json.JSONDecodeError as error:
         raise DataError(f"{path}: not JSON ({json_fault(error)}). Fix the file.") from None
-    if not isinstance(rows, list):
-        raise DataError(f"{path}: a JSON list of objects is needed, found {type(rows).__name__}.")
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(_listed(rows, path), start=1):
         yield f"{path}:{number}", require_object(f"{path}:{number}", row)
+
+
+def _listed(found: Any, path: Path) -> list[Any]:
+    """The list of rows in a JSON file: the file itself, the one list of objects under a key of it (questions in
+    paragraphs, as in SQuAD, become rows), or objects by id."""
+    if isinstance(found, list):
+        return found
+    lists = {key: value for key, value in found.items() if _is_rows(value)} if isinstance(found, dict) else {}
+    if len(lists) == 1:
+        rows = next(iter(lists.values()))
+        return [one for row in rows for one in _questions(row)] if "paragraphs" in rows[0] else rows
+    if isinstance(found, dict) and found and all(isinstance(value, dict) for value in found.values()):
+        return list(found.values())
+    several = f" Save one of its lists as a file: {', '.join(lists)}." if lists else ""
+    raise DataError(f"{path}: a JSON list of objects is needed, found {type(found).__name__}.{several}")
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def _questions(article: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Rows of an article in the form of SQuAD."""
+    for paragraph in article.get("paragraphs", ()):
+        for question in paragraph.get("qas", ()):
+            yield {"context": paragraph.get("context"), **question}
 
 
 def _csv_rows(path: Path, file: Any, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -158,6 +206,8 @@ def _csv_rows(path: Path, file: Any, delimiter: str) -> Iterator[tuple[str, dict
         file.seek(0)
         delimiter = max(",;\t|", key=first.count)
     reader = csv.DictReader(file, delimiter=delimiter)
+    if reader.fieldnames:
+        reader.fieldnames = [name.strip() for name in reader.fieldnames]
     for number, row in enumerate(reader, start=1):
         place = f"{path}:{number + 1}"
         if None in row or None in row.values():

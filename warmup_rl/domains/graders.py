@@ -21,11 +21,17 @@ from warmup_rl.base.types import Grade, Problem
 from warmup_rl.data.datasets import file_digest
 from warmup_rl.grading.choice import choose, final_choice
 from warmup_rl.grading.code import Tests, extract_code, grade_program, run_program
-from warmup_rl.grading.final_answer import boxed, stated_mathematics
+from warmup_rl.grading.final_answer import boxed, stated, stated_mathematics
 from warmup_rl.grading.math import final_answer, same_answer, unusable
 from warmup_rl.grading.plain import matches, same_json, same_number, same_set, same_text
 from warmup_rl.interfaces.grader import Grader
 from warmup_rl.interfaces.plugins import plugin_field
+
+ANSWER_IS = re.compile(r"\banswer\s*(?:is\b|:)", re.IGNORECASE)
+"""Marks an answer that is a sentence."""
+_COMMA_NUMBER = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?:,\d+)?(?![\d.])|(?<![\d.,])\d*,\d+(?![\d.])")
+_LETTERS = re.compile(r"\(?[A-Z]\)?(?:\s*(?:[,;&]|and\b)?\s*\(?[A-Z]\)?)*")
+_LETTER_PART = re.compile(r"\(?([A-Z])\)?(?:[).:]\s*.*)?", re.DOTALL)
 
 
 class MathGrader(Grader):
@@ -72,17 +78,39 @@ class NumberGrader(Grader):
     """How far from the reference an answer may be."""
     relative: float = Field(default=0.0, ge=0)
     """The same as a share of the reference."""
-    units: list[str] = Field(default=[])
-    """Spellings of the unit that may follow the number, such as km and kilometers."""
+    units: list[str] | dict[str, list[str]] = Field(default=[])
+    """Spellings of the unit that may follow the number, such as `[km, kilometers]`; for several units a mapping of each
+    to its other spellings, such as `{kWh: [], Pa: [pascal]}`. Common units are known without this key."""
+    decimal: Literal["point", "comma"] = "point"
+    """The decimal sign of the file and of answers: with `comma`, 1.234,5 is 1234.5."""
 
     def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
         """The last box, else the last number in what is stated as the answer or in the last line."""
+        text = self._with_point(text)
         return boxed(text) if truncated else stated_mathematics(text)
 
     def grade(self, answer: str, problem: Problem) -> Grade:
-        return same_number(
-            gold=problem.gold, answer=answer, tolerance=self.tolerance, relative=self.relative, units=self.units
-        )
+        gold, answer = self._with_point(problem.gold), self._with_point(answer)
+        units = self.units if isinstance(self.units, list) else self._spellings(gold)
+        whole = self._compare(gold, answer, units)
+        if whole.verdict != "none" or "\n" in answer.strip() or not ANSWER_IS.search(answer):
+            return whole
+        inner = self._compare(gold, stated_mathematics(answer) or "", units)
+        return whole if inner.verdict == "none" else inner
+
+    def _compare(self, gold: str, answer: str, units: list[str]) -> Grade:
+        return same_number(gold=gold, answer=answer, tolerance=self.tolerance, relative=self.relative, units=units)
+
+    def _spellings(self, gold: str) -> list[str]:
+        """All spellings of the unit of a reference answer."""
+        assert isinstance(self.units, dict)
+        found = [[unit, *others] for unit, others in self.units.items()]
+        return next((names for names in found if any(gold.strip().endswith(name) for name in names)), [])
+
+    def _with_point(self, text: str) -> str:
+        if self.decimal == "point":
+            return text
+        return _COMMA_NUMBER.sub(lambda found: found[0].replace(".", "").replace(",", "."), text)
 
 
 class ChoiceGrader(Grader):
@@ -99,7 +127,17 @@ class ChoiceGrader(Grader):
 
     def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
         """The letter of the correct option; the options are in `meta` unless they are part of the question."""
-        options, labels = self._options(row)
+        if isinstance(self.options, list) and not set(self.options) & row.keys():
+            raise DataError(
+                f"{place}: `options` names columns, and there is no column {', '.join(map(repr, self.options))}. For "
+                "answers that are one of a set of labels: grader: {type: label, labels: [...]}."
+            )
+        labels: list[str] = []
+        if self.options is None:
+            text = "\n".join(str(value) for value in row.values())
+            options, labels = list(dict.fromkeys(re.findall(r"^\s*\(?([A-Z])[.):]\s", text, re.MULTILINE)))
+        else:
+            options, labels = row_options(self.options, row)
         letters, name = string.ascii_uppercase[: len(options)], written.strip().strip("().")
         known = {**dict(zip(map(str.casefold, labels), letters, strict=False)), **{one.lower(): one for one in letters}}
         if self.counted_from is not None:
@@ -133,14 +171,16 @@ class ChoiceGrader(Grader):
         yield "two letters", f"The answer is {letters[0]} or {letters[1]}"
         yield "a pronoun", "I think that it depends"
 
-    def _options(self, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-        """Options and, if the file has them, their labels."""
-        if self.options is None:
-            text = "\n".join(str(value) for value in row.values())
-            return list(dict.fromkeys(re.findall(r"^\s*\(?([A-Z])[.):]\s", text, re.MULTILINE))), []
-        if isinstance(self.options, list):
-            return [str(row[name]) for name in self.options if str(row.get(name) or "").strip()], []
-        return listed_options(row.get(self.options))
+
+def row_options(options: str | list[str], row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The options of a row and, if the file has them, their labels.
+
+    Args:
+        options: the column with all options, or the columns with one each.
+    """
+    if isinstance(options, list):
+        return [str(row[name]) for name in options if str(row.get(name) or "").strip()], []
+    return listed_options(row.get(options))
 
 
 def listed_options(given: Any) -> tuple[list[str], list[str]]:
@@ -165,7 +205,13 @@ class ExactGrader(Grader):
     """Whether `Paris` and `paris` are the same."""
 
     def grade(self, answer: str, problem: Problem) -> Grade:
-        return same_text(gold=problem.gold, answer=answer, ignore_case=self.ignore_case)
+        """The answer is compared as it is, and one line also without what is around it in a box or a sentence such as
+        `The answer is Paris.`"""
+        whole = same_text(gold=problem.gold, answer=answer, ignore_case=self.ignore_case)
+        inner = boxed(answer) or (stated(answer) if ANSWER_IS.search(answer) else "")
+        if whole.verdict != "wrong" or not inner or "\n" in answer.strip():
+            return whole
+        return same_text(gold=problem.gold, answer=inner, ignore_case=self.ignore_case)
 
 
 class SetGrader(Grader):
@@ -176,9 +222,28 @@ class SetGrader(Grader):
 
     ignore_case: bool = True
     """Whether `Paris` and `paris` are the same."""
+    options: str | list[str] | None = None
+    """Several of these options are right: as the key of `choice`; reference answers such as `A, C` name them by
+    letter."""
+
+    def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
+        return written.strip(), {"options": row_options(self.options, row)[0]} if self.options else {}
 
     def grade(self, answer: str, problem: Problem) -> Grade:
+        if self.options and _LETTERS.fullmatch(problem.gold):
+            answer = ", ".join(_letters(answer)) or answer
+            return same_set(gold=", ".join(_letters(problem.gold)), answer=answer)
         return same_set(gold=problem.gold, answer=answer, ignore_case=self.ignore_case)
+
+
+def _letters(text: str) -> list[str]:
+    """The letters in `A, C`, `A and C`, `AC` or `A) 4, C) 9`; empty if there is anything else."""
+    plain = text.strip().strip("[]{}.")
+    if re.fullmatch(r"[A-Z]+", plain):
+        return list(plain)
+    parts = [part.strip() for part in re.split(r"[,;\n&]|\band\b|\s(?=[A-Z](?:\s|$))", plain) if part.strip()]
+    found = [_LETTER_PART.fullmatch(part) for part in parts]
+    return [match[1] for match in found if match] if all(found) else []
 
 
 class JsonGrader(Grader):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import ClassVar, TypeVar
 
@@ -14,6 +15,7 @@ from pydantic import Field, model_validator
 from warmup_rl.base.console import counted
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.types import SPLITS, Problem, Split
+from warmup_rl.data.columns import value_at
 from warmup_rl.data.datasets import Source
 from warmup_rl.domains.graders import OwnGrader
 from warmup_rl.domains.rows import Row, RowDomain, normal_question, question_id, rank, text_of
@@ -24,6 +26,7 @@ MOST_HELD_OUT = 20
 """Default number of held-out rows; a quarter of all rows if that is less."""
 
 T = TypeVar("T")
+_FITTED: dict[tuple[str, str], Grader] = {}
 _BLOCK = 512
 
 
@@ -36,14 +39,15 @@ class UserRows(RowDomain):
     file: Source
     """JSON lines, JSON, CSV, TSV or Parquet, also gzipped; or the id of a hub dataset."""
     question: str = "question"
-    """Column with the question, or a template with columns in braces, such as `{context}\\n\\n{question}`."""
+    """Column with the question, or a template with columns in braces, such as `{context}\\n\\n{question}`. A path leads
+    into a column: `answers.text[0]`; `messages[user]` is the last turn of that role."""
     answer: str = "answer"
-    """Column with the reference answer."""
+    """Column with the reference answer, or a path into one."""
     answer_after: str | None = None
     """If the column holds a whole solution: a mark, such as `####`, that the reference answer follows."""
     grader: OwnGrader
-    """How answers are graded: math, number, choice, exact, set, json, regex, code, kk, or `python: my_rules.py:grade`;
-    with keys of its own as a mapping, such as `{type: number, tolerance: 0.01, units: [km]}`."""
+    """How answers are graded: math, number, choice, label, exact, set, json, sql, regex, code, kk, or
+    `python: my_rules.py:grade`; with keys of its own as a mapping, such as `{type: number, units: [km]}`."""
     holdout: int | None = Field(default=None, gt=0)
     """Rows that are measured and never trained on; default without `folds`: 20, or a quarter of all rows if less."""
     folds: int | None = Field(default=None, ge=2, le=20)
@@ -69,21 +73,24 @@ class UserRows(RowDomain):
         return self.folds if self.folds and self.fold is None else 0
 
     def answer_grader(self) -> Grader:
-        return self.grader
+        """The grader, fitted once per process to the reference answers of the file."""
+        if type(self.grader).fitted is Grader.fitted:
+            return self.grader
+        key = (repr(self), self.file.digest())
+        if key not in _FITTED:
+            _FITTED[key] = self.grader.fitted(list(self._written()))
+        return _FITTED[key]
 
     def space(self) -> str:
         rows = sum(len(found) for found in self.table().problems.values())
-        return f"{rows:,} rows in {self.folds} folds" if self.fold_count else super().space()
+        counts = f"{rows:,} rows in {self.folds} folds" if self.fold_count else super().space()
+        return f"{counts}; {note}" if (note := self.file.note()) else counts
 
     def sources(self) -> Mapping[Split, Source]:
         return {"test": self.file}
 
     def read_row(self, row: Row, place: str) -> Problem:
-        question, written = self._question(row, place), text_of(row, self.answer, place)
-        if self.answer_after is not None:
-            _, mark, written = written.rpartition(self.answer_after)
-            if not mark or not written.strip():
-                raise DataError(f"{place}: {self.answer!r} holds nothing after {self.answer_after!r}.")
+        question, written = self._question(row, place), self.written(row, place)
         row = {**row, "question": question}
         problem = self._graded(Problem("", self.name or self.type, question, written), row, place)
         return replace(problem, id=question_id(self.type, problem.question))
@@ -96,7 +103,7 @@ class UserRows(RowDomain):
 
     def _graded(self, problem: Problem, row: Row, place: str) -> Problem:
         """The problem with its reference answer as the grader takes it, and with its options in the question."""
-        gold, meta = self.grader.read(row, problem.gold, place)
+        gold, meta = self.answer_grader().read(row, problem.gold, place)
         question = with_options(problem.question, meta.pop("options", ()))
         return replace(problem, question=question, gold=gold, meta=meta)
 
@@ -134,12 +141,35 @@ class UserRows(RowDomain):
         """Unchanged: rows that are nearly the same are on one side already."""
         return problems
 
+    def _written(self) -> Iterator[str]:
+        """The reference answers of all rows that have one."""
+        for place, row in self.file.rows():
+            with suppress(DataError):
+                yield self.written(row, place)
+
+    def written(self, row: Row, place: str) -> str:
+        """The reference answer as the file has it. Raises `DataError` if there is none."""
+        written = text_of(row, self.answer, place)
+        if self.answer_after is None:
+            return written
+        _, mark, written = written.rpartition(self.answer_after)
+        if not mark or not written.strip():
+            raise DataError(f"{place}: {self.answer!r} holds nothing after {self.answer_after!r}.")
+        return written
+
     def _question(self, row: Row, place: str) -> str:
         if "{" not in self.question:
             return text_of(row, self.question, place).strip()
-        fields = [name for _, name, _, _ in string.Formatter().parse(self.question) if name]
-        values = {name: text_of(row, name, place) for name in fields}
-        return self.question.format_map(values).strip()
+        parts = string.Formatter().parse(self.question)
+        return "".join(text + (_passage(row, name, place) if name else "") for text, name, _, _ in parts).strip()
+
+
+def _passage(row: Row, name: str, place: str) -> str:
+    """A field of a template: a list of texts is joined by lines."""
+    value = value_at(row, name)
+    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+        return "\n".join(value)
+    return text_of(row, name, place)
 
 
 def similar_groups(items: Sequence[T], questions: Sequence[str], similarity: float) -> list[list[T]]:

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from warmup_rl.base.errors import DataError, Unscorable
 from warmup_rl.base.types import SPLITS, Grade, Problem, Split
+from warmup_rl.data.columns import value_at
 from warmup_rl.data.datasets import Source
 from warmup_rl.domains.overlap import Evaluated
 from warmup_rl.interfaces.domain import Domain, fields_of, problem_id
@@ -242,8 +243,12 @@ def normal_question(question: str) -> str:
 
 
 def text_of(row: Row, key: str, place: str) -> str:
-    """A field of a row as text. Raises `DataError` if it is missing or empty, naming the fields that are there."""
-    value = row.get(key)
+    """A field of a row as text, by column or path (see `value_at`).
+
+    Raises:
+        DataError: it is missing or empty; the message names the fields that are there.
+    """
+    value = value_at(row, key)
     if value is None or not str(value).strip():
         raise DataError(f"{place}: no {key!r} ({fields_of(row)}). Fix the row, or name the right field.")
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from warmup_rl.base.types import Grade, Problem
@@ -32,6 +32,14 @@ class Grader(Plugin, ABC):
             DataError: the row is invalid.
         """
         return written.strip(), {}
+
+    def fitted(self, golds: Sequence[str]) -> Grader:
+        """The grader with what it takes from all reference answers of the file, such as the labels; here: unchanged.
+
+        Args:
+            golds: the reference answers as written.
+        """
+        return self
 
     @abstractmethod
     def grade(self, answer: str, problem: Problem) -> Grade:

@@ -1,34 +1,48 @@
-"""Guesses about a file of unknown meaning: which column is the question, which the answer, and how to grade it."""
+"""Guesses about a file of unknown meaning: which columns are the question, and which is the answer."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from warmup_rl.base.errors import DataError
-from warmup_rl.data.columns import COLUMNS, find_column, plain_name
-from warmup_rl.domains.graders import ChoiceGrader
-from warmup_rl.grading.math_normalize import normalize, rational
-from warmup_rl.knights.english import ROLES
+from warmup_rl.data.columns import COLUMNS, find_column, is_conversation, plain_name, value_at
+from warmup_rl.grading.math_normalize import rational
 
-SUGGESTIVE = ("label", "output", "response", "result", "correct", "key")
+ANSWERS = (
+    "answers", "final_decision", "decision", "answer_number", "answer_letter", "answer_index", "answer_idx", "label",
+    "labels", "sql", "sql_query", "query", "code", "category", "class", "intent", "sentiment", "topic", "tag", "output",
+    "response", "result", "correct", "key", "completion",
+)  # fmt: skip
 """Column names that only suggest a reference answer; they count where no column has one of its usual names."""
-MOST_WORDS = 10
-"""Answers with more words than this on average are prose, which no grader can judge."""
+QUESTIONS = (
+    "question_text", "problem_text", "problem_statement", "task", "nl", "utterance", "sentence", "message", "text",
+    "body", "review", "tweet", "email", "description", "content", "hypothesis", "sentence2", "claim", "statement",
+)  # fmt: skip
+"""The same for the question."""
+CONTEXTS = (
+    "context", "contexts", "passage", "passages", "paragraph", "article", "document", "abstract", "background", "story",
+    "premise", "sentence1", "facts", "evidence", "input", "body", "schema", "db_schema", "database_schema", "ddl",
+    "create_table", "create_table_statement", "table_schema", "table",
+)  # fmt: skip
+"""Columns that belong to a question beside its own."""
+LONG_CHARACTERS, LONG_WORDS = 60, 10
+"""An unused column of texts this long on average belongs to the question."""
+_NO_CONTEXT = re.compile(
+    r".*(?:answer|solution|explan|rational|reason|thought|response|output|completion|reference|gold|target|distract|"
+    r"feedback|comment|url|link|_id|_cot|code|sql|query|instructions|decision|canary|test).*|cot|id|source|author"
+)
 _INDEX = re.compile(r"unnamed.*|__index.*|index|idx|id|uid|uuid|no|nr|number|row|split|")
 _OPTION = re.compile(r"(?:option|choice|opt|op|answer)?[ _-]?([a-j]|\d)")
-_COMMA_NUMBER = re.compile(r"[^\d,;]*\d[\d.]*(?:,\d+)?[^\d,;]*")
-_DECIMAL_COMMA = re.compile(r"(?<!\d)0,\d|,\d{1,2}(?!\d)|,\d{4}")
-_KK = re.compile(rf"\bis an? (?:{'|'.join(word for pair in ROLES for word in (pair.truthful, pair.liar))})\b")
-_LATEX = re.compile(r"\\[a-zA-Z]+|\^|_\{|\bsqrt\b|[a-z]\s*[=+*/-]\s*\d|\d\s*[a-z]\b")
+_TEXT_KEYS = ("text", "value", "answer")
+"""Keys under which a nested value holds its text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What one column holds.
+    """What one column holds, or what a path into a nested one leads to.
 
     Attributes:
         kind: number, text, list, mixed or empty.
@@ -36,6 +50,7 @@ class Column:
         length: mean characters of a value.
         sample: the first value, shortened.
         varies: whether its values differ and are not just the numbers of the rows.
+        words: mean words of a value.
     """
 
     name: str
@@ -44,38 +59,93 @@ class Column:
     length: float
     sample: str
     varies: bool = True
+    words: float = 0.0
+
+    @property
+    def base(self) -> str:
+        """The plain name of the column in the file."""
+        return plain_name(re.split(r"[.\[]", self.name)[0] or self.name)
 
 
 def describe_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
-    """The columns in the order of their first appearance."""
-    names = list(dict.fromkeys(str(name) for row in rows for name in row))
-    return [_column(name, [row.get(name) for row in rows]) for name in names]
+    """The columns in the order of their first appearance, each followed by the texts inside of it."""
+    names = dict.fromkeys(str(name) for row in rows for name in row)
+    paths = [path for name in names for path in (name, *_texts_in(name, rows))]
+    return [_column(path, [value_at(row, path) for row in rows]) for path in paths]
 
 
 def propose_question(columns: Sequence[Column]) -> str | None:
-    """The column with a usual name, else the one with the longest text."""
-    texts = [column for column in columns if column.kind == "text" and column.filled == 1 and column.varies]
-    named = find_column((column.name for column in columns), "question")
-    return named or (max(texts, key=lambda column: column.length).name if texts else None)
+    """The column with a usual name, else the last user turn, else the one with the longest text that is no context."""
+    candidates = [one for one in columns if one.kind in ("text", "mixed") and not one.name.endswith("[assistant]")]
+    named = [
+        *(name for name in COLUMNS["question"] if name != "messages"),
+        *(one.base for one in candidates if "question" in one.base and not _is_row_number(one)),
+    ]
+    varying = [one for one in candidates if one.varies]
+    user_turn = next((one.name for one in candidates if one.name.endswith("[user]")), None)
+    texts = [one for one in varying if one.filled == 1 and one.kind == "text"]
+    others = [one for one in texts if one.base not in CONTEXTS and not _NO_CONTEXT.fullmatch(one.base)] or texts
+    return (
+        _first_named(varying, named)
+        or user_turn
+        or _first_named(varying, QUESTIONS)
+        or _first_named(candidates, named)
+        or (max(others, key=lambda column: column.length).name if others else None)
+    )
 
 
 def propose_answer(columns: Sequence[Column], question: str) -> str | None:
-    """The column with a usual name, else the shortest one that can be an answer: not an option or a row number."""
+    """The column with a usual name, else the shortest one that can be an answer: no option, context or row number."""
     options = option_columns(columns)
     taken = {question, *(options if isinstance(options, list) else [options])}
-    not_answers = {*COLUMNS["options"], *COLUMNS["tests"]}
-    others = [one for one in columns if one.name not in taken and plain_name(one.name) not in not_answers]
-    filled = {plain_name(column.name): column.name for column in others if column.kind != "empty"}
-    named = find_column(filled.values(), "gold") or next((filled[name] for name in SUGGESTIVE if name in filled), None)
-    varying = [one for one in others if one.filled == 1 and one.varies and not _INDEX.fullmatch(plain_name(one.name))]
-    return named or (min(varying, key=lambda column: column.length).name if varying else None)
+    not_answers = {*COLUMNS["options"], *COLUMNS["tests"], *CONTEXTS}
+    others = [
+        one
+        for one in columns
+        if one.name not in taken and one.base not in not_answers and not one.name.endswith("[user]")
+    ]
+    filled = [column for column in others if column.kind != "empty"]
+    varying = [one for one in others if one.filled == 1 and one.varies and not _is_row_number(one)]
+    endings = [one for one in varying if re.fullmatch(r".*_(?:label|class|category|answer|intent)", one.base)]
+    shortest = min(endings or varying, key=lambda column: column.length, default=None)
+    replies = next((one.name for one in filled if one.name.endswith("[assistant]")), None)
+    return (
+        _first_named(filled, COLUMNS["gold"])
+        or _first_named(filled, ANSWERS)
+        or replies
+        or (shortest.name if shortest else None)
+    )
+
+
+def propose_template(columns: Sequence[Column], question: str, answer: str, holds_gold: Callable[[str], bool]) -> str:
+    """The question, after the unused columns that belong to it: contexts by name and other long texts.
+
+    Args:
+        holds_gold: whether the reference answer stands in a column in most rows: such a column may be a solution.
+    """
+    if "{" in question:
+        return question
+    options = option_columns(columns)
+    base = next((one.base for one in columns if one.name == answer), answer)
+    taken = {question, *(options if isinstance(options, list) else [options])}
+    contexts = []
+    for one in columns:
+        if one.name in taken or one.base == base or one.filled < 1 or "[" in one.name or "." in one.name:
+            continue
+        is_context = one.base in CONTEXTS and one.kind in ("text", "list", "mixed")
+        is_long = one.kind == "text" and one.length >= LONG_CHARACTERS and one.words >= LONG_WORDS and one.varies
+        known = one.base in (*COLUMNS["gold"], *COLUMNS["tests"], *COLUMNS["options"], *COLUMNS["response"], *ANSWERS)
+        if is_context or is_long and not known and not _NO_CONTEXT.fullmatch(one.base) and not holds_gold(one.name):
+            contexts.append(one.name)
+    return "\n\n".join(f"{{{name}}}" for name in (*contexts, question)) if contexts else question
 
 
 def option_columns(columns: Sequence[Column]) -> str | list[str] | None:
     """The column with the options of multiple choice, or the columns with one option each, such as `A` to `D`."""
-    if one := find_column((column.name for column in columns), "options"):
+    whole = [column.name for column in columns if "[" not in column.name]
+    if one := find_column(whole, "options"):
         return one
-    found = {match[1]: column.name for column in columns if (match := _OPTION.fullmatch(plain_name(column.name)))}
+    found = {match[1]: name for name in whole if (match := _OPTION.fullmatch(plain_name(name)))}
     first = next((start for start in "a01" if start in found), None)
     if first is None:
         return None
@@ -85,64 +155,33 @@ def option_columns(columns: Sequence[Column]) -> str | list[str] | None:
     return names if len(names) > 1 else None
 
 
-def propose_grader(
-    golds: Sequence[str], columns: Sequence[Column], rows: Sequence[Mapping[str, Any]] = ()
-) -> dict[str, Any] | None:
-    """The narrowest grader that fits all golds, as the keys of a recipe; None for prose.
-
-    Args:
-        rows: the rows of the golds, which may hold the options that golds name.
-    """
-    tests, options = find_column((column.name for column in columns), "tests"), option_columns(columns)
-    if tests and all("def " in gold for gold in golds):
-        return {"type": "code", "tests": tests}
-    if options and (chosen := _chosen(golds, options, rows)) is not None:
-        return chosen
-    if all(re.fullmatch(r"\s*\(?[A-Z]\)?\s*", gold) for gold in golds):
-        return {"type": "choice", "options": options} if options else {"type": "choice"}
-    if all(_KK.search(gold) for gold in golds) or _are_puzzles(rows, golds):
-        return {"type": "kk"}
-    if all(_is_structured(gold) for gold in golds):
-        return {"type": "json"}
-    cleaned = [normalize(gold) for gold in golds]
-    if all(rational(one.body) is not None for one in cleaned):
-        units = sorted({one.unit for one in cleaned} - {""})
-        measured = any("." in one.body for one in cleaned) and not {"$", "%"} & set(units)
-        return {"type": "number", **({"relative": 0.01} if measured else {}), **({"units": units} if units else {})}
-    if all("\\boxed" in gold for gold in golds):
-        return {"type": "math"}
-    if sum(len(gold.split()) for gold in golds) > MOST_WORDS * len(golds):
-        return None
-    if any(_LATEX.search(gold) for gold in golds):
-        return {"type": "math"}
-    if sum("," in gold or ";" in gold for gold in golds) > len(golds) / 2:
-        return {"type": "set"}
-    return {"type": "exact"}
+def _first_named(columns: Sequence[Column], names: Sequence[str]) -> str | None:
+    """The column with the first of these names that there is; a text inside of a column goes before the column."""
+    by_name = {one.base: one.name for one in sorted(columns, key=lambda one: one.name.count(".") + one.name.count("["))}
+    return next((by_name[name] for name in names if name in by_name), None)
 
 
-def decimal_comma(golds: Sequence[str]) -> str:
-    """The first number with a decimal comma, such as `0,5`, if all golds are numbers; else empty."""
-    if not all(_COMMA_NUMBER.fullmatch(gold) for gold in golds):
-        return ""
-    return next((gold for gold in golds if _DECIMAL_COMMA.search(gold)), "")
+def _is_row_number(column: Column) -> bool:
+    return bool(_INDEX.fullmatch(column.base)) or column.base.endswith("_id")
 
 
-def _chosen(golds: Sequence[str], options: str | list[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """A multiple-choice grader, if each gold names one of its row's options by letter, number or text."""
-    for counted in (None, 0, 1) if rows else ():
-        try:
-            grader = ChoiceGrader(options=options, counted_from=counted)
-            for gold, row in zip(golds, rows, strict=True):
-                grader.read(row, gold, "")
-        except DataError:
-            continue
-        return {"type": "choice", "options": options, **({} if counted is None else {"counted_from": counted})}
-    return None
-
-
-def _are_puzzles(rows: Sequence[Mapping[str, Any]], golds: Sequence[str]) -> bool:
-    """Whether rows are puzzles in the published form, with lists of truth values as golds."""
-    return bool(rows) and all("quiz" in row and "[" in gold for row, gold in zip(rows, golds, strict=True))
+def _texts_in(name: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Paths to the texts inside a nested column: chat turns, and what stands under `text`, `value` or `answer`."""
+    value = next((row[name] for row in rows if row.get(name)), None)
+    if plain_name(name) in (*COLUMNS["options"], *COLUMNS["tests"]):
+        return
+    if is_conversation(value):
+        yield from (f"{name}[user]", f"{name}[assistant]")
+    elif isinstance(value, Mapping):
+        for key in _TEXT_KEYS:
+            if isinstance(value.get(key), str):
+                yield f"{name}.{key}"
+            elif isinstance(value.get(key), list):
+                yield f"{name}.{key}[0]"
+    elif isinstance(value, list) and isinstance(value[0], Mapping):
+        yield from (f"{name}[0].{key}" for key in _TEXT_KEYS if isinstance(value[0].get(key), str))
+    elif isinstance(value, list) and all(len(row.get(name) or ()) == 1 for row in rows):
+        yield f"{name}[0]"
 
 
 def _column(name: str, values: Sequence[Any]) -> Column:
@@ -157,6 +196,7 @@ def _column(name: str, values: Sequence[Any]) -> Column:
         sum(map(len, texts)) / max(len(texts), 1),
         sample if len(sample) <= 60 else f"{sample[:57]}...",
         varies=len(set(texts)) > 1 and not _is_running(texts),
+        words=sum(len(text.split()) for text in texts) / max(len(texts), 1),
     )
 
 
@@ -169,13 +209,6 @@ def _is_running(texts: Sequence[str]) -> bool:
 
 
 def _kind(value: Any) -> str:
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | Mapping):
         return "list"
     return "number" if rational(str(value)) is not None else "text"
-
-
-def _is_structured(gold: str) -> bool:
-    try:
-        return isinstance(json.loads(gold), dict | list)
-    except json.JSONDecodeError:
-        return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import string
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -13,28 +15,33 @@ from rich.console import Console
 from rich.table import Table
 
 from warmup_rl.base.console import counted, open_console
-from warmup_rl.base.errors import DataError, Unscorable, UserError
-from warmup_rl.base.types import Problem
+from warmup_rl.base.errors import DataError, UserError
 from warmup_rl.cli.arguments import Arguments, build
 from warmup_rl.cli.power import describe_power
-from warmup_rl.data.columns import find_column
+from warmup_rl.data.columns import find_column, value_at
 from warmup_rl.data.datasets import Source
 from warmup_rl.domains.jsonl import UserRows
 from warmup_rl.domains.rows import text_of
-from warmup_rl.interfaces.domain import Answered, each_fold, score_all
-from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.domains.text_graders import LabelGrader
+from warmup_rl.interfaces.domain import each_fold
 from warmup_rl.interfaces.plugins import suggestion
 from warmup_rl.recipe import load_recipe
 from warmup_rl.stages.rlvr import MOST_PROBLEMS
 from warmup_rl_extras.column_guesses import (
     Column,
-    decimal_comma,
     describe_columns,
     propose_answer,
-    propose_grader,
     propose_question,
+    propose_template,
 )
-from warmup_rl_extras.wrong_answers import wrong_answers
+from warmup_rl_extras.grader_guesses import propose_grader, propose_instruction
+from warmup_rl_extras.init_trial import (
+    holds_golds,
+    require_hidden_golds,
+    require_most_rows,
+    show_rows,
+    try_grader,
+)
 
 ROWS_READ = 2_000
 """Rows from which columns and grader are proposed."""
@@ -42,7 +49,6 @@ MARK = "####"
 """What comes before the final answer in solutions such as those of GSM8K."""
 MISSING = ("", "n/a", "na", "nan", "null", "-", "?")
 """What a cell without an answer holds, in lower case."""
-_FORM = ResponseFormat()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -64,28 +70,56 @@ def main(arguments: Sequence[str]) -> int:
         raise DataError(f"{given.file}: {len(rows)} rows; at least 4 are needed to train on some and measure others.")
     console = open_console(markup=False)
     columns = describe_columns(rows)
+    if note := source.note():
+        console.print(f"{given.file}: {note}.")
     console.print(_column_table(columns))
     block = _domain_keys(given, columns, rows)
     domain = build(UserRows, block, given.file).model_copy(update={"name": "mine"})
-    after = f" (after {block['answer_after']!r})" if "answer_after" in block else ""
-    grader = _flow(block["grader"])
-    console.print(f"\nquestion: {block['question']}   answer: {block['answer']}{after}   grader: {grader}")
-    if block.get("drop_bad_golds"):
-        console.print("Rows without an answer are left out (drop_bad_golds).")
+    instruction = propose_instruction(block["grader"], _golds(block, rows)) or domain.default_instruction()
+    block |= {"instruction": instruction} if instruction else {}
+    domain = domain.model_copy(update={"instruction": instruction or None})
+    unused = _print_choice(block, columns, console)
+    if not given.anyway:
+        labels = domain.grader.fitted(_golds(block, rows)).labels if isinstance(domain.grader, LabelGrader) else None
+        require_most_rows(domain, unused, given.file)
+        if domain.grader.type not in ("choice", "kk", "code"):
+            require_hidden_golds(domain, rows, labels or (), given.file)
     table = domain.table()
     console.print(f"{domain.space()}")
     problems = [problem for split in table.problems.values() for problem in split]
     if domain.drop_bad_golds:
         problems = [problem for problem in problems if not domain.fault(problem)]
-    sound = _try_grader(domain, problems, console)
+    sound = try_grader(domain, problems, console)
+    show_rows(domain, problems, console)
     measured = len(problems) if given.folds else len(table.problems["test"])
-    console.print(f"With {counted(measured, 'problem')} measured, {describe_power(measured)}.")
+    console.print(f"\nWith {counted(measured, 'problem')} measured, {describe_power(measured)}.")
     least = min(part.rows_in("train") or 0 for part in each_fold(domain))
     train = "all" if (domain.rows_in("train") or 0) <= MOST_PROBLEMS else min(MOST_PROBLEMS, least)
     out.write_text(_recipe(out, block, given.model, str(train), measured), encoding="utf-8")
     load_recipe(out, [])
     console.print(f"\nwrote {out}. Next: python -m warmup_rl check {out}")
     return 0 if sound else 1
+
+
+def _print_choice(block: dict[str, Any], columns: Sequence[Column], console: Console) -> list[str]:
+    """Prints question, answer, grader and the unused columns; returns the names of the latter."""
+    after = f" (after {block['answer_after']!r})" if "answer_after" in block else ""
+    console.print(f"\nquestion: {_flow(block['question'])}   answer: {block['answer']}{after}")
+    console.print(f"grader: {_flow(block['grader'])}")
+    fields = {name for _, name, _, _ in string.Formatter().parse(block["question"]) if name} | {block["question"]}
+    known = str(block["grader"])
+    unused = [
+        one.name
+        for one in columns
+        if one.name not in {*fields, block["answer"]}
+        and not any(name.startswith((f"{one.name}[", f"{one.name}.")) for name in {*fields, block["answer"]})
+        and f"'{one.name}'" not in known
+    ]
+    if unused:
+        console.print(f"not used: {', '.join(unused)}")
+    if block.get("drop_bad_golds"):
+        console.print("Rows without an answer are left out (drop_bad_golds).")
+    return [one.name for one in columns if one.name in unused and one.kind == "text" and one.varies]
 
 
 def _arguments() -> Arguments:
@@ -95,6 +129,8 @@ def _arguments() -> Arguments:
     parser.add_argument("--question", metavar="COLUMN", help="or a template with columns in braces")
     parser.add_argument("--answer", metavar="COLUMN")
     parser.add_argument("--grader", metavar="NAME", help="name or YAML, such as '{type: number, tolerance: 0.1}'")
+    text = "take the file although many rows fall out or answers stand in questions"
+    parser.add_argument("--anyway", action="store_true", help=text)
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--holdout", type=int, metavar="N", help="rows that are measured and never trained on")
     group.add_argument("--folds", type=int, metavar="K", help="cross-validation: every row is measured")
@@ -117,7 +153,7 @@ def _domain_keys(given: Any, columns: Sequence[Column], rows: Sequence[dict[str,
     question: str = given.question or propose_question(columns) or ""
     answer: str = given.answer or propose_answer(columns, question) or ""
     for key, column in (("question", question), ("answer", answer)):
-        if "{" not in column and column not in names:
+        if "{" not in column and column not in names and not _is_path(column, rows):
             found = ", ".join(names)
             if column:
                 raise UserError(f"{given.file}: no column {column!r}.{suggestion(column, names)} Columns: {found}.")
@@ -126,25 +162,23 @@ def _domain_keys(given: Any, columns: Sequence[Column], rows: Sequence[dict[str,
             raise UserError(f"{given.file}: which column is the {key}? Give --{key} COLUMN. Columns: {found}.{hint}")
     if answer == question:
         raise UserError(f"{given.file}: {answer!r} cannot be both question and answer. Give another --answer.")
-    filled = (row for row in rows if row.get(answer) is not None)
-    answered = [row for row in filled if str(row[answer]).strip().lower() not in MISSING]
-    golds = [text_of(row, answer, "") for row in answered]
-    after = MARK if golds and all(MARK in gold for gold in golds) else ""
-    golds = [gold.rpartition(after)[2].strip() for gold in golds] if after else golds
+    if not given.question:
+        question = propose_template(columns, question, answer, lambda name: holds_golds(rows, name, answer))
+    block = {"file": given.file, "question": question, "answer": answer}
+    answered = _answered(rows, answer)
+    if not answered:
+        raise UserError(f"{given.file}: {answer!r} holds no answer. Give another --answer.")
+    if all(MARK in text_of(row, answer, "") for row in answered):
+        block["answer_after"] = MARK
+    golds = _golds(block, rows)
     grader = yaml.safe_load(given.grader) if given.grader else propose_grader(golds, columns, answered)
-    if not given.grader and (number := decimal_comma(golds)):
-        raise UserError(
-            f"{given.file}: {answer!r} holds numbers with a decimal comma, such as {number!r}; graders read a decimal "
-            "point. Write 0.5 for 0,5, or give the --grader."
-        )
     if grader is None:
         raise UserError(
             f"{given.file}: {answer!r} holds prose, such as {golds[0][:60]!r}, which none of the graders can judge. "
             "Name a column of short answers with --answer, or give a rule of your own: --grader "
             "'python: my_rules.py:grade'."
         )
-    block = {"file": given.file, "question": question, "answer": answer, "grader": grader}
-    block |= {"answer_after": after} if after else {}
+    block |= {"grader": grader}
     block |= {"drop_bad_golds": True} if len(answered) < len(rows) else {}
     if given.folds:
         block["folds"] = given.folds
@@ -153,34 +187,27 @@ def _domain_keys(given: Any, columns: Sequence[Column], rows: Sequence[dict[str,
     return block
 
 
-def _try_grader(domain: UserRows, problems: Sequence[Problem], console: Console) -> bool:
-    """Grades golds and changed golds, prints the verdicts, and returns whether all are as they should be."""
-    cases = [(problem, "gold", domain.reference(problem)) for problem in problems]
-    cases += [(problem, name, text) for problem in problems for name, text in wrong_answers(domain, problem, problems)]
-    scores = score_all([Answered(domain, p, _FORM.render(thinking="so", answer=text)) for p, _, text in cases], _FORM)
-    counts: dict[str, list[int]] = {}
-    examples: list[str] = []
-    for (problem, name, text), score in zip(cases, scores, strict=True):
-        correct = not isinstance(score, Unscorable) and score.verdict == "correct"
-        tally = counts.setdefault(name, [0, 0])
-        tally[0] += 1
-        tally[1] += correct
-        if correct != (name == "gold"):
-            note = str(score) if isinstance(score, Unscorable) else score.note
-            where, verdict = domain.table().places[problem.id], "correct" if correct else "wrong"
-            examples.append(f"  {where}: {name} {text[:60]!r} grades {verdict} {note}".rstrip())
-    for name, (number, right) in counts.items():
-        should = "all should be" if name == "gold" else "none should be"
-        console.print(f"  {name}: {right} of {number} correct ({should})")
-    for line in examples[:8]:
-        console.print(line, markup=False)
-    if examples:
-        console.print("Check these rows, or choose another --grader. The recipe is written anyway.")
-    return not examples
+def _answered(rows: Sequence[dict[str, Any]], answer: str) -> list[dict[str, Any]]:
+    """The rows that have an answer."""
+    values = ((row, value_at(row, answer)) for row in rows)
+    return [row for row, value in values if value is not None and str(value).strip().lower() not in MISSING]
+
+
+def _golds(block: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The reference answers as the grader will get them."""
+    golds = [text_of(row, block["answer"], "") for row in _answered(rows, block["answer"])]
+    after = block.get("answer_after")
+    return [gold.rpartition(after)[2].strip() for gold in golds] if after else golds
+
+
+def _is_path(column: str, rows: Sequence[dict[str, Any]]) -> bool:
+    return any(value_at(row, column) is not None for row in rows)
 
 
 def _flow(value: Any) -> str:
     """A value as one line of YAML."""
+    if isinstance(value, str) and "\n" in value:
+        return json.dumps(value, ensure_ascii=False)
     text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1000, allow_unicode=True)
     return text.strip().removesuffix("...").strip()
 

@@ -1,4 +1,4 @@
-"""Wrong answers near a gold, which a grader must not call correct; `init` tries them."""
+"""Wrong answers near a gold and right answers written otherwise; `init` tries how they are graded."""
 
 from __future__ import annotations
 
@@ -35,9 +35,49 @@ def wrong_answers(domain: UserRows, problem: Problem, problems: Sequence[Problem
         yield "one value more", json.dumps([json.loads(gold), 1])
     elif kind == "code":
         yield "returns nothing", re.sub(r"\breturn\b.*", "return None", domain.reference(problem))
+    elif kind in ("label", "sql"):
+        yield from domain.adversarial_answers(problem)
     elif kind in ("exact", "kk"):
         yield "a word more", f"{gold} not"
     yield "empty", ""
+
+
+def right_answers(domain: UserRows, problem: Problem) -> Iterator[tuple[str, str]]:
+    """Names and texts of the gold in other forms that mean the same."""
+    kind, gold = type(domain.grader).type, problem.gold.strip()
+    if kind == "number":
+        yield from _number_forms(gold)
+    if kind in ("number", "math", "label", "exact", "choice"):
+        yield "in a sentence", f"The answer is {gold}."
+        yield "in a box", f"\\boxed{{{gold}}}"
+    if kind in ("label", "exact"):
+        yield "in bold", f"**{gold}**"
+    if kind == "label":
+        yield "named as the label", f"The label is {gold}."
+    if kind in ("sql", "json"):
+        yield "in a code fence", f"```{kind}\n{gold}\n```"
+    if kind == "sql":
+        yield "without a semicolon", gold.rstrip("; \n")
+        yield (
+            "on several lines",
+            re.sub(r"\s+(FROM|WHERE|GROUP BY|ORDER BY|LIMIT)\b", r"\n\1", gold, flags=re.IGNORECASE),
+        )
+    if kind == "set" and ("," in gold or ";" in gold):
+        yield "in reverse order", ", ".join(reversed([part.strip() for part in re.split(r"[,;\n]", gold)]))
+
+
+def _number_forms(gold: str) -> Iterator[tuple[str, str]]:
+    found = re.fullmatch(r"([-+]?[$€£]?\s*)(\d[\d,]*)(\.\d+)?(\s*)([^\d,./\\]*(?:/\w+)?)", gold)
+    if not found:
+        return
+    before, whole, decimals, blank, unit = (part or "" for part in found.groups())
+    if unit and blank:
+        yield "no blank before the unit", f"{before}{whole}{decimals}{unit}"
+    if unit:
+        yield "no unit", f"{before}{whole}{decimals}"
+    yield "a trailing zero", f"{before}{whole}{decimals or '.'}0{blank}{unit}"
+    if "," not in whole and len(whole) > 3:
+        yield "a thousands comma", f"{before}{int(whole):,}{decimals}{blank}{unit}"
 
 
 def _numbers(gold: str) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,172 @@
+"""Guesses how answers of unknown meaning can be graded."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from warmup_rl.base.errors import DataError
+from warmup_rl.data.columns import find_column
+from warmup_rl.domains.graders import ChoiceGrader
+from warmup_rl.grading.label import plain_label
+from warmup_rl.grading.math_normalize import normalize, rational
+from warmup_rl.knights.english import ROLES
+from warmup_rl_extras.column_guesses import Column, option_columns
+
+MOST_LABELS, MOST_NUMBER_LABELS = 100, 5
+"""More different answers than this are no set of labels; fewer count as such where they recur."""
+MOST_LABEL_WORDS = 5
+MOST_WORDS = 10
+"""Answers with more words than this on average are prose, which no grader can judge."""
+_MONTH = "(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)[a-z]*"
+_DATES = (
+    (r"\d{4}-\d{2}-\d{2}", "YYYY-MM-DD"),
+    (r"\d{4}/\d{2}/\d{2}", "YYYY/MM/DD"),
+    (r"\d{1,2}\.\d{1,2}\.\d{4}", "DD.MM.YYYY"),
+    (r"(?:0?[1-9]|1[0-2])/\d{1,2}/\d{4}", "MM/DD/YYYY"),
+    (r"\d{1,2}/\d{1,2}/\d{4}", "DD/MM/YYYY"),
+    (rf"\d{{1,2}} {_MONTH} \d{{4}}", "D Month YYYY"),
+    (rf"{_MONTH} \d{{1,2}}, \d{{4}}", "Month D, YYYY"),
+    (r"\d{2}:\d{2}", "HH:MM (24 hours)"),
+)
+"""Patterns of dates and times, and the name of each form."""
+_MEASURE = re.compile(r"[-+]?(?:\d[\d.,]*\d|\d|\.\d+)(?:e[-+]?\d+)?\s*([^\d\s.,;:=][^\d,;:=]{0,20}(?:[\d⁻²³^-]{0,4}))")
+"""A number with a unit after it."""
+_SQL = re.compile(r"\s*(?:select|with|insert|update|delete|create)\b", re.IGNORECASE)
+_LETTERS = re.compile(r"\(?[A-Z]\)?(?:\s*(?:[,;&]|and)\s*\(?[A-Z]\)?)*")
+_COMMA_NUMBER = re.compile(r"[^\d,;]*\d[\d.]*(?:,\d+)?[^\d,;]*")
+_DECIMAL_COMMA = re.compile(r"(?<!\d)0,\d|,\d{1,2}(?!\d)|,\d{4}")
+_KK = re.compile(rf"\bis an? (?:{'|'.join(word for pair in ROLES for word in (pair.truthful, pair.liar))})\b")
+_LATEX = re.compile(r"\\[a-zA-Z]+|\^|_\{|\bsqrt\b|[a-z]\s*[=+*/-]\s*\d|\d\s*[a-z]\b")
+
+
+def propose_grader(
+    golds: Sequence[str], columns: Sequence[Column], rows: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any] | None:
+    """The narrowest grader that fits all golds, as the keys of a recipe; None for prose.
+
+    Args:
+        rows: the rows of the golds, which may hold the options that golds name.
+    """
+    tests, options = find_column((column.name for column in columns), "tests"), option_columns(columns)
+    if tests and all("def " in gold for gold in golds):
+        return {"type": "code", "tests": tests}
+    if options and (chosen := _chosen(golds, options, rows)) is not None:
+        return chosen
+    if all(re.fullmatch(r"\s*\(?[A-Z]\)?\s*", gold) for gold in golds):
+        return {"type": "choice", "options": options} if options else {"type": "choice"}
+    if all(_KK.search(gold) for gold in golds) or _are_puzzles(rows, golds):
+        return {"type": "kk"}
+    if all(_is_structured(gold) for gold in golds):
+        return {"type": "json"}
+    if all(_SQL.match(gold) for gold in golds):
+        return {"type": "sql"}
+    if decimal_comma(golds):
+        return {"type": "number", "decimal": "comma"}
+    if is_label_column(golds):
+        return {"type": "label"}
+    if number := _number(golds):
+        return number
+    if all("\\boxed" in gold for gold in golds):
+        return {"type": "math"}
+    if sum(len(gold.split()) for gold in golds) > MOST_WORDS * len(golds):
+        return None
+    if any(any(_is_form(pattern, gold) for pattern, _ in _DATES) for gold in golds):
+        return {"type": "exact"}
+    if any(_LATEX.search(gold) for gold in golds):
+        return {"type": "math"}
+    if options:
+        return {"type": "set", "options": options} if all(map(_LETTERS.fullmatch, golds)) else {"type": "exact"}
+    if sum("," in gold or ";" in gold for gold in golds) > len(golds) / 2:
+        return {"type": "set"}
+    return {"type": "exact"}
+
+
+def _number(golds: Sequence[str]) -> dict[str, Any] | None:
+    """The grader of numbers; units that normalization does not know are learned from the column."""
+    units: Counter[str] = Counter()
+    measured = False
+    for gold in golds:
+        one = normalize(gold)
+        found = _MEASURE.fullmatch(gold.strip())
+        if rational(one.body) is None and found is None:
+            return None
+        if rational(one.body) is None and found:
+            units[found[1].strip()] += 1
+        measured = measured or "." in gold and one.unit not in ("$", "%")
+    if units and len(units) * 2 > units.total():
+        return None
+    names = sorted(units)
+    learned = {"units": {name: [] for name in names} if len(names) > 1 else names} if names else {}
+    return {"type": "number", **({"relative": 0.01} if measured else {}), **learned}
+
+
+def is_label_column(golds: Sequence[str]) -> bool:
+    """Whether the answers are short and recur: each label three times on average, each number eight times."""
+    labels = {plain_label(gold) for gold in golds}
+    if len(labels) < 2 or any(len(label.split()) > MOST_LABEL_WORDS for label in labels):
+        return False
+    if all(rational(label) is not None for label in labels):
+        return len(labels) <= MOST_NUMBER_LABELS and len(golds) >= 8 * len(labels)
+    return len(labels) <= MOST_LABELS and len(golds) >= 3 * len(labels) and not any("," in one for one in labels)
+
+
+def decimal_comma(golds: Sequence[str]) -> str:
+    """The first number with a decimal comma, such as `0,5`, if all golds are numbers; else empty."""
+    if not all(_COMMA_NUMBER.fullmatch(gold) for gold in golds):
+        return ""
+    return next((gold for gold in golds if _DECIMAL_COMMA.search(gold)), "")
+
+
+def _chosen(golds: Sequence[str], options: str | list[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """A multiple-choice grader, if each gold names one of its row's options by letter, number or text."""
+    for counted in (None, 0, 1) if rows else ():
+        try:
+            grader = ChoiceGrader(options=options, counted_from=counted)
+            for gold, row in zip(golds, rows, strict=True):
+                grader.read(row, gold, "")
+        except DataError:
+            continue
+        return {"type": "choice", "options": options, **({} if counted is None else {"counted_from": counted})}
+    return None
+
+
+def _are_puzzles(rows: Sequence[Mapping[str, Any]], golds: Sequence[str]) -> bool:
+    """Whether rows are puzzles in the published form, with lists of truth values as golds."""
+    return bool(rows) and all("quiz" in row and "[" in gold for row, gold in zip(rows, golds, strict=True))
+
+
+def _is_structured(gold: str) -> bool:
+    try:
+        return isinstance(json.loads(gold), dict | list)
+    except json.JSONDecodeError:
+        return False
+
+
+def propose_instruction(grader: Any, golds: Sequence[str]) -> str:
+    """What the question does not say about the form of the answer; empty where the grader's own instruction does."""
+    keys = grader if isinstance(grader, dict) else {"type": grader}
+    if keys.get("type") == "exact":
+        form = next((name for pattern, name in _DATES if all(_is_form(pattern, gold) for gold in golds)), "")
+        example = f", such as {golds[0].strip()}" if form else ""
+        return (
+            f"Give the answer in the form {form}{example}."
+            if form
+            else "Give only the answer, in as few words as possible."
+        )
+    units = sorted({_unit_of(gold) for gold in golds} - {""}) if keys.get("type") == "number" else []
+    if len(units) == 1:
+        return f"Give the answer as one number, in {units[0]}."
+    return "Give the answer as one number with its unit." if units else ""
+
+
+def _is_form(pattern: str, gold: str) -> bool:
+    return re.fullmatch(pattern, gold.strip(), re.IGNORECASE) is not None
+
+
+def _unit_of(gold: str) -> str:
+    found = _MEASURE.fullmatch(gold.strip())
+    return found[1].strip() if found else ""

@@ -1,0 +1,75 @@
+"""Grades an answer that is one of a set of labels: the label must be what the final statement names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from warmup_rl.base.types import Grade
+from warmup_rl.grading.final_answer import boxed
+
+_NAMED = re.compile(
+    r"\b(?:answer|label|category|class|intent|sentiment|topic|type|verdict|prediction|classification)\b"
+    r"\s*(?:\b(?:is|should be|must be|would be)\b\s*:?|[:=])|####",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"(?<=[\w)\"'])[.!?](?=\s|$)")
+_MARKUP = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf)\s*(?=\{)|[*`{}\"\u201c\u201d]|(?<!\w)_+|_+(?!\w)")
+_NEGATED = re.compile(r"\b(?:not|never|neither|rather than|instead of)\b|n't\b")
+_COMMON_WORDS = frozenset("a i it is in on or no not none other".split())
+"""Labels that are everyday words: they count only as the first or last word of a statement."""
+
+
+def final_label_statement(text: str) -> str:
+    """What states the label: the last box, else the rest of the sentence after the last `label is`, `category:` or the
+    like, else the last line."""
+    if (content := boxed(text)) is not None:
+        return content
+    plain = _MARKUP.sub("", text).strip()
+    if found := list(_NAMED.finditer(plain)):
+        after = plain[found[-1].end() :].strip()
+        line = after.splitlines()[0] if after else ""
+        return _SENTENCE_END.split(line, maxsplit=1)[0].strip()
+    return (plain.splitlines() or [""])[-1].strip()
+
+
+def same_label(*, gold: str, answer: str, labels: Sequence[str]) -> Grade:
+    """Grades whether the only label that an answer names is the reference.
+
+    Letter case, white space, underscores and hyphens do not matter. An answer that is a label counts; otherwise its
+    final statement must name exactly one, as a word and not negated.
+    """
+    if not answer.strip():
+        return Grade("none", None, "empty answer")
+    by_words = {plain_label(label): label for label in labels}
+    if (exact := by_words.get(plain_label(_MARKUP.sub("", answer)))) is not None:
+        return Grade("correct" if exact == gold else "wrong", exact)
+    statement = plain_label(_MARKUP.sub("", final_label_statement(answer)))
+    named = list(_pattern(tuple(by_words)).finditer(statement))
+    found = list(dict.fromkeys(match[0] for match in named if _counts(match, statement)))
+    if not found:
+        return Grade("none", None, "no label")
+    if len(found) > 1:
+        return Grade("wrong", ", ".join(by_words[one] for one in found)[:300], "more than one label")
+    first = next(match for match in named if match[0] == found[0])
+    if _NEGATED.search(statement[: first.start()]):
+        return Grade("wrong", by_words[found[0]], "negated")
+    return Grade("correct" if by_words[found[0]] == gold else "wrong", by_words[found[0]])
+
+
+def plain_label(text: str) -> str:
+    """A label in the form that is compared: lower case, words separated by one space, no punctuation at its ends."""
+    return " ".join(re.sub(r"[_\-\s]+", " ", text).split()).strip(" .,;:!?'()[]").casefold() or text.strip()
+
+
+def _counts(match: re.Match[str], statement: str) -> bool:
+    """Whether a label that is an everyday word opens or ends the statement; any other label counts everywhere."""
+    return match[0] not in _COMMON_WORDS or match.start() == 0 or match.end() == len(statement)
+
+
+@lru_cache(maxsize=64)
+def _pattern(labels: tuple[str, ...]) -> re.Pattern[str]:
+    """Matches any of the labels as words, longer ones first."""
+    ordered = sorted(labels, key=len, reverse=True)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, ordered))})(?!\w)")
