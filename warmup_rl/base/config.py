@@ -14,6 +14,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchema
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
+ADAPTER_FILE = "adapter_config.json"
+"""The file by which a folder is known as an adapter of peft."""
+
 
 def _whole_number(value: Any) -> Any:
     """`1e3` as the whole number that it is."""
@@ -82,9 +85,15 @@ def is_runtime_only(field: FieldInfo) -> bool:
 
 
 def existing_model(model: str) -> str:
-    """The hub id or folder of a model as given. Raises `ValueError` for a path at which there is no folder."""
-    if (model.startswith((".", "/", "~")) or model.count("/") > 1) and not Path(model).expanduser().is_dir():
+    """The hub id or folder of a model as given. Raises `ValueError` for a path without a folder, and for an adapter."""
+    folder = Path(model).expanduser()
+    if (model.startswith((".", "/", "~")) or model.count("/") > 1) and not folder.is_dir():
         raise ValueError(f"no such folder: {model} (looked from {Path.cwd()}).")
+    if (folder / ADAPTER_FILE).is_file() and not (folder / "config.json").is_file():
+        raise ValueError(
+            f"the folder {model} is a LoRA adapter (it has {ADAPTER_FILE} and no config.json), not a whole model. "
+            f"Merge it with its base model, `warmup-rl export {model} --to DIR`, and give that folder."
+        )
     return model
 
 
