@@ -164,6 +164,17 @@ def stamp(folder: Path, tokenizer: PreTrainedTokenizerBase, response_format: Res
     return contract
 
 
+def read_contract(file: Path) -> ChatContract:
+    """The contract in a file. Raises `ContractError` if it holds none."""
+    try:
+        return ChatContract.model_validate_json(file.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise ContractError(
+            f"{file}: not a chat contract ({_first_line(error)}). Run the stage that made the model "
+            "again, or remove the file to accept the model as it is."
+        ) from None
+
+
 def check(folder_or_id: str | Path, response_format: ResponseFormat, revision: str | None = None) -> ChatContract:
     """The contract of a model as it loads here. A model without contract file (say, from a hub) passes.
 
@@ -174,13 +185,7 @@ def check(folder_or_id: str | Path, response_format: ResponseFormat, revision: s
     file = Path(folder_or_id) / CONTRACT_FILE
     if not file.is_file():
         return found
-    try:
-        stamped = ChatContract.model_validate_json(file.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
-        raise ContractError(
-            f"{file}: not a chat contract ({_first_line(error)}). Run the stage that made the model "
-            "again, or remove the file to accept the model as it is."
-        ) from None
+    stamped = read_contract(file)
     if stamped.response_format is None:
         found = _compute(folder_or_id, revision, None)
     differences = [
