@@ -32,6 +32,7 @@ from warmup_rl.recipe.document import (
 )
 from warmup_rl.recipe.leaks import leaks, refuse
 from warmup_rl.recipe.schema import Arm, Recipe, stage_row
+from warmup_rl.recipe.shipped import find_recipe
 from warmup_rl.recipe.validation_errors import chosen, complaints
 
 _ID = re.compile(r"[A-Za-z0-9_-]*[A-Za-z_-][A-Za-z0-9_-]*")
@@ -41,7 +42,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, world_size: 
     """Reads, overrides and checks a recipe; imports neither torch nor trl.
 
     Args:
-        path: the YAML file; if it does not exist, the file of that name in the installed package, `recipes/NAME.yaml`.
+        path: the YAML file, or the name of a recipe that comes with the package.
         overrides: `address=value` each, e.g. `stages.sft.args.learning_rate=1e-6`.
         world_size: processes that batch sizes must fit.
         draw: whether to check too that the domains have the problems asked for, which takes some tenths of a second
@@ -50,8 +51,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, world_size: 
     Raises:
         RecipeError: all errors of the recipe, one line each.
     """
-    shipped = Path(__file__).parent.parent / path
-    document = read_document(shipped if shipped.is_file() and not Path(path).exists() else Path(path))
+    document = read_document(find_recipe(path))
     problems = override(document, overrides)
     if problems:
         raise RecipeError(problems)
