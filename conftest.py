@@ -1,13 +1,14 @@
-"""Test tiers by file (see `markers` in pyproject.toml): what is not named here tests pure code."""
+"""Test tiers by file (see `markers` in pyproject.toml): what is not named here tests pure code; pretrained models."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 TRAIN = (
     "ablation cache clean_command clean_stage conformance contamination distill_clean evaluate example_plugins "
-    "examples folds generation golden grade_command init leaks main_job math_grading openai_engine puzzles report run "
-    "self_teacher teachers training"
+    "examples export folds generation given_models golden grade_command init leaks main_job math_grading openai_engine "
+    "puzzles report run self_teacher teachers training"
 )
 """Files that train, start processes, or take whole commands and runs through the program."""
 TIERS = {
@@ -34,3 +35,19 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(tier(item.path))
+
+
+@pytest.fixture
+def pretrained(request: pytest.FixtureRequest) -> Path:
+    """The folder of a pretrained model, named by `@pytest.mark.pretrained("smollm2-135m")`.
+
+    The environment variable WARMUP_RL_PRETRAINED names a folder with one sub-folder a model.
+    """
+    marker = request.node.get_closest_marker("pretrained")
+    home = os.environ.get("WARMUP_RL_PRETRAINED")
+    if not home:
+        pytest.skip("WARMUP_RL_PRETRAINED is not set: the folder with a sub-folder for each pretrained model")
+    folder = Path(home) / marker.args[0]
+    if not (folder / "config.json").is_file():
+        pytest.skip(f"no pretrained model in {folder}")
+    return folder

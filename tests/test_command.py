@@ -6,6 +6,7 @@ import io
 import tomllib
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from warmup_rl.base.errors import UserError
 from warmup_rl.cli.check import plan
 from warmup_rl.cli.command import Command, parse, selection
 from warmup_rl.cli.help import help_text
-from warmup_rl.interfaces.plugins import TABLE
+from warmup_rl.interfaces.plugins import TABLE, Kind, load
 from warmup_rl.recipe import Recipe, load_recipe
 
 READ: list[tuple[str, str, Command]] = [
@@ -81,9 +82,11 @@ def test_a_wrong_command_line_is_refused(line: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["chek"], "unknown command 'chek'. Did you mean 'check'? Commands: train, check, report, verify, puzzles, clean, "
-               "grade, init, contamination, conformance, doctor, help."),
+    (["chek"], "unknown command 'chek'. Did you mean 'check'? Commands: train, recipes, check, report, verify, export, "
+               "puzzles, clean, grade, init, contamination, conformance, doctor, help."),
     (["check", "none.yaml"], "none.yaml: no such recipe file."),
+    (["check", "kk-warmup"], "kk-warmup: no such recipe file. Did you mean 'kk_warmup'? Shipped recipes: ablation, "),
+    (["train", "kk_warmup", "--gpus", "2", "--launch", "zero9"], "--launch: no such file: zero9. Did you mean 'zero"),
     (["check"], "python -m warmup_rl check: no recipe given"),
     (["report"], "python -m warmup_rl report: the following arguments are required: RUN_FOLDER"),
     (["help", "rlrv"], "no help on 'rlrv'. Did you mean 'rlvr'?"),
@@ -199,9 +202,65 @@ def test_help_documents_every_key_of_every_plug_in() -> None:
     ("stages.rlvr.steps", "steps  (whole number > 0, needed)"),
     ("kk", "domain kk: "),
     ("engines", "solver"),
+    ("choice", "grader choice: "),
+    ("jsonl.grader.choice", "counted_from  (0 or 1 or null)"),
+    ("jsonl.grader.number.tolerance", "How far from the reference an answer may be."),
+    ("distill.teacher.openai", "engine openai: "),
 ])  # fmt: skip
 def test_help_has_topics(topic: str, expected: str) -> None:
     assert expected in help_text(topic)
+
+
+@pytest.mark.parametrize("kind", TABLE)
+def test_help_on_a_kind_documents_every_plug_in_of_it_with_its_keys(kind: Kind) -> None:
+    text = help_text(kind)
+    for name in TABLE[kind]:
+        assert f"{kind} {name}: " in text
+        for key, field in load(kind, name).model_fields.items():
+            assert field.exclude or f"  {key}" in text
+
+
+def test_shipped_recipes_and_launch_files_are_listed_and_found_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["recipes"]) == 0
+    printed = capsys.readouterr().out
+    for kind in ("recipes", "launch"):
+        for file in (Path(__file__).parents[1] / kind).glob("*.yaml"):
+            assert any(line.startswith(f"  {file.stem} ") and len(line) > 30 for line in printed.splitlines())
+    for given in ("kk_warmup", "kk_warmup.yaml", "recipes/kk_warmup.yaml"):
+        assert load_recipe(given).run_name == "kk-warmup"
+    Path("kk_warmup").write_text("run_name: mine", encoding="utf-8")
+    with pytest.raises(UserError, match="kk_warmup: domains"):
+        load_recipe("kk_warmup")
+
+
+@pytest.mark.parametrize(("memory", "options", "file"), [
+    (80e9, [], "zero3.yaml"),
+    (200e9, [], "ddp.yaml"),
+    (80e9, ["--launch", "zero2"], "zero2.yaml"),
+    (80e9, ["stages.sft.lora={r: 8}", "stages.rlvr.lora={r: 8}"], "ddp.yaml"),
+])  # fmt: skip
+def test_processes_start_with_a_launch_file_that_fits_the_model(
+    memory: float, options: list[str], file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from warmup_rl.train import launch_command
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=memory))
+    given = ["qwen_3b", "--gpus", "8", *options]
+    command = parse(given, "program")
+    words = launch_command(command, load_recipe(command.recipe, command.overrides, world_size=8), given)
+    assert Path(words[words.index("--config_file") + 1]).name == file
+    assert words[-len(given) - 4 :] == ["--num_processes", "8", "-m", "warmup_rl.train", *given]
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == "warmup_rl 0.1.0\n"
 
 
 def test_every_shipped_recipe_is_sound_and_loads_again_from_what_a_run_keeps(tmp_path: Path) -> None:

@@ -62,6 +62,17 @@ def llama_like():
     )
 
 
+def base_of_a_chat_family():
+    """As the base models of Qwen2.5 come: pad is the end token, and the markers of turns are there unused."""
+    return byte_level(
+        ["<|endoftext|>", "<|im_start|>", "<|im_end|>"], eos_token="<|endoftext|>", pad_token="<|endoftext|>"
+    )
+
+
+def with_one_special_token():
+    return byte_level(["<|endoftext|>"], eos_token="<|endoftext|>", pad_token="<|endoftext|>")
+
+
 def without_template():
     return byte_level(["<|endoftext|>", "<|pad|>"], eos_token="<|endoftext|>")
 
@@ -73,10 +84,12 @@ def without_template():
         pytest.param(qwen_like, "<|im_end|>", "<|endoftext|>", id="template ends turns with another token than eos"),
         pytest.param(llama_like, "<|eot|>", "<|pad_id|>", id="no pad token"),
         pytest.param(without_template, "<|endoftext|>", "<|pad|>", id="no chat template"),
+        pytest.param(base_of_a_chat_family, "<|endoftext|>", "<|im_start|>", id="pad is eos, unused markers"),
+        pytest.param(with_one_special_token, "<|endoftext|>", "<|endoftext|>", id="one special token"),
     ],
 )
 class TestFitTokenizer:
-    def test_turn_end_is_eos_and_pad_is_another_token(self, make, eos, pad):
+    def test_turn_end_is_eos_and_pad_is_another_token_if_there_is_one(self, make, eos, pad):
         tokenizer = contract.fit_tokenizer(make())
         assert (tokenizer.eos_token, tokenizer.pad_token, tokenizer.padding_side) == (eos, pad, "left")
         assert tokenizer.chat_template
@@ -128,7 +141,6 @@ def test_template_that_opens_the_tag_itself_is_not_opened_twice():
 @pytest.mark.parametrize(
     ("tokenizer", "message"),
     [
-        pytest.param(byte_level(["<|end|>"], eos_token="<|end|>"), "no token to pad with", id="one special token only"),
         pytest.param(byte_level(["<|pad|>"], pad_token="<|pad|>"), "neither a chat template nor an end", id="nothing"),
         pytest.param(
             byte_level(["<|end|>"], eos_token="<|end|>", chat_template=CHATML.replace("<|im_end|>", "")),
@@ -140,9 +152,24 @@ def test_template_that_opens_the_tag_itself_is_not_opened_twice():
             "cannot render",
             id="template refuses",
         ),
+        pytest.param(
+            byte_level(
+                ["<|end|>"],
+                eos_token="<|end|>",
+                chat_template="{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+            ),
+            "does not end",
+            id="template loops",
+        ),
+        pytest.param(
+            byte_level(["<|end|>"], eos_token="<|end|>", chat_template=CHATML + "{{ 'x' * 300000 }}"),
+            "makes 300,[0-9]* characters",
+            id="template writes too much",
+        ),
     ],
 )
-def test_tokenizer_that_cannot_be_made_fit_is_refused(tokenizer, message):
+def test_tokenizer_that_cannot_be_made_fit_is_refused(tokenizer, message, monkeypatch):
+    monkeypatch.setattr(contract, "RENDER_SECONDS", 0.5)
     with pytest.raises(UserError, match=message):
         contract.fit_tokenizer(tokenizer)
 

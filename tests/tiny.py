@@ -48,25 +48,34 @@ class Adding(Domain):
         return "so" in thinking.split()
 
 
-def tiny_tokenizer() -> PreTrainedTokenizerFast:
-    """Word level, split at white space, with digits up to 99, a chat template and plain-text tags."""
+def tiny_tokenizer(**special: str | None) -> PreTrainedTokenizerFast:
+    """Word level, split at white space, with digits up to 99, a chat template and plain-text tags.
+
+    Args:
+        special: replaces special tokens, such as `pad_token`.
+    """
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     words = dict.fromkeys([*WORDS, *(str(number) for number in range(100))])
     tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<pad>", unk_token="<unk>", chat_template=TEMPLATE
-    )
+    tokens = {"eos_token": "<|end|>", "pad_token": "<pad>", "unk_token": "<unk>", **special}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=TEMPLATE, **tokens)
 
 
 def tiny_model(
-    folder: Path, *, response_format: ResponseFormat | None = None, seed: int = 0, context: int = 256
+    folder: Path,
+    *,
+    response_format: ResponseFormat | None = None,
+    seed: int = 0,
+    context: int = 256,
+    tokenizer: PreTrainedTokenizerFast | None = None,
+    dtype: str = "float32",
 ) -> Path:
     """Saves a random Qwen3 of about 15,000 parameters with tokenizer and chat contract; returns the folder."""
     import torch
 
-    tokenizer = tiny_tokenizer()
+    tokenizer = tokenizer or tiny_tokenizer()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = Qwen3ForCausalLM(
@@ -86,6 +95,6 @@ def tiny_model(
                 bos_token_id=None,
             )
         )
-    model.save_pretrained(str(folder))
+    model.to(getattr(torch, dtype)).save_pretrained(str(folder))
     contract.stamp(folder, tokenizer, response_format or ResponseFormat())
     return folder

@@ -6,14 +6,17 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from warmup_rl import __version__
 from warmup_rl.base.errors import UserError
 from warmup_rl.interfaces.plugins import suggestion
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("warmup_rl.train:main", "RECIPE [KEY=VALUE ...]: runs all arms and seeds of a recipe, then the report"),
+    "recipes": ("warmup_rl.cli.command:recipes", "lists the recipes and launch files that come with the package"),
     "check": ("warmup_rl.cli.check:main", "RECIPE [KEY=VALUE ...]: checks a recipe and prints its plan"),
     "report": ("warmup_rl.cli.command:report", "RUN_FOLDER: makes summary, tables and plots of a run from its files"),
     "verify": ("warmup_rl.cli.verify:main", "RUN_FOLDER: checks the files of a run and grades its completions again"),
+    "export": ("warmup_rl.cli.export:main", "FOLDER --to DIR: copies a trained model for a server, merges an adapter"),
     "puzzles": ("warmup_rl.cli.puzzles:main", "--out FILE: makes or checks a file of Knights & Knaves puzzles"),
     "clean": ("warmup_rl.cli.clean:main", "--in TRACES --out TRACES: cleans traces with DLCoT and other steps"),
     "grade": ("warmup_rl.cli.grade:main", "--domain NAME --in ROWS --out VERDICTS: grades rows; --self-test: a grader"),
@@ -43,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name in ("", "-h", "--help"):
             print(_overview())
             return 0 if name else 2
+        if name == "--version":
+            print(f"warmup_rl {__version__}")
+            return 0
         if name not in COMMANDS:
             raise UserError(f"unknown command {name!r}.{suggestion(name, COMMANDS)} Commands: {', '.join(COMMANDS)}.")
         module, _, function = COMMANDS[name][0].partition(":")
@@ -57,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _overview() -> str:
     commands = [f"  {name:<15}{about}" for name, (_, about) in COMMANDS.items()]
     usage = "usage: warmup-rl COMMAND ...   (or: python -m warmup_rl COMMAND ...)"
-    launch = "Several processes: accelerate launch --config_file launch/ddp.yaml -m warmup_rl.train RECIPE"
+    launch = "RECIPE is a file or a name that `recipes` lists. Several GPUs: warmup-rl train RECIPE --gpus N"
     return "\n".join([usage, "", *commands, "", launch])
 
 

@@ -1,11 +1,14 @@
 """The training command: `accelerate launch -m warmup_rl.train RECIPE` runs all arms and seeds of a recipe.
 
-`warmup-rl train RECIPE` and `python -m warmup_rl train RECIPE` do the same in one process.
+`warmup-rl train RECIPE` and `python -m warmup_rl train RECIPE` do the same in one process, and start several with
+`--gpus N`.
 """
 
 from __future__ import annotations
 
+import math
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -17,6 +20,10 @@ from warmup_rl.base.console import duration, quiet_libraries
 from warmup_rl.base.errors import RunError, UserError
 from warmup_rl.cli.command import Command, explain, parse, selection
 from warmup_rl.recipe import Recipe, load_recipe
+from warmup_rl.recipe.shipped import find_launch_file
+
+_FULL_BYTES, _FROZEN_BYTES = 16, 4
+"""Bytes a parameter: float32 weights, gradients and both moments of Adam; weights alone."""
 
 if TYPE_CHECKING:
     from warmup_rl.interfaces.stage import LaunchEnv
@@ -30,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 2 something given was wrong or a trial failed, 130 interrupted.
     """
     try:
-        return _run(parse(sys.argv[1:] if arguments is None else arguments))
+        return _run(parse(given := list(sys.argv[1:] if arguments is None else arguments)), given)
     except UserError as error:
         if _is_main():
             print(error, file=sys.stderr)
@@ -40,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(command: Command) -> int:
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+def _run(command: Command, given: Sequence[str]) -> int:
+    world_size = int(os.environ.get("WORLD_SIZE", command.gpus or 1))
     if not _is_main() and (command.help is not None or command.dry_run):
         return 0
     if command.help is not None:
@@ -53,7 +60,31 @@ def _run(command: Command) -> int:
 
         plan(recipe, world_size=world_size, command=command)
         return 0
+    if command.gpus and "WORLD_SIZE" not in os.environ:
+        if command.gpus > 1:
+            return subprocess.run(launch_command(command, recipe, given)).returncode
+        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
     return _train(command, recipe)
+
+
+def launch_command(command: Command, recipe: Recipe, given: Sequence[str]) -> list[str]:
+    """The command that starts a process for each GPU, with ZeRO-3 where a model does not fit on one of them.
+
+    Args:
+        given: the command line of this process.
+    """
+    import torch
+
+    from warmup_rl.cli.check import parameters
+
+    name = command.launch
+    if name is None:
+        memory = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else math.inf
+        full = any(getattr(stage, "lora", 0) is None for stage in recipe.stages)
+        needed = (parameters(recipe) or 0) * (_FULL_BYTES if full else _FROZEN_BYTES)
+        name = "zero3" if needed > memory / 2 else "ddp"
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(find_launch_file(name))]
+    return [*launch, "--num_processes", str(command.gpus), "-m", "warmup_rl.train", *given]
 
 
 def _train(command: Command, recipe: Recipe) -> int:

@@ -14,6 +14,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchema
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
+ADAPTER_FILE = "adapter_config.json"
+"""The file by which a folder is known as an adapter of peft."""
+
 
 def _whole_number(value: Any) -> Any:
     """`1e3` as the whole number that it is."""
@@ -85,13 +88,18 @@ def existing_model(model: str) -> str:
     """The hub id or folder of a model as given.
 
     Raises:
-        ValueError: there is no such folder, and it is no hub id: it begins with `.`, `/`, `~` or the name of a folder,
+        ValueError: the folder holds an adapter alone; or there is no such folder, and it is no hub id: it begins with `.`, `/`, `~` or the name of a folder,
             or has several slashes.
     """
-    path = Path(model).expanduser()
-    is_path = model.startswith((".", "/", "~")) or model.count("/") > 1 or "/" in model and path.parent.is_dir()
-    if is_path and not path.is_dir():
+    folder = Path(model).expanduser()
+    is_path = model.startswith((".", "/", "~")) or model.count("/") > 1 or "/" in model and folder.parent.is_dir()
+    if is_path and not folder.is_dir():
         raise ValueError(f"no such folder: {model} (looked from {Path.cwd()}).")
+    if (folder / ADAPTER_FILE).is_file() and not (folder / "config.json").is_file():
+        raise ValueError(
+            f"the folder {model} is a LoRA adapter (it has {ADAPTER_FILE} and no config.json), not a whole model. "
+            f"Merge it with its base model, `warmup-rl export {model} --to DIR`, and give that folder."
+        )
     return model
 
 

@@ -1,7 +1,9 @@
-"""Loads a causal language model for generation or scoring."""
+"""Loads a causal language model for generation or scoring, and looks at the weights in a folder."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from warmup_rl.base.errors import UserError
@@ -29,3 +31,25 @@ def load_model(
             "files, or the id of a hub model that is cached or can be downloaded."
         ) from None
     return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+
+
+def weights_in(folder: Path) -> Iterator[tuple[str, tuple[int, ...], bool]]:
+    """Name and shape of each tensor in the safetensors files of a folder, and whether all of its values are finite."""
+    import torch
+    from safetensors import safe_open
+
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(str(file), framework="pt") as weights:
+            for name in weights.keys():
+                tensor = weights.get_tensor(name)
+                yield name, tuple(tensor.shape), bool(torch.isfinite(tensor).all())
+
+
+def require_finite(folder: Path) -> None:
+    """Raises `UserError` if a weight of the model in a folder is not a finite number; the message names its tensor."""
+    for name, _, finite in weights_in(folder):
+        if not finite:
+            raise UserError(
+                f"{folder}: the weights {name} have values that are not finite (NaN or infinite), so every output "
+                "would be NaN. The file is damaged, or the training that made it diverged: take another copy."
+            )

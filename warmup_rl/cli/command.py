@@ -14,6 +14,7 @@ from warmup_rl.cli.arguments import Arguments
 from warmup_rl.interfaces.plugins import suggestion
 from warmup_rl.recipe import Recipe
 from warmup_rl.recipe.schema import LAST_FOLD
+from warmup_rl.recipe.shipped import first_comment, shipped
 
 TRAIN = "accelerate launch -m warmup_rl.train"
 _ADDRESS = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*")
@@ -35,6 +36,8 @@ class Command:
         arms, seeds, folds: what to run; empty means all of the recipe. Fold None is the last model.
         jobs: how many trials run in parallel at most; None for as many as fit.
         threads: threads of a trial.
+        gpus: processes to start, one for each GPU; None to run in this process, or as one that a launcher started.
+        launch: name or path of the launch file for them; None to choose it.
         reuse_stale: reuse outputs that were made by another version of the code.
         trial: this process runs one trial of a run that another process started.
         help: None, or the topic to explain; empty for all topics.
@@ -49,6 +52,8 @@ class Command:
     folds: tuple[int | None, ...] = ()
     jobs: int | None = None
     threads: int | None = None
+    gpus: int | None = None
+    launch: str | None = None
     dry_run: bool = False
     trial: bool = False
     reuse_stale: bool = False
@@ -73,6 +78,9 @@ def options(prog: str = TRAIN) -> Arguments:
     add("--until", metavar="ID", help="run the stages up to and including this one")
     add("--jobs", type=_whole_number(1), metavar="N", help="run at most N arms and seeds in parallel")
     add("--threads", type=_whole_number(1), metavar="N", help="threads of each arm and seed")
+    add("--gpus", type=_whole_number(1), metavar="N", help="start N processes with accelerate; 1: this process alone")
+    add("--launch", metavar="NAME", help="launch file for --gpus (ddp, zero1, zero2, zero3, or a path); default: zero3 "
+        "where weights and optimizer do not fit on one GPU, else ddp")  # fmt: skip
     add("--dry-run", action="store_true", help="check the recipe, print the plan, run nothing")
     stale = "reuse finished outputs with equal settings although the code or a library has changed; the report says so"
     add("--reuse-stale", action="store_true", help=stale)
@@ -175,6 +183,16 @@ def explain(arguments: Sequence[str]) -> None:
 
     topic = next(iter(arguments), "")
     print(help_text("" if topic in ("-h", "--help") else topic))
+
+
+def recipes(arguments: Sequence[str]) -> None:
+    """The command `recipes`: lists the shipped recipes and launch files with the first line of each."""
+    Arguments("recipes", "Lists the recipes and launch files that come with the package.").read(arguments)
+    for kind, use in (("recipes", "warmup-rl train NAME"), ("launch", "warmup-rl train RECIPE --gpus N --launch NAME")):
+        files = shipped(kind)  # type: ignore[arg-type]
+        print(f"{kind} ({use}), in {next(iter(files.values())).parent}")
+        for name, file in files.items():
+            print(f"  {name:<14}{first_comment(file)}")
 
 
 def report(arguments: Sequence[str]) -> None:

@@ -53,8 +53,15 @@ def _on(topic: str) -> Iterator[str]:
     kinds = [kind for kind, names in TABLE.items() if name in names]
     if not kinds and ":" in topic:
         return _plugin(_kind_of(topic), topic, "")
+    if not rest and name in _PLURAL:
+        return _every(next(kind for kind in _PLURAL if kind == name))
     if not kinds and name not in Recipe.model_fields:
-        topics = [*Recipe.model_fields, *_PLURAL.values(), *(name for names in TABLE.values() for name in names)]
+        topics = [
+            *_PLURAL,
+            *Recipe.model_fields,
+            *_PLURAL.values(),
+            *(name for names in TABLE.values() for name in names),
+        ]
         if topic not in topics:
             raise _no_help(topic, topic, topics)
     if not kinds:
@@ -85,7 +92,12 @@ def _within(model: type[BaseModel], address: str, topic: str) -> Iterator[str]:
         raise _no_help(topic, key, model.model_fields)
     field = model.model_fields[key]
     inner = _inner_model(field.annotation)
-    if rest and inner is not None:
+    held = next((one for one in models_in(field.annotation) if issubclass(one, Plugin)), None)
+    if rest and held is not None:
+        name, _, below = rest.partition(".")
+        plugin = load(held.plugin_kind, name)
+        yield from _within(plugin, below, topic) if below else _plugin(held.plugin_kind, name, "")
+    elif rest and inner is not None:
         yield from _within(inner, rest, topic)
     else:
         default = _default(field, None)
@@ -98,6 +110,13 @@ def _listed(kind: Kind) -> Iterator[str]:
     yield f"{_PLURAL[kind].capitalize()} (--help NAME for the keys of one)"
     for name in TABLE[kind]:
         yield f"  {name:<12}{_summary(load(kind, name))}"
+
+
+def _every(kind: Kind) -> Iterator[str]:
+    """All plug-ins of a kind with their keys."""
+    for number, name in enumerate(TABLE[kind]):
+        yield from ("",) if number else ()
+        yield from _plugin(kind, name, "")
 
 
 def _plugin(kind: Kind, name: str, indent: str) -> Iterator[str]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 CONTRACT_FILE = "chat_contract.json"
+RENDER_SECONDS = 10.0
+"""Longest that a chat template may take for one conversation."""
+RENDER_CHARACTERS = 200_000
+"""Most that a chat template may write beside the messages."""
 
 FALLBACK_TEMPLATE = (
     "{% for message in messages %}"
@@ -47,7 +54,7 @@ class ChatContract(Config):
     stop_ids: tuple[int, ...]
     """Every token that ends a completion, the end of a chat turn among them; sorted."""
     pad_id: int
-    """Fills a batch; never the end of a turn."""
+    """Fills a batch; the end of a turn only where the tokenizer has no other special token."""
     response_format: ResponseFormat | None
     """The layout of completions that the model was trained on; None for a base model from scratch."""
     probe_ids: tuple[int, ...]
@@ -101,10 +108,12 @@ def fit_tokenizer(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase
     """Changes a tokenizer so that chat training and generation are sound, and returns it.
 
     The token that ends a turn in the chat template becomes eos (base models of the Qwen family have another one), pad
-    becomes a token other than eos, a missing template is replaced by `FALLBACK_TEMPLATE`, and padding goes to the left.
+    becomes a token other than eos where there is one, a missing template is replaced by `FALLBACK_TEMPLATE`, and
+    padding goes to the left.
 
     Raises:
-        UserError: no single token ends a turn, no token can be padded with, or the tokenizer appends tokens itself.
+        UserError: no single token ends a turn, the template cannot be rendered within the limits, or the tokenizer
+            appends tokens itself.
     """
     if not tokenizer.chat_template:
         if tokenizer.eos_token is None:
@@ -155,6 +164,17 @@ def stamp(folder: Path, tokenizer: PreTrainedTokenizerBase, response_format: Res
     return contract
 
 
+def read_contract(file: Path) -> ChatContract:
+    """The contract in a file. Raises `ContractError` if it holds none."""
+    try:
+        return ChatContract.model_validate_json(file.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise ContractError(
+            f"{file}: not a chat contract ({_first_line(error)}). Run the stage that made the model "
+            "again, or remove the file to accept the model as it is."
+        ) from None
+
+
 def check(folder_or_id: str | Path, response_format: ResponseFormat, revision: str | None = None) -> ChatContract:
     """The contract of a model as it loads here. A model without contract file (say, from a hub) passes.
 
@@ -165,13 +185,7 @@ def check(folder_or_id: str | Path, response_format: ResponseFormat, revision: s
     file = Path(folder_or_id) / CONTRACT_FILE
     if not file.is_file():
         return found
-    try:
-        stamped = ChatContract.model_validate_json(file.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
-        raise ContractError(
-            f"{file}: not a chat contract ({_first_line(error)}). Run the stage that made the model "
-            "again, or remove the file to accept the model as it is."
-        ) from None
+    stamped = read_contract(file)
     if stamped.response_format is None:
         found = _compute(folder_or_id, revision, None)
     differences = [
@@ -247,22 +261,23 @@ def _turn_end(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def _pad_token(tokenizer: PreTrainedTokenizerBase) -> str:
-    """A token to pad with: the tokenizer's own, one that says so, another end, a reserved one, the unknown one."""
+    """A token to pad with: the tokenizer's own, one that says so, another end, a reserved one, the unknown one, one
+    that the template does not use, the begin; the end token itself where there is nothing else.
+
+    Attention masks and labels of all stages follow the lengths of rows, never the ids in them, so even then every end
+    token is trained. Another one is preferred for the trainers of users, which may mask by id.
+    """
     spare = [tokenizer.convert_ids_to_tokens(token) for token in sorted(_markers(tokenizer))]
+    spare = [token for token in spare if not re.search("vision|image|video|audio", token)]
     named = [
         token
         for pattern in (r"(?<!\w)pad|_pad", r"end_?of_?text|^</s>$", "reserved|unused")
         for token in spare
-        if re.search(pattern, token, re.IGNORECASE) and not re.search("vision|image|video|audio", token)
+        if re.search(pattern, token, re.IGNORECASE)
     ]
-    for token in (tokenizer.pad_token, *named, tokenizer.unk_token):
-        if token is not None and token != tokenizer.eos_token:
-            return token
-    raise UserError(
-        f"{tokenizer.name_or_path}: there is no token to pad with but the end token itself, which training would then "
-        "ignore. Add one (tokenizer.add_special_tokens({'pad_token': '<|pad|>'}), then "
-        "model.resize_token_embeddings(len(tokenizer))) and save both."
-    )
+    unused = [token for token in spare if token != tokenizer.bos_token and token not in str(tokenizer.chat_template)]
+    candidates = (tokenizer.pad_token, *named, tokenizer.unk_token, *unused, tokenizer.bos_token)
+    return next((token for token in candidates if token not in (None, tokenizer.eos_token)), tokenizer.eos_token)
 
 
 def _markers(tokenizer: PreTrainedTokenizerBase) -> set[int]:
@@ -273,15 +288,44 @@ def _markers(tokenizer: PreTrainedTokenizerBase) -> set[int]:
 def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
     from jinja2 import TemplateError
 
+    roles = [message["role"] for message in messages]
     try:
-        return tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=add_generation_prompt
-        )
-    except (TemplateError, TypeError, ValueError) as error:
+        with _time_limit(RENDER_SECONDS):
+            text = tokenizer.apply_chat_template(
+                list(messages), tokenize=False, add_generation_prompt=add_generation_prompt
+            )
+    except (TemplateError, TypeError, ValueError, ArithmeticError, MemoryError, RecursionError) as error:
         raise UserError(
-            f"{tokenizer.name_or_path}: the chat template cannot render a conversation of "
-            f"{[message['role'] for message in messages]}: {_first_line(error)}"
+            f"{tokenizer.name_or_path}: the chat template cannot render a conversation of {roles}: {_first_line(error)}"
         ) from None
+    except TimeoutError:
+        raise UserError(
+            f"{tokenizer.name_or_path}: the chat template does not end: a conversation of {roles} was rendered for "
+            f"{RENDER_SECONDS:g} s. Fix `chat_template` of the tokenizer (a loop over a large range?)."
+        ) from None
+    if len(text) > RENDER_CHARACTERS + sum(len(message["content"]) for message in messages):
+        raise UserError(
+            f"{tokenizer.name_or_path}: the chat template makes {len(text):,} characters of a conversation of {roles}; "
+            f"at most {RENDER_CHARACTERS:,} beside the messages are allowed. Fix `chat_template` of the tokenizer."
+        )
+    return text
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raises `TimeoutError` in Python code that runs longer, in any thread: a template is compiled to Python."""
+    end, before = time.monotonic() + seconds, sys.gettrace()
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:
+        if time.monotonic() > end:
+            raise TimeoutError
+        return trace
+
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
 
 
 def _first_line(error: Exception) -> str:

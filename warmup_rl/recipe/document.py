@@ -84,12 +84,9 @@ def value_at(data: Any, address: Address) -> Any:
 
 
 def read_document(path: Path) -> Document:
-    """Reads a recipe file. Raises `RecipeError` if it is missing or not UTF-8, and as `parse_document` does."""
+    """Reads a recipe file. Raises `RecipeError` if it cannot be read or is not UTF-8, and as `parse_document` does."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        siblings = [str(file) for file in sorted(path.parent.glob("*.y*ml"))]
-        raise RecipeError([f"{path}: no such recipe file.{suggestion(str(path), siblings)}"]) from None
     except IsADirectoryError:
         raise RecipeError([f"{path}: a folder, where a recipe file (.yaml) is needed."]) from None
     except UnicodeDecodeError as error:

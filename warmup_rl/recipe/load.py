@@ -33,6 +33,7 @@ from warmup_rl.recipe.document import (
 )
 from warmup_rl.recipe.leaks import leaks, refuse
 from warmup_rl.recipe.schema import Arm, Recipe, stage_row
+from warmup_rl.recipe.shipped import find_recipe
 from warmup_rl.recipe.validation_errors import chosen, complaints, new_name
 
 _ID = re.compile(r"[A-Za-z0-9_-]*[A-Za-z_-][A-Za-z0-9_-]*")
@@ -46,7 +47,7 @@ def load_recipe(
     Relative paths of files that exist are taken from the working directory, else from the recipe's folder.
 
     Args:
-        path: the YAML file; if it does not exist, the file of that name in the installed package, `recipes/NAME.yaml`.
+        path: the YAML file, or the name of a recipe that comes with the package.
         overrides: `address=value` each, e.g. `stages.sft.args.learning_rate=1e-6`.
         world_size: processes that batch sizes must fit.
         draw: whether to check too that the domains have the problems asked for, which takes some tenths of a second
@@ -56,8 +57,7 @@ def load_recipe(
     Raises:
         RecipeError: all errors of the recipe, one line each.
     """
-    shipped = Path(__file__).parent.parent / path
-    document = read_document(shipped if shipped.is_file() and not Path(path).exists() else Path(path))
+    document = read_document(find_recipe(path))
     problems = override(document, overrides)
     _find_beside(document.data, Path(document.name).parent)
     return _Loading(document, world_size, draw, files, problems).recipe()

@@ -14,6 +14,7 @@ from typing import Any
 from warmup_rl.base.console import duration
 from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import read_json, write_json
+from warmup_rl.base.models import require_finite
 from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.interfaces.format import STYLES, ResponseFormat
 from warmup_rl.interfaces.measurement import Cell, best_style, read_record
@@ -168,7 +169,7 @@ class TrialRunner:
 
         Raises:
             RunError: the arm has no such stage, or an input of the stage `only` is missing.
-            UserError: the recipe's model cannot be loaded.
+            UserError: the recipe's model cannot be loaded, or its folder holds weights that are not finite.
         """
         chosen = self._trial.chosen(only, until)
         if not chosen:
@@ -178,7 +179,9 @@ class TrialRunner:
         if recipe.model and any(
             "model" in planned.inputs and not self._trial.entry(planned).done for planned in chosen
         ):
-            load_tokenizer(recipe.model, recipe.model_revision)  # a missing model is reported before any work
+            load_tokenizer(recipe.model, recipe.model_revision)  # what is wrong with it is reported before any work
+            if self._launch_env.is_main:
+                require_finite(Path(recipe.model).expanduser())
         for planned in chosen if only else self._trial.stages:
             if not self._trial.entry(planned).done:
                 planned.stage.prepare(self._context(planned, Artifacts(model=self._trial.recipe.model)))

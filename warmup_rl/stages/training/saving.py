@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.errors import RunError
+from warmup_rl.base.models import weights_in
 from warmup_rl.interfaces import chat as contract
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.stage import Context
@@ -26,7 +27,8 @@ def save(
     """Saves the trained model as a chat model folder. All ranks call it (ZeRO-3 gathers); the main one checks it.
 
     An adapter is saved in `adapter/` and merged into the weights that it was trained on, so that every later stage
-    loads an ordinary model.
+    loads an ordinary model. Weights are trained in float32 and saved in the data type of the model that the training
+    started from, unless `args.model_init_kwargs.dtype` of the recipe names one.
 
     Raises:
         RunError: the saved model cannot be loaded.
@@ -40,9 +42,12 @@ def save(
     if not context.launch_env.is_main:
         return
     (folder / "training_args.bin").unlink(missing_ok=True)
+    dtype = (getattr(trainer.args, "model_init_kwargs", None) or {}).get("dtype")
     if adapter:
-        _merge(folder, context)
+        _merge(folder, context, dtype or "float32")
     shutil.rmtree(context.folder / "trainer", ignore_errors=True)
+    if context.inputs.model and not dtype:
+        _cast(context.model_folder, str(context.inputs.model), context.inputs.model_revision)
     contract.stamp(context.model_folder, tokenizer, response_format)
     check_saved(context.model_folder)
 
@@ -50,7 +55,6 @@ def save(
 def check_saved(folder: Path) -> None:
     """Raises `RunError` unless the weights in a folder have the model's names and shapes and are all finite."""
     import torch
-    from safetensors import safe_open
     from transformers import AutoConfig, AutoModelForCausalLM
 
     with torch.device("meta"):
@@ -58,13 +62,10 @@ def check_saved(folder: Path) -> None:
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     tied = set(model.all_tied_weights_keys)
     found: dict[str, tuple[int, ...]] = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(str(file), framework="pt") as weights:
-            for name in weights.keys():
-                tensor = weights.get_tensor(name)
-                found[name] = tuple(tensor.shape)
-                if not torch.isfinite(tensor).all():
-                    raise RunError(f"{file}: {name} has values that are not finite. Lower args.learning_rate.")
+    for name, shape, finite in weights_in(folder):
+        found[name] = shape
+        if not finite:
+            raise RunError(f"{folder}: {name} has values that are not finite. Lower args.learning_rate.")
     wrong = [name for name, shape in found.items() if wanted.get(name) != shape]
     missing = wanted.keys() - found.keys() - tied
     if wrong or missing:
@@ -72,10 +73,30 @@ def check_saved(folder: Path) -> None:
         raise RunError(f"{folder}: the saved model is incomplete: {names}.")
 
 
-def _merge(adapter: Path, context: Context) -> None:
+def _merge(adapter: Path, context: Context, dtype: Any) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
     revision = context.inputs.model_revision or "main"
-    base = AutoModelForCausalLM.from_pretrained(str(context.inputs.model), revision=revision)
+    base = AutoModelForCausalLM.from_pretrained(str(context.inputs.model), revision=revision, dtype=dtype)
     PeftModel.from_pretrained(base, str(adapter)).merge_and_unload().save_pretrained(str(context.model_folder))
+
+
+def _cast(folder: Path, source: str, revision: str | None) -> None:
+    """Rewrites the weights in a folder in the data type of the model they come from, one file at a time."""
+    import torch
+    from safetensors.torch import load_file, save_file
+    from transformers import AutoConfig
+
+    wanted = AutoConfig.from_pretrained(source, revision=revision or "main").dtype
+    config = AutoConfig.from_pretrained(str(folder))
+    if wanted not in (torch.float16, torch.bfloat16) or config.dtype == wanted:
+        return
+    for file in sorted(folder.glob("*.safetensors")):
+        weights = {
+            name: tensor.to(wanted) if tensor.is_floating_point() else tensor
+            for name, tensor in load_file(str(file)).items()
+        }
+        save_file(weights, str(file), metadata={"format": "pt"})
+    config.dtype = wanted
+    config.save_pretrained(str(folder))

@@ -1,0 +1,126 @@
+"""Models as users bring them: pad equal to the end token, half precision, NaN weights, adapters."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from tests.tiny import tiny_model, tiny_tokenizer
+from tests.training_case import DOMAIN, FORMAT, RLVR, SFT, case, context
+from warmup_rl.base.errors import UserError
+from warmup_rl.base.models import require_finite
+from warmup_rl.data.traces import read_traces
+from warmup_rl.interfaces import chat
+from warmup_rl.stages.sft import IGNORED, Sft, encode
+
+SHORT = SFT.model_copy(update={"epochs": 1})
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return case(tmp_path_factory.mktemp("models"))
+
+
+def dtypes(folder: Path) -> set[torch.dtype]:
+    return {tensor.dtype for file in folder.glob("*.safetensors") for tensor in load_file(str(file)).values()}
+
+
+def test_an_end_token_is_trained_where_padding_is_the_same_token(data: Path) -> None:
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    tokenizer = chat.fit_tokenizer(tiny_tokenizer(pad_token="<|end|>", unk_token=None))
+    assert tokenizer.pad_token == tokenizer.eos_token
+    rows = [encode(tokenizer, trace, FORMAT) for trace in islice(read_traces(data / "traces.jsonl"), 4)]
+    rows[0] = {key: ids[:2] + ids for key, ids in rows[0].items()}
+    batch = DataCollatorForLanguageModeling(tokenizer.pad_token_id)(rows)
+    for row, ids, labels, mask in zip(rows, batch["input_ids"], batch["labels"], batch["attention_mask"], strict=True):
+        length = len(row["input_ids"])
+        assert labels[length - 1] == ids[length - 1] == tokenizer.eos_token_id
+        assert mask.sum() == length and set(labels[length:].tolist()) <= {IGNORED}
+
+
+def test_a_model_with_pad_equal_to_end_trains_and_learns_to_stop(data: Path) -> None:
+    tokenizer = tiny_tokenizer(pad_token="<|end|>", unk_token=None)
+    tiny_model(data / "pad_is_end", tokenizer=tokenizer)
+    sft = context(data, "pad-sft", data / "pad_is_end")
+    SFT.run(sft)
+    assert chat.check(sft.model_folder, FORMAT).pad_id == tokenizer.eos_token_id
+    rlvr = context(data, "pad-rlvr", sft.model_folder)
+    RLVR.model_copy(update={"steps": 1}).run(rlvr)
+    from warmup_rl.base.config import Sampling
+    from warmup_rl.base.models import load_model
+    from warmup_rl.engines.hf import generate
+
+    loaded = chat.load_tokenizer(rlvr.model_folder)
+    prompts = [chat.render_prompt(loaded, DOMAIN.prompt(problem), FORMAT) for problem in DOMAIN.take("test", 0, 5)]
+    made = generate(load_model(str(rlvr.model_folder)), loaded, prompts, Sampling(max_tokens=12), batch_size=5, seed=0)
+    assert not any(one.truncated for one in made)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_half_precision_model_comes_out_in_its_own_data_type(data: Path, dtype: str) -> None:
+    source = tiny_model(data / dtype, dtype=dtype)
+    sft = context(data, f"sft-{dtype}", source)
+    SHORT.run(sft)
+    assert dtypes(sft.model_folder) == {getattr(torch, dtype)}
+    assert AutoConfig.from_pretrained(str(sft.model_folder)).dtype == getattr(torch, dtype)
+    before, after = (load_file(folder / "model.safetensors") for folder in (source, sft.model_folder))
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_an_adapter_is_merged_in_the_data_type_of_its_model(data: Path) -> None:
+    source = tiny_model(data / "half", dtype="bfloat16")
+    given = context(data, "half-lora", source)
+    SHORT.model_copy(update={"lora": {"r": 2}}).run(given)
+    assert dtypes(given.model_folder) == {torch.bfloat16}
+
+
+def test_a_data_type_that_the_recipe_names_is_kept(data: Path) -> None:
+    source = tiny_model(data / "named", dtype="bfloat16")
+    given = context(data, "named-sft", source)
+    stage = Sft(id="sft", batch_size=8, args={"model_init_kwargs": {"dtype": "float32"}})
+    stage.run(given)
+    assert dtypes(given.model_folder) == {torch.float32}
+
+
+def test_a_weight_that_is_not_finite_is_named_before_anything_runs(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path / "model")
+    require_finite(folder)
+    weights = load_file(folder / "model.safetensors")
+    name = "model.layers.1.mlp.up_proj.weight"
+    weights[name][3, 4] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=f"{name} have values that are not finite"):
+        require_finite(folder)
+
+
+def adapter_of(base: Path, folder: Path) -> Path:
+    """A random LoRA adapter on a model, saved as peft does."""
+    from peft import LoraConfig, get_peft_model
+
+    model = AutoModelForCausalLM.from_pretrained(str(base))
+    adapted = get_peft_model(model, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
+    adapted.save_pretrained(str(folder))
+    return folder
+
+
+def test_an_adapter_folder_is_refused_by_its_name_with_the_command_that_merges_it(tmp_path: Path) -> None:
+    from warmup_rl.engines.hf import HuggingFace
+
+    adapter = adapter_of(tiny_model(tmp_path / "base"), tmp_path / "adapter")
+    with pytest.raises(ValueError, match=r"is a LoRA adapter .*warmup-rl export .*adapter --to DIR"):
+        HuggingFace(model=str(adapter))
+
+
+@pytest.mark.pretrained("smollm2-135m")
+def test_a_pretrained_model_with_pad_equal_to_end_is_taken(pretrained: Path, tmp_path: Path) -> None:
+    """As SmolLM2 comes: pad is `<|im_end|>`, the end of its turns."""
+    tokenizer = chat.load_tokenizer(pretrained)
+    assert (tokenizer.eos_token, tokenizer.pad_token) == ("<|im_end|>", "<|endoftext|>")
+    chat.check(pretrained, FORMAT)
+    require_finite(pretrained)

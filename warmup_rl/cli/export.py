@@ -1,0 +1,169 @@
+"""`warmup-rl export`: a trained model as an ordinary Hugging Face folder that a server prompts as it was trained."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from warmup_rl.base.config import ADAPTER_FILE
+from warmup_rl.base.errors import UserError
+from warmup_rl.base.types import Message
+from warmup_rl.cli.arguments import Arguments
+from warmup_rl.interfaces import chat
+from warmup_rl.interfaces.format import THINK_OPEN, ResponseFormat
+from warmup_rl.interfaces.plugins import suggestion
+from warmup_rl.run.cache import RECORD, CacheEntry
+
+_PROBES: tuple[tuple[Message, ...], ...] = (
+    ({"role": "user", "content": "What is two and two?"},),
+    (
+        {"role": "user", "content": "What is two and two?"},
+        {"role": "assistant", "content": "Four."},
+        {"role": "user", "content": "And three?"},
+    ),
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command. Raises `UserError` where something given is wrong."""
+    parser = Arguments("export", "Copies a finished model as an ordinary Hugging Face folder, or merges an adapter.")
+    about = "a trial (outputs/RUN/ARM/seed-0), one of its stages, a saved model, or a LoRA adapter"
+    parser.add_argument("source", type=Path, metavar="FOLDER", help=about)
+    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="the folder to make")
+    parser.add_argument("--stage", metavar="ID", help="stage of a trial; default: the last that made a model")
+    parser.add_argument("--base", metavar="MODEL", help="base of an adapter, if not the one that it names")
+    given = parser.read(arguments)
+    for line in export(given.source, given.to, stage=given.stage, base=given.base):
+        print(line, flush=True)
+
+
+def export(source: Path, to: Path, *, stage: str | None = None, base: str | None = None) -> Iterator[str]:
+    """Makes the folder `to`; yields lines for the user.
+
+    The chat template of the copy ends its prompts as the model was trained: it adds the format's instruction to the
+    last question, unless that ends with it, and opens the think tag where the contract says so.
+
+    Raises:
+        UserError: there is no model, `to` is not empty, or the template cannot be changed so.
+    """
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise UserError(f"{to}: exists already. Choose a new folder.")
+    if (source / ADAPTER_FILE).is_file() and not (source / "config.json").is_file():
+        used = merge_adapter(source, to, base)
+        yield f"{to}: {source} merged with its base {used}"
+        return
+    folder = _model_folder(source, stage)
+    contract, response_format = folder / chat.CONTRACT_FILE, None
+    if contract.is_file():
+        response_format = chat.read_contract(contract).response_format
+    shutil.copytree(folder, to, ignore=shutil.ignore_patterns(chat.CONTRACT_FILE), dirs_exist_ok=True)
+    if response_format is None:
+        yield f"{to}: a copy of {folder}; it was trained on no response format, so its chat template is as it was"
+        return
+    tokenizer = chat.load_tokenizer(folder)
+    wanted = [chat.render_prompt(tokenizer, messages, response_format) for messages in _PROBES]
+    tokenizer.chat_template = _each_template(tokenizer, response_format)
+    chat.stamp(to, tokenizer, response_format)
+    served = chat.load_tokenizer(to)
+    for messages, prompt in zip(_PROBES, wanted, strict=True):
+        if (found := _as_served(served, messages)) != served(prompt).input_ids:
+            shutil.rmtree(to)
+            raise UserError(
+                f"{folder}: its chat template cannot be made to ask the prompt that was trained: it gives "
+                f"{served.decode(found)!r}, not {prompt!r}. Copy the folder, and end your prompts as the second one."
+            )
+    yield f"{to}: a copy of {folder}; its chat template ends a prompt with {wanted[0][-60:]!r}"
+    yield f"serve it: vllm serve {to}   (or: transformers serve {to})"
+
+
+def merge_adapter(adapter: Path, to: Path, base: str | None = None) -> str:
+    """Saves the model of a peft adapter and its base as one, in the data type of the base; returns the base.
+
+    Raises:
+        UserError: the base cannot be loaded, or the adapter does not fit it.
+    """
+    from peft import PeftModel
+    from transformers import AutoConfig, AutoTokenizer
+
+    from warmup_rl.base.models import load_model
+
+    settings: dict[str, Any] = json.loads((adapter / ADAPTER_FILE).read_text(encoding="utf-8"))
+    name = base or settings.get("base_model_name_or_path")
+    if not name:
+        raise UserError(f"{adapter / ADAPTER_FILE}: names no base model. Give it with --base.")
+    revision = None if base else settings.get("revision")
+    try:
+        model = load_model(name, revision, "float32", device="cpu")
+    except UserError as error:
+        raise UserError(f"{adapter}: its base: {error} Another place can be given with --base.") from None
+    try:
+        merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"{adapter}: does not fit its base {name}: {str(error).strip().splitlines()[0]}") from None
+    merged.to(AutoConfig.from_pretrained(name, revision=revision or "main").dtype).save_pretrained(str(to))
+    own = (adapter / "tokenizer_config.json").is_file()
+    AutoTokenizer.from_pretrained(str(adapter) if own else name).save_pretrained(str(to))
+    return str(name)
+
+
+def _model_folder(source: Path, stage: str | None) -> Path:
+    """The folder of the weights: that of a trial's stage, of a stage's output, or the folder itself."""
+    if (source / "config.json").is_file():
+        return source
+    if (source / RECORD).is_file():
+        if not (source / "model" / "config.json").is_file():
+            raise UserError(f"{source}: this stage made no model.")
+        CacheEntry(source).require_whole("model")
+        return source / "model"
+    record = source / "run.json"
+    stages = json.loads(record.read_text(encoding="utf-8")).get("stages") if record.is_file() else None
+    if stages is None:
+        trials = ", ".join(map(str, sorted(source.glob("*/seed-*"))))
+        where = f" It is the folder of a run; its trials: {trials}." if trials else ""
+        raise UserError(f"{source}: neither a trial, nor a stage, nor a model (no config.json, no {RECORD}).{where}")
+    made = {one["id"]: one for one in stages if "model" in one["outputs"]}
+    if stage is not None and stage not in made:
+        raise UserError(f"--stage: no stage {stage!r} that makes a model.{suggestion(stage, made)} {', '.join(made)}.")
+    done = [one for one in made.values() if one["done"] and (stage is None or one["id"] == stage)]
+    if not done:
+        raise UserError(f"{source}: {f'stage {stage!r}' if stage else 'no stage that makes a model'} is not done yet.")
+    return _model_folder(source / done[-1]["folder"], None)
+
+
+def _as_served(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
+    """Token ids of a prompt as servers make it: by the chat template alone."""
+    ids: list[int] = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, return_dict=False)
+    return ids
+
+
+def _each_template(tokenizer: Any, response_format: ResponseFormat) -> Any:
+    template = tokenizer.chat_template
+    text = tokenizer.apply_chat_template(list(_PROBES[0]), tokenize=False, add_generation_prompt=True)
+    opening = response_format.opening()
+    if text.endswith(opening) or not opening:
+        opening = ""
+    elif text.endswith(THINK_OPEN):
+        opening = opening.removeprefix(THINK_OPEN)
+    if isinstance(template, dict):
+        return {name: _asking(one, response_format.instruction or "", opening) for name, one in template.items()}
+    return _asking(template, response_format.instruction or "", opening)
+
+
+def _asking(template: str, instruction: str, opening: str) -> str:
+    """A chat template that adds an instruction after the last question and a text after the generation prompt."""
+    if instruction:
+        quoted, after = (json.dumps(text, ensure_ascii=False) for text in (instruction, f"\n\n{instruction}"))
+        asks = (
+            "{%- if add_generation_prompt and messages and messages[-1]['role'] == 'user' "
+            f"and messages[-1]['content'] is string and not messages[-1]['content'].endswith({quoted}) -%}}"
+            f"{{%- set messages = messages[:-1] + [dict(messages[-1], content=messages[-1]['content'] + {after})] -%}}"
+        )
+        template = f"{asks}{{%- endif %}}\n{template}"
+    if opening:
+        template = template.removesuffix("\n") + (
+            f"{{{{ {json.dumps(opening, ensure_ascii=False)} if add_generation_prompt else '' }}}}"
+        )
+    return template
