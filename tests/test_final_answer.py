@@ -97,6 +97,7 @@ SCORED = [
     ("answer tags, never closed", rows(MathGrader()), number("7"), "so <answer> 7 </answer>", False, "correct"),
     ("answer tags in a cut text", rows(MathGrader()), number("7"), "<answer> 7 </answer> and then", True, "correct"),
     ("an answer tag cut open", rows(MathGrader()), number("7"), "so <answer> 7", True, "none"),
+    ("a closing tag alone", rows(MathGrader()), number("7"), "So 12 - 5 = 7.\n</answer>", False, "correct"),
     ("a text", rows(ExactGrader()), number("billing"), "Hm.\nThe answer is billing.", False, "correct"),
     ("a letter", rows(ChoiceGrader()), CHOICE, "We turn round.\nThe answer is (B) south.", False, "correct"),
     ("a letter on the last line", rows(ChoiceGrader()), CHOICE, "We turn round twice.\n\nB. south", False, "correct"),

@@ -88,8 +88,8 @@ def existing_model(model: str) -> str:
     """The hub id or folder of a model as given.
 
     Raises:
-        ValueError: the folder holds an adapter alone; or there is no such folder, and it is no hub id: it begins with `.`, `/`, `~` or the name of a folder,
-            or has several slashes.
+        ValueError: the folder holds an adapter alone; or there is no such folder, and it is no hub id: it begins with
+            `.`, `/`, `~` or the name of a folder, or has several slashes.
     """
     folder = Path(model).expanduser()
     is_path = model.startswith((".", "/", "~")) or model.count("/") > 1 or "/" in model and folder.parent.is_dir()

@@ -17,7 +17,7 @@ from warmup_rl.base.errors import DataError, SpaceError, Unscorable
 from warmup_rl.base.types import Grade, Message, Problem, Score, Split, Validity
 from warmup_rl.data.columns import find_column
 from warmup_rl.grading.final_answer import boxed, stated
-from warmup_rl.interfaces.format import ANSWER_CLOSE, THINK_OPEN, ResponseFormat, inside_answer
+from warmup_rl.interfaces.format import ANSWER_CLOSE, THINK_OPEN, ResponseFormat, inside_answer, without_tags
 from warmup_rl.interfaces.plugins import Kind, Plugin
 
 
@@ -150,6 +150,7 @@ class Domain(Plugin, ABC):
         if parts.tagged and (ANSWER_CLOSE in text or not cut):
             answer = inside_answer(said)
         else:
+            said = without_tags(said)
             answer = (self.final_answer(said, problem, truncated=cut) or "") if said else ""
         if not answer:
             note = "cut off before an answer" if truncated else "no answer" if said else "empty answer"

@@ -119,6 +119,13 @@ class ResponseFormat(Config):
         return start_ok and tags_ok and once and THINK_OPEN not in tail
 
 
+def without_tags(text: str) -> str:
+    """The text without think and answer tags, such as a closing one that was never opened."""
+    for tag in (THINK_OPEN, THINK_CLOSE, ANSWER_OPEN, ANSWER_CLOSE):
+        text = text.replace(tag, "\n")
+    return text.strip()
+
+
 def inside_answer(text: str) -> str:
     """The text inside the last answer tags, or all of it where there are none."""
     _, opened, rest = text.rpartition(ANSWER_OPEN)
