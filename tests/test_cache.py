@@ -250,6 +250,27 @@ def test_outputs_of_older_code_are_reused_only_on_request_and_marked(trial):
     assert record["stages"][0]["stale"] is True
 
 
+def test_a_finished_run_and_its_plan_mark_what_was_reused_though_code_has_changed(trial, tmp_path, capsys, monkeypatch):
+    recipe = [str(tmp_path / "recipe.yaml"), f"output_dir={tmp_path / 'outputs'}"]
+    report = trial.run_folder / "report" / "report.md"
+    claim_run_folder(trial.recipe)
+    with monkeypatch.context() as older:
+        older.setattr("warmup_rl.run.pipeline.code_digest", lambda *given: "00000000")
+        for arm in ("long", "short"):
+            run(Trial(trial.recipe, arm, 0))
+    assert main(["report", str(trial.run_folder)]) == 0 and "--reuse-stale" not in report.read_text()
+    plans = {}
+    for option in ("", "--reuse-stale"):
+        capsys.readouterr()
+        assert main(["check", *recipe, *filter(None, [option])]) == 0
+        plans[option] = capsys.readouterr().out
+    assert "* code changed since" in plans[""] and "●*" in plans[""] and "✓*" not in plans[""]
+    assert "* code changed since" in plans["--reuse-stale"] and "✓*" in plans["--reuse-stale"]
+    assert "●" not in plans["--reuse-stale"].replace("● made", "")
+    assert main(["train", *recipe, "--reuse-stale"]) == 0
+    assert "code that made them has changed since (--reuse-stale): long, seed 0: first;" in report.read_text()
+
+
 def test_a_record_names_every_file_with_size_and_hash(trial):
     run(trial, until="first")
     entry = trial.entry(trial.stages[0])
