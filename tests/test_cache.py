@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,14 @@ stages:
   - {{type: evaluate, id: measured}}
   - {{type: rlvr, domain: kk, problems: 4, steps: 2, prompts_per_step: 2, generations: 2}}
 """
+NANO = """
+run_name: nano
+domains: {registers: {phrasing: terse}}
+evaluation: {problems: 4, every: 0}
+stages:
+  - {type: pretrain, corpus: {type: nano, setting: latent}, model: {model_type: qwen3, hidden_size: 64}}
+  - {type: evaluate, id: measured}
+"""
 STAGES = ("distill", "clean", "sft", "measured", "rlvr")
 
 
@@ -51,14 +61,29 @@ def copy(tmp_path_factory):
     model = root / "model"
     model.mkdir()
     (model / "config.json").write_text("{}")
-    recipe = root / "recipe.yaml"
-    recipe.write_text(KK.format(model=model))
+    (root / "recipe.yaml").write_text(KK.format(model=model))
+    (root / "nano.yaml").write_text(NANO)
     return root
 
 
-def keys(root):
+@pytest.fixture(scope="module")
+def original(copy):
+    return keys(copy)
+
+
+@contextmanager
+def edited(path, edit):
+    text = path.read_text(encoding="utf-8")
+    path.write_text(edit(text), encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.write_text(text, encoding="utf-8")
+
+
+def keys(root, recipe="recipe.yaml"):
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-c", KEYS, str(root / "recipe.yaml")]
+    command = [sys.executable, "-c", KEYS, str(root / recipe)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -85,19 +110,50 @@ def keys(root):
         ("grading/choice.py", ()),
         ("report/claims.py", ()),
         ("cli/check.py", ()),
+        ("base/console.py", ()),
+        ("interfaces/plugins.py", ()),
     ],
 )
-def test_an_edit_changes_the_keys_of_what_it_decides_and_of_no_other_stage(copy, file, changed):
+def test_an_edit_changes_the_keys_of_what_it_decides_and_of_no_other_stage(copy, original, file, changed):
     """What comes after a changed stage changes with it, since keys cover the keys of the inputs."""
-    before = keys(copy)
-    path = copy / "warmup_rl" / file
-    text = path.read_text(encoding="utf-8")
-    path.write_text(text + "\n# edited\n", encoding="utf-8")
-    try:
+    added = "{# edited #}" if file.endswith(".jinja") else "\nEDITED = 1\n"
+    with edited(copy / "warmup_rl" / file, lambda text: text + added):
         after = keys(copy)
-    finally:
-        path.write_text(text, encoding="utf-8")
-    assert {name for name in before if before[name] != after[name]} == set(changed)
+    assert {name for name in original if original[name] != after[name]} == set(changed)
+
+
+@pytest.mark.parametrize("file", ["base/types.py", "run/pipeline.py", "stages/training/tracking.py"])
+def test_comments_docstrings_and_layout_do_not_count(copy, original, file):
+    def edit(text):
+        return (
+            "# edited\n" + re.sub(r'^( *)"""(?=\w)', r'\1"""Edited. ', text, flags=re.MULTILINE) + '\n\n"""Edited."""\n'
+        )
+
+    with edited(copy / "warmup_rl" / file, edit):
+        assert keys(copy) == original
+
+
+def test_a_source_that_reads_docstrings_counts_with_them(copy, original):
+    path = copy / "warmup_rl" / "domains" / "kk.py"
+    with edited(path, lambda text: text + "\nPROMPT = __doc__\n"):
+        reading = keys(copy)
+        with edited(path, lambda text: text.replace('"""', '"""Edited. ', 1)):
+            assert not set(reading.values()) & set(keys(copy).values())
+
+
+def test_the_domains_of_a_pretraining_corpus_count(copy):
+    before = keys(copy, "nano.yaml")
+    with edited(copy / "warmup_rl" / "nano" / "compass.py", lambda text: text + "\nEDITED = 1\n"):
+        assert keys(copy, "nano.yaml")["pretrain"] != before["pretrain"]
+
+
+def test_no_stage_looks_plugins_up_by_name_while_it_runs():
+    """Else `interfaces/plugins.py` would decide outputs, which `UNCOUNTED` denies."""
+    package = Path(warmup_rl.__file__).parent
+    for folder in ("stages", "cleaners", "nano", "dlcot", "engines", "domains", "data", "knights", "grading"):
+        for file in (package / folder).rglob("*.py"):
+            imported = re.findall(r"interfaces\.plugins import (.*)", file.read_text(encoding="utf-8"))
+            assert not re.search(r"\b(load|build|TABLE)\b", " ".join(imported)), file
 
 
 @pytest.fixture

@@ -14,10 +14,12 @@ from pydantic import Field
 from warmup_rl.interfaces.corpus import Corpus, Document
 from warmup_rl.interfaces.domain import split_of
 from warmup_rl.interfaces.format import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
-from warmup_rl.interfaces.plugins import load
 from warmup_rl.knights import terse
 from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.grammar import Grammar, Puzzle, draw_puzzle
+from warmup_rl.nano.compass import Compass
+from warmup_rl.nano.registers import Registers
+from warmup_rl.nano.sums import Sums
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -26,6 +28,7 @@ USER, ASSISTANT, BOOK, END, PAD, UNKNOWN = "<|user|>", "<|assistant|>", "<|doc|>
 MAX_PEOPLE, MAX_ANCHORS = 4, 40
 LONGEST = 288
 """Words of the longest document; longer ones are redrawn with one case less."""
+_DOMAINS: Mapping[str, Any] = {"sums": Sums, "registers": Registers, "compass": Compass}
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -173,7 +176,7 @@ def setting_documents(setting: Setting, seed: int) -> Iterator[Document]:
 def _family(setting: Setting, name: str, family: Family, rng: random.Random, seed: int) -> Iterator[Document]:
     pools = []
     for length in range(1, max(len(family.chat_weights), len(family.textbook_weights)) + 1):
-        domain = load("domain", name)(**family.settings, **{family.length: (length, length)})
+        domain = _DOMAINS[name](**family.settings, **{family.length: (length, length)})
         pools.append((domain, cycle(islice(domain.problems("train", seed), family.chat + family.textbook))))
     for domain, problems in rng.choices(pools, family.chat_weights, k=family.chat):
         problem = next(problems)
