@@ -285,6 +285,22 @@ def test_an_output_folder_without_its_record_is_made_anew(trial):
     assert trial.done and not trial.entry(trial.stages[0]).part.exists()
 
 
+def test_verify_of_a_copied_run_folder_says_what_to_move(trial, tmp_path, capsys):
+    run(trial)
+    alone = tmp_path / "elsewhere" / "small"
+    shutil.copytree(trial.run_folder, alone, symlinks=True)
+    assert main(["verify", str(alone)]) == 1
+    said = capsys.readouterr().out
+    assert "outputs of 3 finished stages are missing:\n  long/seed-0: first (" in said
+    assert f"({tmp_path / 'elsewhere' / 'cache'}/" in said and ".." not in said.replace("...", "")
+    assert "move the whole output folder" in said and "delete" not in said.replace("were deleted", "")
+    shutil.rmtree(trial.entry(trial.stages[0]).folder)
+    capsys.readouterr()
+    assert main(["verify", str(trial.run_folder)]) == 1
+    said = capsys.readouterr().out
+    assert "outputs of 1 finished stage are missing:" in said and "in 2 outputs" in said
+
+
 def test_verify_refuses_what_is_not_a_run(tmp_path, capsys):
     assert main(["verify", str(tmp_path)]) == 2
     assert "not a run folder" in capsys.readouterr().err
