@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,14 @@ stages:
   - {{type: evaluate, id: measured}}
   - {{type: rlvr, domain: kk, problems: 4, steps: 2, prompts_per_step: 2, generations: 2}}
 """
+NANO = """
+run_name: nano
+domains: {registers: {phrasing: terse}}
+evaluation: {problems: 4, every: 0}
+stages:
+  - {type: pretrain, corpus: {type: nano, setting: latent}, model: {model_type: qwen3, hidden_size: 64}}
+  - {type: evaluate, id: measured}
+"""
 STAGES = ("distill", "clean", "sft", "measured", "rlvr")
 
 
@@ -51,14 +61,29 @@ def copy(tmp_path_factory):
     model = root / "model"
     model.mkdir()
     (model / "config.json").write_text("{}")
-    recipe = root / "recipe.yaml"
-    recipe.write_text(KK.format(model=model))
+    (root / "recipe.yaml").write_text(KK.format(model=model))
+    (root / "nano.yaml").write_text(NANO)
     return root
 
 
-def keys(root):
+@pytest.fixture(scope="module")
+def original(copy):
+    return keys(copy)
+
+
+@contextmanager
+def edited(path, edit):
+    text = path.read_text(encoding="utf-8")
+    path.write_text(edit(text), encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.write_text(text, encoding="utf-8")
+
+
+def keys(root, recipe="recipe.yaml"):
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-c", KEYS, str(root / "recipe.yaml")]
+    command = [sys.executable, "-c", KEYS, str(root / recipe)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -85,19 +110,50 @@ def keys(root):
         ("grading/choice.py", ()),
         ("report/claims.py", ()),
         ("cli/check.py", ()),
+        ("base/console.py", ()),
+        ("interfaces/plugins.py", ()),
     ],
 )
-def test_an_edit_changes_the_keys_of_what_it_decides_and_of_no_other_stage(copy, file, changed):
+def test_an_edit_changes_the_keys_of_what_it_decides_and_of_no_other_stage(copy, original, file, changed):
     """What comes after a changed stage changes with it, since keys cover the keys of the inputs."""
-    before = keys(copy)
-    path = copy / "warmup_rl" / file
-    text = path.read_text(encoding="utf-8")
-    path.write_text(text + "\n# edited\n", encoding="utf-8")
-    try:
+    added = "{# edited #}" if file.endswith(".jinja") else "\nEDITED = 1\n"
+    with edited(copy / "warmup_rl" / file, lambda text: text + added):
         after = keys(copy)
-    finally:
-        path.write_text(text, encoding="utf-8")
-    assert {name for name in before if before[name] != after[name]} == set(changed)
+    assert {name for name in original if original[name] != after[name]} == set(changed)
+
+
+@pytest.mark.parametrize("file", ["base/types.py", "run/pipeline.py", "stages/training/tracking.py"])
+def test_comments_docstrings_and_layout_do_not_count(copy, original, file):
+    def edit(text):
+        return (
+            "# edited\n" + re.sub(r'^( *)"""(?=\w)', r'\1"""Edited. ', text, flags=re.MULTILINE) + '\n\n"""Edited."""\n'
+        )
+
+    with edited(copy / "warmup_rl" / file, edit):
+        assert keys(copy) == original
+
+
+def test_a_source_that_reads_docstrings_counts_with_them(copy, original):
+    path = copy / "warmup_rl" / "domains" / "kk.py"
+    with edited(path, lambda text: text + "\nPROMPT = __doc__\n"):
+        reading = keys(copy)
+        with edited(path, lambda text: text.replace('"""', '"""Edited. ', 1)):
+            assert not set(reading.values()) & set(keys(copy).values())
+
+
+def test_the_domains_of_a_pretraining_corpus_count(copy):
+    before = keys(copy, "nano.yaml")
+    with edited(copy / "warmup_rl" / "nano" / "compass.py", lambda text: text + "\nEDITED = 1\n"):
+        assert keys(copy, "nano.yaml")["pretrain"] != before["pretrain"]
+
+
+def test_no_stage_looks_plugins_up_by_name_while_it_runs():
+    """Else `interfaces/plugins.py` would decide outputs, which `UNCOUNTED` denies."""
+    package = Path(warmup_rl.__file__).parent
+    for folder in ("stages", "cleaners", "nano", "dlcot", "engines", "domains", "data", "knights", "grading"):
+        for file in (package / folder).rglob("*.py"):
+            imported = re.findall(r"interfaces\.plugins import (.*)", file.read_text(encoding="utf-8"))
+            assert not re.search(r"\b(load|build|TABLE)\b", " ".join(imported)), file
 
 
 @pytest.fixture
@@ -229,6 +285,22 @@ def test_an_output_folder_without_its_record_is_made_anew(trial):
     assert trial.done and not trial.entry(trial.stages[0]).part.exists()
 
 
+def test_verify_of_a_copied_run_folder_says_what_to_move(trial, tmp_path, capsys):
+    run(trial)
+    alone = tmp_path / "elsewhere" / "small"
+    shutil.copytree(trial.run_folder, alone, symlinks=True)
+    assert main(["verify", str(alone)]) == 1
+    said = capsys.readouterr().out
+    assert "outputs of 3 finished stages are missing:\n  long/seed-0: first (" in said
+    assert f"({tmp_path / 'elsewhere' / 'cache'}/" in said and ".." not in said.replace("...", "")
+    assert "move the whole output folder" in said and "delete" not in said.replace("were deleted", "")
+    shutil.rmtree(trial.entry(trial.stages[0]).folder)
+    capsys.readouterr()
+    assert main(["verify", str(trial.run_folder)]) == 1
+    said = capsys.readouterr().out
+    assert "outputs of 1 finished stage are missing:" in said and "in 2 outputs" in said
+
+
 def test_verify_refuses_what_is_not_a_run(tmp_path, capsys):
     assert main(["verify", str(tmp_path)]) == 2
     assert "not a run folder" in capsys.readouterr().err
@@ -248,6 +320,27 @@ def test_outputs_of_older_code_are_reused_only_on_request_and_marked(trial):
     assert "by code that has changed since" in lines[0]
     record = json.loads((reusing.folder / "run.json").read_text())
     assert record["stages"][0]["stale"] is True
+
+
+def test_a_finished_run_and_its_plan_mark_what_was_reused_though_code_has_changed(trial, tmp_path, capsys, monkeypatch):
+    recipe = [str(tmp_path / "recipe.yaml"), f"output_dir={tmp_path / 'outputs'}"]
+    report = trial.run_folder / "report" / "report.md"
+    claim_run_folder(trial.recipe)
+    with monkeypatch.context() as older:
+        older.setattr("warmup_rl.run.pipeline.code_digest", lambda *given: "00000000")
+        for arm in ("long", "short"):
+            run(Trial(trial.recipe, arm, 0))
+    assert main(["report", str(trial.run_folder)]) == 0 and "--reuse-stale" not in report.read_text()
+    plans = {}
+    for option in ("", "--reuse-stale"):
+        capsys.readouterr()
+        assert main(["check", *recipe, *filter(None, [option])]) == 0
+        plans[option] = capsys.readouterr().out
+    assert "* code changed since" in plans[""] and "●*" in plans[""] and "✓*" not in plans[""]
+    assert "* code changed since" in plans["--reuse-stale"] and "✓*" in plans["--reuse-stale"]
+    assert "●" not in plans["--reuse-stale"].replace("● made", "")
+    assert main(["train", *recipe, "--reuse-stale"]) == 0
+    assert "code that made them has changed since (--reuse-stale): long, seed 0: first;" in report.read_text()
 
 
 def test_a_record_names_every_file_with_size_and_hash(trial):

@@ -306,7 +306,7 @@ def test_a_missing_output_is_named_and_an_earlier_report_stays(tmp_path: Path) -
     before = report(folder).read_text(encoding="utf-8")
     shutil.rmtree(folder.parent / "cache" / "evaluate-ev-rlvr-base0")
     with pytest.raises(
-        RunError, match=r"1 finished stage is missing:\n  base/seed-0: evaluate .*evaluate-ev-rlvr-base0"
+        RunError, match=r"1 finished stage are missing:\n  base/seed-0: evaluate .*evaluate-ev-rlvr-base0"
     ):
         report(folder)
     assert (folder / "report" / "report.md").read_text(encoding="utf-8") == before

@@ -65,6 +65,7 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
     console.print(_stages(recipe, trials, run, preview))
     marks = "● made   = shared with the arm named   – left out   ✓ done before"
     marks += "   · not in this run" if command.only or command.until else ""
+    marks += "   * code changed since" if any(trial.outdated() for trial in trials.values()) else ""
     console.print(Text(f"{marks}\n", style="dim"))
     console.print(_settings(recipe, trials, _disk(recipe, made, preview)))
     signal = (line for trial in every for line in _signal(trial))
@@ -115,10 +116,14 @@ def _stages(
         table.add_column(title, no_wrap=True)
     table.add_column("what it does", overflow="fold")
     stages = {arm: {planned.stage.id: planned for planned in trial.stages} for arm, trial in trials.items()}
+    outdated = {arm: trial.outdated() for arm, trial in trials.items()}
     first: dict[str, str] = {}
     for index, stage in enumerate(recipe.stages):
         name = stage.id if stage.id == stage.type else f"{stage.id} ({stage.type})"
-        cells = [_cell(trials[arm], stages[arm].get(stage.id), run[arm], first) for arm in trials]
+        cells = [
+            _cell(trials[arm], stages[arm].get(stage.id), run[arm], first) + "*" * (stage.id in outdated[arm])
+            for arm in trials
+        ]
         counts = [preview[of[stage.id].key].counts for of in stages.values() if stage.id in of]
         lines = (" · ".join(f"{key} {_number(value)}" for key, value in count.items()) for count in counts)
         table.add_row(str(index), name, *cells, Text("\n".join(dict.fromkeys(lines))))

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from warmup_rl.base.console import counted
 from warmup_rl.base.errors import DataError, RunError, Unscorable
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.types import Problem, Score, to_json, trace_from_json
@@ -19,7 +20,7 @@ from warmup_rl.interfaces.measurement import cells
 from warmup_rl.recipe import load_recipe
 from warmup_rl.run.cache import CacheEntry
 from warmup_rl.run.pipeline import PlannedStage, Trial
-from warmup_rl.run.provenance import trial_records
+from warmup_rl.run.provenance import missing_outputs, trial_records
 
 _CHUNK = 512
 _FIGURES = ("lenient", "strict", "well_formed")
@@ -68,30 +69,33 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("run", type=Path, help="folder of a run, such as outputs/kk-warmup")
     parser.add_argument("--files-only", action="store_true", help="check sizes and hashes, grade nothing again")
     given = parser.read(arguments)
-    outputs = list(_outputs(given.run))
-    wrong = _check_files(outputs)
+    records = trial_records(given.run)
+    missing = missing_outputs(given.run, records)
+    if missing:
+        print(missing)
+    outputs = list(_outputs(given.run, records))
+    wrong = bool(outputs and _check_files(outputs)) or bool(missing)
     if not wrong:
         wrong = _check_data(outputs)
         wrong = (not given.files_only and _grade_again(given.run, outputs)) or wrong
     return 1 if wrong else 0
 
 
-def _outputs(run: Path) -> Iterator[Output]:
+def _outputs(run: Path, records: Mapping[Path, Mapping[str, Any]]) -> Iterator[Output]:
     """The finished outputs of all trials, each once, with the first trial that uses it.
 
     Raises:
         RunError: not a run folder.
     """
-    records = trial_records(run)
     if not records:
         raise RunError(f"{run}: not a run folder (no ARM/seed-N/run.json). Give the folder of a run: outputs/RUN_NAME.")
     seen: set[Path] = set()
     for path, record in records.items():
         for stage in record["stages"]:
-            folder = (path.parent / stage["folder"]).resolve()
-            if stage["done"] and folder not in seen:
-                seen.add(folder)
-                yield Output((record["arm"], record["seed"], record.get("fold")), stage["id"], CacheEntry(folder))
+            entry = CacheEntry((path.parent / stage["folder"]).resolve())
+            if stage["done"] and entry.done and entry.folder not in seen:
+                seen.add(entry.folder)
+                yield Output((record["arm"], record["seed"], record.get("fold")), stage["id"], entry)
 
 
 def _check_files(outputs: Sequence[Output]) -> bool:
@@ -112,7 +116,10 @@ def _check_files(outputs: Sequence[Output]) -> bool:
         if lines:
             damaged = True
             print(f"{name}: to make the output again, delete {entry.folder} and run the recipe")
-    print(f"files: {count:,} in {len(outputs)} outputs, {size / 1e6:,.1f} MB; {'DAMAGED' if damaged else 'all intact'}")
+    print(
+        f"files: {count:,} in {counted(len(outputs), 'output')}, {size / 1e6:,.1f} MB; "
+        f"{'DAMAGED' if damaged else 'all intact'}"
+    )
     return damaged
 
 

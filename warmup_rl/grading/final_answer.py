@@ -12,7 +12,7 @@ _STATED = re.compile(r"####|\banswer\s*(?:\b(?:is|should be|must be|would be|equ
 _EMPHASIS = re.compile(r"\*\*|__|`")
 _FORMULA = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<![\w\\$])\$([^$\n]*[^\s$])\$(?!\d)", re.DOTALL)
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\$?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?(?:e[-+]?\d+)?(?![\w])%?", re.IGNORECASE)
-_WORDS = re.compile(r"(?<!\\)\b[^\W\d_]{3,}\b")
+_WORDS = re.compile(r"(?<!\\)\b(?:[^\W\d_]{3,}|[A-Z][a-z])\b")
 
 
 def boxed(text: str) -> str | None:

@@ -14,10 +14,12 @@ from pydantic import Field
 from warmup_rl.interfaces.corpus import Corpus, Document
 from warmup_rl.interfaces.domain import split_of
 from warmup_rl.interfaces.format import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
-from warmup_rl.interfaces.plugins import load
 from warmup_rl.knights import terse
 from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.grammar import Grammar, Puzzle, draw_puzzle
+from warmup_rl.nano.compass import Compass
+from warmup_rl.nano.registers import Registers
+from warmup_rl.nano.sums import Sums
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -66,6 +68,7 @@ class Family:
 
 
 _TERSE = {"phrasing": "terse"}
+_DOMAINS: Mapping[str, Any] = {"sums": Sums, "registers": Registers, "compass": Compass}
 FAMILIES = {
     "sums": Family({**_TERSE, "modulus": 6}, "operations", 4_500, 5_000),
     "registers": Family({**_TERSE, "modulus": 6, "registers": 4}, "updates", 4_500, 8_000),
@@ -100,7 +103,7 @@ class Nano(Corpus):
         chat, textbook = self._part(chat), self._part(textbook)
         pools = []
         for length in range(1, len(CHAT_LENGTHS) + 1):
-            domain = load("domain", name)(**family.settings, **{family.length: (length, length)})
+            domain = _DOMAINS[name](**family.settings, **{family.length: (length, length)})
             pools.append((domain, cycle(islice(domain.problems("train", seed), chat + textbook))))
         for domain, problems in rng.choices(pools, CHAT_LENGTHS, k=chat):
             problem = next(problems)

@@ -15,11 +15,9 @@ from warmup_rl.interfaces.measurement import read_record
 from warmup_rl.recipe import ClaimSettings, RecipeRecord, read_recipe_record, trial_name
 from warmup_rl.report.outputs import Model, StageOutput, pooled_model, pooled_training
 from warmup_rl.run.cache import RECORD, CacheEntry
-from warmup_rl.run.provenance import trial_records
+from warmup_rl.run.provenance import missing_outputs, trial_records
 
 NOT_STARTED = "not started"
-SHOWN = 10
-"""Maximum number of missing outputs in a message."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +150,8 @@ def load(folder: Path) -> Run:
         raise RunError(f"{folder}: not a run folder (no recipe.yaml). Give the folder of a run: outputs/RUN_NAME.")
     recipe = read_recipe_record(folder / "recipe.yaml")
     records = trial_records(folder)
-    _require_outputs(folder, records)
+    if missing := missing_outputs(folder, records):
+        raise RunError(f"{missing} Nothing was written.")
     found: dict[tuple[str, int, int | None], Trial] = {}
     for path, record in records.items():
         trial = _trial(path, record)
@@ -169,25 +168,6 @@ def load(folder: Path) -> Run:
         return run
     pooled = {arm: {seed: _pooled(run, one) for seed, one in by_seed.items()} for arm, by_seed in trials.items()}
     return replace(run, trials=pooled)
-
-
-def _require_outputs(folder: Path, records: Mapping[Path, Mapping[str, Any]]) -> None:
-    """Raises `RunError` if outputs of stages that are recorded as done are missing."""
-    missing = [
-        f"{path.parent.relative_to(folder)}: {stage['id']} ({path.parent / stage['folder']})"
-        for path, record in records.items()
-        for stage in record.get("stages", ())
-        if stage.get("done") and not (path.parent / stage["folder"] / "stage.json").is_file()
-    ]
-    if missing:
-        counted = f"{len(missing)} finished stages are" if len(missing) > 1 else "1 finished stage is"
-        lines = "".join(f"\n  {line}" for line in missing[:SHOWN])
-        more = f"\n  and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
-        raise RunError(
-            f"{folder}: outputs of {counted} missing:{lines}{more}\n"
-            "A run folder refers to the cache beside it: if it was moved or copied, move the whole output folder "
-            "(outputs/ with its cache/). If outputs were deleted, run the recipe again. Nothing was written."
-        )
 
 
 def _trial(path: Path, record: Mapping[str, Any]) -> Trial:

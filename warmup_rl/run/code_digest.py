@@ -3,11 +3,14 @@
 A cache that knows only settings reuses what changed code would no longer make. So the key of a stage's output covers
 every source file that the stage and its plug-ins import, directly or not, wherever in a file the import stands, with
 the data files beside them (templates, prompts), and the installed version of each library that decides results and is
-imported on the way. Editing a grader changes the key of what it grades, and nothing else.
+imported on the way. Editing a grader changes the key of what it grades, and nothing else; editing a module that all
+stages import changes all keys. Comments, docstrings and layout do not count.
 """
 
 from __future__ import annotations
 
+import ast
+import gc
 import hashlib
 import inspect
 import os
@@ -39,6 +42,11 @@ LIBRARIES = {
 MISSING = "missing"
 ALWAYS = ("warmup_rl.run.pipeline", "warmup_rl.recipe.schema")
 """Modules that decide the inputs of every stage; they count without their imports."""
+
+UNCOUNTED = ("warmup_rl.base.console", "warmup_rl.interfaces.plugins")
+"""Modules that decide no output: one writes to the terminal and the log, the other turns YAML into configs, whose
+fields and classes are in the key. Stages must not look plug-ins up by name while they run (`load`, `build`)."""
+_READS_DOCSTRINGS = re.compile(rb"__doc__|getdoc|getsource|getcomments")
 
 _IMPORT = re.compile(
     r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]*)|import[ \t]+([^\n#]+))", re.MULTILINE
@@ -88,9 +96,12 @@ _FOREIGN = frozenset({"pydantic", *sys.stdlib_module_names})
 def _closure(roots: set[str]) -> tuple[set[str], set[str]]:
     """The files that source files import, directly or not, themselves and the data files beside them included; and the
     result-deciding libraries that are imported there."""
-    files, libraries, waiting = set(roots), set[str](), list(roots)
+    uncounted = {file for name in UNCOUNTED if (file := _module_file(name))}
+    files = roots - uncounted
+    libraries, waiting = set[str](), list(files)
     while waiting:
         imported, used = _imports(*_stamped(waiting.pop()))
+        imported -= uncounted
         libraries |= used
         waiting += imported - files
         files |= imported
@@ -169,7 +180,35 @@ def _stamped(file: str) -> tuple[str, int]:
 
 @cache
 def _file_digest(file: str, stamp: int) -> str:
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    content = Path(file).read_bytes()
+    return hashlib.sha256(_syntax(content) if file.endswith(".py") else content).hexdigest()
+
+
+def _syntax(source: bytes) -> bytes:
+    """The syntax tree of a Python source without docstrings; the source itself if it reads docstrings, or is none."""
+    if _READS_DOCSTRINGS.search(source):
+        return source
+    collecting = gc.isenabled()
+    gc.disable()  # it takes half of the time, and a tree has no cycles
+    try:
+        tree = ast.parse(source)
+        _drop_docstrings(tree)
+        return ast.dump(tree).encode()
+    except (SyntaxError, ValueError, RecursionError):
+        return source
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _drop_docstrings(node: ast.AST) -> None:
+    """Removes statements that are only a constant, which do nothing, from the blocks of a statement."""
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        block = getattr(node, name, None)
+        if isinstance(block, list):
+            block[:] = [one for one in block if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))]
+            for inside in block:
+                _drop_docstrings(inside)
 
 
 @cache

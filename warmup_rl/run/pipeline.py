@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -141,9 +141,23 @@ class Trial:
 
     @property
     def finished(self) -> bool:
-        """Whether all stages are done and linked into the folder of the trial; other runs may have made them."""
-        record = self.folder / "run.json"
-        return self.done and record.is_file() and read_json(record, delete=self.folder)["state"] == "finished"
+        """Whether all is done and linked into the trial's folder; what is done may have been made by other runs."""
+        path = self.folder / "run.json"
+        if not self.done or not path.is_file():
+            return False
+        record = read_json(path, delete=self.folder)
+        linked = [(stage["key"], stage.get("stale", False)) for stage in record["stages"]]
+        return record["state"] == "finished" and linked == [(planned.key, planned.stale) for planned in self.stages]
+
+    def outdated(self) -> set[str]:
+        """Ids of stages of which there is an output with equal settings by code that has changed since, in the stage
+        or in one before it: it is made anew, or reused under `--reuse-stale`."""
+        older = replace(self, reuse_stale=True)
+        return {
+            before.stage.id
+            for before, now in zip(older.stages, self.stages, strict=True)
+            if before.stale or (older.entry(before).done and not self.entry(now).done)
+        }
 
     def moved(self) -> Iterator[str]:
         """A line for each finished stage that used another engine address than the recipe gives now."""

@@ -12,12 +12,16 @@ from typing import Any
 import yaml
 
 from warmup_rl import __version__
+from warmup_rl.base.console import counted
 from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import read_json, write_json
 from warmup_rl.recipe import Recipe
-from warmup_rl.run.cache import POLL_SECONDS
+from warmup_rl.run.cache import POLL_SECONDS, CacheEntry
 from warmup_rl.run.code_digest import LIBRARIES, installed_version
 from warmup_rl.run.launch_env import launch_id
+
+LISTED = 10
+"""Maximum number of missing outputs in a message."""
 
 
 def claim_run_folder(recipe: Recipe) -> None:
@@ -70,6 +74,26 @@ def trial_records(run_folder: Path) -> dict[Path, dict[str, Any]]:
     """The records of a run's trials, those of folds included, by their file `run.json`. Raises `DataError`."""
     paths = [*run_folder.glob("*/seed-*/run.json"), *run_folder.glob("*/seed-*/fold-*/run.json")]
     return {path: read_json(path, delete=path.parent) for path in sorted(paths)}
+
+
+def missing_outputs(run_folder: Path, records: Mapping[Path, Mapping[str, Any]]) -> str:
+    """What to do about outputs of stages that are recorded as done and not there; empty where all are."""
+    folders = [
+        (f"{path.parent.relative_to(run_folder)}: {stage['id']}", (path.parent / stage["folder"]).resolve())
+        for path, record in records.items()
+        for stage in record.get("stages", ())
+        if stage.get("done")
+    ]
+    missing = [f"\n  {name} ({folder})" for name, folder in folders if not CacheEntry(folder).done]
+    if not missing:
+        return ""
+    more = f"\n  and {len(missing) - LISTED} more" if len(missing) > LISTED else ""
+    return (
+        f"{run_folder}: outputs of {counted(len(missing), 'finished stage')} are missing:"
+        f"{''.join(missing[:LISTED])}{more}\n"
+        "A run folder refers to the cache beside it: if it was moved or copied, move the whole output folder "
+        "(outputs/ with its cache/). If outputs were deleted, run the recipe again."
+    )
 
 
 def _differences(old: Any, new: Any, place: str = "") -> list[str]:
