@@ -76,7 +76,7 @@ class Measure(Evaluate):
                              "domain": problem.domain, "problem_id": problem.id, "sample": 0, "truncated": False,
                              "chance": 0.0, "group": None, "score": outcome})  # fmt: skip
         write_jsonl(context.folder / "completions.jsonl", rows)
-        return {"cells": [asdict(cell) for cell in cells(rows, own_prompt="open")]}
+        return {"cells": [asdict(cell) for cell in cells(rows)]}
 
 
 def save(context: Context, trained: list[str]) -> dict[str, Any]:
