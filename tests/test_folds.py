@@ -13,6 +13,7 @@ from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.cli.check import plan
 from warmup_rl.cli.command import Command, parse, selection
 from warmup_rl.interfaces.domain import each_fold
+from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.recipe import load_recipe
 from warmup_rl.report.load import load
@@ -192,19 +193,26 @@ def test_a_fold_can_be_run_alone(recipe_file):
     [
         (["domains.other={type: jsonl, file: FILE, grader: number, folds: 2}"], "domain 'mine' has folds already"),
         (["evaluation.domains=[adding]"], "nothing measures domain 'mine'"),
-        (["evaluation.problems=3"], "a fold of domain 'mine' has 4 rows (got 3). Measure them all."),
         (["stages.learn.problems=9"], "7 exist with these settings. Ask for at most 7 in every fold."),
         (["domains.mine.folds=12"], "12 folds need as many rows that are not alike; there are 11"),
         (["domains.mine.holdout=3"], "give either holdout or folds"),
         (["stages.after.prompts=[open, free]"], "Set `validation` of domain 'mine', or measure one prompt style."),
     ],
-    ids=["two domains", "not measured", "some rows", "too many to train on", "too few rows", "holdout", "validation"],
+    ids=["two domains", "not measured", "too many to train on", "too few rows", "holdout", "validation"],
 )
 def test_what_cannot_be_cross_validated_is_refused(recipe_file, overrides, says):
     file = str(recipe_file.parent / "mine.csv")
     with pytest.raises(RecipeError) as caught:
         loaded(recipe_file, *(text.replace("FILE", file) for text in overrides))
     assert says in str(caught.value)
+
+
+def test_a_cross_validation_of_some_rows_is_planned_with_a_warning(recipe_file, capsys):
+    recipe = loaded(recipe_file, "evaluation.problems=3")
+    plan(recipe)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "9 of 11 rows are measured, each once" in printed
+    assert "! evaluation.problems: 3 of the 4 rows of a fold are measured; 4 measures each row once." in printed
 
 
 def test_rows_for_validation_are_in_no_fold(recipe_file):
@@ -219,7 +227,7 @@ def test_rows_for_validation_are_in_no_fold(recipe_file):
 
 
 def test_real_stages_cross_validate(tmp_path):
-    model = tiny_model(tmp_path / "model")
+    model = tiny_model(tmp_path / "model", response_format=ResponseFormat().asks(terse=False))
     file = tmp_path / "recipe.yaml"
     file.write_text(f"""
 run_name: few

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.rows_data import settings
 from warmup_rl.__main__ import main
 from warmup_rl.base.config import existing_model
 from warmup_rl.base.errors import RecipeError
+from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.recipe import load_recipe
 
 RECIPE = """\
@@ -92,11 +97,11 @@ CASES: list[tuple[str, list[str]]] = [
      ["stages.sft.args.per_device_train_batch_size: must be at least 1 (got 0)."]),
     ("stages.rlvr.sampling.max_tokens=512", [
         "stages.rlvr.sampling.max_tokens: 512 tokens and a prompt do not fit into the model's context of 512 "
-        "(stages.pretrain.model.max_position_embeddings). Set fewer, or make the context longer.",
+        "(stages.pretrain.model.max_position_embeddings). Set fewer, or make it longer.",
     ]),
     ("evaluation.samplings.greedy.max_tokens=600", [
         "evaluation.samplings.greedy.max_tokens: 600 tokens and a prompt do not fit into the model's context of 512 "
-        "(stages.pretrain.model.max_position_embeddings). Set fewer, or make the context longer.",
+        "(stages.pretrain.model.max_position_embeddings). Set fewer, or make it longer.",
     ]),
     ("stages.distill.id=before", [
         "stages.distill.id: the id 'before' is taken already (recipe.yaml:11: stages.1). "
@@ -109,6 +114,14 @@ CASES: list[tuple[str, list[str]]] = [
     ]),
     ("stages.pretrain.corpus={type: nano, world: absent}",
      ["stages.pretrain.corpus.world: unknown key (got 'absent'). This key was renamed: use 'setting'."]),
+    ("stages.sft.lora={rank: 8, target: q}", [
+        "stages.sft.lora.rank: unknown key (got 8). Did you mean 'r'?",
+        "stages.sft.lora.target: unknown key (got 'q'). Did you mean 'target_modules'?",
+    ]),
+    ("stages.rlvr.lora={r: 0, bias: alll, lora_alpha: 0.5}", [
+        "stages.rlvr.lora.r: must be at least 1 (got 0).",
+        "stages.rlvr.lora.bias: allowed: none, all, lora_only (got 'alll'). Did you mean 'all'?",
+    ]),
     ("domains.kk.people=[2, 30]", ["domains.kk.people.1: must be at most 16 (got 30)."]),
     ("domains.kk.people=[2, 3, 4]", ["domains.kk.people: at most 2 items allowed (got [2, 3, 4])."]),
     ("domains.kk.people=[2]", ["domains.kk.people.1: missing (got [2])."]),
@@ -134,6 +147,101 @@ CASES: list[tuple[str, list[str]]] = [
 @pytest.mark.parametrize(("override", "expected"), CASES, ids=[case[0] for case in CASES])
 def test_a_mistake_is_named_once_with_its_place(folder: Path, override: str, expected: list[str]) -> None:
     assert found(override) == expected
+
+
+def test_vllm_that_is_not_installed_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "vllm" else find(name, *rest))
+    assert found("stages.rlvr.args.use_vllm=true") == [
+        "stages.rlvr.args.use_vllm: vLLM is not installed here. Leave it out, or pip install 'warmup_rl[vllm]'."
+    ]
+
+
+GIVEN = """\
+run_name: x
+model: ./model
+domains: {registers: {updates: [1, 6], phrasing: english}}
+evaluation: {problems: 20, samplings: {greedy: {max_tokens: 100}}}
+stages:
+  - {type: evaluate, id: before}
+  - {type: rlvr, domain: registers, steps: 10, sampling: {max_tokens: 100}}
+"""
+
+
+@pytest.fixture
+def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A recipe that starts from a model in a folder with a context of 256 tokens."""
+    from tests.tiny import tiny_model
+
+    monkeypatch.chdir(tmp_path)
+    Path("recipe.yaml").write_text(GIVEN, encoding="utf-8")
+    return tiny_model(Path("model"), response_format=ResponseFormat().asks(terse=False))
+
+
+def test_budgets_above_the_context_of_a_model_in_a_folder_are_refused(given: Path) -> None:
+    what = "tokens and a prompt do not fit into the model's context of 256 (max_position_embeddings in its config.json)"
+    assert found("evaluation.samplings.greedy.max_tokens=4000", "stages.rlvr.sampling.max_tokens=256") == [
+        f"evaluation.samplings.greedy.max_tokens: 4000 {what}. Set fewer.",
+        f"stages.rlvr.sampling.max_tokens: 256 {what}. Set fewer.",
+    ]
+
+
+def test_a_model_that_is_an_adapter_is_refused_with_the_command_that_merges_it(given: Path) -> None:
+    Path("model/config.json").rename("model/adapter_config.json")
+    (line,) = found()
+    assert line.startswith("recipe.yaml:2: model: the folder ./model is a LoRA adapter (it has adapter_config.json")
+    assert "warmup-rl export ./model --to DIR" in line
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda: Path("model/tokenizer.json").unlink(), "no tokenizer can be loaded"),
+        (lambda: Path("model/chat_template.jinja").write_text("{{ messages[0].content }}"), "does not render"),
+        (lambda: None, ""),
+    ],
+    ids=["no tokenizer", "broken template", "sound"],
+)
+def test_check_reads_the_tokenizer_of_a_model_in_a_folder(
+    given: Path, change: Callable[[], None], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change()
+    assert main(["check", "recipe.yaml"]) == (2 if message else 0)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["humaneval_plus", "mbpp_plus", "mmlu_pro"])
+def test_a_recipe_that_compares_prompts_takes_validation_problems_from_the_train_rows(
+    given: Path, name: str, tmp_path: Path
+) -> None:
+    keys, _ = settings(tmp_path)[name]
+    keys = {key: value for key, value in keys.items() if key != "validation"} | {"train": 5}
+    domain = f"domains.{name}={json.dumps(keys, default=str)}"
+    overrides = [domain, "stages.before.prompts=[open, free]", f"evaluation.domains=[{name}]"]
+    before, after = (load_recipe("recipe.yaml", some).domains[name] for some in ([domain], overrides))
+    ids = {
+        (when, split): [problem.id for problem in domain.unchecked(split, 0)]
+        for when, domain in (("before", before), ("after", after))
+        for split in ("train", "validation", "test")
+    }
+    assert ids["before", "test"] == ids["after", "test"] and not ids["before", "validation"]
+    assert ids["after", "validation"]
+    assert {*ids["after", "train"], *ids["after", "validation"]} == set(ids["before", "train"])
+    if name == "mmlu_pro":  # the others run programs to check their reference answers
+        load_recipe("recipe.yaml", overrides, draw=True)
+        lines = found(*overrides, f"domains.{name}.validation=0")
+        assert any("Set `validation` of domain 'mmlu_pro'" in line for line in lines)
+
+
+def test_rows_of_ones_own_are_taken_for_validation_where_prompts_are_compared(given: Path) -> None:
+    rows = "".join(f"How much is {n} and {n * n}?,{n + n * n}\n" for n in range(40))
+    Path("rows.csv").write_text("question,answer\n" + rows, encoding="utf-8")
+    own = ["domains.rows={type: jsonl, file: rows.csv, grader: number}", "stages.before.prompts=[open, free]"]
+    domain = load_recipe("recipe.yaml", own, draw=True).domains["rows"]
+    assert [domain.rows_in(split) for split in ("train", "validation", "test")] == [24, 6, 10]
+    asking = [*own, "stages.rlvr.domain=rows", "stages.rlvr.problems=30"]
+    (line,) = found(*asking)
+    assert line.endswith("24 exist with these settings. Ask for at most 24, or set `validation` of domain 'rows'.")
 
 
 def test_a_teacher_whose_folder_is_missing_is_refused(folder: Path) -> None:

@@ -15,7 +15,7 @@ from rich.text import Text
 from warmup_rl.base.console import counted, open_console
 from warmup_rl.base.stats import MIN_SEEDS
 from warmup_rl.cli.command import Command, explain, parse, selection
-from warmup_rl.cli.power import folds, resolution, short_training
+from warmup_rl.cli.power import folds, left_out_rows, resolution
 from warmup_rl.interfaces.domain import each_fold
 from warmup_rl.interfaces.engine import Engine
 from warmup_rl.interfaces.measurement import Cell, without_signal
@@ -40,6 +40,22 @@ def main(arguments: Sequence[str]) -> None:
     plan(load_recipe(command.recipe, command.overrides, draw=True), command=command)
 
 
+def require_usable_model(recipe: Recipe) -> None:
+    """Checks tokenizer, chat template and format of a model in a folder, as the first stage would.
+
+    Raises:
+        UserError: they cannot be used; `ContractError` where the model was trained on another format.
+    """
+    from warmup_rl.interfaces import chat
+
+    if recipe.model and Path(recipe.model).is_dir():
+        for layout in dict.fromkeys(recipe.format_of(arm) for arm in recipe.arms):
+            if layout.think != "auto":
+                chat.check(recipe.model, layout)
+            else:
+                chat.load_tokenizer(recipe.model)
+
+
 def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, command: Command | None = None) -> None:
     """Prints what a run of the recipe will do, without doing it.
 
@@ -49,8 +65,10 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
         command: which part of the recipe is run; all of it by default.
 
     Raises:
-        UserError: the command asks for an arm or a stage that the recipe does not have.
+        UserError: the command asks for an arm or a stage that the recipe does not have, or the model in a folder
+            cannot be used.
     """
+    require_usable_model(recipe)
     console = console or open_console()
     command = command or Command()
     arms, seeds, chosen = selection(command, recipe)
@@ -71,7 +89,7 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
     signal = (line for trial in every for line in _signal(trial))
     moved = (line for trial in every for line in trial.moved())
     for warning in dict.fromkeys(
-        [*moved, *signal, *_warnings(recipe, made, preview, world_size), *short_training(recipe)]
+        [*moved, *signal, *_warnings(recipe, made, preview, world_size), *left_out_rows(recipe)]
     ):
         console.print(Text(f"! {warning}", style="yellow"))
 

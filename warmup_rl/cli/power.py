@@ -37,19 +37,26 @@ def folds(recipe: Recipe, arms: int, seeds: int) -> Iterator[str]:
     rows = [part.rows_in("test") or 0 for part in parts]
     least, most = min(rows), max(rows)
     size = f"{most}" if least == most else f"{least} to {most}"
+    measured = sum(min(count, recipe.evaluation.problems) for count in rows)
+    some = f"{measured} of {sum(rows)} rows are measured, each once"
+    once = f"each of {measured} rows is measured once" if measured == sum(rows) else some
     yield (
-        f"{name}: {len(parts)} folds of {size} rows; each of {sum(rows)} rows is measured once, by a model that was "
-        "not trained on it; the last model is trained on all and measures the other domains"
+        f"{name}: {len(parts)} folds of {size} rows; {once}, by a model that was not trained on it; the last model is "
+        "trained on all and measures the other domains"
     )
     trials = arms * seeds * (len(parts) + 1)
     each = f"{len(parts)} folds + the last"
     yield f"{trials} trials: {counted(arms, 'arm')} x {counted(seeds, 'seed')} x ({each})"
 
 
-def short_training(recipe: Recipe) -> Iterator[str]:
-    """A warning for each stage that trains the last model on only some of the rows."""
+def left_out_rows(recipe: Recipe) -> Iterator[str]:
+    """Warnings where a cross-validation measures, or trains the last model on, only some of the rows."""
     if recipe.folded is None:
         return
+    most = max(part.rows_in("test") or 0 for part in each_fold(recipe.domains[recipe.folded]))
+    if recipe.evaluation.problems < most:
+        few = f"evaluation.problems: {recipe.evaluation.problems} of the {most} rows of a fold are measured"
+        yield f"{few}; {most} measures each row once."
     rows = recipe.domains[recipe.folded].rows_in("train") or 0
     for stage in recipe.stages:
         for draw in stage.data_requests(recipe.evaluation, recipe.domains):

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -18,7 +18,7 @@ from warmup_rl.base.types import SPLITS, Problem, Split
 from warmup_rl.data.columns import value_at
 from warmup_rl.data.datasets import Source
 from warmup_rl.domains.graders import OwnGrader
-from warmup_rl.domains.rows import Row, RowDomain, normal_question, question_id, rank, text_of
+from warmup_rl.domains.rows import SHARE, Row, RowDomain, normal_question, question_id, rank, text_of
 from warmup_rl.grading.choice import with_options
 from warmup_rl.interfaces.grader import Grader
 
@@ -56,7 +56,8 @@ class UserRows(RowDomain):
     fold: int | None = Field(default=None, ge=0)
     """The fold that is measured, counted from 0; set by the run. None trains on all rows and measures none."""
     validation: int = Field(default=0, ge=0)
-    """Rows for choosing, for example, the best of several prompts: never trained on, and in no fold."""
+    """Rows for choosing, for example, the best of several prompts: never trained on, and in no fold. Where a recipe
+    compares prompts and gives neither this key nor `folds`, a fifth of the rows to train on."""
     alike: float = Field(default=0.95, gt=0, le=1)
     """Questions with the same numbers and at least this similarity (1: equal) stay on one side of a split."""
 
@@ -71,6 +72,11 @@ class UserRows(RowDomain):
     @property
     def fold_count(self) -> int:
         return self.folds if self.folds and self.fold is None else 0
+
+    def with_validation(self) -> Self:
+        if self.folds is not None or "validation" in self.model_fields_set:
+            return self
+        return self.model_copy(update={"validation": (self.rows_in("train") or 0) // SHARE})
 
     def answer_grader(self) -> Grader:
         """The grader, fitted once per process to the reference answers of the file."""

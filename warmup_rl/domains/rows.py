@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
@@ -23,6 +23,8 @@ from warmup_rl.interfaces.domain import Domain, fields_of, problem_id
 from warmup_rl.interfaces.grader import Grader
 
 Row = Mapping[str, Any]
+SHARE = 5
+"""By default one of so many train rows is for validation, where a recipe needs any."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,11 @@ class RowDomain(Domain):
             raise DataError(f"{place}: the domain's settings leave this problem out. Widen them, or remove the row.")
         return problem
 
+    def with_validation(self) -> Self:
+        """The domain with a validation split, for a recipe that compares prompts on it: where the settings give none, a
+        fifth of the train rows. Test rows stay as they are."""
+        return self
+
     def digest(self) -> str:
         parts = [*(source.digest() for source in self.sources().values()), self.answer_grader().digest()]
         return " ".join(filter(None, parts))
@@ -208,10 +215,17 @@ class OneSplitDomain(RowDomain):
     train: int = Field(ge=0)
     """Train problems (of each category, if there are several); which ones depends on content, the rest is measured."""
     validation: int = Field(default=0, ge=0)
-    """Validation problems (of each category), taken from those that are measured otherwise."""
+    """Validation problems (of each category), taken from those that are measured otherwise. Where a recipe compares
+    prompts and this key is not given, a fifth of the train problems."""
 
     def sources(self) -> Mapping[Split, Source]:
         return {"test": self.data}
+
+    def with_validation(self) -> Self:
+        if "validation" in self.model_fields_set:
+            return self
+        count = self.train // SHARE
+        return self.model_copy(update={"train": self.train - count, "validation": count})
 
     def divide(self, problems: Mapping[Split, Iterable[Problem]]) -> dict[Split, list[Problem]]:
         found: dict[Split, list[Problem]] = {split: [] for split in SPLITS}

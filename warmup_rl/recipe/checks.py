@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from warmup_rl.interfaces.plugins import suggestion
 from warmup_rl.interfaces.stage import Stage
 from warmup_rl.recipe.document import Address
 from warmup_rl.recipe.schema import ClaimSettings
-from warmup_rl.recipe.trainer_args import wrong_options
+from warmup_rl.recipe.trainer_args import ADAPTER_CONFIG, wrong_options
 
 Found = Iterator[tuple[Address, str]]
 
@@ -74,6 +75,10 @@ def stage_checks(draft: Draft, index: int, row: Any, stage: Stage | None, world_
     if kind and kind.trainer_config and isinstance(args, dict):
         for keys, message in wrong_options(kind.trainer_config, args, kind.owned_options):
             yield (*address, "args", *keys), message
+    lora = row.get("lora") if isinstance(row, dict) else None
+    if kind and "lora" in kind.model_fields and isinstance(lora, dict):
+        for keys, message in wrong_options(ADAPTER_CONFIG, lora, {}):
+            yield (*address, "lora", *keys), message
     if stage is None:
         name = row.get("domain") if kind and "domain" in kind.model_fields else None
         if isinstance(name, str) and draft.domains and name not in draft.domains:
@@ -154,13 +159,29 @@ _FIXES = {"model": "Set 'model', or begin with 'pretrain'.", "traces": "Put a 'd
 
 
 def _room(draft: Draft, address: Address, max_tokens: int) -> Found:
-    """Whether completions fit into the context of the model that the recipe builds."""
-    for index, stage in enumerate(draft.stages):
-        context = stage.model_context() if stage else None
+    """Whether completions fit into the context of the model that the recipe builds or names."""
+    contexts = {
+        f"stages.{draft.ids[index]}.model.max_position_embeddings": (stage.model_context(), ", or make it longer")
+        for index, stage in enumerate(draft.stages)
+        if stage
+    }
+    model = draft.data.get("model")
+    if isinstance(model, str):
+        contexts["max_position_embeddings in its config.json"] = (_local_context(Path(model).expanduser()), "")
+    for key, (context, longer) in contexts.items():
         if context is not None and max_tokens >= context:
-            key = f"stages.{draft.ids[index]}.model.max_position_embeddings"
             what = f"{max_tokens} tokens and a prompt do not fit into the model's context of {context} ({key})"
-            yield address, f"{what}. Set fewer, or make the context longer."
+            yield address, f"{what}. Set fewer{longer}."
+
+
+def _local_context(folder: Path) -> int | None:
+    """The context length of the model in a folder; None if it does not say, or there is none."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        length = {**config, **config.get("text_config", {})}.get("max_position_embeddings")
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+    return length if isinstance(length, int) else None
 
 
 def _undeclared(name: str, draft: Draft) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -12,12 +13,14 @@ from typing import Any
 
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.types import Problem, Split
+from warmup_rl.domains.rows import RowDomain
 from warmup_rl.interfaces.domain import Domain, each_fold, is_folded
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import describe_exception
 from warmup_rl.interfaces.stage import DataRequest, Stage
 from warmup_rl.recipe.document import Address
 from warmup_rl.recipe.leaks import StageRequest
+from warmup_rl.recipe.schema import Recipe
 
 BUDGET = 0.3
 """Seconds for drawing from one domain; problems that are not drawn by then are assumed to exist."""
@@ -100,6 +103,22 @@ class Drawing:
         return found, True
 
 
+def with_validation(recipe: Recipe) -> dict[str, Domain]:
+    """The domains of a recipe; data sets of which its stages ask for validation problems have such a split."""
+    asked = {
+        request.domain
+        for stage in recipe.stages
+        for request in stage.data_requests(recipe.evaluation, recipe.domains)
+        if request.split == "validation"
+    }
+    found = dict(recipe.domains)
+    for name, domain in recipe.domains.items():
+        if name in asked and isinstance(domain, RowDomain):
+            with suppress(UserError):  # rows that cannot be read are reported when they are drawn
+                found[name] = domain.with_validation()
+    return found
+
+
 def _error(call: Callable[[], Any]) -> str:
     """The message of the `UserError` that a call raises; empty if it raises none."""
     try:
@@ -115,9 +134,6 @@ def _too_few(domain: Domain, request: DataRequest, problems: Sequence[Problem], 
     asked = f"{count} {request.split} problems of domain {request.domain!r}"
     if request.whole:
         return _error(partial(request.problems, domain, 0)).partition(": ")[2]
-    largest = max(part.rows_in("test") or 0 for part in each_fold(domain)) if is_folded(domain) else 0
-    if request.used_for == "measurement" and count < largest:
-        return f"a fold of domain {request.domain!r} has {largest} rows (got {count}). Measure them all."
     if each is not None:
         hours = each * count / 3600
         wait = f"{asked} asked for: drawing them would take about {hours:,.0f} hours. Ask for fewer."
@@ -129,5 +145,8 @@ def _too_few(domain: Domain, request: DataRequest, problems: Sequence[Problem], 
     else:
         where = " in every fold" if is_folded(domain) else ""
         widen = "" if domain.finite else ", or widen the domain's difficulty settings"
+        if request.split == "train" and (domain.rows_in("validation") or 0):
+            keys = [key for key in ("train", "validation") if key in type(domain).model_fields]
+            widen = f", or set {' and '.join(f'`{key}`' for key in keys)} of domain {request.domain!r}"
         fix = f"Ask for at most {found}{where}{widen}."
     return f"{asked} asked for, {found} exist with these settings. {fix}"

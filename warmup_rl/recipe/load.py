@@ -20,7 +20,7 @@ from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import Plugin, build, data_digests, describe_exception
 from warmup_rl.interfaces.stage import Stage
 from warmup_rl.recipe.checks import Draft, arm_checks, cross_checks, stage_checks
-from warmup_rl.recipe.data_requests import Drawing
+from warmup_rl.recipe.data_requests import Drawing, with_validation
 from warmup_rl.recipe.document import (
     Address,
     Document,
@@ -79,6 +79,7 @@ class _Loading:
             pass
         data = _explicit(self.document.data)
         recipe: Recipe | None = self._read(self.document, Recipe.model_validate, data, Recipe)
+        recipe = recipe and recipe.model_copy(update={"domains": with_validation(recipe)})
         draft = self._draft(data, recipe)
         self._once(self.document, cross_checks(draft, self.world_size))
         arms = data.get("arms", {"main": {}})

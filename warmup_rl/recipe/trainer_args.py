@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Literal, Optional, Union
+from typing import Any, Literal, Optional, Union, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,6 +17,8 @@ from warmup_rl.base.errors import UserError, shown
 from warmup_rl.interfaces.plugins import suggestion
 from warmup_rl.recipe.validation_errors import alternatives, needed, word
 
+ADAPTER_CONFIG = "peft:LoraConfig"
+"""The class that the options under `lora` go to."""
 _TYPES = {"int": int, "float": float, "str": str, "bool": bool, "dict": dict, "list": list, "Any": Any, "None": None,
           "Optional": Optional, "Union": Union, "Literal": Literal}  # fmt: skip
 
@@ -153,13 +155,16 @@ def _hint(name: str, config: str, owned: Mapping[str, str]) -> str:
 def _wrong_value(option: Option, value: Any) -> str | None:
     kind, adapter = _type(option.annotation)
     allowed = alternatives(kind)
-    if option.choices:
+    choices = option.choices or (get_args(kind) if get_origin(kind) is Literal else ())
+    if choices:
         nullable = value is None and type(None) in allowed
-        if nullable or any(value == choice and type(value) is type(choice) for choice in option.choices):
+        if nullable or any(value == choice and type(value) is type(choice) for choice in choices):
             return None
-        hint = suggestion(value, [c for c in option.choices if isinstance(c, str)]) if isinstance(value, str) else ""
-        choices = ", ".join(shown(choice).strip("'") for choice in option.choices)
-        return f"allowed: {choices} (got {shown(value)}).{hint}"
+        hint = suggestion(value, [c for c in choices if isinstance(c, str)]) if isinstance(value, str) else ""
+        allowed_words = ", ".join(shown(choice).strip("'") for choice in choices)
+        return f"allowed: {allowed_words} (got {shown(value)}).{hint}"
+    if option.name == "lora_alpha" and isinstance(value, float):  # annotated as a whole number; any number is taken
+        return None
     try:
         adapter.validate_python(value, strict=True)
     except ValidationError:
@@ -258,6 +263,11 @@ OLD_SPELLINGS: dict[str, str] = {
     "save_safetensors": f"{_GONE}: safetensors is the only format.",
     "push_to_hub_token": "Use 'hub_token'.",
     "dataset_batch_size": _GONE + ".",
+    "rank": "Did you mean 'r'?",
+    "lora_r": "Did you mean 'r'?",
+    "lora_rank": "Did you mean 'r'?",
+    "alpha": "Did you mean 'lora_alpha'?",
+    "dropout": "Did you mean 'lora_dropout'?",
     "wandb_project": "Set 'wandb: {project: ...}' at the top of the recipe.",
     "model_name_or_path": _MODEL,
     "model_revision": _MODEL,
@@ -269,7 +279,7 @@ OLD_SPELLINGS: dict[str, str] = {
 
 LEAST: dict[str, int] = {
     "learning_rate": 0, "weight_decay": 0, "warmup_steps": 0, "max_grad_norm": 0, "beta": 0, "num_iterations": 1,
-    "per_device_train_batch_size": 1, "per_device_eval_batch_size": 1,
+    "per_device_train_batch_size": 1, "per_device_eval_batch_size": 1, "r": 1, "lora_dropout": 0,
 }  # fmt: skip
 """Least values of options that trainers take any number for."""
 
