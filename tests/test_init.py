@@ -169,3 +169,132 @@ def test_cells_without_an_answer_and_questions_with_two_are_told_of(tmp_path, ca
     out = capsys.readouterr().out
     assert "grader: {type: number}" in out and "gold: 32 of 32 correct" in out
     assert "1 repeated with another answer" in out
+
+
+PASSAGE = "The river of town number {} rises in the hills, passes two mills and an old bridge, and ends in the lake."
+COMMON = {
+    "passage and question": (
+        [{"passage": PASSAGE.format(n), "question": f"Is {n} even?", "answer": ["yes", "no"][n % 2]}
+         for n in range(ROWS)],
+        {"question": "{passage}\n\n{question}", "grader": {"type": "label"},
+         "instruction": "Answer with one of: yes, no."},
+    ),
+    "text to SQL": (
+        [{"db_id": "shop", "schema": f"CREATE TABLE t{n % 3} (a INT, b TEXT, c TEXT, d INT)", "nl": f"Count the {n}s.",
+          "sql": f"SELECT a, COUNT(*) FROM t{n % 3} WHERE a = {n} GROUP BY a;"} for n in range(ROWS)],
+        {"question": "{schema}\n\n{nl}", "answer": "sql", "grader": {"type": "sql"}},
+    ),
+    "SQuAD rows": (
+        [{"context": PASSAGE.format(n), "question": f"Which town is meant in line {n}?",
+          "answers": {"text": [f"town number {n}"], "answer_start": [13]}} for n in range(ROWS)],
+        {"question": "{context}\n\n{question}", "answer": "answers.text[0]", "grader": {"type": "exact"}},
+    ),
+    "SQuAD file": (
+        {"version": "1.1", "data": [{"title": "Towns", "paragraphs": [
+            {"context": PASSAGE.format(n), "qas": [{"id": str(n), "question": f"Which town is meant in line {n}?",
+             "answers": [{"text": f"town number {n}", "answer_start": 13}]}]} for n in range(ROWS)]}]},
+        {"question": "{context}\n\n{question}", "answer": "answers[0].text"},
+    ),
+    "wrapped": (
+        {"canary": "x", "examples": [{"input": f"{n} + {n} =", "target": str(2 * n)} for n in range(ROWS)]},
+        {"question": "input", "answer": "target", "grader": {"type": "number"}},
+    ),
+    "chat": (
+        [{"messages": [{"role": "user", "content": f"Double {n + 17}."},
+                       {"role": "assistant", "content": f"{2 * n + 34}"}]}
+         for n in range(ROWS)],
+        {"question": "messages[user]", "answer": "messages[assistant]", "grader": {"type": "number"}},
+    ),
+    "several right options": (
+        [{"question": "Which are even?", "choices": [str(n), str(n + 1), str(n + 2)],
+          "answer": "A, C" if n % 2 == 0 else "B"} for n in range(ROWS)],
+        {"grader": {"type": "set", "options": "choices"}},
+    ),
+    "units": (
+        [{"question": f"How much {n}?", "answer": f"{1.5 + n:.2f} {['km', 'kWh', 'Pa'][n % 3]}"} for n in range(ROWS)],
+        {"grader": {"type": "number", "relative": 0.01, "units": {"Pa": [], "kWh": []}},
+         "instruction": "Give the answer as one number with its unit."},
+    ),
+    "dates": (
+        [{"question": f"Which day is {n} days after the first?", "answer": f"2024-07-{n + 1:02}"} for n in range(ROWS)],
+        {"grader": {"type": "exact"}, "instruction": "Give the answer in the form YYYY-MM-DD, such as 2024-07-01."},
+    ),
+    "decimal comma": (
+        [{"question": f"Price {n}?", "answer": f"{n},{n % 10}5"} for n in range(ROWS)],
+        {"grader": {"type": "number", "decimal": "comma"}},
+    ),
+    "category": (
+        [{"text": f"My order {n} is late.", "category": ["billing", "shipping", "other"][n % 3]} for n in range(ROWS)],
+        {"question": "text", "answer": "category", "grader": {"type": "label"}},
+    ),
+    "spreadsheet": (
+        [{" Question text ": f"What is {n} + {n}?", "Right answer": 2 * n} for n in range(ROWS)],
+        {"question": "Question text", "answer": "Right answer", "grader": {"type": "number"}},
+    ),
+    "functions": (
+        [{"text": f"Write a function that adds {n}.", "code": f"def add_{n}(x):\n    return x + {n}",
+          "test_list": [f"assert add_{n}(len('x'*10)) == {n + 10}", f"assert add_{n}(1) == {n + 1}"]}
+         for n in range(6)],
+        {"question": "{text}\n\n{test_list[0]}", "answer": "code", "grader": {"type": "code", "tests": "test_list"}},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "proposed"), COMMON.values(), ids=COMMON)
+def test_common_files_become_recipes_that_check(tmp_path, capsys, content, proposed):
+    path = tmp_path / "my.json"
+    path.write_text(json.dumps(content))
+    if isinstance(content, list) and " Question text " in content[0]:
+        path = table(tmp_path / "my.csv", list(content[0]), [list(row.values()) for row in content])
+    assert init(path) == 0, capsys.readouterr()
+    out = capsys.readouterr().out
+    block = yaml.safe_load(path.with_suffix(".yaml").read_text())["domains"]["mine"]
+    assert {key: block.get(key) for key in proposed} == proposed
+    assert out.count("as the model sees it") == 3 and block["instruction"] in out
+    assert main(["check", str(path.with_suffix(".yaml")), f"output_dir={tmp_path / 'out'}"]) == 0
+
+
+def test_the_recipe_names_no_launch_file_and_keeps_wrong_turns(tmp_path):
+    path = table(tmp_path / "my.csv", ["question", "answer"], [[f"What is {n} times {n}?", n * n] for n in range(24)])
+    assert init(path) == 0
+    text = path.with_suffix(".yaml").read_text()
+    assert "launch/" not in text and "accelerate launch -m warmup_rl.train my.yaml" in text
+    assert [stage["steps"] for stage in yaml.safe_load(text)["stages"] if stage["type"] == "clean"] == [
+        ["correct", "duplicates", {"type": "length", "max_tokens": 8192}]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        ([{"schema": f"t{n % 2}", "sql": f"SELECT {n}", "nl": f"Show {n}."} for n in range(ROWS)],
+         ["--question", "schema", "--answer", "sql"], "rows fall out"),
+        ([{"messages": [{"role": "user", "content": f"Double {n}."},
+                        {"role": "assistant", "content": f"It is {2 * n}"}]}
+          for n in range(ROWS)],
+         ["--question", "{messages}", "--answer", "messages[assistant]"], "stands in the question"),
+    ],
+    ids=["rows fall out", "gold in the question"],
+)  # fmt: skip
+def test_a_task_that_makes_no_sense_is_refused(tmp_path, capsys, rows, options, message):
+    path = tmp_path / "my.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert init(path, *options) == 2
+    error = capsys.readouterr().err
+    assert message in error and "--question" in error and not path.with_suffix(".yaml").exists()
+    assert init(path, *options, "--anyway") in (0, 1)
+
+
+def test_a_table_in_windows_encoding_is_read_with_a_note(tmp_path, capsys):
+    path = tmp_path / "preise.csv"
+    rows = "".join(f"Preis für {n} Stück?;{n},5\n" for n in range(ROWS))
+    path.write_bytes(f"Frage;Answer\n{rows}".encode("cp1252"))
+    assert init(path) == 0 and "read as Windows-1252" in capsys.readouterr().out
+
+
+def test_right_answers_in_another_form_that_grade_wrong_are_shown(tmp_path, capsys):
+    path = table(tmp_path / "my.csv", ["question", "answer"], [[f"How far {n}?", f"{n + 2} km"] for n in range(24)])
+    assert init(path, "--grader", "exact") == 0
+    out = capsys.readouterr().out
+    assert "in a sentence: 24 of 24 correct (all should be)" in out
+    assert init(path, "--grader", "json", "--out", str(tmp_path / "b.yaml")) == 2

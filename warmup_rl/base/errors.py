@@ -27,6 +27,14 @@ class DataError(UserError):
     """A data file or one of its rows is invalid; the message starts with ``file:line``."""
 
 
+class RowLeftOut(DataError):
+    """A row that is sound but cannot be used: readers of a data set leave it out and count it under `reason`."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
 class SpaceError(UserError):
     """A generator has fewer distinct problems than requested."""
 

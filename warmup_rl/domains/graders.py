@@ -8,6 +8,7 @@ import re
 import string
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -19,17 +20,19 @@ from program_sandbox import Call, Program, Raised
 from warmup_rl.base.errors import DataError, Unscorable, UserError, json_fault
 from warmup_rl.base.types import Grade, Problem
 from warmup_rl.data.datasets import file_digest
+from warmup_rl.domains.assertions import read_assertions
 from warmup_rl.grading.choice import choose, final_choice
-from warmup_rl.grading.code import Tests, extract_code, grade_program, run_program
+from warmup_rl.grading.code import extract_code, grade_program, run_program
 from warmup_rl.grading.final_answer import boxed, stated, stated_mathematics
 from warmup_rl.grading.math import final_answer, same_answer, unusable
+from warmup_rl.grading.math_normalize import normalize, rational
 from warmup_rl.grading.plain import matches, same_json, same_number, same_set, same_text
 from warmup_rl.interfaces.grader import Grader
 from warmup_rl.interfaces.plugins import plugin_field
 
 ANSWER_IS = re.compile(r"\banswer\s*(?:is\b|:)", re.IGNORECASE)
 """Marks an answer that is a sentence."""
-_COMMA_NUMBER = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?:,\d+)?(?![\d.])|(?<![\d.,])\d*,\d+(?![\d.])")
+_COMMA_NUMBER = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?:,\d+)?(?!\d|\.\d)|(?<![\d.,])\d*,\d+(?!\d|\.\d)")
 _LETTERS = re.compile(r"\(?[A-Z]\)?(?:\s*(?:[,;&]|and\b)?\s*\(?[A-Z]\)?)*")
 _LETTER_PART = re.compile(r"\(?([A-Z])\)?(?:[).:]\s*.*)?", re.DOTALL)
 
@@ -98,6 +101,11 @@ class NumberGrader(Grader):
         inner = self._compare(gold, stated_mathematics(answer) or "", units)
         return whole if inner.verdict == "none" else inner
 
+    def value(self, gold: str) -> Fraction | None:
+        """The number in a reference answer, without its unit; None if there is none."""
+        found = re.match(r"\s*[-+]?[\d.,]+", self._with_point(gold))
+        return rational(normalize(found[0] if found else self._with_point(gold)).body)
+
     def _compare(self, gold: str, answer: str, units: list[str]) -> Grade:
         return same_number(gold=gold, answer=answer, tolerance=self.tolerance, relative=self.relative, units=units)
 
@@ -135,7 +143,7 @@ class ChoiceGrader(Grader):
         labels: list[str] = []
         if self.options is None:
             text = "\n".join(str(value) for value in row.values())
-            options, labels = list(dict.fromkeys(re.findall(r"^\s*\(?([A-Z])[.):]\s", text, re.MULTILINE)))
+            options = list(dict.fromkeys(re.findall(r"^\s*\(?([A-Z])[.):]\s", text, re.MULTILINE)))
         else:
             options, labels = row_options(self.options, row)
         letters, name = string.ascii_uppercase[: len(options)], written.strip().strip("().")
@@ -294,24 +302,24 @@ class CodeGrader(Grader):
     instruction: ClassVar[str] = "Write the function, with its imports, in one Python code block."
 
     tests: str = "tests"
-    """Column with lines such as `assert add(1, 2) == 3`: one function, arguments and results as literals."""
+    """Column with lines such as `assert add(1, 2) == 3`, `assert set(f(x)) == {1}`, `assert not f(x)` or
+    `assert math.isclose(f(x), 0.5)`, all for one function. Rows whose tests cannot be used are left out and counted."""
     seconds: float = Field(default=3.0, gt=0, le=60)
     """Time limit of a program."""
 
     def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
         given = row.get(self.tests)
         source = "\n".join(map(str, given)) if isinstance(given, list) else str(given or "")
-        _assertions(source, place)
+        read_assertions(source, place, self.seconds)
         return written.strip(), {"tests": source}
 
     def grade(self, answer: str, problem: Problem) -> Grade:
-        function, inputs, expected = _assertions(problem.meta["tests"], problem.id)
-        return grade_program(answer, Tests(function, inputs, expected, seconds=self.seconds))
+        return grade_program(answer, read_assertions(problem.meta["tests"], problem.id, self.seconds))
 
     def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
         """All of the text, of which `grade` takes the block that defines the function; None for a cut text in which
         no closed block does."""
-        function = problem.meta.get("function") or _assertions(problem.meta["tests"], problem.id)[0]
+        function = problem.meta.get("function") or read_assertions(problem.meta["tests"], problem.id).function
         return None if truncated and extract_code(text, function, closed=True) is None else text
 
     def reference(self, problem: Problem) -> str:
@@ -351,30 +359,6 @@ class PythonGrader(Grader):
         if not path.is_file():
             raise UserError(f"grader: no such file {str(path)!r} (looked from {Path.cwd()}). Give my_rules.py:grade.")
         return file_digest(path)
-
-
-@lru_cache(maxsize=1024)
-def _assertions(source: str, place: str) -> tuple[str, list[list[Any]], list[Any]]:
-    """Function, inputs and results of lines `assert f(...) == value`."""
-    try:
-        nodes = ast.parse(source).body
-    except SyntaxError as error:
-        raise DataError(f"{place}: the tests are not valid Python ({error.msg}, line {error.lineno}).") from None
-    functions, inputs, expected = [], [], []
-    for node in nodes:
-        test = node.test if isinstance(node, ast.Assert) else None
-        if not (isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Eq) and isinstance(test.left, ast.Call)):
-            raise DataError(f"{place}: a test must read `assert FUNCTION(...) == VALUE`, found {ast.unparse(node)!r}.")
-        try:
-            inputs.append([ast.literal_eval(argument) for argument in test.left.args])
-            expected.append(ast.literal_eval(test.comparators[0]))
-        except ValueError:
-            raise DataError(f"{place}: arguments and results must be literals in {ast.unparse(node)!r}.") from None
-        functions.append(ast.unparse(test.left.func))
-    if len(set(functions)) != 1:
-        found = ", ".join(sorted(set(functions))) or "none"
-        raise DataError(f"{place}: the tests must call one function, found {found}.")
-    return functions[0], inputs, expected
 
 
 @lru_cache(maxsize=16)

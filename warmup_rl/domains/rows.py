@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
-from warmup_rl.base.errors import DataError, Unscorable
+from warmup_rl.base.errors import DataError, RowLeftOut, Unscorable
 from warmup_rl.base.types import SPLITS, Grade, Problem, Split
 from warmup_rl.data.columns import value_at
 from warmup_rl.data.datasets import Source
@@ -189,6 +189,9 @@ class RowDomain(Domain):
             for place, row in source.rows():
                 try:
                     problem = self.read_row(row, place)
+                except RowLeftOut as error:
+                    left_out[error.reason] += 1
+                    continue
                 except DataError:
                     if not self.drop_bad_golds:
                         raise

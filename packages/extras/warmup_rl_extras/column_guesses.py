@@ -24,10 +24,13 @@ QUESTIONS = (
 """The same for the question."""
 CONTEXTS = (
     "context", "contexts", "passage", "passages", "paragraph", "article", "document", "abstract", "background", "story",
-    "premise", "sentence1", "facts", "evidence", "input", "body", "schema", "db_schema", "database_schema", "ddl",
+    "instructions", "premise", "sentence1", "facts", "evidence", "input", "body", "schema", "db_schema",
+    "database_schema", "ddl",
     "create_table", "create_table_statement", "table_schema", "table",
 )  # fmt: skip
 """Columns that belong to a question beside its own."""
+MOSTLY = 0.9
+"""Share of rows that have a question."""
 LONG_CHARACTERS, LONG_WORDS = 60, 10
 """An unused column of texts this long on average belongs to the question."""
 _NO_CONTEXT = re.compile(
@@ -83,7 +86,7 @@ def propose_question(columns: Sequence[Column]) -> str | None:
     ]
     varying = [one for one in candidates if one.varies]
     user_turn = next((one.name for one in candidates if one.name.endswith("[user]")), None)
-    texts = [one for one in varying if one.filled == 1 and one.kind == "text"]
+    texts = [one for one in varying if one.filled >= MOSTLY and one.kind in ("text", "mixed")]
     others = [one for one in texts if one.base not in CONTEXTS and not _NO_CONTEXT.fullmatch(one.base)] or texts
     return (
         _first_named(varying, named)

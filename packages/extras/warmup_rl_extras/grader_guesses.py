@@ -18,7 +18,7 @@ from warmup_rl_extras.column_guesses import Column, option_columns
 
 MOST_LABELS, MOST_NUMBER_LABELS = 100, 5
 """More different answers than this are no set of labels; fewer count as such where they recur."""
-MOST_LABEL_WORDS = 5
+MOST_LABEL_WORDS = 8
 MOST_WORDS = 10
 """Answers with more words than this on average are prose, which no grader can judge."""
 _MONTH = "(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)[a-z]*"
@@ -57,7 +57,9 @@ def propose_grader(
     if options and (chosen := _chosen(golds, options, rows)) is not None:
         return chosen
     if all(re.fullmatch(r"\s*\(?[A-Z]\)?\s*", gold) for gold in golds):
-        return {"type": "choice", "options": options} if options else {"type": "choice"}
+        if options:
+            return {"type": "choice", "options": options}
+        return {"type": "choice"} if _lists_options(rows, golds) else {"type": "label"}
     if all(_KK.search(gold) for gold in golds) or _are_puzzles(rows, golds):
         return {"type": "kk"}
     if all(_is_structured(gold) for gold in golds):
@@ -107,7 +109,9 @@ def _number(golds: Sequence[str]) -> dict[str, Any] | None:
 def is_label_column(golds: Sequence[str]) -> bool:
     """Whether the answers are short and recur: each label three times on average, each number eight times."""
     labels = {plain_label(gold) for gold in golds}
-    if len(labels) < 2 or any(len(label.split()) > MOST_LABEL_WORDS for label in labels):
+    if len(labels) < 2 or not all(re.search(r"\w", label) for label in labels):
+        return False
+    if any(len(label.split()) > MOST_LABEL_WORDS for label in labels):
         return False
     if all(rational(label) is not None for label in labels):
         return len(labels) <= MOST_NUMBER_LABELS and len(golds) >= 8 * len(labels)
@@ -132,6 +136,16 @@ def _chosen(golds: Sequence[str], options: str | list[str], rows: Sequence[Mappi
             continue
         return {"type": "choice", "options": options, **({} if counted is None else {"counted_from": counted})}
     return None
+
+
+def _lists_options(rows: Sequence[Mapping[str, Any]], golds: Sequence[str]) -> bool:
+    """Whether each row has lines such as `B. south` with the letter of its answer."""
+    try:
+        for gold, row in zip(golds, rows, strict=True) if rows else ():
+            ChoiceGrader().read(row, gold, "")
+    except DataError:
+        return False
+    return True
 
 
 def _are_puzzles(rows: Sequence[Mapping[str, Any]], golds: Sequence[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import string
 from collections.abc import Sequence
 from itertools import islice
@@ -178,6 +179,8 @@ def _domain_keys(given: Any, columns: Sequence[Column], rows: Sequence[dict[str,
             "Name a column of short answers with --answer, or give a rule of your own: --grader "
             "'python: my_rules.py:grade'."
         )
+    if isinstance(grader, dict) and grader.get("type") == "code" and not given.question:
+        block["question"] = _with_example(question, grader["tests"], answered)
     block |= {"grader": grader}
     block |= {"drop_bad_golds": True} if len(answered) < len(rows) else {}
     if given.folds:
@@ -185,6 +188,15 @@ def _domain_keys(given: Any, columns: Sequence[Column], rows: Sequence[dict[str,
     elif given.holdout:
         block["holdout"] = given.holdout
     return block
+
+
+def _with_example(question: str, tests: str, rows: Sequence[dict[str, Any]]) -> str:
+    """The question with the first test, where most questions do not name the function that is tested."""
+    calls = [re.search(r"(?:\(|\s)(\w+)\(", str(value_at(row, f"{tests}[0]") or "")) for row in rows]
+    named = [call and call[1] in str(row.get(question)) for call, row in zip(calls, rows, strict=True)]
+    if not all(value_at(row, f"{tests}[0]") for row in rows) or sum(map(bool, named)) > len(rows) / 2:
+        return question
+    return f"{question if '{' in question else f'{{{question}}}'}\n\n{{{tests}[0]}}"
 
 
 def _answered(rows: Sequence[dict[str, Any]], answer: str) -> list[dict[str, Any]]:

@@ -100,10 +100,13 @@ def _differ(kind: str, gold: str, other: str) -> bool:
 
 def _near(domain: UserRows, gold: str, text: str) -> bool:
     """Whether a changed number is within the tolerance of the grader."""
-    value, changed = rational(normalize(gold).body), rational(normalize(text).body)
-    if not isinstance(domain.grader, NumberGrader) or value is None or changed is None:
+    grader = domain.grader
+    if not isinstance(grader, NumberGrader):
         return False
-    allowed = max(Fraction(domain.grader.tolerance), Fraction(domain.grader.relative) * abs(value))
+    value, changed = grader.value(gold), grader.value(text)
+    if value is None or changed is None:
+        return False
+    allowed = max(Fraction(grader.tolerance), Fraction(grader.relative) * abs(value))
     return abs(changed - value) <= allowed
 
 

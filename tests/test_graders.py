@@ -1,4 +1,4 @@
-"""The grader `label`: one of a set of labels, with instruction and chance taken from them."""
+"""Graders of rows: labels with instruction and chance taken from them, and right answers written in other forms."""
 
 import json
 
@@ -6,9 +6,9 @@ import pytest
 
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.types import Problem
-from warmup_rl.domains.graders import ChoiceGrader
+from warmup_rl.domains.graders import ChoiceGrader, CodeGrader, ExactGrader, NumberGrader, SetGrader
 from warmup_rl.domains.jsonl import UserRows
-from warmup_rl.domains.text_graders import LabelGrader
+from warmup_rl.domains.text_graders import LabelGrader, SqlGrader
 from warmup_rl.interfaces.domain import Answered, score_all
 from warmup_rl.interfaces.format import ResponseFormat
 
@@ -87,3 +87,68 @@ def test_a_whole_completion_without_tags_is_read(tmp_path):
 def test_labels_given_as_options_of_multiple_choice_name_the_right_grader():
     with pytest.raises(DataError, match="type: label"):
         ChoiceGrader(options=["billing", "account"]).read({"question": "?"}, "billing", "t.csv:2")
+
+
+SQL = "SELECT a, COUNT(*) FROM t WHERE b = 'Two  Words' GROUP BY a;"
+
+
+@pytest.mark.parametrize(
+    ("grader", "gold", "answer", "verdict"),
+    [
+        (SqlGrader(), SQL, SQL, "correct"),
+        (SqlGrader(), SQL, f"```sql\n{SQL}\n```", "correct"),
+        (SqlGrader(), SQL, "select a,count(*)\nfrom t\nwhere b='Two  Words'\ngroup by a", "correct"),
+        (SqlGrader(), SQL, SQL.replace("Two  Words", "two  words"), "wrong"),
+        (SqlGrader(), SQL, "COUNT(*) FROM t WHERE b = 'Two  Words' GROUP BY a; SELECT a", "wrong"),
+        (SqlGrader(), SQL, "", "none"),
+        (NumberGrader(units=["kWh"]), "3.36 kWh", "3.36kWh", "correct"),
+        (NumberGrader(units=["kWh"]), "3.36 kWh", "3.360", "correct"),
+        (NumberGrader(units=["kWh"]), "3.36 kWh", "\\boxed{3.36 \\text{ kWh}}", "correct"),
+        (NumberGrader(units=["kWh"]), "3.36 kWh", "The answer is 3.36 kWh.", "correct"),
+        (NumberGrader(units={"kWh": [], "Pa": ["pascal"]}), "12 Pa", "12 pascal", "correct"),
+        (NumberGrader(units={"kWh": [], "Pa": ["pascal"]}), "12 Pa", "12 kWh", "none"),
+        (NumberGrader(units={"kWh": []}), "4 km", "4 kilometers", "correct"),
+        (NumberGrader(decimal="comma"), "6.047,72", "6047,72", "correct"),
+        (NumberGrader(decimal="comma"), "6.047,72", "Die answer is 6.047,72.", "correct"),
+        (NumberGrader(decimal="comma"), "0,5", "0,50", "correct"),
+        (NumberGrader(decimal="comma"), "1.234", "1,234", "wrong"),
+        (NumberGrader(), "1.234", "1,234", "wrong"),
+        (ExactGrader(), "Paris", "The answer is Paris.", "correct"),
+        (ExactGrader(), "Paris", "\\boxed{Paris}", "correct"),
+        (ExactGrader(), "Paris", "The answer is Rome.\nThe answer is Paris.", "wrong"),
+        (SetGrader(options="choices"), "A, B, D", "A, B and D", "correct"),
+        (SetGrader(options="choices"), "A, B, D", "ABD", "correct"),
+        (SetGrader(options="choices"), "A, B, D", "A) 4, B) 16, D) 20", "correct"),
+        (SetGrader(options="choices"), "A, B, D", "A, B", "wrong"),
+    ],
+)
+def test_right_answers_may_be_written_otherwise(grader, gold, answer, verdict):
+    assert grader.grade(answer, Problem("p", "mine", "?", gold, {})).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("tests", "solution", "verdict"),
+    [
+        ("assert f(list(range(100))) == 'x'*10", "def f(a): return 'x' * (len(a) // 10)", "correct"),
+        ("assert set(f((3, 4), (4, 5))) == set((4,))", "def f(a, b): return tuple(set(a) & set(b))", "correct"),
+        ("assert math.isclose(f(2), 1.41, rel_tol=0.01)", "def f(x): return x ** 0.5", "correct"),
+        ("assert math.isclose(f(2), 1.41, rel_tol=0.01)", "def f(x): return x", "wrong"),
+        ("assert not f(1)\nassert f(2)", "def f(x): return x == 2", "correct"),
+        ("import math\nassert f(1) is True", "def f(x): return True", "correct"),
+    ],
+)
+def test_tests_may_be_expressions(tests, solution, verdict):
+    grader = CodeGrader()
+    gold, meta = grader.read({"tests": tests}, solution, "t.jsonl:1")
+    assert grader.grade(solution, Problem("p", "mine", "?", gold, meta)).verdict == verdict
+
+
+def test_rows_with_tests_that_cannot_be_used_are_left_out_and_counted(tmp_path):
+    path = tmp_path / "code.jsonl"
+    rows = [
+        {"question": f"Add {n}.", "answer": f"def f(x): return x + {n}", "tests": [f"assert f({x}) == {n} + 1"]}
+        for n, x in enumerate(["1", "1", "Node(1)", "1", "1"])
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    domain = UserRows(file=str(path), grader="code", name="mine")
+    assert "left out: 1 with tests that cannot be used" in domain.space()
