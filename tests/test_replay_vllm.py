@@ -257,7 +257,7 @@ def test_parameters_are_counted_in_the_files_themselves(tmp_path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(json.dumps({
         "run_name": "x", "model": str(folder), "domains": {"sums": {}},
-        "stages": [{"type": "evaluate"}],
+        "evaluation": {"samplings": {"greedy": {"max_tokens": 64}}}, "stages": [{"type": "evaluate"}],
     }))  # fmt: skip
     from transformers import AutoModelForCausalLM
 
