@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.errors import DataError
-from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.base.jsonl import read_json, read_jsonl
 from warmup_rl.base.stats import mean
 from warmup_rl.interfaces.measurement import Cell, CurvePoint, cells, read_record
 
@@ -88,7 +87,7 @@ class StageOutput:
     def touched(self) -> Mapping[str, Mapping[str, frozenset[str]]]:
         """Ids of the problems that the stage used, by use and domain; empty if not recorded."""
         path = self.folder / "problems.json"
-        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        found = read_json(path, delete=self.folder) if path.exists() else {}
         return {use: {name: frozenset(ids) for name, ids in by_domain.items()} for use, by_domain in found.items()}
 
     def _rows(self, name: str) -> Iterator[dict[str, Any]]:
