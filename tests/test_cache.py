@@ -293,6 +293,7 @@ def test_verify_of_a_copied_run_folder_says_what_to_move(trial, tmp_path, capsys
     said = capsys.readouterr().out
     assert "outputs of 3 finished stages are missing:\n  long/seed-0: first (" in said
     assert f"({tmp_path / 'elsewhere' / 'cache'}/" in said and ".." not in said.replace("...", "")
+    assert "intact" not in said
     assert "move the whole output folder" in said and "delete" not in said.replace("were deleted", "")
     shutil.rmtree(trial.entry(trial.stages[0]).folder)
     capsys.readouterr()

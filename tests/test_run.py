@@ -64,7 +64,7 @@ def test_a_plugin_whose_source_changes_makes_new_outputs(recipe, tmp_path):
     text = RECIPE.replace(str(STAGES), str(own))
     (tmp_path / "own.yaml").write_text(text)
     keys = []
-    for line in ("", "# changed"):
+    for line in ("", "CHANGED = 1\n"):
         own.write_text(own.read_text() + line)
         keys.append([step.key for step in Trial(load_recipe(str(tmp_path / "own.yaml")), "long", 0).stages])
     assert not set(keys[0]) & set(keys[1])

@@ -78,14 +78,8 @@ def require_object(place: str, value: Any) -> dict[str, Any]:
 
 
 def read_json(path: Path, *, delete: Path | None = None) -> dict[str, Any]:
-    """The JSON object in a file.
-
-    Args:
-        delete: a folder that is worthless without the file; the message says to delete all of it.
-
-    Raises:
-        DataError: the file holds something else.
-    """
+    """A JSON object. Raises `DataError` where the file holds something else; it says to delete the file, or `delete`,
+    a folder that is worthless without it."""
     fix = f"Delete {f'the folder {delete}' if delete else 'the file'} and run the recipe again."
     try:
         value = json.loads(path.read_text(encoding="utf-8"))

@@ -74,7 +74,9 @@ def main(arguments: Sequence[str]) -> int:
     if missing:
         print(missing)
     outputs = list(_outputs(given.run, records))
-    wrong = bool(outputs and _check_files(outputs)) or bool(missing)
+    wrong = bool(missing)
+    if outputs:
+        wrong = _check_files(outputs) or wrong
     if not wrong:
         wrong = _check_data(outputs)
         wrong = (not given.files_only and _grade_again(given.run, outputs)) or wrong
@@ -116,10 +118,8 @@ def _check_files(outputs: Sequence[Output]) -> bool:
         if lines:
             damaged = True
             print(f"{name}: to make the output again, delete {entry.folder} and run the recipe")
-    print(
-        f"files: {count:,} in {counted(len(outputs), 'output')}, {size / 1e6:,.1f} MB; "
-        f"{'DAMAGED' if damaged else 'all intact'}"
-    )
+    state = "DAMAGED" if damaged else "all intact"
+    print(f"files: {count:,} in {counted(len(outputs), 'output')}, {size / 1e6:,.1f} MB; {state}")
     return damaged
 
 
@@ -151,7 +151,7 @@ def _grade_again(run: Path, outputs: Iterable[Output]) -> bool:
             continue
         record = entry.record()
         if record["key"] != planned.current:
-            print(f"{trial.name}: {stage}: made by other code, or with other library versions, than are here")
+            print(f"{trial.name}: {stage}: made by other code, library versions, data or inputs than are here")
         for file, found in _regrade(trial, planned, entry, record):
             differ = f"{found.changed:,} differ" if found.changed else "all the same"
             skipped = f", {found.skipped:,} cannot be graded here" if found.skipped else ""
