@@ -38,12 +38,9 @@ LARGE_SPACE = 1e-4
 """Chance accuracy below which another problem's answer must not be correct."""
 _FORM = ResponseFormat()
 _IMPORT = """
-import importlib, pathlib, runpy, sys
-if sys.argv[2] == "module":
-    importlib.import_module(sys.argv[1])
-else:
-    sys.path.insert(0, str(pathlib.Path(sys.argv[1]).parent))
-    runpy.run_path(sys.argv[1])
+import importlib, os, runpy, sys
+sys.path[:0] = [os.path.dirname(sys.argv[1])] if sys.argv[2] == "file" else []
+importlib.import_module(sys.argv[1]) if sys.argv[2] == "module" else runpy.run_path(sys.argv[1])
 sys.exit(9 if "torch" in sys.modules else 0)
 """
 
@@ -81,10 +78,8 @@ def run_checks(
     first: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         for result in suite(plugin, domain, model, Path(folder), problems).results():
-            same = first.setdefault(result.note, result.name)
-            if result.status == "failed" and same != result.name:
-                result = replace(result, note=f'the same as "{same}"')
-            yield result
+            repeats = result.status == "failed" and first.setdefault(result.note, result.name) != result.name
+            yield replace(result, note=f'the same as "{first[result.note]}"') if repeats else result
 
 
 def assert_conforms(plugin: Plugin, **options: Any) -> None:
@@ -119,16 +114,12 @@ class Checks:
 
     def importing_it_does_not_import_torch(self) -> None:
         module = type(self.plugin).__module__
-        try:
-            file = inspect.getsourcefile(type(self.plugin)) or ""
-        except (TypeError, OSError):
-            raise Skipped("its source file is not known") from None
-        importable = PathFinder.find_spec(module.partition(".")[0]) is not None
-        target = [module, "module"] if importable else [file, "file"]
+        if not (file := getattr(sys.modules.get(module), "__file__", None)):
+            raise Skipped("its source file is not known")
+        target = [module, "module"] if PathFinder.find_spec(module.partition(".")[0]) else [file, "file"]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))}
-        done = subprocess.run(
-            [sys.executable, "-c", _IMPORT, *target], env=environment, capture_output=True, text=True, check=False
-        )
+        command = [sys.executable, "-c", _IMPORT, *target]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode != 9, "import torch inside the functions that use it: recipes are checked without it"
         assert done.returncode == 0, f"it cannot be imported in a new process: {done.stderr.strip().splitlines()[-1:]}"
 
@@ -165,8 +156,6 @@ def _result(name: str, check: Callable[[], Any]) -> Result:
         return Result(name, "skipped", str(reason))
     except AssertionError as error:
         return Result(name, "failed", str(error))
-    except UserError as error:
-        return Result(name, "failed", str(error))
     except Exception as error:  # code of a plug-in may raise anything
         return Result(name, "failed", describe_exception(error))
     return Result(name, "passed")
@@ -179,8 +168,7 @@ class DomainChecks(Checks):
 
     def results(self) -> Iterator[Result]:
         yield from super().results()
-        basic = _result("grades answers", self.grade_returns_a_grade_for_the_reference)
-        if basic.status == "failed":
+        if (basic := _result("grades answers", self.grade_returns_a_grade_for_the_reference)).status == "failed":
             yield basic
             return
         for name, kind in graded_kinds(self.plugin, self._every).items():
@@ -336,9 +324,7 @@ class CleanerChecks(Checks):
         for place in range(1, len(self._traces)):
             before, remembered = self._cleaned(self._traces[:place])
             after, _ = self._cleaned(self._traces[place:], remembered)
-            assert before + after == whole, (
-                f"stopped after {place} traces, it continues differently from an uninterrupted run"
-            )
+            assert before + after == whole, f"stopped after {place} traces, it continues differently"
 
     def _cleaned(self, traces: Sequence[Trace], remembered: Sequence[Any] = ()) -> tuple[list[Any], list[Any]]:
         """The results for the traces, and the values that the cleaner remembers (through JSON)."""

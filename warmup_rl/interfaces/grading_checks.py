@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from warmup_rl.base.errors import Unscorable, UserError
+from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Problem, Score
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.format import ResponseFormat
@@ -67,7 +67,7 @@ def _score(domain: Domain, problem: Problem, text: str | Exception) -> Score | s
         if isinstance(text, Exception):
             raise text
         return domain.score(text, problem, _FORM)
-    except (Unscorable, UserError) as error:
+    except Unscorable as error:
         return str(error)
     except AttributeError as error:
         return no_grade(domain, error.obj) if error.name == "verdict" else describe_exception(error)

@@ -194,8 +194,7 @@ def build(kind: Kind, given: Any) -> Any:
         raise
     except Exception as error:  # a plug-in's own validators may raise anything
         place = ("type",) if isinstance(given, dict) and "type" in given and plugin is None else ()
-        text = str(error) if isinstance(error, UserError) else describe_exception(error)
-        reason = PydanticCustomError("plugin", "{text}", {"text": text})
+        reason = PydanticCustomError("plugin", "{text}", {"text": describe_exception(error)})
         details = InitErrorDetails(type=reason, loc=place, input=given)
         raise ValidationError.from_exception_data(kind, [details]) from None
 
@@ -258,7 +257,12 @@ def suggestion(name: str, allowed: Any) -> str:
 
 
 def describe_exception(error: Exception) -> str:
-    """`mine.py:5: NameError: ...`, by the innermost frame in a file of the user's; without one, by the innermost."""
+    """`mine.py:5: NameError: ...`, by the innermost frame in a file of the user's; without one, by the innermost.
+
+    The message alone of a `UserError`, which names its place itself.
+    """
+    if isinstance(error, UserError):
+        return str(error)
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}: {error.msg}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]

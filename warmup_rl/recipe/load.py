@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from warmup_rl.base.errors import RecipeError, UserError
+from warmup_rl.base.errors import RecipeError
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import Plugin, build, data_digests, describe_exception
@@ -138,7 +138,7 @@ class _Loading:
             try:
                 data_digests(value)
             except Exception as error:  # a plug-in's own code may raise anything
-                message = str(error) if isinstance(error, UserError) else describe_exception(error)
+                message = describe_exception(error)
                 texts = _texts(value_at(self.document.data, address), address)
                 file = next((inside for inside, text in texts if message.startswith(f"{text}:")), address)
                 self._problem(self.document, file, message)
