@@ -292,9 +292,15 @@ def test_a_table_in_windows_encoding_is_read_with_a_note(tmp_path, capsys):
     assert init(path) == 0 and "read as Windows-1252" in capsys.readouterr().out
 
 
-def test_right_answers_in_another_form_that_grade_wrong_are_shown(tmp_path, capsys):
-    path = table(tmp_path / "my.csv", ["question", "answer"], [[f"How far {n}?", f"{n + 2} km"] for n in range(24)])
-    assert init(path, "--grader", "exact") == 0
+def test_right_answers_in_another_form_are_graded_and_those_that_fail_are_shown(tmp_path, capsys):
+    path = tmp_path / "my_rules.py"
+    path.write_text("from warmup_rl.domains.graders import ExactGrader\n\n\nclass Strict(ExactGrader):\n"
+                    "    def grade(self, answer, problem):\n"
+                    "        return super().grade('zzz' if 'answer is' in answer else answer, problem)\n")  # fmt: skip
+    data = table(
+        tmp_path / "my.csv", ["question", "answer"], [[f"How far {n}?", f"{n + 2} parsecs"] for n in range(24)]
+    )
+    assert init(data, "--grader", f"{{type: '{path}:Strict'}}") == 0
     out = capsys.readouterr().out
-    assert "in a sentence: 24 of 24 correct (all should be)" in out
-    assert init(path, "--grader", "json", "--out", str(tmp_path / "b.yaml")) == 2
+    assert "in a box: 24 of 24 correct (all should be)" in out and "in a sentence: 0 of 24 correct" in out
+    assert "count as wrong: say in `instruction`" in out
