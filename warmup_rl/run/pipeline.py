@@ -110,8 +110,7 @@ class Trial:
 
     def chosen(self, only: str | None = None, until: str | None = None) -> tuple[PlannedStage, ...]:
         """The stages to run: all, `only` one, or those up to and including `until`; none where the arm has no such."""
-        wanted = only or until
-        if wanted is None:
+        if (wanted := only or until) is None:
             return self.stages
         end = next((number for number, planned in enumerate(self.stages, start=1) if planned.stage.id == wanted), 0)
         return self.stages[end - 1 if only and end else 0 : end]
@@ -121,9 +120,8 @@ class Trial:
         """How the arm's completions are laid out; `auto` until the evaluation that decides it is done."""
         wanted = self.recipe.format_of(self.arm)
         judge = next((planned for planned in self.stages if planned.stage.compared_styles()), None)
-        if wanted.think != "auto" or judge is None or not self.entry(judge).done:
+        if wanted.think != "auto" or judge is None or not (entry := self.entry(judge)).done:
             return wanted
-        entry = self.entry(judge)
         found = (read_record(Cell, row, entry.folder / RECORD) for row in entry.record()["summary"]["cells"])
         styles = [style for style in STYLES if style in judge.stage.compared_styles()]
         return wanted.under(best_style(found, styles))
