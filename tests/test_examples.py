@@ -23,6 +23,7 @@ HEAD = f"""
 run_name: example
 output_dir: OUTPUTS
 model: MODEL
+format: {{instruction: ""}}
 domains:
   adding: {{type: {TESTS}/tiny.py:Adding, below: 10}}
 evaluation: {{problems: 5, batch_size: 8, samplings: {{greedy: {{max_tokens: 12}}}}}}
@@ -127,11 +128,11 @@ class Mine(GRPOTrainer):
 def test_a_trainer_named_in_a_recipe_follows_the_plan_and_its_source_counts_in_the_key(
     warm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = "[{type: rlvr, domain: adding, problems: 10, steps: 2, trainer: ./mine.py:Mine}]"
+    rows = "[{type: rlvr, domain: adding, problems: 10, steps: 2, trainer: ./mine.py:Mine, sampling: {max_tokens: 12}}]"
     recipe = write(tmp_path, f"stages: {rows}")
     (tmp_path / "mine.py").write_text(TRAINER)
     keys = []
-    for text in (TRAINER, TRAINER + "# changed"):
+    for text in (TRAINER, TRAINER + "CHANGED = 1\n"):
         (tmp_path / "mine.py").write_text(text)
         keys.append(Trial(load_recipe(recipe), "main", 0).stages[0].key)
     assert keys[0] != keys[1]

@@ -232,7 +232,6 @@ def test_real_stages_cross_validate(tmp_path):
     file.write_text(f"""
 run_name: few
 model: {model}
-format: {{instruction: ""}}
 domains:
   adding: {{type: "{TINY}:Adding"}}
   mine: {{type: jsonl, file: {rows_file(tmp_path, 6)}, grader: number, folds: 2, alike: 1.0}}
