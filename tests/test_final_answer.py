@@ -69,8 +69,11 @@ class _Rows(Sums):
     def grade(self, answer, problem):
         return self._grader.grade(answer, problem)
 
-    def final_answer(self, text, problem, *, truncated=False):
-        return self._grader.final_answer(text, problem, truncated=truncated)
+    def final_answer(self, text, problem):
+        return self._grader.final_answer(text, problem)
+
+    def answer_if_cut(self, text, problem):
+        return self._grader.answer_if_cut(text, problem)
 
     def shows_work(self, thinking, problem):
         return None
@@ -151,5 +154,5 @@ def test_the_block_that_defines_the_function_is_the_program(answer):
 
 def test_a_cut_text_counts_only_with_a_closed_block():
     grader = CodeGrader()
-    assert grader.final_answer("```python\ndef add(a, b):\n    return a", FUNCTION, truncated=True) is None
-    assert grader.final_answer(f"{USAGE}and so", FUNCTION, truncated=True)
+    assert grader.answer_if_cut("```python\ndef add(a, b):\n    return a", FUNCTION) is None
+    assert grader.answer_if_cut(f"{USAGE}and so", FUNCTION)

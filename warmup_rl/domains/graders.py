@@ -50,9 +50,9 @@ class MathGrader(Grader):
     def grade(self, answer: str, problem: Problem) -> Grade:
         return same_answer(gold=problem.gold, answer=answer)
 
-    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
+    def final_answer(self, text: str, problem: Problem) -> str | None:
         """The last box, else the last formula or number in what is stated as the answer or in the last line."""
-        return boxed(text) if truncated else stated_mathematics(text)
+        return stated_mathematics(text)
 
     def reference(self, problem: Problem) -> str:
         return f"\\boxed{{{problem.gold}}}"
@@ -87,10 +87,10 @@ class NumberGrader(Grader):
     decimal: Literal["point", "comma"] = "point"
     """The decimal sign of the file and of answers: with `comma`, 1.234,5 is 1234.5."""
 
-    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
+    def final_answer(self, text: str, problem: Problem) -> str | None:
         """The last box, else the last number in what is stated as the answer or in the last line."""
         text = self._with_point(text)
-        return boxed(text) if truncated else stated_mathematics(text)
+        return stated_mathematics(text)
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         gold, answer = self._with_point(problem.gold), self._with_point(answer)
@@ -165,9 +165,9 @@ class ChoiceGrader(Grader):
         letters, question = problem.meta["letters"], problem.question
         return choose(gold=problem.gold, answer=answer, letters=letters, question=question)
 
-    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
+    def final_answer(self, text: str, problem: Problem) -> str | None:
         """All of a text that boxes a letter or calls one the answer, else its last line."""
-        return super().final_answer(text, problem, truncated=True) if truncated else final_choice(text)
+        return final_choice(text)
 
     def chance_accuracy(self, problem: Problem) -> float:
         return 1 / len(problem.meta["letters"])
@@ -316,11 +316,14 @@ class CodeGrader(Grader):
     def grade(self, answer: str, problem: Problem) -> Grade:
         return grade_program(answer, read_assertions(problem.meta["tests"], problem.id, self.seconds))
 
-    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
-        """All of the text, of which `grade` takes the block that defines the function; None for a cut text in which
-        no closed block does."""
+    def final_answer(self, text: str, problem: Problem) -> str | None:
+        """All of the text, of which `grade` takes the block that defines the function."""
+        return text
+
+    def answer_if_cut(self, text: str, problem: Problem) -> str | None:
+        """All of the text where a closed block defines the function."""
         function = problem.meta.get("function") or read_assertions(problem.meta["tests"], problem.id).function
-        return None if truncated and extract_code(text, function, closed=True) is None else text
+        return text if extract_code(text, function, closed=True) else None
 
     def reference(self, problem: Problem) -> str:
         return f"```python\n{problem.gold}\n```"

@@ -199,8 +199,8 @@ class KnightsKnaves(Domain):
     def grade(self, answer: str, problem: Problem) -> Grade:
         return _GRADER.grade(answer, problem)
 
-    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
-        return _GRADER.final_answer(text, problem, truncated=truncated)
+    def final_answer(self, text: str, problem: Problem) -> str | None:
+        return _GRADER.final_answer(text, problem)
 
     def chance_accuracy(self, problem: Problem) -> float:
         return 0.5 ** problem.meta["people"]

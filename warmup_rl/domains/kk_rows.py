@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.types import Grade, Problem
+from warmup_rl.grading.final_answer import boxed
 from warmup_rl.interfaces.domain import fields_of
 from warmup_rl.interfaces.grader import Grader
 from warmup_rl.knights.answers import final_statement, literal, read_answer, read_solution
@@ -43,10 +44,9 @@ class KkGrader(Grader):
         extracted = ", ".join(f"{name}={roles.of(truthful)}" for name, truthful in people)
         return Grade("correct" if list(reading.truthful) == problem.meta["solution"] else "wrong", extracted)
 
-    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
-        """The last lines and sentences that give roles, as many as it takes to give everybody one."""
-        statement = final_statement(text, problem.meta["names"], Roles(*problem.meta["roles"]))
-        return super().final_answer(text, problem, truncated=True) or (None if truncated else statement)
+    def final_answer(self, text: str, problem: Problem) -> str | None:
+        """The last box, else the last lines and sentences with roles, as many as it takes to give everybody one."""
+        return boxed(text) or final_statement(text, problem.meta["names"], Roles(*problem.meta["roles"]))
 
     def canonical(self, problem: Problem) -> str | None:
         """None if the problem's meta has no statements."""

@@ -103,8 +103,11 @@ class RowDomain(Domain):
     def grade(self, answer: str, problem: Problem) -> Grade:
         return self.answer_grader().grade(answer, problem)
 
-    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
-        return self.answer_grader().final_answer(text, problem, truncated=truncated)
+    def final_answer(self, text: str, problem: Problem) -> str | None:
+        return self.answer_grader().final_answer(text, problem)
+
+    def answer_if_cut(self, text: str, problem: Problem) -> str | None:
+        return self.answer_grader().answer_if_cut(text, problem)
 
     def reference(self, problem: Problem) -> str:
         return self.answer_grader().reference(problem)

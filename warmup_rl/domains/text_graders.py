@@ -11,7 +11,6 @@ from pydantic import Field, PrivateAttr
 
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.types import Grade, Problem
-from warmup_rl.grading.final_answer import boxed
 from warmup_rl.grading.label import final_label_statement, plain_label, same_label
 from warmup_rl.interfaces.grader import Grader
 
@@ -58,9 +57,9 @@ class LabelGrader(Grader):
     def grade(self, answer: str, problem: Problem) -> Grade:
         return same_label(gold=problem.gold, answer=answer, labels=problem.meta["labels"])
 
-    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
+    def final_answer(self, text: str, problem: Problem) -> str | None:
         """The last box, else what follows the last `label is`, `category:` or the like, else the last line."""
-        return boxed(text) if truncated else final_label_statement(text) or None
+        return final_label_statement(text) or None
 
     def chance_accuracy(self, problem: Problem) -> float:
         """The share of the commonest label: what a model reaches that always gives it."""
@@ -90,12 +89,16 @@ class SqlGrader(Grader):
             return Grade("none", None, "no query")
         return Grade("correct" if given == _normal_sql(problem.gold) else "wrong", query[:300])
 
-    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
+    def final_answer(self, text: str, problem: Problem) -> str | None:
         """The last code block, else all from the last line that begins a query."""
-        if _SQL_FENCE.search(text):
-            return _query(text)
+        if (fenced := self.answer_if_cut(text, problem)) is not None:
+            return fenced
         starts = [match.start() for match in _SQL_START.finditer(text)]
-        return text[starts[-1] :] if starts and not truncated else None
+        return text[starts[-1] :] if starts else None
+
+    def answer_if_cut(self, text: str, problem: Problem) -> str | None:
+        """The last code block."""
+        return _query(text) if _SQL_FENCE.search(text) else None
 
     def adversarial_answers(self, problem: Problem) -> Iterator[tuple[str, str]]:
         yield "a query more", f"{problem.gold.rstrip('; ')}; SELECT 1"

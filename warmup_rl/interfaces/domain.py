@@ -81,16 +81,17 @@ class Domain(Plugin, ABC):
         """An answer text that must grade correct."""
         return problem.gold
 
-    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
+    def final_answer(self, text: str, problem: Problem) -> str | None:
         """The part of a whole completion that states its answer, for `grade`; None where there is none.
 
         It is asked where the answer stands in no tags. Here: the content of the last box, else what follows the last
         `answer is`, `answer:` or `####`, else the last line.
-
-        Args:
-            truncated: the token budget ended the completion, so only what cannot be taken back counts: a box.
         """
-        return boxed(text) or (None if truncated else stated(text))
+        return boxed(text) or stated(text)
+
+    def answer_if_cut(self, text: str, problem: Problem) -> str | None:
+        """The same for a completion that the token budget ended: only what cannot be taken back, here a box."""
+        return boxed(text)
 
     def default_instruction(self) -> str:
         """The instruction used where the recipe gives none; empty for terse phrasings."""
@@ -151,7 +152,8 @@ class Domain(Plugin, ABC):
             answer = inside_answer(said)
         else:
             said = without_tags(said)
-            answer = (self.final_answer(said, problem, truncated=cut) or "") if said else ""
+            find = self.answer_if_cut if cut else self.final_answer
+            answer = (find(said, problem) or "") if said else ""
         if not answer:
             note = "cut off before an answer" if truncated else "no answer" if said else "empty answer"
             return Score("none", None, parts.well_formed, note, shows_work, steps)

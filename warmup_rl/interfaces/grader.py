@@ -45,9 +45,13 @@ class Grader(Plugin, ABC):
     def grade(self, answer: str, problem: Problem) -> Grade:
         """Grades a bare answer. Raises `Unscorable` if the grader itself fails."""
 
-    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
+    def final_answer(self, text: str, problem: Problem) -> str | None:
         """See `Domain.final_answer`."""
-        return boxed(text) or (None if truncated else stated(text))
+        return boxed(text) or stated(text)
+
+    def answer_if_cut(self, text: str, problem: Problem) -> str | None:
+        """See `Domain.answer_if_cut`."""
+        return boxed(text)
 
     def reference(self, problem: Problem) -> str:
         """An answer text that must grade correct."""

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from warmup_rl.base.types import Grade, Problem
 from warmup_rl.grading.choice import choose, final_choice
-from warmup_rl.grading.final_answer import boxed
 from warmup_rl.nano.chains import ChainDomain, Span
 
 HEADINGS = ("north", "east", "south", "west")
@@ -67,8 +66,8 @@ class Compass(ChainDomain):
     def grade(self, answer: str, problem: Problem) -> Grade:
         return choose(gold=problem.gold, answer=answer, letters=LETTERS)
 
-    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
-        return boxed(text) if truncated else final_choice(text)
+    def final_answer(self, text: str, problem: Problem) -> str | None:
+        return final_choice(text)
 
     def chance_accuracy(self, problem: Problem) -> float:
         return 1 / len(LETTERS)

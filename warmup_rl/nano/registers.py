@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from warmup_rl.base.types import Grade, Problem
+from warmup_rl.grading.final_answer import boxed
 from warmup_rl.nano.chains import ChainDomain, Span
 
 State = dict[str, int]
@@ -93,11 +94,16 @@ class Registers(ChainDomain):
         gold = {name: {value} for name, value in problem.meta["final"].items()}
         return Grade("correct" if found == gold else "wrong", extracted)
 
-    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
+    def final_answer(self, text: str, problem: Problem) -> str | None:
         """The last value that the text gives each register, where it gives one to all."""
-        values = dict(
-            _ASSIGNED.findall(super().final_answer(text, problem, truncated=True) or ("" if truncated else text))
-        )
+        return self._values(boxed(text) or text, problem)
+
+    def answer_if_cut(self, text: str, problem: Problem) -> str | None:
+        """The same, in the last box."""
+        return self._values(boxed(text) or "", problem)
+
+    def _values(self, text: str, problem: Problem) -> str | None:
+        values = dict(_ASSIGNED.findall(text))
         complete = values.keys() >= problem.meta["final"].keys()
         return " ".join(f"{name}={value}" for name, value in values.items()) if complete else None
 

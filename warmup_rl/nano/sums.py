@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from warmup_rl.base.types import Grade, Problem
-from warmup_rl.grading.final_answer import boxed, stated_mathematics
+from warmup_rl.grading.final_answer import stated_mathematics
 from warmup_rl.grading.math import same_answer
 from warmup_rl.nano.chains import ChainDomain, Span
 
@@ -63,8 +63,8 @@ class Sums(ChainDomain):
     def grade(self, answer: str, problem: Problem) -> Grade:
         return same_answer(gold=problem.gold, answer=answer)
 
-    def final_answer(self, text: str, problem: Problem, *, truncated: bool = False) -> str | None:
-        return boxed(text) if truncated else stated_mathematics(text)
+    def final_answer(self, text: str, problem: Problem) -> str | None:
+        return stated_mathematics(text)
 
     def chance_accuracy(self, problem: Problem) -> float:
         return 1 / self.modulus
