@@ -18,9 +18,10 @@ from warmup_rl.cli.command import Command, explain, parse, selection
 from warmup_rl.cli.power import folds, left_out_rows, resolution
 from warmup_rl.interfaces.domain import each_fold
 from warmup_rl.interfaces.engine import Engine
-from warmup_rl.interfaces.measurement import Cell, without_signal
+from warmup_rl.interfaces.measurement import recorded_cells, without_signal
 from warmup_rl.interfaces.stage import Stage, StagePreview
 from warmup_rl.recipe import Recipe, load_recipe
+from warmup_rl.run.cache import RECORD
 from warmup_rl.run.pipeline import PlannedStage, Trial
 
 WORLD_SIZES = (1, 2, 4, 8)
@@ -83,7 +84,7 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
     console.print(_stages(recipe, trials, run, preview))
     marks = "● made   = shared with the arm named   – left out   ✓ done before"
     marks += "   · not in this run" if command.only or command.until else ""
-    marks += "   * code changed since" if any(trial.outdated() for trial in trials.values()) else ""
+    marks += "   * code changed since" if any(trial.outdated for trial in trials.values()) else ""
     console.print(Text(f"{marks}\n", style="dim"))
     console.print(_settings(recipe, trials, _disk(recipe, made, preview)))
     signal = (line for trial in every for line in _signal(trial))
@@ -96,17 +97,17 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
 
 def _signal(trial: Trial) -> Iterator[str]:
     """What finished evaluations say of the starts of trainings with rewards."""
-    for planned in trial.stages:
-        judged = [
-            Cell(**row)
-            for other in trial.stages
-            if other.stage.role == "evaluation" and other.inputs.get("model") == planned.inputs.get("model")
-            if trial.entry(other).done
-            for row in trial.entry(other).record()["summary"]["cells"]
-            if row["domain"] == getattr(planned.stage, "domain", None)
-        ]
-        if planned.stage.role == "target" and judged:
-            yield from (f"{trial.name}, {planned.stage.id}: {line}" for line in without_signal(judged))
+    evaluations = [one for one in trial.stages if one.stage.role == "evaluation" and trial.entry(one).done]
+    for planned in (one for one in trial.stages if one.stage.role == "target"):
+        trained = planned.stage.domains_used(trial.recipe.evaluation, trial.recipe.domains)
+        found = (
+            cell
+            for one in evaluations
+            if one.inputs.get("model") == planned.inputs.get("model")
+            for cell in recorded_cells(trial.entry(one).record(), trial.entry(one).folder / RECORD)
+            if cell.domain in trained
+        )
+        yield from (f"{trial.name}, {planned.stage.id}: {line}" for line in without_signal(found))
 
 
 def _preview(trial: Trial, planned: PlannedStage) -> StagePreview:
@@ -134,7 +135,7 @@ def _stages(
         table.add_column(title, no_wrap=True)
     table.add_column("what it does", overflow="fold")
     stages = {arm: {planned.stage.id: planned for planned in trial.stages} for arm, trial in trials.items()}
-    outdated = {arm: trial.outdated() for arm, trial in trials.items()}
+    outdated = {arm: trial.outdated for arm, trial in trials.items()}
     first: dict[str, str] = {}
     for index, stage in enumerate(recipe.stages):
         name = stage.id if stage.id == stage.type else f"{stage.id} ({stage.type})"

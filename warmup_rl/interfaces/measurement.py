@@ -87,6 +87,11 @@ def read_record(kind: type[R], row: Mapping[str, Any], source: Path) -> R:
     return kind(**{one.name: row[one.name] for one in known if one.name in row})
 
 
+def recorded_cells(record: Mapping[str, Any], source: Path) -> list[Cell]:
+    """The cells in the record of an evaluation; `source` is its file, for messages. Raises as `read_record` does."""
+    return [read_record(Cell, row, source) for row in record["summary"].get("cells", ())]
+
+
 def best_style(found: Iterable[Cell], styles: Sequence[str]) -> str:
     """The prompt style with the highest mean accuracy on validation problems over domains; the first of equals.
 

@@ -11,7 +11,7 @@ from typing import Any
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.jsonl import read_json, read_jsonl
 from warmup_rl.base.stats import mean
-from warmup_rl.interfaces.measurement import Cell, CurvePoint, cells, read_record
+from warmup_rl.interfaces.measurement import Cell, CurvePoint, cells, read_record, recorded_cells
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class StageOutput:
         """
         if self.parts:
             return tuple(cells(self.completions()))
-        return tuple(read_record(Cell, row, self.folder / "stage.json") for row in self.summary.get("cells", ()))
+        return tuple(recorded_cells({"summary": self.summary}, self.folder / "stage.json"))
 
     @cached_property
     def curve(self) -> tuple[CurvePoint, ...]:

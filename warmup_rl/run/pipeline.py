@@ -17,7 +17,7 @@ from warmup_rl.base.jsonl import read_json, write_json
 from warmup_rl.base.models import require_finite
 from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.interfaces.format import STYLES, ResponseFormat
-from warmup_rl.interfaces.measurement import Cell, best_style, read_record
+from warmup_rl.interfaces.measurement import best_style, recorded_cells
 from warmup_rl.interfaces.plugins import data_digests, data_files
 from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, Tracking, artifact_path
 from warmup_rl.recipe import Recipe, dump, trial_name
@@ -122,9 +122,8 @@ class Trial:
         judge = next((planned for planned in self.stages if planned.stage.compared_styles()), None)
         if wanted.think != "auto" or judge is None or not (entry := self.entry(judge)).done:
             return wanted
-        found = (read_record(Cell, row, entry.folder / RECORD) for row in entry.record()["summary"]["cells"])
         styles = [style for style in STYLES if style in judge.stage.compared_styles()]
-        return wanted.under(best_style(found, styles))
+        return wanted.under(best_style(recorded_cells(entry.record(), entry.folder / RECORD), styles))
 
     @property
     def _cache(self) -> Path:
@@ -147,6 +146,7 @@ class Trial:
         linked = [(stage["key"], stage.get("stale", False)) for stage in record["stages"]]
         return record["state"] == "finished" and linked == [(planned.key, planned.stale) for planned in self.stages]
 
+    @cached_property
     def outdated(self) -> set[str]:
         """Ids of stages of which there is an output with equal settings by code that has changed since, in the stage
         or in one before it: it is made anew, or reused under `--reuse-stale`."""
