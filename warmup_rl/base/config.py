@@ -84,6 +84,11 @@ def is_runtime_only(field: FieldInfo) -> bool:
     return isinstance(extra, dict) and bool(extra.get("runtime_only"))
 
 
+def is_adapter(folder: Path) -> bool:
+    """Whether a folder holds an adapter of peft and no whole model."""
+    return (folder / ADAPTER_FILE).is_file() and not (folder / "config.json").is_file()
+
+
 def existing_model(model: str) -> str:
     """The hub id or folder of a model as given.
 
@@ -95,7 +100,7 @@ def existing_model(model: str) -> str:
     is_path = model.startswith((".", "/", "~")) or model.count("/") > 1 or "/" in model and folder.parent.is_dir()
     if is_path and not folder.is_dir():
         raise ValueError(f"no such folder: {model} (looked from {Path.cwd()}).")
-    if (folder / ADAPTER_FILE).is_file() and not (folder / "config.json").is_file():
+    if is_adapter(folder):
         raise ValueError(
             f"the folder {model} is a LoRA adapter (it has {ADAPTER_FILE} and no config.json), not a whole model. "
             f"Merge it with its base model, `warmup-rl export {model} --to DIR`, and give that folder."

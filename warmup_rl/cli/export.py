@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from warmup_rl.base.config import ADAPTER_FILE
+from warmup_rl.base.config import ADAPTER_FILE, is_adapter
 from warmup_rl.base.errors import UserError
+from warmup_rl.base.jsonl import read_json
 from warmup_rl.base.types import Message
 from warmup_rl.cli.arguments import Arguments
 from warmup_rl.interfaces import chat
@@ -17,14 +18,7 @@ from warmup_rl.interfaces.format import THINK_OPEN, ResponseFormat
 from warmup_rl.interfaces.plugins import suggestion
 from warmup_rl.run.cache import RECORD, CacheEntry
 
-_PROBES: tuple[tuple[Message, ...], ...] = (
-    ({"role": "user", "content": "What is two and two?"},),
-    (
-        {"role": "user", "content": "What is two and two?"},
-        {"role": "assistant", "content": "Four."},
-        {"role": "user", "content": "And three?"},
-    ),
-)
+_PROBES: tuple[tuple[Message, ...], ...] = (chat.PROBE[:1], chat.PROBE)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -51,7 +45,7 @@ def export(source: Path, to: Path, *, stage: str | None = None, base: str | None
     """
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"{to}: exists already. Choose a new folder.")
-    if (source / ADAPTER_FILE).is_file() and not (source / "config.json").is_file():
+    if is_adapter(source):
         used = merge_adapter(source, to, base)
         yield f"{to}: {source} merged with its base {used}"
         return
@@ -119,7 +113,7 @@ def _model_folder(source: Path, stage: str | None) -> Path:
         CacheEntry(source).require_whole("model")
         return source / "model"
     record = source / "run.json"
-    stages = json.loads(record.read_text(encoding="utf-8")).get("stages") if record.is_file() else None
+    stages = read_json(record).get("stages") if record.is_file() else None
     if stages is None:
         trials = ", ".join(map(str, sorted(source.glob("*/seed-*"))))
         where = f" It is the folder of a run; its trials: {trials}." if trials else ""

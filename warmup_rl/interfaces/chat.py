@@ -39,11 +39,12 @@ FALLBACK_TEMPLATE = (
 """For base models without a chat template: plain text that any can read; only the model's own turns end with eos."""
 
 _QUESTION, _ANSWER = "What is two and two?", "Four."
-_PROBE: tuple[Message, ...] = (
+PROBE: tuple[Message, ...] = (
     {"role": "user", "content": _QUESTION},
     {"role": "assistant", "content": _ANSWER},
     {"role": "user", "content": "And three?"},
 )
+"""A conversation that ends with a question."""
 
 
 class ChatContract(Config):
@@ -214,7 +215,7 @@ def _compute(folder_or_id: str | Path, revision: str | None, response_format: Re
         stop_ids=stop_ids(tokenizer, _declared_stops(folder_or_id, revision)),
         pad_id=tokenizer.pad_token_id,
         response_format=response_format,
-        probe_ids=tuple(tokenizer(render_prompt(tokenizer, _PROBE, layout)).input_ids),
+        probe_ids=tuple(tokenizer(render_prompt(tokenizer, PROBE, layout)).input_ids),
     )
 
 
@@ -244,7 +245,7 @@ def _require_spellable(tokenizer: PreTrainedTokenizerBase, response_format: Resp
 
 def _turn_end(tokenizer: PreTrainedTokenizerBase) -> int:
     """Id of the token that the chat template writes after an assistant's words."""
-    text = _render(tokenizer, _PROBE[:2], add_generation_prompt=False)
+    text = _render(tokenizer, PROBE[:2], add_generation_prompt=False)
     _, found, tail = text.rpartition(_ANSWER)
     if not found:
         raise UserError(f"{tokenizer.name_or_path}: the chat template does not render the assistant's words: {text!r}")
