@@ -76,6 +76,11 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' * (number != 1)}"
 
 
+def shortened(text: str, most: int = 600) -> str:
+    """The beginning and the end of a text with more than `most` characters."""
+    return text if len(text) <= most else f"{text[: most // 2]}\n  […]\n{text[-most // 2 :]}"
+
+
 def open_console(**options: Any) -> Console:
     """A rich console on stdout; 120 columns wide if stdout is not a terminal."""
     from rich.console import Console

@@ -13,9 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from warmup_rl.base.console import counted, open_console
+from warmup_rl.base.errors import UserError
 from warmup_rl.base.stats import MIN_SEEDS
 from warmup_rl.cli.command import Command, explain, parse, selection
 from warmup_rl.cli.power import folds, left_out_rows, resolution
+from warmup_rl.cli.prompts import show_problem
 from warmup_rl.interfaces.domain import each_fold
 from warmup_rl.interfaces.engine import Engine
 from warmup_rl.interfaces.measurement import recorded_cells, without_signal
@@ -41,20 +43,36 @@ def main(arguments: Sequence[str]) -> None:
     plan(load_recipe(command.recipe, command.overrides, draw=True), command=command)
 
 
-def require_usable_model(recipe: Recipe) -> None:
-    """Checks tokenizer, chat template and format of a model in a folder, as the first stage would.
+def prepare(trials: Sequence[Trial]) -> Iterator[str]:
+    """Prepares every stage as a run does before its first one; for recipes with a model that is there already.
+
+    Returns:
+        A warning where a hub model cannot be reached from here.
 
     Raises:
-        UserError: they cannot be used; `ContractError` where the model was trained on another format.
+        UserError: the model or a stage cannot be used; `ContractError` where the model was trained on another format.
     """
     from warmup_rl.interfaces import chat
+    from warmup_rl.run.launch_env import read_launch_env
+    from warmup_rl.run.pipeline import TrialRunner
 
-    if recipe.model and Path(recipe.model).is_dir():
-        for layout in dict.fromkeys(recipe.format_of(arm) for arm in recipe.arms):
-            if layout.think != "auto":
-                chat.check(recipe.model, layout)
-            else:
-                chat.load_tokenizer(recipe.model)
+    recipe = trials[0].recipe
+    assert recipe.model is not None
+    try:
+        chat.load_tokenizer(recipe.model, recipe.model_revision)
+    except UserError as error:
+        if Path(recipe.model).expanduser().is_dir():
+            raise
+        yield f"model: {error} A run stops there; what depends on the model was not checked."
+        return
+    for layout in dict.fromkeys(trial.format for trial in trials):
+        if layout.think != "auto":
+            chat.check(recipe.model, layout, recipe.model_revision)
+    prepared = set[str]()
+    for trial in trials:  # the problems of evaluations were drawn when the recipe was loaded
+        stages = [one for one in trial.stages if one.key not in prepared and not one.stage.measures]
+        TrialRunner(trial, read_launch_env(), lambda line: None).prepare(stages)
+        prepared |= {planned.key for planned in stages}
 
 
 def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, command: Command | None = None) -> None:
@@ -69,13 +87,13 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
         UserError: the command asks for an arm or a stage that the recipe does not have, or the model in a folder
             cannot be used.
     """
-    require_usable_model(recipe)
     console = console or open_console()
     command = command or Command()
     arms, seeds, chosen = selection(command, recipe)
     recipe = recipe.model_copy(update={"seeds": list(seeds)})
     every = [Trial(recipe, arm, seeds[0], fold, command.reuse_stale) for arm in arms for fold in chosen]
     trials = {trial.arm: trial for trial in every if trial.fold == chosen[0]}
+    unreachable = list(prepare(every)) if recipe.model else []
     run = {arm: trial.chosen(command.only, command.until) for arm, trial in trials.items()}
     chosen_stages = [(trial, planned) for trial in every for planned in trial.chosen(command.only, command.until)]
     made = {planned.key: planned.stage for _, planned in chosen_stages}
@@ -90,9 +108,25 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
     signal = (line for trial in every for line in _signal(trial))
     moved = (line for trial in every for line in trial.moved())
     for warning in dict.fromkeys(
-        [*moved, *signal, *_warnings(recipe, made, preview, world_size), *left_out_rows(recipe)]
+        [*unreachable, *moved, *signal, *_warnings(recipe, made, preview, world_size), *left_out_rows(recipe)]
     ):
         console.print(Text(f"! {warning}", style="yellow"))
+    _show_problems(recipe, trials, console, reachable=not unreachable)
+
+
+def _show_problems(recipe: Recipe, trials: dict[str, Trial], console: Console, *, reachable: bool) -> None:
+    """One train problem of each domain, as the first arm's model is asked it."""
+    from warmup_rl.interfaces.chat import load_tokenizer
+
+    tokenizer = load_tokenizer(recipe.model, recipe.model_revision) if recipe.model and reachable else None
+    chosen = next(iter(trials.values())).format
+    layout = chosen if chosen.think != "auto" else chosen.under("free")
+    for name, domain in recipe.domains.items():
+        part = next(iter(each_fold(domain)))
+        problem = next(part.unchecked("train", recipe.seeds[0]), None) or next(part.unchecked("test", 0), None)
+        if problem is not None:
+            title = f"{name}, as the model is asked it (prompt style {layout.think})"
+            show_problem(console, title, domain, problem, layout.asks(terse=domain.is_terse), tokenizer)
 
 
 def _signal(trial: Trial) -> Iterator[str]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 CONTRACT_FILE = "chat_contract.json"
+HUB_SECONDS = 10.0
+"""Longest wait for the hub to say whether it has a model."""
 RENDER_SECONDS = 10.0
 """Longest that a chat template may take for one conversation."""
 RENDER_CHARACTERS = 200_000
@@ -95,6 +97,8 @@ def load_tokenizer(folder_or_id: str | Path, revision: str | None = None) -> Pre
     """
     from transformers import AutoTokenizer
 
+    if not Path(folder_or_id).expanduser().is_dir():
+        _require_hub_model(str(folder_or_id), revision)
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder_or_id), revision=revision or "main")
     except (OSError, ValueError) as error:
@@ -103,6 +107,19 @@ def load_tokenizer(folder_or_id: str | Path, revision: str | None = None) -> Pre
             "tokenizer files, or the id of a hub model that is cached or can be reached."
         ) from None
     return fit_tokenizer(tokenizer)
+
+
+def _require_hub_model(name: str, revision: str | None) -> None:
+    """Asks for a model that is not in the cache once, since loading it would ask for a minute before it gives up."""
+    from huggingface_hub import HfApi, try_to_load_from_cache
+
+    try:
+        if not isinstance(try_to_load_from_cache(name, "config.json", revision=revision or "main"), str):
+            HfApi().model_info(name, revision=revision, timeout=HUB_SECONDS)
+    except Exception as error:  # whatever the hub's transport raises, which changes with its versions
+        raise UserError(
+            f"{name}: neither a folder here nor a hub model that is cached or can be reached ({_first_line(error)})."
+        ) from None
 
 
 def fit_tokenizer(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:

@@ -63,7 +63,7 @@ def render_markdown(found: Findings, plots: Collection[str]) -> str:
         blocks += [tables.groups_table(run, rows, domain), _plot("people.png", plots)]
     blocks += [tables.form_table(run, rows), _plot("tokens.png", plots)]
     blocks += [tables.accuracy_table(run, rows, sampling) for sampling in run.samplings if sampling != run.headline]
-    blocks += [tables.labels_table(found.labels), str(found.provenance)]
+    blocks += [tables.labels_table(found.labels), narrative.asked(run), str(found.provenance)]
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from warmup_rl.base.console import counted
+from warmup_rl.base.console import counted, shortened
+from warmup_rl.base.jsonl import read_json, read_jsonl
 from warmup_rl.base.stats import MIN_SEEDS, mean
 from warmup_rl.report.claims import MEET, Claim, Meeting, Side, Verdict, share
 from warmup_rl.report.findings import Findings, Outcome
-from warmup_rl.report.load import Run, read_json
+from warmup_rl.report.load import Run
 from warmup_rl.report.measures import PARTS
 from warmup_rl.report.models import average, best_prompt, own_is_best
 from warmup_rl.report.outputs import StageOutput
@@ -118,11 +119,42 @@ def _sizes(stages: Sequence[StageOutput], *names: str) -> str:
     """`100 problems, 20 to 30 steps`, without what no stage records."""
     found = {name: [stage.get(name) for stage in stages] for name in names}
     numbers = {name: [value for value in values if isinstance(value, int | float)] for name, values in found.items()}
-    return ", ".join(f"{_range(values)} {name.replace('_', ' ')}" for name, values in numbers.items() if values)
+    return ", ".join(
+        f"{_range(values)} {(name.removesuffix('s') if set(values) == {1} else name).replace('_', ' ')}"
+        for name, values in numbers.items()
+        if values
+    )
 
 
 def _range(values: Sequence[float]) -> str:
     return " to ".join(f"{value:,.10g}" for value in dict.fromkeys([min(values), max(values)]))
+
+
+def asked(run: Run) -> str:
+    """A test problem of each domain as the last evaluated model was asked it: prompt, reference answer, completion."""
+    evaluations = run.stages("evaluation")
+    rows: dict[str, dict[str, Any]] = {}
+    for row in read_jsonl(evaluations[-1].folder / "completions.jsonl") if evaluations else ():
+        if row["split"] == "test":
+            rows.setdefault(row["domain"], row)
+        if len(rows) == len(run.measured):
+            break
+    parts = ((row, {"Prompt": row.get("prompt_text", row["question"]), "Completion": row["text"]}) for row in rows.values())
+    blocks = [
+        "\n\n".join(
+            [
+                f"**{row['domain']}**, reference answer `{row['gold']}`, graded {row['score']['verdict']}",
+                *(f"{name}:\n\n{_quoted(text)}" for name, text in texts.items()),
+            ]
+        )
+        for row, texts in parts
+    ]
+    return "\n\n".join(["## What the model is asked", *blocks]) if blocks else ""
+
+
+def _quoted(text: str) -> str:
+    """A text as a Markdown code block, whatever is in it; long ones are shortened."""
+    return "\n".join(f"    {line}" for line in shortened(text.strip()).splitlines() or [""])
 
 
 def contamination(run: Run) -> list[str]:

@@ -187,16 +187,7 @@ class TrialRunner:
         if not chosen:
             ids = ", ".join(planned.stage.id for planned in self._trial.stages)
             raise RunError(f"arm {self._trial.arm!r} has no stage {only or until!r}. Its stages: {ids}.")
-        recipe = self._trial.recipe
-        if recipe.model and any(
-            "model" in planned.inputs and not self._trial.entry(planned).done for planned in chosen
-        ):
-            load_tokenizer(recipe.model, recipe.model_revision)  # what is wrong with it is reported before any work
-            if self._launch_env.is_main:
-                require_finite(Path(recipe.model).expanduser())
-        for planned in chosen if only else self._trial.stages:
-            if not self._trial.entry(planned).done:
-                planned.stage.prepare(self._context(planned, Artifacts(model=self._trial.recipe.model)))
+        self.prepare(chosen if only else self._trial.stages)
         self._record("running")
         try:
             for planned in chosen:
@@ -205,6 +196,23 @@ class TrialRunner:
             self._record("failed", f"{type(error).__name__}: {error}")
             raise
         self._record("finished" if self._trial.done else "running")
+
+    def prepare(self, stages: Sequence[PlannedStage]) -> None:
+        """Finds what would stop one of the stages that are not done yet, without doing their work.
+
+        Raises:
+            UserError: the recipe's model cannot be loaded, its folder holds weights that are not finite, or a stage
+                cannot run as it is set.
+        """
+        waiting = [planned for planned in stages if not self._trial.entry(planned).done]
+        recipe = self._trial.recipe
+        if recipe.model and any("model" in planned.inputs for planned in waiting):
+            load_tokenizer(recipe.model, recipe.model_revision)  # what is wrong with it is reported before any work
+            if self._launch_env.is_main:
+                require_finite(Path(recipe.model).expanduser())
+        for planned in waiting:
+            inputs = Artifacts(model=recipe.model, model_revision=recipe.model_revision)
+            planned.stage.prepare(self._context(planned, inputs))
 
     def _step(self, planned: PlannedStage) -> None:
         entry, name = self._trial.entry(planned), planned.stage.id

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 import sys
 from collections import Counter
@@ -123,8 +122,6 @@ class Rlvr(TrainerStage):
             wrong.append("sampling.temperature: 0 draws the same rollout every time. Give a number above 0.")
         if self.sampling.samples != 1:
             wrong.append(f"sampling.samples: use `generations` instead (now {self.generations}).")
-        if self.args.get("use_vllm") is True and importlib.util.find_spec("vllm") is None:
-            wrong.append("args.use_vllm: vLLM is not installed here. Leave it out, or pip install 'warmup_rl[vllm]'.")
         module = self.trainer.rpartition(":")[0]
         if not module:
             wrong.append(f"trainer: give pkg.module:Class or ./file.py:Class (got {self.trainer!r}).")

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from warmup_rl.base.errors import DataError, Unscorable
 from warmup_rl.base.types import Problem
+from warmup_rl.cli.prompts import show_problem
 from warmup_rl.data.columns import plain_name
 from warmup_rl.domains.jsonl import UserRows
 from warmup_rl.domains.rows import Row, text_of
@@ -23,7 +24,7 @@ MOST_LEFT_OUT = 1 / 3
 """Share of rows that may fall out."""
 GOLD_SHOWN = 1 / 2
 """Share of questions that may hold their reference answer."""
-ROWS_SHOWN, SHOWN_CHARACTERS = 3, 600
+ROWS_SHOWN = 3
 _FORM = ResponseFormat()
 
 
@@ -82,9 +83,7 @@ def show_rows(domain: UserRows, problems: Sequence[Problem], console: Console) -
     """Prints a few problems as a model is asked them, with their reference answers."""
     form = _FORM.asks(terse=False)
     for number, problem in enumerate(problems[:ROWS_SHOWN], start=1):
-        prompt = form.ask(domain.prompt(problem))[-1]["content"]
-        console.print(f"\n--- row {number} as the model sees it ---\n{_shortened(prompt)}", markup=False)
-        console.print(f"--- gold: {_shortened(domain.reference(problem))}", markup=False)
+        show_problem(console, f"row {number} as the model sees it", domain, problem, form)
 
 
 def try_grader(domain: UserRows, problems: Sequence[Problem], console: Console) -> bool:
@@ -139,8 +138,3 @@ def _has(row: Row, answer: str) -> bool:
         return bool(text_of(row, answer, ""))
     except DataError:
         return False
-
-
-def _shortened(text: str) -> str:
-    half = SHOWN_CHARACTERS // 2
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:half]} [...] {text[-half:]}"

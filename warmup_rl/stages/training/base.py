@@ -14,6 +14,7 @@ from warmup_rl.base.errors import RunError, UserError
 from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.plugins import import_class
 from warmup_rl.interfaces.stage import Context, LaunchEnv, Stage
+from warmup_rl.stages.training.preflight import missing_packages, require_optimizer, require_trainable
 from warmup_rl.stages.training.tracking import clean_up, training
 
 if TYPE_CHECKING:
@@ -85,16 +86,21 @@ class TrainerStage(Stage):
         """Builds the trainer, calls `fit`, and returns the stage's summary. All ranks call it together."""
 
     def check(self, *, world_size: int) -> list[str]:
+        missing = missing_packages(self.args)
         try:
             split_batch(self.sequences_per_update, LaunchEnv(size=world_size), says=self.batch_key)
         except UserError as error:
-            return [str(error)]
-        return []
+            return [*missing, str(error)]
+        return missing
 
     def prepare(self, context: Context) -> None:
-        """Builds the configs of trainer and adapter, so that invalid options are found before any stage runs."""
-        self.config(context)
-        self.adapter()
+        """Builds the configs of trainer and adapter and, on the meta device, the recipe's model, so that what would
+        stop the trainer is found before any stage runs."""
+        options, adapter = self.config(context), self.adapter()
+        require_optimizer(options, context.stage_id)
+        if self.inputs and context.inputs.model is not None:
+            source, revision = str(context.inputs.model), context.inputs.model_revision
+            require_trainable(source, revision, options, adapter, context.stage_id)
         clean_up()
 
     def run(self, context: Context) -> dict[str, Any]:
