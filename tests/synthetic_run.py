@@ -208,6 +208,7 @@ def _rows(sampling: str, domain: str, value: float, failing: str) -> list[dict[s
     return [
         {"split": "test", "prompt": "open", "sampling": sampling, "domain": domain, "problem_id": f"{domain}{number}",
          "sample": 0, "truncated": number >= right and failing == "truncated",
+         "gold": "7", "prompt_text": f"{domain} {number} ?", "text": "so </think><answer> 7 </answer>",
          "score": {"verdict": "correct" if number < right else verdict}}
         for number in range(PROBLEMS)
     ]  # fmt: skip

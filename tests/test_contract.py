@@ -249,5 +249,5 @@ def test_model_without_contract_passes_and_a_broken_contract_does_not(tmp_path):
 
 
 def test_missing_model_names_the_place(tmp_path):
-    with pytest.raises(UserError, match="no tokenizer can be loaded"):
+    with pytest.raises(UserError, match="neither a folder here nor a hub model"):
         contract.load_tokenizer(tmp_path / "nothing")

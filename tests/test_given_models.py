@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -14,8 +16,10 @@ from tests.tiny import tiny_model, tiny_tokenizer
 from tests.training_case import DOMAIN, FORMAT, RLVR, SFT, case, context
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.models import require_finite
+from warmup_rl.cli.check import plan
 from warmup_rl.data.traces import read_traces
 from warmup_rl.interfaces import chat
+from warmup_rl.recipe import load_recipe
 from warmup_rl.stages.sft import IGNORED, Sft, encode
 
 SHORT = SFT.model_copy(update={"epochs": 1})
@@ -24,6 +28,57 @@ SHORT = SFT.model_copy(update={"epochs": 1})
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return case(tmp_path_factory.mktemp("models"))
+
+
+def plan_of(folder: Path, model: str, *overrides: str) -> str:
+    """What `check` prints of a recipe that starts from a model."""
+    (folder / "recipe.yaml").write_text(
+        f"run_name: x\nmodel: {model}\noutput_dir: {folder}\n"
+        "domains: {sums: {phrasing: terse, operations: [2, 3]}}\n"
+        "evaluation: {problems: 4, samplings: {greedy: {temperature: 0, max_tokens: 8}}}\n"
+        "stages:\n  - {type: rlvr, domain: sums, steps: 2, problems: 4, sampling: {max_tokens: 8}}\n  - evaluate\n"
+    )
+    console = Console(file=StringIO(), width=200)
+    plan(load_recipe(folder / "recipe.yaml", list(overrides)), console=console)
+    return console.file.getvalue()
+
+
+def test_check_shows_the_prompt_and_gold_of_each_domain(tmp_path: Path) -> None:
+    text = plan_of(tmp_path, str(tiny_model(tmp_path / "model")))
+    assert "--- sums, as the model is asked it (prompt style open) ---" in text
+    assert "<|user|> sums :" in text and "<|assistant|> <think>" in text and "--- gold: " in text
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("stages.rlvr.lora={target_modules: [q_proj, foo]}", r"rlvr\.lora\.target_modules: .* no module 'foo'.*q_proj"),
+        ("stages.rlvr.lora={target_modules: 'foo.*bar'}", r"rlvr\.lora: peft refuses it: .*Linear modules"),
+        (
+            "stages.rlvr.args.use_liger_kernel=true",
+            r"args\.use_liger_kernel: the package liger_kernel is not",
+        ),
+        ("stages.rlvr.args.use_vllm=true", r"args\.use_vllm: the package vllm is not installed"),
+        ("stages.rlvr.args.optim=paged_adamw_8bit", r"args\.optim: the package bitsandbytes is not installed"),
+        ("stages.rlvr.args.optim=galore_adamw", r"rlvr\.args\.optim: transformers refuses it: .*galore"),
+        ("stages.rlvr.args.model_init_kwargs={load_in_4bit: true}", r"load_in_4bit: the package bitsandbytes is not"),
+        (
+            "stages.rlvr.args.model_init_kwargs={attn_implementation: flash_attention_2}",
+            r"rlvr\.args\.model_init_kwargs: the model cannot be built: FlashAttention2",
+        ),
+    ],
+)
+def test_check_finds_what_would_stop_the_trainer(tmp_path: Path, override: str, message: str) -> None:
+    model = str(tiny_model(tmp_path / "model"))
+    with pytest.raises(UserError, match=message):
+        plan_of(tmp_path, model, override)
+
+
+def test_check_says_when_a_hub_model_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    text = plan_of(tmp_path, "someone/some-model-1b")
+    assert "someone/some-model-1b: neither a folder here nor a hub model that is cached or can be reached" in text
+    assert "--- sums, as the model is asked it" in text
 
 
 def dtypes(folder: Path) -> set[torch.dtype]:

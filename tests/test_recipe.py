@@ -419,11 +419,12 @@ def test_checking_a_recipe_imports_no_training_library(tmp_path: Path) -> None:
         "sys.exit(f'{code} {heavy}' if code or heavy else 0)"
     )
     stages = "\n".join([
+        "  - {type: pretrain, corpus: {type: nano, setting: latent}, model: {model_type: qwen3}}",
         "  - {type: distill, domain: kk, problems: 20, teacher: solver}", "  - clean", "  - sft", "  - evaluate",
         "  - {type: rlvr, domain: sums, steps: 3}",
     ])  # fmt: skip
     domains = "{kk: {}, sums: {}, registers: {}, compass: {}}"
-    (tmp_path / "recipe.yaml").write_text(f"run_name: x\nmodel: gpt2\ndomains: {domains}\nstages:\n{stages}\n")
+    (tmp_path / "recipe.yaml").write_text(f"run_name: x\ndomains: {domains}\nstages:\n{stages}\n")
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True

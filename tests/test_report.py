@@ -192,7 +192,22 @@ def test_a_run_of_which_nothing_is_measured_yet_is_reported_without_numbers(tmp_
     undo(folder, "ev-pre0")
     text = report(folder).read_text(encoding="utf-8")
     assert "- base, seed 0: running, 1 stage done" in text
-    assert "not testable here (this run has no arm 'warmup')" in text
+    assert "The recipe has one arm, base, so there is nothing to compare." in text
+
+
+def test_a_run_of_one_arm_shows_its_figures_and_speaks_of_no_other(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, [Trial("main", 0, flat(0.2), prompts={"plain": (flat(0.4), flat(0.3))})])
+    text = report(folder).read_text(encoding="utf-8")
+    assert "The recipe has one arm, main, so there is nothing to compare." in text
+    assert "| main | .20" in text and "| main, tags not mentioned | .30" in text
+    assert "not testable" not in text and "Ablation" not in text
+
+
+def test_a_report_shows_a_problem_of_each_domain_as_it_was_asked(tmp_path: Path) -> None:
+    text = text_of(tmp_path, pair(1))
+    asked = text.partition("## What the model is asked")[2]
+    assert all(f"    {domain} 0 ?" in asked for domain in ("kk", "sums", "registers", "compass"))
+    assert "reference answer `7`, graded correct" in asked
 
 
 def test_labels_are_counted_once_by_domain_arm_and_use(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def prepare(trials: Sequence[Trial]) -> Iterator[str]:
             chat.check(recipe.model, layout, recipe.model_revision)
     prepared = set[str]()
     for trial in trials:  # the problems of evaluations were drawn when the recipe was loaded
-        stages = [one for one in trial.stages if one.key not in prepared and not one.stage.measures]
+        stages = [one for one in trial.stages if one.key not in prepared and one.stage.role != "evaluation"]
         TrialRunner(trial, read_launch_env(), lambda line: None).prepare(stages)
         prepared |= {planned.key for planned in stages}
 

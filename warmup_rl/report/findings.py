@@ -40,7 +40,11 @@ class Outcome:
 
 def ablation(run: Run) -> tuple[Outcome, ...]:
     """All arms in the recipe's order; empty unless the run has other arms than those that the claims name."""
-    if not run.transfer or not set(run.trials) - {run.claims.base, run.claims.warmup, run.claims.format_only}:
+    if (
+        not run.compares
+        or not run.transfer
+        or not set(run.trials) - {run.claims.base, run.claims.warmup, run.claims.format_only}
+    ):
         return ()
     outcomes = []
     for arm, trials in run.trials.items():

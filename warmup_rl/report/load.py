@@ -25,7 +25,7 @@ class Trial:
     """One arm with one seed.
 
     Attributes:
-        start: the input model of the target stage; without such a stage the arm's last model.
+        start: the input model of the target stage; without such a stage the arm's last model, or the recipe's.
         end: the output model of the target stage; None if the arm has no such stage or it is not done.
         final: `end` if the arm has a target stage, otherwise `start`.
         target: the arm's last stage of role `target`, if it is done.
@@ -70,6 +70,11 @@ class Run:
     @property
     def claims(self) -> ClaimSettings:
         return self.recipe.claims
+
+    @property
+    def compares(self) -> bool:
+        """Whether the recipe has arms that can be compared; a single one is only described."""
+        return len(self.recipe.arms) > 1
 
     @property
     def headline(self) -> str:
@@ -178,7 +183,9 @@ def _trial(path: Path, record: Mapping[str, Any]) -> Trial:
         stages = tuple(_stage(path.parent, entry) for entry in done)
         makers = [entry["key"] for entry in listed if "model" in entry["outputs"]]
         style = record["style"]
-        start = _model(target["inputs"].get("model", "") if target else makers[-1] if makers else "", style, stages)
+        given = next((entry["inputs"].get("model", "") for entry in listed if entry["role"] == "evaluation"), "")
+        first = target["inputs"].get("model", "") if target else makers[-1] if makers else given
+        start = _model(first, style, stages)
         end = _model(target["key"], style, stages) if target else None
         return Trial(
             arm=record["arm"],

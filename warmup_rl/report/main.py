@@ -57,7 +57,8 @@ def report(run_folder: Path) -> Path:
 def render_markdown(found: Findings, plots: Collection[str]) -> str:
     """The text of report.md; `plots` are the names of the plots in its folder."""
     run, rows = found.run, found.rows
-    blocks = [render_overview(found, plots), tables.claims_table(found.claims), narrative.LIMITS]
+    blocks = [render_overview(found, plots)]
+    blocks += [tables.claims_table(found.claims), narrative.LIMITS] if run.compares else []
     blocks += [tables.gains_table(found.gains)]
     for domain in run.puzzles:
         blocks += [tables.groups_table(run, rows, domain), _plot("people.png", plots)]
@@ -79,7 +80,8 @@ def render_overview(found: Findings, plots: Collection[str] = ()) -> str:
         lines = (f"- {line}" for line in run.unfinished)
         blocks += ["Not finished, so the numbers below are not final:", "\n".join(lines)]
     sentences = (f"- **{name}.** {text}" for name, text in narrative.sentences(found).items())
-    blocks += [narrative.set_up(run), "## What this run shows", "\n".join(sentences), narrative.seeds_note(found)]
+    blocks += [narrative.set_up(run), "## What this run shows", "\n".join(sentences)]
+    blocks += [narrative.seeds_note(found)] if run.compares else []
     blocks += [narrative.about(run), " ".join(narrative.contamination(run)), _plot("accuracy.png", plots)]
     if found.rows:
         best = best_prompt(run)

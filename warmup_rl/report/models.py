@@ -94,8 +94,8 @@ def model_rows(run: Run) -> tuple[Row, ...]:
     rows: list[Row] = []
     for arm in arms_in_order(run):
         found = models(run, arm, "final" if arm == control else "start")
-        if arm == base:
-            rows += [_row(run, arm, found), *_other_prompts(run, found)]
+        if arm == base or not run.compares:
+            rows += [_row(run, arm, found), *_other_prompts(run, arm, found)]
         elif any(seed not in base_models or base_models[seed].key != model.key for seed, model in found.items()):
             rows.append(_row(run, arm, found))
     after = [arm for arm in arms_in_order(run) if arm != control]
@@ -165,13 +165,13 @@ def _row(run: Run, arm: str, found: Mapping[int, Model], *, trained: bool = Fals
     return Row(trained_name(run, arm) if trained else name, role, trained, sources)
 
 
-def _other_prompts(run: Run, base: Mapping[int, Model]) -> list[Row]:
+def _other_prompts(run: Run, arm: str, base: Mapping[int, Model]) -> list[Row]:
     tested = dict.fromkeys(style for model in base.values() for style in model.prompts())
     rows = []
     own = {model.style for model in base.values()}
     for style in (style for style in tested if own != {style}):
         sources = {seed: (model, style) for seed, model in base.items() if style in model.prompts()}
-        rows.append(Row(f"base, {STYLES.get(style, style)}", "prompt", False, sources))
+        rows.append(Row(f"{_named(run, arm)[0]}, {STYLES.get(style, style)}", "prompt", False, sources))
     picked = _picked(run)
     if not picked or own_is_best(run):
         return rows

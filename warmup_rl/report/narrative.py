@@ -50,6 +50,8 @@ def first_sentences(found: Findings) -> tuple[str, ...]:
 def sentences(found: Findings) -> dict[str, str]:
     """One short paragraph for each claim, by its name."""
     run, claims = found.run, found.by_id
+    if not run.compares:
+        return {"Comparison": f"The recipe has one arm, {next(iter(run.recipe.arms))}, so there is nothing to compare."}
     texts = {"Ablation": _ablation(run, found.outcomes)} if found.outcomes else {}
     texts["Transfer"] = _transfer(found, claims)
     if "end" in claims:
@@ -135,11 +137,11 @@ def asked(run: Run) -> str:
     evaluations = run.stages("evaluation")
     rows: dict[str, dict[str, Any]] = {}
     for row in read_jsonl(evaluations[-1].folder / "completions.jsonl") if evaluations else ():
-        if row["split"] == "test":
+        if row.get("split") == "test" and "prompt_text" in row:  # evaluations of users' own may write other rows
             rows.setdefault(row["domain"], row)
         if len(rows) == len(run.measured):
             break
-    parts = ((row, {"Prompt": row.get("prompt_text", row["question"]), "Completion": row["text"]}) for row in rows.values())
+    parts = ((row, {"Prompt": row["prompt_text"], "Completion": row["text"]}) for row in rows.values())
     blocks = [
         "\n\n".join(
             [
