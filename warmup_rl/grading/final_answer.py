@@ -10,7 +10,7 @@ import re
 
 _STATED = re.compile(r"####|\banswer\s*(?:\b(?:is|should be|must be|would be|equals)\b\s*:?|[:=])", re.IGNORECASE)
 _EMPHASIS = re.compile(r"\*\*|__|`")
-_FORMULA = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<![\w\\$])\$([^$\n]*[^\s$])\$(?!\d)", re.DOTALL)
+FORMULA = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<![\w\\$])\$([^$\n]*[^\s$])\$(?!\d)", re.DOTALL)
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\$?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?(?:e[-+]?\d+)?(?![\w])%?", re.IGNORECASE)
 _WORDS = re.compile(r"(?<!\\)\b(?:[^\W\d_]{3,}|[A-Z][a-z])\b")
 
@@ -49,7 +49,7 @@ def stated_mathematics(text: str) -> str | None:
     if (content := boxed(text)) is not None:
         return content
     line = stated(text)
-    if formulas := [next(filter(None, groups)) for groups in _FORMULA.findall(line)]:
+    if formulas := [next(filter(None, groups)) for groups in FORMULA.findall(line)]:
         return str(formulas[-1]).strip()
     if not _WORDS.search(line):
         return line or None

@@ -1,0 +1,340 @@
+"""Compares mathematical values: exactly where they are rational, else to 180 digits, with variables at several points.
+
+All steps are bounded: the size of exact numbers, the magnitude of others, and the number of operations.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from math import comb, factorial
+from typing import Any
+
+import mpmath
+
+from warmup_rl.grading.math_tree import Tree, children, names
+
+Number = Any
+"""A `Fraction` where the value is known exactly, else a number of `mpmath`."""
+
+_BITS = 1000
+_SAME_BITS = 600
+"""Leading bits in which two numbers that are not known exactly must agree."""
+_MAX_EXACT_BITS = 1 << 14
+_MAX_EXPONENT = 1 << 24
+"""Largest power of two in a number that is not exact."""
+_MAX_TERMS = 1000
+_MAX_OPERATIONS = 3000
+_MIN_PLACES, _MIN_DIGITS = 6, 4
+"""A decimal with at least this many places and significant digits may be a rounded value (as in math-verify)."""
+_POINTS = 10
+_MIN_POINTS = 2
+"""Points at which both sides must be defined."""
+
+
+class Undefined(ArithmeticError):
+    """No value at this point: outside of the domain, too large, or not understood."""
+
+
+class _Context(threading.local):
+    def __init__(self) -> None:
+        self.mp = mpmath.MPContext()
+        self.mp.prec = _BITS
+
+
+_CONTEXT = _Context()
+
+
+def value(tree: Tree) -> Number | None:
+    """The value of an expression without variables; None if it has none or cannot be computed."""
+    if names(tree):
+        return None
+    try:
+        return _Evaluation({}, tree).of(tree)
+    except Undefined:
+        return None
+
+
+def real(tree: Tree) -> Fraction | None:
+    """The value of a real expression without variables, exact or rounded in the same way for the same value."""
+    found = value(tree)
+    if isinstance(found, Fraction) or found is None:
+        return found
+    if _imaginary(found) or not _CONTEXT.mp.isfinite(found):
+        return None
+    mp = _CONTEXT.mp
+    digits = mp.nstr(mp.re(found), _SAME_BITS * 3 // 10, min_fixed=0, max_fixed=0)
+    return Fraction(digits)
+
+
+def equal(one: Tree, other: Tree) -> bool:
+    """Whether two expressions have the same value, at all points where both are defined."""
+    if {one[0], other[0]} & {"matrix", "row"}:
+        return one[0] == other[0] and len(one) == len(other) and all(map(equal, children(one), children(other)))
+    results = [_same(*pair) for pair in _values(one, other)]
+    return len(results) >= (_MIN_POINTS if names(one) | names(other) else 1) and all(results)
+
+
+def proportional(one: Tree, other: Tree, *, positive: bool = False) -> bool:
+    """Whether one expression is a constant multiple of the other, so that both are 0 at the same points.
+
+    Args:
+        positive: the constant must be above 0, so that both have the same sign everywhere.
+    """
+    if not names(one) or names(one) != names(other):
+        return False
+    pairs = list(_values(one, other))
+    if any(_zero(left) != _zero(right) for left, right in pairs):
+        return False
+    try:
+        ratios = [_divide(left, right) for left, right in pairs if not _zero(right)]
+    except Undefined:
+        return False
+    if len(ratios) < _MIN_POINTS or positive and (_imaginary(ratios[0]) or _CONTEXT.mp.re(_float(ratios[0])) <= 0):
+        return False
+    return all(_same(ratio, ratios[0]) for ratio in ratios)
+
+
+def rounds_to(decimal: Tree, exact: Tree) -> bool:
+    """Whether a decimal with enough digits is the rounded value of the other."""
+    sign, number = (-1, decimal[1]) if decimal[0] == "-" else (1, decimal)
+    whole, _, places = number[2].partition(".") if number[0] == "n" and "e" not in number[2] else ("", "", "")
+    if len(places) < _MIN_PLACES or len((whole + places).lstrip("0")) < _MIN_DIGITS:
+        return False
+    target = real(exact)
+    return target is not None and abs(sign * number[1] - target) * 2 * 10 ** len(places) <= 1
+
+
+def rounds_to_places(decimal: Tree, exact: Tree) -> bool:
+    """Whether a decimal is the rounded value of the other, whatever its number of digits."""
+    shown, target = real(decimal), real(exact)
+    number = decimal[1] if decimal[0] == "-" else decimal
+    if shown is None or target is None or number[0] != "n":
+        return False
+    return abs(shown - target) * 2 * 10 ** len(number[2].partition(".")[2]) <= 1
+
+
+def _values(one: Tree, other: Tree) -> Iterator[tuple[Number, Number]]:
+    """The values of both at the points where both are defined."""
+    variables = sorted(names(one) | names(other))
+    whole = any(_has(tree, ("!", "binom", "sum", "prod")) for tree in (one, other))
+    for number in range(_POINTS if variables else 1):
+        point = _point(variables, number, whole)
+        try:
+            yield _Evaluation(point, one, other).of(one), _Evaluation(point, one, other).of(other)
+        except Undefined:
+            continue
+
+
+def _point(variables: list[str], number: int, whole: bool) -> dict[str, Fraction]:
+    """Values for the variables: fractions of several sizes and signs, at the end whole numbers."""
+    chance = random.Random(number)
+    if whole or number >= _POINTS - 3:
+        return {name: Fraction(value) for name, value in zip(variables, chance.sample(range(2, 30), 28), strict=False)}
+    low, high = ((40, 400), (60, 600), (1, 30), (40, 200))[number % 4]
+    signs = [1, 1, 1, 1] if number < 3 else [-1, -1, -1, -1] if number == 3 else [1, -1, 1, -1]
+    return {
+        name: Fraction(signs[(place + number) % 4] * (2 * chance.randint(low, high) + 1), 128)
+        for place, name in enumerate(variables)
+    }
+
+
+def _has(tree: Tree, kinds: tuple[str, ...]) -> bool:
+    return tree[0] in kinds or any(_has(part, kinds) for part in children(tree))
+
+
+def _zero(number: Number) -> bool:
+    return bool(number == 0)
+
+
+def _same(one: Number, other: Number) -> bool:
+    if isinstance(one, Fraction) and isinstance(other, Fraction):
+        return one == other
+    mp = _CONTEXT.mp
+    left, right = _float(one), _float(other)
+    if not (mp.isfinite(left) and mp.isfinite(right)):
+        return bool(left == right)
+    return bool(abs(left - right) <= mp.ldexp(max(abs(left), abs(right)), -_SAME_BITS))
+
+
+def _float(number: Number) -> Any:
+    mp = _CONTEXT.mp
+    return mp.mpf(number.numerator) / number.denominator if isinstance(number, Fraction) else number
+
+
+def _imaginary(number: Number) -> bool:
+    mp = _CONTEXT.mp
+    return not isinstance(number, Fraction) and bool(abs(mp.im(number)) > mp.ldexp(abs(number), -_SAME_BITS))
+
+
+def _divide(one: Number, other: Number) -> Number:
+    if _zero(other):
+        raise Undefined("a division by zero")
+    return one / other if isinstance(one, Fraction) and isinstance(other, Fraction) else _float(one) / _float(other)
+
+
+class _Evaluation:
+    """Evaluates trees at one point.
+
+    Args:
+        point: values of the variables.
+        trees: all that is compared: without the imaginary unit in any of them, all steps at a point must be real.
+    """
+
+    def __init__(self, point: Mapping[str, Fraction], *trees: Tree) -> None:
+        self._point, self._steps, self._mp = dict(point), 0, _CONTEXT.mp
+        self._real = bool(point) and not any(_has_constant(tree, "i") for tree in trees)
+
+    def of(self, tree: Tree) -> Number:
+        """The value of a tree. Raises `Undefined`."""
+        self._steps += 1
+        if self._steps > _MAX_OPERATIONS:
+            raise Undefined("too many operations")
+        try:
+            return self._checked(self._node(tree))
+        except (ArithmeticError, ValueError, TypeError, KeyError) as error:
+            raise Undefined(str(error)) from None
+
+    def _checked(self, number: Number) -> Number:
+        if isinstance(number, Fraction):
+            if max(number.numerator.bit_length(), number.denominator.bit_length()) <= _MAX_EXACT_BITS:
+                return number
+            if not self._point:
+                raise Undefined("too large")
+            number = _float(number)
+        if not self._mp.isfinite(number):
+            return number
+        if number != 0 and abs(self._mp.mag(number)) > _MAX_EXPONENT:
+            raise Undefined("too large")
+        if _imaginary(number):
+            if self._real:
+                raise Undefined("not real")
+            return number
+        return self._mp.re(number)
+
+    def _node(self, tree: Tree) -> Number:
+        kind = tree[0]
+        if kind in ("n", "recurring"):
+            return tree[1]
+        if kind == "v":
+            return self._point[tree[1]]
+        if kind == "c":
+            return {"e": self._mp.e, "i": self._mp.j, "pi": self._mp.pi, "infinity": self._mp.inf}[tree[1]] * 1
+        if kind in ("sum", "prod"):
+            return self._series(*tree)
+        if kind == "f":
+            return self._function(tree[1], tree[2])
+        operands = [self.of(part) for part in tree[1:]]
+        return getattr(self, _OPERATIONS[kind])(*operands)
+
+    def _add(self, one: Number, other: Number) -> Number:
+        if isinstance(one, Fraction) and isinstance(other, Fraction):
+            return one + other
+        left, right = _float(one), _float(other)
+        total = left + right
+        if not self._mp.isfinite(total):
+            raise Undefined("infinite terms")
+        small = abs(total) < self._mp.ldexp(max(abs(left), abs(right)), 100 - _BITS)
+        return Fraction(0) if small else total
+
+    def _multiply(self, one: Number, other: Number) -> Number:
+        return one * other if isinstance(one, Fraction) and isinstance(other, Fraction) else _float(one) * _float(other)
+
+    def _quotient(self, one: Number, other: Number) -> Number:
+        return _divide(one, other)
+
+    def _negative(self, one: Number) -> Number:
+        return -one
+
+    def _power(self, base: Number, exponent: Number) -> Number:
+        if not isinstance(exponent, Fraction):
+            return self._mp.power(_float(base), _float(exponent))
+        if exponent.denominator > 1:
+            if isinstance(base, Fraction) and base < 0 and exponent.denominator % 2:
+                return self._power(self._root(Fraction(exponent.denominator), base), Fraction(exponent.numerator))
+            return self._mp.power(_float(base), _float(exponent))
+        if _zero(base) and exponent <= 0:
+            raise Undefined("a power of zero")
+        if not isinstance(base, Fraction):
+            return self._mp.power(base, int(exponent))
+        size = max(base.numerator.bit_length(), base.denominator.bit_length()) * abs(exponent)
+        if size <= _MAX_EXACT_BITS or abs(base) == 1:
+            return base ** (int(exponent) if abs(base) != 1 else int(exponent) % 2)
+        if not self._point:
+            raise Undefined("too large")
+        return self._mp.power(_float(base), int(exponent))
+
+    def _root(self, index: Number, radicand: Number) -> Number:
+        if not isinstance(index, Fraction) or index.denominator > 1 or not 1 < index < 100:
+            raise Undefined("a root with an odd index")
+        number = _float(radicand)
+        if index % 2 and not _imaginary(number) and number < 0:
+            return -self._mp.root(-number, int(index))
+        return self._mp.root(number, int(index))
+
+    def _factorial(self, number: Number) -> Number:
+        return Fraction(factorial(self._whole(number, 2000)))
+
+    def _binomial(self, top: Number, bottom: Number) -> Number:
+        return Fraction(comb(self._whole(top, 5000), self._whole(bottom, 5000)))
+
+    def _whole(self, number: Number, most: int) -> int:
+        if not isinstance(number, Fraction) or number.denominator > 1 or not 0 <= number <= most:
+            raise Undefined("not a small whole number")
+        return int(number)
+
+    def _absolute(self, number: Number) -> Number:
+        return abs(number)
+
+    def _floor(self, number: Number) -> Number:
+        return Fraction(number.__floor__() if isinstance(number, Fraction) else int(self._mp.floor(number)))
+
+    def _ceil(self, number: Number) -> Number:
+        return -self._floor(-number)
+
+    def _degrees(self, number: Number) -> Number:
+        return _float(number) * self._mp.pi / 180
+
+    def _logarithm(self, base: Number, number: Number) -> Number:
+        return _divide(self._function("ln", ("n", number)), self._function("ln", ("n", base)))
+
+    def _function(self, name: str, argument: Tree) -> Number:
+        number = _float(self.of(argument))
+        if not self._mp.isfinite(number) or abs(number) > 10**6 and name not in ("ln", "log"):
+            raise Undefined("too large")
+        if name in ("ln", "log"):
+            if number == 0:
+                raise Undefined("the logarithm of zero")
+            return self._mp.log(number) / (1 if name == "ln" else self._mp.log(10))
+        found = _FUNCTIONS[name]
+        return 1 / getattr(self._mp, found[1:])(number) if found[0] == "/" else getattr(self._mp, found)(number)
+
+    def _series(self, kind: str, index: str, low: Tree, high: Tree, term: Tree) -> Number:
+        first, last = self.of(low), self.of(high)
+        count = self._whole(last - first + 1, _MAX_TERMS)
+        total, outer = Fraction(kind == "prod"), self._point.get(index)
+        for step in range(count):
+            self._point[index] = first + step
+            total = (self._multiply if kind == "prod" else self._add)(total, self.of(term))
+        self._point.pop(index, None)
+        if outer is not None:
+            self._point[index] = outer
+        return total
+
+
+_OPERATIONS = {
+    "+": "_add", "-": "_negative", "*": "_multiply", "/": "_quotient", "^": "_power", "root": "_root",
+    "!": "_factorial", "binom": "_binomial", "abs": "_absolute", "floor": "_floor", "ceil": "_ceil",
+    "deg": "_degrees", "log": "_logarithm",
+}  # fmt: skip
+_FUNCTIONS = {
+    **{name: name for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp")},
+    "sec": "/cos", "csc": "/sin", "cot": "/tan", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
+}  # fmt: skip
+"""Functions of `mpmath`; after a slash, what the function is one over."""
+
+
+def _has_constant(tree: Tree, name: str) -> bool:
+    return tree[:2] == ("c", name) or any(_has_constant(part, name) for part in children(tree))
