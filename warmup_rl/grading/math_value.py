@@ -14,11 +14,15 @@ from typing import Any
 
 import mpmath
 
-from warmup_rl.grading.math_tree import Tree, children, names
+from warmup_rl.grading.math_tokens import tokenize
+from warmup_rl.grading.math_tree import Tree, Unparsed, children, names, parse
 
 Number = Any
 """A `Fraction` where the value is known exactly, else a number of `mpmath`."""
 
+MAX_NUMBER = 300
+"""Characters of a number in words and digits."""
+_TEN: Tree = ("n", Fraction(10), "10")
 _BITS = 1000
 _SAME_BITS = 600
 """Leading bits in which two numbers that are not known exactly must agree."""
@@ -67,6 +71,32 @@ def real(tree: Tree) -> Fraction | None:
     mp = _CONTEXT.mp
     digits = mp.nstr(mp.re(found), _SAME_BITS * 3 // 10, min_fixed=0, max_fixed=0)
     return Fraction(digits)
+
+
+def rational(text: str) -> Fraction | None:
+    """The value of an integer, decimal, fraction, mixed number or scientific notation; None for anything else."""
+    if len(text) > MAX_NUMBER:
+        return None
+    try:
+        return _literal(parse(tokenize(text)))
+    except (Unparsed, ValueError):
+        return None
+
+
+def _literal(tree: Tree) -> Fraction | None:
+    kind, *operands = tree
+    if kind in ("n", "recurring"):
+        number: Fraction = operands[0]
+        return number
+    if kind == "-":
+        inner = _literal(operands[0])
+        return None if inner is None else -inner
+    digits = len(operands) == 2 and operands[0][0] == "n"
+    fraction = kind == "/" and digits and operands[1][0] == "n"
+    mixed = kind == "+" and digits and operands[1][0] == "/"
+    scientific = kind == "*" and digits and operands[1][:2] == ("^", _TEN) or kind == "^" and operands[0] == _TEN
+    found = value(tree) if fraction or mixed or scientific else None
+    return found if isinstance(found, Fraction) else None
 
 
 def equal(one: Tree, other: Tree) -> bool:
