@@ -59,7 +59,7 @@ def stated(text: str) -> str:
     text = _DISPLAY.sub(lambda found: found[0].replace("\n", " "), _EMPHASIS.sub("", text)).strip()
     found = [match.end() for match in _STATED.finditer(text)]
     after = text[found[-1] :].strip() if found else ""
-    line = after.splitlines()[0] if after else (text.splitlines() or [""])[-1]
+    line = after.splitlines()[0] if after else (text.splitlines() or [""])[-1].removeprefix("A:")
     return line[:_LINE].strip().removesuffix(".").strip()
 
 

@@ -19,6 +19,9 @@ MAX_LENGTH = 300
 """Characters of an answer; longer ones are wrong without being parsed."""
 
 _TIME = re.compile(r"\d{1,2}:\d{2}")
+_JOINED = re.compile(r"(?:\s|,|;|\$|\\[()\[\]]|\\q?quad|\\text|\{|\}|\b(?:and|or)\b)+$")
+"""What stands between boxes that are members of one list."""
+_MAX_BOXES, _MAX_BETWEEN = 20, 40
 _ORDERED = ("tuple", "interval")
 _SETS = ("union", "intersection", "difference")
 _COORDINATES = {"x", "y", "z"}
@@ -67,12 +70,22 @@ def same_answer(*, gold: str, answer: str, question: str = "") -> Grade:
 def final_answer(text: str, *, boxed_only: bool = False) -> str | None:
     """The content of the last balanced `\\boxed{}`, or the text itself if it has no box; None if that is empty.
 
+    Boxes with nothing between them but a comma or `and` are members of a list.
+
     Args:
         boxed_only: return None for a text without a box.
     """
-    if boxed_only or "\\boxed{" in text or "\\fbox{" in text:
-        return boxed(text)
-    return text.strip() or None
+    if not (boxed_only or "\\boxed{" in text or "\\fbox{" in text):
+        return text.strip() or None
+    members = [found for found in [boxed(text)] if found]
+    while members and len(members) < _MAX_BOXES:
+        text = text[: max(text.rfind("\\boxed{"), text.rfind("\\fbox{"))]
+        joined = _JOINED.search(text[-_MAX_BETWEEN:])
+        before = boxed(text) if joined else None
+        if before is None or not text[: len(text) - len(joined[0])].endswith(before + "}"):
+            break
+        members.insert(0, before)
+    return ", ".join(members) or None
 
 
 def unusable(gold: str) -> str:
@@ -264,7 +277,8 @@ def _collections(reference: Shape, given: Shape) -> str | None:
             return "other brackets"
         return None if all(map(_same, reference.parts, given.parts)) else ""
     if reference.kind == given.kind:
-        repeats = reference.kind == "list" and not (reference.brackets or given.brackets)
+        plain = all(part.kind == "value" for part in reference.parts)
+        repeats = reference.kind == "list" and plain and not (reference.brackets or given.brackets)
         return None if _same_members(reference.parts, given.parts, repeats=repeats) else ""
     if "list" in kinds and kinds <= {"list", "value", "interval", "tuple", "equation"}:
         members, single = (reference, given) if reference.kind == "list" else (given, reference)
@@ -342,14 +356,9 @@ def _contains(text: Tokens, part: Tokens) -> bool:
 
 
 def _is_work(tree: Tree) -> bool:
-    """Whether a value is an expression to be worked out, and no number, name or fraction in lowest terms."""
+    """Whether a value is an expression to be worked out, and no number or name."""
     if tree[0] == "-":
         return _is_work(tree[1])
-    if tree[0] == "+" and tree[1][0] == "n" and tree[2][0] == "/":  # a mixed number
-        return _is_work(tree[2])
-    if tree[0] == "/" and tree[1][0] == tree[2][0] == "n":
-        quotient = tree[1][1] / tree[2][1] if tree[2][1] else 0
-        return bool(tree[1][1] != quotient.numerator or tree[2][1] != quotient.denominator)
     return tree[0] not in ("n", "v", "c")
 
 

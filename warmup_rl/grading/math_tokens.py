@@ -43,12 +43,11 @@ _SCRIPTS = re.compile(r"[\u00b2\u00b3\u00b9\u2070-\u207f]+|[\u2080-\u208e]+|[\u0
 
 GREEK = frozenset(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau phi chi psi omega "
-    "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell".split()
+    "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell hbar".split()
 )
 FUNCTIONS = frozenset(
     "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln exp".split()
 )  # fmt: skip
-_ARGUMENTS = frozenset("frac sqrt binom overline sum prod over choose begin end widehat vec bar".split())
 _SPELLINGS = {
     name: canonical
     for canonical, names in {
@@ -58,7 +57,7 @@ _SPELLINGS = {
         ">": "gt", "*": "cdot times ast", "/": "div", "\\setminus": "backslash smallsetminus", "\\circ": "degree",
         "\\lor": "vee", "\\land": "wedge", "\\approx": "thickapprox sim simeq", "\\arcsin": "asin",
         "\\arccos": "acos", "\\arctan": "atan", "\\to": "rightarrow Rightarrow implies iff longrightarrow",
-        "\\epsilon": "varepsilon", "\\phi": "varphi", ":": "colon", "\\log": "lg", "%": "percent", "-": "minus",
+        "\\epsilon": "varepsilon", "\\phi": "varphi", ":": "colon", "\\log": "lg", "'": "prime",
     }.items()
     for name in names.split()
 }  # fmt: skip
@@ -82,7 +81,7 @@ _THOUSANDS = re.compile(
 )
 _SEPARATORS = re.compile(r"[^\d.]+")
 _TOKEN = re.compile(
-    r"(?P<space>\s+|~|\\[,;:! ]|\\h?space\s*\{[^{}]*\}|\\(?:text)?color\s*\{[^{}]*\}|\\\\(?=\s*$))"
+    r"(?P<space>\s+|~|\\[,;:! ]|\\h?space\s*\{[^{}]*\}|\\(?:text)?color\s*\{[^{}]*\}|\\[hv]?phantom\s*(?:\{[^{}]*\}|.)|\\\\(?=\s*$))"
     r"|(?P<reals>\\(?:mathbb|Bbb|mathbf|text)\s*(?:\{\s*R\s*\}|R(?![A-Za-z])))"
     r"|\\[bB]igg?[lrm]?(?![A-Za-z])"
     r"|\\(?P<command>[A-Za-z]+)"

@@ -15,7 +15,9 @@ MAX_DEPTH = 30
 """Brackets within brackets; deeper ones are not read."""
 _CLOSING = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil"}
 _CONSTANTS = {"e": "e", "i": "i", "\\pi": "pi"}
-_NAMED_OBJECTS = ("\\overline", "\\widehat", "\\vec", "\\bar", "\\angle", "\\triangle")
+_NAMED_OBJECTS = (
+    "\\overline", "\\widehat", "\\vec", "\\bar", "\\angle", "\\triangle", "\\hat", "\\dot", "\\ddot", "\\tilde", "\\overrightarrow",
+)  # fmt: skip
 _MATRICES = ("pmatrix", "bmatrix", "matrix", "array")
 
 
@@ -134,6 +136,8 @@ class _Parser:
         token = self._tokens[self._place]
         if token.text == "|":
             return not self._bars
+        if token.kind == "number":  # x 3^n
+            return token.spaced and self._tokens[self._place + 1 : self._place + 2] == [Token("mark", "^")]
         return token.kind in ("name", "word", "command") and token.text not in ("\\over", "\\choose", "\\end") or (
             token.text in ("(", "[", "{", "\\lfloor", "\\lceil", "\\angle", "\\triangle", "\\infty")
         )
@@ -272,6 +276,9 @@ class _Parser:
         if index := self._subscript():
             return ("v", f"{text}_{index}")
         while self._take("'"):
+            text += "'"
+        if [token.text for token in self._tokens[self._place : self._place + 4]] in (["^", "{", "'", "}"],):
+            self._place += 4
             text += "'"
         return ("c", _CONSTANTS[text]) if text in _CONSTANTS else ("v", text)
 

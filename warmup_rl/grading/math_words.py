@@ -28,9 +28,10 @@ _PHRASES = {
 }  # fmt: skip
 _LEAD = frozenset(
     "so thus hence therefore finally the final correct answer answers result results value values solution solutions "
-    "is are equals that which we get have obtain find of it".split()
+    "is are equals that which we get have obtain find of it our".split()
 )
 """Words that may stand before an answer."""
+_NOUNS = {"answer", "result", "value", "solution"}
 _LABELS = frozenset("point points pair pairs ordered interval set vector matrix".split())
 """Words that may stand before an answer in brackets."""
 _QUALIFIERS = frozenset(
@@ -50,7 +51,7 @@ _BASES = {
     "m": "meter metre", "g": "gram gramme", "l": "liter litre", "s": "second sec", "h": "hour hr", "min": "minute",
     "in": "inch inche", "ft": "foot feet", "yd": "yard", "mi": "mile", "lb": "pound", "oz": "ounce", "gal": "gallon",
     "yr": "year", "d": "day", "wk": "week", "mo": "month", "deg": "degree circ", "rad": "radian",
-    "$": "dollar buck usd", "%": "percent", "cal": "calorie", "mol": "mole", "hz": "hertz", "n": "newton",
+    "$": "dollar buck usd", "%": "percent pct percentage", "cal": "calorie", "mol": "mole", "hz": "hertz", "n": "newton",
     "j": "joule", "w": "watt", "v": "volt", "pa": "pascal", "a": "ampere amp", "k": "kelvin", "am": "a.m", "pm": "p.m",
     "child": "children", "person": "people", "qt": "quart", "pt": "pint", "t": "tonne", "\u03a9": "ohm",
 }  # fmt: skip
@@ -190,7 +191,12 @@ def _without_phrases(tokens: Tokens) -> Tokens:
     words = next((n for n, token in enumerate(tokens) if token.kind != "word"), 0)
     if 0 < words <= 4 and tokens[words].text == ":" and tokens[0].text[0].isupper() and words + 1 < len(tokens):
         place = max(place, words + 1)
-    return _trimmed(tokens[place:]) if 0 < place < len(tokens) else tokens
+    end = len(tokens)
+    while end > place + 1 and tokens[end - 1].text.lower() in _LEAD and tokens[end - 1].kind == "word":
+        end -= 1
+    if tokens[end:] and tokens[end].text not in ("is", "are") or not {token.text for token in tokens[end:]} & _NOUNS:
+        end = len(tokens)
+    return _trimmed(tokens[place:end]) if place < end and (place or end < len(tokens)) else tokens
 
 
 def _words(tokens: Tokens) -> str:
@@ -229,7 +235,7 @@ def _scaled(tokens: Tokens) -> tuple[Tokens, str]:
     sign = list(tokens[:1]) if tokens and tokens[0].text in ("-", "+") else []
     rest = tokens[len(sign) :]
     currency = "$" if len(rest) > 1 and rest[0].text == "\\$" and rest[1].text not in ("\\$",) else ""
-    rest = rest[1:] if currency else rest
+    rest = [token for token in rest if token.text != "\\$"] if currency else rest
     if not sign and currency and rest[0].text == "-":
         sign, rest = [rest[0]], rest[1:]
     scale = _SCALES.get(rest[1].text) if len(rest) > 1 and rest[0].kind == "number" else None
