@@ -15,7 +15,7 @@ from warmup_rl.grading.final_answer import last_block
 from warmup_rl.grading.label import final_label_statement, plain_label, same_label
 from warmup_rl.interfaces.grader import Grader
 
-_SQL_START = re.compile(r"^\s*(?:select|with|insert|update|delete)\b", re.IGNORECASE | re.MULTILINE)
+_SQL_START = re.compile(r"^[ \t]*(?:select|with|insert|update|delete)\b", re.IGNORECASE | re.MULTILINE)
 _SQL_QUOTED = re.compile(r"('(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`)")
 
 

@@ -22,6 +22,12 @@ _FENCE = re.compile(r"^```[ \t]{0,4}([\w.+#-]{0,40})[ \t]{0,4}$", re.MULTILINE)
 
 def boxed(text: str) -> str | None:
     """The content of the last balanced `\\boxed{}` or `\\fbox{}`; None where there is none or it is empty."""
+    found = last_box(text)
+    return found[1] if found else None
+
+
+def last_box(text: str) -> tuple[int, str, int] | None:
+    """Start, content, and end of the last box, if it is balanced and not empty."""
     start = max(text.rfind("\\boxed{"), text.rfind("\\fbox{"))
     if start < 0:
         return None
@@ -29,7 +35,8 @@ def boxed(text: str) -> str | None:
     for position in range(opening, len(text)):
         depth += {"{": 1, "}": -1}.get(text[position], 0)
         if depth == 0:
-            return text[opening + 1 : position].strip() or None
+            content = text[opening + 1 : position].strip()
+            return (start, content, position + 1) if content else None
     return None
 
 

@@ -8,18 +8,18 @@ from dataclasses import replace
 
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Grade
-from warmup_rl.grading.final_answer import FORMULA, boxed
+from warmup_rl.grading.final_answer import FORMULA, last_box
 from warmup_rl.grading.math_structure import Shape, region, shape
 from warmup_rl.grading.math_tokens import Tokens, plain, tokenize
 from warmup_rl.grading.math_tree import Tree, children, form, names
 from warmup_rl.grading.math_value import equal, proportional, rounds_to, value
-from warmup_rl.grading.math_words import NUMBERS, Answer, read_answer, split_answer
+from warmup_rl.grading.math_words import NUMBERS, Answer, read_answer, split_answer, with_letter_unit
 
 MAX_LENGTH = 300
 """Characters of an answer; longer ones are wrong without being parsed."""
 
 _TIME = re.compile(r"\d{1,2}:\d{2}")
-_JOINED = re.compile(r"(?:\s|,|;|\$|\\[()\[\]]|\\q?quad|\\text|\{|\}|\b(?:and|or)\b)+$")
+_JOINED = re.compile(r"(?:\s|,|;|\$|\\[()\[\]]|\\q?quad|\\text|\{|\}|\b(?:and|or)\b)+")
 """What stands between boxes that are members of one list."""
 _MAX_BOXES, _MAX_BETWEEN = 20, 40
 _ORDERED = ("tuple", "interval")
@@ -77,14 +77,13 @@ def final_answer(text: str, *, boxed_only: bool = False) -> str | None:
     """
     if not (boxed_only or "\\boxed{" in text or "\\fbox{" in text):
         return text.strip() or None
-    members = [found for found in [boxed(text)] if found]
-    while members and len(members) < _MAX_BOXES:
-        text = text[: max(text.rfind("\\boxed{"), text.rfind("\\fbox{"))]
-        joined = _JOINED.search(text[-_MAX_BETWEEN:])
-        before = boxed(text) if joined else None
-        if before is None or not text[: len(text) - len(joined[0])].endswith(before + "}"):
-            break
-        members.insert(0, before)
+    members: list[str] = []
+    box = last_box(text)
+    while box and len(members) < _MAX_BOXES:
+        members.insert(0, box[1])
+        text, before = text[: box[0]], last_box(text[: box[0]])
+        between = text[before[2] :] if before else ""
+        box = before if len(between) < _MAX_BETWEEN and _JOINED.fullmatch(between) else None
     return ", ".join(members) or None
 
 
@@ -118,6 +117,7 @@ def _difference(reference: Answer, given: Answer, question: str) -> str | None:
     reference, given = expected, found
     if reference.words or given.words:
         return None if _plain_words(reference) == _plain_words(given) else "another answer"
+    reference, given = with_letter_unit(reference, given.unit), with_letter_unit(given, reference.unit)
     units = {reference.unit, given.unit} - {""}
     if len(units) > 1:
         return f"the unit is {given.unit}, not {reference.unit}"

@@ -396,10 +396,11 @@ def _ratio(tokens: Tokens) -> Shape | None:
 
 def _base(tokens: Tokens) -> Shape | None:
     """`1011_2`, `(52)_8`, `52_{\\text{eight}}` and `52 \\text{ base } 8`."""
-    parts = split(tokens, "_", "base")
-    if len(parts) != 2 or not all(parts):
+    texts = [token.text for token in tokens if token.text not in ("(", ")", "{", "}")]
+    marks = [place for place, text in enumerate(texts) if text in ("_", "base")]
+    if len(marks) not in (1, 2) or marks[-1] - marks[0] > 1:
         return None
-    digits, base = ("".join(token.text for token in part if token.text not in ("(", ")", "{", "}", "base")) for part in parts)
+    digits, base = "".join(texts[: marks[0]]), "".join(texts[marks[-1] + 1 :])
     base = str(NUMBERS.get(base, base))
     if not digits[:1].isdigit() or not digits.isalnum() or not base.isdecimal() or not 2 <= int(base[:4]) <= 36:
         return None

@@ -34,7 +34,7 @@ _UNICODE = str.maketrans({
     "\u221e": "\\infty ", "\u2264": "\\le ", "\u2265": "\\ge ", "\u2260": "\\ne ", "\u00b0": "^\\circ ",
     "\u222a": "\\cup ", "\u2229": "\\cap ", "\u2205": "\\emptyset ", "\u00b1": "\\pm ", "\u211d": "\\mathbb{R}",
     "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "\u2248": "\\approx ", "\u2019": "'", "\u2208": "\\in ",
-    "\u20ac": "\\text{ euros}", "\u00a3": "\\text{ pounds sterling}", "\u00a2": "\\text{ cents}",
+    "\u00a2": "\\text{ cents}",
     "\u221a": "\\sqrt ", "\u221b": "\\sqrt[3] ", "\u221c": "\\sqrt[4] ", "\u2713": "", "\u2192": "\\to ",
     "\u230a": "\\lfloor ", "\u230b": "\\rfloor ", "\u2308": "\\lceil ", "\u2309": "\\rceil ", "\u2216": "\\setminus ",
     "\u201c": "", "\u201d": "",
@@ -79,6 +79,7 @@ _NUMBER = re.compile(r"(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d{1,4}(?![\w.]))?", r
 _THOUSANDS = re.compile(
     r"(?<![\d.])\d{1,3}(?:(?:,\\!\s?|\{,\}|\\[,!;: ]|,|[ ~])\d{3}(?!\d))+(?:\.\d+)?(?![\d.]*[eE][+-]?\d)", re.ASCII
 )
+_ESCAPED = re.compile(r"\\\\(?=[A-Za-z])")
 _SEPARATORS = re.compile(r"[^\d.]+")
 _TOKEN = re.compile(
     r"(?P<space>\s+|~|\\[,;:! ]|\\h?space\s*\{[^{}]*\}|\\(?:text)?color\s*\{[^{}]*\}|\\[hv]?phantom\s*(?:\{[^{}]*\}|.)|\\\\(?=\s*$))"
@@ -96,6 +97,8 @@ _DELIMITERS = ("\\(", "\\)", "\\[", "\\]")
 
 def tokenize(text: str) -> list[Token]:
     """The tokens of a text, without layout, dollar signs around formulas and Markdown."""
+    if "\\begin" not in text:  # where `\\\\` starts no row, it is a backslash that was escaped twice
+        text = _ESCAPED.sub("\\\\", text)
     found = _Tokenizer(_plain_scripts(text)).run()
     if sum(token.text == "$" for token in found) % 2:
         return [token._replace(text="\\$") if token.text == "$" else token for token in found]

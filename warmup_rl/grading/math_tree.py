@@ -222,7 +222,7 @@ class _Parser:
         """What follows a whole number in `2\\frac{1}{4}` and `2 1/4`."""
         place = self._place
         if self._take("\\frac"):
-            top, bottom = self._argument(one_digit=True), self._argument(one_digit=True)
+            top, bottom = self._two_arguments()
         elif self._place + 2 < len(self._tokens) and self._tokens[place + 1].text == "/":
             top, bottom = self._leaf(place), self._leaf(place + 2)
             self._place = place + 3
@@ -236,6 +236,11 @@ class _Parser:
     def _leaf(self, place: int) -> Tree:
         token = self._tokens[place]
         return ("n", Fraction(token.text), token.text) if token.kind == "number" else ("",)
+
+    def _two_arguments(self) -> tuple[Tree, Tree]:
+        """Those of `\\frac`; without braces, in `\\frac919` the first digit and all others."""
+        top = self._argument(one_digit=True)
+        return top, self._argument(one_digit=self._tokens[self._place - 1].text == "}")
 
     def _argument(self, *, one_digit: bool = False) -> Tree:
         """A group in braces, or one token; of a number only one digit where `one_digit` says so, as in `\\frac12`."""
@@ -285,12 +290,8 @@ class _Parser:
     def _command(self, text: str) -> Tree:
         if text[1:] in FUNCTIONS:
             return self._function(text[1:])
-        if text == "\\frac":
-            top = self._argument(one_digit=True)
-            return ("/", top, self._argument(one_digit=True))
-        if text == "\\binom":
-            top = self._argument(one_digit=True)
-            return ("binom", top, self._argument(one_digit=True))
+        if text in ("\\frac", "\\binom"):
+            return ("/" if text == "\\frac" else "binom", *self._two_arguments())
         if text == "\\sqrt":
             index = self._bracketed("[") if self._take("[") else ("n", Fraction(2), "2")
             return ("root", index, self._argument())

@@ -53,7 +53,7 @@ _BASES = {
     "yr": "year", "d": "day", "wk": "week", "mo": "month", "deg": "degree circ", "rad": "radian",
     "$": "dollar buck usd", "%": "percent pct percentage", "cal": "calorie", "mol": "mole", "hz": "hertz", "n": "newton",
     "j": "joule", "w": "watt", "v": "volt", "pa": "pascal", "a": "ampere amp", "k": "kelvin", "am": "a.m", "pm": "p.m",
-    "child": "children", "person": "people", "qt": "quart", "pt": "pint", "t": "tonne", "\u03a9": "ohm",
+    "child": "children", "person": "people", "qt": "quart", "pt": "pint", "t": "tonne", "\u20ac": "euro", "\u00a3": "gbp", "\u00a5": "yen", "\u03a9": "ohm",
 }  # fmt: skip
 _PREFIXES = {"k": "kilo", "c": "centi", "m": "milli", "d": "deci", "n": "nano", "u": "micro", "M": "mega", "G": "giga"}
 _METRIC = ("m", "g", "l", "s", "cal", "mol", "hz", "n", "j", "w", "v", "pa", "a")
@@ -64,6 +64,7 @@ _UNITS = {name: base for base, others in _BASES.items() for name in (base, *othe
     for name in (f"{prefix}{base}", *(f"{spoken}{other}" for other in _BASES[base].split()))
 }
 """Canonical units by their names, in lower case (but for the prefixes M and G) and without the plural ending."""
+_CURRENCIES = {"\\$": "$", "\u20ac": "\u20ac", "\u00a3": "\u00a3", "\u00a5": "\u00a5"}
 _COMPOUND = {"mph": ["mi", "/h"], "kph": ["km", "/h"], "kmh": ["km", "/h"]}
 _COUNTED = frozenset("unit of each altogether total square sq cubic cu per".split())
 _POWERS = {"square": "^2", "sq": "^2", "cubic": "^3", "cu": "^3"}
@@ -81,7 +82,7 @@ _PLURAL = re.compile(
     r"altogether| away)?\.?|(?:men|boys|cars|eggs|cats|dogs|hats|jobs|bags|cans)"
 )
 _TAIL = re.compile(
-    r"(?:\^?\{?o\}?w?|%|\$|'{1,2})\.?$"
+    r"(?:\^?\{?o\}?[wv]?|%|\$|'{1,2})\.?$"
     r"|(?<=[nvx)}\]!])(?:w\.?(?:\^\{?-?n\}?)?[/.-]?)+(?:(?<=/)v)?(?:\^\{?n\}?)?$"
     r"|(?<=n)v/v(?:\^\{?n\}?)?$"
 )
@@ -122,7 +123,7 @@ def split_answer(tokens: Tokens) -> Answer:
         tokens = tokenize(meaning)
     if tokens and tokens[0].text in ("negative", "minus"):
         tokens = [Token("mark", "-"), *tokens[1:]]
-    tokens, currency = _scaled(_without_qualifier(tokens))
+    tokens, currency = _scaled(_without_ordinals(_without_qualifier(tokens)))
     tokens, unit = _split_unit(tokens)
     return Answer(_trimmed(tokens), unit or currency)
 
@@ -136,6 +137,14 @@ def meaning_of(words: str) -> str:
     if scale in _SCALES and (not count or count in NUMBERS):
         return str(NUMBERS.get(count, 1) * _SCALES[scale])
     return next((value for phrase, value in _PHRASES.items() if re.fullmatch(phrase, words)), "")
+
+
+def with_letter_unit(answer: Answer, unit: str) -> Answer:
+    """An answer with its last letter as the unit if that is the unit of the other answer, as in `5 m`."""
+    last = answer.tokens[-1]
+    if answer.unit or not unit or len(answer.tokens) < 2 or last.kind != "name" or not last.spaced or _unit(last.text) != unit:
+        return answer
+    return Answer(answer.tokens[:-1], unit)
 
 
 def without_unit(text: str, names: Collection[str]) -> str:
@@ -230,12 +239,27 @@ def _without_qualifier(tokens: Tokens) -> Tokens:
     return tokens
 
 
+def _without_ordinals(tokens: Tokens) -> Tokens:
+    """`12^{\\text{th}}` and `3rd` as the numbers 12 and 3, where the ending is the right one."""
+    texts = [token.text for token in tokens]
+    if len(texts) < 2 or not texts[0].isdecimal():
+        return tokens
+    number = int(texts[0][-2:])
+    ending = "th" if number // 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    for written in ([ending], ["^", ending], ["^", "{", ending, "}"]):
+        if texts[1 : 1 + len(written)] == written and not (tokens[1].spaced and len(written) == 1):
+            return [tokens[0], *tokens[1 + len(written) :]]
+    return tokens
+
+
 def _scaled(tokens: Tokens) -> tuple[Tokens, str]:
     """`5 million dollars` as `5000000 dollars`, and the sign of a currency before the number."""
     sign = list(tokens[:1]) if tokens and tokens[0].text in ("-", "+") else []
     rest = tokens[len(sign) :]
-    currency = "$" if len(rest) > 1 and rest[0].text == "\\$" and rest[1].text not in ("\\$",) else ""
-    rest = [token for token in rest if token.text != "\\$"] if currency else rest
+    currency = _CURRENCIES.get(rest[0].text, "") if len(rest) > 1 else ""
+    rest = [token for token in rest if token.text != rest[0].text] if currency else rest
+    if not rest:
+        return tokens, ""
     if not sign and currency and rest[0].text == "-":
         sign, rest = [rest[0]], rest[1:]
     scale = _SCALES.get(rest[1].text) if len(rest) > 1 and rest[0].kind == "number" else None
@@ -252,7 +276,7 @@ def _classes(tokens: Tokens) -> str:
     found = []
     for token in tokens:
         if token.kind == "mark":
-            mark = {"\\circ": "o", "\\$": "$"}.get(token.text, token.text)
+            mark = {"\\circ": "o", **dict.fromkeys(_CURRENCIES, "$")}.get(token.text, token.text)
             found.append(mark if mark in "^/-.'%{}()]!o$" else "x")
         else:
             unit = token.upright and token.kind == "name" and token.text not in ("e", "i")
@@ -275,15 +299,18 @@ def _split_unit(tokens: Tokens) -> tuple[Tokens, str]:
 
 def _is_unit(tail: Tokens) -> bool:
     """Whether what follows a number leaves its value unchanged."""
-    words = [token.text for token in tail if token.kind in ("word", "name")]
+    words = [token.text.rstrip(".") for token in tail if token.kind in ("word", "name")]
     text = " ".join(words)
+    if "\\circ" in [token.text for token in tail]:
+        return text in ("", "C", "F")
+    text = re.sub(r"(?<=\w) (?:squared|cubed)\b", "", text)
     if NUMBERS.keys() & set(re.split(r"[^a-z]+", text.lower())) or _NO_UNIT.search(text) and text != "times":
         return False
     if all(token.upright or token.kind in ("mark", "number") for token in tail):
         return True
     if "/" in [token.text for token in tail]:  # 5 m/s
         return (tail[0].spaced or len(words[0]) > 1) and all(word in _SPACED_UNITS or _known(word) for word in words)
-    return all(_known(word) for word in words) or tail[0].spaced and bool(_PLURAL.fullmatch(text.lower())) and text.islower()
+    return all(_known(word) for word in words if word not in ("squared", "cubed")) or (tail[0].spaced or len(words) == 1) and bool(_PLURAL.fullmatch(text.lower())) and text.islower()
 
 
 def _known(word: str) -> bool:
@@ -311,12 +338,15 @@ def _canonical_unit(tail: Tokens) -> str:
         if token.kind == "mark":
             below = below or word == "/"
             exponent = word == "^" or exponent and word in ("{", "-")
-            factors += [{"\\circ": "deg", "%": "%", "\\$": "$", "'": "'"}[word]] if word in ("\\circ", "%", "\\$", "'") else []
+            sign = {"\\circ": "deg", "%": "%", "'": "'", **_CURRENCIES}.get(word)
+            factors += [sign] if sign else []
         elif token.kind == "number":
             if exponent and factors:
                 factors[-1] += f"^{word}"
         elif word in ("per", "a") and factors or word == "p":
             below = True
+        elif word.lower() in ("squared", "cubed") and factors:
+            factors[-1] += "^2" if word.lower() == "squared" else "^3"
         elif word.lower() in _POWERS:
             power = _POWERS[word.lower()]
         elif word.lower().removesuffix("s") not in _COUNTED:

@@ -17,6 +17,8 @@ from warmup_rl.grading.math import MAX_LENGTH, final_answer
 from warmup_rl.grading.math_value import rational
 from warmup_rl.grading.math_words import read_answer, without_unit
 
+MAX_TEXT = 20_000
+"""Characters of a text or a list; longer answers are wrong."""
 PATTERN_SECONDS = 0.5
 """Time limit for matching a pattern."""
 _PAIRS = ("**", "__", "`", '"', "'", "*", "$")
@@ -57,6 +59,8 @@ def same_text(*, gold: str, answer: str, ignore_case: bool = True) -> Grade:
     box, a code fence, a bullet, quotes or emphasis around it."""
     if not answer.strip():
         return Grade("none", None, "empty answer")
+    if len(answer) > MAX_TEXT + len(gold):
+        return Grade("wrong", answer[:300], f"longer than {MAX_TEXT} characters")
     given, reference = _plain(answer, ignore_case), _plain(gold, ignore_case)
     same = given == reference or _plain(undressed(answer), ignore_case) in (reference, _plain(undressed(gold), ignore_case))
     return Grade("correct" if same else "wrong", given[:300])
@@ -65,6 +69,8 @@ def same_text(*, gold: str, answer: str, ignore_case: bool = True) -> Grade:
 def same_set(*, gold: str, answer: str, ignore_case: bool = True) -> Grade:
     """Grades whether two lists, separated by commas, semicolons, lines or a last `and`, have the same members in any
     order. Brackets around the whole answer may be added or left out, unless the reference has others."""
+    if len(answer) > MAX_TEXT + len(gold):
+        return Grade("wrong", answer[:300], f"longer than {MAX_TEXT} characters")
     bare = undressed(answer)
     if not bare:
         return Grade("none", None, "empty answer")
