@@ -30,7 +30,9 @@ _MAX_EXACT_BITS = 1 << 14
 _MAX_EXPONENT = 1 << 24
 """Largest power of two in a number that is not exact."""
 _MAX_TERMS = 1000
-_MAX_OPERATIONS = 3000
+_MAX_COST = 5000
+"""Operations at one point, each counted by the length of its result."""
+_FUNCTION_COST = 20
 _MIN_PLACES, _MIN_DIGITS = 6, 4
 """A decimal with at least this many places and significant digits may be a rounded value (as in math-verify)."""
 _POINTS = 10
@@ -40,6 +42,10 @@ _MIN_POINTS = 2
 
 class Undefined(ArithmeticError):
     """No value at this point: outside of the domain, too large, or not understood."""
+
+
+class _Exhausted(Undefined):
+    """Too much work for one answer."""
 
 
 class _Context(threading.local):
@@ -103,8 +109,12 @@ def equal(one: Tree, other: Tree) -> bool:
     """Whether two expressions have the same value, at all points where both are defined."""
     if {one[0], other[0]} & {"matrix", "row"}:
         return one[0] == other[0] and len(one) == len(other) and all(map(equal, children(one), children(other)))
-    results = [_same(*pair) for pair in _values(one, other)]
-    return len(results) >= (_MIN_POINTS if names(one) | names(other) else 1) and all(results)
+    points = 0
+    for pair in _values(one, other):
+        if not _same(*pair):
+            return False
+        points += 1
+    return points >= (_MIN_POINTS if names(one) | names(other) else 1)
 
 
 def proportional(one: Tree, other: Tree, *, positive: bool = False) -> bool:
@@ -154,6 +164,8 @@ def _values(one: Tree, other: Tree) -> Iterator[tuple[Number, Number]]:
         point = _point(variables, number, whole)
         try:
             yield _Evaluation(point, one, other).of(one), _Evaluation(point, one, other).of(other)
+        except _Exhausted:
+            return
         except Undefined:
             continue
 
@@ -214,24 +226,31 @@ class _Evaluation:
     """
 
     def __init__(self, point: Mapping[str, Fraction], *trees: Tree) -> None:
-        self._point, self._steps, self._mp = dict(point), 0, _CONTEXT.mp
+        self._point, self._cost, self._mp = dict(point), 0, _CONTEXT.mp
+        self._exact = not point
         self._real = bool(point) and not any(_has_constant(tree, "i") for tree in trees)
 
     def of(self, tree: Tree) -> Number:
         """The value of a tree. Raises `Undefined`."""
-        self._steps += 1
-        if self._steps > _MAX_OPERATIONS:
-            raise Undefined("too many operations")
         try:
             return self._checked(self._node(tree))
+        except Undefined:
+            raise
         except (ArithmeticError, ValueError, TypeError, KeyError) as error:
             raise Undefined(str(error)) from None
 
     def _checked(self, number: Number) -> Number:
+        """A number if it is within all bounds, exact as long as it is short."""
+        bits = _BITS
         if isinstance(number, Fraction):
-            if max(number.numerator.bit_length(), number.denominator.bit_length()) <= _MAX_EXACT_BITS:
+            bits = max(number.numerator.bit_length(), number.denominator.bit_length())
+        self._cost += 1 + bits // 256
+        if self._cost > _MAX_COST:
+            raise _Exhausted("too much work")
+        if isinstance(number, Fraction):
+            if bits <= _MAX_EXACT_BITS:
                 return number
-            if not self._point:
+            if self._exact:
                 raise Undefined("too large")
             number = _float(number)
         if not self._mp.isfinite(number):
@@ -279,22 +298,24 @@ class _Evaluation:
         return -one
 
     def _power(self, base: Number, exponent: Number) -> Number:
-        if not isinstance(exponent, Fraction):
-            return self._mp.power(_float(base), _float(exponent))
-        if exponent.denominator > 1:
-            if isinstance(base, Fraction) and base < 0 and exponent.denominator % 2:
-                return self._power(self._root(Fraction(exponent.denominator), base), Fraction(exponent.numerator))
-            return self._mp.power(_float(base), _float(exponent))
-        if _zero(base) and exponent <= 0:
-            raise Undefined("a power of zero")
-        if not isinstance(base, Fraction):
-            return self._mp.power(base, int(exponent))
-        size = max(base.numerator.bit_length(), base.denominator.bit_length()) * abs(exponent)
-        if size <= _MAX_EXACT_BITS or abs(base) == 1:
-            return base ** (int(exponent) if abs(base) != 1 else int(exponent) % 2)
-        if not self._point:
+        whole = isinstance(exponent, Fraction) and exponent.denominator == 1
+        if isinstance(base, Fraction) and whole:
+            if base == 0 and exponent <= 0:
+                raise Undefined("a power of zero")
+            if abs(base) == 1:
+                return base ** (int(exponent) % 2)
+            if max(base.numerator.bit_length(), base.denominator.bit_length()) * abs(exponent) <= _MAX_EXACT_BITS:
+                return base ** int(exponent)
+            if self._exact:
+                raise Undefined("too large")
+        elif isinstance(base, Fraction) and isinstance(exponent, Fraction) and base < 0 and exponent.denominator % 2:
+            return self._power(self._root(Fraction(exponent.denominator), base), Fraction(exponent.numerator))
+        base, power = _float(base), _float(exponent)
+        if base == 0:
+            return Fraction(0)
+        if self._mp.mag(power) + (abs(self._mp.mag(base)) + 1).bit_length() > _MAX_EXPONENT.bit_length():
             raise Undefined("too large")
-        return self._mp.power(_float(base), int(exponent))
+        return self._mp.power(base, int(exponent) if whole else power)
 
     def _root(self, index: Number, radicand: Number) -> Number:
         if not isinstance(index, Fraction) or index.denominator > 1 or not 1 < index < 100:
@@ -332,6 +353,7 @@ class _Evaluation:
 
     def _function(self, name: str, argument: Tree) -> Number:
         number = _float(self.of(argument))
+        self._cost += _FUNCTION_COST
         if not self._mp.isfinite(number) or abs(number) > 10**6 and name not in ("ln", "log"):
             raise Undefined("too large")
         if name in ("ln", "log"):
@@ -347,7 +369,7 @@ class _Evaluation:
         total, outer = Fraction(kind == "prod"), self._point.get(index)
         for step in range(count):
             self._point[index] = first + step
-            total = (self._multiply if kind == "prod" else self._add)(total, self.of(term))
+            total = self._checked((self._multiply if kind == "prod" else self._add)(total, self.of(term)))
         self._point.pop(index, None)
         if outer is not None:
             self._point[index] = outer
