@@ -267,7 +267,9 @@ class JsonGrader(Grader):
         except json.JSONDecodeError as error:
             raise DataError(f"{place}: the answer is not JSON ({json_fault(error)}).") from None
         except (RecursionError, ValueError, ArithmeticError):
-            raise DataError(f"{place}: the answer is JSON that is nested too deeply, or has too long a number.") from None
+            raise DataError(
+                f"{place}: the answer is JSON that is nested too deeply, or has too long a number."
+            ) from None
         return gold, {}
 
     def grade(self, answer: str, problem: Problem) -> Grade:

@@ -17,7 +17,9 @@ MAX_LENGTH = 20_000
 """Last characters of an answer that are read."""
 _BEFORE, _BEHIND = 80, 300
 """Characters around a claim that are read."""
-_MARKUP = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|textsf|mathsf|rm|bf)\s?(?=\{)|</?[a-z]{1,6}>|[*_`$\"\u201c\u201d]")
+_MARKUP = re.compile(
+    r"\\(?:text|textbf|textit|mathrm|mathbf|textsf|mathsf|rm|bf)\s?(?=\{)|</?[a-z]{1,6}>|[*_`$\"\u201c\u201d]"
+)
 _EDGES = " \t\n({[])}.,:;'!-"
 _NAMED = r"(?i:(?:option|choice|answer)\s{0,3})?"
 _CLAIM = re.compile(
@@ -43,18 +45,22 @@ _DENIED = re.compile(
     r"suppose|assume|unless|neither|is the|discard\w*)\b|n't\b",
     re.IGNORECASE,
 )
-_DESCRIBED = re.compile(r"\b(?:an?|the|my|our|this|each|every|one|another|other)\s(?:[\w-]+\s){0,3}$|([\w-]+)\s$", re.IGNORECASE)
+_DESCRIBED = re.compile(
+    r"\b(?:an?|the|my|our|this|each|every|one|another|other)\s(?:[\w-]+\s){0,3}$|([\w-]+)\s$", re.IGNORECASE
+)
 _PRAISE = frozenset("correct right best final true only most likely appropriate accurate suitable closest nearest the my our "
                     "this is so final overall probable reasonable plausible single actual remaining valid logical and".split())  # fmt: skip
 """Words between `the` and `answer` that leave a claim one."""
 _SENTENCE_END = re.compile(r"(?<!\.)[.!?](?=\s|$)|\n")
-_REASON = re.compile(r"\b(?:because|since|as(?! well)|due|for|whereas|while|where)\b", re.IGNORECASE)
+_REASON = re.compile(r"\b(?:because|since|(?<!well )as(?! well)|due|for|whereas|while|where)\b", re.IGNORECASE)
 _TAKEN_BACK = re.compile(
     r"[\s')\]}]*(?:is|was)\s(?:wrong|false|incorrect|not)\b"
     r"|[^.(\n]*\b(?:but|however)\b[^.(\n]*(?:\b(?:not|wrong|incorrect|false)\b|n't\b)",
     re.IGNORECASE,
 )
-_CORRECTED = re.compile(r"[^.!\n]{0,200}[.!\n]\s{0,3}(?:actually|wait|no|hmm|sorry|correction|oops|on second)\b", re.IGNORECASE)
+_CORRECTED = re.compile(
+    r"[^.!\n]{0,200}[.!\n]\s{0,3}(?:actually|wait|no|hmm|sorry|correction|oops|on second)\b", re.IGNORECASE
+)
 _DASH = re.compile(r"[\s)\]}'.:]*(?:-\s)?\s*")
 _OPTION = re.compile(r"^\s{0,8}\(?([A-Z])[.):]\s+(.*)$", re.MULTILINE)
 _ARTICLE = re.compile(r"\s+(?!(?:is|because|since|as|or|and|with|which|if|unless|to|rather)\b)[a-z]")
@@ -176,7 +182,9 @@ def _further(letter: str, behind: str, letters: str, options: dict[str, str]) ->
         sentence = sentence.lstrip()[len(own) :] if own else sentence
     sentence = _REASON.split(sentence, maxsplit=1)[0]
     for found in re.finditer(r"(?<![A-Za-z0-9])([A-Z])(?![A-Za-z0-9'])", sentence):
-        excluded = re.search(r"(?:,\s*not|rather than|instead of|unlike)[\s(]*(?:option |choice )?$", sentence[: found.start()])
+        excluded = re.search(
+            r"(?:,\s*not|rather than|instead of|unlike)[\s(]*(?:option |choice )?$", sentence[: found.start()]
+        )
         pronoun = found[1] == "I" and _ARTICLE.match(sentence, found.end())
         if found[1] in letters and not pronoun and not excluded:
             yield found[1]

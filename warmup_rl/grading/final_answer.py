@@ -10,7 +10,9 @@ import re
 
 _LINE = 2_000
 """Characters of a line that are read."""
-_STATED = re.compile(r"####|\banswer\s{0,3}(?:\b(?:is|should be|must be|would be|equals)\b\s{0,3}:?|[:=])", re.IGNORECASE)
+_STATED = re.compile(
+    r"####|\banswer\s{0,3}(?:\b(?:is|should be|must be|would be|equals)\b\s{0,3}:?|[:=])", re.IGNORECASE
+)
 _EMPHASIS = re.compile(r"\*\*|__|`")
 _DISPLAY = re.compile(r"\$\$(?:[^$]{0,300})\$\$|\\\[(?:[^\]]{0,300})\\\]")
 FORMULA = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<![\w\\$])\$([^$\n]*[^\s$])\$(?!\d)", re.DOTALL)

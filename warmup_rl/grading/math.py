@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Grade
-from warmup_rl.grading.final_answer import FORMULA, last_box
+from warmup_rl.grading.final_answer import FORMULA, boxed, last_box
 from warmup_rl.grading.math_structure import Shape, region, shape
 from warmup_rl.grading.math_tokens import Tokens, plain, tokenize
 from warmup_rl.grading.math_tree import Tree, children, form, names
@@ -46,14 +46,14 @@ def same_answer(*, gold: str, answer: str, question: str = "") -> Grade:
     Raises:
         Unscorable: the reference answer itself cannot be parsed.
     """
-    extracted = final_answer(answer)
+    extracted = _whole_answer(answer)
     if extracted is None:
         return Grade("none", None, "an empty or unbalanced box, or no answer")
     if len(extracted) > MAX_LENGTH:
         return Grade("wrong", extracted[:MAX_LENGTH], f"longer than {MAX_LENGTH} characters")
     if "?" in extracted and "?" not in gold:
         return Grade("wrong", extracted, "a question")
-    reference, given = read_answer(final_answer(gold) or gold), read_answer(extracted)
+    reference, given = read_answer(_whole_answer(gold) or gold), read_answer(extracted)
     if not given.tokens:
         return Grade("wrong", extracted, "no mathematics")
     try:
@@ -70,21 +70,27 @@ def same_answer(*, gold: str, answer: str, question: str = "") -> Grade:
 def final_answer(text: str, *, boxed_only: bool = False) -> str | None:
     """The content of the last balanced `\\boxed{}`, or the text itself if it has no box; None if that is empty.
 
-    Boxes with nothing between them but a comma or `and` are members of a list.
-
     Args:
         boxed_only: return None for a text without a box.
     """
-    if not (boxed_only or "\\boxed{" in text or "\\fbox{" in text):
-        return text.strip() or None
-    members: list[str] = []
+    if boxed_only or "\\boxed{" in text or "\\fbox{" in text:
+        return boxed(text)
+    return text.strip() or None
+
+
+def _whole_answer(text: str) -> str | None:
+    """As `final_answer`, but boxes with nothing between them but a comma or `and` are members of a list."""
     box = last_box(text)
-    while box and len(members) < _MAX_BOXES:
-        members.insert(0, box[1])
-        text, before = text[: box[0]], last_box(text[: box[0]])
-        between = text[before[2] :] if before else ""
-        box = before if len(between) < _MAX_BETWEEN and _JOINED.fullmatch(between) else None
-    return ", ".join(members) or None
+    if box is None:
+        return final_answer(text)
+    members = [box[1]]
+    while len(members) < _MAX_BOXES and (before := last_box(text[: box[0]])):
+        between = text[before[2] : box[0]]
+        if len(between) > _MAX_BETWEEN or not _JOINED.fullmatch(between):
+            break
+        members.insert(0, before[1])
+        box = before
+    return ", ".join(members)
 
 
 def unusable(gold: str) -> str:
@@ -147,10 +153,21 @@ def _choice(answer: Answer) -> tuple[str, Answer]:
     rest = answer.tokens[start + 2 :]
     closed = texts[start + 1] == ")" or not start and texts[start + 1] == "." and rest[0].spaced
     others = {token.text for token in rest if token.kind == "word"} & {"or", "and", "nor", "not", "no", "maybe"}
-    if not closed or others or rest[0].text in ("*", "/", "+", "-", "=", "^", ",", "\\cup", "\\cap", "(") and start == 0:
+    if (
+        not closed
+        or others
+        or rest[0].text in ("*", "/", "+", "-", "=", "^", ",", "\\cup", "\\cap", "(")
+        and start == 0
+    ):
         return "", answer
     inner = split_answer(rest)
-    if inner.words or not inner.tokens or len(inner.text) == 1 and inner.text.isalpha() or not _readable(shape(inner.tokens)):
+    if (
+        inner.words
+        or not inner.tokens
+        or len(inner.text) == 1
+        and inner.text.isalpha()
+        or not _readable(shape(inner.tokens))
+    ):
         return "", answer
     return texts[start], replace(inner, unit=inner.unit or answer.unit)
 
@@ -298,7 +315,9 @@ def _same_vector(matrix: Tree | None, vector: Shape) -> bool:
     rows = [children(row) for row in children(matrix)]
     members = rows[0] if len(rows) == 1 else [row[0] for row in rows if len(row) == 1]
     trees = [part.tree for part in vector.parts]
-    return len(members) == len(trees) and all(b is not None and equal(a, b) for a, b in zip(members, trees, strict=True))
+    return len(members) == len(trees) and all(
+        b is not None and equal(a, b) for a, b in zip(members, trees, strict=True)
+    )
 
 
 def _same(reference: Shape, given: Shape) -> bool:
@@ -309,7 +328,9 @@ def _sorted_by_name(found: Shape) -> Shape:
     """`y=2, x=1` as the tuple `(1,2)`, in the order of the names; other shapes unchanged."""
     if not found.names:
         return found
-    values = (part.parts[-1] for _, part in sorted(zip(found.names, found.parts, strict=True), key=lambda pair: pair[0]))
+    values = (
+        part.parts[-1] for _, part in sorted(zip(found.names, found.parts, strict=True), key=lambda pair: pair[0])
+    )
     return Shape("tuple", found.text, tuple(values), brackets="()")
 
 

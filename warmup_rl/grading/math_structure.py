@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -123,7 +124,9 @@ def label(tokens: Tokens) -> bool:
             inner += (token.text in _OPENING) - (token.text in _CLOSING)
         elif token.kind == "number" and not index:
             return False
-    return any(token.kind == "name" and token.text not in ("e", "i", "\\pi") or token.kind == "word" for token in tokens)
+    return any(
+        token.kind == "name" and token.text not in ("e", "i", "\\pi") or token.kind == "word" for token in tokens
+    )
 
 
 def region(found: Shape) -> Region | None:
@@ -202,7 +205,11 @@ def _condition(name: str, low: float, high: float, text: str = "") -> Shape:
 def _system(tokens: Tokens) -> Shape | None:
     """`\\begin{cases} x=5 \\\\ y=6 \\end{cases}` as a list."""
     texts = [token.text for token in tokens]
-    if texts[:2] != ["\\begin", "{"] or "}" not in texts or not _closes_at_end(tokens[: -3 if texts[-1] == "}" else None]):
+    if (
+        texts[:2] != ["\\begin", "{"]
+        or "}" not in texts
+        or not _closes_at_end(tokens[: -3 if texts[-1] == "}" else None])
+    ):
         return None
     if "".join(texts[2 : texts.index("}")]) not in _SYSTEMS:
         return None
@@ -402,6 +409,6 @@ def _base(tokens: Tokens) -> Shape | None:
         return None
     digits, base = "".join(texts[: marks[0]]), "".join(texts[marks[-1] + 1 :])
     base = str(NUMBERS.get(base, base))
-    if not digits[:1].isdigit() or not digits.isalnum() or not base.isdecimal() or not 2 <= int(base[:4]) <= 36:
+    if not re.search(r"\d", digits) or not digits.isalnum() or not base.isdecimal() or not 2 <= int(base[:4]) <= 36:
         return None
     return Shape("base", "", brackets=f"{digits.upper().lstrip('0') or '0'}_{int(base)}")

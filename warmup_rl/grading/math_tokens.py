@@ -39,7 +39,9 @@ _UNICODE = str.maketrans({
     "\u230a": "\\lfloor ", "\u230b": "\\rfloor ", "\u2308": "\\lceil ", "\u2309": "\\rceil ", "\u2216": "\\setminus ",
     "\u201c": "", "\u201d": "",
 })  # fmt: skip
-_SCRIPTS = re.compile(r"[\u00b2\u00b3\u00b9\u2070-\u207f]+|[\u2080-\u208e]+|[\u00bc-\u00be\u2150-\u215e]|[\u0391-\u03c9]")
+_SCRIPTS = re.compile(
+    r"[\u00b2\u00b3\u00b9\u2070-\u207f]+|[\u2080-\u208e]+|[\u00bc-\u00be\u2150-\u215e]|[\u0391-\u03c9]"
+)
 
 GREEK = frozenset(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau phi chi psi omega "

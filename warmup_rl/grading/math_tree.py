@@ -138,8 +138,10 @@ class _Parser:
             return not self._bars
         if token.kind == "number":  # x 3^n
             return token.spaced and self._tokens[self._place + 1 : self._place + 2] == [Token("mark", "^")]
-        return token.kind in ("name", "word", "command") and token.text not in ("\\over", "\\choose", "\\end") or (
-            token.text in ("(", "[", "{", "\\lfloor", "\\lceil", "\\angle", "\\triangle", "\\infty")
+        return (
+            token.kind in ("name", "word", "command")
+            and token.text not in ("\\over", "\\choose", "\\end")
+            or (token.text in ("(", "[", "{", "\\lfloor", "\\lceil", "\\angle", "\\triangle", "\\infty"))
         )
 
     def _power(self) -> Tree:

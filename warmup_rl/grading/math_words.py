@@ -40,9 +40,9 @@ _QUALIFIERS = frozenset(
 )
 """Words behind an answer that say for which values of its names it holds."""
 _STRONG = re.compile(r"(?<![\w)}])\*\*([^*]+)\*\*(?![\w({])")
-_ENDS = frozenset([".", ",", ";", ":", "\\\\", "`", "\"", "\\to"])
+_ENDS = frozenset([".", ",", ";", ":", "\\\\", "`", '"', "\\to"])
 _LEADING = frozenset(["=", ":", "\\approx", "\\to", ",", "\\angle"])
-_WORDS = frozenset([",", "'", ".", "-", ":", "(", ")", ";", "\"", "!"])
+_WORDS = frozenset([",", "'", ".", "-", ":", "(", ")", ";", '"', "!"])
 """Marks in an answer that is text."""
 _ARTICLE = re.compile(r"^(?:there (?:is|are)\s+)?(?:(?:an?|the)\s+)?(?=\w)")
 _OPTION = re.compile(r"(?:option|choice|answer) \(?([a-j])\)?")
@@ -142,7 +142,14 @@ def meaning_of(words: str) -> str:
 def with_letter_unit(answer: Answer, unit: str) -> Answer:
     """An answer with its last letter as the unit if that is the unit of the other answer, as in `5 m`."""
     last = answer.tokens[-1]
-    if answer.unit or not unit or len(answer.tokens) < 2 or last.kind != "name" or not last.spaced or _unit(last.text) != unit:
+    if (
+        answer.unit
+        or not unit
+        or len(answer.tokens) < 2
+        or last.kind != "name"
+        or not last.spaced
+        or _unit(last.text) != unit
+    ):
         return answer
     return Answer(answer.tokens[:-1], unit)
 
@@ -187,9 +194,13 @@ def _without_phrases(tokens: Tokens) -> Tokens:
     tokens = _trimmed(tokens)
     place = 0
     while place < len(tokens) and (
-        tokens[place].text.lower() in _LEAD and tokens[place].kind == "word"
-        or place and tokens[place].text in (",", ":", "=")
-        or place and tokens[place - 1].text == "of" and tokens[place].kind == "name"
+        tokens[place].text.lower() in _LEAD
+        and tokens[place].kind == "word"
+        or place
+        and tokens[place].text in (",", ":", "=")
+        or place
+        and tokens[place - 1].text == "of"
+        and tokens[place].kind == "name"
     ):
         place += 1
     labels = place
@@ -310,12 +321,19 @@ def _is_unit(tail: Tokens) -> bool:
         return True
     if "/" in [token.text for token in tail]:  # 5 m/s
         return (tail[0].spaced or len(words[0]) > 1) and all(word in _SPACED_UNITS or _known(word) for word in words)
-    return all(_known(word) for word in words if word not in ("squared", "cubed")) or (tail[0].spaced or len(words) == 1) and bool(_PLURAL.fullmatch(text.lower())) and text.islower()
+    return (
+        all(_known(word) for word in words if word not in ("squared", "cubed"))
+        or (tail[0].spaced or len(words) == 1)
+        and bool(_PLURAL.fullmatch(text.lower()))
+        and text.islower()
+    )
 
 
 def _known(word: str) -> bool:
     word = word.rstrip(".")
-    return _unit(word) is not None and len(word) > 1 or word.removesuffix("s") in _COUNTED or word in ("of", "way", "ways")
+    return (
+        _unit(word) is not None and len(word) > 1 or word.removesuffix("s") in _COUNTED or word in ("of", "way", "ways")
+    )
 
 
 def _unit(word: str) -> str | None:

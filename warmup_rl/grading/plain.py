@@ -47,7 +47,7 @@ def same_number(
         return Grade("none", extracted, "not one number")
     if expected is None:
         return Grade("wrong", given.text, f"the reference {gold!r} is not a number")
-    if given.unit not in (reference.unit, "") and not (given.unit in ("$", "deg c") and not reference.unit):
+    if given.unit not in (reference.unit, ""):
         return Grade("wrong", given.text, f"the unit is {given.unit}")
     gap = abs(value - expected)
     near = gap <= Fraction(tolerance) or gap <= Fraction(relative) * abs(expected)
@@ -62,7 +62,10 @@ def same_text(*, gold: str, answer: str, ignore_case: bool = True) -> Grade:
     if len(answer) > MAX_TEXT + len(gold):
         return Grade("wrong", answer[:300], f"longer than {MAX_TEXT} characters")
     given, reference = _plain(answer, ignore_case), _plain(gold, ignore_case)
-    same = given == reference or _plain(undressed(answer), ignore_case) in (reference, _plain(undressed(gold), ignore_case))
+    same = given == reference or _plain(undressed(answer), ignore_case) in (
+        reference,
+        _plain(undressed(gold), ignore_case),
+    )
     return Grade("correct" if same else "wrong", given[:300])
 
 
@@ -76,7 +79,8 @@ def same_set(*, gold: str, answer: str, ignore_case: bool = True) -> Grade:
         return Grade("none", None, "empty answer")
     outer, inner = _outer_bracket(gold.strip()), _outer_bracket(bare)
     readings = [
-        tuple(_members(text, ignore_case, conjunction=conjunction) for text in (gold, bare)) for conjunction in (False, True)
+        tuple(_members(text, ignore_case, conjunction=conjunction) for text in (gold, bare))
+        for conjunction in (False, True)
     ]
     same = any(reference and reference == given for reference, given in readings)
     fits = outer == inner or inner in ("", "[", "{") and (not outer or outer == "[" and _is_json_list(gold))
@@ -123,7 +127,7 @@ def undressed(text: str) -> str:
     text = (last_block(text) or boxed(text) or text).strip()
     previous = ""
     while text != previous:
-        previous = text
+        previous, text = text, text.removesuffix(".")
         if whole := _TEXT.fullmatch(text):
             text = whole[1].strip()
         for mark in _PAIRS:
@@ -148,7 +152,7 @@ def _outer_bracket(text: str) -> str:
         depth += (character in _BRACKETS) - (character in _BRACKETS.values())
         if depth == 0:
             closed = place == len(text) - 1 and len(text) > 1
-            return text[0] if closed and _BRACKETS[text[0]] == text[-1] else ""
+            return text[0] if closed and _BRACKETS.get(text[0]) == text[-1] else ""
     return ""
 
 
