@@ -11,7 +11,7 @@ from itertools import chain
 from math import inf
 from typing import Literal
 
-from warmup_rl.grading.math_tokens import Token, Tokens, spelled
+from warmup_rl.grading.math_tokens import Token, Tokens, plain, spelled
 from warmup_rl.grading.math_tree import Tree, Unparsed, names, parse
 from warmup_rl.grading.math_value import real, rounds_to_places
 from warmup_rl.grading.math_words import NUMBERS
@@ -60,7 +60,7 @@ class Shape:
 def shape(tokens: Tokens) -> Shape:
     """The shape of an answer; what is not understood is a value without a tree."""
     tokens = _inside_braces(tokens)
-    text = spelled(tokens)
+    text = spelled(plain(tokens))
     readers: tuple[Callable[[Tokens], Shape | None], ...] = (
         _system, _set_builder, _sets, _bracketed, _conditions, _list, _relation, _ratio, _base,
     )  # fmt: skip
@@ -408,7 +408,8 @@ def _base(tokens: Tokens) -> Shape | None:
     if len(marks) not in (1, 2) or marks[-1] - marks[0] > 1:
         return None
     digits, base = "".join(texts[: marks[0]]), "".join(texts[marks[-1] + 1 :])
-    base = str(NUMBERS.get(base, base))
+    base, sign = str(NUMBERS.get(base, base)), "-" * digits.startswith("-")
+    digits = digits.removeprefix("-")
     if not re.search(r"\d", digits) or not digits.isalnum() or not base.isdecimal() or not 2 <= int(base[:4]) <= 36:
         return None
-    return Shape("base", "", brackets=f"{digits.upper().lstrip('0') or '0'}_{int(base)}")
+    return Shape("base", "", brackets=f"{sign}{digits.upper().lstrip('0') or '0'}_{int(base)}")

@@ -117,13 +117,13 @@ def plain(tokens: Tokens) -> list[Token]:
 
 
 def spelled(tokens: Tokens) -> str:
-    """The tokens as one text without superfluous braces and white space, the same for the same spelling."""
-    parts, kept = [], plain(tokens)
-    for before, token in zip([None, *kept], kept, strict=False):
-        apart = before is not None and before.kind != "mark" and token.kind != "mark"
-        joined = apart and (before.kind != "number" or token.kind == "number")
-        parts.append(f" {token.text}" if joined else token.text)
-    return "".join(parts)
+    """The tokens as one text without superfluous white space, the same for the same spelling."""
+    text = ""
+    for before, token in zip([None, *tokens], tokens, strict=False):
+        product = before is not None and (before.kind, token.kind) == ("number", "name")
+        apart = text[-1:].isalnum() and token.text[:1].isalnum() and not product
+        text += f" {token.text}" if apart else token.text
+    return text
 
 
 class _Tokenizer:
