@@ -206,10 +206,10 @@ def _compared(reference: Shape, given: Shape) -> str | None:
         case "ratio", "ratio":
             return None if _same_ratio(reference, given) else "another ratio or time"
         case ("ratio", "value") | ("value", "ratio"):
-            ratio, plain = (reference, given) if reference.kind == "ratio" else (given, reference)
+            ratio, bare = (reference, given) if reference.kind == "ratio" else (given, reference)
             terms = [part.tree for part in ratio.parts]
-            fraction = len(terms) == 2 and all(terms) and re.search(r"frac|/|\d\.\d", plain.text) and plain.tree
-            return None if fraction and equal(("/", *terms), plain.tree) else "not a ratio"
+            fraction = len(terms) == 2 and all(terms) and re.search(r"frac|/|\d\.\d", bare.text)
+            return None if fraction and bare.tree and equal(("/", *terms), bare.tree) else "not a ratio"
         case "value", "value":
             return None if _same_value(reference, given) else ""
     return _collections(reference, given)
@@ -294,8 +294,8 @@ def _collections(reference: Shape, given: Shape) -> str | None:
             return "other brackets"
         return None if all(map(_same, reference.parts, given.parts)) else ""
     if reference.kind == given.kind:
-        plain = all(part.kind == "value" for part in reference.parts)
-        repeats = reference.kind == "list" and plain and not (reference.brackets or given.brackets)
+        values = all(part.kind == "value" for part in reference.parts)
+        repeats = reference.kind == "list" and values and not (reference.brackets or given.brackets)
         return None if _same_members(reference.parts, given.parts, repeats=repeats) else ""
     if "list" in kinds and kinds <= {"list", "value", "interval", "tuple", "equation"}:
         members, single = (reference, given) if reference.kind == "list" else (given, reference)
@@ -303,8 +303,8 @@ def _collections(reference: Shape, given: Shape) -> str | None:
             return _compared(members.parts[0], single)
         return "another number of answers"
     if kinds == {"tuple", "value"}:
-        vector, plain = (reference, given) if reference.kind == "tuple" else (given, reference)
-        return None if vector.brackets == "()" and _same_vector(plain.tree, vector) else "another kind of answer"
+        vector, matrix = (reference, given) if reference.kind == "tuple" else (given, reference)
+        return None if vector.brackets == "()" and _same_vector(matrix.tree, vector) else "another kind of answer"
     return "another kind of answer"
 
 
@@ -359,7 +359,8 @@ def _copied(given: Answer, reference: Answer, question: str) -> bool:
     if not question or given.words:
         return False
     found, expected = shape(given.tokens), shape(reference.tokens)
-    found, expected = (one.parts[-1] if one.kind == "equation" else one for one in (found, expected))
+    found = found.parts[-1] if found.kind == "equation" else found
+    expected = expected.parts[-1] if expected.kind == "equation" else expected
     if found.text == expected.text or found.tree is None or not _is_work(found.tree):
         return False
     if expected.tree and form(found.tree) == form(expected.tree):

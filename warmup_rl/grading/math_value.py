@@ -5,11 +5,12 @@ All steps are bounded: the size of exact numbers, the magnitude of others, and t
 
 from __future__ import annotations
 
+import math
+import operator
 import random
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
-from math import comb, factorial
 from typing import Any
 
 import mpmath
@@ -29,7 +30,7 @@ _SAME_BITS = 600
 _MAX_EXACT_BITS = 1 << 14
 _MAX_EXPONENT = 1 << 24
 """Largest power of two in a number that is not exact."""
-_MAX_TERMS = 1000
+_MAX_TERMS, _MAX_ARGUMENT = 1000, 10**6
 _MAX_COST = 5000
 """Operations at one point, each counted by the length of its result."""
 _FUNCTION_COST = 20
@@ -126,13 +127,10 @@ def proportional(one: Tree, other: Tree, *, positive: bool = False) -> bool:
     if not names(one) or names(one) != names(other):
         return False
     pairs = list(_values(one, other))
-    if any(_zero(left) != _zero(right) for left, right in pairs):
+    if any((left == 0) != (right == 0) for left, right in pairs):
         return False
-    try:
-        ratios = [_divide(left, right) for left, right in pairs if not _zero(right)]
-    except Undefined:
-        return False
-    if len(ratios) < _MIN_POINTS or positive and (_imaginary(ratios[0]) or _CONTEXT.mp.re(_float(ratios[0])) <= 0):
+    ratios = [_float(left) / _float(right) for left, right in pairs if right != 0]
+    if len(ratios) < _MIN_POINTS or positive and (_imaginary(ratios[0]) or _CONTEXT.mp.re(ratios[0]) <= 0):
         return False
     return all(_same(ratio, ratios[0]) for ratio in ratios)
 
@@ -159,7 +157,7 @@ def rounds_to_places(decimal: Tree, exact: Tree) -> bool:
 def _values(one: Tree, other: Tree) -> Iterator[tuple[Number, Number]]:
     """The values of both at the points where both are defined."""
     variables = sorted(names(one) | names(other))
-    whole = any(_has(tree, ("!", "binom", "sum", "prod")) for tree in (one, other))
+    whole = any(_has(tree, "!", "binom", "sum", "prod") for tree in (one, other))
     for number in range(_POINTS if variables else 1):
         point = _point(variables, number, whole)
         try:
@@ -183,12 +181,9 @@ def _point(variables: list[str], number: int, whole: bool) -> dict[str, Fraction
     }
 
 
-def _has(tree: Tree, kinds: tuple[str, ...]) -> bool:
-    return tree[0] in kinds or any(_has(part, kinds) for part in children(tree))
-
-
-def _zero(number: Number) -> bool:
-    return bool(number == 0)
+def _has(tree: Tree, *kinds: str) -> bool:
+    """Whether a tree holds an operation or a constant of one of these names."""
+    return tree[0] in kinds or tree[0] == "c" and tree[1] in kinds or any(_has(part, *kinds) for part in children(tree))
 
 
 def _same(one: Number, other: Number) -> bool:
@@ -211,12 +206,6 @@ def _imaginary(number: Number) -> bool:
     return not isinstance(number, Fraction) and bool(abs(mp.im(number)) > mp.ldexp(abs(number), -_SAME_BITS))
 
 
-def _divide(one: Number, other: Number) -> Number:
-    if _zero(other):
-        raise Undefined("a division by zero")
-    return one / other if isinstance(one, Fraction) and isinstance(other, Fraction) else _float(one) / _float(other)
-
-
 class _Evaluation:
     """Evaluates trees at one point.
 
@@ -228,12 +217,12 @@ class _Evaluation:
     def __init__(self, point: Mapping[str, Fraction], *trees: Tree) -> None:
         self._point, self._cost, self._mp = dict(point), 0, _CONTEXT.mp
         self._exact = not point
-        self._real = bool(point) and not any(_has_constant(tree, "i") for tree in trees)
+        self._real = bool(point) and not any(_has(tree, "i") for tree in trees)
 
     def of(self, tree: Tree) -> Number:
         """The value of a tree. Raises `Undefined`."""
         try:
-            return self._checked(self._node(tree))
+            return self._checked(self._node(*tree))
         except Undefined:
             raise
         except (ArithmeticError, ValueError, TypeError, KeyError) as error:
@@ -241,61 +230,59 @@ class _Evaluation:
 
     def _checked(self, number: Number) -> Number:
         """A number if it is within all bounds, exact as long as it is short."""
-        bits = _BITS
-        if isinstance(number, Fraction):
-            bits = max(number.numerator.bit_length(), number.denominator.bit_length())
+        exact = isinstance(number, Fraction)
+        bits = max(number.numerator.bit_length(), number.denominator.bit_length()) if exact else _BITS
         self._cost += 1 + bits // 256
         if self._cost > _MAX_COST:
             raise _Exhausted("too much work")
-        if isinstance(number, Fraction):
-            if bits <= _MAX_EXACT_BITS:
-                return number
-            if self._exact:
+        if exact and (bits <= _MAX_EXACT_BITS or self._exact):
+            if bits > _MAX_EXACT_BITS:
                 raise Undefined("too large")
-            number = _float(number)
+            return number
+        number = _float(number)
         if not self._mp.isfinite(number):
             return number
         if number != 0 and abs(self._mp.mag(number)) > _MAX_EXPONENT:
             raise Undefined("too large")
-        if _imaginary(number):
-            if self._real:
-                raise Undefined("not real")
-            return number
-        return self._mp.re(number)
+        if self._real and _imaginary(number):
+            raise Undefined("not real")
+        return number if _imaginary(number) else self._mp.re(number)
 
-    def _node(self, tree: Tree) -> Number:
-        kind = tree[0]
+    def _node(self, kind: str, *parts: Any) -> Number:
+        mp = self._mp
         if kind in ("n", "recurring"):
-            return tree[1]
+            return parts[0]
         if kind == "v":
-            return self._point[tree[1]]
+            return self._point[parts[0]]
         if kind == "c":
-            return {"e": self._mp.e, "i": self._mp.j, "pi": self._mp.pi, "infinity": self._mp.inf}[tree[1]] * 1
+            return +{"e": mp.e, "i": mp.j, "pi": mp.pi, "infinity": mp.inf}[parts[0]]
         if kind in ("sum", "prod"):
-            return self._series(*tree)
+            return self._series(kind, *parts)
+        operands = [self.of(part) for part in parts if isinstance(part, tuple)]
         if kind == "f":
-            return self._function(tree[1], tree[2])
-        operands = [self.of(part) for part in tree[1:]]
-        return getattr(self, _OPERATIONS[kind])(*operands)
+            return self._function(parts[0], _float(operands[0]))
+        if kind == "log":
+            return self._function("ln", _float(operands[1])) / self._function("ln", _float(operands[0]))
+        if kind == "^":
+            return self._power(*operands)
+        if kind == "!":
+            return Fraction(math.factorial(self._whole(operands[0], 2000)))
+        if kind == "binom":
+            return Fraction(math.comb(*(self._whole(one, 5000) for one in operands)))
+        if kind == "root":
+            return self._root(*operands)
+        if not all(isinstance(one, Fraction) for one in operands) or kind == "deg":
+            operands = [_float(one) for one in operands]
+        return self._sum(*operands) if kind == "+" else _OPERATIONS[kind](*operands)
 
-    def _add(self, one: Number, other: Number) -> Number:
-        if isinstance(one, Fraction) and isinstance(other, Fraction):
-            return one + other
-        left, right = _float(one), _float(other)
-        total = left + right
+    def _sum(self, one: Number, other: Number) -> Number:
+        """A sum; zero where the terms cancel to all digits."""
+        total = one + other
+        if isinstance(total, Fraction):
+            return total
         if not self._mp.isfinite(total):
             raise Undefined("infinite terms")
-        small = abs(total) < self._mp.ldexp(max(abs(left), abs(right)), 100 - _BITS)
-        return Fraction(0) if small else total
-
-    def _multiply(self, one: Number, other: Number) -> Number:
-        return one * other if isinstance(one, Fraction) and isinstance(other, Fraction) else _float(one) * _float(other)
-
-    def _quotient(self, one: Number, other: Number) -> Number:
-        return _divide(one, other)
-
-    def _negative(self, one: Number) -> Number:
-        return -one
+        return Fraction(0) if abs(total) < self._mp.ldexp(max(abs(one), abs(other)), 100 - _BITS) else total
 
     def _power(self, base: Number, exponent: Number) -> Number:
         whole = isinstance(exponent, Fraction) and exponent.denominator == 1
@@ -318,75 +305,46 @@ class _Evaluation:
         return self._mp.power(base, int(exponent) if whole else power)
 
     def _root(self, index: Number, radicand: Number) -> Number:
-        if not isinstance(index, Fraction) or index.denominator > 1 or not 1 < index < 100:
-            raise Undefined("a root with an odd index")
-        number = _float(radicand)
-        if index % 2 and not _imaginary(number) and number < 0:
-            return -self._mp.root(-number, int(index))
-        return self._mp.root(number, int(index))
-
-    def _factorial(self, number: Number) -> Number:
-        return Fraction(factorial(self._whole(number, 2000)))
-
-    def _binomial(self, top: Number, bottom: Number) -> Number:
-        return Fraction(comb(self._whole(top, 5000), self._whole(bottom, 5000)))
+        """A root; of a negative number with an odd index the real one."""
+        degree, number = self._whole(index, 100), _float(radicand)
+        if degree % 2 and not _imaginary(number) and number < 0:
+            return -self._mp.root(-number, degree)
+        return self._mp.root(number, degree)
 
     def _whole(self, number: Number, most: int) -> int:
         if not isinstance(number, Fraction) or number.denominator > 1 or not 0 <= number <= most:
             raise Undefined("not a small whole number")
         return int(number)
 
-    def _absolute(self, number: Number) -> Number:
-        return abs(number)
-
-    def _floor(self, number: Number) -> Number:
-        return Fraction(number.__floor__() if isinstance(number, Fraction) else int(self._mp.floor(number)))
-
-    def _ceil(self, number: Number) -> Number:
-        return -self._floor(-number)
-
-    def _degrees(self, number: Number) -> Number:
-        return _float(number) * self._mp.pi / 180
-
-    def _logarithm(self, base: Number, number: Number) -> Number:
-        return _divide(self._function("ln", ("n", number)), self._function("ln", ("n", base)))
-
-    def _function(self, name: str, argument: Tree) -> Number:
-        number = _float(self.of(argument))
+    def _function(self, name: str, number: Any) -> Number:
         self._cost += _FUNCTION_COST
-        if not self._mp.isfinite(number) or abs(number) > 10**6 and name not in ("ln", "log"):
+        if not self._mp.isfinite(number) or number == 0 and name in ("ln", "log"):
+            raise Undefined("outside of the domain")
+        if abs(number) > _MAX_ARGUMENT and name not in ("ln", "log"):
             raise Undefined("too large")
-        if name in ("ln", "log"):
-            if number == 0:
-                raise Undefined("the logarithm of zero")
-            return self._mp.log(number) / (1 if name == "ln" else self._mp.log(10))
-        found = _FUNCTIONS[name]
-        return 1 / getattr(self._mp, found[1:])(number) if found[0] == "/" else getattr(self._mp, found)(number)
+        found = _FUNCTIONS.get(name, name)
+        value = getattr(self._mp, found.lstrip("/"))(number)
+        return 1 / value if found[0] == "/" else value
 
     def _series(self, kind: str, index: str, low: Tree, high: Tree, term: Tree) -> Number:
         first, last = self.of(low), self.of(high)
-        count = self._whole(last - first + 1, _MAX_TERMS)
-        total, outer = Fraction(kind == "prod"), self._point.get(index)
-        for step in range(count):
+        operation, total, outer = ("+", Fraction(0), self._point.get(index)) if kind == "sum" else (
+            "*", Fraction(1), self._point.get(index))  # fmt: skip
+        for step in range(self._whole(last - first + 1, _MAX_TERMS)):
             self._point[index] = first + step
-            total = self._checked((self._multiply if kind == "prod" else self._add)(total, self.of(term)))
+            total = self.of((operation, ("n", total, ""), term))
         self._point.pop(index, None)
         if outer is not None:
             self._point[index] = outer
         return total
 
 
-_OPERATIONS = {
-    "+": "_add", "-": "_negative", "*": "_multiply", "/": "_quotient", "^": "_power", "root": "_root",
-    "!": "_factorial", "binom": "_binomial", "abs": "_absolute", "floor": "_floor", "ceil": "_ceil",
-    "deg": "_degrees", "log": "_logarithm",
+_OPERATIONS: dict[str, Callable[..., Number]] = {
+    "-": operator.neg, "*": operator.mul, "/": operator.truediv, "abs": abs,
+    "floor": lambda number: Fraction(math.floor(number)), "ceil": lambda number: Fraction(math.ceil(number)),
+    "deg": lambda number: number * _CONTEXT.mp.pi / 180,
 }  # fmt: skip
 _FUNCTIONS = {
-    **{name: name for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp")},
-    "sec": "/cos", "csc": "/sin", "cot": "/tan", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
+    "sec": "/cos", "csc": "/sin", "cot": "/tan", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "log": "log10",
 }  # fmt: skip
-"""Functions of `mpmath`; after a slash, what the function is one over."""
-
-
-def _has_constant(tree: Tree, name: str) -> bool:
-    return tree[:2] == ("c", name) or any(_has_constant(part, name) for part in children(tree))
+"""Names in `mpmath` where they differ; after a slash, what the function is one over."""
