@@ -215,9 +215,10 @@ def test_a_rule_that_raises_on_an_answer_finds_it_wrong_and_on_the_reference_too
 
 
 FRAGMENTS = [
-    *"(){}[]|,.;:!?'\"$^_-+*/=<>&#`1e", " ", "\n", "answer is A", "The answer is ", "\\boxed{", "\\frac", "\\text{", "```", "```json\n",
-    "\\[", "\\(", "\\pm", "\\cup", " or ", " and ", "<b>", "1,234", "5 km ", "\\begin{cases}", "####", "99!", "SELECT ", "'a", "not ", "[1,",
-    "\\sum_{k=1}^{999}k^", "9^{9", "yes", "is wrong. ", "\u200b", "\u221a", "\u00b2", "A) ", "Option ", ",,", " , ", ". .",
+    *"(){}[]|,.;:!?'\"$^_-+*/=<>&#`1e \n", "answer is A", "The answer is ", "\\boxed{", "\\frac", "\\text{", "```",
+    "```json\n", "\\[", "\\(", "\\pm", "\\cup", " or ", " and ", "<b>", "1,234", "5 km ", "\\begin{cases}", "####",
+    "99!", "SELECT ", "'a", "not ", "[1,", "\\sum_{k=1}^{999}k^", "9^{9", "yes", "is wrong. ", "\u200b", "\u221a",
+    "\u00b2", "A) ", "Option ", ",,", " , ", ". .",
 ]  # fmt: skip
 GRADERS = [
     (MathGrader(), "\\frac{1}{2}", {}),

@@ -23,7 +23,8 @@ _MARKUP = re.compile(
 _EDGES = " \t\n({[])}.,:;'!-"
 _NAMED = r"(?i:(?:option|choice|answer)\s{0,3})?"
 _CLAIM = re.compile(
-    r"\b(?i:(?:(answer)|(option|choice)|(?:correct|right|best) (?!answer|option|choice)[a-z]{3,20}(?= (?:is|must|should|would)\b))"
+    r"\b(?i:(?:(answer)|(option|choice)"
+    r"|(?:correct|right|best) (?!answer|option|choice)[a-z]{3,20}(?= (?:is|must|should|would)\b))"
     r"\s{0,3}(is|must be|should be|would be|[:=-])?\s{0,3}(?:(?:option|choice)\b)?\s{0,3}:?)"
     r"[\s'({\[-]{0,6}(?:\\boxed\s?\{{1,2})?[\s({]{0,4}(?:([A-Z])(?!\w|'\w|[+?])|([a-z])(?=[\s'\])}.]{0,6}\Z))"
 )
@@ -34,10 +35,10 @@ _BOX = re.compile(
 _LISTED = re.compile(
     rf"{_NAMED}(?:[({{\[]{{1,2}}\s?([A-Z])\s?[)}}\]]{{1,2}}[.:]?|([A-Z])(?:\s?[.):=]|\s-(?=\s)|(?=\s?\()))\s{{0,3}}(?=\S)"
 )
+_SO = r"(?i:so|therefore|thus|hence|i choose|it is|it's)[\s,:]{1,3}"
 _CALLED_RIGHT = re.compile(
-    rf"(?i:(?:so|therefore|thus|hence|i choose|it is|it's)[\s,:]{{1,3}})?{_NAMED}\(?([A-Z])\)?\s(?:is|must be|would be)\s"
-    r"(?i:correct|right|the (?:correct |right )?(?:answer|option|choice))\W{0,3}"
-    r"|(?i:so|therefore|thus|hence|i choose|it is|it's)[\s,:]{1,3}\(?([A-Z])\)?[\s.]{0,3}"
+    rf"(?:{_SO})?{_NAMED}\(?([A-Z])\)?\s(?:is|must be|would be)\s"
+    rf"(?i:correct|right|the (?:correct |right )?(?:answer|option|choice))\W{{0,3}}|{_SO}\(?([A-Z])\)?[\s.]{{0,3}}"
 )
 _CLAUSE = re.compile(r"[.,;:!?\n]|\b(?:so|then|therefore|thus|hence|but)\b", re.IGNORECASE)
 _DENIED = re.compile(
@@ -48,8 +49,10 @@ _DENIED = re.compile(
 _DESCRIBED = re.compile(
     r"\b(?:an?|the|my|our|this|each|every|one|another|other)\s(?:[\w-]+\s){0,3}$|([\w-]+)\s$", re.IGNORECASE
 )
-_PRAISE = frozenset("correct right best final true only most likely appropriate accurate suitable closest nearest the my our "
-                    "this is so final overall probable reasonable plausible single actual remaining valid logical and".split())  # fmt: skip
+_PRAISE = frozenset(
+    "correct right best final true only most likely appropriate accurate suitable closest nearest the my our this is "
+    "so overall probable reasonable plausible single actual remaining valid logical and".split()
+)
 """Words between `the` and `answer` that leave a claim one."""
 _SENTENCE_END = re.compile(r"(?<!\.)[.!?](?=\s|$)|\n")
 _REASON = re.compile(r"\b(?:because|since|(?<!well )as(?! well)|due|for|whereas|while|where)\b", re.IGNORECASE)

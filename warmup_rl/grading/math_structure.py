@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import reduce
-from itertools import chain
+from itertools import accumulate, chain
 from math import inf
 from typing import Literal
 
-from warmup_rl.grading.math_tokens import Token, Tokens, plain, spelled
+from warmup_rl.grading.math_tokens import CLOSING, OPENING, Token, Tokens, encloses, plain, spelled
 from warmup_rl.grading.math_tree import Tree, Unparsed, names, parse
 from warmup_rl.grading.math_value import real, rounds_to_places
 from warmup_rl.grading.math_words import NUMBERS
@@ -26,10 +26,14 @@ Interval = tuple[Edge, Edge]
 Region = tuple[Interval, ...]
 """Intervals in ascending order that do not touch each other, so that equal sets of numbers are equal tuples."""
 
-_OPENING, _CLOSING = ("(", "[", "{", "\\{", "\\begin"), (")", "]", "}", "\\}", "\\end")
 _LESS, _GREATER, _CLOSED = ("<", "\\le"), (">", "\\ge"), ("\\le", "\\ge")
 _SIGNS = ("=", "\\ne", "\\approx", *_LESS, *_GREATER)
 _OR, _AND = ("or", "\\lor"), ("and", "\\land")
+_SYMBOL = re.compile(
+    r"(?:m ?)?(?:\\(?:angle|triangle|overline|widehat|vec) ?)?(?:\\?[A-Za-z]+|\{[A-Z ]+\})"
+    r"(?:_(?:\{[\w ,]+\}| ?\w))?'*(?:\(\w+\))?"
+)
+_INFINITY: Tree = ("c", "infinity")
 _SYSTEMS = ("cases", "aligned", "align", "align*", "gathered", "split")
 
 
@@ -68,7 +72,7 @@ def shape(tokens: Tokens) -> Shape:
         if found := read(tokens):
             return replace(found, text=text)
     if [token.text for token in tokens] == ["\\R"]:
-        return _condition("", -inf, inf, text)
+        return replace(_everything(), text=text)
     try:
         return Shape("value", text, tree=parse(tokens))
     except (Unparsed, ValueError):
@@ -79,9 +83,9 @@ def split(tokens: Tokens, *separators: str) -> list[Tokens]:
     """The parts between separators outside of all brackets."""
     parts, depth, start = [], 0, 0
     for place, token in enumerate(tokens):
-        if token.text in _OPENING:
+        if token.text in OPENING:
             depth += 1
-        elif token.text in _CLOSING:
+        elif token.text in CLOSING:
             depth -= 1
         elif depth == 0 and token.text in separators:
             parts.append(tokens[start:place])
@@ -91,26 +95,11 @@ def split(tokens: Tokens, *separators: str) -> list[Tokens]:
 
 def symbol(tokens: Tokens) -> str:
     """The name that a side of an equation is, such as `x`, `f(x)`, `a_1`, `\\theta`, `Area` or `(x,y)`; else empty."""
+    text = spelled(tokens)
     if len(tokens) > 2 and tokens[0].text == "(" and tokens[-1].text == ")":
-        return spelled(tokens) if all(map(symbol, split(tokens[1:-1], ","))) else ""
-    rest = [token.text for token in tokens]
-    if rest[:1] == ["m"] and len(rest) > 1:
-        rest = rest[1:]
-    if rest[:1] in (["\\angle"], ["\\triangle"]):
-        rest = rest[1:]
-    if rest[:2] in (["\\overline", "{"], ["\\widehat", "{"], ["\\vec", "{"]) and rest[-1] == "}":
-        rest = rest[2:-1]
-    named = next((token for token in tokens if [token.text] == rest[:1] and token.kind in ("name", "word")), None)
-    if named is None or rest[0] in ("e", "i", "\\pi") and not rest[1:]:
-        return ""
-    rest = rest[1:]
-    if rest[:1] == ["_"]:
-        end = rest.index("}") + 1 if rest[1:2] == ["{"] and "}" in rest else 2
-        rest = rest[end:]
-    while rest[:1] == ["'"]:
-        rest = rest[1:]
-    argument = len(rest) == 3 and rest[0] == "(" and rest[2] == ")"
-    return spelled(tokens) if not rest or argument else ""
+        return text if all(map(symbol, split(tokens[1:-1], ","))) else ""
+    known = all(token.kind != "command" or token.text in ("\\overline", "\\widehat", "\\vec") for token in tokens)
+    return text if known and text not in ("e", "i", "\\pi") and _SYMBOL.fullmatch(text) else ""
 
 
 def label(tokens: Tokens) -> bool:
@@ -121,7 +110,7 @@ def label(tokens: Tokens) -> bool:
         index = before is not None and before.text == "_"
         called = token.text == "(" and before is not None and before.kind in ("name", "word")
         if inner or index and token.text == "{" or called:
-            inner += (token.text in _OPENING) - (token.text in _CLOSING)
+            inner += (token.text in OPENING) - (token.text in CLOSING)
         elif token.kind == "number" and not index:
             return False
     return any(
@@ -172,7 +161,7 @@ def _complement(found: Region) -> Region:
 
 def _end(found: Shape, side: int) -> Edge | None:
     """An end of an interval, on its own number or beside it."""
-    if found.tree in (("c", "infinity"), ("-", ("c", "infinity"))):
+    if found.tree and found.tree in (_INFINITY, ("-", _INFINITY)):
         return (-inf if found.tree[0] == "-" else inf, 0)
     number = real(found.tree) if found.tree else None
     return None if number is None else (number, side)
@@ -180,36 +169,21 @@ def _end(found: Shape, side: int) -> Edge | None:
 
 def _inside_braces(tokens: Tokens) -> Tokens:
     """The tokens without spare `{}` around all of them."""
-    while len(tokens) > 1 and tokens[0].text == "{" and _closes_at_end(tokens):
+    while len(tokens) > 1 and tokens[0].text == "{" and encloses(tokens):
         tokens = tokens[1:-1]
     return tokens
 
 
-def _closes_at_end(tokens: Tokens) -> bool:
-    """Whether the bracket at the beginning closes at the very end, with any bracket, as in `(1,2]`."""
-    depth = 0
-    for place, token in enumerate(tokens):
-        depth += (token.text in _OPENING) - (token.text in _CLOSING)
-        if depth == 0:
-            return place == len(tokens) - 1
-    return False
-
-
-def _condition(name: str, low: float, high: float, text: str = "") -> Shape:
-    """All numbers, as the condition on a name."""
-    ends = tuple(Shape("value", end, tree=tree) for end, tree in (
-        ("-\\infty", ("-", ("c", "infinity"))), ("\\infty", ("c", "infinity"))))  # fmt: skip
-    return Shape("interval", text, ends, brackets="()", names=(name,) if name else ())
+def _everything(name: str = "") -> Shape:
+    """All numbers, as a condition on a name."""
+    low, high = Shape("value", "-\\infty", tree=("-", _INFINITY)), Shape("value", "\\infty", tree=_INFINITY)
+    return Shape("interval", "", (low, high), brackets="()", names=(name,) if name else ())
 
 
 def _system(tokens: Tokens) -> Shape | None:
     """`\\begin{cases} x=5 \\\\ y=6 \\end{cases}` as a list."""
     texts = [token.text for token in tokens]
-    if (
-        texts[:2] != ["\\begin", "{"]
-        or "}" not in texts
-        or not _closes_at_end(tokens[: -3 if texts[-1] == "}" else None])
-    ):
+    if texts[:2] != ["\\begin", "{"] or "}" not in texts or not encloses(tokens[: -3 if texts[-1] == "}" else None]):
         return None
     if "".join(texts[2 : texts.index("}")]) not in _SYSTEMS:
         return None
@@ -224,7 +198,7 @@ def _set_builder(tokens: Tokens) -> Shape | None:
     texts = [token.text for token in tokens]
     if len(tokens) > 3 and tokens[0].kind == "name" and texts[1] == "\\in":
         return shape(tokens[2:])
-    if len(tokens) < 6 or texts[0] != "\\{" or tokens[1].kind != "name" or not _closes_at_end(tokens):
+    if len(tokens) < 6 or texts[0] != "\\{" or tokens[1].kind != "name" or not encloses(tokens):
         return None
     bar = 4 if texts[2:4] == ["\\in", "\\R"] else 2
     return shape(tokens[bar + 1 : -1]) if texts[bar] in ("|", ":") else None
@@ -249,7 +223,7 @@ def _bracketed(tokens: Tokens) -> Shape | None:
         return None
     inner = tokens[1:-1]
     ends = split(inner, ";") if len(split(inner, ";")) > 1 else split(inner, ",")
-    if not _closes_at_end(tokens) or len(ends) < 2 or not all(ends):
+    if not encloses(tokens) or len(ends) < 2 or not all(ends):
         return None
     brackets = tokens[0].text + tokens[-1].text
     interval = len(ends) == 2 and (brackets != "()" or any(token.text == "\\infty" for token in inner))
@@ -272,7 +246,7 @@ def _conditions(tokens: Tokens) -> Shape | None:
 
 
 def _list(tokens: Tokens) -> Shape | None:
-    braced = len(tokens) > 1 and tokens[0].text == "\\{" and _closes_at_end(tokens)
+    braced = len(tokens) > 1 and tokens[0].text == "\\{" and encloses(tokens)
     if [token.text for token in tokens] == ["\\emptyset"]:
         return Shape("list", "", brackets="{}")
     inner = tokens[1:-1] if braced else tokens
@@ -301,14 +275,15 @@ def _relation(tokens: Tokens) -> Shape | None:
         return Shape("relation", "", (shape(sides[1]),), brackets=tokens[0].text)
     if len(sides) < 2 or not all(sides):
         return None
-    signs = list(_outer_signs(tokens, sides))
+    ends = accumulate(len(side) + 1 for side in sides[:-1])
+    signs = [tokens[end - 1].text for end in ends]
     if signs[-1] == "\\approx":
         return _approximate(tokens, sides, signs)
     if set(signs) == {"="}:
         return _equation(sides)
     if signs == ["\\ne"] and symbol(sides[0]):
         point = Shape("list", "", (shape(sides[1]),), brackets="{}")
-        everything = _condition(spelled(sides[0]), -inf, inf)
+        everything = _everything(spelled(sides[0]))
         return Shape("union", "", (Shape("difference", "", (everything, point)),), names=everything.names)
     if set(signs) <= set(_LESS) or set(signs) <= set(_GREATER):
         if signs[0] in _GREATER:
@@ -325,14 +300,6 @@ def _equation(sides: list[Tokens]) -> Shape:
     last = parts[-1].tree
     is_label = label(sides[0]) and not (last and names(last))
     return Shape("equation", "", parts, brackets="label" if is_label else "", names=(name,) if name else ())
-
-
-def _outer_signs(tokens: Tokens, sides: Sequence[Tokens]) -> Iterator[str]:
-    place = 0
-    for side in sides[:-1]:
-        place += len(side)
-        yield tokens[place].text
-        place += 1
 
 
 def _approximate(tokens: Tokens, sides: list[Tokens], signs: list[str]) -> Shape | None:
@@ -353,7 +320,7 @@ def _bounds(sides: list[Tokens], closed: list[bool]) -> Shape | None:
     kind, name = _bounded(sides[middle]) or ("", "")
     if not name:
         return None
-    everything = _condition(name, -inf, inf)
+    everything = _everything(name)
     low = shape(sides[middle - 1]) if middle else everything.parts[0]
     high = shape(sides[middle + 1]) if middle + 1 < len(sides) else everything.parts[1]
     opening = "[" if middle and closed[middle - 1] else "("

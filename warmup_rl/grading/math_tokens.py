@@ -47,6 +47,7 @@ GREEK = frozenset(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau phi chi psi omega "
     "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell hbar".split()
 )
+OPENING, CLOSING = ("(", "[", "{", "\\{", "\\begin"), (")", "]", "}", "\\}", "\\end")
 FUNCTIONS = frozenset(
     "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln exp".split()
 )  # fmt: skip
@@ -84,7 +85,8 @@ _THOUSANDS = re.compile(
 _ESCAPED = re.compile(r"\\\\(?=[A-Za-z])")
 _SEPARATORS = re.compile(r"[^\d.]+")
 _TOKEN = re.compile(
-    r"(?P<space>\s+|~|\\[,;:! ]|\\h?space\s*\{[^{}]*\}|\\(?:text)?color\s*\{[^{}]*\}|\\[hv]?phantom\s*(?:\{[^{}]*\}|.)|\\\\(?=\s*$))"
+    r"(?P<space>\s+|~|\\[,;:! ]|\\(?:h?space|(?:text)?color)\s*\{[^{}]*\}|\\\\(?=\s*$)"
+    r"|\\[hv]?phantom\s*(?:\{[^{}]*\}|.))"
     r"|(?P<reals>\\(?:mathbb|Bbb|mathbf|text)\s*(?:\{\s*R\s*\}|R(?![A-Za-z])))"
     r"|\\[bB]igg?[lrm]?(?![A-Za-z])"
     r"|\\(?P<command>[A-Za-z]+)"
@@ -105,6 +107,16 @@ def tokenize(text: str) -> list[Token]:
     if sum(token.text == "$" for token in found) % 2:
         return [token._replace(text="\\$") if token.text == "$" else token for token in found]
     return [token for token in found if token.text != "$"]
+
+
+def encloses(tokens: Tokens) -> bool:
+    """Whether the bracket at the beginning closes at the very end, with any bracket, as in `(1,2]`."""
+    depth = 0
+    for place, token in enumerate(tokens):
+        depth += (token.text in OPENING) - (token.text in CLOSING)
+        if depth == 0:
+            return place == len(tokens) - 1
+    return False
 
 
 def plain(tokens: Tokens) -> list[Token]:

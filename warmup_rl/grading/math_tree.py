@@ -15,9 +15,9 @@ MAX_DEPTH = 30
 """Brackets within brackets; deeper ones are not read."""
 _CLOSING = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil"}
 _CONSTANTS = {"e": "e", "i": "i", "\\pi": "pi"}
-_NAMED_OBJECTS = (
-    "\\overline", "\\widehat", "\\vec", "\\bar", "\\angle", "\\triangle", "\\hat", "\\dot", "\\ddot", "\\tilde", "\\overrightarrow",
-)  # fmt: skip
+_NAMED_OBJECTS = tuple(
+    f"\\{name}" for name in "overline widehat vec bar angle triangle hat dot ddot tilde overrightarrow".split()
+)
 _MATRICES = ("pmatrix", "bmatrix", "matrix", "array")
 
 

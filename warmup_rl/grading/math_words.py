@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
 
-from warmup_rl.grading.math_tokens import FUNCTIONS, Token, Tokens, spelled, tokenize
+from warmup_rl.grading.math_tokens import FUNCTIONS, Token, Tokens, encloses, spelled, tokenize
 
 _SMALL = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
@@ -41,7 +41,7 @@ _QUALIFIERS = frozenset(
 """Words behind an answer that say for which values of its names it holds."""
 _STRONG = re.compile(r"(?<![\w)}])\*\*([^*]+)\*\*(?![\w({])")
 _ENDS = frozenset([".", ",", ";", ":", "\\\\", "`", '"', "\\to"])
-_LEADING = frozenset(["=", ":", "\\approx", "\\to", ",", "\\angle"])
+_LEADING = frozenset(["=", ":", "\\approx", "\\to", ","])
 _WORDS = frozenset([",", "'", ".", "-", ":", "(", ")", ";", '"', "!"])
 """Marks in an answer that is text."""
 _ARTICLE = re.compile(r"^(?:there (?:is|are)\s+)?(?:(?:an?|the)\s+)?(?=\w)")
@@ -51,9 +51,10 @@ _BASES = {
     "m": "meter metre", "g": "gram gramme", "l": "liter litre", "s": "second sec", "h": "hour hr", "min": "minute",
     "in": "inch inche", "ft": "foot feet", "yd": "yard", "mi": "mile", "lb": "pound", "oz": "ounce", "gal": "gallon",
     "yr": "year", "d": "day", "wk": "week", "mo": "month", "deg": "degree circ", "rad": "radian",
-    "$": "dollar buck usd", "%": "percent pct percentage", "cal": "calorie", "mol": "mole", "hz": "hertz", "n": "newton",
-    "j": "joule", "w": "watt", "v": "volt", "pa": "pascal", "a": "ampere amp", "k": "kelvin", "am": "a.m", "pm": "p.m",
-    "child": "children", "person": "people", "qt": "quart", "pt": "pint", "t": "tonne", "\u20ac": "euro", "\u00a3": "gbp", "\u00a5": "yen", "\u03a9": "ohm",
+    "$": "dollar buck usd", "\u20ac": "euro", "\u00a3": "gbp", "\u00a5": "yen", "%": "percent pct percentage",
+    "cal": "calorie", "mol": "mole", "hz": "hertz", "n": "newton", "j": "joule", "w": "watt", "v": "volt",
+    "pa": "pascal", "a": "ampere amp", "k": "kelvin", "am": "a.m", "pm": "p.m", "child": "children",
+    "person": "people", "qt": "quart", "pt": "pint", "t": "tonne",
 }  # fmt: skip
 _PREFIXES = {"k": "kilo", "c": "centi", "m": "milli", "d": "deci", "n": "nano", "u": "micro", "M": "mega", "G": "giga"}
 _METRIC = ("m", "g", "l", "s", "cal", "mol", "hz", "n", "j", "w", "v", "pa", "a")
@@ -66,8 +67,13 @@ _UNITS = {name: base for base, others in _BASES.items() for name in (base, *othe
 """Canonical units by their names, in lower case (but for the prefixes M and G) and without the plural ending."""
 _CURRENCIES = {"\\$": "$", "\u20ac": "\u20ac", "\u00a3": "\u00a3", "\u00a5": "\u00a5"}
 _COMPOUND = {"mph": ["mi", "/h"], "kph": ["km", "/h"], "kmh": ["km", "/h"]}
-_COUNTED = frozenset("unit of each altogether total square sq cubic cu per".split())
-_POWERS = {"square": "^2", "sq": "^2", "cubic": "^3", "cu": "^3"}
+_COUNTED = frozenset("unit of each altogether total square sq cubic cu per way squared cubed".split())
+_POWERS = {"square": "^2", "sq": "^2", "cubic": "^3", "cu": "^3", "squared": "^2", "cubed": "^3"}
+_UNIT_PART = re.compile(
+    r"(/|\b(?:per|a|p)\b)|\b(square|sq|cubic|cu)\b|\b(squared|cubed)\b|\^(-?\d+)|([^\W\d_]+|''|[%'$\u20ac\u00a3\u00a5])",
+    re.IGNORECASE,
+)
+_WHOLE_UNITS = {"''": "in", "'": "ft", "a m": "am", "p m": "pm", "circ": "deg"}
 _SPACED_UNITS = ("m", "s", "h", "g", "l", "k")
 _NO_UNIT = re.compile(
     r"\b(?:and|or|nor|not|no|never|neither|false|wrong|incorrect|impossible|undefined|unless|except|if|but|than|less|"
@@ -142,16 +148,8 @@ def meaning_of(words: str) -> str:
 def with_letter_unit(answer: Answer, unit: str) -> Answer:
     """An answer with its last letter as the unit if that is the unit of the other answer, as in `5 m`."""
     last = answer.tokens[-1]
-    if (
-        answer.unit
-        or not unit
-        or len(answer.tokens) < 2
-        or last.kind != "name"
-        or not last.spaced
-        or _unit(last.text) != unit
-    ):
-        return answer
-    return Answer(answer.tokens[:-1], unit)
+    letter = len(answer.tokens) > 1 and last.kind == "name" and last.spaced and _unit(last.text) == unit
+    return Answer(answer.tokens[:-1], unit) if letter and not answer.unit else answer
 
 
 def without_unit(text: str, names: Collection[str]) -> str:
@@ -170,38 +168,24 @@ def without_unit(text: str, names: Collection[str]) -> str:
 def _trimmed(tokens: Tokens) -> Tokens:
     """Without punctuation around, and without braces around all."""
     start, end = 0, len(tokens)
-    while start < end and tokens[start].text in _LEADING and tokens[start].text != "\\angle":
+    while start < end and tokens[start].text in _LEADING:
         start += 1
     while start < end and tokens[end - 1].text in _ENDS:
         end -= 1
     tokens = tokens[start:end]
-    if len(tokens) > 2 and tokens[0].text == "{" and tokens[-1].text == "}" and _one_group(tokens):
-        return _trimmed(tokens[1:-1])
-    return tokens
-
-
-def _one_group(tokens: Tokens) -> bool:
-    depth = 0
-    for token in tokens[:-1]:
-        depth += (token.text == "{") - (token.text == "}")
-        if depth == 0:
-            return False
-    return depth == 1
+    spare = len(tokens) > 2 and tokens[0].text == "{" and encloses(tokens)
+    return _trimmed(tokens[1:-1]) if spare else tokens
 
 
 def _without_phrases(tokens: Tokens) -> Tokens:
     """Without `the answer is`, `Area:` and the like."""
     tokens = _trimmed(tokens)
     place = 0
-    while place < len(tokens) and (
-        tokens[place].text.lower() in _LEAD
-        and tokens[place].kind == "word"
-        or place
-        and tokens[place].text in (",", ":", "=")
-        or place
-        and tokens[place - 1].text == "of"
-        and tokens[place].kind == "name"
-    ):
+    for before, token in zip([None, *tokens], tokens, strict=False):
+        lead = token.kind == "word" and token.text.lower() in _LEAD
+        subject = before is not None and (token.text in (",", ":", "=") or before.text == "of" and token.kind == "name")
+        if not lead and not subject:
+            break
         place += 1
     labels = place
     while labels < len(tokens) and tokens[labels].text.lower() in _LABELS:
@@ -321,19 +305,12 @@ def _is_unit(tail: Tokens) -> bool:
         return True
     if "/" in [token.text for token in tail]:  # 5 m/s
         return (tail[0].spaced or len(words[0]) > 1) and all(word in _SPACED_UNITS or _known(word) for word in words)
-    return (
-        all(_known(word) for word in words if word not in ("squared", "cubed"))
-        or (tail[0].spaced or len(words) == 1)
-        and bool(_PLURAL.fullmatch(text.lower()))
-        and text.islower()
-    )
+    plural = bool(_PLURAL.fullmatch(text)) and (tail[0].spaced or len(words) == 1)
+    return plural or all(map(_known, words))
 
 
 def _known(word: str) -> bool:
-    word = word.rstrip(".")
-    return (
-        _unit(word) is not None and len(word) > 1 or word.removesuffix("s") in _COUNTED or word in ("of", "way", "ways")
-    )
+    return _unit(word) is not None and len(word) > 1 or word.removesuffix("s") in _COUNTED
 
 
 def _unit(word: str) -> str | None:
@@ -349,29 +326,18 @@ def _unit(word: str) -> str | None:
 def _canonical_unit(tail: Tokens) -> str:
     """`square centimeters` and `cm^2` as `cm^2`; `miles per hour` and `mph` as `/h mi`."""
     factors: list[str] = []
-    power, below = "", False
-    exponent = False
-    for token in tail:
-        word = token.text.rstrip(".")
-        if token.kind == "mark":
-            below = below or word == "/"
-            exponent = word == "^" or exponent and word in ("{", "-")
-            sign = {"\\circ": "deg", "%": "%", "'": "'", **_CURRENCIES}.get(word)
-            factors += [sign] if sign else []
-        elif token.kind == "number":
-            if exponent and factors:
-                factors[-1] += f"^{word}"
-        elif word in ("per", "a") and factors or word == "p":
-            below = True
-        elif word.lower() in ("squared", "cubed") and factors:
-            factors[-1] += "^2" if word.lower() == "squared" else "^3"
-        elif word.lower() in _POWERS:
-            power = _POWERS[word.lower()]
-        elif word.lower().removesuffix("s") not in _COUNTED:
-            unit = _unit(word)
-            unit = unit or (word.lower().removesuffix("s") if len(word) > 3 else word.lower())
-            parts = _COMPOUND.get(unit, [unit])
-            factors += [f"{'/' if below else ''}{part}{power}" for part in parts]
+    power, below = "", ""
+    for over, before, after, exponent, word in _UNIT_PART.findall(re.sub(r"[{}.]", "", spelled(tail))):
+        if over and (factors or over == "p"):
+            below = "/"
+        elif before or over:
+            power = _POWERS.get(before.lower(), "")
+        elif factors and (after or exponent):
+            factors[-1] += f"^{exponent}" if exponent else _POWERS[after.lower()]
+        elif word and word.lower().removesuffix("s") not in _COUNTED:
+            name = word.lower()
+            unit = _unit(word) or (name.removesuffix("s") if len(name) > 3 else name)
+            factors += [f"{below}{part}{power}" for part in _COMPOUND.get(unit, [unit])]
             power = ""
     text = " ".join(sorted(factors))
-    return {"' '": "in", "'": "ft", "a m": "am", "m p": "pm"}.get(text, text)
+    return _WHOLE_UNITS.get(text, text)
