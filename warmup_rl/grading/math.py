@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import string
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from warmup_rl.base.errors import Unscorable
@@ -25,6 +26,8 @@ _MAX_BOXES, _MAX_BETWEEN = 20, 40
 _ORDERED = ("tuple", "interval")
 _SETS = ("union", "intersection", "difference")
 _COORDINATES = {"x", "y", "z"}
+_NO_VALUE = {"or", "and", "nor", "not", "no", "maybe"}
+_OPERATORS = ("*", "/", "+", "-", "=", "^", ",", "\\cup", "\\cap", "(")
 _UNPARSED = "it cannot be parsed as mathematics"
 
 
@@ -147,29 +150,18 @@ def _asks_for_base(question: str, reference: Shape) -> bool:
 def _choice(answer: Answer) -> tuple[str, Answer]:
     """The letter in front of an answer such as `(B) 5`, and the answer without it; empty if there is none."""
     texts = [token.text for token in answer.tokens]
-    start = 1 if texts[:1] == ["("] else 0
-    if len(texts) < start + 3 or texts[start] not in "ABCDEFGHIJ" or len(texts[start]) != 1:
-        return "", answer
+    start = int(texts[:1] == ["("])
+    letter, mark, following = (*texts[start : start + 3], "", "", "")[:3]
     rest = answer.tokens[start + 2 :]
-    closed = texts[start + 1] == ")" or not start and texts[start + 1] == "." and rest[0].spaced
-    others = {token.text for token in rest if token.kind == "word"} & {"or", "and", "nor", "not", "no", "maybe"}
-    if (
-        not closed
-        or others
-        or rest[0].text in ("*", "/", "+", "-", "=", "^", ",", "\\cup", "\\cap", "(")
-        and start == 0
-    ):
+    closed = mark == ")" or mark == "." and start == 0 and following and rest[0].spaced
+    if letter not in [*string.ascii_uppercase[:10]] or not closed or {*texts[start + 2 :]} & _NO_VALUE:
+        return "", answer
+    if start == 0 and following in _OPERATORS:
         return "", answer
     inner = split_answer(rest)
-    if (
-        inner.words
-        or not inner.tokens
-        or len(inner.text) == 1
-        and inner.text.isalpha()
-        or not _readable(shape(inner.tokens))
-    ):
+    if not inner.tokens or inner.words or _letter(inner) or not _readable(shape(inner.tokens)):
         return "", answer
-    return texts[start], replace(inner, unit=inner.unit or answer.unit)
+    return letter, replace(inner, unit=inner.unit or answer.unit)
 
 
 def _letter(answer: Answer) -> str:
@@ -244,13 +236,9 @@ def _equations(reference: Shape, given: Shape) -> str | None:
         return _compared(reference.parts[1], given.parts[1])
     if len(reference.parts) != 2 or len(given.parts) != 2:
         return None if _same_members(reference.parts, given.parts, repeats=True) else "another equation"
-    trees = [_difference_of(equation) for equation in (reference, given)]
-    return None if trees[0] and trees[1] and proportional(trees[0], trees[1]) else "another equation"
-
-
-def _difference_of(equation: Shape) -> Tree | None:
-    left, right = (side.tree for side in equation.parts)
-    return ("+", left, ("-", right)) if left and right else None
+    trees = [side.tree for side in (*reference.parts, *given.parts)]
+    one, other = ("+", trees[0], ("-", trees[1])), ("+", trees[2], ("-", trees[3]))
+    return None if all(trees) and proportional(one, other) else "another equation"
 
 
 def _same_value(reference: Shape, given: Shape) -> bool:
@@ -260,11 +248,8 @@ def _same_value(reference: Shape, given: Shape) -> bool:
         raise _Unreadable
     if given.tree is None:
         return False
-    return (
-        equal(reference.tree, given.tree)
-        or rounds_to(reference.tree, given.tree)
-        or rounds_to(given.tree, reference.tree)
-    )
+    one, other = reference.tree, given.tree
+    return equal(one, other) or rounds_to(one, other) or rounds_to(other, one)
 
 
 def _same_ratio(reference: Shape, given: Shape) -> bool:
@@ -292,7 +277,11 @@ def _collections(reference: Shape, given: Shape) -> str | None:
             return "another number of parts"
         if len(reference.parts) == 2 and reference.brackets != given.brackets:
             return "other brackets"
-        return None if all(map(_same, reference.parts, given.parts)) else ""
+        return (
+            None
+            if not any(difference is not None for difference in map(_compared, reference.parts, given.parts))
+            else ""
+        )
     if reference.kind == given.kind:
         values = all(part.kind == "value" for part in reference.parts)
         repeats = reference.kind == "list" and values and not (reference.brackets or given.brackets)
@@ -320,17 +309,11 @@ def _same_vector(matrix: Tree | None, vector: Shape) -> bool:
     )
 
 
-def _same(reference: Shape, given: Shape) -> bool:
-    return _compared(reference, given) is None
-
-
 def _sorted_by_name(found: Shape) -> Shape:
     """`y=2, x=1` as the tuple `(1,2)`, in the order of the names; other shapes unchanged."""
     if not found.names:
         return found
-    values = (
-        part.parts[-1] for _, part in sorted(zip(found.names, found.parts, strict=True), key=lambda pair: pair[0])
-    )
+    values = dict(sorted(zip(found.names, (part.parts[-1] for part in found.parts), strict=True))).values()
     return Shape("tuple", found.text, tuple(values), brackets="()")
 
 
@@ -338,19 +321,15 @@ def _same_members(reference: Sequence[Shape], given: Sequence[Shape], *, repeats
     """Whether two lists have the same members, in any order; as sets where `repeats` do not matter."""
     left, right = list(reference), list(given)
     if not repeats:
-        left, right = _distinct(left), _distinct(right)
+        left, right = (list({member.text: member for member in members}.values()) for members in (left, right))
     if len(left) != len(right):
         return False
     for member in left:
-        same = next((place for place, other in enumerate(right) if _same(member, other)), None)
+        same = next((place for place, other in enumerate(right) if _compared(member, other) is None), None)
         if same is None:
             return False
         right.pop(same)
     return True
-
-
-def _distinct(members: list[Shape]) -> list[Shape]:
-    return list({member.text: member for member in members}.values())
 
 
 def _copied(given: Answer, reference: Answer, question: str) -> bool:
@@ -361,14 +340,15 @@ def _copied(given: Answer, reference: Answer, question: str) -> bool:
     found, expected = shape(given.tokens), shape(reference.tokens)
     found = found.parts[-1] if found.kind == "equation" else found
     expected = expected.parts[-1] if expected.kind == "equation" else expected
-    if found.text == expected.text or found.tree is None or not _is_work(found.tree):
+    if found.tree is None or found.text == expected.text or expected.tree and form(found.tree) == form(expected.tree):
         return False
-    if expected.tree and form(found.tree) == form(expected.tree):
+    inner = found.tree[1] if found.tree[0] == "-" else found.tree
+    if inner[0] in ("n", "v", "c"):
         return False
     if _contains(tokenize(question), tokenize(found.text)):
         return True
     formulas = [next(filter(None, groups)) for groups in FORMULA.findall(question)]
-    return form(found.tree) in {form(part) for formula in formulas for part in _parts(shape(tokenize(formula)))}
+    return form(found.tree) in {form(part) for one in formulas for part in _expressions(shape(tokenize(one)))}
 
 
 def _contains(text: Tokens, part: Tokens) -> bool:
@@ -377,18 +357,11 @@ def _contains(text: Tokens, part: Tokens) -> bool:
     return f" {inner} " in f" {whole} "
 
 
-def _is_work(tree: Tree) -> bool:
-    """Whether a value is an expression to be worked out, and no number or name."""
-    if tree[0] == "-":
-        return _is_work(tree[1])
-    return tree[0] not in ("n", "v", "c")
-
-
-def _parts(found: Shape) -> list[Tree]:
-    """All expressions in a shape, and in those."""
-    trees = [found.tree] if found.tree else []
-    return [part for tree in trees for part in _subtrees(tree)] + [part for one in found.parts for part in _parts(one)]
-
-
-def _subtrees(tree: Tree) -> list[Tree]:
-    return [tree, *(part for child in children(tree) for part in _subtrees(child))]
+def _expressions(found: Shape) -> Iterator[Tree]:
+    """All expressions in a shape, and those in them."""
+    waiting = [found.tree] if found.tree else []
+    while waiting:
+        yield (tree := waiting.pop())
+        waiting += children(tree)
+    for part in found.parts:
+        yield from _expressions(part)
