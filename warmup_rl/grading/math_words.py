@@ -53,11 +53,11 @@ _BASES = {
     "yr": "year", "d": "day", "wk": "week", "mo": "month", "deg": "degree circ", "rad": "radian",
     "$": "dollar buck usd", "\u20ac": "euro", "\u00a3": "gbp", "\u00a5": "yen", "%": "percent pct percentage",
     "cal": "calorie", "mol": "mole", "hz": "hertz", "n": "newton", "j": "joule", "w": "watt", "v": "volt",
-    "pa": "pascal", "a": "ampere amp", "k": "kelvin", "am": "a.m", "pm": "p.m", "child": "children",
+    "a": "ampere amp", "k": "kelvin", "am": "a.m", "pm": "p.m", "child": "children",
     "person": "people", "qt": "quart", "pt": "pint", "t": "tonne",
 }  # fmt: skip
 _PREFIXES = {"k": "kilo", "c": "centi", "m": "milli", "d": "deci", "n": "nano", "u": "micro", "M": "mega", "G": "giga"}
-_METRIC = ("m", "g", "l", "s", "cal", "mol", "hz", "n", "j", "w", "v", "pa", "a")
+_METRIC = ("m", "g", "l", "s", "cal", "mol", "hz", "n", "j", "w", "v", "a")
 _UNITS = {name: base for base, others in _BASES.items() for name in (base, *others.split())} | {
     name: f"{prefix}{base}"
     for prefix, spoken in _PREFIXES.items()
