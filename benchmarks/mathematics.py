@@ -1,4 +1,4 @@
-"""How fast mathematics is graded: cold and warm, right and wrong answers mixed, and what poison costs."""
+"""How fast mathematics is graded, right and wrong answers mixed, and what poison costs."""
 
 from __future__ import annotations
 
@@ -10,28 +10,23 @@ from pathlib import Path
 
 from benchmarks.figure import Figure, at_least, at_most
 from warmup_rl.grading.math import same_answer
-from warmup_rl.grading.math_worker import SECONDS, close
 
 _DATA = Path("../shared/data/math500.jsonl")
 _POISON = [f"\\frac{{10^{{9{number:02d}}}}}{{3}}!" for number in range(64)]
 
 
 def figures() -> Iterator[Figure]:
-    """Speed of one worker, cold (each pair for the first time) and warm, and 64 poison answers on two."""
+    """Speed on one core, the slowest answer, and 64 poison answers on two threads."""
     pairs = _pairs()
-    same_answer(gold="x+1", answer="1+x")  # the worker starts
-    cold, slowest = _timed(pairs)
-    yield at_least("verdicts a second, cold, one core", len(pairs) / sum(cold), "1/s", 150)
-    yield at_most("99th percentile, cold", 1000 * sorted(cold)[len(cold) * 99 // 100], "ms", 150)
+    seconds, slowest = _timed(pairs)
+    yield at_least("verdicts a second, one core", len(pairs) / sum(seconds), "1/s", 400)
+    yield at_most("99th percentile", 1000 * sorted(seconds)[len(seconds) * 99 // 100], "ms", 150)
     yield at_most("slowest answer", slowest, "s", 2.5)
-    warm, _ = _timed(pairs)
-    yield at_least("verdicts a second, warm, one core", len(pairs) / sum(warm), "1/s", 400)
     start = time.monotonic()
     with ThreadPoolExecutor(2) as threads:
         verdicts = list(threads.map(lambda answer: same_answer(gold="x^2+1", answer=answer).verdict, _POISON))
     yield at_most("64 poison answers, two at once", time.monotonic() - start, "s", 80)
-    yield Figure("poison answers that ran out of time", verdicts.count("timeout"), f"of 64, after {SECONDS:g} s")
-    close()
+    yield Figure("poison answers graded correct", verdicts.count("correct"), "of 64")
 
 
 def _pairs() -> list[tuple[str, str]]:

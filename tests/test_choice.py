@@ -43,3 +43,12 @@ def test_a_letter_that_a_sentence_calls_right_counts(answer: str, gold: str) -> 
 @pytest.mark.parametrize(("answer", "gold"), UNSAID)
 def test_a_letter_that_is_doubted_contradicted_or_no_letter_does_not_count(answer: str, gold: str) -> None:
     assert choose(gold=gold, answer=answer, letters="ABCDE", question=PLACES).verdict != "correct"
+
+
+NUMBERS = "How much?\nA. 0.0\nB. -200.0\nC. 200.0"
+
+
+@pytest.mark.parametrize("answer", ["The answer is (B) -200.0.", "B. -200.0", "B - -200.0", "(B) -200.0"])
+def test_the_sign_of_an_option_is_no_dash(answer: str) -> None:
+    assert choose(gold="B", answer=answer, letters="ABC", question=NUMBERS).verdict == "correct"
+    assert choose(gold="C", answer=answer.replace("B", "C"), letters="ABC", question=NUMBERS).verdict == "wrong"

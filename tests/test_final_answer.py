@@ -30,6 +30,11 @@ MATHEMATICS = [
     ("The answer is 7. No, wait, the answer is 8.", "8"),
     ("It takes 2.5 hours.", "2.5"),
     ("That leaves -3 degrees.", "-3"),
+    ("Hence the sum is \\[ 27 \\]", "27"),
+    ("Thus the answer is $$\n27\n$$", "27"),
+    ("The answer is:\n\\[\n\\frac{2}{7}.\n\\]", "\\frac{2}{7}."),
+    ("12 and 6 are 18.\n#### $18\nDone.", "$18"),
+    ("12 and 6 are 18.\nA: 18", "18"),
 ]
 
 
@@ -144,8 +149,11 @@ USAGE = "```python\nfrom math import gcd\n```\nThen:\n```python\ndef add(a, b):\
         USAGE.replace("\n", "\r\n"),
         "```python\ndef add(a, b):\n    return a + b\n",
         "def add(a, b):\n    return a + b",
+        "Here is the function:\n\ndef add(a, b):\n    return a + b\n\nIt adds two numbers, see print(add(1, 2)).",
+        "def add(a, b):\n    return a + b\n<|im_end|>\n<|im_start|>print",
+        "```python\rdef add(a, b):\r    return a + b\r```\rprint",
     ],
-    ids=["usage", "output", "crlf", "unclosed", "bare"],
+    ids=["usage", "output", "crlf", "unclosed", "bare", "prose", "special token", "cr"],
 )
 def test_the_block_that_defines_the_function_is_the_program(answer):
     assert "return a + b" in (extract_code(answer, "add") or "")

@@ -1,12 +1,23 @@
 """Graders of rows: labels with instruction and chance taken from them, and right answers written in other forms."""
 
 import json
+import random
+import time
 
 import pytest
 
-from warmup_rl.base.errors import DataError
+from warmup_rl.base.errors import DataError, Unscorable
 from warmup_rl.base.types import Problem
-from warmup_rl.domains.graders import ChoiceGrader, CodeGrader, ExactGrader, NumberGrader, SetGrader
+from warmup_rl.domains.graders import (
+    ChoiceGrader,
+    CodeGrader,
+    ExactGrader,
+    JsonGrader,
+    MathGrader,
+    NumberGrader,
+    PythonGrader,
+    SetGrader,
+)
 from warmup_rl.domains.jsonl import UserRows
 from warmup_rl.domains.text_graders import LabelGrader, SqlGrader
 from warmup_rl.interfaces.domain import Answered, score_all
@@ -120,6 +131,45 @@ SQL = "SELECT a, COUNT(*) FROM t WHERE b = 'Two  Words' GROUP BY a;"
         (SetGrader(options="choices"), "A, B, D", "ABD", "correct"),
         (SetGrader(options="choices"), "A, B, D", "A) 4, B) 16, D) 20", "correct"),
         (SetGrader(options="choices"), "A, B, D", "A, B", "wrong"),
+        (NumberGrader(relative=0.01), "2000", "2e3", "correct"),
+        (NumberGrader(relative=0.01), "2000", "2.01\\times 10^3", "correct"),
+        (NumberGrader(relative=0.01), "6.6e-34", "6.63e-34", "correct"),
+        (NumberGrader(relative=0.01), "6.6e-34", "9.1e-31", "wrong"),
+        (NumberGrader(), "5", "5!", "none"),
+        (NumberGrader(), "5", "5 or 6", "none"),
+        (NumberGrader(units=["km"]), "5", "5" + " " * 40_000 + "x", "none"),
+        (SetGrader(), "red, green", "* red\n* green", "correct"),
+        (SetGrader(), "red, green", "1. green\n2. red", "correct"),
+        (SetGrader(), "red, green", "green and red", "correct"),
+        (SetGrader(), "red, green, blue", "red, green, and blue", "correct"),
+        (SetGrader(), "red, green", "\\boxed{red, green}", "correct"),
+        (SetGrader(), "red, green", "```\nred\ngreen\n```", "correct"),
+        (SetGrader(), "red, green", "{green, red}", "correct"),
+        (SetGrader(), '["red", "green"]', "green, red", "correct"),
+        (SetGrader(), "red, green", "red", "wrong"),
+        (SetGrader(), "[2,3]", "3,2", "wrong"),
+        (SetGrader(), "[2,3]", "(2,3)", "wrong"),
+        (SetGrader(), "(5,6), (7,8)", "5,6),(7,8", "wrong"),
+        (SetGrader(), "(5,6), (7,8)", "(7,8), (5,6)", "correct"),
+        (SetGrader(), "&, *, !", "&,!", "wrong"),
+        (SetGrader(), "!, ?", "?", "wrong"),
+        (JsonGrader(), '{"a": 1.50}', '```json\n{"a": 1.5}\n```', "correct"),
+        (JsonGrader(), '{"a": 1}', '\\boxed{{"a": 1}}', "correct"),
+        (JsonGrader(), "1e500", "1e400", "wrong"),
+        (JsonGrader(), "0", "1e-500", "wrong"),
+        (JsonGrader(), "1e500", "Infinity", "wrong"),
+        (JsonGrader(), '{"a": 1}', '{"a": true}', "wrong"),
+        (JsonGrader(), '{"a": 1}', "[" * 600 + "]" * 600, "none"),
+        (JsonGrader(), '{"a": 1}', "9" * 10_000, "none"),
+        (ExactGrader(), "Paris", "```\nParis\n```", "correct"),
+        (ExactGrader(), "Paris", "- **Paris**", "correct"),
+        (ExactGrader(), "Paris", '"Paris".', "correct"),
+        (ExactGrader(), "7!", "7", "wrong"),
+        (ExactGrader(), "7", "7!!!", "wrong"),
+        (ExactGrader(), "D*", "D", "wrong"),
+        (ExactGrader(), "D*", "D**", "wrong"),
+        (ExactGrader(), "y'", "y", "wrong"),
+        (ExactGrader(), "y'", "y:", "wrong"),
     ],
 )
 def test_right_answers_may_be_written_otherwise(grader, gold, answer, verdict):
@@ -152,3 +202,52 @@ def test_rows_with_tests_that_cannot_be_used_are_left_out_and_counted(tmp_path):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     domain = UserRows(file=str(path), grader="code", name="mine")
     assert "left out: 1 with tests that cannot be used" in domain.space()
+
+
+def test_a_rule_that_raises_on_an_answer_finds_it_wrong_and_on_the_reference_too_is_broken(tmp_path):
+    rule = tmp_path / "rule.py"
+    rule.write_text("def grade(question, answer, gold): return abs(float(answer) - float(gold)) < 0.1\n")
+    grader = PythonGrader(function=f"{rule}:grade")
+    assert grader.grade("about five", Problem("p", "mine", "?", "5", {})).verdict == "wrong"
+    assert grader.grade("5.05", Problem("p", "mine", "?", "5", {})).verdict == "correct"
+    with pytest.raises(Unscorable, match="ValueError"):
+        grader.grade("5", Problem("p", "mine", "?", "five", {}))
+
+
+FRAGMENTS = [
+    *"(){}[]|,.;:!?'\"$^_-+*/=<>&#`1e \n", "answer is A", "The answer is ", "\\boxed{", "\\frac", "\\text{", "```",
+    "```json\n", "\\[", "\\(", "\\pm", "\\cup", " or ", " and ", "<b>", "1,234", "5 km ", "\\begin{cases}", "####",
+    "99!", "SELECT ", "'a", "not ", "[1,", "\\sum_{k=1}^{999}k^", "9^{9", "yes", "is wrong. ", "\u200b", "\u221a",
+    "\u00b2", "A) ", "Option ", ",,", " , ", ". .",
+]  # fmt: skip
+GRADERS = [
+    (MathGrader(), "\\frac{1}{2}", {}),
+    (MathGrader(), "(-\\infty,2)\\cup(2,3]", {}),
+    (NumberGrader(units=["km", "m"]), "5 km", {}),
+    (NumberGrader(decimal="comma"), "0,5", {}),
+    (ChoiceGrader(), "A", {"letters": "ABCD"}),
+    (ExactGrader(), "Paris", {}),
+    (SetGrader(), "a, b", {}),
+    (SetGrader(options="options"), "A, B", {}),
+    (JsonGrader(), '{"a": [1, 2]}', {}),
+    (LabelGrader(labels=YES_NO), "Yes", {"labels": YES_NO}),
+    (SqlGrader(), SQL, {}),
+]
+
+
+def _texts(count):
+    chance = random.Random(0)
+    for number in range(count):
+        parts = chance.choices(FRAGMENTS, k=chance.choice([1, 2, 3, 30]))
+        text = "".join(parts) * chance.choice([1, 1, 20, 1000 if number % 10 == 0 else 1])
+        yield "".join([chance.choice(FRAGMENTS), text, chance.choice(FRAGMENTS)])
+
+
+@pytest.mark.parametrize(("grader", "gold", "meta"), GRADERS, ids=lambda one: getattr(one, "type", None))
+def test_no_text_raises_or_holds_up_a_grader(grader, gold, meta):
+    problem = Problem("p", "mine", "Which?\nA. x\nB. y", gold, meta)
+    for text in _texts(2000):
+        started = time.process_time()
+        grader.grade(text, problem)
+        grader.final_answer(text, problem)
+        assert time.process_time() - started < 5, "linear by construction: milliseconds, and seconds only for a fault"

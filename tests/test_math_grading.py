@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.math_cases import DIFFERENT, LAYOUTS_SAME, NO_ANSWERS, NO_MATHEMATICS, PLAINLY_OTHER, SAME
+from tests.math_cases import (
+    COPIED,
+    DIFFERENT,
+    LAYOUTS_SAME,
+    NO_ANSWERS,
+    NO_MATHEMATICS,
+    PLAINLY_OTHER,
+    SAME,
+    WORKED_OUT,
+)
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Grade
 from warmup_rl.grading.math import final_answer, same_answer, unusable
-from warmup_rl.grading.math_worker import close
 
 
 @pytest.mark.parametrize(("gold", "answer"), LAYOUTS_SAME)
@@ -73,6 +76,10 @@ def test_only_the_last_balanced_box_counts() -> None:
         "{" * 120 + "1" + "}" * 120,
         "1+" * 100_000 + "1",
         "7" * 500_000,
+        "(x+y+z)^{999}",
+        "\\sum_{k=1}^{999}\\sum_{j=1}^{999} \\sin(jk)",
+        "\\prod_{k=1}^{999} k^k",
+        "e^{e^{e^{9}}}",
     ],
 )
 def test_no_poison_is_correct_and_none_stalls(poison: str) -> None:
@@ -80,54 +87,30 @@ def test_no_poison_is_correct_and_none_stalls(poison: str) -> None:
     assert same_answer(gold="5", answer=f"\\boxed{{{poison}}}").verdict != "correct"
 
 
-SLOW = "(x+y+z)^{999}"
+@pytest.mark.parametrize(("question", "gold", "answer"), COPIED)
+def test_an_expression_copied_from_the_question_is_wrong(question: str, gold: str, answer: str) -> None:
+    assert same_answer(gold=gold, answer=answer, question=question).verdict == "wrong"
+    assert same_answer(gold=gold, answer=answer).verdict == "correct", "what it would be without the question"
 
 
-def test_what_takes_too_long_is_a_timeout_and_the_next_answer_is_graded() -> None:
-    assert same_answer(gold="\\frac{x+1}{2}", answer=SLOW).verdict == "timeout"
-    assert same_answer(gold="\\frac{x+1}{2}", answer="0.5x+0.5").verdict == "correct"
+@pytest.mark.parametrize(("question", "gold", "answer"), WORKED_OUT)
+def test_what_is_worked_out_counts_though_the_question_holds_parts_of_it(question: str, gold: str, answer: str) -> None:
+    assert same_answer(gold=gold, answer=answer, question=question).verdict == "correct"
 
 
-def test_a_killed_worker_loses_nothing() -> None:
-    assert same_answer(gold="x^2-y", answer="-y+x^{2}").verdict == "correct"
-    for worker in _verifiers():
-        os.kill(worker.pid, signal.SIGKILL)
-    answers = [f"x^2-{number}y" for number in range(2, 30)]
-    with ThreadPoolExecutor(4) as threads:
-        verdicts = list(threads.map(lambda answer: same_answer(gold=answer, answer=answer + "+0x").verdict, answers))
-    assert verdicts == ["correct"] * len(answers)
+def test_a_base_that_the_question_asks_for_need_not_be_repeated() -> None:
+    asked = "What is $34_7 + 15_7$? Give your answer in base 7."
+    assert same_answer(gold="52_7", answer="52", question=asked).verdict == "correct"
+    assert same_answer(gold="52_7", answer="37", question=asked).verdict == "wrong"
+    assert same_answer(gold="52_7", answer="52").verdict == "wrong"
 
 
 def test_verdicts_do_not_depend_on_order_or_threads() -> None:
-    cases = [*SAME[::7], *DIFFERENT[::7], ("\\frac{x+1}{2}", "(x+y+z)^{998}")]
+    cases = [*SAME[::7], *DIFFERENT[::7]]
     alone = {case: same_answer(gold=case[0], answer=case[1]).verdict for case in cases}
-    close()
     with ThreadPoolExecutor(8) as threads:
         together = list(threads.map(lambda case: same_answer(gold=case[0], answer=case[1]).verdict, reversed(cases)))
     assert together == [alone[case] for case in reversed(cases)]
-
-
-def test_no_worker_outlives_its_parent() -> None:
-    code = (
-        "import os, signal\nfrom warmup_rl.grading.math import same_answer\n"
-        "same_answer(gold='x+1', answer='1+x')\nos.kill(os.getpid(), signal.SIGKILL)"
-    )
-    parent = subprocess.Popen([sys.executable, "-c", code])
-    mine = {process.pid for process in _verifiers()}
-    parent.wait(timeout=60)
-    orphans = [process for process in psutil.process_iter() if _is_verifier(process) and process.pid not in mine]
-    assert not psutil.wait_procs(orphans, timeout=30)[1]
-
-
-def _verifiers() -> list[psutil.Process]:
-    return [process for process in psutil.Process().children(recursive=True) if _is_verifier(process)]
-
-
-def _is_verifier(process: psutil.Process) -> bool:
-    try:
-        return "warmup_rl.grading.math_worker" in process.cmdline()
-    except psutil.Error:
-        return False
 
 
 def test_grading_works_off_the_main_thread() -> None:

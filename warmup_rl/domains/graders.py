@@ -25,8 +25,9 @@ from warmup_rl.grading.choice import choose, final_choice
 from warmup_rl.grading.code import extract_code, grade_program, run_program
 from warmup_rl.grading.final_answer import boxed, stated, stated_mathematics
 from warmup_rl.grading.math import final_answer, same_answer, unusable
-from warmup_rl.grading.math_normalize import normalize, rational
-from warmup_rl.grading.plain import matches, same_json, same_number, same_set, same_text
+from warmup_rl.grading.math_value import rational
+from warmup_rl.grading.math_words import read_answer
+from warmup_rl.grading.plain import matches, read_json, same_json, same_number, same_set, same_text
 from warmup_rl.interfaces.grader import Grader
 from warmup_rl.interfaces.plugins import plugin_field
 
@@ -41,14 +42,13 @@ class MathGrader(Grader):
     """Answers as mathematics: fractions, sets, intervals, expressions."""
 
     type: ClassVar[str] = "math"
-    is_slow: ClassVar[bool] = True
     instruction: ClassVar[str] = "Put the final answer into \\boxed{}."
 
     def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
         return final_answer(written) or written.strip(), {}
 
     def grade(self, answer: str, problem: Problem) -> Grade:
-        return same_answer(gold=problem.gold, answer=answer)
+        return same_answer(gold=problem.gold, answer=answer, question=problem.question)
 
     def final_answer(self, text: str, problem: Problem) -> str | None:
         """The last box, else the last formula or number in what is stated as the answer or in the last line."""
@@ -104,7 +104,7 @@ class NumberGrader(Grader):
     def value(self, gold: str) -> Fraction | None:
         """The number in a reference answer, without its unit; None if there is none."""
         found = re.match(r"\s*[-+]?[\d.,]+", self._with_point(gold))
-        return rational(normalize(found[0] if found else self._with_point(gold)).body)
+        return rational(read_answer(found[0] if found else self._with_point(gold)).text)
 
     def _compare(self, gold: str, answer: str, units: list[str]) -> Grade:
         return same_number(gold=gold, answer=answer, tolerance=self.tolerance, relative=self.relative, units=units)
@@ -263,9 +263,13 @@ class JsonGrader(Grader):
     def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
         gold = written.strip()
         try:
-            json.loads(gold)
+            read_json(gold)
         except json.JSONDecodeError as error:
             raise DataError(f"{place}: the answer is not JSON ({json_fault(error)}).") from None
+        except (RecursionError, ValueError, ArithmeticError):
+            raise DataError(
+                f"{place}: the answer is JSON that is nested too deeply, or has too long a number."
+            ) from None
         return gold, {}
 
     def grade(self, answer: str, problem: Problem) -> Grade:
@@ -344,15 +348,18 @@ class PythonGrader(Grader):
     def grade(self, answer: str, problem: Problem) -> Grade:
         path, _, name = self.function.rpartition(":")
         source = _source(path, self.digest())
-        call = Call(name, (problem.question, answer, problem.gold))
-        ran = run_program(Program(source, [call], timeout_s=self.seconds))
+        calls = [Call(name, (problem.question, text, problem.gold)) for text in (answer, problem.gold)]
+        ran = run_program(Program(source, calls[:1], timeout_s=self.seconds))
         if ran.status == "timeout":
             return Grade("timeout", answer[:300], f"{self.function} took more than {self.seconds:g} s")
         if ran.status != "done" or not ran.values:
             raise Unscorable(f"{self.function}: {ran.note or ran.status}")
         value = ran.values[0]
         if isinstance(value, Raised):
-            raise Unscorable(f"{self.function} raised {value.kind}")
+            known = run_program(Program(source, calls[1:], timeout_s=self.seconds))
+            if known.status == "done" and not any(isinstance(other, Raised) for other in known.values):
+                return Grade("wrong", answer.strip()[:300], f"{self.function} raised {value.kind} on it")
+            raise Unscorable(f"{self.function} raised {value.kind}, on the reference answer too")
         if not (value is None or isinstance(value, bool)):
             raise Unscorable(f"{self.function} returned {value!r}: True, False, or None for no answer is needed.")
         return Grade("none" if value is None else "correct" if value else "wrong", answer.strip()[:300])

@@ -11,11 +11,11 @@ from pydantic import Field, PrivateAttr
 
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.types import Grade, Problem
+from warmup_rl.grading.final_answer import last_block
 from warmup_rl.grading.label import final_label_statement, plain_label, same_label
 from warmup_rl.interfaces.grader import Grader
 
-_SQL_FENCE = re.compile(r"```\w*[ \t]*\n?(.*?)```", re.DOTALL)
-_SQL_START = re.compile(r"^\s*(?:select|with|insert|update|delete)\b", re.IGNORECASE | re.MULTILINE)
+_SQL_START = re.compile(r"^[ \t]*(?:select|with|insert|update|delete)\b", re.IGNORECASE | re.MULTILINE)
 _SQL_QUOTED = re.compile(r"('(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`)")
 
 
@@ -98,7 +98,7 @@ class SqlGrader(Grader):
 
     def answer_if_cut(self, text: str, problem: Problem) -> str | None:
         """The last code block."""
-        return _query(text) if _SQL_FENCE.search(text) else None
+        return last_block(text)
 
     def adversarial_answers(self, problem: Problem) -> Iterator[tuple[str, str]]:
         yield "a query more", f"{problem.gold.rstrip('; ')}; SELECT 1"
@@ -107,8 +107,7 @@ class SqlGrader(Grader):
 
 def _query(text: str) -> str:
     """The last code block, or the whole text where nothing is fenced."""
-    fenced = _SQL_FENCE.findall(text)
-    return str(fenced[-1] if fenced else text).strip().strip("`")
+    return (last_block(text) or text).strip().strip("`")
 
 
 def _normal_sql(query: str) -> str:

@@ -1,4 +1,7 @@
-"""Grades a multiple-choice answer: the letter must be stated as the answer, not just be the last capital of a text."""
+"""Grades a multiple-choice answer: the letter must be claimed as the answer, not just be the last capital of a text.
+
+A claim is read in a window of a few words before and a sentence behind it. In doubt there is no claim.
+"""
 
 from __future__ import annotations
 
@@ -6,74 +9,116 @@ import re
 import string
 import unicodedata
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from warmup_rl.base.types import Grade
 
-_MARKUP = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|textsf|mathsf|rm|bf)\s*(?=\{)|</?[a-z]{1,6}>|[*_`$\"]")
-_NAMED = r"(?i:(?:option|choice|answer)\s*)?"
-_EDGE = r"[\s({\[\])}.,:;'!-]*"
-_BARE = re.compile(rf"{_EDGE}{_NAMED}{_EDGE}([A-Za-z]){_EDGE}")
-_STATED = re.compile(
-    r"\b(?i:answer\s*(?:is|must be|should be|would be|:)?|(?:option|choice)\s*(?:is|:))\s*(?i:(?:option|choice)\s*)?:?"
-    r"[\s'({\[-]*(?:\\boxed\s*\{+)?[\s({]*(?:([A-Z])(?![A-Za-z0-9'+?])|([a-z])(?=[\s'\])}.]*$))"
+MAX_LENGTH = 20_000
+"""Last characters of an answer that are read."""
+_BEFORE, _BEHIND = 80, 300
+"""Characters around a claim that are read."""
+_MARKUP = re.compile(
+    r"\\(?:text|textbf|textit|mathrm|mathbf|textsf|mathsf|rm|bf)\s?(?=\{)|</?[a-z]{1,6}>|[*_`$\"\u201c\u201d]"
 )
-_CALLED_RIGHT = re.compile(
-    rf"(?i:(?:so|therefore|thus|hence|i choose|it is|it's)[\s,:]+)?{_NAMED}\(?([A-Z])\)?\s+is\s+"
-    r"(?i:correct|right|the (?:correct |right )?(?:answer|option|choice))\W*"
-    r"|(?i:so|therefore|thus|hence|i choose|it is|it's)[\s,:]+\(?([A-Z])\)?[\s.]*"
+_EDGES = " \t\n({[])}.,:;'!-"
+_NAMED = r"(?i:(?:option|choice|answer)\s{0,3})?"
+_CLAIM = re.compile(
+    r"\b(?i:(?:(answer)|(option|choice)"
+    r"|(?:correct|right|best) (?!answer|option|choice)[a-z]{3,20}(?= (?:is|must|should|would)\b))"
+    r"\s{0,3}(is|must be|should be|would be|[:=-])?\s{0,3}(?:(?:option|choice)\b)?\s{0,3}:?)"
+    r"[\s'({\[-]{0,6}(?:\\boxed\s?\{{1,2})?[\s({]{0,4}(?:([A-Z])(?!\w|'\w|[+?])|([a-z])(?=[\s'\])}.]{0,6}\Z))"
 )
-_ANOTHER = re.compile(
-    r"[\s)\]}]*(?:(?:[,;/|&+-]|\((?=or\b)|\.\s*(?=(?i:actually|wait|no)\b)|"
-    r"\b(?i:or|and|to|if|unless|maybe|perhaps|not|but|x|else|it|is|which|option|choice|actually|wait|no)\b)[\s(\[{,]*)*"
-    r"[\s(\[{]*([A-Z])(?![A-Za-z'])"
+_NO_OPTION = re.compile(r"\banswer\s{0,3}(?:is|:)\s{0,3}(?:not|none|neither|nothing|unclear|unknown)\b", re.IGNORECASE)
+_BOX = re.compile(
+    rf"\\boxed\s?\{{[\s{{(\[]{{0,4}}{_NAMED}[\s{{(\[]{{0,4}}([A-Za-z])[\s)}}\]]{{0,4}}(?:[.:)]\s?([^{{}}]{{0,200}}))?\}}"
 )
-_ARTICLE = re.compile(r"\s+(?!(?:is|because|since|as|or|and|with|which|if|unless|to)\b)[a-z]")
-_NEGATED = re.compile(r"(?i:\b(?:not|false|doubt|nobody|never|if|whether|wrong|unlikely|is the)\b|n't)[^.\n]*$")
-_REJECTED = re.compile(r"[\s')\]}]*\b(?:is|was)\s+(?:wrong|false|incorrect|not)\b")
-_BOXED = re.compile(rf"\\boxed\s*\{{[\s{{(\[]*{_NAMED}[\s{{(\[]*([A-Za-z])[\s)}}\]]*(?:[.:)]\s*([^{{}}]*))?[\s}})]*\}}")
 _LISTED = re.compile(
-    rf"{_NAMED}(?:[({{\[]+\s*([A-Z])\s*[)}}\]]+[.:]?|([A-Z])\s*(?:[.):=]|\s-(?=\s)))\s*(\S.*)"
-    rf"|{_NAMED}([A-Z])\s*\((.+)\)\.?",
-    re.DOTALL,
+    rf"{_NAMED}(?:[({{\[]{{1,2}}\s?([A-Z])\s?[)}}\]]{{1,2}}[.:]?|([A-Z])(?:\s?[.):=]|\s-(?=\s)|(?=\s?\()))\s{{0,3}}(?=\S)"
 )
-_TEXT_AFTER = re.compile(r"[\s)\]}]*[.:)(-]?\s*\(?([^\n]+?)\)?(?:\.\s|\.?$|\n)")
-_FURTHER = re.compile(r"[,;]\s*\(?([A-Z])[).]\s")
-_LINES = re.compile(r"^\s*\(?([A-Z])[.)]\s", re.MULTILINE)
-_OPTION = re.compile(r"^\s*\(?([A-Z])[.):]\s+(.*\S)\s*$", re.MULTILINE)
+_SO = r"(?i:so|therefore|thus|hence|i choose|it is|it's)[\s,:]{1,3}"
+_CALLED_RIGHT = re.compile(
+    rf"(?:{_SO})?{_NAMED}\(?([A-Z])\)?\s(?:is|must be|would be)\s"
+    rf"(?i:correct|right|the (?:correct |right )?(?:answer|option|choice))\W{{0,3}}|{_SO}\(?([A-Z])\)?[\s.]{{0,3}}"
+)
+_CLAUSE = re.compile(r"[.,;:!?\n]|\b(?:so|then|therefore|thus|hence|but)\b", re.IGNORECASE)
+_DENIED = re.compile(
+    r"\b(?:not|no|false|doubt|nobody|never|if|whether|wrong|unlikely|cannot|eliminat\w+|exclud\w+|reject\w*|rul\w+ out|"
+    r"suppose|assume|unless|neither|is the|discard\w*)\b|n't\b",
+    re.IGNORECASE,
+)
+_DESCRIBED = re.compile(
+    r"\b(?:an?|the|my|our|this|each|every|one|another|other)\s(?:[\w-]+\s){0,3}$|([\w-]+)\s$", re.IGNORECASE
+)
+_PRAISE = frozenset(
+    "correct right best final true only most likely appropriate accurate suitable closest nearest the my our this is "
+    "so overall probable reasonable plausible single actual remaining valid logical and".split()
+)
+"""Words between `the` and `answer` that leave a claim one."""
+_SENTENCE_END = re.compile(r"(?<!\.)[.!?](?=\s|$)|\n")
+_REASON = re.compile(r"\b(?:because|since|(?<!well )as(?! well)|due|for|whereas|while|where)\b", re.IGNORECASE)
+_TAKEN_BACK = re.compile(
+    r"[\s')\]}]*(?:is|was)\s(?:wrong|false|incorrect|not)\b"
+    r"|[^.(\n]*\b(?:but|however)\b[^.(\n]*(?:\b(?:not|wrong|incorrect|false)\b|n't\b)",
+    re.IGNORECASE,
+)
+_CORRECTED = re.compile(
+    r"[^.!\n]{0,200}[.!\n]\s{0,3}(?:actually|wait|no|hmm|sorry|correction|oops|on second)\b", re.IGNORECASE
+)
+_DASH = re.compile(r"[\s)\]}'.:]*(?:-\s)?\s*")
+_OPTION = re.compile(r"^\s{0,8}\(?([A-Z])[.):]\s+(.*)$", re.MULTILINE)
+_ARTICLE = re.compile(r"\s+(?!(?:is|because|since|as|or|and|with|which|if|unless|to|rather)\b)[a-z]")
+
+
+class _Claim(NamedTuple):
+    """A claim.
+
+    Attributes:
+        letters: those that are claimed; empty for none of the options.
+        behind: the text behind the letter.
+        final: whether the next sentence leaves it as it is.
+    """
+
+    letters: str
+    behind: str = ""
+    final: bool = True
 
 
 def choose(*, gold: str, answer: str, letters: str, question: str = "") -> Grade:
     """Grades `answer` against the letter `gold`.
 
     A letter counts if it is boxed, follows "answer is" or "answer:", stands alone, or starts the answer, as in
-    `B. south` or `B (south)`. Two different letters stated in the same way are wrong; so are a letter that is not an
-    option, and a letter before the text of another option. Negated and hypothetical statements do not count.
+    `B. south` or `B (south)`. Two different letters claimed in the same way are wrong; so are a letter that is not an
+    option, and a letter before the text of another option. Claims that are denied, hypothetical or taken back do not
+    count, nor do options that are listed behind the answer.
 
     Args:
         letters: the letters of the options, e.g. `ABCD`.
         question: contains a line such as `B. south` for each option, if their texts are to be compared.
     """
-    text = _MARKUP.sub("", unicodedata.normalize("NFKC", answer)).strip()
-    stated = list(_boxed(text)) or list(_stated(text)) or list(_alone(text))
-    if not stated:
+    text = _plain_text(answer)
+    options = {letter: _plain(wording) for letter, wording in _OPTION.findall(_MARKUP.sub("", question))}
+    claims = _boxed(text) or _stated(text, letters, options) or _alone(text, letters, options)
+    claimed = list(dict.fromkeys("".join(claim.letters for claim in claims)))
+    if not claims or not claims[-1].letters or len(claimed) == 1 and not claims[-1].final:
         return Grade("none", None, "no option letter")
-    letters_stated = list(dict.fromkeys(letter for letter, _ in stated))
-    if len(letters_stated) > 1:
-        return Grade("wrong", ", ".join(letters_stated), "more than one letter")
-    letter = letters_stated[0]
+    if len(claimed) > 1:
+        return Grade("wrong", ", ".join(claimed), "more than one letter")
+    letter = claimed[0]
     if letter not in letters:
         return Grade("wrong", letter, f"not one of {', '.join(letters)}")
-    for _, wording in stated:
-        if wording and (options := _options_with_text(wording, question)) and letter not in options:
-            return Grade("wrong", letter, f"the letter {letter} before the text of {', '.join(options)}")
+    for claim in claims:
+        wording = _wording(claim.behind)
+        others = [one for one, option in options.items() if wording and option == wording]
+        if others and letter not in others:
+            return Grade("wrong", letter, f"the letter {letter} before the text of {', '.join(others)}")
     return Grade("correct" if letter == gold else "wrong", letter)
 
 
 def final_choice(text: str) -> str:
     """The part of a text that states its choice: all of it where a letter is boxed or called the answer, else the last
     line."""
-    plain = _MARKUP.sub("", unicodedata.normalize("NFKC", text)).strip()
-    if not plain or next(_boxed(plain), None) or next(_stated(plain), None):
+    plain = _plain_text(text)
+    if not plain or _boxed(plain) or _stated(plain, string.ascii_uppercase, {}):
         return text
     return plain.splitlines()[-1]
 
@@ -84,43 +129,94 @@ def with_options(question: str, options: Iterable[str]) -> str:
     return "\n".join([question, *lines])
 
 
-def _boxed(text: str) -> Iterator[tuple[str, str]]:
-    """Letters in boxes, each with the text after it."""
-    return ((letter.upper(), wording) for letter, wording in _BOXED.findall(text))
+def _plain_text(text: str) -> str:
+    text = unicodedata.normalize("NFKC", text[-MAX_LENGTH:])
+    text = "".join(one for one in text if one.isascii() or unicodedata.category(one) != "Cf")
+    return _MARKUP.sub("", text).strip()
 
 
-def _stated(text: str) -> Iterator[tuple[str, str]]:
-    """Letters after "answer is", and further letters after them, as in `answer is A or B`."""
-    for match in _STATED.finditer(text):
-        letter = (match[1] or match[2]).upper()
-        is_article = letter in "AI" and _ARTICLE.match(text, match.end())
-        if is_article or _NEGATED.search(text[: match.start()]) or _REJECTED.match(text, match.end()):
+def _boxed(text: str) -> list[_Claim]:
+    return [_Claim(letter.upper(), wording) for letter, wording in _BOX.findall(text)]
+
+
+def _stated(text: str, letters: str, options: dict[str, str]) -> list[_Claim]:
+    """What follows "answer is" and the like, in the order of the text."""
+    found: list[tuple[int, _Claim]] = [(match.start(), _Claim("")) for match in _NO_OPTION.finditer(text)]
+    for match in _CLAIM.finditer(text):
+        head = text[match.start() : match.end()]
+        if not match[1] and (not match[3] or "\n" in head):  # "option" and "choice" need a verb
             continue
-        wording = _TEXT_AFTER.match(text, match.end())
-        yield letter, wording[1] if wording else ""
-        rest = text[match.end() :]
-        for other in (*_FURTHER.findall(rest.partition("\n")[0]), *_LINES.findall(rest)):
-            yield other, ""
-        if another := _ANOTHER.match(text, match.end()):
-            yield another[1], ""
+        letter, behind = (match[4] or match[5]).upper(), text[match.end() : match.end() + _BEHIND]
+        before = text[max(0, match.start() - _BEFORE) : match.start()]
+        if letter in "AI" and _ARTICLE.match(behind) or not _affirmed(before):
+            continue
+        if _TAKEN_BACK.match(behind):
+            found.append((match.start(), _Claim("")))
+            continue
+        claimed = letter + "".join(_further(letter, behind, letters, options))
+        own = options.get(letter, "")
+        final = not _CORRECTED.match(behind) or bool(own) and _wording(behind).startswith(own)
+        found.append((match.start(), _Claim(claimed, behind, final)))
+    return [claim for _, claim in sorted(found, key=lambda one: one[0])]
 
 
-def _alone(text: str) -> Iterator[tuple[str, str]]:
+def _affirmed(before: str) -> bool:
+    """Whether what stands before "answer is" in its clause neither denies nor belittles it."""
+    clause = before[max((match.end() for match in _CLAUSE.finditer(before)), default=0) :]
+    if _DENIED.search(clause):
+        return False
+    described = _DESCRIBED.search(clause)
+    words = described[0].lower().split() if described else []
+    return "most" in words or all(word in _PRAISE for word in words)
+
+
+def _further(letter: str, behind: str, letters: str, options: dict[str, str]) -> Iterator[str]:
+    """Other letters that are claimed with a letter: in its sentence before any reason, or in the next line."""
+    sentence, *_ = _SENTENCE_END.split(behind, maxsplit=1)
+    rest = behind[len(sentence) :]
+    own = options.get(letter, "")
+    start = _DASH.match(sentence)
+    assert start is not None
+    if own and _plain(sentence[start.end() :]).startswith(own):
+        sentence = sentence[start.end() + len(own) :]
+    elif rest[:1] == "." and not sentence.strip(_EDGES):  # `B. south, C. east`
+        sentence, *_ = _SENTENCE_END.split(rest[1:], maxsplit=1)
+        sentence = sentence if _plain(sentence).startswith(own) and own else ""
+        sentence = sentence.lstrip()[len(own) :] if own else sentence
+    sentence = _REASON.split(sentence, maxsplit=1)[0]
+    for found in re.finditer(r"(?<![A-Za-z0-9])([A-Z])(?![A-Za-z0-9'])", sentence):
+        excluded = re.search(
+            r"(?:,\s*not|rather than|instead of|unlike)[\s(]*(?:option |choice )?$", sentence[: found.start()]
+        )
+        pronoun = found[1] == "I" and _ARTICLE.match(sentence, found.end())
+        if found[1] in letters and not pronoun and not excluded:
+            yield found[1]
+    lines = behind.split("\n", 2)
+    if len(lines) > 1 and (listed := _LISTED.match(lines[1])) and not lines[0].rstrip().endswith((".", ":")):
+        yield listed[1] or listed[2]
+
+
+def _alone(text: str, letters: str, options: dict[str, str]) -> list[_Claim]:
     """The letter if it is the whole text, starts it before words, or is called right."""
-    if match := _BARE.fullmatch(text):
-        yield match[1].upper(), ""
-    elif match := _LISTED.fullmatch(text):
-        letter, wording = match[1] or match[2] or match[4], match[3] or match[5]
-        yield letter, wording.splitlines()[0]
-        for other in re.findall(r"(?:^|[\s(])\(?([A-Z])[).](?=\s|$)", wording):
-            yield other, ""
-    elif match := _CALLED_RIGHT.fullmatch(text):
-        yield match[1] or match[2], ""
+    inner = text.strip(_EDGES)
+    inner = re.sub(r"(?i)^(?:option|choice|answer)\b", "", inner).strip(_EDGES)
+    if len(inner) == 1 and inner.isascii() and inner.isalpha() and "?" not in text:
+        return [_Claim(inner.upper())]
+    if match := _LISTED.match(text):
+        letter, behind = match[1] or match[2], text[match.end() : match.end() + _BEHIND]
+        others = re.findall(r"(?:^|[\s(])\(?([A-Z])[).](?=\s|$)", behind.partition("\n\n")[0])
+        return [_Claim(letter + "".join(others), behind)]
+    if match := _CALLED_RIGHT.fullmatch(text):
+        return [_Claim(match[1] or match[2])]
+    return []
 
 
-def _options_with_text(wording: str, question: str) -> list[str]:
-    """The letters of a question's options that have exactly this text."""
-    return [letter for letter, text in _OPTION.findall(_MARKUP.sub("", question)) if _plain(text) == _plain(wording)]
+def _wording(behind: str) -> str:
+    """The text of an option behind its letter, to the end of the line or sentence."""
+    start = _DASH.match(behind)
+    assert start is not None
+    line = behind[start.end() :].partition("\n")[0]
+    return _plain(re.split(r"\.\s", line, maxsplit=1)[0])
 
 
 def _plain(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import cmath
 import math
 import os
 import random
@@ -27,6 +28,7 @@ from program_sandbox import (
 )
 from warmup_rl.base.errors import Unscorable, UserError
 from warmup_rl.base.types import Grade
+from warmup_rl.grading.final_answer import blocks
 
 Oracle = Literal["equal", "set", "not_none", "root"]
 
@@ -38,7 +40,11 @@ _REFERENCE_SECONDS = 120.0
 _RELATIVE_TOLERANCE = 1e-7
 _TOP_LEVEL_RETURN = re.compile(r"^return\b", re.MULTILINE)
 _RETURN = re.compile(r"^\s*(?:.*:\s+)?return\b", re.MULTILINE)
-_FENCE = re.compile(r"^```[ \t]*([\w.+#-]*)[ \t]*$", re.MULTILINE)
+_PYTHON = ("", "py", "python", "python3")
+_SPECIAL = re.compile(r"<\|[\w/ ]{2,40}\|>|</s>|<eos>")
+"""Ends a text: a token that a tokenizer left in it."""
+_FIRST_LINE = re.compile(r"^(?:import |from |def |class |async def |@)", re.MULTILINE)
+_PROSE_CUTS = 5
 _DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -108,45 +114,54 @@ def extract_code(answer: str, function: str, *, closed: bool = False) -> str | N
     Args:
         closed: a block must be closed and define the function; otherwise an unclosed one extends to the end.
     """
-    text = answer.replace("\r\n", "\n")
+    text = _SPECIAL.split(answer.replace("\r\n", "\n").replace("\r", "\n"), maxsplit=1)[0]
     text = textwrap.dedent(text.expandtabs(4) if "\t```" in text else text).strip("\n")
-    blocks, fenced = _python_blocks(text, closed)
+    fenced = blocks(text)
+    python = [code for language, code, ends in fenced if language in _PYTHON and (ends or not closed)]
     defines = re.compile(
         rf"^(?:(?:async\s+)?def|class)\s+{re.escape(function)}\b|^{re.escape(function)}\s*=", re.MULTILINE
     )
-    defining = [place for place, block in enumerate(blocks) if defines.search(textwrap.dedent(block))]
+    defining = [place for place, block in enumerate(python) if defines.search(textwrap.dedent(block))]
     if defining:
-        code = "\n\n".join([*filter(_only_defines, blocks[: defining[-1]]), blocks[defining[-1]]])
+        code = "\n\n".join([*filter(_only_defines, python[: defining[-1]]), python[defining[-1]]])
     elif closed:
         return None
     else:
-        code = blocks[-1] if blocks else "" if fenced else text
+        code = python[-1] if python else "" if fenced else _without_prose(text)
     code = code.strip("\n")
     return code if code.strip() else None
 
 
-def _python_blocks(text: str, closed: bool) -> tuple[list[str], bool]:
-    """Fenced blocks of Python or of no language, and whether anything is fenced at all."""
-    blocks: list[str] = []
-    start, python, fenced = -1, False, False
-    for fence in _FENCE.finditer(text):
-        fenced = True
-        if start >= 0 and not (closed and fence[1]) and python:
-            blocks.append(text[start : fence.start()])
-        opens = start < 0 or bool(fence[1])
-        start, python = (fence.end() if opens else -1), fence[1].lower() in ("", "py", "python", "python3")
-    if start >= 0 and python and not closed:
-        blocks.append(text[start:])
-    return blocks, fenced
+def _without_prose(text: str) -> str:
+    """The code of a text without fences: from its first definition to where Python ends; all of it if it is code."""
+    start = _FIRST_LINE.search(text)
+    if start is None or len(text) > MAX_LENGTH or _parsed(text):
+        return text
+    lines = text[start.start() :].splitlines()
+    for _ in range(_PROSE_CUTS):
+        try:
+            ast.parse("\n".join(lines))
+        except SyntaxError as error:
+            lines = lines[: max(error.lineno or 1, 1) - 1]
+        except (ValueError, RecursionError, MemoryError):
+            return text
+        else:
+            break
+    return "\n".join(lines)
+
+
+def _parsed(code: str) -> list[ast.stmt] | None:
+    """The statements of code; None if it is no Python."""
+    try:
+        return ast.parse(textwrap.dedent(code)).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def _only_defines(code: str) -> bool:
     """Whether code consists of imports and definitions, so that running it before other code does nothing else."""
-    try:
-        body = ast.parse(textwrap.dedent(code)).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return all(isinstance(node, _DEFINITIONS) for node in body)
+    body = _parsed(code)
+    return body is not None and all(isinstance(node, _DEFINITIONS) for node in body)
 
 
 def _is_body(source: str, function: str) -> bool:
@@ -266,6 +281,8 @@ def _close(value: Any, expected: Any, tolerance: float) -> bool:
         return False
     if isinstance(value, float) and isinstance(expected, float) and math.isnan(value) and math.isnan(expected):
         return True
+    if not (cmath.isfinite(value) and cmath.isfinite(expected)):
+        return bool(value == expected)
     return bool(abs(value - expected) <= tolerance + _RELATIVE_TOLERANCE * abs(expected))
 
 

@@ -8,15 +8,28 @@ from __future__ import annotations
 
 import re
 
-_STATED = re.compile(r"####|\banswer\s*(?:\b(?:is|should be|must be|would be|equals)\b\s*:?|[:=])", re.IGNORECASE)
+_LINE = 2_000
+"""Characters of a line that are read."""
+_STATED = re.compile(
+    r"####|\banswer\s{0,3}(?:\b(?:is|should be|must be|would be|equals)\b\s{0,3}:?|[:=])", re.IGNORECASE
+)
 _EMPHASIS = re.compile(r"\*\*|__|`")
-_FORMULA = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<![\w\\$])\$([^$\n]*[^\s$])\$(?!\d)", re.DOTALL)
-_NUMBER = re.compile(r"(?<![\w.])[-+]?\$?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?(?:e[-+]?\d+)?(?![\w])%?", re.IGNORECASE)
+_DISPLAY = re.compile(r"\$\$(?:[^$]{0,300})\$\$|\\\[(?:[^\]]{0,300})\\\]")
+FORMULA = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<![\w\\$])\$([^$\n]*[^\s$])\$(?!\d)", re.DOTALL)
+"""A formula in a text, in one of four groups."""
+_NUMBER = re.compile(r"(?<![\w.])[-+]?\$?\d[\d,]*(?:\.\d+)?(?:\s?/\s?\d+)?(?:e[-+]?\d+)?(?![\w])%?", re.IGNORECASE)
 _WORDS = re.compile(r"(?<!\\)\b(?:[^\W\d_]{3,}|[A-Z][a-z])\b")
+_FENCE = re.compile(r"^```[ \t]{0,4}([\w.+#-]{0,40})[ \t]{0,4}$", re.MULTILINE)
 
 
 def boxed(text: str) -> str | None:
     """The content of the last balanced `\\boxed{}` or `\\fbox{}`; None where there is none or it is empty."""
+    found = last_box(text)
+    return found[1] if found else None
+
+
+def last_box(text: str) -> tuple[int, str, int] | None:
+    """Start, content, and end of the last box, if it is balanced and not empty."""
     start = max(text.rfind("\\boxed{"), text.rfind("\\fbox{"))
     if start < 0:
         return None
@@ -24,20 +37,39 @@ def boxed(text: str) -> str | None:
     for position in range(opening, len(text)):
         depth += {"{": 1, "}": -1}.get(text[position], 0)
         if depth == 0:
-            return text[opening + 1 : position].strip() or None
+            content = text[opening + 1 : position].strip()
+            return (start, content, position + 1) if content else None
     return None
+
+
+def blocks(text: str) -> list[tuple[str, str, bool]]:
+    """Language, content, and whether it is closed, of each fenced block; fences count at the beginning of a line. A
+    fence with a language opens a block even where the one before is not closed."""
+    found: list[tuple[str, str, bool]] = []
+    start, language = -1, ""
+    for fence in _FENCE.finditer(text):
+        if start >= 0:
+            found.append((language, text[start : fence.start()], not fence[1]))
+        start, language = (fence.end(), fence[1].lower()) if start < 0 or fence[1] else (-1, "")
+    return [*found, (language, text[start:], False)] if start >= 0 else found
+
+
+def last_block(text: str) -> str | None:
+    """The content of the last closed fenced block; None where there is none."""
+    return next((content for _, content, closed in reversed(blocks(text)) if closed), None)
 
 
 def stated(text: str) -> str:
     """What follows the last `answer is`, `answer:` or `####`, up to the end of its line; else the last line.
 
-    Markdown emphasis and a final full stop are removed. Empty where the text is.
+    Markdown emphasis and a final full stop are removed; a displayed formula counts as part of the line before. Empty
+    where the text is.
     """
-    text = _EMPHASIS.sub("", text).strip()
+    text = _DISPLAY.sub(lambda found: found[0].replace("\n", " "), _EMPHASIS.sub("", text)).strip()
     found = [match.end() for match in _STATED.finditer(text)]
     after = text[found[-1] :].strip() if found else ""
-    line = after.splitlines()[0] if after else (text.splitlines() or [""])[-1]
-    return line.strip().removesuffix(".").strip()
+    line = after.splitlines()[0] if after else (text.splitlines() or [""])[-1].removeprefix("A:")
+    return line[:_LINE].strip().removesuffix(".").strip()
 
 
 def stated_mathematics(text: str) -> str | None:
@@ -49,7 +81,7 @@ def stated_mathematics(text: str) -> str | None:
     if (content := boxed(text)) is not None:
         return content
     line = stated(text)
-    if formulas := [next(filter(None, groups)) for groups in _FORMULA.findall(line)]:
+    if formulas := [next(filter(None, groups)) for groups in FORMULA.findall(line)]:
         return str(formulas[-1]).strip()
     if not _WORDS.search(line):
         return line or None

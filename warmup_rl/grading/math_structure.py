@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import reduce
-from itertools import chain
+from itertools import accumulate, chain
 from math import inf
 from typing import Literal
 
-from warmup_rl.grading.math_normalize import meaning_of, rational
+from warmup_rl.grading.math_tokens import CLOSING, OPENING, Token, Tokens, encloses, plain, spelled
+from warmup_rl.grading.math_tree import Tree, Unparsed, names, parse
+from warmup_rl.grading.math_value import real, rounds_to_places
+from warmup_rl.grading.math_words import NUMBERS
 
-Kind = Literal["value", "list", "tuple", "interval", "union", "intersection", "equation", "chain", "ratio", "base"]
+Kind = Literal[
+    "value", "list", "tuple", "interval", "union", "intersection", "difference", "equation", "relation", "ratio", "base"
+]
 Edge = tuple[Fraction | float, int]
 """A place on the number line: a number, and -1 for just below it, 0 for the number itself, 1 for just above it."""
 Interval = tuple[Edge, Edge]
@@ -21,26 +26,15 @@ Interval = tuple[Edge, Edge]
 Region = tuple[Interval, ...]
 """Intervals in ascending order that do not touch each other, so that equal sets of numbers are equal tuples."""
 
-CONSTANTS = ("e", "i", "\\pi")
-"""Names that stand for one number."""
+_LESS, _GREATER, _CLOSED = ("<", "\\le"), (">", "\\ge"), ("\\le", "\\ge")
+_SIGNS = ("=", "\\ne", "\\approx", *_LESS, *_GREATER)
+_OR, _AND = ("or", "\\lor"), ("and", "\\land")
 _SYMBOL = re.compile(
-    r"(?:m?\s*\\(?:angle|triangle|overline|widehat)\s*)?\{?\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\([a-z\d]\))?'?\}?"
+    r"(?:m ?)?(?:\\(?:angle|triangle|overline|widehat|vec) ?)?(?:\\?[A-Za-z]+|\{[A-Z ]+\})"
+    r"(?:_(?:\{[\w ,]+\}| ?\w))?'*(?:\(\w+\))?"
 )
-_BASE = re.compile(r"([0-9A-Za-z]+)_\{?\s*(?:\\text\s*)?\{?\s*(\d{1,3}|[a-z]{3,7})\}?\s*\}?")
-_RATIO = re.compile(r"-?\d+(?:\s*(?::|\bto\b)\s*-?\d+)+")
-_RELATION = re.compile(r"(\\[lg][et](?![a-z])|<|>)")
-_LESS, _CLOSED = ("\\le", "\\lt", "<"), ("\\le", "\\ge")
-_REALS = re.compile(r"\\(?:mathbb|mathbf|text|Bbb)?\s*\{?R\}?")
-_ALL_BUT = re.compile(r"\\mathbb\s*\{?R\}?\s*\\?(?:setminus|backslash|smallsetminus|-)\s*\\\{([^{}]+)\\\}")
-_SET_BUILDER = re.compile(r"\\\{\s*[A-Za-z]\s*(?:\\in\s*\\mathbb\s*\{?R\}?\s*)?(?:\||:)\s*(.+?)\s*\\\}")
-_MEMBERSHIP = re.compile(r"^[A-Za-z]\s*\\in(?![a-z])\s*")
-_ABSOLUTE = re.compile(r"\|\s*[A-Za-z]\s*\|\s*(\\le|\\ge|<|>)\s*([^-+<>=\s][^-+<>=]*)")
-_UNEQUAL = re.compile(r"[A-Za-z]\s*\\ne(?![a-z])\s*([^,<>=]+)")
-_JOINED: tuple[tuple[Kind, str], ...] = (
-    ("union", r"\bor\b|\\lor(?![a-z])|\\vee(?![a-z])"),
-    ("intersection", r"\band\b|\\land(?![a-z])|\\wedge(?![a-z])"),
-)
-_COMMA = r",\s*(?:and|or)\b|,|;|\b(?:and|or)\b|\\(?:text|lor|vee)(?![a-z])"
+_INFINITY: Tree = ("c", "infinity")
+_SYSTEMS = ("cases", "aligned", "align", "align*", "gathered", "split")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,78 +42,98 @@ class Shape:
     """An answer split into its outermost parts.
 
     Attributes:
-        parts: the members of a list, tuple, union or intersection; the ends of an interval; the sides of an equation,
-            or of a chain (`x=y=2`); the terms of a ratio; the digits and the base of a number in another base; the
-            text of a value.
-        brackets: of an interval or a tuple, such as `[)`.
-        braced: whether a list stands in braces.
-        names: the names of a list such as `x=1, y=2` if each member has one of its own.
+        text: canonical spelling; all there is to compare of a value without `tree`, which is not understood.
+        parts: the members of a list or tuple; the ends of an interval; what a union, intersection or difference is
+            made of; the sides of an equation; the terms of a ratio.
+        tree: of a value; of a relation between expressions (`x+y<3`), the difference that is below zero; None for one
+            without a left side (`>3`), whose sign is in `brackets`.
+        brackets: of an interval or a tuple, such as `[)`; `{}` for a set; the base of a number in another base.
+            For an equation `label` if its first side only says what the value is of (see `label`).
+        names: the names of a list such as `x=1, y=2` if each member has one of its own; the name in a condition; the
+            name that is the first side of an equation.
     """
 
     kind: Kind
-    parts: tuple[str, ...]
+    text: str
+    parts: tuple[Shape, ...] = ()
+    tree: Tree | None = None
     brackets: str = ""
-    braced: bool = False
     names: tuple[str, ...] = ()
 
 
-def shape(text: str) -> Shape:
-    """The shape of a normalized answer; anything unknown is a value."""
-    text = text.strip()
-    text = found[1] if (found := _SET_BUILDER.fullmatch(text)) else _MEMBERSHIP.sub("", text)
-    if _REALS.fullmatch(text):
-        return Shape("interval", ("-\\infty", "\\infty"), "()")
-    if left_out := _ALL_BUT.fullmatch(text):
-        return Shape("intersection", tuple(f"x\\ne {part}" for part in split(left_out[1], ",")))
-    if (found := _BASE.fullmatch(text)) and (base := meaning_of(found[2]) or found[2]).isdecimal():
-        return Shape("base", (found[1].upper().lstrip("0") or "0", base))
-    members = split(text, r"\\cup(?![a-z])")
-    if len(members) > 1:
-        return Shape("union", tuple(members))
-    if outer := _bracketed(text) or _inequality(text) or _excluding(text) or _conditions(text) or _list(text):
-        return outer
-    if _RATIO.fullmatch(text):
-        return Shape("ratio", tuple(part.strip() for part in re.split(":|to", text)))
-    sides = split(text, "=")
-    if len(sides) == 2 and all(sides):
-        return Shape("equation", tuple(sides))
-    return Shape("chain", tuple(sides)) if len(sides) > 2 else Shape("value", (text,))
+def shape(tokens: Tokens) -> Shape:
+    """The shape of an answer; what is not understood is a value without a tree."""
+    tokens = _inside_braces(tokens)
+    text = spelled(plain(tokens))
+    readers: tuple[Callable[[Tokens], Shape | None], ...] = (
+        _system, _set_builder, _sets, _bracketed, _conditions, _list, _relation, _ratio, _base,
+    )  # fmt: skip
+    for read in readers:
+        if found := read(tokens):
+            return replace(found, text=text)
+    if [token.text for token in tokens] == ["\\R"]:
+        return replace(_everything(), text=text)
+    try:
+        return Shape("value", text, tree=parse(tokens))
+    except (Unparsed, ValueError):
+        return Shape("value", text)
 
 
-def is_symbol(text: str) -> bool:
-    """Whether a side of an equation is only a name, `x`, `f(x)`, `a_1`, `\\theta`, or a tuple of names, `(x,y)`."""
-    text = text.strip()
-    if text.startswith("(") and text.endswith(")"):
-        return all(_SYMBOL.fullmatch(part) for part in split(text[1:-1], ","))
-    return text not in CONSTANTS and bool(_SYMBOL.fullmatch(text))
-
-
-def split(text: str, separator: str) -> list[str]:
-    """The parts between matches of a pattern outside of all brackets."""
+def split(tokens: Tokens, *separators: str) -> list[Tokens]:
+    """The parts between separators outside of all brackets."""
     parts, depth, start = [], 0, 0
-    for found in re.finditer(rf"([(\[{{])|([)\]}}])|{separator}", text):
-        if found[1] or found[2]:
-            depth += 1 if found[1] else -1
-        elif depth == 0:
-            parts.append(text[start : found.start()].strip())
-            start = found.end()
-    return [*parts, text[start:].strip()]
+    for place, token in enumerate(tokens):
+        if token.text in OPENING:
+            depth += 1
+        elif token.text in CLOSING:
+            depth -= 1
+        elif depth == 0 and token.text in separators:
+            parts.append(tokens[start:place])
+            start = place + 1
+    return [*parts, tokens[start:]]
+
+
+def symbol(tokens: Tokens) -> str:
+    """The name that a side of an equation is, such as `x`, `f(x)`, `a_1`, `\\theta`, `Area` or `(x,y)`; else empty."""
+    text = spelled(tokens)
+    if len(tokens) > 2 and tokens[0].text == "(" and tokens[-1].text == ")":
+        return text if all(map(symbol, split(tokens[1:-1], ","))) else ""
+    known = all(token.kind != "command" or token.text in ("\\overline", "\\widehat", "\\vec") for token in tokens)
+    return text if known and text not in ("e", "i", "\\pi") and _SYMBOL.fullmatch(text) else ""
+
+
+def label(tokens: Tokens) -> bool:
+    """Whether a side of an equation only says what the other side is the value of: it has names and no numbers, but
+    for those in subscripts and arguments, as in `|AB|`, `a:b`, `m+n` and `P(2)`."""
+    inner = 0
+    for before, token in zip([None, *tokens], tokens, strict=False):
+        index = before is not None and before.text == "_"
+        called = token.text == "(" and before is not None and before.kind in ("name", "word")
+        if inner or index and token.text == "{" or called:
+            inner += (token.text in OPENING) - (token.text in CLOSING)
+        elif token.kind == "number" and not index:
+            return False
+    return any(
+        token.kind == "name" and token.text not in ("e", "i", "\\pi") or token.kind == "word" for token in tokens
+    )
 
 
 def region(found: Shape) -> Region | None:
-    """The set of real numbers that a shape stands for; None if it is not one, or an end is not a plain number."""
-    if found.kind in ("union", "intersection"):
-        parts = [part for text in found.parts if (part := region(shape(text))) is not None]
+    """The set of real numbers that a shape stands for; None if it is not one, or an end is no real number."""
+    if found.kind in ("union", "intersection", "difference"):
+        parts = [part for one in found.parts if (part := region(one)) is not None]
         if len(parts) < len(found.parts):
             return None
+        if found.kind == "difference":
+            return reduce(lambda left, right: intersection(left, _complement(right)), parts)
         return union(chain.from_iterable(parts)) if found.kind == "union" else reduce(intersection, parts)
-    if found.kind == "list" and found.braced:
-        points = [rational(part.replace(" ", "")) for part in found.parts]
-        return None if None in points else union(((point, 0), (point, 0)) for point in points if point is not None)
+    if found.kind == "list" and found.brackets:
+        points = [_end(part, 0) for part in found.parts]
+        return None if None in points else union((point, point) for point in points if point is not None)
     if found.kind not in ("interval", "tuple") or len(found.parts) != 2:
         return None
-    low = _edge(found.parts[0], ("-\\infty",), -inf, 0 if found.brackets[0] == "[" else 1)
-    high = _edge(found.parts[1], ("\\infty", "+\\infty"), inf, 0 if found.brackets[1] == "]" else -1)
+    low = _end(found.parts[0], 0 if found.brackets[0] == "[" else 1)
+    high = _end(found.parts[1], 0 if found.brackets[1] == "]" else -1)
     return union([(low, high)]) if low and high else None
 
 
@@ -138,98 +152,231 @@ def intersection(one: Region, other: Region) -> Region:
     return union((max(left[0], right[0]), min(left[1], right[1])) for left in one for right in other)
 
 
-def _edge(end: str, infinite: Sequence[str], infinity: float, side: int) -> Edge | None:
-    end = end.replace(" ", "")
-    value = rational(end)
-    return (infinity, 0) if end in infinite else None if value is None else (value, side)
+def _complement(found: Region) -> Region:
+    """The numbers that are not in a region."""
+    starts = [(-inf, 0), *((high[0], high[1] + 1) for _, high in found)]
+    ends = [*((low[0], low[1] - 1) for low, _ in found), (inf, 0)]
+    return union(zip(starts, ends, strict=True))
 
 
-def _bracketed(text: str) -> Shape | None:
-    """An interval or a tuple."""
-    if len(text) < 5 or text[0] not in "([" or text[-1] not in ")]" or not _encloses(text):
+def _end(found: Shape, side: int) -> Edge | None:
+    """An end of an interval, on its own number or beside it."""
+    if found.tree and found.tree in (_INFINITY, ("-", _INFINITY)):
+        return (-inf if found.tree[0] == "-" else inf, 0)
+    number = real(found.tree) if found.tree else None
+    return None if number is None else (number, side)
+
+
+def _inside_braces(tokens: Tokens) -> Tokens:
+    """The tokens without spare `{}` around all of them."""
+    while len(tokens) > 1 and tokens[0].text == "{" and encloses(tokens):
+        tokens = tokens[1:-1]
+    return tokens
+
+
+def _everything(name: str = "") -> Shape:
+    """All numbers, as a condition on a name."""
+    low, high = Shape("value", "-\\infty", tree=("-", _INFINITY)), Shape("value", "\\infty", tree=_INFINITY)
+    return Shape("interval", "", (low, high), brackets="()", names=(name,) if name else ())
+
+
+def _system(tokens: Tokens) -> Shape | None:
+    """`\\begin{cases} x=5 \\\\ y=6 \\end{cases}` as a list."""
+    texts = [token.text for token in tokens]
+    if texts[:2] != ["\\begin", "{"] or "}" not in texts or not encloses(tokens[: -3 if texts[-1] == "}" else None]):
         return None
-    ends, brackets = split(text[1:-1], ","), text[0] + text[-1]
-    if len(ends) < 2 or not all(ends):
+    if "".join(texts[2 : texts.index("}")]) not in _SYSTEMS:
         return None
-    interval = len(ends) == 2 and (brackets != "()" or any("\\infty" in end for end in ends))
-    return Shape("interval" if interval else "tuple", tuple(ends), brackets)
+    inner = [token for token in tokens[texts.index("}") + 1 : -4] if token.text != "&"]
+    rows = [row for row in split(inner, "\\\\", ",") if row]
+    comma = Token("mark", ",")
+    return shape([token for row in rows for token in (*row, comma)][:-1])
 
 
-def _encloses(text: str) -> bool:
-    """Whether the first bracket closes at the very end, with either kind of bracket as in `(1,2]`."""
-    depth = 0
-    for position, character in enumerate(text):
-        depth += (character in "([") - (character in ")]")
-        if depth == 0:
-            return position == len(text) - 1
-    return False
-
-
-def _inequality(text: str) -> Shape | None:
-    """`1 \\le x < 2` and `x > 3` as intervals."""
-    parts = [part.strip() for part in _RELATION.split(text)]
-    terms, signs = parts[::2], parts[1::2]
-    if len({sign in _LESS for sign in signs}) != 1 or len(signs) > 2:
+def _set_builder(tokens: Tokens) -> Shape | None:
+    """`\\{x \\mid x>1\\}` and `x \\in S` as the set."""
+    texts = [token.text for token in tokens]
+    if len(tokens) > 3 and tokens[0].kind == "name" and texts[1] == "\\in":
+        return shape(tokens[2:])
+    if len(tokens) < 6 or texts[0] != "\\{" or tokens[1].kind != "name" or not encloses(tokens):
         return None
-    middle = 0 if len(signs) == 1 and is_symbol(terms[0]) else 1
-    if not is_symbol(terms[middle]):
-        return None
-    before = (terms[middle - 1], signs[middle - 1] in _CLOSED) if middle else None
-    after = (terms[middle + 1], signs[middle] in _CLOSED) if middle < len(signs) else None
-    low, high = (before, after) if signs[0] in _LESS else (after, before)
-    low, high = low or ("-\\infty", False), high or ("\\infty", False)
-    return Shape("interval", (low[0], high[0]), "(["[low[1]] + ")]"[high[1]])
+    bar = 4 if texts[2:4] == ["\\in", "\\R"] else 2
+    return shape(tokens[bar + 1 : -1]) if texts[bar] in ("|", ":") else None
 
 
-def _excluding(text: str) -> Shape | None:
-    """`x \\ne a`, `|x| < a` and `|x| > a` as an interval or a union."""
-    if found := _UNEQUAL.fullmatch(text):
-        return Shape("union", (f"(-\\infty,{found[1]})", f"({found[1]},\\infty)"))
-    if not (found := _ABSOLUTE.fullmatch(text)):
-        return None
-    end = found[2].strip()
-    opening, closing = "[]" if found[1] in _CLOSED else "()"
-    if found[1] in _LESS:
-        return Shape("interval", (f"-{end}", end), opening + closing)
-    return Shape("union", (f"(-\\infty,-{end}{closing}", f"{opening}{end},\\infty)"))
-
-
-def _conditions(text: str) -> Shape | None:
-    """`x < -1 or x > 1` as a union, `x > 1 and x < 3` as an intersection."""
-    for kind, word in _JOINED:
-        parts = split(text, word)
-        names = set(map(_condition_name, parts))
-        if len(parts) > 1 and len(names) == 1 and "" not in names:
-            return Shape(kind, tuple(parts))
+def _sets(tokens: Tokens) -> Shape | None:
+    """Unions, intersections and differences of sets."""
+    texts = [token.text for token in tokens]
+    if texts[:1] == ["\\R"] and texts[1:2] == ["-"]:
+        tokens = [tokens[0], Token("mark", "\\setminus"), *tokens[2:]]
+    kinds: tuple[tuple[Kind, str], ...] = (("union", "\\cup"), ("intersection", "\\cap"), ("difference", "\\setminus"))
+    for kind, sign in kinds:
+        parts = split(tokens, sign)
+        if len(parts) > 1 and all(parts):
+            return Shape(kind, "", tuple(map(shape, parts)))
     return None
 
 
-def _condition_name(text: str) -> str:
-    """The only name in a condition; empty if there are several, or if the text is not a condition."""
-    names = set(re.findall(r"(?<![\\A-Za-z])[A-Za-z](?![A-Za-z])", text))
-    return names.pop() if len(names) == 1 and (_inequality(text) or _excluding(text)) else ""
-
-
-def _list(text: str) -> Shape | None:
-    braced = text.startswith("\\{") and text.endswith("\\}")
-    parts = [part for part in split(text[2:-2].strip() if braced else text, _COMMA) if part]
-    sides = [_name_and_value(value) for part in parts for value in _signs(part)]
-    if len(sides) < 2 and not (braced and sides):
+def _bracketed(tokens: Tokens) -> Shape | None:
+    """An interval or a tuple."""
+    if len(tokens) < 5 or tokens[0].text not in ("(", "[") or tokens[-1].text not in (")", "]"):
         return None
-    names = tuple(name for name, _ in sides if name)
-    distinct = names if len(set(names)) == len(sides) > 1 else ()
-    return Shape("list", tuple(value for _, value in sides), braced=braced, names=distinct)
+    inner = tokens[1:-1]
+    ends = split(inner, ";") if len(split(inner, ";")) > 1 else split(inner, ",")
+    if not encloses(tokens) or len(ends) < 2 or not all(ends):
+        return None
+    brackets = tokens[0].text + tokens[-1].text
+    interval = len(ends) == 2 and (brackets != "()" or any(token.text == "\\infty" for token in inner))
+    return Shape("interval" if interval else "tuple", "", tuple(map(shape, ends)), brackets=brackets)
 
 
-def _signs(text: str) -> list[str]:
+def _conditions(tokens: Tokens) -> Shape | None:
+    """`x < -1 or x > 1` as a union, `x > 1 and x < 3` and `0<x<9, x \\ne 5` as an intersection."""
+    kinds: tuple[tuple[Kind, tuple[str, ...]], ...] = (("union", _OR), ("intersection", (*_AND, ",")))
+    for kind, words in kinds:
+        pieces = [part for part in split(tokens, *words) if part]
+        if len(pieces) < 2 or not all(any(token.text in _SIGNS for token in part) for part in pieces):
+            continue
+        parts = list(map(shape, pieces))
+        single = all(part.kind in ("interval", "union") and len(part.names) == 1 for part in parts)
+        bounds = sum(part.kind == "interval" for part in parts)
+        if single and len({part.names for part in parts}) == 1 and (bounds < 2 or len(split(tokens, ",")) == 1):
+            return Shape(kind, "", tuple(parts), names=parts[0].names)
+    return None
+
+
+def _list(tokens: Tokens) -> Shape | None:
+    braced = len(tokens) > 1 and tokens[0].text == "\\{" and encloses(tokens)
+    if [token.text for token in tokens] == ["\\emptyset"]:
+        return Shape("list", "", brackets="{}")
+    inner = tokens[1:-1] if braced else tokens
+    separators = (";",) if len(split(inner, ";")) > 1 else (",", *_OR, *_AND)
+    parts = [value for part in split(inner, *separators) if part for value in _signs(part)]
+    if len(parts) < 2 and not braced:
+        return None
+    members = list(map(shape, parts))
+    found = tuple(member.names[0] for member in members if member.kind == "equation" and member.names)
+    distinct = len(set(found)) == len(members) > 1
+    return Shape("list", "", tuple(members), brackets="{}" if braced else "", names=found if distinct else ())
+
+
+def _signs(tokens: Tokens) -> list[Tokens]:
     """`\\pm 2` and `1 \\pm \\sqrt{2}` as two values."""
-    if text.count("\\pm") != 1:
-        return [text]
-    before, after = map(str.strip, text.split("\\pm"))
-    return [f"{before}+{after}".lstrip("+"), f"{before}-{after}"]
+    if sum(token.text == "\\pm" for token in tokens) != 1:
+        return [tokens]
+    plus, minus = {"\\pm": "+", "\\mp": "-"}, {"\\pm": "-", "\\mp": "+"}
+    return [[token._replace(text=sign.get(token.text, token.text)) for token in tokens] for sign in (plus, minus)]
 
 
-def _name_and_value(text: str) -> tuple[str, str]:
-    """Name and value of `x=1`; an empty name for anything else."""
-    sides = split(text, "=")
-    return (sides[0].lstrip("\\"), sides[1]) if len(sides) == 2 and is_symbol(sides[0]) else ("", text)
+def _relation(tokens: Tokens) -> Shape | None:
+    """Equations, and inequalities as intervals where they bound a name."""
+    sides = split(tokens, *_SIGNS)
+    if len(sides) == 2 and not sides[0] and sides[1]:
+        return Shape("relation", "", (shape(sides[1]),), brackets=tokens[0].text)
+    if len(sides) < 2 or not all(sides):
+        return None
+    ends = accumulate(len(side) + 1 for side in sides[:-1])
+    signs = [tokens[end - 1].text for end in ends]
+    if signs[-1] == "\\approx":
+        return _approximate(tokens, sides, signs)
+    if set(signs) == {"="}:
+        return _equation(sides)
+    if signs == ["\\ne"] and symbol(sides[0]):
+        point = Shape("list", "", (shape(sides[1]),), brackets="{}")
+        everything = _everything(spelled(sides[0]))
+        return Shape("union", "", (Shape("difference", "", (everything, point)),), names=everything.names)
+    if set(signs) <= set(_LESS) or set(signs) <= set(_GREATER):
+        if signs[0] in _GREATER:
+            sides, signs = sides[::-1], signs[::-1]
+        closed = [sign in _CLOSED for sign in signs]
+        return _bounds(sides, closed) or _between_expressions(sides, closed)
+    return None
+
+
+def _equation(sides: list[Tokens]) -> Shape:
+    if len(sides) == 2 and not symbol(sides[0]) and symbol(sides[1]):
+        sides = sides[::-1]
+    parts, name = tuple(map(shape, sides)), symbol(sides[0])
+    last = parts[-1].tree
+    is_label = label(sides[0]) and not (last and names(last))
+    return Shape("equation", "", parts, brackets="label" if is_label else "", names=(name,) if name else ())
+
+
+def _approximate(tokens: Tokens, sides: list[Tokens], signs: list[str]) -> Shape | None:
+    """`x \\approx 3` as an equation; of `\\frac13 \\approx 0.33` the exact value, if the decimal is its rounded one."""
+    if symbol(sides[-2]):
+        return _equation(sides)
+    exact, decimal = shape(sides[-2]), shape(sides[-1])
+    if exact.tree and decimal.tree and rounds_to_places(decimal.tree, exact.tree) and "\\approx" not in signs[:-1]:
+        return shape(tokens[: len(tokens) - len(sides[-1]) - 1])
+    return None
+
+
+def _bounds(sides: list[Tokens], closed: list[bool]) -> Shape | None:
+    """Sides in ascending order as an interval of the name that one of them is; `-x` and `|x|` also count as names."""
+    if len(sides) > 3:
+        return None
+    middle = 1 if len(sides) == 3 or not _bounded(sides[0]) else 0
+    kind, name = _bounded(sides[middle]) or ("", "")
+    if not name:
+        return None
+    everything = _everything(name)
+    low = shape(sides[middle - 1]) if middle else everything.parts[0]
+    high = shape(sides[middle + 1]) if middle + 1 < len(sides) else everything.parts[1]
+    opening = "[" if middle and closed[middle - 1] else "("
+    closing = "]" if middle < len(closed) and closed[middle] else ")"
+    if kind == "-":
+        turned = {"[": "]", "(": ")", "]": "[", ")": "("}
+        low, high, opening, closing = _negative(high), _negative(low), turned[closing], turned[opening]
+    found = Shape("interval", "", (low, high), brackets=opening + closing, names=(name,))
+    if kind != "|":
+        return found
+    if len(sides) == 2 and middle == 0:
+        return replace(found, parts=(_negative(high), high), brackets=("[" if closing == "]" else "(") + closing)
+    mirrored = replace(found, parts=(_negative(high), _negative(low)),
+                       brackets=("[" if closing == "]" else "(") + ("]" if opening == "[" else ")"))  # fmt: skip
+    return Shape("union", "", (found, mirrored), names=(name,))
+
+
+def _bounded(tokens: Tokens) -> tuple[str, str] | None:
+    """How a name is bounded, and the name: `` for `x`, `-` for `-x`, `|` for `|x|`."""
+    if name := symbol(tokens):
+        return "", name
+    if tokens[0].text == "-" and (name := symbol(tokens[1:])):
+        return "-", name
+    if len(tokens) == 3 and tokens[0].text == tokens[2].text == "|" and (name := symbol(tokens[1:2])):
+        return "|", name
+    return None
+
+
+def _negative(found: Shape) -> Shape:
+    tree = found.tree and (found.tree[1] if found.tree[0] == "-" else ("-", found.tree))
+    return replace(found, tree=tree, text=f"-{found.text}")
+
+
+def _between_expressions(sides: list[Tokens], closed: list[bool]) -> Shape | None:
+    """`x+y<3` as the difference of its sides."""
+    values = [shape(side).tree for side in sides]
+    if len(values) != 2 or values[0] is None or values[1] is None or not names(values[0]) | names(values[1]):
+        return None
+    return Shape("relation", "", tree=("+", values[0], ("-", values[1])), brackets="=" if closed[0] else "")
+
+
+def _ratio(tokens: Tokens) -> Shape | None:
+    """`3:4` and `3 to 4`."""
+    terms = split(tokens, ":", "to")
+    return Shape("ratio", "", tuple(map(shape, terms))) if len(terms) > 1 and all(terms) else None
+
+
+def _base(tokens: Tokens) -> Shape | None:
+    """`1011_2`, `(52)_8`, `52_{\\text{eight}}` and `52 \\text{ base } 8`."""
+    texts = [token.text for token in tokens if token.text not in ("(", ")", "{", "}")]
+    marks = [place for place, text in enumerate(texts) if text in ("_", "base")]
+    if len(marks) not in (1, 2) or marks[-1] - marks[0] > 1:
+        return None
+    digits, base = "".join(texts[: marks[0]]), "".join(texts[marks[-1] + 1 :])
+    base, sign = str(NUMBERS.get(base, base)), "-" * digits.startswith("-")
+    digits = digits.removeprefix("-")
+    if not re.search(r"\d", digits) or not digits.isalnum() or not base.isdecimal() or not 2 <= int(base[:4]) <= 36:
+        return None
+    return Shape("base", "", brackets=f"{sign}{digits.upper().lstrip('0') or '0'}_{int(base)}")

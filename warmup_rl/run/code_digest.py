@@ -34,9 +34,7 @@ LIBRARIES = {
     "peft": "peft",
     "accelerate": "accelerate",
     "deepspeed": "deepspeed",
-    "math_verify": "math-verify",
-    "latex2sympy2_extended": "latex2sympy2_extended",
-    "sympy": "sympy",
+    "mpmath": "mpmath",
 }
 """Distributions of libraries that may affect results, by import name."""
 MISSING = "missing"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from warmup_rl.data.columns import COLUMNS, find_column, is_conversation, plain_name, value_at
-from warmup_rl.grading.math_normalize import rational
+from warmup_rl.grading.math_value import rational
 
 ANSWERS = (
     "answers", "final_decision", "decision", "answer_number", "answer_letter", "answer_index", "answer_idx", "label",

@@ -12,7 +12,8 @@ from warmup_rl.base.errors import DataError
 from warmup_rl.data.columns import find_column
 from warmup_rl.domains.graders import ChoiceGrader
 from warmup_rl.grading.label import plain_label
-from warmup_rl.grading.math_normalize import normalize, rational
+from warmup_rl.grading.math_value import rational
+from warmup_rl.grading.math_words import read_answer
 from warmup_rl.knights.english import ROLES
 from warmup_rl_extras.column_guesses import Column, option_columns
 
@@ -92,11 +93,11 @@ def _number(golds: Sequence[str]) -> dict[str, Any] | None:
     units: Counter[str] = Counter()
     measured = False
     for gold in golds:
-        one = normalize(gold)
+        one = read_answer(gold)
         found = _MEASURE.fullmatch(gold.strip())
-        if rational(one.body) is None and found is None:
+        if rational(one.text) is None and found is None:
             return None
-        if rational(one.body) is None and found:
+        if rational(one.text) is None and found:
             units[found[1].strip()] += 1
         measured = measured or "." in gold and one.unit not in ("$", "%")
     if units and len(units) * 2 > units.total():

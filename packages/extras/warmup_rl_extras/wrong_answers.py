@@ -10,7 +10,8 @@ from fractions import Fraction
 from warmup_rl.base.types import Problem
 from warmup_rl.domains.graders import NumberGrader
 from warmup_rl.domains.jsonl import UserRows
-from warmup_rl.grading.math_normalize import normalize, rational
+from warmup_rl.grading.math_value import rational
+from warmup_rl.grading.math_words import read_answer
 
 
 def wrong_answers(domain: UserRows, problem: Problem, problems: Sequence[Problem]) -> Iterator[tuple[str, str]]:
@@ -90,8 +91,8 @@ def _numbers(gold: str) -> Iterator[tuple[str, str]]:
 
 def _differ(kind: str, gold: str, other: str) -> bool:
     """Whether two golds certainly mean different things: they have other numbers, letters or words."""
-    one, two = normalize(gold), normalize(other)
-    values = rational(one.body), rational(two.body)
+    one, two = read_answer(gold), read_answer(other)
+    values = rational(one.text), rational(two.text)
     if kind in ("math", "number") and None not in values:
         return values[0] != values[1]
     words = [sorted(re.findall(r"\w+", text.casefold())) for text in (gold, other)]
