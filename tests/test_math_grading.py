@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,6 +108,57 @@ def test_a_base_that_the_question_asks_for_need_not_be_repeated() -> None:
     assert same_answer(gold="52_7", answer="52", question=asked).verdict == "correct"
     assert same_answer(gold="52_7", answer="37", question=asked).verdict == "wrong"
     assert same_answer(gold="52_7", answer="52").verdict == "wrong"
+
+
+SLOW = r"\int_0^{\infty}\frac{\ln x}{1+x^7+x^{13}}dx"
+
+
+@pytest.mark.parametrize(("answer", "verdict"), [("1", "correct"), ("\\frac{2}{2}", "correct"), ("2", "wrong")])
+def test_a_reference_beyond_the_parser_is_compared_by_math_verify(answer: str, verdict: str) -> None:
+    assert same_answer(gold=r"\int_0^1 2x\,dx", answer=answer).verdict == verdict
+
+
+def test_an_integral_is_no_answer_to_a_plain_reference() -> None:
+    assert same_answer(gold="1", answer=r"\int_0^1 2x\,dx").verdict == "wrong"
+
+
+def test_what_takes_too_long_is_a_timeout_and_the_next_answer_is_graded() -> None:
+    assert same_answer(gold=SLOW, answer="3").verdict == "timeout"
+    assert same_answer(gold=r"\int_0^1 2x\,dx", answer="1").verdict == "correct"
+
+
+def test_a_killed_worker_loses_nothing() -> None:
+    assert same_answer(gold=r"\int_0^1 2x\,dx", answer="1").verdict == "correct"
+    for worker in _verifiers():
+        os.kill(worker.pid, signal.SIGKILL)
+    golds = [rf"\int_0^1 {2 * number}x\,dx" for number in range(2, 12)]
+    with ThreadPoolExecutor(4) as threads:
+        verdicts = list(threads.map(lambda pair: same_answer(gold=pair[1], answer=str(pair[0])).verdict,
+                                    enumerate(golds, start=2)))  # fmt: skip
+    assert verdicts == ["correct"] * len(golds)
+
+
+def test_no_worker_outlives_its_parent() -> None:
+    code = (
+        "import os, signal\nfrom warmup_rl.grading.math import same_answer\n"
+        r"same_answer(gold=r'\int_0^1 2x\,dx', answer='1'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    mine = {process.pid for process in _verifiers()}
+    parent.wait(timeout=60)
+    orphans = [process for process in psutil.process_iter() if _is_verifier(process) and process.pid not in mine]
+    assert not psutil.wait_procs(orphans, timeout=30)[1]
+
+
+def _verifiers() -> list[psutil.Process]:
+    return [process for process in psutil.Process().children(recursive=True) if _is_verifier(process)]
+
+
+def _is_verifier(process: psutil.Process) -> bool:
+    try:
+        return "warmup_rl.grading.math_worker" in process.cmdline()
+    except psutil.Error:
+        return False
 
 
 def test_verdicts_do_not_depend_on_order_or_threads() -> None:

@@ -1,4 +1,7 @@
-"""Grades a mathematical answer against a reference: both are read into the same form, and values are compared."""
+"""Grades a mathematical answer against a reference: both are read into the same form, and values are compared.
+
+Where the reference is an expression that is not read here (an integral, a limit, a determinant), math-verify compares.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from warmup_rl.grading.math_tokens import Tokens, plain, tokenize
 from warmup_rl.grading.math_tree import Tree, children, form, names
 from warmup_rl.grading.math_value import equal, proportional, rounds_to, value
 from warmup_rl.grading.math_words import NUMBERS, Answer, read_answer, split_answer, with_letter_unit
+from warmup_rl.grading.math_worker import SECONDS, verify
 
 MAX_LENGTH = 300
 """Characters of an answer; longer ones are wrong without being parsed."""
@@ -35,6 +39,10 @@ class _Unreadable(Exception):
     """A part of the reference is not understood, so that only the same spelling is the same."""
 
 
+class _TimedOut(Exception):
+    """math-verify ran out of time."""
+
+
 def same_answer(*, gold: str, answer: str, question: str = "") -> Grade:
     """Grades whether `answer` means the same as `gold`.
 
@@ -47,7 +55,7 @@ def same_answer(*, gold: str, answer: str, question: str = "") -> Grade:
             form; and a base that it asks for need not be repeated.
 
     Raises:
-        Unscorable: the reference answer itself cannot be parsed.
+        Unscorable: the reference answer itself cannot be parsed, or the workers of math-verify cannot run.
     """
     extracted = _whole_answer(answer)
     if extracted is None:
@@ -61,6 +69,8 @@ def same_answer(*, gold: str, answer: str, question: str = "") -> Grade:
         return Grade("wrong", extracted, "no mathematics")
     try:
         difference = _difference(reference, given, question)
+    except _TimedOut as error:
+        return Grade("timeout", given.text, str(error))
     except _Unreadable:
         if fault := unusable(gold):
             raise Unscorable(f"the reference answer {gold!r}: {fault}") from None
@@ -110,7 +120,9 @@ def unusable(gold: str) -> str:
 
 
 def _readable(found: Shape) -> bool:
-    return found.tree is not None if found.kind == "value" else all(map(_readable, found.parts))
+    if found.kind != "value":
+        return all(map(_readable, found.parts))
+    return found.tree is not None or verify(found.text, found.text) != "bad_gold"
 
 
 def _difference(reference: Answer, given: Answer, question: str) -> str | None:
@@ -245,11 +257,20 @@ def _same_value(reference: Shape, given: Shape) -> bool:
     if reference.text == given.text:
         return True
     if reference.tree is None:
-        raise _Unreadable
+        return _verified(reference.text, given.text)
     if given.tree is None:
         return False
     one, other = reference.tree, given.tree
     return equal(one, other) or rounds_to(one, other) or rounds_to(other, one)
+
+
+def _verified(reference: str, given: str) -> bool:
+    result = verify(reference, given)
+    if result == "timeout":
+        raise _TimedOut(f"the comparison takes more than {SECONDS:g} s")
+    if result == "bad_gold":
+        raise _Unreadable
+    return result == "same"
 
 
 def _same_ratio(reference: Shape, given: Shape) -> bool:

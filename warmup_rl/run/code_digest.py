@@ -34,6 +34,9 @@ LIBRARIES = {
     "peft": "peft",
     "accelerate": "accelerate",
     "deepspeed": "deepspeed",
+    "math_verify": "math-verify",
+    "latex2sympy2_extended": "latex2sympy2_extended",
+    "sympy": "sympy",
     "mpmath": "mpmath",
 }
 """Distributions of libraries that may affect results, by import name."""
