@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -140,7 +141,7 @@ def parse(arguments: Sequence[str], prog: str = TRAIN) -> Command:
 
 def _is_override(word: str) -> bool:
     address, equals, _ = word.partition("=")
-    return bool(equals and _ADDRESS.fullmatch(address) and not Path(word).exists())
+    return bool(equals and _ADDRESS.fullmatch(address) and not os.path.exists(word))
 
 
 def selection(command: Command, recipe: Recipe) -> tuple[tuple[str, ...], tuple[int, ...], tuple[int | None, ...]]:

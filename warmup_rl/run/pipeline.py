@@ -21,6 +21,7 @@ from warmup_rl.interfaces.measurement import best_style, recorded_cells
 from warmup_rl.interfaces.plugins import data_digests, data_files
 from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, Tracking, artifact_path
 from warmup_rl.recipe import Recipe, dump, trial_name
+from warmup_rl.recipe.schema import CACHE_FOLDER
 from warmup_rl.run.cache import RECORD, CacheEntry, key_of, model_key, stale_key
 from warmup_rl.run.code_digest import code_digest
 from warmup_rl.run.launch_env import launch_id
@@ -127,7 +128,7 @@ class Trial:
 
     @property
     def _cache(self) -> Path:
-        return Path(self.recipe.output_dir) / "cache"
+        return Path(self.recipe.output_dir) / CACHE_FOLDER
 
     def entry(self, planned: PlannedStage) -> CacheEntry:
         return CacheEntry(self._cache / f"{planned.stage.type}-{planned.key}")
