@@ -83,7 +83,7 @@ def options(prog: str = TRAIN) -> Arguments:
     add("--launch", metavar="NAME", help="launch file for --gpus (ddp, zero1, zero2, zero3, or a path); default: zero3 "
         "where weights and optimizer do not fit on one GPU, else ddp")  # fmt: skip
     add("--dry-run", action="store_true", help="check the recipe, print the plan, run nothing")
-    stale = "reuse finished outputs with equal settings although the code or a library has changed; the report says so"
+    stale = "reuse finished outputs with equal settings though code, a library or an endpoint has changed"
     add("--reuse-stale", action="store_true", help=stale)
     add("--trial", action="store_true", help=argparse.SUPPRESS)
     topic = "this text, or help on a key, a plug-in (rlvr, kk) or a trainer's options (sft.args)"

@@ -268,7 +268,7 @@ def _close(value: Any, expected: Any, tolerance: float) -> bool:
     if isinstance(value, float) and isinstance(expected, float) and math.isnan(value) and math.isnan(expected):
         return True
     if not cmath.isfinite(expected):  # every number lies within an infinite tolerance
-        return False
+        return bool(value == expected)
     return bool(abs(value - expected) <= tolerance + _RELATIVE_TOLERANCE * abs(expected))
 
 

@@ -96,7 +96,9 @@ def load_tokenizer(folder_or_id: str | Path, revision: str | None = None) -> Pre
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder_or_id), revision=revision or "main")
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(folder_or_id), revision=revision or "main", trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         raise UserError(
             f"{folder_or_id}: no tokenizer can be loaded ({_first_line(error)}). Give a folder with model and "

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.config import Sampling, existing_model
+from warmup_rl.base.models import pickled_only
 from warmup_rl.base.untrusted import parse_json
 from warmup_rl.interfaces.domain import Domain, is_folded
 from warmup_rl.interfaces.evaluation import EvaluationSettings
@@ -271,6 +272,8 @@ def _model(draft: Draft) -> Found:
         return
     if folder.is_dir() and not (folder / "config.json").is_file():
         yield ("model",), f"the folder {model} has no model (no config.json)."
+    elif fault := pickled_only(folder):
+        yield ("model",), fault
 
 
 def _output_dir(folder: Path) -> Found:
