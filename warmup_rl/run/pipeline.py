@@ -163,7 +163,7 @@ class Trial:
         """A line for each stage of which there is only an output that was made with another endpoint's address."""
         for planned in replace(self, reuse_stale=True).stages:
             entry = self.entry(planned)
-            before = dict(_addresses(entry.record()["config"])) if planned.stale and entry.done else {}
+            before = dict(_addresses(entry.record()["config"])) if entry.done else {}
             for place, address in _addresses(dump(planned.stage)):
                 if before.get(place, address) != address:
                     again = (
