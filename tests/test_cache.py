@@ -1,5 +1,6 @@
 """The cache of stage outputs: its keys see all that decides an output, and its files are what was written."""
 
+import hashlib
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from warmup_rl.__main__ import main
 from warmup_rl.base.errors import RunError
 from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.recipe import load_recipe
+from warmup_rl.run import code_digest
 from warmup_rl.run.cache import RECORD, CacheEntry
 from warmup_rl.run.pipeline import Trial, TrialRunner
 from warmup_rl.run.provenance import claim_run_folder
@@ -318,7 +320,7 @@ def test_outputs_of_older_code_are_reused_only_on_request_and_marked(trial):
     reusing = Trial(trial.recipe, "long", 0, reuse_stale=True)
     assert reusing.entry(reusing.stages[0]).done and reusing.stages[0].stale
     lines = run(reusing, until="first")
-    assert "by code that has changed since" in lines[0]
+    assert "by code or an endpoint that has changed since" in lines[0]
     record = json.loads((reusing.folder / "run.json").read_text())
     assert record["stages"][0]["stale"] is True
 
@@ -337,11 +339,13 @@ def test_a_finished_run_and_its_plan_mark_what_was_reused_though_code_has_change
         capsys.readouterr()
         assert main(["check", *recipe, *filter(None, [option])]) == 0
         plans[option] = capsys.readouterr().out
-    assert "* code changed since" in plans[""] and "●*" in plans[""] and "✓*" not in plans[""]
-    assert "* code changed since" in plans["--reuse-stale"] and "✓*" in plans["--reuse-stale"]
+    assert "* code or endpoint changed since" in plans[""] and "●*" in plans[""] and "✓*" not in plans[""]
+    assert "* code or endpoint changed since" in plans["--reuse-stale"] and "✓*" in plans["--reuse-stale"]
     assert "●" not in plans["--reuse-stale"].replace("● made", "")
     assert main(["train", *recipe, "--reuse-stale"]) == 0
-    assert "code that made them has changed since (--reuse-stale): long, seed 0: first;" in report.read_text()
+    assert (
+        "code or an endpoint behind them has changed since (--reuse-stale): long, seed 0: first;" in report.read_text()
+    )
 
 
 def test_a_record_names_every_file_with_size_and_hash(trial):
@@ -350,3 +354,27 @@ def test_a_record_names_every_file_with_size_and_hash(trial):
     files = json.loads((entry.folder / RECORD).read_text())["files"]
     assert "model/history.json" in files and set(files["model/history.json"]) == {"size", "sha256"}
     assert CacheEntry(entry.folder).damage() == []
+
+
+def test_digests_are_kept_by_content_and_damage_only_costs_time(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    parsed = []
+    monkeypatch.setattr(code_digest, "_syntax", lambda source: (parsed.append(source), source.strip())[1])
+
+    def digests(*sources):
+        known = code_digest._Known()
+        found = [known.digest(hashlib.sha256(source).hexdigest(), source) for source in sources]
+        known.keep()
+        return found
+
+    first = digests(b"a = 1\n", b"b = 2\n")
+    (file,) = (tmp_path / "warmup_rl").iterdir()
+    content = file.read_text()
+    assert digests(b"a = 1\n", b"b = 2\n") == first and parsed == [b"a = 1\n", b"b = 2\n"]
+    assert digests(b"a = 3\n") != first[:1] and len(parsed) == 3
+    for damaged in ("", "{", "[]", "[1, {}]", content[:-5], content.replace(first[0], "0" * 64)):
+        file.write_text(damaged)
+        assert digests(b"a = 1\n") == first[:1]
+    assert len(parsed) == 9
+    monkeypatch.setenv("XDG_CACHE_HOME", str(file))  # a file is no folder: nothing can be kept
+    assert digests(b"a = 1\n") == first[:1]

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.training_case import DOMAIN, FORMAT, RLVR, SFT, case, context
 from warmup_rl.base.errors import UserError
-from warmup_rl.base.models import require_finite
+from warmup_rl.base.models import load_model, pickled_only, require_finite
 from warmup_rl.cli.check import plan
 from warmup_rl.data.traces import read_traces
 from warmup_rl.interfaces import chat
@@ -141,6 +141,23 @@ def test_a_data_type_that_the_recipe_names_is_kept(data: Path) -> None:
     stage = Sft(id="sft", batch_size=8, args={"model_init_kwargs": {"dtype": "float32"}})
     stage.run(given)
     assert dtypes(given.model_folder) == {torch.float32}
+
+
+def test_weights_that_are_pickled_or_torn_are_one_line(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path / "model")
+    (file,) = folder.glob("*.safetensors")
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    for load in (require_finite, lambda place: load_model(str(place))):
+        with pytest.raises(UserError, match="model") as caught:
+            load(folder)
+        assert "Traceback" not in str(caught.value)
+    file.rename(folder / "pytorch_model.bin")
+    with pytest.raises(UserError, match=r"are pickled \(pytorch_model.bin\), and reading a pickle can run code"):
+        require_finite(folder)
+    assert pickled_only(folder)
+    file.write_bytes(whole)
+    assert not pickled_only(folder)
 
 
 def test_a_weight_that_is_not_finite_is_named_before_anything_runs(tmp_path: Path) -> None:

@@ -143,11 +143,17 @@ def test_no_worker_outlives_its_parent() -> None:
         "import os, signal\nfrom warmup_rl.grading.math import same_answer\n"
         r"same_answer(gold=r'\int_0^1 2x\,dx', answer='1'); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code])
-    mine = {process.pid for process in _verifiers()}
+    parent = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PARENT_OF_THE_TEST": "killed"})
     parent.wait(timeout=60)
-    orphans = [process for process in psutil.process_iter() if _is_verifier(process) and process.pid not in mine]
+    orphans = [process for process in psutil.process_iter() if _is_verifier(process) and _is_marked(process)]
     assert not psutil.wait_procs(orphans, timeout=30)[1]
+
+
+def _is_marked(process: psutil.Process) -> bool:
+    try:
+        return process.environ().get("PARENT_OF_THE_TEST") == "killed"
+    except psutil.Error:
+        return False
 
 
 def _verifiers() -> list[psutil.Process]:

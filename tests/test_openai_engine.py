@@ -1,5 +1,7 @@
 """The openai engine against a server that does what servers do: all is answered once and counted, and no key leaks."""
 
+import gzip
+import json
 import logging
 import threading
 import time
@@ -323,6 +325,48 @@ def test_the_key_of_a_judge_that_is_not_set_is_found_before_the_run(monkeypatch)
     stage = Clean.model_validate({"steps": ["correct", {"type": "dlcot", "judge": judge}]})
     (line,) = stage.check(world_size=1)
     assert line.startswith("steps.1: ") and "JUDGE_KEY is not set" in line
+
+
+BOMB = gzip.compress(json.dumps({"choices": [{"message": {"content": "4" * 10**6}}]}).encode())
+HOSTILE = {
+    "a packed body": (Answer(BOMB, headers={"Content-Encoding": "gzip"}), "packed with gzip, which was not asked for"),
+    "a packed error": (Answer(BOMB, status=500, headers={"Content-Encoding": "gzip"}), "packed with gzip"),
+    "a body without end": (Answer(b" " * ((1 << 26) + 1)), "a body of more than 67,108,864 bytes"),
+    "nested lists": (Answer(b"[" * 100_000), "broken JSON instead of an answer"),
+    "a redirect": (
+        Answer(b"", status=307, headers={"Location": "http://10.0.0.1/internal"}), "redirects to http://10.0.0.1/internal"
+    ),
+    "escapes": (Answer({"error": {"message": "\x1b[2J\u202e"}}, status=400), "status 400, "),
+    "a wait for ages": (Answer(b"", status=429, headers={"Retry-After": "1e300"}), "asks to wait 2777 h"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("answer", "message"), HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_endpoint_ends_the_run_with_one_line(answer, message) -> None:
+    with serving(lambda body, count: answer) as (server, url), pytest.raises(UserError) as caught:
+        completions(url, requests(1), retries=1)
+    assert message in str(caught.value) and len(str(caught.value)) < 1000
+    assert all(headers["Accept-Encoding"] == "identity" for headers in server.headers)
+
+
+def test_an_absurd_count_of_tokens_is_not_believed() -> None:
+    with serving(lambda body, count: said("12345678", usage=(10**400, 10**400))) as (_, url):
+        (one,) = completions(url, requests(1), price_out=1.0)
+    assert (one.tokens, one.prompt_tokens) == (2, 0)
+
+
+def test_half_a_surrogate_pair_becomes_a_replacement_character() -> None:
+    with serving(lambda body, count: said("4 \ud83d")) as (_, url):
+        assert [one.text for one in completions(url, requests(1))] == ["4 \ufffd"]
+
+
+def test_a_key_that_json_writes_in_another_way_is_masked(monkeypatch) -> None:
+    key = "SECRETKEY/abc+def0123456789"
+    monkeypatch.setenv("TEACHER_KEY", key)
+    body = json.dumps({"choices": [{"message": {"content": f"key {key}", "reasoning": key}}]})
+    with serving(lambda *_: Answer(body.replace("/", "\\/").replace("+", "\\u002b").encode())) as (_, url):
+        (one,) = completions(url, requests(1), api_key_env="TEACHER_KEY")
+    assert (one.text, one.thinking) == ("key ***", "***")
 
 
 @pytest.mark.parametrize("status", [200, 401, 500])

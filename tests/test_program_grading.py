@@ -1,5 +1,6 @@
 """Failures of the sandbox: without a verdict on one program, and an error for the user where none can be run at all."""
 
+import math
 import os
 
 import pytest
@@ -50,3 +51,14 @@ def test_what_was_used_is_known_after_the_first_program(opened):
     assert code.sandbox_used() is None
     assert code.run_program(PROGRAM).values == (1,)
     assert code.sandbox_used() == {"backend": code._sandbox(os.getpid()).backend, "how": code._sandbox(os.getpid()).how}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "same"),
+    [(0.0, math.inf, False), (7, math.inf, False), (-math.inf, math.inf, False), (math.inf, math.inf, True),
+     ([0.0, 5.0], [math.inf, 5.0], False), ([math.inf, 5.0000001], [math.inf, 5.0], True), (1.0, -math.inf, False),
+     (math.nan, math.nan, True), (10**400, math.inf, False)],
+)  # fmt: skip
+def test_where_infinity_is_expected_no_other_number_is_right(value, expected, same):
+    assert code.same_value(value, expected, 1e-4) is same
+    assert code.same_value(value, expected, 0.0) is same

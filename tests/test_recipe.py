@@ -132,7 +132,8 @@ BAD: list[tuple[str, tuple[tuple[str, str], ...], list[str]]] = [
         "recipe.yaml: run_name: missing. Name of the run's folder under `output_dir`.",
     ]),
     ("bad run name", (("run_name: toy", "run_name: to/y"),), [
-        "recipe.yaml:1: run_name: letters, digits, '.', '_' and '-' only, a letter or digit first (got 'to/y').",
+        "recipe.yaml:1: run_name: letters, digits, '.', '_' and '-' only, a letter or digit first, at most 100 "
+        "(got 'to/y').",
     ]),
     ("trainer option misspelt", (("beta: 0.0", "betaa: 0.5"),), [
         "recipe.yaml:20: stages.4.args.betaa: unknown key (got 0.5). Did you mean 'beta'?",

@@ -291,7 +291,7 @@ def test_outputs_of_code_that_has_changed_since_are_named(tmp_path: Path) -> Non
     edit_json(path, stages=[{**stage, "stale": stage["type"] == "sft"} for stage in stages])
     found, (warning,) = provenance_of(folder)
     assert found["stale"] == ["warmup, seed 0: sft"]
-    assert "code that made them has changed since (--reuse-stale): warmup, seed 0: sft." in warning
+    assert "code or an endpoint behind them has changed since (--reuse-stale): warmup, seed 0: sft." in warning
 
 
 def test_stages_without_a_revision_count_by_the_version_of_the_package(tmp_path: Path) -> None:

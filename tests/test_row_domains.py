@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.rows_data import OWN_GRADERS, math_rows, sandbox_or_skip, settings, write_rows
-from warmup_rl.base.errors import DataError
-from warmup_rl.base.types import SPLITS
+from warmup_rl.base.errors import DataError, Unscorable
+from warmup_rl.base.types import SPLITS, Problem
 from warmup_rl.domains.code import HumanEvalPlus, MbppPlus
 from warmup_rl.domains.jsonl import UserRows, similar_groups
 from warmup_rl.domains.math import Gsm8k, Math
@@ -122,6 +122,28 @@ def test_a_users_own_rule_runs_in_the_sandbox(tmp_path):
     domain = UserRows(file=write_rows(tmp_path / "o.jsonl", rows), grader=f"python: {rules}:grade", drop_bad_golds=True)
     problem = domain.table().problems["train"][0]
     assert [domain.grade(answer, problem).verdict for answer in ("cba", "abc", "")] == ["correct", "wrong", "none"]
+
+
+def test_a_rule_that_fails_on_an_answer_only_finds_it_wrong(tmp_path):
+    sandbox_or_skip()
+    rules = tmp_path / "my_rules.py"
+    rules.write_text(
+        "def near(question, answer, gold):\n    return abs(float(answer) - float(gold)) < 0.1\n"
+        "def number(question, answer, gold):\n    return float(answer)\n"
+    )
+    rows = [{"question": f"How many, {n}?", "answer": "5"} for n in range(8)]
+    file = write_rows(tmp_path / "o.jsonl", rows)
+    near, number = (
+        UserRows(file=file, grader=f"python: {rules}:{name}").answer_grader() for name in ("near", "number")
+    )
+    problem = Problem("p", "jsonl", "How many?", "5")
+    grades = [near.grade(answer, problem) for answer in ("5.05", "7", "about five")]
+    assert [grade.verdict for grade in grades] == ["correct", "wrong", "wrong"]
+    assert grades[-1].note.endswith("near raised ValueError")
+    with pytest.raises(Unscorable, match=r"raised ValueError \(on the reference answer too\)"):
+        near.grade("about five", Problem("p", "jsonl", "How many?", "five"))
+    with pytest.raises(Unscorable, match=r"returned 5.0: True, False, or None .* \(on the reference answer too\)"):
+        number.grade("5", problem)
 
 
 def test_tested_functions_of_a_user(tmp_path):

@@ -11,8 +11,8 @@ from filelock import FileLock
 
 from warmup_rl.base.errors import RecipeError, RunError
 from warmup_rl.interfaces.stage import LaunchEnv
-from warmup_rl.recipe import load_recipe
-from warmup_rl.run.cache import key_of, sole_process
+from warmup_rl.recipe import dump, load_recipe
+from warmup_rl.run.cache import sole_process
 from warmup_rl.run.pipeline import Trial, TrialRunner, shared_prefix
 from warmup_rl.run.provenance import claim_run_folder
 
@@ -164,18 +164,26 @@ def test_a_run_whose_stages_another_has_made_gets_its_own_folder_and_report(reci
     assert Trial(recipe.model_copy(update={"run_name": "second"}), "long", 0).finished
 
 
-def test_a_stage_whose_endpoint_has_moved_is_told_of(recipe, monkeypatch):
-    trial, _ = run(recipe, "short")
-    step = trial.stages[0]
-    record = trial.entry(step).folder / "stage.json"
-    told = json.loads(record.read_text())
-    told["config"]["teacher"] = {"base_url": "http://old/v1"}
-    del told["digest"]
-    record.write_text(json.dumps({**told, "digest": key_of(told)}))
-    monkeypatch.setattr("warmup_rl.run.pipeline.dump", lambda stage: {"teacher": {"base_url": "http://new/v1"}})
-    (line,) = trial.moved()
-    assert line.startswith("first: made with teacher.base_url http://old/v1, not http://new/v1")
-    assert str(trial.entry(step).folder) in line
+def test_the_output_of_another_endpoint_is_taken_only_when_asked_for(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "run_name: x\nmodel: nobody/tiny-1b\ndomains: {sums: {}}\nstages:\n  - {type: distill, domain: sums, "
+        "problems: 2, teacher: {type: openai, base_url: 'http://old/v1', model: m}}\n"
+    )
+
+    def trial(url, **options):
+        changes = [f"output_dir={tmp_path}", f"stages.distill.teacher.base_url={url}"]
+        return Trial(load_recipe(path, changes), "main", 0, **options)
+
+    old, new, reusing = trial("http://old/v1"), trial("http://new/v1"), trial("http://new/v1", reuse_stale=True)
+    assert not list(new.moved())
+    entry = old.entry(old.stages[0])
+    entry.open_part(keep=False, launch="x")
+    entry.finish({"config": dump(old.stages[0].stage), "finished_at": "2025"})
+    assert old.done and not new.done and reusing.done and reusing.stages[0].stale and not list(old.moved())
+    line = "distill: made with teacher.base_url http://old/v1, not http://new/v1: it is "
+    assert list(new.moved()) == [f"{line}made again (--reuse-stale takes what there is)."]
+    assert list(reusing.moved()) == [f"{line}reused."]
 
 
 def test_a_trial_that_fails_stops_no_other_and_what_is_done_is_kept(recipe, tmp_path, monkeypatch):

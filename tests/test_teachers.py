@@ -139,9 +139,13 @@ def test_settings_that_have_no_say_in_the_traces_do_not_make_a_stage_run_anew(tm
     def key(*changes):
         return Trial(load_recipe(recipe, [f"stages.distill.{change}" for change in changes]), "main", 0).stages[0].key
 
-    moved = key("teacher.base_url=http://b/v1", "teacher.concurrency=2", "teacher.timeout=9", "teacher.price_in=3",
-                "teacher.api_key_env=OTHER", "teacher.retries=1")  # fmt: skip
-    assert moved == key()
+    same = key("teacher.concurrency=2", "teacher.timeout=9", "teacher.price_in=3", "teacher.api_key_env=OTHER",
+               "teacher.retries=1")  # fmt: skip
+    assert same == key()
+    settings, made_by = key().split("-")
+    assert key("teacher.base_url=http://b/v1").startswith(f"{settings}-") and made_by not in key(
+        "teacher.base_url=http://b/v1"
+    )
     others = [key("teacher.model=n"), key("teacher.mode=completion"), key("sampling.temperature=1"), key("enough=1"),
               key("teacher_format=tags"), key("teacher.extra.min_p=0.1")]  # fmt: skip
     assert len({key(), *others}) == 7

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from warmup_rl import __version__
+from warmup_rl.base.console import run_command
 from warmup_rl.base.errors import UserError
 from warmup_rl.interfaces.plugins import suggestion
 
@@ -41,23 +42,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 a test failed, 2 something given was wrong (printed once on stderr), 130 interrupted.
     """
-    name, *rest = list(sys.argv[1:] if arguments is None else arguments) or [""]
-    try:
-        if name in ("", "-h", "--help"):
-            print(_overview())
-            return 0 if name else 2
-        if name == "--version":
-            print(f"warmup_rl {__version__}")
-            return 0
-        if name not in COMMANDS:
-            raise UserError(f"unknown command {name!r}.{suggestion(name, COMMANDS)} Commands: {', '.join(COMMANDS)}.")
-        module, _, function = COMMANDS[name][0].partition(":")
-        return getattr(import_module(module), function)(rest) or 0
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except BrokenPipeError:
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    return run_command(lambda: _run(*(given or [""])))
+
+
+def _run(name: str, *rest: str) -> int:
+    if name in ("", "-h", "--help"):
+        print(_overview())
+        return 0 if name else 2
+    if name == "--version":
+        print(f"warmup_rl {__version__}")
         return 0
+    if name not in COMMANDS:
+        raise UserError(f"unknown command {name!r}.{suggestion(name, COMMANDS)} Commands: {', '.join(COMMANDS)}.")
+    module, _, function = COMMANDS[name][0].partition(":")
+    return getattr(import_module(module), function)(list(rest)) or 0
 
 
 def _overview() -> str:

@@ -16,8 +16,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from warmup_rl.base.console import duration, quiet_libraries
-from warmup_rl.base.errors import RunError, UserError
+from warmup_rl.base.console import duration, quiet_libraries, run_command
+from warmup_rl.base.errors import RunError
+from warmup_rl.base.machine import cores
 from warmup_rl.cli.command import Command, explain, parse, selection
 from warmup_rl.recipe import Recipe, load_recipe
 from warmup_rl.recipe.shipped import find_launch_file
@@ -36,12 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 2 something given was wrong or a trial failed, 130 interrupted.
     """
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(parse(given := list(sys.argv[1:] if arguments is None else arguments)), given)
-    except UserError as error:
-        if _is_main():
-            print(error, file=sys.stderr)
-        return 2
+        return run_command(lambda: _run(parse(given), given), quiet=not _is_main())
     except KeyboardInterrupt:
         print("stopped; the same command continues from the first unfinished stage", file=sys.stderr)
         return 130
@@ -90,7 +88,6 @@ def launch_command(command: Command, recipe: Recipe, given: Sequence[str]) -> li
 def _train(command: Command, recipe: Recipe) -> int:
     from warmup_rl.cli.power import resolution
     from warmup_rl.recipe.leaks import leaks, refuse
-    from warmup_rl.run.parallel import cores
     from warmup_rl.run.pipeline import Trial
     from warmup_rl.run.provenance import await_claim, claim_run_folder
 
@@ -154,12 +151,12 @@ def _in_this_process(command: Command, trials: Sequence[Trial], launch_env: Laun
     import torch
 
     from warmup_rl.run.cache import sole_process
-    from warmup_rl.run.parallel import cores, exit_with_parent, trial_label
+    from warmup_rl.run.parallel import exit_with_parent, trial_label
     from warmup_rl.run.pipeline import TrialRunner
 
     if command.trial:
         exit_with_parent()
-    torch.set_num_threads(command.threads or max(1, cores() // launch_env.size))
+    torch.set_num_threads(command.threads or cores())
     for trial in trials:
         log = Path(trial.folder) / ("run.log" if launch_env.is_main else f"run.rank{launch_env.rank}.log")
         label = "" if command.trial else trial_label(*trial.place)

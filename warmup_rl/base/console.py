@@ -2,16 +2,66 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from warmup_rl.base.errors import UserError
+from warmup_rl.base.untrusted import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_OF_THE_SYSTEM = {*_FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG}
+
+
+class _Printable:
+    """A text stream that shows only what is safe; rich, which writes escape sequences of its own, gets the stream."""
+
+    def __init__(self, stream: Any) -> None:
+        self.rich_proxied_file = stream
+
+    def write(self, text: str) -> int:
+        self.rich_proxied_file.write("\r".join(map(printable, text.split("\r"))))  # progress bars return to the left
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.rich_proxied_file, name)
+
+
+def run_command(command: Callable[[], int], *, quiet: bool = False) -> int:
+    """Runs a command: all that it prints is shown with escapes for what a terminal would act on, and what the user can
+    fix is printed on stderr without a traceback.
+
+    Args:
+        quiet: print no such line: another rank does.
+
+    Returns:
+        The command's exit code; 2 for a `UserError`, and where the system cannot read or write a file.
+    """
+    out, err = (one if isinstance(one, _Printable) else _Printable(one) for one in (sys.stdout, sys.stderr))
+    with redirect_stdout(out), redirect_stderr(err):  # type: ignore[type-var]
+        try:
+            return command()
+        except BrokenPipeError:
+            return 0
+        except UserError as error:
+            line = str(error)
+        except OSError as error:
+            if error.errno not in _OF_THE_SYSTEM:
+                raise
+            fix = " Finished work is kept: free some space and run the same command." if error.errno in _FULL else ""
+            line = f"{f'{error.filename}: ' if error.filename else ''}{error.strerror}.{fix}"
+        if not quiet:
+            print(printable(line), file=sys.stderr)
+        return 2
 
 
 @contextmanager
@@ -31,7 +81,7 @@ def quiet_libraries(log: Path, prefix: str = "") -> Iterator[Callable[[str], Non
 
     def say(line: str) -> None:
         for part in line.splitlines() or [""]:
-            text = f"{prefix}{part}\n".encode()
+            text = f"{prefix}{printable(part)}\n".encode()
             os.write(kept[0], text)
             os.write(1, text)
 
@@ -82,10 +132,16 @@ def shortened(text: str, most: int = 600) -> str:
 
 
 def open_console(**options: Any) -> Console:
-    """A rich console on stdout; 120 columns wide if stdout is not a terminal."""
+    """A rich console on stdout that prints as `printable` says; 120 columns wide if stdout is not a terminal."""
     from rich.console import Console
+    from rich.segment import Segment
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 120, **options)
+    class Printable(Console):
+        def render(self, *given: Any, **named: Any) -> Iterator[Segment]:
+            for text, style, control in super().render(*given, **named):
+                yield Segment(text if control else printable(text), style, control)
+
+    return Printable(highlight=False, width=None if sys.stdout.isatty() else 120, **options)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,8 +58,3 @@ def shown(value: Any) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def json_fault(error: json.JSONDecodeError) -> str:
-    """A JSON syntax error and its column."""
-    return f"{error.msg.removesuffix(' at')} at column {error.colno}"

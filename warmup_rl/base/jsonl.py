@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from warmup_rl.base.errors import DataError, json_fault
+from warmup_rl.base.errors import DataError
+from warmup_rl.base.untrusted import parse_json
+
+MAX_LINE = 1 << 26
+"""Characters of a line, and of a cell in a table."""
+MAX_GROWTH = 200
+"""How many times larger than a gzip file the text in it may be; real rows shrink by less than 30 times."""
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
@@ -51,21 +58,46 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     """
     try:
         with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield parse_object(f"{path}:{number}", line)
+            yield from (row for _, row in objects(path, file))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}). Save the file as UTF-8.") from None
 
 
-def parse_object(place: str, text: str) -> dict[str, Any]:
+def objects(path: Path, file: TextIO, *, repair: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Place and value of each line that is not blank; see `read_jsonl`, and `parse_json` for `repair`."""
+    for number, line in enumerate(lines(path, file), start=1):
+        if line.strip():
+            yield f"{path}:{number}", parse_object(f"{path}:{number}", line, repair=repair)
+
+
+def lines(path: Path, file: TextIO, *, long: bool = False) -> Iterator[str]:
+    """The lines of a file, which may be gzipped.
+
+    Args:
+        long: whether a line longer than `MAX_LINE` is allowed; it comes in pieces.
+
+    Raises:
+        DataError: a line is too long, or a small gzip file holds a huge text.
+    """
+    most = max(MAX_LINE, MAX_GROWTH * path.stat().st_size) if path.suffix == ".gz" else math.inf
+    total = 0
+    for number, line in enumerate(iter(lambda: file.readline(MAX_LINE), ""), start=1):
+        total += len(line)
+        if total > most:
+            raise DataError(f"{path}: a gzip file that unpacks to more than {MAX_GROWTH} times its size. Unpack it.")
+        if len(line) == MAX_LINE and not long:
+            raise DataError(f"{path}:{number}: a line of more than {MAX_LINE:,} characters.")
+        yield line
+
+
+def parse_object(place: str, text: str, *, repair: bool = False) -> dict[str, Any]:
     """The JSON object in a text. Raises `DataError` beginning with `place` for anything else."""
     try:
-        row = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{place}: not JSON ({json_fault(error)}). Fix or remove the line.") from None
+        row = parse_json(text, repair=repair)
+    except ValueError as error:
+        raise DataError(f"{place}: not JSON ({error}). Fix or remove the line.") from None
     return require_object(place, row)
 
 
@@ -82,7 +114,7 @@ def read_json(path: Path, *, delete: Path | None = None) -> dict[str, Any]:
     a folder that is worthless without it."""
     fix = f"Delete {f'the folder {delete}' if delete else 'the file'} and run the recipe again."
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{path}: not JSON ({error}). {fix}") from None
     if not isinstance(value, dict):

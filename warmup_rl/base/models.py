@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
 from warmup_rl.base.errors import UserError
@@ -21,11 +22,14 @@ def load_model(
         UserError: the model cannot be loaded.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder_or_id, revision=revision or "main", dtype=dtype)
-    except (OSError, ValueError) as error:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder_or_id, revision=revision or "main", dtype=dtype, trust_remote_code=False
+        )
+    except (OSError, ValueError, SafetensorError, UnpicklingError) as error:
         raise UserError(
             f"{folder_or_id}: no model can be loaded ({str(error).strip().splitlines()[0]}). Give a folder with model "
             "files, or the id of a hub model that is cached or can be downloaded."
@@ -36,17 +40,36 @@ def load_model(
 def weights_in(folder: Path) -> Iterator[tuple[str, tuple[int, ...], bool]]:
     """Name and shape of each tensor in the safetensors files of a folder, and whether all of its values are finite."""
     import torch
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(str(file), framework="pt") as weights:
-            for name in weights.keys():
-                tensor = weights.get_tensor(name)
-                yield name, tuple(tensor.shape), bool(torch.isfinite(tensor).all())
+        try:
+            with safe_open(str(file), framework="pt") as weights:
+                for name in weights.keys():
+                    tensor = weights.get_tensor(name)
+                    yield name, tuple(tensor.shape), bool(torch.isfinite(tensor).all())
+        except SafetensorError as error:
+            raise UserError(
+                f"{file}: the weights cannot be read ({error}). The file is damaged: take another copy."
+            ) from None
+
+
+def pickled_only(folder: Path) -> str:
+    """A message for a folder with pickled weights and no others; empty for every other folder."""
+    pickled = sorted(path.name for kind in ("*.bin", "*.pt", "*.pth") for path in folder.glob(kind))
+    if not pickled or any(folder.glob("*.safetensors")):
+        return ""
+    return (
+        f"the weights of {folder} are pickled ({pickled[0]}), and reading a pickle can run code. Where you trust them, "
+        "load them with transformers and write them with `save_pretrained(..., safe_serialization=True)`."
+    )
 
 
 def require_finite(folder: Path) -> None:
-    """Raises `UserError` if a weight of the model in a folder is not a finite number; the message names its tensor."""
+    """Raises `UserError` if a weight of the model in a folder is not a finite number, or cannot be read; the message
+    names it."""
+    if fault := pickled_only(folder):
+        raise UserError(fault)
     for name, _, finite in weights_in(folder):
         if not finite:
             raise UserError(

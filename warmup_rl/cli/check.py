@@ -102,7 +102,7 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
     console.print(_stages(recipe, trials, run, preview))
     marks = "● made   = shared with the arm named   – left out   ✓ done before"
     marks += "   · not in this run" if command.only or command.until else ""
-    marks += "   * code changed since" if any(trial.outdated for trial in trials.values()) else ""
+    marks += "   * code or endpoint changed since" if any(trial.outdated for trial in trials.values()) else ""
     console.print(Text(f"{marks}\n", style="dim"))
     console.print(_settings(recipe, trials, _disk(recipe, made, preview)))
     signal = (line for trial in every for line in _signal(trial))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def options(prog: str = TRAIN) -> Arguments:
     add("--launch", metavar="NAME", help="launch file for --gpus (ddp, zero1, zero2, zero3, or a path); default: zero3 "
         "where weights and optimizer do not fit on one GPU, else ddp")  # fmt: skip
     add("--dry-run", action="store_true", help="check the recipe, print the plan, run nothing")
-    stale = "reuse finished outputs with equal settings although the code or a library has changed; the report says so"
+    stale = "reuse finished outputs with equal settings though code, a library or an endpoint has changed"
     add("--reuse-stale", action="store_true", help=stale)
     add("--trial", action="store_true", help=argparse.SUPPRESS)
     topic = "this text, or help on a key, a plug-in (rlvr, kk) or a trainer's options (sft.args)"
@@ -140,7 +141,7 @@ def parse(arguments: Sequence[str], prog: str = TRAIN) -> Command:
 
 def _is_override(word: str) -> bool:
     address, equals, _ = word.partition("=")
-    return bool(equals and _ADDRESS.fullmatch(address) and not Path(word).exists())
+    return bool(equals and _ADDRESS.fullmatch(address) and not os.path.exists(word))
 
 
 def selection(command: Command, recipe: Recipe) -> tuple[tuple[str, ...], tuple[int, ...], tuple[int | None, ...]]:

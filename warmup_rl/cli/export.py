@@ -10,7 +10,7 @@ from typing import Any
 
 from warmup_rl.base.config import ADAPTER_FILE, is_adapter
 from warmup_rl.base.errors import UserError
-from warmup_rl.base.jsonl import read_json
+from warmup_rl.base.jsonl import parse_object, read_json
 from warmup_rl.base.types import Message
 from warmup_rl.cli.arguments import Arguments
 from warmup_rl.interfaces import chat
@@ -84,10 +84,11 @@ def merge_adapter(adapter: Path, to: Path, base: str | None = None) -> str:
 
     from warmup_rl.base.models import load_model
 
-    settings: dict[str, Any] = json.loads((adapter / ADAPTER_FILE).read_text(encoding="utf-8"))
+    file = adapter / ADAPTER_FILE
+    settings = parse_object(str(file), file.read_text(encoding="utf-8"))
     name = base or settings.get("base_model_name_or_path")
     if not name:
-        raise UserError(f"{adapter / ADAPTER_FILE}: names no base model. Give it with --base.")
+        raise UserError(f"{file}: names no base model. Give it with --base.")
     revision = None if base else settings.get("revision")
     try:
         model = load_model(name, revision, "float32", device="cpu")

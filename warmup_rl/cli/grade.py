@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import Counter
@@ -14,10 +13,11 @@ from typing import Any
 
 from warmup_rl.base.errors import DataError, Unscorable, UserError
 from warmup_rl.base.jsonl import write_jsonl
+from warmup_rl.base.machine import cores
 from warmup_rl.base.types import Problem, Score, Split
 from warmup_rl.cli.arguments import Arguments, configured_domain
 from warmup_rl.data.datasets import Source
-from warmup_rl.interfaces.domain import Domain, fields_of
+from warmup_rl.interfaces.domain import Domain, fields_of, grading
 from warmup_rl.interfaces.format import THINK_OPEN, ResponseFormat
 from warmup_rl.interfaces.grading_checks import graded_kinds
 
@@ -96,7 +96,7 @@ def _verdicts(
         return _verdict(domain, *placed, answers, think)
 
     source = rows.rows()
-    with ThreadPoolExecutor((os.cpu_count() or 1) if domain.is_slow else 1) as threads:
+    with ThreadPoolExecutor(cores() if domain.is_slow else 1) as threads:
         while chunk := list(islice(source, _CHUNK)):
             for found in threads.map(verdict, chunk):
                 counts[found["outcome"]] += 1
@@ -108,7 +108,8 @@ def _verdict(domain: Domain, place: str, row: Mapping[str, Any], answers: bool, 
     started = time.perf_counter()
     try:
         problem = domain.read(fields, place)
-        score = _bare(domain, text, problem) if answers else _whole(domain, text, problem, think)
+        with grading(problem):
+            score = _bare(domain, text, problem) if answers else _whole(domain, text, problem, think)
         found = {"outcome": score.outcome, "verdict": score.verdict, "extracted": score.extracted, "note": score.note}
     except (DataError, Unscorable) as error:
         found = {"outcome": "unscorable", "verdict": "unscorable", "extracted": None, "note": str(error)}

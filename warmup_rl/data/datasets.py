@@ -5,18 +5,20 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
-import io
-import json
+import zlib
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache, lru_cache
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from pydantic import model_validator
 
 from warmup_rl.base.config import Config
-from warmup_rl.base.errors import DataError, UserError, json_fault
-from warmup_rl.base.jsonl import parse_object, require_object
+from warmup_rl.base.errors import DataError, UserError
+from warmup_rl.base.jsonl import MAX_LINE, lines, objects, require_object
+from warmup_rl.base.untrusted import parse_json
 
 _UTF, _WINDOWS = "utf-8-sig", "cp1252"
 FORMATS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
@@ -128,14 +130,16 @@ def _file_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             elif kind == ".json":
                 yield from _json_rows(path, file)
             else:
-                yield from _line_rows(path, file)
+                yield from objects(path, file, repair=True)
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}). Save the file as UTF-8.") from None
-    except (EOFError, gzip.BadGzipFile) as error:
+    except csv.Error as error:
+        raise DataError(f"{path}: the table cannot be read ({error}). Is a quotation mark never closed?") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path}: the gzip file is broken ({error}). Download it again.") from None
 
 
-def _open(path: Path, encoding: str) -> io.TextIOBase:
+def _open(path: Path, encoding: str) -> TextIO:
     if path.suffix == ".gz":
         return gzip.open(path, "rt", encoding=encoding, newline="")  # type: ignore[return-value]
     return path.open(encoding=encoding, newline="")
@@ -151,24 +155,18 @@ def _encoding(path: Path) -> str:
 def _table_encoding(path: Path, modified: int, size: int) -> str:
     try:
         with _open(path, _UTF) as file:
-            while file.read(1 << 20):
+            for _ in lines(path, file, long=True):
                 pass
     except UnicodeDecodeError:
         return _WINDOWS
     return _UTF
 
 
-def _line_rows(path: Path, file: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in enumerate(file, start=1):
-        if line.strip():
-            yield f"{path}:{number}", parse_object(f"{path}:{number}", line)
-
-
 def _json_rows(path: Path, file: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
-        rows = json.load(file)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: not JSON ({json_fault(error)}). Fix the file.") from None
+        rows = parse_json("".join(lines(path, file, long=True)), repair=True)
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON ({error}). Fix the file.") from None
     for number, row in enumerate(_listed(rows, path), start=1):
         yield f"{path}:{number}", require_object(f"{path}:{number}", row)
 
@@ -201,13 +199,13 @@ def _questions(article: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _csv_rows(path: Path, file: Any, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Default delimiter: the most frequent one of `,;|` and tab in the first line."""
-    if not delimiter:
-        first = file.readline()
-        file.seek(0)
-        delimiter = max(",;\t|", key=first.count)
-    reader = csv.DictReader(file, delimiter=delimiter)
+    first = next(text := lines(path, file), "")
+    reader = csv.DictReader(chain([first], text), delimiter=delimiter or max(",;\t|", key=first.count))
+    csv.field_size_limit(MAX_LINE)
     if reader.fieldnames:
         reader.fieldnames = [name.strip() for name in reader.fieldnames]
+        if twice := [name for name, count in Counter(filter(None, reader.fieldnames)).items() if count > 1]:
+            raise DataError(f"{path}: two columns are named {twice[0]!r}. Rename one of them.")
     for number, row in enumerate(reader, start=1):
         place = f"{path}:{number + 1}"
         if None in row or None in row.values():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.jsonl import append_jsonl, json_line
+from warmup_rl.base.untrusted import parse_json
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -93,7 +93,7 @@ class IndexedLog(Mapping[K, V]):
         self._file.close()
 
     def _parse(self, line: bytes) -> V:
-        return self._value(json.loads(line.decode("utf-8-sig")))
+        return self._value(parse_json(line.decode("utf-8-sig")))
 
     def _index(self, number: int, line: bytes, offset: int) -> None:
         try:

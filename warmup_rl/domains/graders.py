@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import re
 import string
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -17,8 +14,9 @@ import regex
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from program_sandbox import Call, Program, Raised
-from warmup_rl.base.errors import DataError, Unscorable, UserError, json_fault
+from warmup_rl.base.errors import DataError, Unscorable, UserError
 from warmup_rl.base.types import Grade, Problem
+from warmup_rl.base.untrusted import literal, parse_json
 from warmup_rl.data.datasets import file_digest
 from warmup_rl.domains.assertions import read_assertions
 from warmup_rl.grading.choice import choose, final_choice
@@ -27,7 +25,7 @@ from warmup_rl.grading.final_answer import boxed, stated, stated_mathematics
 from warmup_rl.grading.math import final_answer, same_answer, unusable
 from warmup_rl.grading.math_value import rational
 from warmup_rl.grading.math_words import read_answer
-from warmup_rl.grading.plain import matches, read_json, same_json, same_number, same_set, same_text
+from warmup_rl.grading.plain import matches, same_json, same_number, same_set, same_text
 from warmup_rl.interfaces.grader import Grader
 from warmup_rl.interfaces.plugins import plugin_field
 
@@ -193,9 +191,7 @@ def row_options(options: str | list[str], row: Mapping[str, Any]) -> tuple[list[
 
 def listed_options(given: Any) -> tuple[list[str], list[str]]:
     """Options and their labels in a list, a mapping with `text` and `label`, or a text of either or of lines."""
-    if isinstance(given, str) and given.lstrip()[:1] in ("[", "{"):
-        with suppress(ValueError, SyntaxError):
-            given = ast.literal_eval(given.strip())
+    given = literal(given)
     labels: Any = ()
     if isinstance(given, Mapping):
         given, labels = (given["text"], given.get("label", ())) if "text" in given else (given.values(), given.keys())
@@ -263,13 +259,9 @@ class JsonGrader(Grader):
     def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
         gold = written.strip()
         try:
-            read_json(gold)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{place}: the answer is not JSON ({json_fault(error)}).") from None
-        except (RecursionError, ValueError, ArithmeticError):
-            raise DataError(
-                f"{place}: the answer is JSON that is nested too deeply, or has too long a number."
-            ) from None
+            parse_json(gold)
+        except ValueError as error:
+            raise DataError(f"{place}: the answer is not JSON ({error}).") from None
         return gold, {}
 
     def grade(self, answer: str, problem: Problem) -> Grade:
@@ -346,23 +338,31 @@ class PythonGrader(Grader):
     """Time limit of a call."""
 
     def grade(self, answer: str, problem: Problem) -> Grade:
+        """A rule that fails on an answer and not on the reference answer, such as `float(answer)`, finds it wrong."""
+        extracted, value = answer.strip()[:300], self._returned(answer, problem)
+        if value == "timeout":
+            return Grade("timeout", extracted, f"{self.function} took more than {self.seconds:g} s")
+        if isinstance(value, str):
+            if isinstance(self._returned(problem.gold, problem), str):
+                raise Unscorable(f"{value} (on the reference answer too)")
+            return Grade("wrong", extracted, value)
+        return Grade("none" if value is None else "correct" if value else "wrong", extracted)
+
+    def _returned(self, answer: str, problem: Problem) -> bool | str | None:
+        """What the function returns; `timeout`, or what went wrong."""
         path, _, name = self.function.rpartition(":")
-        source = _source(path, self.digest())
-        calls = [Call(name, (problem.question, text, problem.gold)) for text in (answer, problem.gold)]
-        ran = run_program(Program(source, calls[:1], timeout_s=self.seconds))
+        call = Call(name, (problem.question, answer, problem.gold))
+        ran = run_program(Program(_source(path, self.digest()), [call], timeout_s=self.seconds))
         if ran.status == "timeout":
-            return Grade("timeout", answer[:300], f"{self.function} took more than {self.seconds:g} s")
-        if ran.status != "done" or not ran.values:
-            raise Unscorable(f"{self.function}: {ran.note or ran.status}")
+            return ran.status
+        if ran.status != "done":
+            return f"{self.function}: {ran.note or ran.status}"
         value = ran.values[0]
         if isinstance(value, Raised):
-            known = run_program(Program(source, calls[1:], timeout_s=self.seconds))
-            if known.status == "done" and not any(isinstance(other, Raised) for other in known.values):
-                return Grade("wrong", answer.strip()[:300], f"{self.function} raised {value.kind} on it")
-            raise Unscorable(f"{self.function} raised {value.kind}, on the reference answer too")
-        if not (value is None or isinstance(value, bool)):
-            raise Unscorable(f"{self.function} returned {value!r}: True, False, or None for no answer is needed.")
-        return Grade("none" if value is None else "correct" if value else "wrong", answer.strip()[:300])
+            return f"{self.function} raised {value.kind}"
+        if value is None or isinstance(value, bool):
+            return value
+        return f"{self.function} returned {value!r}: True, False, or None for no answer is needed."
 
     def digest(self) -> str:
         path = Path(self.function.rpartition(":")[0])

@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.types import Grade, Problem
+from warmup_rl.base.untrusted import literal
 from warmup_rl.grading.final_answer import boxed
 from warmup_rl.interfaces.domain import fields_of
 from warmup_rl.interfaces.grader import Grader
-from warmup_rl.knights.answers import final_statement, literal, read_answer, read_solution
+from warmup_rl.knights.answers import final_statement, read_answer, read_solution
 from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.english import ROLES, with_article
 from warmup_rl.knights.grammar import KNIGHTS, Roles

@@ -10,10 +10,10 @@ import random
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from warmup_rl.base.config import Sampling
 from warmup_rl.base.console import counted, duration
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.types import Completion, Request
+from warmup_rl.base.untrusted import parse_json
 from warmup_rl.engines.openai import OpenAI, request_body
 from warmup_rl.interfaces.engine import EngineContext
 from warmup_rl.interfaces.plugins import suggestion
@@ -31,7 +32,17 @@ if TYPE_CHECKING:
 _LONGEST_WAIT, _LONGEST_BACKOFF = 900.0, 60.0
 """Seconds; a server that asks to wait for longer counts as out of service."""
 _SECONDS_BETWEEN_MESSAGES = 20.0
-_CHARACTERS_PER_TOKEN = 4
+_CHARACTERS_PER_TOKEN, _MOST_TOKENS = 4, 10**9
+MAX_BODY = 1 << 26
+"""Bytes of an answer."""
+
+
+class _Unreadable(Exception):
+    """A body that is packed or too large."""
+
+
+class _Abandoned(Exception):
+    """A request that was not retried because the server is out of service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +79,16 @@ class Failure:
 @contextmanager
 def connected(config: OpenAI, key: str, context: EngineContext) -> Iterator[Client]:
     """A client with an event loop in its own thread; requests in flight are dropped at the end."""
-    from openai import AsyncOpenAI
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="openai", daemon=True)
     thread.start()
     client = AsyncOpenAI(  # we retry ourselves, to count every attempt
-        api_key=key or "none", base_url=config.base_url, max_retries=0, timeout=config.timeout
-    )
+        api_key=key or "none", base_url=config.base_url, max_retries=0, timeout=config.timeout,
+        default_headers={"Accept-Encoding": "identity"},
+        http_client=DefaultAsyncHttpxClient(follow_redirects=False, event_hooks={"response": [_limit]}),
+    )  # fmt: skip
     try:
         yield Client(config, key, context, client, loop)
     finally:
@@ -166,27 +179,34 @@ class Client:
             response_format=context.response_format,
         )  # fmt: skip
         try:
-            return read_reply(await asyncio.wait_for(self._post(body), config.timeout))
+            found = read_reply(await asyncio.wait_for(self._post(body), config.timeout), self._without_key)
+            return replace(found, reason=self._without_key(found.reason)) if isinstance(found, Failure) else found
         except (TimeoutError, openai.APITimeoutError):
             return Failure(f"no answer within {duration(config.timeout)}")
+        except _Unreadable as error:
+            return Failure(str(error))
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
             return Failure(self._without_key(f"{type(cause).__name__}: {cause}".rstrip(": ")))
         except openai.APIStatusError as error:
             status, headers = error.status_code, error.response.headers
             message, code = self._without_key(error_text(error.response.content)), error.response.text
+            target = _one_line(self._without_key(headers.get("location", "")))
         if (status in (408, 409, 429) or status >= 500) and "insufficient_quota" not in code:
             return Failure(f"status {status}: {message}", headers, limited=status == 429)
+        if 300 <= status < 400:
+            raise UserError(
+                f"{config.base_url} redirects to {target or 'nowhere'}. If you trust that address, give it."
+            )
         raise UserError(await self._refused(status, message, request))
 
     async def _post(self, body: dict[str, Any]) -> bytes:
-        """The raw body of a successful answer, with the key removed in case the server repeats it."""
+        """The body of a successful answer."""
         chat = self._config.mode == "chat"
         endpoint, prompt = (self._client.chat.completions, "messages") if chat else (self._client.completions, "prompt")
         arguments: Any = {prompt: body.pop(prompt), "model": self._config.model, "extra_body": body}
         raw = await endpoint.with_raw_response.create(**arguments)
-        content = raw.http_response.content
-        return content.replace(self._key.encode(), b"***") if self._key else content
+        return raw.http_response.content
 
     async def _wait(self, failure: Failure, failures: int) -> None:
         config = self._config
@@ -215,10 +235,9 @@ class Client:
         )
 
     def _out_of_service(self, reason: str, attempts: int) -> UserError:
-        times = counted(attempts, "attempt")
         return UserError(
-            f"{self._config.base_url} gave no usable answer to a request in {times}; the last error: {reason}. "
-            "Check the server, or adjust `retries`, `timeout` and `concurrency` to its capacity."
+            f"{self._config.base_url} gave no usable answer to a request in {counted(attempts, 'attempt')}; the last "
+            f"error: {reason}. Check the server, or adjust `retries`, `timeout` and `concurrency` to its capacity."
         )
 
     async def _refused(self, status: int, message: str, request: Request) -> str:
@@ -243,17 +262,14 @@ class Client:
 
         try:
             raw = await asyncio.wait_for(self._client.models.with_raw_response.list(), 10)
-            found = json.loads(raw.http_response.content)["data"]
+            found = parse_json(raw.http_response.content, repair=True)["data"]
             return [_one_line(model["id"]) for model in found]
         except (openai.OpenAIError, TimeoutError, ValueError, KeyError, TypeError):
             return []
 
     def _without_key(self, text: str) -> str:
+        """A decoded text without the key, which some servers repeat: in JSON it can be written in many ways."""
         return text.replace(self._key, "***") if self._key else text
-
-
-class _Abandoned(Exception):
-    """A request that was not retried because the server is out of service."""
 
 
 async def _close(client: AsyncOpenAI) -> None:
@@ -265,12 +281,36 @@ async def _close(client: AsyncOpenAI) -> None:
     await client.close()
 
 
-def read_reply(content: bytes) -> Reply | Failure:
-    """Reads the body of an answer in either mode; a body without a completion is a failure."""
+async def _limit(response: Any) -> None:
+    """Limits the body of a response and refuses a packed one, which can fill the memory."""
+    if packed := response.headers.get("content-encoding", "").replace("identity", ""):
+        raise _Unreadable(f"a body packed with {packed}, which was not asked for")
+    stream = response.stream
+
+    class Limited(type(stream)):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.__dict__.update(stream.__dict__)
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            size = 0
+            async for part in stream:
+                if (size := size + len(part)) > MAX_BODY:
+                    raise _Unreadable(f"a body of more than {MAX_BODY:,} bytes")
+                yield part
+
+    response.stream = Limited()
+
+
+def read_reply(content: bytes, mask: Callable[[str], str] = str) -> Reply | Failure:
+    """Reads the body of an answer in either mode; a body without a completion is a failure.
+
+    Args:
+        mask: applied to all texts of the completion.
+    """
     if not content.strip():
         return Failure("an empty body")
     try:
-        body = json.loads(content)
+        body = parse_json(content, repair=True)
     except ValueError:
         kind = "HTML" if content.lstrip()[:1] == b"<" else "broken JSON"
         return Failure(f"{kind} instead of an answer ({_one_line(content)})")
@@ -290,7 +330,8 @@ def read_reply(content: bytes) -> Reply | Failure:
     text = _text(content_field)
     if not isinstance(reason, str) or (text is None and content_field is not None):
         return Failure(f"an answer of other types ({_one_line(content)})")
-    reply = Reply(text or "", thinking, reason, *_tokens(body.get("usage"), (thinking or "") + (text or "")))
+    tokens = _tokens(body.get("usage"), (thinking or "") + (text or ""))
+    reply = Reply(mask(text or ""), thinking and mask(thinking), mask(reason), *tokens)
     if text is None and not thinking and reason != "content_filter" and not message.get("refusal"):
         return Failure("an answer with null content", empty=reply)
     return reply
@@ -312,7 +353,7 @@ def wait_seconds(failures: int, headers: Mapping[str, str], *, backoff: float, d
 def error_text(content: bytes) -> str:
     """The message in an error body, on one short line."""
     try:
-        body = json.loads(content)
+        body = parse_json(content, repair=True)
     except ValueError:
         return _one_line(content)
     for key in ("error", "detail", "message"):
@@ -339,7 +380,7 @@ def _retry_after(value: str, now: float) -> float:
             seconds = parsedate_to_datetime(value).timestamp() - now
         except (ValueError, TypeError):
             return 0.0
-    return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
+    return min(seconds, 1e7) if math.isfinite(seconds) and seconds > 0 else 0.0
 
 
 def _text(content: Any) -> str | None:
@@ -353,5 +394,5 @@ def _tokens(usage: Any, text: str) -> tuple[int, int]:
     """Tokens of completion and prompt."""
     counts = usage if isinstance(usage, dict) else {}
     given = [counts.get(key) for key in ("completion_tokens", "prompt_tokens")]
-    completion, prompt = (n if isinstance(n, int) and not isinstance(n, bool) and n >= 0 else None for n in given)
+    completion, prompt = (n if type(n) is int and 0 <= n <= _MOST_TOKENS else None for n in given)
     return -(-len(text) // _CHARACTERS_PER_TOKEN) if completion is None else completion, prompt or 0

@@ -281,7 +281,7 @@ def _close(value: Any, expected: Any, tolerance: float) -> bool:
         return False
     if isinstance(value, float) and isinstance(expected, float) and math.isnan(value) and math.isnan(expected):
         return True
-    if not (cmath.isfinite(value) and cmath.isfinite(expected)):
+    if not (cmath.isfinite(value) and cmath.isfinite(expected)):  # all numbers lie within an infinite tolerance
         return bool(value == expected)
     return bool(abs(value - expected) <= tolerance + _RELATIVE_TOLERANCE * abs(expected))
 

@@ -100,7 +100,9 @@ def load_tokenizer(folder_or_id: str | Path, revision: str | None = None) -> Pre
     if not Path(folder_or_id).expanduser().is_dir():
         _require_hub_model(str(folder_or_id), revision)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder_or_id), revision=revision or "main")
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(folder_or_id), revision=revision or "main", trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         raise UserError(
             f"{folder_or_id}: no tokenizer can be loaded ({_first_line(error)}). Give a folder with model and "

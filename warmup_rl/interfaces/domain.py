@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
-from warmup_rl.base.errors import DataError, SpaceError, Unscorable
+from warmup_rl.base.errors import DataError, SpaceError, Unscorable, UserError
+from warmup_rl.base.machine import cores
 from warmup_rl.base.types import Grade, Message, Problem, Score, Split, Validity
 from warmup_rl.data.columns import find_column
 from warmup_rl.grading.final_answer import boxed, stated
 from warmup_rl.interfaces.format import ANSWER_CLOSE, THINK_OPEN, ResponseFormat, inside_answer, without_tags
-from warmup_rl.interfaces.plugins import Kind, Plugin
+from warmup_rl.interfaces.plugins import Kind, Plugin, describe_exception
 
 
 class Domain(Plugin, ABC):
@@ -243,14 +244,26 @@ def score_all(items: Sequence[Answered], response_format: ResponseFormat) -> lis
 
     def score(item: Answered) -> Score | Unscorable:
         try:
-            return item.domain.score(item.text, item.problem, response_format, truncated=item.truncated)
+            with grading(item.problem):
+                return item.domain.score(item.text, item.problem, response_format, truncated=item.truncated)
         except Unscorable as error:
             return error
 
     if not any(item.domain.is_slow for item in items):
         return [score(item) for item in items]
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(cores()) as threads:
         return list(threads.map(score, items))
+
+
+@contextmanager
+def grading(problem: Problem) -> Iterator[None]:
+    """Turns what a grader should not raise, whatever the answer, into `Unscorable` with the problem's id."""
+    try:
+        yield
+    except (Unscorable, UserError):
+        raise
+    except Exception as error:
+        raise Unscorable(f"problem {problem.id}: the grader raised {describe_exception(error)}") from error
 
 
 def problem_id(content: Any) -> str:

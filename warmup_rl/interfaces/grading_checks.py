@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from warmup_rl.base.errors import Unscorable
+from warmup_rl.base.machine import cores
 from warmup_rl.base.types import Problem, Score
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.format import ResponseFormat
@@ -46,7 +46,7 @@ def graded_kinds(domain: Domain, problems: Sequence[Problem]) -> dict[str, Grade
     """
     others = [*problems[1:], *problems[:1]]
     cases = [(p, *case) for p, other in zip(problems, others, strict=True) for case in _cases(domain, p, other)]
-    with ThreadPoolExecutor(os.cpu_count() if domain.is_slow else 1) as threads:
+    with ThreadPoolExecutor(cores() if domain.is_slow else 1) as threads:
         scores = list(threads.map(lambda case: _score(domain, case[0], case[-1]), cases))
     kinds: dict[str, GradedKind] = {}
     for (problem, name, right, _), score in zip(cases, scores, strict=True):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import yaml
-
 from warmup_rl.base.errors import DataError
+from warmup_rl.base.untrusted import literal
 from warmup_rl.knights.english import plural
 from warmup_rl.knights.grammar import Roles
 
@@ -92,16 +89,6 @@ def final_statement(text: str, names: Sequence[str], roles: Roles) -> str | None
             if not missing:
                 return "\n".join(reversed(kept))
     return None
-
-
-def literal(value: Any) -> Any:
-    """The list, tuple or mapping in a Python, JSON or YAML text such as `[true, false]`; other values unchanged."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("[", "(", "{"):
-        for read in (ast.literal_eval, yaml.safe_load):
-            with suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError, yaml.YAMLError):
-                found = read(value)
-                return found if isinstance(found, list | tuple | dict) else value
-    return value
 
 
 def read_solution(given: Any, names: Sequence[str], roles: Roles) -> tuple[bool, ...]:

@@ -11,8 +11,9 @@ from typing import Any
 
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.jsonl import json_line, parse_object
+from warmup_rl.base.untrusted import literal
 from warmup_rl.data.datasets import Source
-from warmup_rl.knights.answers import literal, read_solution
+from warmup_rl.knights.answers import read_solution
 from warmup_rl.knights.difficulty import difficulty
 from warmup_rl.knights.english import answer_english, role_text, statement_text, with_article
 from warmup_rl.knights.grammar import KNIGHTS, Puzzle, Roles, make_puzzle
@@ -224,7 +225,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         for line in filter(str.strip, file):
             try:
                 yield parse_object(str(path), line)
-            except (DataError, RecursionError):
+            except DataError:
                 yield {}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.config import Sampling, existing_model
+from warmup_rl.base.models import pickled_only
+from warmup_rl.base.untrusted import parse_json
 from warmup_rl.interfaces.domain import Domain, is_folded
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import suggestion
@@ -177,7 +178,7 @@ def _room(draft: Draft, address: Address, max_tokens: int) -> Found:
 def _local_context(folder: Path) -> int | None:
     """The context length of the model in a folder; None if it does not say, or there is none."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = parse_json((folder / "config.json").read_text(encoding="utf-8"))
         length = {**config, **config.get("text_config", {})}.get("max_position_embeddings")
     except (OSError, ValueError, TypeError, AttributeError):
         return None
@@ -271,6 +272,8 @@ def _model(draft: Draft) -> Found:
         return
     if folder.is_dir() and not (folder / "config.json").is_file():
         yield ("model",), f"the folder {model} has no model (no config.json)."
+    elif fault := pickled_only(folder):
+        yield ("model",), fault
 
 
 def _output_dir(folder: Path) -> Found:

@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from warmup_rl.base.errors import RecipeError
+from warmup_rl.base.errors import RecipeError, shown
+from warmup_rl.base.untrusted import MAX_YAML_CHARACTERS, compose_yaml
 from warmup_rl.interfaces.plugins import suggestion
 
 COMMAND_LINE = "command line"
@@ -86,7 +87,8 @@ def value_at(data: Any, address: Address) -> Any:
 def read_document(path: Path) -> Document:
     """Reads a recipe file. Raises `RecipeError` if it cannot be read or is not UTF-8, and as `parse_document` does."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(MAX_YAML_CHARACTERS + 1)
     except IsADirectoryError:
         raise RecipeError([f"{path}: a folder, where a recipe file (.yaml) is needed."]) from None
     except UnicodeDecodeError as error:
@@ -194,7 +196,7 @@ class _Reader:
             if node.tag == _FLOAT:
                 return float(re.sub(r"\.(?=[inIN])", "", text))
         except ValueError:
-            return self._problem(node, address, f"{text!r} is not of type {node.tag.rpartition(':')[2]}.")
+            return self._problem(node, address, f"{shown(text)} is not of type {node.tag.rpartition(':')[2]}.")
         if node.tag == _STR:
             return text
         return self._problem(node, address, f"unknown tag {node.tag!r}. Write a plain value.")
@@ -208,8 +210,7 @@ class _Reader:
 
 def _compose(text: str, name: str) -> yaml.Node | None:
     try:
-        node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
-        return node
+        return compose_yaml(text, _Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark and "\n" in text.strip() else ""

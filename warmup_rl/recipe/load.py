@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import re
 import sys
@@ -80,6 +81,12 @@ class _Loading:
         data = _explicit(self.document.data)
         recipe: Recipe | None = self._read(self.document, Recipe.model_validate, data, Recipe)
         recipe = recipe and recipe.model_copy(update={"domains": with_validation(recipe)})
+        infinite = (
+            (address, f"must be a finite number (got {value}).")
+            for address, value in _leaves(self.document.data)
+            if isinstance(value, float) and not math.isfinite(value)
+        )
+        self._once(self.document, infinite)
         draft = self._draft(data, recipe)
         self._once(self.document, cross_checks(draft, self.world_size))
         arms = data.get("arms", {"main": {}})
@@ -139,8 +146,8 @@ class _Loading:
                 data_digests(value)
             except Exception as error:  # a plug-in's own code may raise anything
                 message = describe_exception(error)
-                texts = _texts(value_at(self.document.data, address), address)
-                file = next((inside for inside, text in texts if message.startswith(f"{text}:")), address)
+                leaves = _leaves(value_at(self.document.data, address), address)
+                file = next((inside for inside, text in leaves if message.startswith(f"{text}:")), address)
                 self._problem(self.document, file, message)
                 found |= {address[1]} if address[0] == "domains" else set()
         return found
@@ -256,12 +263,13 @@ def _find_beside(data: Any, folder: Path) -> None:
                 data[key] = f"{before}{folder / path}{after}"
 
 
-def _texts(value: Any, address: Address) -> Iterator[tuple[Address, str]]:
-    """The texts inside a value and their addresses."""
-    if isinstance(value, str):
+def _leaves(value: Any, address: Address = ()) -> Iterator[tuple[Address, Any]]:
+    """The plain values inside a value and their addresses."""
+    if not isinstance(value, dict | list):
         yield address, value
-    for key, part in value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ()):
-        yield from _texts(part, (*address, key))
+        return
+    for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from _leaves(part, (*address, key))
 
 
 def _explicit(written: dict[str, Any]) -> dict[str, Any]:

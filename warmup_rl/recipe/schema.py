@@ -7,10 +7,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, Field, PrivateAttr, StringConstraints, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 
 from warmup_rl.base.config import Config, is_runtime_only
 from warmup_rl.base.errors import DataError, UserError
+from warmup_rl.base.untrusted import parse_yaml
 from warmup_rl.interfaces.domain import Domain, is_folded
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
@@ -18,7 +27,24 @@ from warmup_rl.interfaces.plugins import Plugin, name_of, plugin_field, suggesti
 from warmup_rl.interfaces.stage import Stage
 from warmup_rl.recipe.leaks import StageRequest
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+CACHE_FOLDER = "cache"
+"""Folder of stage outputs under `output_dir`."""
+
+
+def _free(*taken: str) -> AfterValidator:
+    """Refuses names of files and folders that something else writes to, whatever the letter case."""
+
+    def check(name: str) -> str:
+        if name.lower() in taken:
+            raise ValueError(f"{name!r} is the name of a folder or file that every run has. Choose another.")
+        return name
+
+    return AfterValidator(check)
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+RunName = Annotated[Name, _free(CACHE_FOLDER, "contamination")]
+ArmName = Annotated[Name, _free("report", "recipe.yaml", "run.json")]
 Seed = Annotated[int, Field(ge=0)]
 LAST_FOLD = "last"
 """Name, on the command line, of the model that is trained on all rows of a domain with folds."""
@@ -63,7 +89,7 @@ class RecipeRecord(Config):
     Its plug-ins are not loaded, since their files may be gone by the time a report is made.
     """
 
-    run_name: Name
+    run_name: RunName
     """Name of the run's folder under `output_dir`."""
     seeds: list[Seed] = Field(default=[0], min_length=1)
     """A whole run for each: the seed varies base model, traces, prompts and sampling, never the evaluation problems."""
@@ -78,7 +104,7 @@ class RecipeRecord(Config):
     domains: dict[Name, Any] = Field(min_length=1)
     evaluation: EvaluationSettings = EvaluationSettings()
     """How models are measured, everywhere in the recipe."""
-    arms: dict[Name, Arm] = Field(default={"main": Arm()}, min_length=1)
+    arms: dict[ArmName, Arm] = Field(default={"main": Arm()}, min_length=1)
     """Sides of a comparison; stages that two arms share run once."""
     stages: list[Any] = Field(min_length=1)
     wandb: WandbSettings | None = None
@@ -186,7 +212,7 @@ def read_recipe_record(path: Path) -> RecipeRecord:
         DataError: the file is not YAML, or not a resolved recipe of this version.
     """
     try:
-        return RecipeRecord.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return RecipeRecord.model_validate(parse_yaml(path.read_text(encoding="utf-8")))
     except yaml.YAMLError as error:
         raise DataError(f"{path}: not YAML ({error}). Run the recipe again to rewrite it.") from None
     except ValidationError as error:

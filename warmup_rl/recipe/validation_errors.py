@@ -32,7 +32,7 @@ _LIMITS = {
     "less_than_equal": "must be at most {le}",
     "multiple_of": "must be a multiple of {multiple_of}",
     "finite_number": "must be a finite number",
-    "string_pattern_mismatch": "letters, digits, '.', '_' and '-' only, a letter or digit first",
+    "string_pattern_mismatch": "letters, digits, '.', '_' and '-' only, a letter or digit first, at most 100",
     "string_too_short": "must not be empty",
     "too_short": "at least {min_length} needed",
     "too_long": "at most {max_length} items allowed",

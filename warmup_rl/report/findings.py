@@ -144,7 +144,7 @@ def provenance(run: Run) -> Provenance:
         f"The stages were made by {len(revisions)} revisions of the code: {'; '.join(listed)}.": len(revisions) > 1,
         f"Made with uncommitted changes, which no revision records: {', '.join(dirty)}.": dirty,
         f"The stages were made with several versions of {', '.join(mixed)}.": mixed,
-        f"Reused although the code that made them has changed since (--reuse-stale): {'; '.join(stale)}.": stale,
+        f"Reused though code or an endpoint behind them has changed since (--reuse-stale): {'; '.join(stale)}.": stale,
     }
     every = {name: sorted(found) for name, found in libraries.items()}
     return Provenance(revisions, every, list(stale), [text for text, holds in warnings.items() if holds])

@@ -13,16 +13,19 @@ import ast
 import gc
 import hashlib
 import inspect
+import json
 import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from functools import cache
+from contextlib import suppress
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from warmup_rl.base.jsonl import write_json
 from warmup_rl.interfaces.plugins import plugins_in
 
 PROJECT = ("warmup_rl", "program_sandbox", "warmup_rl_extras")
@@ -41,6 +44,7 @@ LIBRARIES = {
 }
 """Distributions of libraries that may affect results, by import name."""
 MISSING = "missing"
+MOST_KEPT = 5000
 ALWAYS = ("warmup_rl.run.pipeline", "warmup_rl.recipe.schema")
 """Modules that decide the inputs of every stage; they count without their imports."""
 
@@ -69,6 +73,7 @@ def code_digest(values: Iterable[Any], classes: Iterable[str] = ()) -> str:
     reached, libraries = _closure({*named, *(file for value in values for file in _class_files(value))})
     always = {file for name in ALWAYS if (file := _module_file(name))}
     content = sorted(_file_digest(*_stamped(file)) for file in reached | always)
+    _known.keep()
     versions = [f"{name} {installed_version(LIBRARIES[name])}" for name in sorted(libraries)]
     return hashlib.sha256("\n".join([*content, *versions]).encode()).hexdigest()[:8]
 
@@ -182,7 +187,48 @@ def _stamped(file: str) -> tuple[str, int]:
 @cache
 def _file_digest(file: str, stamp: int) -> str:
     content = Path(file).read_bytes()
-    return hashlib.sha256(_syntax(content) if file.endswith(".py") else content).hexdigest()
+    own = hashlib.sha256(content).hexdigest()
+    return _known.digest(own, content) if file.endswith(".py") else own
+
+
+class _Known:
+    """Digests of syntax trees by the SHA-256 of the source, kept in the user's cache folder: parsing all sources takes
+    half a second at every start. A file that is damaged, or that cannot be written, only costs this time."""
+
+    def __init__(self) -> None:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        self._file = folder / "warmup_rl" / f"syntax-{sys.implementation.cache_tag}.json"
+        self._new = False
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        try:
+            check, digests = json.loads(self._file.read_text(encoding="utf-8"))
+            return digests if check == _checksum(digests) else {}
+        except (OSError, ValueError, TypeError):
+            return {}
+
+    def digest(self, key: str, source: bytes) -> str:
+        """The digest of a source, given its SHA-256."""
+        if key not in self._digests:
+            self._digests[key], self._new = hashlib.sha256(_syntax(source)).hexdigest(), True
+        return self._digests[key]
+
+    def keep(self) -> None:
+        """Writes new digests, the latest `MOST_KEPT` of all."""
+        if self._new:
+            digests = dict(list(self._digests.items())[-MOST_KEPT:])
+            with suppress(OSError):
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                write_json(self._file, [_checksum(digests), digests])
+            self._new = False
+
+
+def _checksum(digests: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
+
+
+_known = _Known()
 
 
 def _syntax(source: bytes) -> bytes:

@@ -8,9 +8,8 @@ import re
 from itertools import takewhile
 from pathlib import Path
 
-import yaml
-
 from warmup_rl.base.errors import RunError
+from warmup_rl.base.untrusted import parse_yaml
 from warmup_rl.interfaces.stage import Distribution, LaunchEnv
 
 _LAUNCHERS = ("accelerate", "accelerate-launch", "torchrun")
@@ -53,7 +52,7 @@ def asked_processes(command: list[str] | None = None) -> int | None:
         return int(number[1])
     config = re.search(r"--config[_-]file[=\0]([^\0]+)", options)
     if config and Path(config[1]).is_file():
-        found = (yaml.safe_load(Path(config[1]).read_text()) or {}).get("num_processes")
+        found = (parse_yaml(Path(config[1]).read_text()) or {}).get("num_processes")
         return found if isinstance(found, int) else None
     return None
 

@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import groupby
 
+from warmup_rl.base.machine import cores
 from warmup_rl.recipe.schema import LAST_FOLD
 from warmup_rl.run.pipeline import Trial, shared_prefix
 
@@ -33,11 +34,6 @@ class Job:
 def trial_label(arm: str, seed: int, fold: int | None = None) -> str:
     """The prefix of console lines of a trial."""
     return f"seed {seed} {arm if fold is None else f'{arm} fold {fold}':<11}│ "
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def first_jobs(trials: Sequence[Trial], workers: int) -> list[Job]:

@@ -21,6 +21,7 @@ from warmup_rl.interfaces.measurement import best_style, recorded_cells
 from warmup_rl.interfaces.plugins import data_digests, data_files
 from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, Tracking, artifact_path
 from warmup_rl.recipe import Recipe, dump, trial_name
+from warmup_rl.recipe.schema import CACHE_FOLDER
 from warmup_rl.run.cache import RECORD, CacheEntry, key_of, model_key, stale_key
 from warmup_rl.run.code_digest import code_digest
 from warmup_rl.run.launch_env import launch_id
@@ -36,8 +37,9 @@ class PlannedStage:
     """A stage of one arm and seed, with the key of its output and of what it reads.
 
     Attributes:
-        key: `SETTINGS-CODE`: a hash of the settings and inputs of the stage, and one of its code.
-        current: the key with the current code; differs from `key` only if an output of older code is reused.
+        key: `SETTINGS-CODE`: a hash of the settings and inputs of the stage, and one of its code and of the addresses
+            of its endpoints.
+        current: the key with what is current of these; differs from `key` only if an older output is reused.
         inputs: keys of the artifacts that the stage reads, by kind.
         data: digests of the data files that the stage and its domains name, by path.
     """
@@ -51,7 +53,7 @@ class PlannedStage:
 
     @property
     def stale(self) -> bool:
-        """Whether the output was made by older code (only under `--reuse-stale`)."""
+        """Whether the output was made by older code or another endpoint (only under `--reuse-stale`)."""
         return self.key != self.current
 
     @property
@@ -65,7 +67,7 @@ class Trial:
 
     Attributes:
         fold: None for the last model, which is trained on all rows, and without cross-validation.
-        reuse_stale: reuse finished outputs with equal settings and inputs although the code has changed.
+        reuse_stale: reuse finished outputs with equal settings and inputs although the code or an endpoint has changed.
     """
 
     recipe: Recipe
@@ -127,7 +129,7 @@ class Trial:
 
     @property
     def _cache(self) -> Path:
-        return Path(self.recipe.output_dir) / "cache"
+        return Path(self.recipe.output_dir) / CACHE_FOLDER
 
     def entry(self, planned: PlannedStage) -> CacheEntry:
         return CacheEntry(self._cache / f"{planned.stage.type}-{planned.key}")
@@ -148,8 +150,8 @@ class Trial:
 
     @cached_property
     def outdated(self) -> set[str]:
-        """Ids of stages of which there is an output with equal settings by code that has changed since, in the stage
-        or in one before it: it is made anew, or reused under `--reuse-stale`."""
+        """Ids of stages of which there is an output with equal settings by code or an endpoint that has changed since,
+        in the stage or in one before it: it is made anew, or reused under `--reuse-stale`."""
         older = replace(self, reuse_stale=True)
         return {
             before.stage.id
@@ -158,16 +160,16 @@ class Trial:
         }
 
     def moved(self) -> Iterator[str]:
-        """A line for each finished stage that used another engine address than the recipe gives now."""
-        for planned in self.stages:
+        """A line for each stage of which there is only an output that was made with another endpoint's address."""
+        for planned in replace(self, reuse_stale=True).stages:
             entry = self.entry(planned)
-            before = dict(_base_urls(entry.record()["config"])) if entry.done else {}
-            for place, address in _base_urls(dump(planned.stage)):
+            before = dict(_addresses(entry.record()["config"])) if entry.done else {}
+            for place, address in _addresses(dump(planned.stage)):
                 if before.get(place, address) != address:
-                    yield (
-                        f"{planned.stage.id}: made with {place} {before[place]}, not {address}; it is reused, since "
-                        f"all else is equal. To make it again, delete {entry.folder}."
+                    again = (
+                        "it is reused" if self.reuse_stale else "it is made again (--reuse-stale takes what there is)"
                     )
+                    yield f"{planned.stage.id}: made with {place} {before[place]}, not {address}: {again}."
 
 
 class TrialRunner:
@@ -218,7 +220,7 @@ class TrialRunner:
         entry, name = self._trial.entry(planned), planned.stage.id
         if entry.done:
             self._link(planned)
-            stale = " by code that has changed since" if planned.stale else ""
+            stale = " by code or an endpoint that has changed since" if planned.stale else ""
             self._say(f"{name}: done before{stale}, {entry.folder}")
             return
         if not self._launch_env.is_main:
@@ -392,17 +394,20 @@ def _stage_key(trial: Trial, stage: Stage, inputs: Mapping[str, str], judged: st
             "evaluation": dump(evaluation) if stage.reads_evaluation() else None,
         }
     )
-    return f"{settings}-{code_digest([stage, *used.values()], stage.code())}", data
+    made_by = code_digest([stage, *used.values()], stage.code())
+    if addresses := list(_addresses(dump(stage))):  # equal names of models at two addresses may be two models
+        made_by = key_of([made_by, addresses])[: len(made_by)]
+    return f"{settings}-{made_by}", data
 
 
-def _base_urls(config: Any, place: str = "") -> Iterator[tuple[str, str]]:
+def _addresses(config: Any, place: str = "") -> Iterator[tuple[str, str]]:
     """Addresses of endpoints in the settings of a stage, by key."""
     if isinstance(config, dict):
         for key, value in config.items():
             here = f"{place}.{key}" if place else str(key)
             if key == "base_url":
                 yield here, value
-            yield from _base_urls(value, here)
+            yield from _addresses(value, here)
     elif isinstance(config, list):
         for number, value in enumerate(config):
-            yield from _base_urls(value, f"{place}.{number}")
+            yield from _addresses(value, f"{place}.{number}")

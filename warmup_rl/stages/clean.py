@@ -23,7 +23,7 @@ from warmup_rl.data.traces import PROBLEMS_FILE, open_problems, read_traces
 from warmup_rl.dlcot.audit import write_page
 from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped, LooksAhead
-from warmup_rl.interfaces.domain import Domain, each_fold
+from warmup_rl.interfaces.domain import Domain, each_fold, grading
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import name_of, plugin_field
 from warmup_rl.interfaces.stage import Context, Stage, StagePreview
@@ -337,7 +337,8 @@ class _Cleaning:
         text = layout.render(thinking=trace.thinking, answer=trace.answer)
         problem = self._context.problems[trace.problem_id]
         try:
-            return replace(trace, score=self._context.domains[trace.domain].score(text, problem, layout))
+            with grading(problem):
+                return replace(trace, score=self._context.domains[trace.domain].score(text, problem, layout))
         except Unscorable:
             return Dropped("changed, and can no longer be graded")
 

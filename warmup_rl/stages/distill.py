@@ -21,7 +21,7 @@ from warmup_rl.base.types import Completion, Problem, Request, Score, Trace, to_
 from warmup_rl.data.indexed_log import IndexedLog
 from warmup_rl.data.traces import PROBLEMS_FILE, open_problems
 from warmup_rl.engines.teacher_output import ParsedCompletion, TeacherFormat, parse_completion
-from warmup_rl.interfaces.domain import Domain
+from warmup_rl.interfaces.domain import Domain, grading
 from warmup_rl.interfaces.engine import Engine, EngineContext, Session
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import name_of, plugin_field
@@ -211,7 +211,8 @@ class _Distillation:
         """A row of the log: the unchanged completion with its answer and score."""
         row = asdict(completion)
         try:
-            answer, score = self._answer_and_score(completion, problem)
+            with grading(problem):
+                answer, score = self._answer_and_score(completion, problem)
         except Unscorable as error:
             return {**row, "answer": None, "score": None, "unscorable": str(error)}
         self._correct[problem.id] += score.verdict == "correct"

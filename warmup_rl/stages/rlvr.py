@@ -139,17 +139,17 @@ class Rlvr(TrainerStage):
     def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
         domain = domains.get(self.domain)
         count = self.problems if self.problems != "all" else (domain and domain.rows_in("train")) or 1
-        uses = use_counts(self._plan(count, seed=0), count)
+        least, rest = divmod(self.steps * self.prompts_per_step, count)  # the plan uses all problems equally often
         notes = []
         if self.args.get("loss_type") == "cispo" and "epsilon_high" not in self.args:
             notes.append("args.loss_type: cispo cuts weights at epsilon_high itself (now 0.2); its paper has 5.0.")
-        if 0 in uses:
-            notes.append(f"{uses.count(0)} of {count} problems are never used: raise steps.")
+        if not least and rest < count:
+            notes.append(f"{count - rest} of {count} problems are never used: raise steps.")
         return StagePreview(
             {
                 "problems": count,
                 "steps": self.steps,
-                "uses of a prompt": f"{min(uses)}" if min(uses) == max(uses) else f"{min(uses)}-{max(uses)}",
+                "uses of a prompt": f"{least}-{least + 1}" if rest else f"{least}",
                 **({"reward": self._reward(domain).describe()} if domain else {}),
                 "rollouts": self.steps * self.rollouts_per_step,
                 "generated tokens, at most": self.steps * self.rollouts_per_step * self.sampling.max_tokens,

@@ -27,6 +27,7 @@ from warmup_rl.domains.text_graders import LabelGrader
 from warmup_rl.interfaces.domain import each_fold
 from warmup_rl.interfaces.plugins import suggestion
 from warmup_rl.recipe import load_recipe
+from warmup_rl.recipe.document import parse_value
 from warmup_rl.stages.rlvr import MOST_PROBLEMS
 from warmup_rl_extras.column_guesses import (
     Column,
@@ -172,7 +173,7 @@ def _domain_keys(given: Any, columns: Sequence[Column], rows: Sequence[dict[str,
     if all(MARK in text_of(row, answer, "") for row in answered):
         block["answer_after"] = MARK
     golds = _golds(block, rows)
-    grader = yaml.safe_load(given.grader) if given.grader else propose_grader(golds, columns, answered)
+    grader = parse_value(given.grader, "--grader") if given.grader else propose_grader(golds, columns, answered)
     if grader is None:
         raise UserError(
             f"{given.file}: {answer!r} holds prose, such as {golds[0][:60]!r}, which none of the graders can judge. "

@@ -7,10 +7,13 @@ import errno
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from program_sandbox.allowed_paths import (
@@ -63,7 +66,7 @@ class Backend:
     def command(self, *descriptors: int) -> list[str]:
         """Command line of a child that is given these descriptors."""
         python = [interpreter(), "-sPSB", "-X", "utf8", "-c", BOOT]
-        return [*self.wrapper, *python, *map(str, descriptors)]
+        return [*self.wrapper, *python, *map(str, descriptors), _process(os.getpid())]
 
 
 def bwrap_backends(packages: Sequence[str]) -> Iterator[Backend]:
@@ -79,6 +82,7 @@ def bwrap_backends(packages: Sequence[str]) -> Iterator[Backend]:
     known = subprocess.run([found, "--help"], capture_output=True, text=True, check=False).stdout
     if "--perms" not in known:
         raise BackendMissing("this bubblewrap does not run or is older than 0.5", _INSTALL)
+    _end_orphans()
     confine = _confine(packages)
     walls = ["--die-with-parent", "--new-session", "--cap-drop", "ALL", *bwrap_arguments(packages)]
     spaces = [f"--unshare-{space}" for space in ("pid", "net", "ipc", "uts", "cgroup-try")]
@@ -130,6 +134,29 @@ def landlock_version() -> int:
     if ctypes.get_errno() == errno.ENOSYS:
         raise BackendMissing(f"kernel {platform.release()} has no Landlock", "Linux 5.13 or later, built with Landlock")
     raise BackendMissing("Landlock is forbidden here", "a container runtime of 2023 or later lets it through")
+
+
+def _end_orphans() -> None:
+    """Ends wrappers of callers that have ended: one that was killed in the first milliseconds of a program leaves some.
+
+    The last argument of a child's command names its caller.
+    """
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError):
+            words = (folder / "cmdline").read_text().split("\0")
+            if BOOT in words:
+                space, process, _ = words[-2].split()
+                if space == _process(os.getpid()).split()[0] and _process(int(process)) != words[-2]:
+                    os.kill(int(folder.name), signal.SIGKILL)
+
+
+def _process(number: int) -> str:
+    """A process for good: namespace, number, and start time in clock ticks; empty where it has ended."""
+    try:
+        space = os.readlink("/proc/self/ns/pid")
+        return f"{space} {number} {Path(f'/proc/{number}/stat').read_text().rpartition(')')[2].split()[19]}"
+    except OSError:
+        return ""
 
 
 def _confine(packages: Sequence[str], walls: bool = True) -> dict[str, Any]:

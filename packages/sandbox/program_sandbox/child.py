@@ -13,6 +13,7 @@ MAX_DEPTH = 50
 MAX_VALUE = 1 << 20
 MAX_TOTAL = 8 << 20
 MAX_RANGE = 1 << 20  # elements: somebody may walk through it
+MAX_KEYS = 4096  # of a dictionary or set
 SMALL = 1 << 53
 
 
@@ -86,6 +87,8 @@ def encode_into(parts, left, value, depth):
     if depth > MAX_DEPTH:
         raise TypeError("nested too deep")
     kind = type(value)
+    if issubclass(kind, (dict, set, frozenset)) and kind.__len__(value) > MAX_KEYS:
+        too_large()
     if kind in CONTAINERS:
         add(parts, left, f'["{CONTAINERS[kind]}"')
         for item in value:

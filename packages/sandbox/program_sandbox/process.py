@@ -20,12 +20,17 @@ from program_sandbox import child
 from program_sandbox.backends import ENVIRONMENT, Backend
 from program_sandbox.child import MAX_TOTAL, MAX_VALUE
 from program_sandbox.program import Program, Raised, Ran, Refused, Status
+from program_sandbox.seccomp import KILLED_STATUS
 from program_sandbox.values import Malformed, decode, pack
 
 START_S = 20.0
 _MAX_BYTES = MAX_TOTAL + (1 << 20)
 _MAX_LINE = MAX_VALUE + 64
 _END_S = 5.0
+_MOST_WALL = 10
+"""Wall clock that a program may take, in time limits: on a busy machine it waits for a core most of the time."""
+_FIRST_TO_GO = ("/bin/sh", "-c", 'echo 1000 2>/dev/null >/proc/self/oom_score_adj; exec "$@"', "sh")
+"""Before a command: where the machine's memory runs out, the kernel ends the program and not the caller."""
 _log = logging.getLogger(__name__)
 
 
@@ -49,6 +54,7 @@ class Child:
         self._bytes = 0
         self._began: float | None = None
         self._errors = b""
+        self._inner_id: int | None = None
 
     def result(self) -> Ran:
         """The result of the program. Raises `Killed` when the child did not start or something else killed it."""
@@ -75,8 +81,9 @@ class Child:
             if self._backend.wrapper:
                 command[1:1] = ["--info-fd", str(info)]
             self._process = subprocess.Popen(
-                command, pass_fds=(job, results, *([info] if self._backend.wrapper else [])), stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True, env=ENVIRONMENT, cwd="/",
+                [*_FIRST_TO_GO, *command], pass_fds=(job, results, *([info] if self._backend.wrapper else [])),
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+                env=ENVIRONMENT, cwd="/",
             )  # fmt: skip
         assert self._process.stderr is not None
         stack.callback(self._process.stderr.close)
@@ -86,14 +93,17 @@ class Child:
         poll = select.poll()
         for descriptor in (self._results, self._stderr):
             poll.register(descriptor, select.POLLIN)
-        deadline = time.monotonic() + START_S
+        self._deadline = time.monotonic() + START_S
         while True:
-            left = deadline - time.monotonic()
+            left = self._deadline - time.monotonic()
             events = poll.poll(max(0, 1000 * left)) if left > 0 else []
             if not events:
                 if self._began is None:
                     raise Killed(f"not ready after {START_S:g} s{self._said()}")
-                return self._ran("timeout", f"no end within {self._program.timeout_s:g} s")
+                if (more := self._time_left()) <= 0:
+                    return self._ran("timeout", f"no end within {self._program.timeout_s:g} s")
+                self._deadline = time.monotonic() + more
+                continue
             for descriptor, _ in events:
                 data = os.read(descriptor, 1 << 16)
                 if descriptor == self._stderr:
@@ -107,8 +117,23 @@ class Child:
                     return self._ran("tampered", str(error))
                 if ran is not None:
                     return ran
-            if self._began is not None:
-                deadline = self._began + self._program.timeout_s
+
+    def _time_left(self) -> float:
+        """Seconds that the program may still run: time that it waited for a core is not its own."""
+        assert self._began is not None
+        limit, elapsed = self._program.timeout_s, time.monotonic() - self._began
+        return min(limit + self._waited(), _MOST_WALL * limit) - elapsed
+
+    def _waited(self) -> float:
+        """Seconds that the program was ready to run and had no core; 0 where the kernel does not tell."""
+        try:
+            process: int | None = self._process.pid
+            if self._backend.wrapper:
+                inner = self._inner()
+                process = int(Path(f"/proc/{inner}/task/{inner}/children").read_text().split()[0])
+            return int(Path(f"/proc/{process}/schedstat").read_text().split()[1]) / 1e9
+        except (OSError, ValueError, IndexError):
+            return 0.0
 
     def _heard(self, data: bytes) -> Ran | None:
         """Reads bytes of the result pipe. Returns the result once it is known. Raises `Malformed`."""
@@ -130,6 +155,7 @@ class Child:
             if word != "ready":
                 raise Malformed("no beginning")
             self._began = time.monotonic()
+            self._deadline = self._began + self._program.timeout_s
             return None
         missing = len(self._program.calls) - len(self._values)
         match word:
@@ -155,7 +181,7 @@ class Child:
         ran = self._ran("crashed", _how_ended(code))
         if code == -signal.SIGKILL:
             raise Killed("the sandbox was killed", None if self._backend.wrapper else ran)
-        if code == 128 + signal.SIGKILL:
+        if code == KILLED_STATUS and self._backend.wrapper:
             raise Killed("the program was killed", ran)
         return ran
 
@@ -188,10 +214,10 @@ class Child:
 
     def _inner(self) -> int | None:
         """The first process inside the wrapper, as the wrapper reports it; None where it has not reported yet."""
-        try:
-            return int(json.loads(os.read(self._info, 4096))["child-pid"])
-        except (BlockingIOError, ValueError, KeyError):
-            return None
+        if self._inner_id is None:
+            with suppress(BlockingIOError, ValueError, KeyError):
+                self._inner_id = int(json.loads(os.read(self._info, 4096))["child-pid"])
+        return self._inner_id
 
     def _drain(self) -> None:
         """Waits until no process holds the result pipe any more."""

@@ -32,7 +32,8 @@ class Program:
 
     Attributes:
         source: Python; it is run as a module whose `__name__` is not `__main__`.
-        timeout_s: seconds of wall clock for loading and all calls together, without the start of the interpreter.
+        timeout_s: seconds for loading and all calls together, without the start of the interpreter and without the
+            time that the program waits for a core.
         memory_mb: limit of the address space, in MiB.
 
     Raises:

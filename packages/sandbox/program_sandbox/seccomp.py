@@ -30,7 +30,7 @@ _ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "gettimeofday": (96, 169), "time": (201, None), "times": (100, 153), "getrusage": (98, 165),
     "getrlimit": (97, 163), "sched_yield": (24, 124), "sched_getaffinity": (204, 123), "uname": (63, 160),
     "getrandom": (318, 278), "getpid": (39, 172), "gettid": (186, 178), "getppid": (110, 173), "getuid": (102, 174),
-    "geteuid": (107, 175), "getgid": (104, 176), "getegid": (108, 177), "exit": (60, 93), "exit_group": (231, 94),
+    "geteuid": (107, 175), "getgid": (104, 176), "getegid": (108, 177),
 }  # fmt: skip
 
 # Calls of which only some arguments are allowed: (numbers, argument, mask, values after masking, error otherwise).
@@ -41,9 +41,12 @@ _CHECKED: list[tuple[tuple[int | None, int | None], list[tuple[int, int, tuple[i
     ((257, 56), [(2, _WRITING, (0,))], errno.EACCES),  # openat: to read
     ((16, 29), [(1, _ANY, (0x5401, 0x5413, 0x5421, 0x5450, 0x5451))], errno.ENOTTY),  # ioctl: TCGETS, TIOCGWINSZ, FIO*
     ((72, 25), [(1, _ANY, (0, 1, 2, 3, 4, 1030))], errno.EPERM),  # fcntl: duplicates and flags, no owner or signal
-    ((302, 261), [(0, _ANY, (0,))], errno.EPERM),  # prlimit64: its own
+    ((302, 261), [(0, _ANY, (0,)), (2, _ANY, (0,))], errno.EPERM),  # prlimit64: to read its own
     ((53, 199), [(0, _ANY, (1,)), (1, 0xF, (1,))], errno.EPERM),  # socketpair: unix streams, which asyncio needs
 ]
+KILLED_STATUS = 128 + 9
+"""Exit status by which bubblewrap reports that its program was killed; the program cannot exit with it itself."""
+_EXITS: list[tuple[int | None, int | None]] = [(60, 93), (231, 94)]  # exit, exit_group
 _NOT_THERE: list[tuple[int | None, int | None]] = [(435, 435)]  # clone3: the C library then tries clone
 
 _AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -64,6 +67,9 @@ def filter_program(machine: str = "") -> bytes:
         lines += _when(numbers[column], [(_RETURN, 0, 0, _ALLOW)])
     for numbers, rules, error in _CHECKED:
         lines += _when(numbers[column], _checks(rules, error))
+    status = [(_LOAD, 0, 0, 16), (_MASK, 0, 0, 0xFF), (_EQUAL, 0, 1, KILLED_STATUS), (_RETURN, 0, 0, _KILL)]
+    for numbers in _EXITS:
+        lines += _when(numbers[column], [*status, (_RETURN, 0, 0, _ALLOW)])
     for numbers in _NOT_THERE:
         lines += _when(numbers[column], [(_RETURN, 0, 0, _ERROR | errno.ENOSYS)])
     lines.append((_RETURN, 0, 0, _ERROR | errno.EPERM))

@@ -8,10 +8,11 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
-from program_sandbox.child import MAX_DEPTH, MAX_RANGE, SMALL
+from program_sandbox.child import MAX_DEPTH, MAX_KEYS, MAX_RANGE, SMALL
 from program_sandbox.program import Call
 
 MAX_SAME_HASH = 16
+MAX_NOTE = 80
 _HEX = re.compile(r"-?[0-9a-f]+")
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 
@@ -44,18 +45,18 @@ def decode(line: bytes) -> tuple[str, Any]:
         return word, _value(body, 0)
     if body is not None and not isinstance(body, str):
         raise Malformed(f"{word[:20]!r} needs text")
-    return word, body if body is None else _text(body)
+    return word, body if body is None else _note(_text(body))
 
 
 def as_set(values: Any) -> set[Any] | None:
-    """The distinct ones among values that came back; None where they are not several, cannot be hashed, or were made
-    to collide.
+    """The distinct ones among values that came back; None where they are not several, cannot be hashed, were made to
+    collide, or are more than `MAX_KEYS`.
 
     For callers that compare without order: `set(values)` of numbers picked for their hashes takes minutes.
     """
     try:
         listed = list(values)
-        return None if _collide(listed) else set(listed)
+        return None if _costly(listed) else set(listed)
     except TypeError:
         return None
 
@@ -98,10 +99,10 @@ def _container(tag: str, parts: list[Any]) -> Any:
 
 
 def _keys(parts: list[Any]) -> list[Any]:
-    """Parts that may become keys: hashable, all different, and not picked so that their hashes collide."""
+    """Parts that may become keys: hashable, all different, at most `MAX_KEYS`, and with hashes that do not collide."""
     try:
-        if _collide(parts):
-            raise Malformed("keys made to collide")
+        if _costly(parts):
+            raise Malformed("too many keys, or keys made to collide")
     except TypeError:
         raise Malformed("a key cannot be hashed") from None
     if len(set(parts)) != len(parts):
@@ -109,14 +110,15 @@ def _keys(parts: list[Any]) -> list[Any]:
     return parts
 
 
-def _collide(parts: list[Any]) -> bool:
-    """Whether many different parts have one hash. Raises TypeError where one has none."""
+def _costly(parts: list[Any]) -> bool:
+    """Whether many different parts have one hash, or there are so many that other collisions take long: a program can
+    pick keys that a dictionary probes in the same order. Raises TypeError where a part has no hash."""
     alike: dict[int, list[Any]] = {}
     for part in parts:
         same = alike.setdefault(hash(part), [])
         if part not in same:
             same.append(part)
-        if len(same) > MAX_SAME_HASH:
+        if len(same) > MAX_SAME_HASH or len(alike) > MAX_KEYS:
             return True
     return False
 
@@ -128,6 +130,11 @@ def _text(item: str) -> str:
     except UnicodeEncodeError:
         raise Malformed("a lone surrogate") from None
     return item
+
+
+def _note(text: str) -> str:
+    """The beginning of a text, with escapes for what a terminal would act on."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text[:MAX_NOTE])[:MAX_NOTE]
 
 
 def _hex(text: str) -> int:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -30,8 +31,8 @@ from program_sandbox import (
     as_set,
     open_sandbox,
 )
-from program_sandbox.backends import Backend, BackendMissing, bwrap_backends, unsafe_backends
-from program_sandbox.child import MAX_VALUE, plain
+from program_sandbox.backends import Backend, BackendMissing, _process, bwrap_backends, unsafe_backends
+from program_sandbox.child import BOOT, MAX_KEYS, MAX_VALUE, plain
 from program_sandbox.seccomp import filter_program
 from program_sandbox.selection import probe
 from program_sandbox.selftest import faults
@@ -99,6 +100,8 @@ REFUSED: list[tuple[str, str, str]] = [
     ("too large", f"'x' * {MAX_VALUE}", "too large"),
     ("number too long to be written", f"1 << {8 * MAX_VALUE}", "too large"),
     ("lone surrogate", "chr(0xd800)", "UnicodeEncodeError"),
+    ("too many keys", "dict.fromkeys(range(5000))", "too large"),
+    ("too many elements", "set(range(5000))", "too large"),
 ]
 
 
@@ -145,6 +148,7 @@ MALFORMED: list[tuple[str, str]] = [
     ("lone surrogate", '["value","\\ud800"]'),
     ("lone surrogate in a name", '["raised","\\ud800"]'),
     ("two values", '["value",1,2]'),
+    ("more keys than any", json.dumps(["value", ["s", *range(MAX_KEYS + 1)]])),
     ("a list for a name", '["raised",["l"]]'),
 ]
 
@@ -160,7 +164,15 @@ def test_values_made_to_collide_are_no_set() -> None:
     assert as_set([number * prime for number in range(40_000)]) is None
     assert as_set([(number * prime,) for number in range(40_000)]) is None
     assert as_set([[1]]) is None
+    assert as_set(range(5000)) is None
     assert as_set([1, 2, 1, -1, -2] * 1000) == {1, 2, -1, -2}
+
+
+def test_a_forged_note_is_short_and_printable() -> None:
+    body = "\x1b[31m\u202e\n" + "A" * 100_000
+    for word in ("raised", "refused", "missing", "broken"):
+        note = decode(json.dumps([word, body]).encode())[1]
+        assert note.startswith("\\x1b[31m\\u202e\\nAAA") and len(note) == 80
 
 
 def test_failing_alike_is_not_being_equal() -> None:
@@ -268,10 +280,59 @@ def test_a_program_that_somebody_kills_is_run_again(sandbox: Sandbox) -> None:
     assert ran.status == "timeout"  # of the second run
 
 
-def test_a_program_that_is_killed_twice_has_crashed(sandbox: Sandbox) -> None:
-    source = "import os\ndef wait():\n    os._exit(137)\n"
-    ran = sandbox.run(Program(source, [Call("wait")]))
-    assert (ran.status, ran.note) == ("crashed", "ended by SIGKILL")
+def test_a_program_cannot_pass_for_one_that_was_killed(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    limit = "resource.setrlimit(resource.RLIMIT_CPU, (0, 1))"
+    source = f"import os, resource\ndef leave():\n    os._exit(137)\ndef lower():\n    {limit}\n"
+    ran = sandbox.run(Program(source, [Call("leave")]))
+    assert (ran.status, ran.note) == ("crashed", "ended by SIGSYS")
+    assert isinstance(sandbox.run(Program(source, [Call("lower")])).values[0], Raised)
+    assert "run again" not in caplog.text
+
+
+def test_a_program_that_waits_for_a_core_has_its_time(sandbox: Sandbox) -> None:
+    """Six programs that spin on one core: each gets a sixth of the time, and the honest one needs half of its limit."""
+    spin = "def run():\n    while True: pass\n"
+    honest = "import time\ndef run():\n    end = time.process_time() + 0.4\n    while time.process_time() < end: pass\n"
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            sources = [*[spin] * 5, honest]
+            rans = list(pool.map(lambda source: sandbox.run(Program(source, [Call("run")], 0.8)), sources))
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert [ran.status for ran in rans] == [*["timeout"] * 5, "done"]
+
+
+def test_sleep_counts_as_time_of_the_program(sandbox: Sandbox) -> None:
+    ran = sandbox.run(Program("import time\ndef nap():\n    time.sleep(60)\n", [Call("nap")], 0.3))
+    assert ran.status == "timeout"
+
+
+def test_where_memory_runs_out_the_program_is_the_first_to_go(sandbox: Sandbox) -> None:
+    read = lambda process: open(f"/proc/{process.pid}/oom_score_adj").read().strip()  # noqa: E731
+    assert while_running(sandbox, read, seconds=0.5)[0] == "1000"
+
+
+def test_a_wrapper_without_caller_is_ended() -> None:
+    """A caller that is killed at once leaves a wrapper that waits for it; the next caller ends it."""
+    sandbox_or_skip("bwrap")
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)", BOOT]
+    gone = psutil.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    owners = [_process(gone.pid), _process(os.getpid()), "pid:[1] 1 1"]
+    gone.kill()
+    gone.wait()
+    ended, mine, elsewhere = [psutil.Popen([*sleep, owner]) for owner in owners]
+    try:
+        list(bwrap_backends(()))
+        assert ended.wait(10) == -signal.SIGKILL
+        assert mine.is_running() and elsewhere.is_running()
+    finally:
+        for process in (ended, mine, elsewhere):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+            process.wait()
 
 
 def test_a_wrapper_that_is_killed_twice_gives_no_verdict() -> None:
@@ -427,7 +488,9 @@ CALLS: list[tuple[str, str, int, tuple[int, ...], str]] = [
     ("openat to cut", "aarch64", 56, (0, 0, 0o1000), "EACCES"), ("open to make", "x86_64", 2, (0, 0o100), "EACCES"),
     ("fcntl duplicate", "x86_64", 72, (0, 1030), "allow"), ("fcntl owner", "x86_64", 72, (0, 8), "EPERM"),
     ("ioctl of a terminal", "aarch64", 29, (0, 0x5412), "ENOTTY"), ("isatty", "aarch64", 29, (0, 0x5401), "allow"),
-    ("own limits", "aarch64", 261, (0,), "allow"), ("limits of others", "aarch64", 261, (7,), "EPERM"),
+    ("own limits", "aarch64", 261, (0,), "allow"), ("new limits", "x86_64", 302, (0, 0, 4096), "EPERM"),
+    ("exit", "x86_64", 231, (1,), "allow"), ("exit as if killed", "x86_64", 231, (0x189,), "kill"),
+    ("exit as if killed", "aarch64", 94, (137,), "kill"), ("limits of others", "aarch64", 261, (7,), "EPERM"),
     ("socketpair of streams", "x86_64", 53, (1, 0o2000001), "allow"),
     ("socketpair of datagrams", "x86_64", 53, (1, 2), "EPERM"), ("socketpair inet", "x86_64", 53, (2, 1), "EPERM"),
     ("x32", "x86_64", 0x40000000, (), "kill"), ("a call of the future", "x86_64", 999, (), "EPERM"),

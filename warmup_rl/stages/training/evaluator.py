@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.console import duration
-from warmup_rl.base.errors import Unscorable
+from warmup_rl.base.errors import Unscorable, UserError
 from warmup_rl.base.types import Message, Problem, to_json
 from warmup_rl.engines.hf import Generated, stream
 from warmup_rl.interfaces.chat import render_prompt
@@ -46,8 +46,7 @@ def complete_and_score(
         messages_of: the prompt of a problem, where it is not the domain's own.
 
     Raises:
-        UserError: a prompt and the budget exceed the model's context.
-        Unscorable: a grader failed.
+        UserError: a prompt and the budget exceed the model's context, or a grader failed.
     """
     messages_of = messages_of or (lambda problem: domains[problem.domain].prompt(problem))
     prompts = [render_prompt(tokenizer, messages_of(problem), response_format) for problem, _ in wanted]
@@ -72,9 +71,12 @@ def complete_and_score(
         if progress:
             progress.finished(one.tokens for one in part.values())
         for (index, one), score in zip(part.items(), score_all(items, response_format), strict=True):
-            if isinstance(score, Unscorable):
-                raise score
             problem, sample = wanted[index]
+            if isinstance(score, Unscorable):
+                answer = f"{'...' * (len(one.text) > 200)}{one.text[-200:]!r}"
+                raise UserError(
+                    f"domain {problem.domain!r}, problem {problem.id}: not graded: {score}. It said: {answer}"
+                )
             yield {
                 "domain": problem.domain,
                 "problem_id": problem.id,
