@@ -25,7 +25,7 @@ def kk_problem(puzzle, phrasing="english"):
 
 @dataclass(frozen=True)
 class Written:
-    """A trace and its structure: for each approach its label, its cluster, and whether it settles something."""
+    """A trace and its structure: for each approach its label and its cluster."""
 
     question: str
     gold: str
@@ -35,8 +35,6 @@ class Written:
     clusters: tuple[int, ...]
     repaired: int = 0
     gone: tuple[str, ...] = ()
-    settles: tuple[int, ...] = ()
-    errors: tuple[str, ...] = ()
     domain: Sums = field(default_factory=lambda: Sums(name="written"))
 
     @property
@@ -63,7 +61,7 @@ To verify, check a smaller case: below 16 there are 3, 5, 6, 9, 10, 12, 15, so 7
 
 **Final Answer**
 \\boxed{46}""",  # noqa: E501
-    "restatement understanding exploration verification conclusion",
+    "restatement exploration verification conclusion",
     ("correct", "correct", "correct"),
     (0, 1, 2),
     gone=("Hmm, let me go through the inclusion-exclusion count again.",),
@@ -87,10 +85,9 @@ Let me verify by plugging in x = 2: 4 - 10 + 6 = 0. Good. And x = 3: 9 - 15 + 6 
 
 So the final answer is \\boxed{15}.""",  # noqa: E501
     "restatement exploration verification conclusion",
-    ("correct", "correct", "incorrect", "correct"),
-    (0, 1, 2, 0),
+    ("correct", "correct", "incomplete", "correct"),
+    (0, 1, 2, 3),
     gone=("Wait, let me double-check that. 2 + 3 = 5. Yes, that's right.",),
-    errors=("So the sum is 3 + 2 = 6, and times 3 that gives 18.",),
 )
 UNFINISHED = Written(
     "Solve x^2 - 4x - 12 = 0 for the positive root.",
@@ -107,10 +104,8 @@ And x = -2 gives 4 + 8 - 12 = 0 as well, but it's negative.
 
 So the answer is 6.""",  # noqa: E501
     "restatement exploration verification conclusion",
-    ("incorrect", "correct"),
+    ("incomplete", "correct"),
     (0, 1),
-    repaired=1,
-    errors=("x^2 - 4x = 12, so (x - 2)^2 = 12 + 4 = 18.",),
 )
 CASES = Written(
     "Find all real x with |x - 1| = 2x. What is the sum of all solutions?",
@@ -129,7 +124,6 @@ Therefore, the answer is 1/3.""",
     "restatement exploration verification conclusion",
     ("incomplete", "correct"),
     (0, 1),
-    settles=(0,),
 )
 REPEATED = Written(
     "A train travels 120 km in 1.5 hours, then 80 km in 0.5 hours. What is its average speed in km/h?",
@@ -196,10 +190,9 @@ All methods agree, so the area of the triangle is 84.
 **Final Answer**
 
 The area of the triangle is \\boxed{84}.""",  # noqa: E501
-    "restatement understanding exploration conclusion",
+    "exploration conclusion",
     ("correct",) * 5,
-    (0, 1, 2, 3, 0),
-    gone=("Hold on, let me go back to Heron's formula",),
+    (0, 1, 2, 3, 4),
 )
 THRICE = Written(
     "If 2x + 3 = 11 and y = 3x - 2, what is y?",
@@ -216,7 +209,7 @@ So the answer is 10.""",
     "exploration verification conclusion",
     ("correct",),
     (0,),
-    gone=("Wait, let me double check.", "Let me just double-check one more time."),
+    gone=("Let me just double-check one more time.",),
 )
 WRITTEN = {
     "triangle": TRIANGLE, "thrice": THRICE,

@@ -13,11 +13,11 @@ from tests.dlcot_traces import ASKED, DOUBTED, GUESSED, ISLAND, LISTED, PLAIN, T
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Grade, Problem, Request, Score, Trace
-from warmup_rl.cleaners.dlcot import DLCoT
-from warmup_rl.dlcot.cut import Refused, cut_out, is_subsequence
-from warmup_rl.dlcot.labels import false_sums, label_text
+from warmup_rl.cleaners.dlcot import DLCoT, noticed
+from warmup_rl.dlcot.cut import Refused, coherent, cut_out, is_subsequence, require_derivation, require_repeats
+from warmup_rl.dlcot.labels import label_text
 from warmup_rl.dlcot.markers import affirms, move
-from warmup_rl.dlcot.rules import Rules
+from warmup_rl.dlcot.prose import Rules
 from warmup_rl.dlcot.structure import Ambiguous, Approach, Cut, Part, Span, Structure
 from warmup_rl.dlcot.variants import Errors, Redundancy, simplify
 from warmup_rl.domains.kk import KnightsKnaves
@@ -26,10 +26,10 @@ from warmup_rl.interfaces.cleaner import CleanContext
 from warmup_rl.interfaces.engine import EngineContext
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.knights.chain import terse_chain
-from warmup_rl.knights.english import NAMES, ROLES, answer_english
+from warmup_rl.knights.english import NAMES, ROLES
 from warmup_rl.knights.grammar import Grammar, draw_puzzle, make_puzzle
-from warmup_rl.knights.reasoning import CLEAN, Noise, think
-from warmup_rl.knights.story import DOUBT_OPENERS, RECHECK_CLOSERS, RECHECK_OPENERS, tell
+from warmup_rl.knights.reasoning import CLEAN, Noise
+from warmup_rl.knights.story import DOUBT_OPENERS, RECHECK_CLOSERS, RECHECK_OPENERS
 from warmup_rl.knights.terse import NAMES as TERSE_NAMES
 from warmup_rl.nano.sums import Sums
 
@@ -104,10 +104,8 @@ def test_written_traces_are_taken_apart_as_a_reader_would(written):
     assert " ".join(name for name, _ in structure.parts) == written.parts
     assert tuple(approach.label for approach in approaches) == written.labels
     assert tuple(approach.cluster for approach in approaches) == written.clusters
-    assert tuple(i for i, approach in enumerate(approaches) if approach.settles) == written.settles
     assert approaches[-1].repaired == written.repaired
-    errors = [written.thinking[span.start : span.end].strip() for a in approaches for span in a.errors]
-    assert tuple(errors) == written.errors
+    assert not structure.sure
 
 
 @pytest.mark.parametrize("written", WRITTEN.values(), ids=WRITTEN)
@@ -122,22 +120,9 @@ def test_written_traces_lose_what_repeats_and_nothing_else(written):
     assert clean(result.thinking, written.problem, written.domain)[0].thinking == result.thinking
 
 
-def test_free_talk_about_a_puzzle_is_read_by_its_hypotheses():
-    problem = kk_problem(THREE)
-    structure = structure_of(ISLAND, problem, ENGLISH)
-    require_partition(structure, ISLAND)
-    found = [(a.method, a.label, a.settles, a.cluster) for a in structure.approaches]
-    assert found == [
-        ("assumes Mia is a knight", "incomplete", True, 0),
-        ("deduces, knowing Mia is a knave", "correct", False, 1),
-        ("assumes Zoey is a knave", "incomplete", True, 2),
-        ("assumes Mia is a knight", "incomplete", True, 0),
-    ]
-    assert [name for name, _ in structure.parts] == list(PARTS)
-    result, row = clean(ISLAND, problem, ENGLISH)
-    assert row["reasons"] == {"redundant": 2}
-    assert "from the start" not in result.thinking and "double-check" not in result.thinking
-    assert "Alternatively" in result.thinking and "Let me verify everything" in result.thinking
+def test_opposite_cases_and_first_checks_of_statements_stay():
+    result, row = clean(ISLAND, kk_problem(THREE), ENGLISH)
+    assert (row["outcome"], result.thinking) == ("unchanged", ISLAND)
 
 
 def solver_traces(domain, solver, count):
@@ -160,28 +145,18 @@ def without_rechecks(paragraphs):
 
 
 @pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES)
-def test_english_solver_traces_lose_all_needless_rechecks_and_their_answer_stays(noise):
+def test_english_solver_traces_lose_most_needless_rechecks_and_nothing_else(noise):
     domain = KnightsKnaves(name="kk", people=(2, 5), roles="all", deeper=0.2)
+    needless = left = 0
     for problem, thinking in solver_traces(domain, Solver(**noise), 60):
         result, row = clean(thinking, problem, domain)
-        paragraphs = thinking.split("\n\n")
-        left = result.thinking.split("\n\n")
+        paragraphs, kept = thinking.split("\n\n"), result.thinking.split("\n\n")
         assert row["outcome"] in ("cut", "unchanged")
-        assert is_subsequence(result.thinking, "\n\n".join(without_rechecks(paragraphs)))
-        assert without_rechecks(left) == left
-        rest = iter(paragraphs)
-        assert all(paragraph in rest for paragraph in left), "paragraphs go as a whole"
-        assert not any(approach["errors"] for approach in row["approaches"])
-        assert [a["label"] for a in row["approaches"]].count("correct") == 1
+        assert without_rechecks(kept) == without_rechecks(paragraphs), "paragraphs go as a whole"
+        needless += len(paragraphs) - len(without_rechecks(paragraphs))
+        left += len(kept) - len(without_rechecks(kept))
         assert clean(result.thinking, problem, domain)[0].thinking == result.thinking
-
-
-@pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES)
-def test_solver_traces_without_a_second_method_lose_rechecks_only(noise):
-    domain = KnightsKnaves(name="kk", people=(2, 4))
-    for problem, thinking in solver_traces(domain, Solver(**{**noise, "second_method": 0.0}), 40):
-        result, _ = clean(thinking, problem, domain)
-        assert result.thinking == "\n\n".join(without_rechecks(thinking.split("\n\n")))
+    assert left <= 0.15 * needless
 
 
 @given(terse_puzzles, st.integers(0, 999), st.sampled_from((0.0, 0.3, 1.0)), st.sampled_from((0.0, 0.5, 1.0)))
@@ -386,21 +361,6 @@ def test_a_changed_trace_tells_what_was_cut():
     assert replace(result, thinking=before.thinking, meta={}) == before
 
 
-def test_a_wrong_role_in_the_end_makes_an_approach_incorrect():
-    puzzle = make_puzzle(["Zoey", "Mia"], [("lying", 1), ("and", ("telling-truth", 0), ("telling-truth", 1))])
-    thinking = (
-        'Suppose Mia is a knight. Then Zoey is a knave.\n\nBut Mia says "Zoey is a knight and Mia is a '
-        'knight", which is false. Contradiction.\n\nSo Mia is a knave. So Zoey is a knight.'
-    )
-    problem = kk_problem(puzzle)
-
-    def labels(text):
-        return [approach.label for approach in structure_of(text, problem, ENGLISH).approaches]
-
-    assert labels(thinking) == ["incomplete", "correct"]
-    assert labels(thinking.replace("So Zoey is a knight", "So Zoey is a knave")) == ["incomplete", "incorrect"]
-
-
 @pytest.mark.parametrize(
     ("sentence", "opens"),
     [
@@ -432,45 +392,15 @@ def test_other_sentences_do_not_affirm(sentence):
     assert not affirms(sentence.lower())
 
 
-@pytest.mark.parametrize(
-    ("text", "wrong"),
-    [
-        ("17 * 3 = 41", ["17 * 3 = 41"]), ("17 * 3 = 51", []), ("2 + 3 * 4 = 14", []), ("5 - 7 = 2", ["5 - 7 = 2"]),
-        ("x + 3 * 4 = 14", []), ("7 + 8 = 3 mod 12", []), ("0.1 + 0.2 = 0.3", []), ("2 + 2 = 5 - 1", []),
-        ("so a = 12 + 4 = 18.", ["12 + 4 = 18"]), ("1,200 + 300 = 1,500", []), ("10^2 + 3 = 103", []),
-        ("6 / 4 = 1", []),
-    ],
-)  # fmt: skip
-def test_plain_sums_are_checked_and_nothing_else(text, wrong):
-    assert [text[span.start : span.end] for span in false_sums(text, 0, len(text))] == wrong
-
-
-@given(puzzles, st.integers(0, 999), st.sampled_from(("search", "cases")))
-@settings(max_examples=25)
-def test_hypotheses_of_the_solver_are_the_approaches(puzzle, seed, method):
-    rng = random.Random(seed)
-    steps = think(puzzle, rng, method=method)
-    problem = kk_problem(puzzle)
-    structure = structure_of(tell(puzzle, steps, rng), problem, ENGLISH)
-    outermost = {
-        ("assume", step.person, step.truthful) for step in steps if step.kind == "assume" and len(step.hypotheses) == 1
-    }
-    cases = [step for step in steps if step.kind == "case"]
-    assumed = [a for a in structure.approaches if a.method.startswith("assumes")]
-    assert len(assumed) == (len(cases) if method == "cases" else len(outermost))
-    assert [a.label for a in structure.approaches].count("correct") == 1
-    assert answer_english(puzzle) == problem.gold
-
-
-def test_programs_are_answers_only_in_fences():
-    graded = []
-
+def test_programs_are_labelled_as_the_domain_finds_them():
     class Programs(type(WRITTEN["redone"].domain)):
         def reference(self, problem):
             return f"```python\n{problem.gold}\n```"
 
+        def final_answer(self, text, problem):
+            return text
+
         def grade(self, answer, problem):
-            graded.append(answer)
             return Grade("correct" if "return a + b" in answer else "wrong", answer)
 
     thinking = (
@@ -479,8 +409,7 @@ def test_programs_are_answers_only_in_fences():
     )
     problem = Problem("p", "written", "Add two numbers.", "def f(a, b):\n    return a + b")
     structure = structure_of(thinking, problem, Programs(name="written"))
-    assert [approach.label for approach in structure.approaches] == ["incorrect", "correct"]
-    assert all(answer.startswith("```") for answer in graded)
+    assert [approach.label for approach in structure.approaches] == ["incomplete", "correct"]
 
 
 def test_a_grader_that_breaks_leaves_the_trace_and_is_told():
@@ -497,16 +426,10 @@ def test_a_grader_that_breaks_leaves_the_trace_and_is_told():
     assert (rows[0]["outcome"], rows[0]["why"]) == ("doubt", "the grader broke on an approach")
 
 
-@pytest.mark.parametrize(
-    ("thinking", "labels"),
-    [(GUESSED, ["correct"]), (LISTED, ["correct"]), (ASKED, ["correct"])],
-    ids=["a check derives what was guessed", "statements are listed", "a question supposes"],
-)
-def test_no_reasoning_is_taken_for_a_repetition_or_an_error(thinking, labels):
-    problem = kk_problem(TWO)
-    assert [approach.label for approach in structure_of(thinking, problem, ENGLISH).approaches] == labels
+@pytest.mark.parametrize("thinking", [GUESSED, LISTED, ASKED], ids=["a guess checked", "a list", "a question"])
+def test_no_reasoning_is_taken_for_a_repetition_or_an_error(thinking):
     for options in ({}, {"redundancy": "keep_first"}, {"redundancy": "none", "errors": "delete_all"}):
-        result, row = clean(thinking, problem, ENGLISH, **options)
+        result, row = clean(thinking, kk_problem(TWO), ENGLISH, **options)
         assert (row["outcome"], result.thinking) == ("unchanged", thinking), options
 
 
@@ -515,8 +438,12 @@ def test_no_reasoning_is_taken_for_a_repetition_or_an_error(thinking, labels):
     [
         ("That's 12 pairs, so 24.", "correct"),
         ("So 2x = 48 and x = 24. Let me check: 2*24 + 6 = 54. Correct.", "correct"),
-        ("So x = 24, so x + 1 = 25. Wait, is it? So 25.", "correct"),
-        ("First 8 * 3 = 24, and 24 + 6 = 30, so 30.", "incorrect"),
+        ("The ratio is 48 / 2, which simplifies to 24.", "correct"),
+        ("That would be \\( 24 \\).", "correct"),
+        ("So the answer is 24 again.", "correct"),
+        ("Altogether there are six more, totaling 24.", "correct"),
+        ("First 8 * 3 = 24, and 24 + 6 = 30, so the answer is 30.", "incorrect"),
+        ("First 8 * 3 = 24, and 24 + 6 = 30, so 30.", "incomplete"),
         ("The sum of the two is 30 and their difference is 6.", "incomplete"),
     ],
 )
@@ -543,45 +470,106 @@ So Zoey is a knight and Riley is a knave."""
 def test_the_first_check_of_a_statement_under_an_assumption_is_no_repetition():
     statements = [("->", ("telling-truth", 0), ("lying", 1)), ("and", ("telling-truth", 1), ("telling-truth", 0))]
     problem = kk_problem(make_puzzle(["Zoey", "Riley"], statements))
-    structure = structure_of(FIRST_CHECK, problem, ENGLISH)
-    assert [(a.label, a.settles) for a in structure.approaches] == [("correct", False), ("incomplete", True)]
     assert clean(FIRST_CHECK, problem, ENGLISH)[0].thinking == FIRST_CHECK
 
 
-def test_a_case_that_cannot_be_read_is_like_no_other():
-    problem = kk_problem(make_puzzle(["Zoey", "Riley"], [("lying", 1), ("and", ("lying", 0), ("lying", 1))]))
-    case = "suppose the {} statement is true. Then Zoey is a knave. That's a contradiction.\n\n"
-    thinking = (
-        f"First, {case.format('second')}Suppose Zoey is a knight. Then Riley is a knave.\n\n"
-        f"Alternatively, {case.format('first')}So Zoey is a knight and Riley is a knave."
+RECOUNT = """How often does the digit 4 occur from 1 to 50? In the ones place: 4, 14, 24, 34, 44, which makes 5. In \
+the tens place: 40 to 49, which makes 10. So there are 5 + 10 = 15.
+
+Hmm, that seems a lot. Let me recount the fours:
+
+- Ones place: 4, 14, 24, 34, 44, which makes 5. Correct.
+
+- Tens place: 40 to 49, which makes 10. Correct.
+
+Total: 5 + 10 = 15.
+
+So the answer is 15."""
+
+
+def test_a_recount_goes_with_its_doubt_and_its_whole_list():
+    problem = Problem("p", "written", "How often does the digit 4 occur from 1 to 50?", "15")
+    result, row = clean(RECOUNT, problem, Sums(name="written"))
+    assert row["reasons"] == {"redundant": 1}
+    assert result.thinking == f"{RECOUNT[: RECOUNT.index('Hmm')].strip()}\n\nSo the answer is 15."
+
+
+BEFORE, GONE, AFTER = "We have 3 + 4 = 7. ", "Again, 3 + 4 = 7. ", "So the answer is 7."
+SEAMS = {
+    "": (BEFORE, GONE, AFTER),
+    "nothing would stand before it": ("", GONE, AFTER),
+    "nothing would stand after it": (BEFORE, GONE, ""),
+    "a sentence before it breaks off": ("We have 3 + 4 = 7. This is: ", GONE, AFTER),
+    "a heading before it would be empty": (f"{BEFORE}\n\n## The sum\n\n", GONE, AFTER),
+    "a sentence before it announces it": (f"{BEFORE}Let me add them again. ", GONE, AFTER),
+    "a doubt before it would stay open": (f"{BEFORE}I may have made a mistake. ", GONE, AFTER),
+    "a list goes on after it": (f"{BEFORE}\n\n1. ", "3 + 4 = 7. ", "2. So the answer is 7."),
+    "a sentence after it points back": (BEFORE, "Again, 3 + 4 = 7. ", "The same holds for 7."),
+    "a value or symbol of it is used after it": (BEFORE, "Let k = 3 + 4 = 7. ", "The answer is k."),
+    "a word after it points back": (BEFORE, "By an approximation, 3 + 4 = 7. ", "With our approximation, it is 7."),
+    "it says something new": (BEFORE, "And 35 * 12 = 420, 420 / 20 = 21. ", AFTER),
+    "what remains speaks of it": (BEFORE, GONE, "So it is 7. Both ways agree."),
+}
+
+
+@pytest.mark.parametrize(("why", "pieces"), SEAMS.items(), ids=[why or "none" for why in SEAMS])
+def test_a_cut_that_breaks_the_text_is_left_alone(why, pieces):
+    start, end = len(pieces[0]), len(pieces[0]) + len(pieces[1])
+    cuts = (Cut(Span(start, end), "redundant"),)
+    made, left = coherent("".join(pieces), cuts, "What is 3 + 4?")
+    assert made == (() if why else cuts) and [reason for _, reason in left] == [why][: bool(why)]
+
+
+@pytest.mark.parametrize(
+    ("after", "why"),
+    [
+        ("12 * 3 = 36. So the answer is 36.", None),
+        ("12 * 3 = 36. So the answer is 12.", "another"),
+        ("12 * 3 = 36.\n\nNow we have it.", None),
+        ("It is some number. So the answer is 36.", "not be derived"),
+    ],
+)
+def test_the_last_answer_of_what_remains_is_as_right_as_before_and_derived(after, why):
+    problem, domain = Problem("p", "written", "What is three times twelve?", "36"), Sums(name="written")
+    before = "12 * 3 = 36. So it is 36. So the answer is 36."
+    if why is None:
+        require_derivation(before, after, problem, domain)
+    else:
+        with pytest.raises(Refused, match=why):
+            require_derivation(before, after, problem, domain)
+
+
+def test_what_only_repeats_cannot_take_most_values_along():
+    with pytest.raises(Refused, match="most values"):
+        require_repeats("12 + 13 = 25, 25 + 17 = 42, so 42.", "so 42.", "Add them.")
+
+
+def test_verification_is_dropped_and_all_after_the_first_right_answer_goes():
+    first, second = made("C0", "C1").approaches
+    structure = Structure(
+        (("exploration", Span(0, 20)), ("verification", Span(20, 30))), (first, second), (Span(20, 30),)
     )
-    approaches = structure_of(thinking, problem, ENGLISH).approaches
-    assert [approach.method for approach in approaches] == ["tries a case", "assumes Zoey is a knight", "tries a case"]
-    assert [approach.cluster for approach in approaches] == [0, 1, 2]
-    assert clean(thinking, problem, ENGLISH, unsolvable=True)[0].thinking == thinking
+
+    def gone(**options):
+        return [(cut.reason, cut.span.start, cut.span.end) for cut in simplify(structure, **options)]
+
+    assert gone(redundancy="none", verification="drop") == [("verification", 20, 30)]
+    assert gone(redundancy="earliest_correct") == [("after the answer", 10, 20), ("after the answer", 20, 30)]
+    assert gone() == []
 
 
-def test_a_second_look_that_begins_with_if_is_a_repetition_where_it_claims_nothing_new():
-    puzzle = make_puzzle(["Zoey", "Riley"], [("lying", 1), ("and", ("lying", 0), ("lying", 1))])
-    looks = (
-        "Wait, let me double-check. If Zoey is a knight, Riley is a knave. Riley says both are knaves, and that is "
-        "false. Yes."
-    )
-    thinking = (
-        "Suppose Zoey is a knave. Then Riley is a knight. But Riley says both are knaves. That's a contradiction. So "
-        f"Zoey is a knight.\n\nSo Riley is a knave, as Zoey says.\n\n{looks}\n\nLet me check Riley's words too: Riley "
-        "is a knave and says that both are knaves, which is false.\n\nSo Zoey is a knight and Riley is a knave."
-    )
-    result, row = clean(thinking, kk_problem(puzzle), ENGLISH)
-    assert row["reasons"] == {"redundant": 1} and result.thinking == thinking.replace(f"{looks}\n\n", "")
+def test_labels_that_are_not_sure_cut_nothing():
+    structure = made("-0", "C1", "I2!")
+    assert simplify(replace(structure, sure=False), unsolvable=True, errors="delete_all") == ()
+    assert simplify(structure, unsolvable=True, errors="delete_all") != ()
 
 
-def test_what_the_rest_speaks_of_does_not_go():
-    puzzle = make_puzzle(["Zoey", "Riley"], [("lying", 1), ("and", ("lying", 0), ("lying", 1))])
-    problem = kk_problem(puzzle)
-    again = "suppose Riley is a knight. Then both are knaves. That's a contradiction. So Riley is a knave.\n\n"
-    start = f"First, {again}Alternatively, {again}Then Zoey's statement is true, so Zoey is a knight."
-    _, row = clean(f"{start}\n\nBoth ways are fine. So Zoey is a knight and Riley is a knave.", problem, ENGLISH)
-    assert (row["outcome"], row["why"]) == ("refused", "the rest speaks of what would go")
-    told, row = clean(f"{start}\n\nSo Zoey is a knight and Riley is a knave.", problem, ENGLISH)
-    assert row["outcome"] == "cut" and "Alternatively" not in told.thinking
+def test_loops_and_marks_of_chat_templates_are_noticed():
+    assert noticed("We add. " + "So it is 5 and that is all there is to say of it. " * 30) == ["ends in a loop"]
+    assert noticed("So it is 5.<|im_end|> <|im_start|>user") == ["holds <|im_end|>"]
+    assert noticed("If a <|b| then so.") == []
+
+
+def test_a_text_of_many_approaches_is_left_alone_at_once():
+    text = "We need it.\n\n" + "\n\n".join(f"Alternatively, the {n} is what we look for." for n in range(2_000))
+    assert clean(text, SUM, WRITTEN["redone"].domain)[1]["why"] == "more than 500 approaches"

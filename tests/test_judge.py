@@ -14,9 +14,11 @@ from tests.tiny import Adding, tiny_model
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
 from warmup_rl.base.types import Completion, Problem, Request, Score, Trace, trace_from_json
+from warmup_rl.cleaners.dlcot import DLCoT
 from warmup_rl.dlcot.cut import is_subsequence
 from warmup_rl.dlcot.judge import EMPTY, NO_ANSWER, REPLIES_FILE, TOO_LONG, Judge
-from warmup_rl.dlcot.judge_reply import Reading, Unusable, read_reply, sentences, structure_of
+from warmup_rl.dlcot.judge_reply import Reading, Unusable, read_reply, structure_of
+from warmup_rl.dlcot.passages import sentences
 from warmup_rl.dlcot.structure import Ambiguous
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.interfaces.cleaner import CleanContext
@@ -187,7 +189,7 @@ def with_first(**keys):
 
 
 BAD = {
-    "empty": ("", "no complete JSON object"),
+    "draft in thinking": (f"<think>{json.dumps(GOOD)} or", "no complete JSON object"),
     "cut off": (json.dumps(GOOD)[:-20], "no complete JSON object"),
     "deeply nested": ('{"a":' * 50_000, "no complete JSON object"),
     "a list": ("[1, 2]", "no complete JSON object"),
@@ -213,6 +215,51 @@ def test_a_reply_that_cannot_be_used_is_sent_back_with_what_is_wrong(reply, faul
     first, again = Scripted.asked[:2]
     assert again.messages[:1] == first.messages and again.messages[1]["content"] == reply[-4000:]
     assert fault in again.messages[2]["content"]
+
+
+def test_a_judge_that_says_nothing_is_not_asked_again():
+    with pytest.raises(Ambiguous, match=NO_ANSWER):
+        read("", "{good}")
+    assert len(Scripted.asked) == 1
+
+
+def test_capital_letters_cost_nothing():
+    assert read(with_first(label="Correct "), retries=0) == read()
+
+
+@pytest.mark.parametrize(
+    ("sentence", "said", "label"),
+    [
+        ("So, 7 - 2 = 5.", "incorrect", "correct"), ("So R(5) = 1 + 2(2) = 5", "incorrect", "correct"),
+        ("So the answer should be 5.", "incorrect", "correct"), ("So the answer is 6.", "correct", "incorrect"),
+        ("Five it is, as we saw.", "correct", "correct"),
+    ],
+)  # fmt: skip
+def test_an_answer_is_labelled_by_its_value_and_not_by_its_whole_sentence(sentence, said, label):
+    reply = json.dumps({"approaches": [{"steps": [1], "answer": 1, "label": said}]})
+    found = reader(reply).read(trace(sentence), PROBLEM, Adding())
+    assert [approach.label for approach in found.approaches] == [label]
+
+
+def test_factorials_end_no_sentence():
+    text = "There are (n-1)! / 2 = 8! / 2 orders. Great! So we divide by 3! here."
+    assert texts(sentences(text), text) == [
+        "There are (n-1)! / 2 = 8! / 2 orders.",
+        "Great!",
+        "So we divide by 3! here.",
+    ]
+
+
+def test_arbitrary_thirds_called_repeats_are_not_cut(tmp_path):
+    steps = [f"Step {n}: {n} + {10 * n} = {11 * n}, as {n}{n} shows." for n in range(1, 31)]
+    text = "\n\n".join([*steps, "So the answer is 5."])
+    count = len(sentences(text))
+    reply = json.dumps({"approaches": [{"steps": [1]}], "repeats": [[1, count // 3], [count // 2, count - 3]]})
+    rows = []
+    context = CleanContext({"adding": Adding(name="adding")}, {"p": PROBLEM}, len, audit=rows.append)
+    engine = {"type": f"{__name__}:Scripted", "replies": [reply]}
+    assert DLCoT(judge={"engine": engine}).start(context)(trace(text)).thinking == text
+    assert [place["why"] for place in rows[0]["left"]] == ["nothing would stand before it", "it says something new"]
 
 
 def test_patience_is_bounded_and_ends_in_doubt():

@@ -37,7 +37,7 @@ class Repetition(Cleaner):
 
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         def clean(trace: Trace) -> Trace | Dropped:
-            words = _WORD.findall(trace.thinking.lower())
+            words = words_of(trace.thinking)
             if round_ending(words[:-1]) >= self.rounds:  # the last word may have been cut off in its middle
                 return Dropped("ends in a loop")
             if stale_share(words) >= self.share:
@@ -45,6 +45,11 @@ class Repetition(Cleaner):
             return trace
 
         return clean
+
+
+def words_of(thinking: str) -> list[str]:
+    """Words and other signs in lower case."""
+    return _WORD.findall(thinking.lower())
 
 
 def round_ending(words: Sequence[str]) -> float:

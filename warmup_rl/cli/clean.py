@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -22,6 +22,7 @@ from warmup_rl.base.types import to_json
 from warmup_rl.cleaners.dlcot import DLCoT
 from warmup_rl.cli.arguments import Arguments, build, configured_domain, option
 from warmup_rl.cli.foreign_traces import CONTENTS, ForeignTraces, find_columns
+from warmup_rl.data.columns import value_at
 from warmup_rl.data.datasets import Source
 from warmup_rl.data.traces import PROBLEMS_FILE, open_problems
 from warmup_rl.domains.kk import KnightsKnaves
@@ -30,7 +31,7 @@ from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.plugins import name_of
-from warmup_rl.stages.clean import AUDIT, DROPPED, TRACES, Clean, Counts, clean, held_out, write_audit
+from warmup_rl.stages.clean import AUDIT, DROPPED, LOG, TRACES, Clean, Counts, clean, held_out, write_audit
 
 if TYPE_CHECKING:
     import argparse
@@ -170,23 +171,15 @@ def _run(given: argparse.Namespace, settings: Settings) -> None:
     folder = given.out.with_name(f"{given.out.name}.part")
     foreign = _foreign(given, settings)
     domains = {foreign.domain.name: foreign.domain} if foreign else _domains(given, settings)
+    count, unit = _token_counter(given.model)
     for path in (folder, *([given.audit.parent] if given.audit else [])):
         path.mkdir(parents=True, exist_ok=True)
     try:
-        traces = foreign.write(folder / "given") if foreign else given.source
-    except UserError:  # there is nothing to continue from
-        shutil.rmtree(folder / "given")
-        with suppress(OSError):
-            folder.rmdir()
+        counts = _clean(given, settings, folder, foreign, domains, count)
+    except UserError:
+        if not (folder / LOG).is_file():  # there is nothing to continue from
+            shutil.rmtree(folder)
         raise
-    count, unit = _token_counter(given.model)
-    with closing(open_problems(traces.with_name(PROBLEMS_FILE))) as problems, progress_bar("traces") as bar:
-        context = CleanContext(
-            domains=domains, problems=problems, count_tokens=count, response_format=settings.response_format,
-            held_out=lambda: held_out(settings.evaluation, settings.domains) if settings.evaluation else (),
-            model=settings.model, folder=folder, seed=settings.seed, say=lambda line: print(line, file=sys.stderr),
-        )  # fmt: skip
-        counts = clean(traces, settings.steps, context, bar)
     if given.audit:
         page = write_audit(counts, settings.steps, folder, subtitle=given.source.name, unit=unit)
         assert page is not None
@@ -201,6 +194,24 @@ def _run(given: argparse.Namespace, settings: Settings) -> None:
         (folder / TRACES).replace(given.out)
     shutil.rmtree(folder)
     print("\n".join(_summary(given, counts, unit)))
+
+
+def _clean(
+    given: argparse.Namespace,
+    settings: Settings,
+    folder: Path,
+    foreign: ForeignTraces | None,
+    domains: Mapping[str, Domain],
+    count: Callable[[str], int],
+) -> Counts:
+    traces = foreign.write(folder / "given") if foreign else given.source
+    with closing(open_problems(traces.with_name(PROBLEMS_FILE))) as problems, progress_bar("traces") as bar:
+        context = CleanContext(
+            domains=domains, problems=problems, count_tokens=count, response_format=settings.response_format,
+            held_out=lambda: held_out(settings.evaluation, settings.domains) if settings.evaluation else (),
+            model=settings.model, folder=folder, seed=settings.seed, say=lambda line: print(line, file=sys.stderr),
+        )  # fmt: skip
+        return clean(traces, settings.steps, context, bar)
 
 
 def _foreign(given: argparse.Namespace, settings: Settings) -> ForeignTraces | None:
@@ -218,13 +229,13 @@ def _foreign(given: argparse.Namespace, settings: Settings) -> ForeignTraces | N
     columns = find_columns(first, names, given.source)
     if given.domain is None:
         try:
-            KnightsKnaves().read({"question": first.get(columns["question"])}, place)
+            KnightsKnaves().read({"question": value_at(first, columns["question"])}, place)
         except DataError:
             raise UserError(
                 f"clean: {place}: not a Knights & Knaves puzzle. Name the domain that grades the answers: "
                 "--domain math, ..."
             ) from None
-    return ForeignTraces(source, columns, settings.domain(given.domain or "kk"), settings.response_format)
+    return ForeignTraces(source, names, settings.domain(given.domain or "kk"), settings.response_format)
 
 
 def _domains(given: argparse.Namespace, settings: Settings) -> dict[str, Domain]:
@@ -287,8 +298,9 @@ def _summary(given: argparse.Namespace, counts: Counts, unit: str) -> Iterator[s
         yield line(f"    {reason}", count)
     yield line(f"{unit} of kept traces", before)
     yield line("  after cleaning", counts.tokens_after, saved)
-    for outcome, count in counts.outcomes.get("dlcot", Counter()).most_common():
-        yield line(f"dlcot {outcome}", count)
+    for name in ("dlcot", "left alone", "noticed"):
+        for outcome, count in counts.outcomes.get(name, Counter()).most_common():
+            yield line(f"{name} {outcome}" if name == "dlcot" else f"  {name}: {outcome}", count)
     yield f"cleaned: {given.out}"
     yield f"dropped: {_dropped_file(given)}"
     if given.audit:

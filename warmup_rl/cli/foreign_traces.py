@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,42 +14,40 @@ from typing import Any
 from warmup_rl.base.errors import DataError, Unscorable, UserError
 from warmup_rl.base.jsonl import read_jsonl, write_json, write_jsonl
 from warmup_rl.base.types import Problem, Score, Trace, to_json
-from warmup_rl.data.columns import COLUMNS, find_column
+from warmup_rl.data.columns import COLUMNS, each_response, find_column, is_conversation, locate, value_at, with_value
 from warmup_rl.data.datasets import Source
 from warmup_rl.data.traces import PROBLEMS_FILE, read_traces
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.domains.rows import RowDomain
 from warmup_rl.engines.teacher_output import ParsedCompletion, parse_completion
+from warmup_rl.grading.final_answer import boxed
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.format import ResponseFormat
 
 Row = Mapping[str, Any]
 CONTENTS = ("question", "gold", "response", "thinking")
-"""The columns used, keys of `warmup_rl.data.columns.COLUMNS`; gold and thinking are optional."""
-_ROW = "row"
+"""What is looked for in a row, keys of `warmup_rl.data.columns.COLUMNS`; gold and thinking are optional."""
+_ROW, _PATHS = "row", "paths"
 _TAGGED = ResponseFormat(think="free")
+_WORKED = 200
+"""Characters from which on a reference answer with a box is a worked solution, of which the box is the answer."""
 
 
 def find_columns(first: Row, given: Mapping[str, str], file: Path) -> dict[str, str]:
-    """Names of the columns by content (see `CONTENTS`): the names given, else the usual ones.
+    """Paths by content (see `warmup_rl.data.columns.locate`): the names given, else the usual ones.
 
     Raises:
         UserError: the question or the response is missing.
     """
     for column in given.values():
-        if column not in first:
+        if value_at(first, column) is None and column not in first:
             raise UserError(f"{file}: no column {column!r}. Columns: {', '.join(first)}.")
-    found = dict(given)
-    for content in ("question", "thinking", "response", "gold"):
-        name = given.get(content) or find_column(first, content, found.values())
-        if content == "response" and not name and "thinking" in found and "answer" in first.keys() - found.values():
-            name = "answer"  # of a completion in two columns
-        if name:
-            found[content] = name
-        elif content in ("question", "response"):
+    found = locate(first, given)
+    for content in ("question", "response"):
+        if content not in found:
             raise UserError(
                 f"{file}: found no column for the {content} (looked for {', '.join(COLUMNS[content])}). "
-                f"Columns: {', '.join(first)}. Name it: --columns {content}=NAME."
+                f"Columns: {', '.join(first)}. Name it: --columns {content}=NAME, or a path such as messages[user]."
             )
     return found
 
@@ -58,7 +57,7 @@ class ForeignTraces:
     """A file of rows as traces, which keep their rows in `meta`.
 
     Attributes:
-        columns: names by content (see `CONTENTS`).
+        columns: names or paths given by the user, by content (see `CONTENTS`).
         domain: grades the responses.
     """
 
@@ -71,7 +70,8 @@ class ForeignTraces:
         """Writes `traces.jsonl` and `problems.jsonl` to a folder, unless they exist already; returns the first.
 
         Raises:
-            DataError: a row has no question or no usable reference answer, or is not a puzzle where one is needed.
+            DataError: a row has no question or no usable reference answer, is not a puzzle where one is needed, or
+                holds another response besides the one that is cleaned.
         """
         traces, record = folder / "traces.jsonl", folder / "source.json"
         settings = [self.domain.model_dump(mode="json"), self.response_format.model_dump(mode="json")]
@@ -80,14 +80,14 @@ class ForeignTraces:
             return traces
         folder.mkdir(parents=True, exist_ok=True)
         write_jsonl(folder / PROBLEMS_FILE, self._problems())
-        rows = enumerate(self.source.rows())
-        write_jsonl(traces, (to_json(self._trace(number, place, row)) for number, (place, row) in rows))
+        rows = enumerate(each_response(self.source.rows(), self.columns))
+        write_jsonl(traces, (to_json(self._trace(number, *found)) for number, found in rows))
         write_json(record, made_of)
         return traces
 
     def kept(self, cleaned: Path) -> Iterator[dict[str, Any]]:
         """The rows of the traces in a cleaned file, with the cleaned text in their columns."""
-        return (self._with_text(trace.meta[_ROW], trace) for trace in read_traces(cleaned))
+        return (self._with_text(trace.meta[_ROW], trace.meta[_PATHS], trace) for trace in read_traces(cleaned))
 
     def dropped(self, dropped: Path) -> Iterator[dict[str, Any]]:
         """The unchanged rows of the dropped traces, each with `reason` and `step`."""
@@ -98,8 +98,9 @@ class ForeignTraces:
         seen: set[str] = set()
         differing: list[str] = []
         for place, row in self.source.rows():
-            problem = self._problem(place, row)
-            if isinstance(self.domain, KnightsKnaves) and not self._has_solution(problem, row):
+            paths = locate(row, self.columns)
+            problem = self._problem(place, row, paths)
+            if isinstance(self.domain, KnightsKnaves) and not self._has_solution(problem, row, paths):
                 differing.append(place)
             if problem.id not in seen:
                 seen.add(problem.id)
@@ -107,12 +108,20 @@ class ForeignTraces:
         if differing:
             rows = f"{len(differing):,} row{'s' * (len(differing) > 1)} (first: {differing[0]})"
             print(
-                f"{rows}: {self.columns['gold']!r} is not the solution of the puzzle. The solution is used instead.",
+                f"{rows}: {paths.get('gold')!r} is not the solution of the puzzle. The solution is used instead.",
                 file=sys.stderr,
             )
 
-    def _problem(self, place: str, row: Row) -> Problem:
-        named = {content: row.get(self.columns.get(content, "")) for content in ("question", "gold")}
+    def _problem(self, place: str, row: Row, paths: Mapping[str, str]) -> Problem:
+        named = {content: value_at(row, paths.get(content, "")) for content in ("question", "gold")}
+        gold = named["gold"]
+        if not isinstance(gold, str | int | float | None) and not isinstance(self.domain, KnightsKnaves):
+            raise DataError(
+                f"{place}: the reference answer {paths['gold']!r} is of type {type(gold).__name__}, but a text is "
+                "needed. Name the text inside it, such as --columns gold=answer.value."
+            )
+        if isinstance(gold, str) and len(gold) > _WORKED and (answer := boxed(gold)):
+            named["gold"] = answer
         forms: list[Row] = [{**row, **named}]
         if isinstance(self.domain, KnightsKnaves):
             forms = [{"question": named["question"]}]  # the solution of a puzzle is known
@@ -128,16 +137,17 @@ class ForeignTraces:
             "another --domain."
         )
 
-    def _has_solution(self, problem: Problem, row: Row) -> bool:
+    def _has_solution(self, problem: Problem, row: Row, paths: Mapping[str, str]) -> bool:
         """Whether the reference answer of a puzzle, if given, is its solution."""
-        gold = row.get(self.columns.get("gold", ""))
+        gold = value_at(row, paths.get("gold", ""))
         try:
             return gold in (None, "") or bool(self.domain.read({"question": problem.question, "gold": gold}, ""))
         except DataError:
             return False
 
-    def _trace(self, number: int, place: str, row: Row) -> Trace:
-        problem, parsed = self._problem(place, row), self._parsed(place, row)
+    def _trace(self, number: int, place: str, row: Row, paths: Mapping[str, str]) -> Trace:
+        problem, parsed = self._problem(place, row, paths), self._parsed(place, row, paths)
+        self._require_one_text(place, row, paths, parsed)
         scored = ((answer, self._score(parsed.thinking, answer, problem)) for answer in parsed.answers or ("",))
         try:
             first = next(scored)
@@ -145,32 +155,72 @@ class ForeignTraces:
         except Unscorable as error:
             raise DataError(f"{place}: cannot be graded: {error}. Fix or remove the row.") from None
         teacher = str(row.get(find_column(row, "teacher") or "") or Path(self.source.path).name)
-        prompt, meta = self.domain.prompt(problem), {_ROW: json.loads(json.dumps(row, default=str))}
+        meta = {_ROW: json.loads(json.dumps(row, default=str)), _PATHS: dict(paths)}
+        prompt = self.domain.prompt(problem)
         return Trace(problem.id, problem.domain, prompt, parsed.thinking, answer, score, teacher, number, meta)
 
     def _score(self, thinking: str, answer: str, problem: Problem) -> Score:
         text = self.response_format.render(thinking=thinking, answer=answer) if answer else thinking
         return self.domain.score(text, problem, self.response_format)
 
-    def _parsed(self, place: str, row: Row) -> ParsedCompletion:
+    def _parsed(self, place: str, row: Row, paths: Mapping[str, str]) -> ParsedCompletion:
         texts = []
-        for name in (self.columns["response"], self.columns.get("thinking", "")):
-            texts.append(text := row.get(name))
+        for content in ("response", "thinking"):
+            texts.append(text := value_at(row, paths.get(content, "")))
             if not isinstance(text, str | None):
-                kind = type(text).__name__
                 raise DataError(
-                    f"{place}: {name!r} is of type {kind}, but a text is needed. Write one row for each response."
+                    f"{place}: {paths[content]!r} is of type {type(text).__name__}, but a text is needed. Name the text"
+                    f" inside it, such as --columns {content}=messages[assistant]."
                 )
         return parse_completion(texts[0] or "", "auto", self.response_format, thinking=texts[1])
 
-    def _with_text(self, row: dict[str, Any], trace: Trace) -> dict[str, Any]:
-        parsed, response, thinking = self._parsed("", row), self.columns["response"], self.columns.get("thinking", "")
-        same_answer = trace.answer in parsed.answers
-        if row.get(thinking) is not None:
-            return {**row, thinking: trace.thinking, **({} if same_answer else {response: trace.answer})}
-        if same_answer and trace.thinking == parsed.thinking:
-            return row
-        text = row[response]
-        if same_answer and text.count(parsed.thinking) == 1:
-            return {**row, response: text.replace(parsed.thinking, trace.thinking)}
-        return {**row, response: _TAGGED.render(thinking=trace.thinking, answer=trace.answer)}
+    def _require_one_text(self, place: str, row: Row, paths: Mapping[str, str], parsed: ParsedCompletion) -> None:
+        """Raises `DataError` if a conversation in the row holds another response, which would stay as it is."""
+        used = {re.split(r"[.\[]", path)[0] for path in paths.values()}
+        for column in row.keys() - used if not self._siblings(row, paths) else ():
+            said = value_at(row, f"{column}[assistant]") if is_conversation(row[column]) else None
+            copy = parsed.thinking and parsed.thinking in str(said) or said == value_at(row, paths["response"])
+            if isinstance(said, str) and not copy:
+                raise DataError(
+                    f"{place}: {column!r} holds another response than {paths['response']!r}, which would stay as it "
+                    f"is. Remove one of them, or clean that one: --columns response={column}."
+                )
+
+    def _siblings(self, row: Row, paths: Mapping[str, str]) -> list[Any]:
+        """The list of responses that the cleaned one is from, as in Open-R1; empty if there is only one."""
+        listed = re.fullmatch(r"(.+)\[\d+\]", paths["response"])
+        responses = value_at(row, listed[1]) if listed else None
+        return responses if isinstance(responses, list) and len(responses) > 1 else []
+
+    def _with_text(self, row: dict[str, Any], paths: Mapping[str, str], trace: Trace) -> dict[str, Any]:
+        """The row with the cleaned text, also in copies of it. Of a list of responses, and of lists with an item for
+        each of them, only those of this response stay."""
+        parsed, text = self._parsed("", row, paths), value_at(row, paths["response"])
+        cleaned, same_answer = text, trace.answer in parsed.answers
+        if value_at(row, paths.get("thinking", "")) is not None:
+            cleaned = text if same_answer else trace.answer
+        elif not (same_answer and trace.thinking == parsed.thinking):
+            whole = same_answer and text.count(parsed.thinking) == 1
+            tagged = _TAGGED.render(thinking=trace.thinking, answer=trace.answer)
+            cleaned = text.replace(parsed.thinking, trace.thinking) if whole else tagged
+        siblings = self._siblings(row, paths)
+        row = with_value(row, paths["response"], cleaned)
+        if siblings:
+            number = int(paths["response"].rpartition("[")[2].rstrip("]"))
+            lists = {name for name, value in row.items() if isinstance(value, list) and len(value) == len(siblings)}
+            lists -= {name for name in lists if is_conversation(row[name])}
+            row = {name: [value[number]] if name in lists else value for name, value in row.items()}
+        copies = {**{str(other): cleaned for other in siblings}, text: cleaned}
+        return {name: _rewritten(value, copies, parsed.thinking, trace.thinking) for name, value in row.items()}
+
+
+def _rewritten(value: Any, copies: Mapping[str, str], thinking: str, cleaned: str) -> Any:
+    """A value with the cleaned text in place of copies of a response or its thinking."""
+    if isinstance(value, str):
+        value = copies.get(value, value)
+        return value.replace(thinking, cleaned) if thinking else value
+    if isinstance(value, list):
+        return [_rewritten(item, copies, thinking, cleaned) for item in value]
+    if isinstance(value, dict):
+        return {key: _rewritten(item, copies, thinking, cleaned) for key, item in value.items()}
+    return value

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from warmup_rl.base.jsonl import json_line
 from warmup_rl.base.types import Problem, Trace
-from warmup_rl.dlcot.structure import Approach, Cut, Reason, Structure
+from warmup_rl.dlcot.structure import Approach, Cut, Reason, Span, Structure
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -21,8 +23,9 @@ Outcome = Literal["cut", "unchanged", "doubt", "refused"]
 """`cut`: `cuts` were made; `unchanged`: there was nothing to cut; `doubt`: the trace could not be segmented, so that
 `parts` and `approaches` are empty; `refused`: a check rejected the result of `cuts`, and the original stays."""
 
-MAX_TRACES, MAX_BYTES = 2_000, 48_000_000
-"""Limits of a page; beyond them it shows a sample, while its figures count all traces."""
+MAX_TRACES, MAX_BYTES = 2_000, 36_000_000
+"""Limits of a page, in bytes of the audit's rows, which take a quarter of that when compressed; beyond them it shows a
+sample, while its figures count all traces."""
 
 _OUTCOMES: dict[Outcome, str] = {
     "cut": "cut", "unchanged": "nothing to cut", "doubt": "left, since in doubt", "refused": "cut refused"
@@ -37,6 +40,8 @@ def audit_row(
     why: str = "",
     structure: Structure | None = None,
     cuts: Sequence[Cut] = (),
+    left: Sequence[tuple[Span, str]] = (),
+    notes: Sequence[str] = (),
     cleaned: str,
     tokens: tuple[int, int],
 ) -> dict[str, Any]:
@@ -50,6 +55,8 @@ def audit_row(
         why: a short, countable reason for `doubt` and `refused`.
         structure: None if the trace could not be segmented.
         cuts: made for the outcome `cut`, only found for `refused`.
+        left: places that were left alone, since the text around them would not be coherent, each with the reason.
+        notes: what else was noticed, such as a loop at the end.
         cleaned: the thinking after the cuts.
         tokens: of the thinking under the student's tokenizer, before and after.
     """
@@ -69,6 +76,8 @@ def audit_row(
         "approaches": [_fields(approach) for approach in structure.approaches] if structure else [],
         "verification": [list(step) for step in structure.verification] if structure else [],
         "cuts": [_fields(cut) for cut in cuts],
+        "left": [{**span._asdict(), "why": why} for span, why in left],
+        "notes": list(notes),
         "thinking": trace.thinking,
         "answer": trace.answer,
         "cleaned": cleaned,
@@ -122,21 +131,21 @@ class _Totals:
     whys: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     approaches: Counter[str] = field(default_factory=Counter)
     cut_tokens: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    verdicts: Counter[str] = field(default_factory=Counter)
+    left: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
     repaired: int = 0
 
     def add(self, row: Row) -> None:
         self.outcomes[row["outcome"]] += 1
         if row["why"]:
             self.whys[row["outcome"]][row["why"]] += 1
+        self.left.update(place["why"] for place in row["left"])
+        self.notes.update(row["notes"])
         self.repaired += any(approach["repaired"] for approach in row["approaches"])
         made = row["cuts"] if row["outcome"] == "cut" else []
         self.approaches.update(_status(approach, made) for approach in row["approaches"])
         if row["dropped"] is not None:
             return
-        self.verdicts["kept"] += 1
-        self.verdicts["before"] += row["verdict_before"] == "correct"
-        self.verdicts["after"] += row["verdict_after"] == "correct"
         # Tokens are attributed to the reasons by characters: a span need not consist of whole tokens.
         saved, whole = row["tokens_before"] - row["tokens_after"], sum(cut["end"] - cut["start"] for cut in row["cuts"])
         for cut in row["cuts"]:
@@ -177,11 +186,16 @@ def _sample(places: Sequence[_Place]) -> list[_Place]:
         room = max(1, min(room - 1, room * MAX_BYTES // size))
 
 
-def _embedded(audit: Path, places: Sequence[_Place]) -> Iterator[Markup]:
+def _embedded(audit: Path, places: Sequence[_Place]) -> str:
+    """The rows as JSON lines, compressed; without the cleaned text, which follows from the cuts."""
+    lines = []
     with audit.open("rb") as file:
         for place in places:
             file.seek(place.start)
-            yield _safe(file.read(place.length))
+            row = json.loads(file.read(place.length))
+            del row["cleaned"]
+            lines.append(json_line(row))
+    return base64.b64encode(gzip.compress(b"".join(lines), mtime=0)).decode()
 
 
 def _safe(line: bytes) -> Markup:
@@ -197,14 +211,15 @@ def _safe(line: bytes) -> Markup:
 def _figures(summary: Row, totals: _Totals, unit: str) -> list[dict[str, str]]:
     before, after = summary["tokens_before"] - summary["tokens_dropped"], summary["tokens_after"]
     change = f"−{(before - after) / before:.1%}" if before and after < before else "unchanged"
-    found, verdicts = totals.approaches, totals.verdicts
+    found, outcomes = totals.approaches, totals.outcomes
     rows = (
         ("Traces kept", f"{summary['kept']:,}", f"of {summary['read']:,}; {summary['changed']:,} changed"),
         (f"{unit.capitalize()} of kept traces", change, f"{before:,} → {after:,}"),
         ("Approaches kept", f"{found['kept']:,}",
          f"of {found.total():,}; {found['merged']:,} merged, {found['cut']:,} cut"),
-        ("Verified again", f"{verdicts['before']:,} → {verdicts['after']:,}",
-         f"right answers before and after, of {verdicts['kept']:,}"),
+        ("Changes checked", f"{outcomes['cut']:,} of {outcomes['cut'] + outcomes['refused']:,}",
+         "what is left of the thinking still derives its last answer, which is as right as before; "
+         f"{totals.left.total():,} cuts were left alone"),
     )  # fmt: skip
     return [{"name": name, "value": value, "note": note} for name, value, note in rows]
 
@@ -236,7 +251,10 @@ def _bar(name: str, parts: Mapping[str, tuple[str, int]]) -> dict[str, Any]:
 
 def _reasons(summary: Row, totals: _Totals) -> list[dict[str, str]]:
     """Why traces were dropped, left or refused, with counts."""
-    lists = {"Dropped:": summary["dropped"], "In doubt:": totals.whys["doubt"], "Refused:": totals.whys["refused"]}
+    lists = {
+        "Dropped:": summary["dropped"], "In doubt:": totals.whys["doubt"], "Refused:": totals.whys["refused"],
+        "Left alone:": totals.left, "Noticed:": totals.notes,
+    }  # fmt: skip
     found = [
         {"name": name, "text": ", ".join(f"{count:,} {why}" for why, count in Counter(counts).most_common())}
         for name, counts in lists.items()

@@ -6,15 +6,45 @@ import re
 from collections.abc import Sequence
 
 from warmup_rl.base.types import Problem, Trace
-from warmup_rl.dlcot.structure import Cut
+from warmup_rl.dlcot.labels import label_last
+from warmup_rl.dlcot.markers import affirms, lowered
+from warmup_rl.dlcot.passages import prose_sentences
+from warmup_rl.dlcot.repeats import DOUBTS, RECENT, VALUE, Content, values_in
+from warmup_rl.dlcot.structure import Cut, Span
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.format import ResponseFormat
 
-_MENTION = re.compile(
-    r"\b(?:both|all three|(?:the|my|these) (?:two|three)) (?:of (?:these|them|my) )?"
-    r"(?:ways|methods|approaches|checks)\b",
+_HESITATES = r"(?:[\W_]*\b(?:but|and|wait|okay|ok|hm+|now|well|yes|oh|hold on|actually)\b)*[\W_]*"
+_ANNOUNCES = re.compile(
+    r"\b(?:let me|let['’]s|i['’]ll|i (?:will|should|need to|want to|have to|can|could)|alternatively"
+    r"|(?:another|different) (?:way|approach|method)|maybe|perhaps|double-?check|verify|to be (?:safe|sure)|to check"
+    r"|to confirm)\b[^=\d]*$|^\W*(?:(?:but|so|wait|now|and|okay|hmm+)\W+)*let(?: me|['’]s) (?:\w+ )?(?:check|verify"
+    r"|confirm|see|double|make sure|consider)\b[^:;]*$",
     re.IGNORECASE,
 )
+"""A sentence that announces what comes next."""
+_POINTS_BACK = re.compile(
+    rf"{_HESITATES}(?:so\b\W*)?(?:(?:also|too|then|similarly|likewise|again|in the same way|the same|same|these|those"
+    r"|they|both|neither|which|another|the (?:other|latter|former|second|third|remaining)|as (?:before|above)"
+    r"|(?:going|coming|getting) back|returning|given (?:that|this))\b"
+    r"|(?:this|that)\b(?! works out\b))",
+    re.IGNORECASE,
+)
+"""The beginning of a sentence that points back to the one before it."""
+_FOLLOWS = re.compile(rf"{_HESITATES}(?:so|therefore|thus|hence|then)\b", re.IGNORECASE)
+_LATER_ITEM = re.compile(r"\s*(?:[-*•+]\s|\(?(?:[2-9]|\d\d|[b-z])[.)]\s)")
+_MENTION = re.compile(
+    r"\b(?:both|all (?:three|four|these|of these|the)?|(?:the|my|these) (?:two|three)) ?(?:of (?:these|them|my) )?"
+    r"(?:different )?(?:ways|methods|approaches|checks|results|calculations)\b",
+    re.IGNORECASE,
+)
+_NOUN = re.compile(r"\b(?:the|this|that|these|those|our|my|same) (?:\w+ )?([a-z]{5,})\b")
+_NEAR = 600
+"""Characters after a seam in which a noun may point back into what was cut."""
+_FEW = 3
+"""Values up to which a passage is compared by its words."""
+_MOSTLY_NEW, _LITTLE_NEW = 0.5, 0.25
+"""Share of what a repetition says from which on it is none; and of all values that may vanish with repetitions."""
 
 
 class Refused(Exception):
@@ -41,13 +71,102 @@ def cut_out(text: str, cuts: Sequence[Cut]) -> str:
     return left
 
 
+def coherent(
+    text: str, cuts: Sequence[Cut], question: str, *, repeats: bool = True
+) -> tuple[tuple[Cut, ...], list[tuple[Span, str]]]:
+    """The cuts of prose that leave coherent text, and the places that are left alone, each with a short reason.
+
+    Adjacent cuts stand or fall together.
+
+    Args:
+        repeats: whether cuts called redundant claim to repeat something, and not only to come after an answer.
+    """
+    groups: list[list[Cut]] = []
+    for cut in cuts:
+        if groups and not text[groups[-1][-1].span.end : cut.span.start].strip():
+            groups[-1].append(cut)
+        else:
+            groups.append([cut])
+    last_use = {match[0].replace(",", ""): match.start() for match in VALUE.finditer(text)}
+    mentions = [match.start() for match in _MENTION.finditer(text)]
+    known, read, made, left = Content.of(question), 0, list[Cut](), list[tuple[Span, str]]()
+    for group in groups:
+        span = Span(group[0].span.start, group[-1].span.end)
+        known.add(Content.of(text[read : span.start]))
+        said, read = Content.of(text[slice(*span)]), span.end
+        before = text[max(made[-1].span.end if made else 0, span.start - _NEAR) : span.start]
+        recent = Content.of(text[max(0, span.start - RECENT) : span.start])
+        confirms = affirms(lowered(text[slice(*span)][prose_sentences(text[slice(*span)])[-1].start :]))
+        local = (
+            confirms and said.hard <= recent.hard and len(said.words - recent.words) <= _LITTLE_NEW * len(said.words)
+        )
+        ends = not repeats or all(cut.reason != "redundant" for cut in group)
+        fault = _seam_fault(before, text[span.end :], ends=ends, local=local)
+        fault = fault or _reference_fault(text, span, said, known, last_use)
+        if not fault and repeats and all(cut.reason == "redundant" for cut in group):
+            following = text[span.end :][: prose_sentences(text[span.end : span.end + _NEAR])[0].end]
+            used = set(values_in(following))
+            if (used if _FOLLOWS.match(following) else used & said.hard) - recent.hard:
+                left.append((span, "a value or symbol of it is used after it"))
+                known.add(said)
+                continue
+            facts, old = (said.hard, known.hard) if len(said.hard) > _FEW else (said.words, known.words)
+            fault = "it says something new" if len(facts - old) > _MOSTLY_NEW * len(facts) else ""
+        if not fault and mentions and mentions[-1] >= span.end:
+            fault = "what remains speaks of it"
+        if fault:
+            left.append((span, fault))
+            known.add(said)
+        else:
+            made += group
+    return tuple(made), left
+
+
+def _reference_fault(text: str, span: Span, said: Content, known: Content, last_use: dict[str, int]) -> str:
+    """Whether what remains uses a value, a symbol or a noun that only what goes introduces."""
+    if any(last_use.get(value, 0) >= span.end for value in said.hard - known.hard if len(value) > 1 or value.isalpha()):
+        return "a value or symbol of it is used after it"
+    fresh = said.words - known.words
+    nouns = [noun for noun in _NOUN.findall(lowered(text[span.end : span.end + _NEAR])) if noun in fresh]
+    return "a word after it points back" if nouns else ""
+
+
+def _seam_fault(before: str, after: str, *, ends: bool, local: bool) -> str:
+    """What breaks the text at a seam; empty if nothing does.
+
+    Args:
+        ends: whether the text may end with the cut.
+        local: whether what goes only says what stands right before it, so that words may point back.
+    """
+    if not before.strip():
+        return "nothing would stand before it"
+    last = before[prose_sentences(before)[-1].start :].strip()
+    first = after[: prose_sentences(after[:_NEAR])[0].end]
+    if not first.strip() and not ends:
+        return "nothing would stand after it"
+    if last.endswith((":", ",", ";", "=", "(")):
+        return "a sentence before it breaks off"
+    if last.startswith("#") or last.startswith("**") and last.endswith("**"):
+        return "a heading before it would be empty"
+    if _ANNOUNCES.search(last):
+        return "a sentence before it announces it"
+    if DOUBTS.search(last):
+        return "a doubt before it would stay open"
+    if _LATER_ITEM.match(first):
+        return "a list goes on after it"
+    if first[:1].islower() or affirms(lowered(first)) or not local and _POINTS_BACK.match(first):
+        return "a sentence after it points back"
+    return ""
+
+
 def require_answer(
     trace: Trace, thinking: str, problem: Problem, domain: Domain, response_format: ResponseFormat
 ) -> None:
-    """Grades the answer in the rendered trace with the new thinking.
+    """Checks what is left of the thinking, and the answer in the rendered trace.
 
     Raises:
-        Refused: the verdict differs from the trace's own, or a well-formed trace is no longer well formed.
+        Refused: the answer is graded otherwise, a well-formed trace is no longer well formed, the last answer of the
+            thinking is less right than before, or its values are no longer derived before it.
     """
     shown = response_format.split(response_format.render(thinking=thinking, answer=trace.answer))
     verdict = domain.grade(shown.answer, problem).verdict if shown.answer else "none"
@@ -57,16 +176,30 @@ def require_answer(
         raise Refused("the format would be broken")
 
 
-def require_no_mention(text: str, cuts: Sequence[Cut]) -> None:
-    """Raises `Refused` if the text after a removed approach refers to it, as in `Both ways give the same`."""
-    ends = [
-        cut.span.end
-        for cut in cuts
-        if cut.reason in ("unsolvable", "wrong approach") or cut.like not in (None, cut.approach)
-    ]
-    hinted = ends and any(hint in text for hint in ("ways", "methods", "approaches", "checks"))
-    if hinted and _MENTION.search(text, min(ends)):
-        raise Refused("the rest speaks of what would go")
+def require_derivation(before: str, after: str, problem: Problem, domain: Domain) -> None:
+    """Checks that the thinking of a cut trace in prose still derives its last answer.
+
+    Raises:
+        Refused: the last answer is less right than before, its values no longer stand before it, or most values of the
+            thinking would be gone.
+    """
+    was, left = (label_last(text, problem, domain) for text in (before, after))
+    if was != left and was != "incomplete":
+        raise Refused("the last answer of the thinking would be another")
+    given = set(values_in(problem.question))
+    old, new = ([value for value in values_in(text) if value not in given] for text in (before, after))
+    ending = set(values_in(after[prose_sentences(after)[-1].start :])) - given
+    for value in ending:
+        if old.count(value) > 1 and new.count(value) < 2:
+            raise Refused("the last answer of the thinking would not be derived")
+
+
+def require_repeats(before: str, after: str, question: str) -> None:
+    """Raises `Refused` if most values of a thinking would vanish with what only repeats."""
+    given = set(values_in(question))
+    old, new = (set(values_in(text)) - given for text in (before, after))
+    if len(old - new) > _MOSTLY_NEW * len(old):
+        raise Refused("most values would be gone")
 
 
 def require_length(before: str, after: str, *, least: float, most: float) -> None:

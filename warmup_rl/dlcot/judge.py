@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from warmup_rl.base.config import Config, Sampling, is_runtime_only
-from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.jsonl import append_jsonl, read_jsonl
 from warmup_rl.base.types import Message, Problem, Request, Trace
-from warmup_rl.dlcot.judge_reply import Reading, Unusable, read_reply, sentences, structure_of
+from warmup_rl.dlcot.judge_reply import Reading, Unusable, read_reply, structure_of
+from warmup_rl.dlcot.labels import label_of, label_text, results_in
+from warmup_rl.dlcot.passages import sentences
 from warmup_rl.dlcot.structure import Ambiguous, Label, Span, Structure
 from warmup_rl.interfaces.cleaner import CleanContext
 from warmup_rl.interfaces.domain import Domain
@@ -39,7 +40,6 @@ REPLIES_FILE = "judge.jsonl"
 NO_ANSWER = "the judge gave no valid answer"
 TOO_LONG = "too long for the judge"
 EMPTY = "no thinking to judge"
-UNGRADED = "the grader broke on an approach"
 _SHOWN_BACK = 4_000
 
 
@@ -53,7 +53,7 @@ class Judge(Config):
     think: Literal["free", "open"] = "free"
     """`open` ends every prompt with an open think tag, for local models whose chat template does so."""
     retries: int = Field(default=2, ge=0)
-    """Times that it is asked again, with the error, before the trace is left unchanged."""
+    """Times that it is asked again, with the error, before the trace is left unchanged; never after an empty answer."""
     longest: int = Field(default=100_000, gt=0)
     """Longest thinking in characters that is sent to the judge; longer traces are left unchanged."""
 
@@ -74,12 +74,13 @@ class Usage:
 
 @dataclass
 class _Talk:
-    """The conversation about one trace, and the reading once there is one."""
+    """The conversation about one trace, the reading once there is one, and whether the judge said nothing at all."""
 
     trace: Trace
     spans: tuple[Span, ...]
     messages: list[Message]
     reading: Reading | None = None
+    silent: bool = False
 
 
 class Reader:
@@ -115,7 +116,8 @@ class Reader:
             self._context.say(f"judge: {usage.calls:,} calls, {usage.tokens:,} tokens generated{cost}")
 
     def read(self, trace: Trace, problem: Problem, domain: Domain) -> Structure:
-        """The structure of a trace. Answers are labelled by the grader if it can read them, else by the judge.
+        """The structure of a trace. An answer is labelled by the grader if its value can be told from its sentence,
+        else by the judge.
 
         Raises:
             Ambiguous: the judge gave no valid answer, or the trace cannot be sent to it.
@@ -129,15 +131,12 @@ class Reader:
             raise Ambiguous(NO_ANSWER)
 
         def judged(answer: str, label: Label) -> Label:
-            grade = domain.grade(answer, problem)
-            if grade.extracted is None or grade.verdict not in ("correct", "wrong"):
-                return label
-            return "correct" if grade.verdict == "correct" else "incorrect"
+            found = label_text(answer, problem, domain)
+            if found == "incomplete" and "\n" not in problem.gold.strip():
+                found = label_of([*results_in(answer)][-1:], problem, domain)
+            return label if found == "incomplete" else found
 
-        try:
-            return structure_of(talk.reading, talk.spans, judged, trace.thinking)
-        except Unscorable:
-            raise Ambiguous(UNGRADED) from None
+        return structure_of(talk.reading, talk.spans, judged, trace.thinking)
 
     def close(self) -> None:
         """Closes the engine; it is opened again when needed."""
@@ -161,7 +160,7 @@ class Reader:
     def _settle(self, talks: Sequence[_Talk]) -> None:
         """Asks about all, then again about those with an unusable reply, as often as the retries allow."""
         for _ in range(self._config.retries + 1):
-            talks = [talk for talk in talks if talk.reading is None]
+            talks = [talk for talk in talks if talk.reading is None and not talk.silent]
             if not talks:
                 return
             keys = [self._key(talk.messages) for talk in talks]
@@ -173,6 +172,7 @@ class Reader:
         try:
             talk.reading = read_reply(reply, len(talk.spans))
         except Unusable as unusable:
+            talk.silent = not reply.strip()
             talk.messages += [
                 {"role": "assistant", "content": reply[-_SHOWN_BACK:]},
                 {"role": "user", "content": _template("again").render(faults=unusable.faults)},

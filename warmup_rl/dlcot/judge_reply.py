@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from warmup_rl.dlcot.structure import Approach, Label, Part, Span, Structure
-from warmup_rl.interfaces.format import THINK_CLOSE
-from warmup_rl.knights.terse import NEXT, SO
+from warmup_rl.interfaces.format import THINK_CLOSE, THINK_OPEN
 
 MAX_FAULTS = 5
 """Faults reported to the judge at once."""
 _METHOD_LENGTH = 100
-
-_ENDS = re.compile(r"\n\s*|[.!?][\"'”’)\]*_]*[ \t]+(?=\S)")
-_TERSE_STARTS = re.compile(rf"(?<=\s)(?={NEXT}\s|{SO}\s)")
-_LIST_MARK = re.compile(r"\s*(?:[-*#]*\s*\(?(?:\d+|[a-zA-Z])[.)]\s*)?")
-"""The number of a list item, or only white space: not a sentence by itself."""
 
 
 class Unusable(Exception):
@@ -39,6 +31,10 @@ def _as_range(value: Any) -> Any:
     return [value, value] if isinstance(value, int) else value
 
 
+def _as_label(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
 Range = Annotated[tuple[int, int], BeforeValidator(_as_range)]
 
 
@@ -51,7 +47,7 @@ class ReadApproach(BaseModel):
     method: str = ""
     same_as: int | None = None
     answer: Range | None = None
-    label: Label = "incomplete"
+    label: Annotated[Label, BeforeValidator(_as_label)] = "incomplete"
     settles: bool = False
     errors: tuple[Range, ...] = ()
 
@@ -74,22 +70,9 @@ class Reading(BaseModel):
         return [anchor for anchor in (*parts, *self.verification, self.conclusion) if anchor is not None]
 
 
-def sentences(thinking: str) -> tuple[Span, ...]:
-    """A partition of the text into sentences and lines; white space belongs to the sentence before it.
-
-    The terse phrasing has no punctuation: there a sentence begins at each `next` and `so`.
-    """
-    terse = thinking.split(maxsplit=1)[:1] in ([NEXT], [SO])
-    starts = [0]
-    for boundary in (_TERSE_STARTS if terse else _ENDS).finditer(thinking):
-        end = boundary.end()
-        if end < len(thinking) and not _LIST_MARK.fullmatch(thinking, starts[-1], end):
-            starts.append(end)
-    return tuple(map(Span._make, pairwise([*starts, len(thinking)])))
-
-
 def read_reply(text: str, count: int) -> Reading:
-    """The last JSON object with approaches in a reply, which may be fenced, or follow prose or thinking.
+    """The last JSON object with approaches in a reply, which may be fenced, or follow prose or thinking; not one inside
+    a thinking that was not closed.
 
     Args:
         count: number of sentences.
@@ -97,7 +80,8 @@ def read_reply(text: str, count: int) -> Reading:
     Raises:
         Unusable: there is none, or it does not match the schema or the sentences.
     """
-    found = [value for value in _objects(text.rpartition(THINK_CLOSE)[2]) if "approaches" in value]
+    said = text.rpartition(THINK_CLOSE)[2].partition(THINK_OPEN)[0]
+    found = [value for value in _objects(said) if "approaches" in value]
     if not found:
         raise Unusable(["there is no complete JSON object with the key `approaches` in the reply"])
     try:

@@ -43,9 +43,9 @@ _MOVES: dict[Move, tuple[str, ...]] = {
         rf"{_LET} (?:use |take |think about |look at |approach |tackle |solve |do |attack |consider )?"
         r"(?:it |this |that |things |the problem )?(?:in |from )?(?:a different|another|the opposite|a second|a new"
         r"|an alternative|differently|some other|something else|the other)\b",
-        rf"{_LET} (?:start over|start again|redo|re-do|restart|recompute|recalculate|rework|rethink|reconsider"
-        r"|step back|go back to|begin again|approach)",
-        r"instead,? (?:of|let|suppose|assume|consider|i|we)\b",
+        rf"{_LET} (?:start over|start again|redo|re-do|restart|re-?compute|re-?calculate|re-?count|rework|rethink"
+        r"|reconsider|step back|go back to|begin again|approach)",
+        r"instead,? (?:let|suppose|assume|consider|i|we)\b",
     ),
     "case": (
         rf"(?:method|approach|solution|case|attempt|scenario|possibility|strategy|way){_NUMBERED}"
@@ -94,25 +94,12 @@ _FIRST_WORDS = frozenset(
 )
 """All words with which moves begin, so that most sentences are decided by one look-up."""
 
-DEAD_END = re.compile(
-    r"contradict|inconsisten|impossible|can(?:not|['’]t) be\b|not possible|something is wrong|dead end|leads nowhere"
-    r"|(?:does|do|did|would)(?:n['’]t| not) (?:work|hold|fit|match)|no (?:real |integer |valid |such )?solutions?\b"
-    r"|ruled out|rules? (?:this|that|it) out|assumption (?:fails|is wrong|was wrong|is false|must be false)"
-)
-"""Words that end a hypothesis in a contradiction."""
-GIVEN_UP = re.compile(
-    r"not (?:sure|getting anywhere|helpful)|too (?:messy|complicated|complex|hard|tedious|long)|(?:i['’]m|i am) stuck"
-    r"|getting (?:messy|complicated|nowhere)|isn['’]t (?:leading|helping|working)|don['’]t see how"
-)
-"""Words that abandon an approach."""
 CORRECTS = re.compile(
     r"\b(?:mistake|error\b|(?<!something is )wrong\b|incorrect|oops|actually\b|misread|miscalculat|no[,.—])"
 )
 """Words that correct an earlier sentence."""
 SECOND_LOOK = re.compile(r"double|\bre-?(?:check|examin|verif|consider)|once more|\bagain\b|\bright\?")
 """Words that mark a check as a second look."""
-HESITATES = re.compile(r"[\W_]*(?:(?:hm+|wait|hold on|but|okay|ok|so|now|well|oh|um|actually)\b[\W_]*)+")
-"""A sentence of hesitation only, as in `Hmm, wait.`"""
 
 _YES = r"(?:yes|yep|yeah|yup|okay|ok|good|great|right|correct|alright|perfect|so)\b"
 _AFFIRMS = re.compile(

@@ -1,140 +1,104 @@
-"""Reads a chain of thought in prose by its discourse markers, the domain's grader, and the similarity of its words."""
+"""Reads a chain of thought: in prose by its passages and the domain's grader, in the terse phrasing exactly."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from warmup_rl.base.types import Problem
-from warmup_rl.dlcot.clusters import clusters, method_of
-from warmup_rl.dlcot.labels import false_sums, label_of, label_text, loose_answers
-from warmup_rl.dlcot.markers import DEAD_END
-from warmup_rl.dlcot.outline import Outline, Stretch, marked_openings, outline, read_sentences
-from warmup_rl.dlcot.repeats import Rechecks, repeats, supposes
-from warmup_rl.dlcot.structure import Approach, Label, Span, Structure
+from warmup_rl.base.types import Problem, Trace
+from warmup_rl.dlcot.labels import label_text
+from warmup_rl.dlcot.passages import Outline, outline, prose_sentences, read_passages
+from warmup_rl.dlcot.repeats import Content, doubt_before, repetitions
+from warmup_rl.dlcot.structure import Ambiguous, Approach, Label, Span, Structure
+from warmup_rl.dlcot.terse import is_terse, read_terse
 from warmup_rl.interfaces.domain import Domain
 
-_OPENING = 2
-"""Sentences in which an approach announces what it will do."""
-_VALUES = 8
-"""Last values of an approach among which the right one may be."""
-_ENDING = 300
-"""Last characters of an approach in which a contradiction ends its hypothesis."""
+_MOST_APPROACHES = 500
+_ENDING = 1_500
+"""Last characters of an approach in which its answer is looked for."""
+_METHOD = 60
 
 
-class Prose:
-    """A chain of thought in prose about any problem.
+class Rules:
+    """Implements `structure.Backend` without a model."""
 
-    `read` finds the parts and approaches; what the sentences mean is decided by methods that a subclass overrides.
-    Sentences are given by their indices, stretches of them as `[first, end)`.
+    def read(self, trace: Trace, problem: Problem, domain: Domain) -> Structure:
+        """The structure of a trace. Raises `Ambiguous` if it is unclear."""
+        if is_terse(trace.thinking):
+            return read_terse(trace.thinking, problem, domain)
+        return read_prose(trace.thinking, problem, domain)
+
+
+def read_prose(text: str, problem: Problem, domain: Domain) -> Structure:
+    """The structure of a text in English.
+
+    An approach is a run of passages that begins with an alternative, a hypothesis or a case. It has the cluster of an
+    earlier one only if all of it repeats what was derived before. Labels are those of the grader for what is announced
+    as an answer; they are not sure, so that nothing is cut for its label alone.
 
     Raises:
-        Ambiguous: the text is not in English, or too unclear to be divided into sentences.
+        Ambiguous: it is not in English, has no paragraphs, or too many approaches.
     """
-
-    can_suppose = False
-    """Whether a needless re-check may contain a hypothesis."""
-
-    def __init__(self, text: str, problem: Problem, domain: Domain) -> None:
-        self.text, self.problem, self.domain = text, problem, domain
-        self.sentences = read_sentences(text)
-
-    def read(self) -> Structure:
-        """The structure of the text. Raises `Ambiguous` if it is unclear."""
-        rechecks = Rechecks(self.text, self.problem.question, self.sentences, self.is_new, self.can_suppose)
-        outlined = outline(
-            self.text, self.problem.question, self.sentences,
-            repeats=rechecks.end, openings=self.openings, working=self.working,
-        )  # fmt: skip
-        self.require_work(outlined)
-        stretches = outlined.approaches()
-        labels = [self.label(*stretch) for stretch in stretches]
-        repaired, end = 0, outlined.explored
-        if labels[-1] == ("incomplete", False):
-            label, repaired, end = self._completed(outlined)
-            labels[-1], stretches[-1] = (label, False), (stretches[-1][0], end)
-        methods, numbers = self.methods(stretches)
-        approaches = tuple(
+    passages = read_passages(text)
+    if sum(passage.move in ("alternative", "case", "suppose") for passage in passages) > _MOST_APPROACHES:
+        raise Ambiguous(f"more than {_MOST_APPROACHES} approaches")
+    found = repetitions(text, problem.question, passages)
+    outlined = outline(text, problem.question, passages, found)
+    explored, repaired = _completed(text, outlined, problem, domain)
+    stretches = outlined.approaches(explored)
+    whole = {first: end for first, end in found if (first, end) in stretches}
+    clusters: list[int] = []
+    approaches = []
+    for index, (first, end) in enumerate(stretches):
+        like = _earlier(text, outlined, stretches[:index], (first, end)) if first in whole else None
+        clusters.append(max(clusters, default=-1) + 1 if like is None else clusters[like])
+        span, last = outlined.span(first, end), index + 1 == len(stretches)
+        label = _label(text, outlined, first, end, problem, domain)
+        if last and label == "incomplete" and outlined.verified < len(passages):
+            label = _label(text, outlined, outlined.verified, len(passages), problem, domain)
+        approaches.append(
             Approach(
-                outlined.span(*stretch), outlined.steps(*stretch), label, method, cluster, self.errors(*stretch),
-                repaired if stretch[1] == end else 0, settles or self.supports(label, *stretch),
+                span, outlined.steps(first, end), label, _method(text, span), clusters[-1],
+                repaired=repaired if last else 0,
             )
-            for stretch, (label, settles), method, cluster in zip(stretches, labels, methods, numbers, strict=True)
         )  # fmt: skip
-        return outlined.structure(end, approaches, repeats(self.text, outlined, end, rechecks, self.apart))
+    repeats = []
+    for run in found:
+        span = outlined.span(*run)
+        start = doubt_before(text, span.start) if passages[run[0]].move == "verify" else span.start
+        if run[0] not in whole:
+            repeats.append(Span(start, span.end))
+        elif start < span.start:
+            repeats.append(Span(start, span.start))
+    checks = outlined.steps(explored, outlined.verified)
+    return Structure(outlined.parts(explored), tuple(approaches), checks, tuple(repeats), sure=False)
 
-    def require_work(self, outlined: Outline) -> None:
-        """Raises `Ambiguous` if nothing in the exploration can be read."""
 
-    def openings(self, first: int, end: int) -> list[int]:
-        """The sentences that begin approaches."""
-        return marked_openings(self.text, self.sentences, first, end)
+def _completed(text: str, outlined: Outline, problem: Problem, domain: Domain) -> tuple[int, int]:
+    """Completeness repair (arXiv 2503.16385, step 2.3): the end of the exploration, and the passages of the
+    verification that moved into the last approach because the answer is announced only there."""
+    first, explored, verified = outlined.openings[-1], outlined.explored, outlined.verified
+    if explored == verified or _label(text, outlined, first, explored, problem, domain) != "incomplete":
+        return explored, 0
+    ends = range(explored + 1, verified + 1)
+    end = next((end for end in ends if _label(text, outlined, end - 1, end, problem, domain) != "incomplete"), explored)
+    return end, end - explored
 
-    def working(self, index: int) -> bool | None:
-        """Whether a sentence works at the problem (true) or only states it (false); None if that is open."""
-        return None
 
-    def is_new(self, first: int, end: int) -> bool | None:
-        """Whether a re-check says something new; None to decide by its numbers and words."""
-        return None
+def _label(text: str, outlined: Outline, first: int, end: int, problem: Problem, domain: Domain) -> Label:
+    span = outlined.span(first, end)
+    return label_text(text[max(span.start, span.end - _ENDING) : span.end], problem, domain)
 
-    def apart(self, first: int, later: int) -> bool:
-        """Whether two paragraphs that begin with these sentences stand under different hypotheses."""
-        return supposes(self.sentences[first : later + 1])
 
-    def label(self, first: int, end: int) -> tuple[Label, bool]:
-        """The label of a stretch, and whether it settles a case or a hypothesis without reaching an answer."""
-        text = self.part(first, end)
-        label = label_text(text, self.problem, self.domain)
-        opens = {sentence.move for sentence in self.sentences[first : min(first + _OPENING, end)]}
-        ends = bool(DEAD_END.search(text[-_ENDING:].lower()))
-        settled = ends if "suppose" in opens else ends or label == "incorrect" if "case" in opens else False
-        if label != "correct" and settled:
-            return "incomplete", True
-        if label == "incomplete" and self._passes_the_answer(text):
-            return "incomplete", True
-        return label, False
+def _earlier(text: str, outlined: Outline, before: list[tuple[int, int]], repeated: tuple[int, int]) -> int | None:
+    """The earlier approach that has most of the values and words of a repeated one."""
+    wanted = Content.of(text[slice(*outlined.span(*repeated))])
+    scores = []
+    for index, stretch in enumerate(before):
+        content = Content.of(text[slice(*outlined.span(*stretch))])
+        scores.append((len(wanted.pairs & content.pairs) + len(wanted.words & content.words), -index))
+    return -max(scores)[1] if scores else None
 
-    def conclusion(self, first: int, verified: int) -> Label:
-        """The label of the last approach, from `first`, by the conclusion that begins with the sentence `verified`."""
-        if verified == len(self.sentences):
-            return "incomplete"
-        return label_text(self.part(verified, len(self.sentences)), self.problem, self.domain)
 
-    def supports(self, label: Label, first: int, end: int) -> bool:
-        """Whether later approaches may build on a stretch that settles nothing by itself."""
-        return False
-
-    def methods(self, stretches: Sequence[Stretch]) -> tuple[list[str], list[int]]:
-        """For each approach what it does, for readers, and the number of its cluster."""
-        texts = [self.part(*stretch) for stretch in stretches]
-        openings = [self.part(first, min(first + _OPENING, end)) for first, end in stretches]
-        numbers = clusters(texts, openings, question=self.problem.question, gold=self.problem.gold)
-        return [method_of(opening) for opening in openings], numbers
-
-    def errors(self, first: int, end: int) -> tuple[Span, ...]:
-        """The sentences with a false sum."""
-        found = self.sentences[first:end]
-        places = [wrong.start for wrong in false_sums(self.text, found[0].start, found[-1].end)]
-        return tuple(Span(one.start, one.end) for one in found if any(one.start <= at < one.end for at in places))
-
-    def part(self, first: int, end: int) -> str:
-        """The text of a stretch."""
-        return self.text[self.sentences[first].start : self.sentences[end - 1].end]
-
-    def _completed(self, outlined: Outline) -> tuple[Label, int, int]:
-        """Completeness repair (arXiv 2503.16385, step 2.3) of the last approach.
-
-        Returns its label together with the shortest prefix of the verification that brings it to an answer, the number
-        of steps in that prefix, and where it ends. If there is none, the label is that of the conclusion.
-        """
-        first = outlined.openings[-1]
-        for steps, end in outlined.completions():
-            label, _ = self.label(first, end)
-            if label != "incomplete":
-                return label, steps, end
-        return self.conclusion(first, outlined.verified), 0, outlined.explored
-
-    def _passes_the_answer(self, text: str) -> bool:
-        """Whether the right value is found on the way, as in `so x + 3 = 35. Wait, is it ...`."""
-        values = [value for _, value in loose_answers(text)[-_VALUES:]]
-        return "\n" not in self.problem.gold.strip() and label_of(values, self.problem, self.domain) == "correct"
+def _method(text: str, span: Span) -> str:
+    """The first words of an approach."""
+    first = prose_sentences(text[span.start : min(span.end, span.start + 300)])[0]
+    words = " ".join(text[span.start : span.start + first.end].split())
+    return words if len(words) <= _METHOD else f"{words[: _METHOD - 3].rsplit(' ', 1)[0]} …"

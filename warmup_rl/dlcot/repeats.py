@@ -1,150 +1,204 @@
-"""Finds the steps of a chain of thought that only repeat the previous result."""
+"""Finds the passages of a chain of thought that repeat a derivation, and abstains unless that is certain."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, field
 
-from warmup_rl.dlcot.markers import CORRECTS, HESITATES, affirms, lowered
-from warmup_rl.dlcot.outline import Outline, Sentence
-from warmup_rl.dlcot.structure import Span
+from warmup_rl.dlcot.markers import CORRECTS, SECOND_LOOK, affirms, lowered
+from warmup_rl.dlcot.passages import Passage, prose_sentences
 
-Apart = Callable[[int, int], bool]
-
-_TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]{4,}")
-_DOUBT = frozenset(
-    "wait double check verify sure right correct again once more that this step just okay really make back quickly does"
-    " hold with then recheck confirm".split()
+VALUE = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?|(?<![^\W_]|[\\'’])[b-hj-zB-HJ-Z](?![\w'’])")
+"""A number or a symbol of one letter; `a`, `A`, `i` and `I` are mostly words."""
+_QUOTED = re.compile(r"[\"“]([^\"”\n]{6,}?)[.,]?[\"”]")
+_SPEAKER = re.compile(
+    r"\b([A-Z]\w+)(?:, [^,.]{1,30},|['’]s)? (?:says|said|claims|claimed|states|stated|statement|claim)\b"
 )
-_LONGEST = 8
-"""Most sentences of a re-check, from its opening to its confirmation."""
-_SEEN = 0.7
-"""Share of its longer words that must occur earlier; all numbers must."""
-_SHORTEST = 60
-"""Fewest characters of a paragraph that counts as a repetition if it occurs again word for word."""
+_WORD, _ANY_WORD = re.compile(r"[^\W\d_]{4,}"), re.compile(r"\w+")
+_SMALL_TALK = frozenset(
+    "wait double check verify sure right correct again once more that this step just okay really make back quickly does"
+    " hold with then recheck confirm still same before good consistent which fits should given hence thus therefore"
+    " however being would not yes now case holds".split()
+)
+_PLANS = re.compile(r"\b(?:let me|let['’]s|consider|need to|can be|try|maybe|perhaps)\b")
+_BEGINS = re.compile(r"[\W_]*(?:wait|hm+|hold on|alternatively|another)\b", re.IGNORECASE)
+"""The beginning of a passage that does not go on with what stands before it."""
+_SUPPOSES = re.compile(
+    r"\b(?:[Ss]uppose|[Aa]ssum(?:e|ing)|[Tt]ry the hypothesis|[Ll]et['’]s say|[Aa]lternatively, (?:\w+ ){0,3}if)\b"
+)
+"""Words that open a hypothesis or another case."""
+_CONCLUDES = re.compile(r"[\W_]*(?:so|therefore|thus|hence|total|altogether)\b", re.IGNORECASE)
+_ANOTHER = ("alternative", "case", "conclude")
+"""What the passage after a repetition opens, unless the repetition ends in a confirmation."""
+DOUBTS = re.compile(
+    r"\b(?:mistakes?|errors?|(?<!something is )wrong|not sure|unsure|doubt|confus\w+|strange|odd|misread|messy|unless"
+    r"|hm+|wait|hold on|seems? (?:off|high|low|a lot|too|like a lot|quite a lot))\b|\?\W*$",
+    re.IGNORECASE,
+)
+"""A doubt that a re-check after it answers."""
+_RECHECKS = re.compile(
+    r"\blet(?: me|['’]s) (?:just |also |quickly )*(?:re|check|verify|double|make sure|confirm)", re.I
+)
+_SHORTEST = 160
+"""Fewest characters of a passage that counts as a repetition if it stands again word for word."""
+RECENT = 1_200
+"""Characters before a repetition in which its result stands."""
+_FEWEST_PAIRS = 4
+"""Fewest pairs of successive values by which a derivation is known again."""
+_SAME_PAIRS, _SAME_TRIPLES, _SAME_WORDS = 0.8, 0.75, 0.75
+"""Share of the pairs, or of the longer words, of a repetition that must stand before it; all values must."""
+_DOUBTING = 3
+"""Most sentences of doubt that go with a re-check."""
+_FEWEST_PHRASES, _SAME_PHRASES, _SAME_TEXT = 12, 0.8, 0.95
+"""Fewest runs of four words by which a second look is known again; share of them that must stand before it; the same
+for a passage that announces nothing."""
+_LONGEST = 12
+"""Most passages of a repetition."""
 
 
-class Rechecks:
-    """The needless re-checks of a text: from an expression of doubt to a confirmation, with nothing new in between.
+@dataclass
+class Content:
+    """What a text says: its values, quotations and speakers; runs of two and three successive values, and of
+    four words; longer words."""
 
-    Args:
-        is_new: whether the sentences from one index to another (exclusive) say something new; None to decide by their
-            numbers and words.
-        can_suppose: whether a re-check may contain a hypothesis.
+    hard: set[str] = field(default_factory=set)
+    pairs: set[tuple[str, ...]] = field(default_factory=set)
+    triples: set[tuple[str, ...]] = field(default_factory=set)
+    words: set[str] = field(default_factory=set)
+    phrases: set[tuple[str, ...]] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, text: str) -> Content:
+        low, values = text.lower(), values_in(text)
+        hard = {*values, *_QUOTED.findall(low), *(f"{name} says" for name in _SPEAKER.findall(text))}
+        words, every = set(_WORD.findall(low)) - _SMALL_TALK, _ANY_WORD.findall(low)
+        return cls(hard, _runs_of(values, 2), _runs_of(values, 3), words, _runs_of(every, 4))
+
+    def add(self, other: Content) -> None:
+        self.hard |= other.hard
+        self.pairs |= other.pairs
+        self.triples |= other.triples
+        self.words |= other.words
+        self.phrases |= other.phrases
+
+
+def _runs_of(items: list[str], length: int) -> set[tuple[str, ...]]:
+    return {tuple(items[start : start + length]) for start in range(len(items) - length + 1)}
+
+
+def values_in(text: str) -> list[str]:
+    """The numbers and symbols of a text, in order."""
+    return [value.replace(",", "") for value in VALUE.findall(text)]
+
+
+def repetitions(text: str, question: str, passages: Sequence[Passage]) -> list[tuple[int, int]]:
+    """Runs of passages, as (first, end), that say nothing but what was derived before.
+
+    A run is a passage that stands before nearly word for word; or it announces a second look or another attempt, and
+    all values, and most runs of successive values, stand before it; or it checks the step in the passage before it with
+    the same words, and confirms it. It has no correction in it, ends in a result or a confirmation, and the
+    passage after it is no further part of it. What stands before a hypothesis or a case does not count after it.
     """
-
-    def __init__(
-        self,
-        text: str,
-        question: str,
-        said: Sequence[Sentence],
-        is_new: Callable[[int, int], bool | None],
-        can_suppose: bool,
-    ) -> None:
-        self._low, self._said, self._is_new = lowered(text), said, is_new
-        self._within = ("", "verify", "plan", "suppose") if can_suppose else ("", "verify", "plan")
-        self._first: dict[str, int] | None = None
-        self._question = question
-        self._ends: dict[int, int] = {}
-
-    def end(self, index: int) -> int:
-        """The end (exclusive) of the re-check that a sentence opens, or the sentence itself if it opens none."""
-        if self._said[index].move != "verify":
-            return index
-        if index not in self._ends:
-            self._ends[index] = self._find(index)
-        return self._ends[index]
-
-    def found(self, first: int, end: int) -> list[tuple[int, int]]:
-        """All re-checks between two sentences."""
-        spans = []
-        index = first
-        while index < end:
-            after = self.end(index)
-            if index < after <= end:
-                spans.append((self._hesitation(index), after))
-            index = max(after, index + 1)
-        return spans
-
-    def _hesitation(self, index: int) -> int:
-        """The first of the sentences of hesitation before a re-check, in its paragraph."""
-        while index and not self._said[index].begins:
-            before = self._said[index - 1]
-            if not HESITATES.fullmatch(self._low, before.start, before.end):
-                break
-            index -= 1
-        return index
-
-    def _find(self, opening: int) -> int:
-        """Up to the last confirmation in the paragraph of the first one, if nothing new is said before it."""
-        end = opening
-        for index in range(opening + 1, min(opening + _LONGEST, len(self._said))):
-            sentence = self._said[index]
-            words = self._low[sentence.start : sentence.end]
-            if end > opening and sentence.begins:
-                break
-            if affirms(words):
-                new = self._is_new(opening, index)
-                if self._new_words(opening, index) if new is None else new:
-                    break
-                end = index + 1
-                continue
-            opens_another = sentence.move == "verify" and self._said[self._hesitation(index)].begins
-            if opens_another or sentence.move not in self._within or CORRECTS.search(words):
-                break
-        return end
-
-    def _new_words(self, first: int, end: int) -> bool:
-        seen = self._seen()
-        start = self._said[first].start
-        words = set(_TOKEN.findall(self._low, start, self._said[end - 1].end)) - _DOUBT
-        old = {word for word in words if seen.get(word, start) < start}
-        return any(word[0].isdigit() for word in words - old) or len(old) < _SEEN * len(words)
-
-    def _seen(self) -> dict[str, int]:
-        """The first position of each token; -1 for those of the question."""
-        if self._first is None:
-            self._first = dict.fromkeys(_TOKEN.findall(self._question.lower()), -1)
-            for match in _TOKEN.finditer(self._low):
-                self._first.setdefault(match[0], match.start())
-        return self._first
+    asked = Content.of(question)
+    contents = [Content.of(text[passage.start : passage.end]) for passage in passages]
+    found: list[tuple[int, int]] = []
+    seen = Content()
+    index = 0
+    while index < len(passages):
+        passage = passages[index]
+        if passage.move in ("case", "suppose") or _SUPPOSES.search(text, passage.start, passage.end):
+            seen = Content()
+        seen.hard |= asked.hard
+        said = text[passage.start : passage.end]
+        same = _share(contents[index].phrases, seen.phrases) >= _SAME_TEXT and len(said) >= _SHORTEST
+        same = same and index + 1 < len(passages) and passages[index + 1].move in _ANOTHER
+        end = index + 1 if same and _BEGINS.match(said) else index
+        if end == index and passage.move in ("verify", "alternative"):
+            runs = _runs(text, passages, contents, index, seen, contents[index - 1] if index else Content())
+            end = max(runs, default=index)
+        if index < end < len(passages):
+            joined = found and found[-1][1] == index
+            found[-1:] = [(found[-1][0] if joined else index, end)] if joined else [*found[-1:], (index, end)]
+        if end <= index:
+            seen.add(contents[index])
+        index = max(end, index + 1)
+    return found
 
 
-def repeats(text: str, outlined: Outline, end: int, rechecks: Rechecks, apart: Apart) -> tuple[Span, ...]:
-    """All repetitions: re-checks, and paragraphs that occur again word for word in one approach or check.
-
-    Args:
-        end: the sentence at which the exploration ends, after completeness repair.
-        apart: whether two sentences stand under different hypotheses.
-    """
-    stretches = [*outlined.approaches(), (end, outlined.verified)]
-    stretches[-2] = (stretches[-2][0], end)
-    found = [
-        outlined.span(first, last)
-        for first, last in rechecks.found(outlined.understood, outlined.verified)
-        if first != outlined.explored
-    ]
-    for first, last in stretches:
-        found += _again(text, outlined, first, last, apart)
-    return tuple(sorted(found, key=lambda span: span.start))
+def doubt_before(text: str, start: int) -> int:
+    """Where the sentences begin that only doubt what comes before, or announce the re-check at `start`."""
+    spans = prose_sentences(text[max(0, start - RECENT) : start])
+    offset = max(0, start - RECENT)
+    for span in spans[:0:-1][:_DOUBTING]:
+        said = text[offset + span.start : offset + span.end]
+        doubts = DOUBTS.search(said.strip()) or _RECHECKS.search(said)
+        if not doubts or "=" in said or '"' in said:
+            break
+        start = offset + span.start
+    return start
 
 
-def _again(text: str, outlined: Outline, first: int, end: int, apart: Apart) -> Iterator[Span]:
-    seen: dict[str, int] = {}
-    place = first
-    for step in outlined.steps(first, end):
-        while outlined.sentences[place].start < step.start:
-            place += 1
-        words = " ".join(text[step.start : step.end].split())
-        before = seen.setdefault(words, place)
-        if before == place or len(words) < _SHORTEST:
+def _runs(
+    text: str, passages: Sequence[Passage], contents: Sequence[Content], first: int, seen: Content, before: Content
+) -> Iterator[int]:
+    """The ends of the runs from a passage on that repeat what was seen."""
+    run, start = Content(), passages[first].start
+    for place in range(first, min(first + _LONGEST, len(passages) - 1)):
+        passage, after = passages[place], passages[place + 1]
+        if place > first and passage.move in ("alternative", "case", "suppose", "conclude"):
+            return
+        run.add(contents[place])
+        if run.hard - seen.hard or not _is_whole(text, passage, opens=place == first):
+            return
+        fewest = _FEWEST_PAIRS * (2 if passages[first].move == "alternative" else 1)
+        again = len(run.pairs) >= fewest and _share(run.pairs, seen.pairs) >= _SAME_PAIRS
+        again = again and _share(run.triples, seen.triples) >= _SAME_TRIPLES
+        if place == first and len(run.phrases) >= _FEWEST_PHRASES:
+            again = again or _share(run.phrases, seen.phrases) >= _SAME_PHRASES
+        step = place == first and _confirms_step(text[passage.start : passage.end], run, before)
+        if (
+            not (again or step)
+            or after.move == ""
+            and contents[place + 1].pairs
+            and (contents[place + 1].hard <= seen.hard | run.hard)
+        ):
             continue
-        if apart(before, place):
-            seen[words] = place
+        last = text[passage.start : passage.end]
+        last = last[prose_sentences(last)[-1].start :]
+        result, recent = set(values_in(last)), set(values_in(text[max(0, start - RECENT) : start]))
+        states = result and result <= recent and _CONCLUDES.match(last) and not _PLANS.search(lowered(last))
+        if affirms(lowered(last)) or states and after.move in _ANOTHER:
+            yield place + 1
+
+
+def _confirms_step(said: str, content: Content, before: Content) -> bool:
+    """Whether a passage is a second look at what the one before it says, with the same words, and confirms it."""
+    spans = prose_sentences(said)
+    last = spans[-1].start
+    first = spans[0].end if len(spans) > 2 and not Content.of(said[: spans[0].end]).hard else 0
+    return (
+        bool(SECOND_LOOK.search(lowered(said[: spans[min(1, len(spans) - 1)].end])))
+        and affirms(lowered(said[last:]))
+        and content.hard <= before.hard
+        and _share(content.pairs, before.pairs) >= _SAME_PAIRS
+        and _share(Content.of(said[first:last]).words, before.words) >= _SAME_WORDS
+    )
+
+
+def _is_whole(text: str, passage: Passage, *, opens: bool) -> bool:
+    """Whether nothing is corrected or asked in a passage of a run, apart from the doubt that opens the run."""
+    said = text[passage.start : passage.end]
+    if opens:
+        for span in prose_sentences(said)[:_DOUBTING]:
+            if values_in(said[span.start : span.end]):
+                said = said[span.start :]
+                break
         else:
-            yield step
+            said = said[span.end :]
+    return "?" not in said and not CORRECTS.search(lowered(said))
 
 
-def supposes(said: Sequence[Sentence]) -> bool:
-    """Whether a sentence opens a hypothesis or a case."""
-    return any(sentence.move in ("suppose", "case") for sentence in said)
+def _share(part: Set[object], whole: Set[object]) -> float:
+    """Share of a set that is in another one; 1 for an empty set."""
+    return len(part & whole) / len(part) if part else 1.0

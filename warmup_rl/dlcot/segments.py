@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Literal, get_args
 
-from warmup_rl.dlcot.judge_reply import sentences
 from warmup_rl.dlcot.markers import lowered, move
+from warmup_rl.dlcot.passages import sentences
 from warmup_rl.dlcot.structure import Span
 from warmup_rl.knights.terse import NEXT, RECHECK, SO, WAIT
 

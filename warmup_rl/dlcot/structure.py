@@ -10,7 +10,7 @@ from warmup_rl.interfaces.domain import Domain
 
 Part = Literal["restatement", "understanding", "exploration", "verification", "conclusion"]
 Label = Literal["correct", "incorrect", "incomplete"]
-Reason = Literal["redundant", "unsolvable", "wrong approach", "wrong span"]
+Reason = Literal["redundant", "after the answer", "verification", "unsolvable", "wrong approach", "wrong span"]
 
 
 class Ambiguous(Exception):
@@ -60,12 +60,14 @@ class Structure:
         approaches: in the order of the text, a partition of the exploration.
         verification: steps of the verification, after completeness repair.
         repeats: steps or whole sentences, anywhere in the text, that only repeat the previous result.
+        sure: whether the labels are precise enough that an approach may be cut for its label alone.
     """
 
     parts: tuple[tuple[Part, Span], ...]
     approaches: tuple[Approach, ...]
     verification: tuple[Span, ...] = ()
     repeats: tuple[Span, ...] = ()
+    sure: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from warmup_rl.dlcot.structure import Approach, Cut, Span, Structure
+from warmup_rl.dlcot.structure import Approach, Cut, Reason, Span, Structure
 
 Redundancy = Literal[
-    "none", "delete_multi_1", "delete_multi_2", "delete_multi_all", "delete_multi_incorrect_incomplete", "keep_first"
-]
+    "none", "delete_multi_1", "delete_multi_2", "delete_multi_all", "delete_multi_incorrect_incomplete", "keep_first",
+    "earliest_correct",
+]  # fmt: skip
 """Which repeats are cut: approaches of a cluster (one method) after its first one. The names are those of the paper's
 code (`redundancy_deduction.py`). All but `none` also cut steps that only repeat the previous result.
 
@@ -17,9 +18,12 @@ code (`redundancy_deduction.py`). All but `none` also cut steps that only repeat
 - `delete_multi_1`, `delete_multi_2`: the last one, the last two of all repeats ("from the back").
 - `delete_multi_all`: all repeats; one approach per method is kept. The main setting of the paper.
 - `delete_multi_incorrect_incomplete`: repeats that are not correct (in the paper's code by name only).
-- `keep_first`: everything after the first correct approach (in the paper's code by name only). As truncation at the
-  earliest correct point it is STOP (arXiv 2605.13165).
+- `keep_first`: all approaches after the first correct one (in the paper's code by name only).
+- `earliest_correct`: everything between the first correct approach and the conclusion: STOP (arXiv 2605.13165).
 """
+Verification = Literal["keep", "drop"]
+"""Whether the verification stays. `drop` also cuts all re-checks: arXiv 2505.14582 reports that pruning verification
+helps in every setting, and pruning other reasoning harms."""
 Errors = Literal["none", "delete_solution", "delete_all"]
 """Which errors are cut (`incorrectness_deduction.py`; in the paper none of this helped). The main path is all
 approaches up to the first correct one; if none is correct, nothing is cut.
@@ -39,8 +43,11 @@ def simplify(
     redundancy: Redundancy = "delete_multi_all",
     unsolvable: bool = False,
     errors: Errors = "none",
+    verification: Verification = "keep",
 ) -> tuple[Cut, ...]:
     """The cuts of a variant, in the order of the text, none inside another.
+
+    Where the labels of a structure are not sure, `unsolvable` and `errors` cut nothing.
 
     The approach that the conclusion rests on (the last correct one, else the last) is cut as a repeat only if the last
     kept approach before it is correct or says the same. So if any approach is correct, a correct one is kept.
@@ -49,6 +56,8 @@ def simplify(
         unsolvable: cut approaches that reach no answer and settle nothing (the paper's "unsolvable solutions").
     """
     approaches = structure.approaches
+    if not structure.sure:
+        unsolvable, errors = False, "none"
     cuts = _repeats(approaches, redundancy)
     gone = {cut.approach for cut in cuts}
     rests_on = _rests_on(approaches)
@@ -61,8 +70,13 @@ def simplify(
         ]
         gone = {cut.approach for cut in cuts}
     cuts += _wrong(approaches, errors, gone)
-    if redundancy != "none":
+    if redundancy != "none" or verification == "drop":
         cuts += _needless(structure)
+    answered = _first_correct(approaches)
+    if redundancy == "earliest_correct" and answered is not None:
+        cuts += [Cut(step, "after the answer") for step in structure.verification]
+    elif verification == "drop":
+        cuts += [Cut(step, "verification") for step in structure.verification]
     return _outermost(cuts)
 
 
@@ -83,11 +97,12 @@ def _needless(structure: Structure) -> list[Cut]:
 def _repeats(approaches: Sequence[Approach], redundancy: Redundancy) -> list[Cut]:
     if redundancy == "none":
         return []
-    if redundancy == "keep_first":
+    if redundancy in ("keep_first", "earliest_correct"):
         first = _first_correct(approaches)
         if first is None:
             return []
-        return [Cut(approaches[i].span, "redundant", i, first) for i in range(first + 1, len(approaches))]
+        reason: Reason = "redundant" if redundancy == "keep_first" else "after the answer"
+        return [Cut(approaches[i].span, reason, i, first) for i in range(first + 1, len(approaches))]
     found = _removable(approaches)
     if redundancy == "delete_multi_incorrect_incomplete":
         return [cut for cut in found if cut.approach is not None and approaches[cut.approach].label != "correct"]

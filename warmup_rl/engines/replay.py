@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import DataError, UserError
 from warmup_rl.base.types import Completion, Problem, Request
-from warmup_rl.data.columns import COLUMNS, find_column
+from warmup_rl.data.columns import COLUMNS, each_response, locate, value_at
 from warmup_rl.data.datasets import Source
 from warmup_rl.domains.rows import normal_question
 from warmup_rl.interfaces.engine import Engine, EngineContext, Session
@@ -34,15 +34,12 @@ class Replay(Engine):
     """A file (.jsonl .json .csv .tsv .parquet, also .gz), or a hub dataset: its id, or a mapping with `path`, `split`,
     `name` and `revision`."""
     question: str | None = None
-    """Column with the question; default: the first existing one of question, quiz, problem, prompt, instruction,
-    input, query, stem, messages. In a list of messages, the last one of the user."""
+    """Column with the question, or a path such as `messages[user]`; default: the first usual one, also in conversations
+    and lists of turns (see `warmup_rl.data.columns.locate`)."""
     response: str | None = None
-    """Column with the teacher's text; default: the first existing one of response, completion, output, generation,
-    trace, text, content, messages. In a list of messages, the last one of the assistant; where there is none, as in
-    `traces.jsonl` of a run, the column `answer` beside one with the thinking."""
+    """Column with the teacher's text; default: the same. Each text in a list of responses is a sample."""
     thinking: str | None = None
-    """Column with the thinking, if it is separate; default: the first existing one of thinking, reasoning,
-    reasoning_content."""
+    """Column with the thinking, if it is separate; default: the same."""
     id: str = "problem_id"
     """Column with the problem's id, if there is one."""
 
@@ -50,40 +47,33 @@ class Replay(Engine):
         """Raises `UserError` if the file is missing or lacks the columns; a hub dataset is not checked yet."""
         if self.source.is_file:
             for place, row in self.source.rows():
-                _, response = self.columns(place, row)
-                if isinstance(row[response], list) and not _message(row[response], "assistant"):
-                    raise DataError(
-                        f"{place}: no message of the assistant in the column {response!r}. Columns: "
-                        f"{', '.join(row)}. Name the one with the response under `response`."
-                    )
+                self.columns(place, row)
                 return
             raise DataError(f"{self.source.path}: holds no rows.")
 
     def open(self, context: EngineContext) -> AbstractContextManager[Session]:
         return nullcontext(_ReplaySession(self, context))
 
-    def columns(self, place: str, row: Mapping[str, Any]) -> tuple[str | None, str]:
-        """Names of the columns of question and response; no question if rows are matched by id.
+    def columns(self, place: str, row: Mapping[str, Any]) -> dict[str, str]:
+        """Paths to response, thinking and question (see `locate`); without a question rows are matched by id.
 
         Raises:
             DataError: they are missing.
         """
-        chosen = []
-        for key, given in (("question", self.question), ("response", self.response)):
-            name = self._usual_column(row, key) if given is None else given if given in row else None
-            if name is None and not (key == "question" and self.id in row and not given):
+        found = locate(row, self.given)
+        for key in ("question", "response"):
+            if key not in found and not (key == "question" and self.id in row and key not in self.given):
                 raise DataError(
-                    f"{place}: no column {given or ' or '.join(COLUMNS[key])} for the {key}. "
+                    f"{place}: no column {self.given.get(key) or ' or '.join(COLUMNS[key])} for the {key}. "
                     f"Columns: {', '.join(row)}. Name the right one under `{key}`."
                 )
-            chosen.append(name)
-        return chosen[0], str(chosen[1])
+        return found
 
-    def _usual_column(self, row: Mapping[str, Any], key: str) -> str | None:
-        name = find_column(row, key)
-        prompt_only = name is None or isinstance(row[name], list) and not _message(row[name], "assistant")
-        in_two = "answer" in row and (self.thinking or find_column(row, "thinking"))
-        return "answer" if key == "response" and prompt_only and in_two else name
+    @property
+    def given(self) -> dict[str, str]:
+        """The columns named in the recipe, by content."""
+        named = {"question": self.question, "response": self.response, "thinking": self.thinking}
+        return {content: path for content, path in named.items() if path is not None}
 
 
 @dataclass(frozen=True)
@@ -103,11 +93,12 @@ class _ReplaySession:
             ids.update(dict.fromkeys(self._request_keys(request), request.problem.id))
         seen: Counter[str] = Counter()
         rows = replayed = empty = 0
-        question = response_column = ""
-        for place, row in self.config.source.rows():
+        question, column = "", ""
+        for place, row, paths in each_response(self.config.source.rows(), self.config.given):
             rows += 1
-            question_column, response_column = self.config.columns(place, row)
-            question = _message(row[question_column], "user") if question_column else ""
+            self.config.columns(place, row)
+            column = paths["response"]
+            question = _text(value_at(row, paths.get("question", "")))
             keys = self._row_keys(row.get(self.config.id), question, domains)
             problem_id = next((ids[key] for key in keys if key in ids), None)
             if problem_id is None:
@@ -115,7 +106,7 @@ class _ReplaySession:
             sample = seen[problem_id]
             seen[problem_id] += 1
             if sample in wanted[problem_id]:
-                completion = self._completion(problem_id, sample, row, response_column)
+                completion = self._completion(problem_id, sample, row, paths)
                 replayed, empty = replayed + 1, empty + (not completion.text)
                 yield completion
         if wanted and not seen:
@@ -127,12 +118,11 @@ class _ReplaySession:
         line = f"{path}: {seen.total()} of {rows} rows are about {len(seen)} of the problems"
         line += f"; {without} problems have no trace there" if without else ""
         if empty:
-            line += f"; the column {response_column!r}, taken for the response, is empty in {empty} of {replayed}"
+            line += f"; the column {column!r}, taken for the response, is empty in {empty} of {replayed}"
         self.context.say(line)
 
-    def _completion(self, problem_id: str, sample: int, row: Mapping[str, Any], column: str) -> Completion:
-        text = _message(row[column], "assistant")
-        thinking = row.get(self.config.thinking or find_column(row, "thinking") or "")
+    def _completion(self, problem_id: str, sample: int, row: Mapping[str, Any], paths: Mapping[str, str]) -> Completion:
+        text, thinking = _text(value_at(row, paths["response"])), value_at(row, paths.get("thinking", ""))
         characters = len(text) + len(thinking or "")
         tokens = row.get("tokens")
         reason = str(row.get("finish_reason") or "stop")
@@ -166,9 +156,5 @@ class _ReplaySession:
         yield from (f"question {key}" for domain in known if (key := domain.question_key(question)))
 
 
-def _message(value: Any, role: str) -> str:
-    """A text, or the last message of a role in a list of messages."""
-    if not isinstance(value, list):
-        return "" if value is None else str(value)
-    found = [message.get("content") for message in value if isinstance(message, dict) and message.get("role") == role]
-    return str(found[-1]) if found and found[-1] is not None else ""
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)

@@ -31,7 +31,7 @@ from warmup_rl.interfaces.stage import Context, Stage, StagePreview
 TRACES, DROPPED, AUDIT = "traces.jsonl", "dropped.jsonl", "audit.jsonl"
 DEFAULT_STEPS: tuple[Any, ...] = ("correct", "duplicates", "dlcot", {"type": "length", "max_tokens": 8192})
 
-_LOG = "cleaned.jsonl"
+LOG = "cleaned.jsonl"
 _AHEAD = 256
 """Traces that pass the steps together if a step looks ahead; otherwise each passes alone."""
 
@@ -95,7 +95,7 @@ class Clean(Stage):
         dropped = f"; dropped: {counts.reasons()}" if counts.dropped else ""
         context.say(f"{counts.kept:,} of {counts.read:,} traces kept, {counts.changed:,} of them changed{dropped}")
         write_audit(counts, self.steps, context.folder, subtitle=f"arm {context.arm}, seed {context.seed}")
-        (context.folder / _LOG).unlink()
+        (context.folder / LOG).unlink()
         return counts.summary()
 
 
@@ -109,7 +109,8 @@ class Counts:
         tokens_before: of all traces read, as the student would see them.
         tokens_dropped: of the dropped traces among these.
         tokens_after: of the kept traces after cleaning.
-        outcomes: rows of the audit by cleaner, and by outcome together with its reason, if any.
+        outcomes: rows of the audit by cleaner, and by outcome together with its reason, if any; also what was noticed
+            about traces, and why cuts were left alone.
     """
 
     read: int = 0
@@ -134,6 +135,9 @@ class Counts:
             self.dropped[row["dropped"]["reason"]] += 1
             self.tokens_dropped += before
         for audited in row["audit"]:
+            for name, found in (("noticed", audited.get("notes")), ("left alone", audited.get("left"))):
+                for item in found or ():
+                    self.outcomes.setdefault(name, Counter())[item["why"] if isinstance(item, dict) else item] += 1
             if "outcome" in audited:
                 reason = f": {audited['why']}" if audited.get("why") else ""
                 outcomes = self.outcomes.setdefault(str(audited.get("cleaner", "")), Counter())
@@ -242,7 +246,7 @@ def _open_log(context: CleanContext, steps: Sequence[Cleaner], source: Any) -> I
     layout = context.response_format.model_dump(mode="json")
     header = {"trace": 0, "of": [source, fields, domains, layout, context.model, context.model_revision, context.seed]}
     assert context.folder is not None
-    path = context.folder / _LOG
+    path = context.folder / LOG
     log: IndexedLog[int, Row] = IndexedLog(path, lambda row: int(row["trace"]))
     if log and log[0] != header:
         log.close()

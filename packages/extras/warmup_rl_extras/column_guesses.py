@@ -39,7 +39,7 @@ _NO_CONTEXT = re.compile(
 )
 _INDEX = re.compile(r"unnamed.*|__index.*|index|idx|id|uid|uuid|no|nr|number|row|split|")
 _OPTION = re.compile(r"(?:option|choice|opt|op|answer)?[ _-]?([a-j]|\d)")
-_TEXT_KEYS = ("text", "value", "answer")
+_TEXT_KEYS = ("text", "value", "answer", "ground_truth")
 """Keys under which a nested value holds its text."""
 
 
@@ -81,7 +81,7 @@ def propose_question(columns: Sequence[Column]) -> str | None:
     """The column with a usual name, else the last user turn, else the one with the longest text that is no context."""
     candidates = [one for one in columns if one.kind in ("text", "mixed") and not one.name.endswith("[assistant]")]
     named = [
-        *(name for name in COLUMNS["question"] if name != "messages"),
+        *(name for name in COLUMNS["question"] if name not in ("messages", "conversations")),
         *(one.base for one in candidates if "question" in one.base and not _is_row_number(one)),
     ]
     varying = [one for one in candidates if one.varies]

@@ -1,5 +1,5 @@
 "use strict";
-const rows = [...document.querySelectorAll("script.row")].map((script) => JSON.parse(script.textContent));
+let rows = [];
 const settings = JSON.parse(document.getElementById("settings").textContent);
 const $ = (id) => document.getElementById(id);
 const filters = {
@@ -17,8 +17,25 @@ function make(tag, classes, ...children) {
   element.append(...children.filter((child) => child !== null && child !== ""));
   return element;
 }
-const visible = (text) => text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, (c) => String.fromCharCode(0x2400 + c.charCodeAt(0)));
-const words = (text, classes = "words") => make("div", classes, visible(text));
+/* Control characters get their pictures; marks of direction and without width get their numbers, so that none acts. */
+const hidden = /[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]/g;
+const visible = (text) => text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, (c) => String.fromCharCode(0x2400 + c.charCodeAt(0)))
+  .replace(hidden, (c) => `\u27e8U+${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}\u27e9`);
+const signs = { times: "×", cdot: "·", div: "÷", pm: "±", leq: "≤", le: "≤", geq: "≥", ge: "≥", neq: "≠", ne: "≠", approx: "≈", equiv: "≡",
+  infty: "∞", pi: "π", theta: "θ", alpha: "α", beta: "β", gamma: "γ", lambda: "λ", mu: "μ", sigma: "σ", phi: "φ", omega: "ω", circ: "°", in: "∈",
+  sum: "∑", int: "∫", to: "→", rightarrow: "→", implies: "⇒", Rightarrow: "⇒", cdots: "⋯", ldots: "…", dots: "…", quad: " ", angle: "∠" };
+/* LaTeX as plain text, for display only: offsets and the file are those of the text as written. */
+const legible = (text) => {
+  if (!text.includes("\\") || $("trace").classList.contains("as-written")) return text;
+  let before, now = text.replace(/\\[()\[\]]|\\(?:left|right|displaystyle|,|;|!)(?![a-zA-Z])/g, "");
+  do {
+    before = now;
+    now = now.replace(/\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}/g, "($1)/($2)").replace(/\\sqrt\s*\{([^{}]*)\}/g, "√($1)")
+      .replace(/\\(?:text|textbf|mathrm|mathbf|boxed|operatorname)\s*\{([^{}]*)\}/g, "$1").replace(/([\^_])\{(\w)\}/g, "$1$2");
+  } while (now !== before);
+  return now.replace(/\\([a-zA-Z]+)/g, (whole, name) => signs[name] ?? whole);
+};
+const words = (text, classes = "words") => make("div", classes, legible(visible(text)));
 const number = (value) => value.toLocaleString("en");
 const className = (reason) => "why-" + reason.replace(/ /g, "-");
 const letter = (cluster) => cluster < 26 ? String.fromCharCode(65 + cluster) : String(cluster + 1);
@@ -77,11 +94,13 @@ function entry(row) {
 
 /* What tells a question from the others of its domain, which may all begin alike. */
 const alike = new Map();
-for (const { domain, question } of rows) {
-  const known = alike.get(domain) ?? question;
-  let length = 0;
-  while (length < known.length && known[length] === question[length]) length++;
-  alike.set(domain, known.slice(0, length));
+function compare() {
+  for (const { domain, question } of rows) {
+    const known = alike.get(domain) ?? question;
+    let length = 0;
+    while (length < known.length && known[length] === question[length]) length++;
+    alike.set(domain, known.slice(0, length));
+  }
 }
 function opening(row) {
   const from = rows.length > 1 ? alike.get(row.domain).search(/\S*$/) : 0;
@@ -114,6 +133,7 @@ function draw(row) {
   const parts = [head(row), asked(row)];
   if (row.parts.length) parts.push(make("h3", "", "The trace at a glance"), map(row));
   if (row.approaches.length) parts.push(make("h3", "", `${row.approaches.length} approach${row.approaches.length === 1 ? "" : "es"}`), cards(row, text));
+  if (row.cuts.length || row.left.length) parts.push(make("h3", "", "Seams"), seams(row, text));
   return [...parts, tools(row), trace(row, text)];
 }
 
@@ -127,7 +147,8 @@ function head(row) {
     `${number(row.tokens_before)}${isCut ? ` → ${number(row.tokens_after)}` : ""} ${settings.unit} of thinking${isCut ? ` (−${saved(row)}%)` : ""}`);
   const why = { doubt: "Not taken apart: ", refused: "The original stays: " }[row.outcome];
   return make("div", "", top, sizes, why ? make("p", "why", why + row.why + ".") : null,
-    row.dropped ? make("p", "why", `Dropped from the corpus: ${row.dropped}.`) : null);
+    row.dropped ? make("p", "why", `Dropped from the corpus: ${row.dropped}.`) : null,
+    row.notes.length ? make("p", "why", `Noticed: ${visible(row.notes.join(", "))}.`) : null);
 }
 
 function asked(row) {
@@ -204,14 +225,39 @@ function cards(row, text) {
   return make("div", "cards", ...all);
 }
 
+/* The sentences before and after each cut, and before and after each place that was left alone. */
+function seams(row, text) {
+  const sentence = (piece, last) => {
+    const all = piece.trim().split(/(?<=[.!?])\s+|\n+/).filter(Boolean);
+    return all.at(last ? -1 : 0) ?? "";
+  };
+  const joined = [];
+  for (const cut of row.cuts) {
+    const last = joined.at(-1);
+    if (last && !text.slice(last.end, cut.start).trim()) last.end = cut.end;
+    else joined.push({ ...cut });
+  }
+  const left = row.left.map((place) => ({ ...place, reason: `left alone: ${place.why}` }));
+  return make("ul", "seams", ...[...joined, ...left].sort((a, b) => a.start - b.start).map((place) => make("li", "",
+    words(sentence(text.slice(Math.max(0, place.start - 600), place.start), true)),
+    make("span", `tag ${place.why ? "" : `cut ${className(place.reason)}`}`, place.reason),
+    words(sentence(text.slice(place.end, place.end + 600), false)))));
+}
+
 function tools(row) {
   const box = make("input");
   box.type = "checkbox";
   box.id = "hide";
   box.checked = $("trace").classList.contains("without-cuts");
   box.addEventListener("change", () => $("trace").classList.toggle("without-cuts", box.checked));
+  const written = make("input");
+  written.type = "checkbox";
+  written.checked = $("trace").classList.contains("as-written");
+  written.addEventListener("change", () => { $("trace").classList.toggle("as-written", written.checked); show(row, false); });
   const isCut = row.outcome === "cut";
-  return make("div", "tools", make("h3", "", "The trace"), isCut ? make("label", "", box, "as it was cleaned, without what was cut ", make("kbd", "", "c")) : null);
+  return make("div", "tools", make("h3", "", "The trace"), make("span", "",
+    row.thinking.includes("\\") ? make("label", "", written, "LaTeX as written ") : null,
+    isCut ? make("label", "", box, "as it was cleaned, without what was cut ", make("kbd", "", "c")) : null));
 }
 
 function trace(row, text) {
@@ -248,7 +294,7 @@ function segments(row, text, span) {
   for (let i = 0; i + 1 < sorted.length; i++) {
     const [start, end] = [sorted[i], sorted[i + 1]];
     const here = found.filter((mark) => mark.start < end && mark.end > start);
-    let piece = visible(text.slice(start, end));
+    let piece = legible(visible(text.slice(start, end)));
     if (i === 0) piece = piece.replace(/^\s+/, "");
     if (i + 2 === sorted.length) piece = piece.replace(/\s+$/, "");
     if (!here.length) { out.push(piece); continue; }
@@ -281,7 +327,13 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "/") { $("search").focus(); event.preventDefault(); }
   else if (event.key === "Escape") event.target.blur();
 });
-setUpFilters();
-const asked_for = rows.find((row) => String(row.trace) === location.hash.slice(1));
-current = asked_for ?? null;
-list();
+async function load() {
+  const bytes = Uint8Array.from(atob($("rows").textContent.trim()), (character) => character.charCodeAt(0));
+  const text = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+  rows = text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+  compare();
+  setUpFilters();
+  current = rows.find((row) => String(row.trace) === location.hash.slice(1)) ?? null;
+  list();
+}
+load();
