@@ -285,6 +285,62 @@ def test_a_task_that_makes_no_sense_is_refused(tmp_path, capsys, rows, options, 
     assert init(path, *options, "--anyway") in (0, 1)
 
 
+def test_a_unit_column_is_part_of_the_question_where_every_row_has_one(tmp_path, capsys):
+    rows = [[f"How far do {n} steps of 2 go?", 2 * n, "m" if n % 2 else "km"] for n in range(1, 41)]
+    assert init(table(tmp_path / "full.csv", ["problem_text", "answer_number", "unit"], rows)) == 0
+    assert r'question: "{problem_text}\n\nUnit of the answer: {unit}"' in capsys.readouterr().out
+    rows[3][2] = ""
+    assert init(table(tmp_path / "part.csv", ["problem_text", "answer_number", "unit"], rows)) == 0
+    assert "98% of the rows name the unit of their answer in 'unit'" in capsys.readouterr().out
+
+
+def test_the_odd_answer_among_letters_is_left_out(tmp_path, capsys):
+    rows = [[f"Which is number {n}?\nOptions:\n(A) one\n(B) two\n(C) three", f"({'ABC'[n % 3]})"] for n in range(60)]
+    rows[7][1] = "Monsters, Inc"
+    assert init(table(tmp_path / "letters.csv", ["input", "target"], rows)) == 0
+    out = capsys.readouterr().out
+    assert "grader: {type: choice}" in out and "left out: 1 unusable" in out
+
+
+def test_a_chat_in_a_column_called_input_is_not_its_own_context(tmp_path, capsys):
+    labels = ["left", "right", "up"]
+    rows = [
+        {"input": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": f"Where is {n}?"}],
+         "ideal": labels[n % 3]}
+        for n in range(40)
+    ]  # fmt: skip
+    path = tmp_path / "chat.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert init(path) == 0
+    assert "question: input[user]   answer: ideal" in capsys.readouterr().out
+
+
+def test_a_parsed_column_gives_way_to_its_text(tmp_path, capsys):
+    rows = [{"question": f"How many of {n}?", "query": f"SELECT count(*) FROM t{n}", "sql": {"from": [n], "select": []}}
+            for n in range(40)]  # fmt: skip
+    path = tmp_path / "spider.json"
+    path.write_text(json.dumps(rows))
+    assert init(path) == 0
+    out = capsys.readouterr().out
+    assert "answer: query" in out and "grader: {type: sql}" in out
+
+
+def test_spans_of_text_with_a_formula_among_them_are_no_mathematics(tmp_path, capsys):
+    golds = [f"der Vertrag von Nummer{n}" if n % 2 else f"im Jahr {1900 + n}" for n in range(58)] + ["Typ c-4", "x = 2"]
+    rows = [[f"Was steht an Stelle {n}?", gold] for n, gold in enumerate(golds)]
+    assert init(table(tmp_path / "spans.de.csv", ["question", "answer"], rows)) == 0
+    assert "grader: {type: exact}" in capsys.readouterr().out
+
+
+def test_a_file_without_column_names_is_refused_and_bare_labels_are_told_of(tmp_path, capsys):
+    long = "a sentence that is much too long to be the name of a column, since it goes on and on for ever"
+    rows = [[f"{long} {n}", n % 2] for n in range(40)]
+    assert init(table(tmp_path / "bare.csv", [f"{long}!", "1"], rows)) == 2
+    assert "too long for a column name: is the first line a row" in capsys.readouterr().err
+    init(table(tmp_path / "named.csv", ["text", "label"], rows))
+    assert "The labels are bare numbers: say in `instruction`" in capsys.readouterr().out
+
+
 def test_a_table_in_windows_encoding_is_read_with_a_note(tmp_path, capsys):
     path = tmp_path / "preise.csv"
     rows = "".join(f"Preis für {n} Stück?;{n},5\n" for n in range(ROWS))

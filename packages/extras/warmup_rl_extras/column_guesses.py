@@ -31,6 +31,10 @@ CONTEXTS = (
 """Columns that belong to a question beside its own."""
 MOSTLY = 0.9
 """Share of rows that have a question."""
+UNITS = ("unit", "units", "answer_unit")
+"""Columns with the unit in which an answer is asked for."""
+LONG_NAME = 80
+"""A column name longer than this is a value: the file has no line with names."""
 LONG_CHARACTERS, LONG_WORDS = 60, 10
 """An unused column of texts this long on average belongs to the question."""
 _NO_CONTEXT = re.compile(
@@ -114,6 +118,7 @@ def propose_answer(columns: Sequence[Column], question: str) -> str | None:
     replies = next((one.name for one in filled if one.name.endswith("[assistant]")), None)
     return (
         _first_named(filled, COLUMNS["gold"])
+        or _first_named([one for one in filled if one.kind != "list"], ANSWERS)
         or _first_named(filled, ANSWERS)
         or replies
         or (shortest.name if shortest else None)
@@ -129,18 +134,20 @@ def propose_template(columns: Sequence[Column], question: str, answer: str, hold
     if "{" in question:
         return question
     options = option_columns(columns)
-    base = next((one.base for one in columns if one.name == answer), answer)
+    base, asked = (next((one.base for one in columns if one.name == name), name) for name in (answer, question))
     taken = {question, *(options if isinstance(options, list) else [options])}
     contexts = []
     for one in columns:
-        if one.name in taken or one.base == base or one.filled < 1 or "[" in one.name or "." in one.name:
+        if one.name in taken or one.base in (base, asked) or one.filled < 1 or "[" in one.name or "." in one.name:
             continue
         is_context = one.base in CONTEXTS and one.kind in ("text", "list", "mixed")
         is_long = one.kind == "text" and one.length >= LONG_CHARACTERS and one.words >= LONG_WORDS and one.varies
         known = one.base in (*COLUMNS["gold"], *COLUMNS["tests"], *COLUMNS["options"], *COLUMNS["response"], *ANSWERS)
         if is_context or is_long and not known and not _NO_CONTEXT.fullmatch(one.base) and not holds_gold(one.name):
             contexts.append(one.name)
-    return "\n\n".join(f"{{{name}}}" for name in (*contexts, question)) if contexts else question
+    units = [f"Unit of the answer: {{{one.name}}}" for one in columns if one.base in UNITS and one.filled == 1]
+    fields = [f"{{{name}}}" for name in (*contexts, question)]
+    return "\n\n".join([*fields, *units]) if contexts or units else question
 
 
 def option_columns(columns: Sequence[Column]) -> str | list[str] | None:

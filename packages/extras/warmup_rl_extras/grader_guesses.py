@@ -20,6 +20,8 @@ from warmup_rl_extras.column_guesses import Column, option_columns
 MOST_LABELS, MOST_NUMBER_LABELS = 100, 5
 """More different answers than this are no set of labels; fewer count as such where they recur."""
 MOST_LABEL_WORDS = 8
+MOST_ODD = 0.02
+"""Share of answers of another kind than the rest that may be left out."""
 MOST_WORDS = 10
 """Answers with more words than this on average are prose, which no grader can judge."""
 _MONTH = "(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)[a-z]*"
@@ -37,11 +39,23 @@ _DATES = (
 _MEASURE = re.compile(r"[-+]?(?:\d[\d.,]*\d|\d|\.\d+)(?:e[-+]?\d+)?\s*([^\d\s.,;:=][^\d,;:=]{0,20}(?:[\d⁻²³^-]{0,4}))")
 """A number with a unit after it."""
 _SQL = re.compile(r"\s*(?:select|with|insert|update|delete|create)\b", re.IGNORECASE)
+_LETTER = re.compile(r"\s*\(?[A-Z]\)?\s*")
 _LETTERS = re.compile(r"\(?[A-Z]\)?(?:\s*(?:[,;&]|and)\s*\(?[A-Z]\)?)*")
 _COMMA_NUMBER = re.compile(r"[^\d,;]*\d[\d.]*(?:,\d+)?[^\d,;]*")
 _DECIMAL_COMMA = re.compile(r"(?<!\d)0,\d|,\d{1,2}(?!\d)|,\d{4}")
 _KK = re.compile(rf"\bis an? (?:{'|'.join(word for pair in ROLES for word in (pair.truthful, pair.liar))})\b")
 _LATEX = re.compile(r"\\[a-zA-Z]+|\^|_\{|\bsqrt\b|[a-z]\s*[=+*/-]\s*\d|\d\s*[a-z]\b")
+
+
+def odd_golds(golds: Sequence[str]) -> set[int]:
+    """Places of the few answers that are of another kind (letter, number, text) than all the others."""
+    kinds = [
+        "letter" if _LETTER.fullmatch(gold) else "number" if rational(gold) is not None else "text" for gold in golds
+    ]
+    common, count = Counter(kinds).most_common(1)[0]
+    if common == "text" or len(golds) - count > MOST_ODD * len(golds):
+        return set()
+    return {place for place, kind in enumerate(kinds) if kind != common}
 
 
 def propose_grader(
@@ -57,7 +71,7 @@ def propose_grader(
         return {"type": "code", "tests": tests}
     if options and (chosen := _chosen(golds, options, rows)) is not None:
         return chosen
-    if all(re.fullmatch(r"\s*\(?[A-Z]\)?\s*", gold) for gold in golds):
+    if all(map(_LETTER.fullmatch, golds)):
         if options:
             return {"type": "choice", "options": options}
         return {"type": "choice"} if _lists_options(rows, golds) else {"type": "label"}
@@ -79,7 +93,7 @@ def propose_grader(
         return None
     if any(any(_is_form(pattern, gold) for pattern, _ in _DATES) for gold in golds):
         return {"type": "exact"}
-    if any(_LATEX.search(gold) for gold in golds):
+    if any(_LATEX.search(gold) for gold in golds) and sum(map(_is_text, golds)) <= MOST_ODD * len(golds):
         return {"type": "math"}
     if options:
         return {"type": "set", "options": options} if all(map(_LETTERS.fullmatch, golds)) else {"type": "exact"}
@@ -180,6 +194,11 @@ def propose_instruction(grader: Any, golds: Sequence[str]) -> str:
 
 def _is_form(pattern: str, gold: str) -> bool:
     return re.fullmatch(pattern, gold.strip(), re.IGNORECASE) is not None
+
+
+def _is_text(gold: str) -> bool:
+    """Whether an answer has two ordinary words in a row, so that it is no formula."""
+    return re.search(r"(?<![\\\w])[^\W\d_]{3,}\s+[^\W\d_]{3,}", re.sub(r"\\text\{[^}]*\}", "", gold)) is not None
 
 
 def _unit_of(gold: str) -> str:

@@ -24,19 +24,22 @@ from warmup_rl.data.datasets import Source
 from warmup_rl.domains.jsonl import UserRows
 from warmup_rl.domains.rows import text_of
 from warmup_rl.domains.text_graders import LabelGrader
+from warmup_rl.grading.math_value import rational
 from warmup_rl.interfaces.domain import each_fold
 from warmup_rl.interfaces.plugins import suggestion
 from warmup_rl.recipe import load_recipe
 from warmup_rl.recipe.document import parse_value
 from warmup_rl.stages.rlvr import MOST_PROBLEMS
 from warmup_rl_extras.column_guesses import (
+    LONG_NAME,
+    UNITS,
     Column,
     describe_columns,
     propose_answer,
     propose_question,
     propose_template,
 )
-from warmup_rl_extras.grader_guesses import propose_grader, propose_instruction
+from warmup_rl_extras.grader_guesses import odd_golds, propose_grader, propose_instruction
 from warmup_rl_extras.init_trial import (
     holds_golds,
     require_hidden_golds,
@@ -47,6 +50,8 @@ from warmup_rl_extras.init_trial import (
 
 ROWS_READ = 2_000
 """Rows from which columns and grader are proposed."""
+HELD_OUT = 200
+"""Most rows that are measured by default; training takes a hundred."""
 MARK = "####"
 """What comes before the final answer in solutions such as those of GSM8K."""
 MISSING = ("", "n/a", "na", "nan", "null", "-", "?")
@@ -64,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     given = _arguments().read(arguments)
     source = Source(path=given.file)
-    out = given.out or Path(f"{Path(given.file).name.partition('.')[0]}.yaml")
+    out = given.out or Path(f"{_stem(given.file)}.yaml")
     if out.exists():
         raise UserError(f"{out}: exists already. Move it, or give another name with --out.")
     rows = [row for _, row in islice(source.rows(), ROWS_READ)]
@@ -72,6 +77,11 @@ def main(arguments: Sequence[str]) -> int:
         raise DataError(f"{given.file}: {len(rows)} rows; at least 4 are needed to train on some and measure others.")
     console = open_console(markup=False)
     columns = describe_columns(rows)
+    if long := next((one.name for one in columns if len(one.name) > LONG_NAME), ""):
+        raise DataError(
+            f"{given.file}: {long[:60]!r}... is too long for a column name: is the first line a row? Put a line "
+            "with the names of the columns before it."
+        )
     if note := source.note():
         console.print(f"{given.file}: {note}.")
     console.print(_column_table(columns))
@@ -86,8 +96,13 @@ def main(arguments: Sequence[str]) -> int:
         require_most_rows(domain, unused, given.file)
         if domain.grader.type not in ("choice", "kk", "code"):
             require_hidden_golds(domain, rows, labels or (), given.file)
+    if not given.folds and not given.holdout:
+        distinct = sum(map(len, domain.table().problems.values()))
+        domain = domain.model_copy(update={"holdout": max(1, min(HELD_OUT, distinct // 4))})
     table = domain.table()
     console.print(f"{domain.space()}")
+    if isinstance(domain.grader, LabelGrader) and all(rational(gold) is not None for gold in set(_golds(block, rows))):
+        console.print("The labels are bare numbers: say in `instruction` what each of them means.")
     problems = [problem for split in table.problems.values() for problem in split]
     if domain.drop_bad_golds:
         problems = [problem for problem in problems if not domain.fault(problem)]
@@ -119,8 +134,12 @@ def _print_choice(block: dict[str, Any], columns: Sequence[Column], console: Con
     ]
     if unused:
         console.print(f"not used: {', '.join(unused)}")
+    for one in columns:
+        if one.name in unused and one.base in UNITS:
+            where = f"{one.filled:.0%} of the rows name the unit of their answer in {one.name!r}"
+            console.print(f"{where}, and the question does not ask for it: fill the column, and name it in --question.")
     if block.get("drop_bad_golds"):
-        console.print("Rows without an answer are left out (drop_bad_golds).")
+        console.print("Rows whose answer is missing or of another kind are left out (drop_bad_golds).")
     return [one.name for one in columns if one.name in unused and one.kind == "text" and one.varies]
 
 
@@ -173,17 +192,22 @@ def _domain_keys(given: Any, columns: Sequence[Column], rows: Sequence[dict[str,
     if all(MARK in text_of(row, answer, "") for row in answered):
         block["answer_after"] = MARK
     golds = _golds(block, rows)
+    if odd := odd_golds(golds):
+        golds = [gold for place, gold in enumerate(golds) if place not in odd]
+        answered = [row for place, row in enumerate(answered) if place not in odd]
+        block["drop_bad_golds"] = True
     grader = parse_value(given.grader, "--grader") if given.grader else propose_grader(golds, columns, answered)
     if grader is None:
         raise UserError(
             f"{given.file}: {answer!r} holds prose, such as {golds[0][:60]!r}, which none of the graders can judge. "
-            "Name a column of short answers with --answer, or give a rule of your own: --grader "
-            "'python: my_rules.py:grade'."
+            "Name a column of short answers with --answer, take --grader exact where every answer has one spelling, or "
+            "give a rule of your own: --grader 'python: my_rules.py:grade'."
         )
     if isinstance(grader, dict) and grader.get("type") == "code" and not given.question:
         block["question"] = _with_example(question, grader["tests"], answered)
     block |= {"grader": grader}
-    block |= {"drop_bad_golds": True} if len(answered) < len(rows) else {}
+    if len(answered) < len(rows):
+        block["drop_bad_golds"] = True
     if given.folds:
         block["folds"] = given.folds
     elif given.holdout:
@@ -217,6 +241,12 @@ def _is_path(column: str, rows: Sequence[dict[str, Any]]) -> bool:
     return any(value_at(row, column) is not None for row in rows)
 
 
+def _stem(file: str) -> str:
+    """The name of a file without the endings of its format."""
+    path = Path(file)
+    return Path(path.stem).stem if path.suffix == ".gz" else path.stem
+
+
 def _flow(value: Any) -> str:
     """A value as one line of YAML."""
     if isinstance(value, str) and "\n" in value:
@@ -229,7 +259,7 @@ def _recipe(out: Path, block: dict[str, Any], model: str, train: str, measured: 
     template = Path(__file__).with_name("recipe.yaml.jinja").read_text(encoding="utf-8")
     return Template(template, keep_trailing_newline=True).render(
         recipe=out.name,
-        name=out.name.partition(".")[0],
+        name=out.stem.replace(".", "-"),
         model=_flow(model),
         measured=measured,
         block={key: value if key == "folds" else _flow(value) for key, value in block.items()},
