@@ -10,6 +10,7 @@ from program_sandbox.backends import Backend
 from tests.rows_data import sandbox_or_skip
 from warmup_rl.base.errors import Unscorable, UserError
 from warmup_rl.grading import code
+from warmup_rl.grading.code import extract_code
 
 PROGRAM = Program("def f():\n    return 1\n", [Call("f")])
 
@@ -62,3 +63,9 @@ def test_what_was_used_is_known_after_the_first_program(opened):
 def test_where_infinity_is_expected_no_other_number_is_right(value, expected, same):
     assert code.same_value(value, expected, 1e-4) is same
     assert code.same_value(value, expected, 0.0) is same
+
+
+@pytest.mark.parametrize("fence", ["```\npython\n{}\n```", "```\n  py \n{}\n```", "```python\n{}\n```", "```\n{}\n```"])
+def test_the_language_may_stand_below_a_fence(fence: str) -> None:
+    code = "def double(x):\n    return 2 * x"
+    assert extract_code(fence.format(code), "double") == code

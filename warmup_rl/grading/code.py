@@ -41,6 +41,8 @@ _RELATIVE_TOLERANCE = 1e-7
 _TOP_LEVEL_RETURN = re.compile(r"^return\b", re.MULTILINE)
 _RETURN = re.compile(r"^\s*(?:.*:\s+)?return\b", re.MULTILINE)
 _PYTHON = ("", "py", "python", "python3")
+_LANGUAGE_BELOW = re.compile(r"\A\s*(?:py|python3?)[ \t]*\n")
+"""The name of the language on the line after a fence instead of beside it."""
 _SPECIAL = re.compile(r"<\|[\w/ ]{2,40}\|>|</s>|<eos>")
 """Ends a text: a token that a tokenizer left in it."""
 _FIRST_LINE = re.compile(r"^(?:import |from |def |class |async def |@)", re.MULTILINE)
@@ -117,7 +119,9 @@ def extract_code(answer: str, function: str, *, closed: bool = False) -> str | N
     text = _SPECIAL.split(answer.replace("\r\n", "\n").replace("\r", "\n"), maxsplit=1)[0]
     text = textwrap.dedent(text.expandtabs(4) if "\t```" in text else text).strip("\n")
     fenced = blocks(text)
-    python = [code for language, code, ends in fenced if language in _PYTHON and (ends or not closed)]
+    python = [
+        _LANGUAGE_BELOW.sub("", code) for language, code, ends in fenced if language in _PYTHON and (ends or not closed)
+    ]
     defines = re.compile(
         rf"^(?:(?:async\s+)?def|class)\s+{re.escape(function)}\b|^{re.escape(function)}\s*=", re.MULTILINE
     )
