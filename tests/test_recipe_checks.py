@@ -153,7 +153,8 @@ def test_vllm_that_is_not_installed_is_refused(folder: Path, monkeypatch: pytest
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "vllm" else find(name, *rest))
     assert found("stages.rlvr.args.use_vllm=true") == [
-        "stages.rlvr.args.use_vllm: vLLM is not installed here. Leave it out, or pip install 'warmup_rl[vllm]'."
+        "stages.rlvr.args.use_vllm: the package vllm is not installed here. Leave the option out, or pip install "
+        "'warmup_rl[vllm]'."
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.errors import UserError
@@ -24,9 +24,10 @@ def missing_packages(args: dict[str, Any]) -> list[str]:
         if isinstance(keywords, dict) and keywords.get(name):
             needed[f"args.model_init_kwargs.{name}"] = "bitsandbytes"
     return [
-        f"{address}: the package {package} is not installed here. Install it, or leave the option out."
+        f"{address}: the package {package} is not installed here. Leave the option out, or pip install "
+        f"{('warmup_rl[vllm]' if package == 'vllm' else package)!r}."
         for address, package in needed.items()
-        if find_spec(package) is None
+        if importlib.util.find_spec(package) is None
     ]
 
 
