@@ -219,12 +219,14 @@ def test_what_the_system_refuses_is_one_line(number, capsys):
 
 
 def test_a_full_disk_is_one_line(tmp_path, capsys, monkeypatch):
-    def full(descriptor):
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def full(path, target):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr("os.fsync", full)
-    assert main(["puzzles", "--out", str(tmp_path / "a.jsonl"), "--count", "3"]) in (0, 2)
-    assert "Traceback" not in capsys.readouterr().err
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"question": "1 + 1", "gold": "2", "completion": "<think>\\n2</think>2"}\n')
+    monkeypatch.setattr("pathlib.Path.replace", full)
+    assert main(["grade", "--domain", "sums", "--in", str(rows), "--out", str(tmp_path / "a.jsonl")]) == 2
+    assert "No space left on device. Finished work is kept" in capsys.readouterr().err
 
 
 def test_an_error_of_the_code_keeps_its_traceback():
