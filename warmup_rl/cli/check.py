@@ -234,6 +234,8 @@ def _measured(recipe: Recipe) -> Iterator[str]:
     for name, sampling in evaluation.samplings.items():
         decoding = f"temperature {sampling.temperature:g}, at most {_number(sampling.max_tokens)} tokens"
         yield f"{name}: {decoding}, {counted(sampling.samples, 'sample')} a problem"
+    if any(stage.compared_styles() for stage in recipe.stages):
+        yield f"prompt styles are compared on at most {counted(evaluation.validation, 'validation problem')} of each"
     if evaluation.every:
         most = min(evaluation.curve_problems, max(sizes))
         yield f"curve: every {evaluation.every} RLVR steps on at most {counted(most, 'test problem')}"

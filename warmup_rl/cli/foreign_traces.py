@@ -179,7 +179,7 @@ class ForeignTraces:
         used = {re.split(r"[.\[]", path)[0] for path in paths.values()}
         for column in row.keys() - used if not self._siblings(row, paths) else ():
             said = value_at(row, f"{column}[assistant]") if is_conversation(row[column]) else None
-            copy = parsed.thinking and parsed.thinking in str(said) or said == value_at(row, paths["response"])
+            copy = parsed.thinking and parsed.thinking in str(said) or said == value_at(row, paths.get("response", ""))
             if isinstance(said, str) and not copy:
                 raise DataError(
                     f"{place}: {column!r} holds another response than {paths['response']!r}, which would stay as it "
@@ -188,7 +188,7 @@ class ForeignTraces:
 
     def _siblings(self, row: Row, paths: Mapping[str, str]) -> list[Any]:
         """The list of responses that the cleaned one is from, as in Open-R1; empty if there is only one."""
-        listed = re.fullmatch(r"(.+)\[\d+\]", paths["response"])
+        listed = re.fullmatch(r"(.+)\[\d+\]", paths.get("response", ""))
         responses = value_at(row, listed[1]) if listed else None
         return responses if isinstance(responses, list) and len(responses) > 1 else []
 

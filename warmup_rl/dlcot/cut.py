@@ -18,20 +18,23 @@ _HESITATES = r"(?:[\W_]*\b(?:but|and|wait|okay|ok|hm+|now|well|yes|oh|hold on|ac
 _ANNOUNCES = re.compile(
     r"\b(?:let me|let['’]s|i['’]ll|i (?:will|should|need to|want to|have to|can|could)|alternatively"
     r"|(?:another|different) (?:way|approach|method)|maybe|perhaps|double-?check|verify|to be (?:safe|sure)|to check"
-    r"|to confirm)\b[^=\d]*$|^\W*(?:(?:but|so|wait|now|and|okay|hmm+)\W+)*let(?: me|['’]s) (?:\w+ )?(?:check|verify"
+    r"|to confirm)\b[^=]*$|^\W*(?:(?:but|so|wait|now|and|okay|hmm+)\W+)*let(?: me|['’]s) (?:\w+ )?(?:check|verify"
     r"|confirm|see|double|make sure|consider)\b[^:;]*$",
     re.IGNORECASE,
 )
 """A sentence that announces what comes next."""
 _POINTS_BACK = re.compile(
     rf"{_HESITATES}(?:so\b\W*)?(?:(?:also|too|then|similarly|likewise|again|in the same way|the same|same|these|those"
-    r"|they|both|neither|which|another|the (?:other|latter|former|second|third|remaining)|as (?:before|above)"
+    r"|they|both|neither|which|the (?:other|latter|former|second|third|remaining)|as (?:before|above)"
     r"|(?:going|coming|getting) back|returning|given (?:that|this))\b"
     r"|(?:this|that)\b(?! works out\b))",
     re.IGNORECASE,
 )
 """The beginning of a sentence that points back to the one before it."""
+_ANOTHER = re.compile(rf"{_HESITATES}another\b", re.IGNORECASE)
 _FOLLOWS = re.compile(rf"{_HESITATES}(?:so|therefore|thus|hence|then)\b", re.IGNORECASE)
+_ITEM = re.compile(rf"{_HESITATES}(\w+)\s+(?:\d+|[A-Z])\b", re.IGNORECASE)
+"""A numbered or lettered thing, such as `Layer 6` or `Option F`."""
 _LATER_ITEM = re.compile(r"\s*(?:[-*•+]\s|\(?(?:[2-9]|\d\d|[b-z])[.)]\s)")
 _MENTION = re.compile(
     r"\b(?:both|all (?:three|four|these|of these|the)?|(?:the|my|these) (?:two|three)) ?(?:of (?:these|them|my) )?"
@@ -101,7 +104,7 @@ def coherent(
             confirms and said.hard <= recent.hard and len(said.words - recent.words) <= _LITTLE_NEW * len(said.words)
         )
         ends = not repeats or all(cut.reason != "redundant" for cut in group)
-        fault = _seam_fault(before, text[span.end :], ends=ends, local=local)
+        fault = _seam_fault(before, text[slice(*span)], text[span.end :], ends=ends, local=local)
         fault = fault or _reference_fault(text, span, said, known, last_use)
         if not fault and repeats and all(cut.reason == "redundant" for cut in group):
             following = text[span.end :][: prose_sentences(text[span.end : span.end + _NEAR])[0].end]
@@ -131,7 +134,7 @@ def _reference_fault(text: str, span: Span, said: Content, known: Content, last_
     return "a word after it points back" if nouns else ""
 
 
-def _seam_fault(before: str, after: str, *, ends: bool, local: bool) -> str:
+def _seam_fault(before: str, gone: str, after: str, *, ends: bool, local: bool) -> str:
     """What breaks the text at a seam; empty if nothing does.
 
     Args:
@@ -152,9 +155,12 @@ def _seam_fault(before: str, after: str, *, ends: bool, local: bool) -> str:
         return "a sentence before it announces it"
     if DOUBTS.search(last):
         return "a doubt before it would stay open"
-    if _LATER_ITEM.match(first):
+    item = _ITEM.match(first)
+    if _LATER_ITEM.match(first) or item and re.search(rf"\b{item[1]}\s+(?:\d+|[A-Z])\b", gone, re.IGNORECASE):
         return "a list goes on after it"
-    if first[:1].islower() or affirms(lowered(first)) or not local and _POINTS_BACK.match(first):
+    if first[:1].islower() or affirms(lowered(first)) or _ANOTHER.match(first):
+        return "a sentence after it points back"
+    if not local and _POINTS_BACK.match(first):
         return "a sentence after it points back"
     return ""
 

@@ -88,7 +88,9 @@ class NumberGrader(Grader):
     def final_answer(self, text: str, problem: Problem) -> str | None:
         """The last box, else the last number in what is stated as the answer or in the last line."""
         text = self._with_point(text)
-        return stated_mathematics(text)
+        line = stated(text)
+        is_number = boxed(text) is None and rational(read_answer(line).text) is not None
+        return line if is_number else stated_mathematics(text)
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         gold, answer = self._with_point(problem.gold), self._with_point(answer)

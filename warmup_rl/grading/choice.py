@@ -64,6 +64,10 @@ _TAKEN_BACK = re.compile(
 _CORRECTED = re.compile(
     r"[^.!\n]{0,200}[.!\n]\s{0,3}(?:actually|wait|no|hmm|sorry|correction|oops|on second)\b", re.IGNORECASE
 )
+_WITHDRAWN = re.compile(
+    r"[^.!\n]{0,200}[.!\n]\s{0,3}(?:actually|wait|hmm|sorry|correction|oops|on second)\b", re.IGNORECASE
+)
+"""What takes a claim back where another follows; a bare "No" between two claims leaves both."""
 _DASH = re.compile(r"[\s)\]}'.:]*(?:-\s)?\s*")
 _OPTION = re.compile(r"^\s{0,8}\(?([A-Z])[.):]\s+(.*)$", re.MULTILINE)
 _ARTICLE = re.compile(r"\s+(?!(?:is|because|since|as|or|and|with|which|if|unless|to|rather)\b)[a-z]")
@@ -98,6 +102,8 @@ def choose(*, gold: str, answer: str, letters: str, question: str = "") -> Grade
     text = _plain_text(answer)
     options = {letter: _plain(wording) for letter, wording in _OPTION.findall(_MARKUP.sub("", question))}
     claims = _boxed(text) or _stated(text, letters, options) or _alone(text, letters, options)
+    back = [place for place, claim in enumerate(claims[:-1], start=1) if _WITHDRAWN.match(claim.behind)]
+    claims = claims[back[-1] if back else 0 :]
     claimed = list(dict.fromkeys("".join(claim.letters for claim in claims)))
     if not claims or not claims[-1].letters or len(claimed) == 1 and not claims[-1].final:
         return Grade("none", None, "no option letter")
@@ -136,7 +142,8 @@ def _plain_text(text: str) -> str:
 
 
 def _boxed(text: str) -> list[_Claim]:
-    return [_Claim(letter.upper(), wording) for letter, wording in _BOX.findall(text)]
+    found = [(match, text[match.end() : match.end() + _BEHIND]) for match in _BOX.finditer(text)]
+    return [_Claim(match[1].upper(), behind if _WITHDRAWN.match(behind) else match[2] or "") for match, behind in found]
 
 
 def _stated(text: str, letters: str, options: dict[str, str]) -> list[_Claim]:

@@ -14,6 +14,10 @@ _STATED = re.compile(
     r"####|\banswer\s{0,3}(?:\b(?:is|should be|must be|would be|equals)\b\s{0,3}:?|[:=])", re.IGNORECASE
 )
 _EMPHASIS = re.compile(r"\*\*|__|`")
+_JOINED = re.compile(r"(?:\s|,|;|\$|\\[()\[\]]|\\q?quad|\\text|\{|\}|\b(?:and|or)\b|\b[a-zA-Z]\s?=)+")
+"""What stands between boxes that are members of one list."""
+_REFUTED = re.compile(r"\bnot[\s$(*]*$", re.IGNORECASE)
+_MAX_BOXES, _NEAR = 20, 40
 _DISPLAY = re.compile(r"\$\$(?:[^$]{0,300})\$\$|\\\[(?:[^\]]{0,300})\\\]")
 FORMULA = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<![\w\\$])\$([^$\n]*[^\s$])\$(?!\d)", re.DOTALL)
 """A formula in a text, in one of four groups."""
@@ -40,6 +44,23 @@ def last_box(text: str) -> tuple[int, str, int] | None:
             content = text[opening + 1 : position].strip()
             return (start, content, position + 1) if content else None
     return None
+
+
+def boxes(text: str) -> str | None:
+    """The content of the last box, joined by commas with those before it that only a comma, a name such as `x=`, or
+    `and` separates from it; None where there is no box, the last one is unbalanced or empty, or `not` stands before it.
+    """
+    box = last_box(text)
+    if box is None or _REFUTED.search(text[max(0, box[0] - _NEAR) : box[0]]):
+        return None
+    members = [box[1]]
+    while len(members) < _MAX_BOXES and (before := last_box(text[: box[0]])):
+        between = text[before[2] : box[0]]
+        if len(between) > _NEAR or not _JOINED.fullmatch(between):
+            break
+        members.insert(0, before[1])
+        box = before
+    return ", ".join(members)
 
 
 def blocks(text: str) -> list[tuple[str, str, bool]]:
@@ -78,8 +99,8 @@ def stated_mathematics(text: str) -> str | None:
     The last box comes first; then the last formula between dollars or `\\(...\\)` in what is stated; then, where words
     stand around it, its last number.
     """
-    if (content := boxed(text)) is not None:
-        return content
+    if last_box(text) is not None:
+        return boxes(text)
     line = stated(text)
     if formulas := [next(filter(None, groups)) for groups in FORMULA.findall(line)]:
         return str(formulas[-1]).strip()

@@ -60,7 +60,9 @@ def same_label(*, gold: str, answer: str, labels: Sequence[str]) -> Grade:
 
 def plain_label(text: str) -> str:
     """A label in the form that is compared: lower case, words separated by one space, no punctuation at its ends."""
-    return " ".join(re.sub(r"[_\-\s]+", " ", text).split()).strip(" .,;:!?'()[]").casefold() or text.strip()
+    return (
+        " ".join(re.sub(r"[_\s]|(?<=\w)-|-(?!\d)", " ", text).split()).strip(" .,;:!?'()[]").casefold() or text.strip()
+    )
 
 
 def _counts(match: re.Match[str], statement: str) -> bool:
@@ -72,4 +74,4 @@ def _counts(match: re.Match[str], statement: str) -> bool:
 def _pattern(labels: tuple[str, ...]) -> re.Pattern[str]:
     """Matches any of the labels as words, longer ones first."""
     ordered = sorted(labels, key=len, reverse=True)
-    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, ordered))})(?!\w)")
+    return re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, ordered))})(?!\w)")

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Grade
-from warmup_rl.grading.final_answer import FORMULA, boxed, last_box
+from warmup_rl.grading.final_answer import FORMULA, boxed, boxes
 from warmup_rl.grading.math_structure import Shape, region, shape
 from warmup_rl.grading.math_tokens import Tokens, plain, tokenize
 from warmup_rl.grading.math_tree import Tree, children, form, names
@@ -24,9 +24,6 @@ MAX_LENGTH = 300
 """Characters of an answer; longer ones are wrong without being parsed."""
 
 _TIME = re.compile(r"\d{1,2}:\d{2}")
-_JOINED = re.compile(r"(?:\s|,|;|\$|\\[()\[\]]|\\q?quad|\\text|\{|\}|\b(?:and|or)\b)+")
-"""What stands between boxes that are members of one list."""
-_MAX_BOXES, _MAX_BETWEEN = 20, 40
 _ORDERED = ("tuple", "interval")
 _SETS = ("union", "intersection", "difference")
 _COORDINATES = {"x", "y", "z"}
@@ -92,18 +89,8 @@ def final_answer(text: str, *, boxed_only: bool = False) -> str | None:
 
 
 def _whole_answer(text: str) -> str | None:
-    """As `final_answer`, but boxes with nothing between them but a comma or `and` are members of a list."""
-    box = last_box(text)
-    if box is None:
-        return final_answer(text)
-    members = [box[1]]
-    while len(members) < _MAX_BOXES and (before := last_box(text[: box[0]])):
-        between = text[before[2] : box[0]]
-        if len(between) > _MAX_BETWEEN or not _JOINED.fullmatch(between):
-            break
-        members.insert(0, before[1])
-        box = before
-    return ", ".join(members)
+    """As `final_answer`, with the boxes that belong to the last one."""
+    return final_answer(text) and (boxes(text) if boxed(text) else final_answer(text))
 
 
 def unusable(gold: str) -> str:

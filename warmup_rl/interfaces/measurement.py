@@ -108,13 +108,19 @@ def best_style(found: Iterable[Cell], styles: Sequence[str]) -> str:
 def without_signal(found: Iterable[Cell]) -> list[str]:
     """A line for each domain with no correct answer under any prompt style and sampling: RLVR cannot start there."""
     right: dict[str, float] = defaultdict(float)
-    counts: Counter[str] = Counter()
+    counts, cut = Counter[str](), Counter[str]()
     for cell in found:
         right[cell.domain] += cell.lenient
         counts[cell.domain] += cell.problems * cell.samples
+        cut[cell.domain] += round(cell.truncated * cell.problems * cell.samples)
     return [
         f"{domain}: none of {counts[domain]:,} answers is correct under any prompt style measured, so RLVR on it would "
-        "start without a signal. Take easier problems, or warm up first."
+        "start without a signal. "
+        + (
+            f"{cut[domain]:,} of them were cut off: raise max_tokens."
+            if 2 * cut[domain] > counts[domain]
+            else "Take easier problems, or warm up first."
+        )
         for domain, value in right.items()
         if value == 0
     ]
