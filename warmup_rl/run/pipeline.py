@@ -218,10 +218,10 @@ class TrialRunner:
                 self._execute(planned, entry)
             entry.await_done()
             return
-        with entry.locked(lambda: self._say(f"{name}: another process makes it, waiting")):
+        with entry.locked(lambda holder: self._say(f"{name}: another process{holder} makes it, waiting")):
             if not entry.done:
                 self._say(f"{name}: starts")
-                entry.open_part(keep=planned.stage.resumes, launch=launch_id())
+                entry.open_part(planned.stage.recover, launch=launch_id())
                 start = time.monotonic()
                 summary = self._execute(planned, entry)
                 seconds = round(time.monotonic() - start, 1)
