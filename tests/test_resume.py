@@ -6,6 +6,7 @@ import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from warmup_rl.base import stopping
 from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.interfaces.plugins import build
+from warmup_rl.interfaces.stage import Artifacts
 from warmup_rl.stages.training import checkpointing
 from warmup_rl.stages.training.checkpoints import MANIFEST, CheckpointSettings, checkpoints, recover, step_of
 
@@ -66,7 +68,7 @@ def weights(folder: Path) -> bytes:
 def pretraining(epochs: float = 1.0) -> Any:
     shape = {"model_type": "qwen3", "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
     shape |= {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 384}
-    corpus = {"type": "nano", "setting": "absent", "share": 0.002}
+    corpus = {"type": "nano", "setting": "absent", "share": 0.01}
     return build("stage", {"type": "pretrain", "corpus": corpus, "model": shape, "epochs": epochs})
 
 
@@ -100,7 +102,9 @@ def test_a_killed_training_ends_as_if_it_had_not_been_killed(name: str, start: P
 
 def test_a_killed_pretraining_ends_as_if_it_had_not_been_killed(start: Path) -> None:
     stage = with_checkpoints(pretraining())
-    whole, parts = context(start, "pretrain whole", start), context(start, "pretrain parts", start)
+    whole, parts = (
+        replace(context(start, f"pretrain {name}", start), inputs=Artifacts()) for name in ("whole", "parts")
+    )
     expected = stage.run(whole)
     with dying_at(4), pytest.raises(Killed):
         stage.run(parts)

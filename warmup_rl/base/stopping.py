@@ -68,4 +68,4 @@ def stop_with_parent() -> None:
 def _on_signal(number: int, frame: Any) -> None:
     _State.asked = signal.Signals(number).name
     if not _State.deferring:
-        raise Stopped(_State.asked)
+        raise Stopped(f"by {_State.asked}")

@@ -110,8 +110,12 @@ class CacheEntry:
             )
         _VERIFIED.add(key)
 
-    def await_start(self, launch: str) -> bool:
-        """For ranks other than the main one: True when this launch begins to make the output, False when it is done."""
+    def await_start(self, launch: str, meanwhile: Callable[[], None]) -> bool:
+        """For ranks other than the main one: True when this launch begins to make the output, False when it is done.
+
+        Args:
+            meanwhile: called again and again; may raise.
+        """
         marker = self.part / ".launch"
         while True:
             if self.done:
@@ -121,11 +125,13 @@ class CacheEntry:
                     return True
             except FileNotFoundError:
                 pass
+            meanwhile()
             time.sleep(POLL_SECONDS)
 
-    def await_done(self) -> None:
+    def await_done(self, meanwhile: Callable[[], None]) -> None:
         """For ranks other than the main one: returns when the output is finished."""
         while not self.done:
+            meanwhile()
             time.sleep(POLL_SECONDS)
 
 

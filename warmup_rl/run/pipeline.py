@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, Tra
 from warmup_rl.recipe import Recipe, dump, trial_name
 from warmup_rl.run.cache import RECORD, CacheEntry, key_of, model_key, stale_key
 from warmup_rl.run.code_digest import code_digest
+from warmup_rl.run.failures import require_peers
 from warmup_rl.run.launch_env import launch_id
 from warmup_rl.run.provenance import versions
 
@@ -202,7 +203,8 @@ class TrialRunner:
             for planned in chosen:
                 self._step(planned)
         except BaseException as error:
-            self._record("failed", f"{type(error).__name__}: {error}")
+            state = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+            self._record(state, f"{type(error).__name__}: {error}")
             raise
         self._record("finished" if self._trial.done else "running")
 
@@ -214,9 +216,10 @@ class TrialRunner:
             self._say(f"{name}: done before{stale}, {entry.folder}")
             return
         if not self._launch_env.is_main:
-            if entry.await_start(launch_id()) and planned.stage.every_rank:
+            meanwhile = partial(require_peers, self._trial.folder)
+            if entry.await_start(launch_id(), meanwhile) and planned.stage.every_rank:
                 self._execute(planned, entry)
-            entry.await_done()
+            entry.await_done(meanwhile)
             return
         with entry.locked(lambda holder: self._say(f"{name}: another process{holder} makes it, waiting")):
             if not entry.done:
