@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.resume_case import Killed, dying_at, logs, with_checkpoints
 from tests.training_case import RLVR, SFT, case, context
 from warmup_rl.base import stopping
 from warmup_rl.base.errors import RunError
@@ -21,44 +20,10 @@ from warmup_rl.interfaces.stage import Artifacts
 from warmup_rl.stages.training import checkpointing
 from warmup_rl.stages.training.checkpoints import MANIFEST, CheckpointSettings, checkpoints, recover, step_of
 
-TIMES = ("step_time", "train_runtime", "train_samples_per_second", "train_steps_per_second", "train_loss", "seconds")
-"""Keys that no two runs have in common; the last of `train_loss` is a mean over what this process has trained."""
-
-
-class Killed(Exception):
-    pass
-
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return case(tmp_path_factory.mktemp("resume"))
-
-
-@contextmanager
-def dying_at(step: int) -> Iterator[None]:
-    """Trainings end without a word when this optimizer step begins."""
-
-    def die(self: Any, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step == step - 1:
-            raise Killed
-
-    checkpointing.Checkpoints.on_step_begin = die  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        del checkpointing.Checkpoints.on_step_begin
-
-
-def with_checkpoints(stage: Any, every: int | str = 2, **update: Any) -> Any:
-    return stage.model_copy(update={"checkpoint": CheckpointSettings(every=every), **update})
-
-
-def logs(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The rows of all logs without what takes time."""
-    return {
-        path.name: [{key: value for key, value in row.items() if key not in TIMES} for row in read_jsonl(path)]
-        for path in sorted(folder.glob("*.jsonl"))
-    }
 
 
 def weights(folder: Path) -> bytes:

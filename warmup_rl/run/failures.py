@@ -1,4 +1,4 @@
-"""How the ranks of a launch leave a trial together that failed on one of them: by files, since collectives would hang."""
+"""How the ranks of a launch leave a trial together that failed on one of them: by files, not in a collective."""
 
 from __future__ import annotations
 
