@@ -1,6 +1,6 @@
 """Kills a run with SIGKILL at random moments and compares what it makes in the end with an undisturbed run.
 
-`python -m benchmarks.kills --kills 30 --folder /tmp/kills` runs the warmup arm of the shipped nano recipe, made short, with
+`python -m benchmarks.kills --kills 30 --folder /tmp/kills` runs the warmup arm of the nano recipe, made short, with
 a checkpoint after every second step.
 """
 
@@ -122,7 +122,7 @@ def disturbed(prepared: Path, folder: Path, kills: int, seconds: float, rng: ran
 
 
 def prepare(folder: Path) -> tuple[Path, float]:
-    """Makes the data stages once and an undisturbed run beside them; returns the former and the seconds of the latter."""
+    """Makes the data stages, and an undisturbed run beside them; returns the former and the seconds of the latter."""
     prepared = folder / "prepared"
     finish(prepared, until="clean")
     shutil.copytree(prepared, folder / "whole", symlinks=True)

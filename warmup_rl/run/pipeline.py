@@ -189,9 +189,8 @@ class TrialRunner:
             ids = ", ".join(planned.stage.id for planned in self._trial.stages)
             raise RunError(f"arm {self._trial.arm!r} has no stage {only or until!r}. Its stages: {ids}.")
         recipe = self._trial.recipe
-        if recipe.model and any(
-            "model" in planned.inputs and not self._trial.entry(planned).done for planned in chosen
-        ):
+        open_stages = [planned for planned in chosen if not self._trial.entry(planned).done]
+        if recipe.model and any("model" in planned.inputs for planned in open_stages):
             load_tokenizer(recipe.model, recipe.model_revision)  # what is wrong with it is reported before any work
             if self._launch_env.is_main:
                 require_finite(Path(recipe.model).expanduser())
@@ -203,8 +202,8 @@ class TrialRunner:
             for planned in chosen:
                 self._step(planned)
         except BaseException as error:
-            state = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
-            self._record(state, f"{type(error).__name__}: {error}")
+            stopped = isinstance(error, KeyboardInterrupt)
+            self._record("stopped" if stopped else "failed", f"{type(error).__name__}: {error}")
             raise
         self._record("finished" if self._trial.done else "running")
 
@@ -216,10 +215,10 @@ class TrialRunner:
             self._say(f"{name}: done before{stale}, {entry.folder}")
             return
         if not self._launch_env.is_main:
-            meanwhile = partial(require_peers, self._trial.folder)
-            if entry.await_start(launch_id(), meanwhile) and planned.stage.every_rank:
+            peers = partial(require_peers, self._trial.folder)
+            if entry.await_start(launch_id(), peers) and planned.stage.every_rank:
                 self._execute(planned, entry)
-            entry.await_done(meanwhile)
+            entry.await_done(peers)
             return
         with entry.locked(lambda holder: self._say(f"{name}: another process{holder} makes it, waiting")):
             if not entry.done:
@@ -342,11 +341,10 @@ class TrialRunner:
             for planned in trial.stages
         ]
         trial.folder.mkdir(parents=True, exist_ok=True)
-        fold = {} if trial.fold is None else {"fold": trial.fold}
         record = {
             "arm": trial.arm,
             "seed": trial.seed,
-            **fold,
+            **({} if trial.fold is None else {"fold": trial.fold}),
             "style": trial.format.think,
             "state": state,
             "reason": reason,
