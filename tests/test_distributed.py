@@ -12,7 +12,7 @@ import pytest
 
 from tests.resume_case import logs
 from tests.training_case import DOMAIN, SFT, case, context, losses
-from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.base.jsonl import read_json, read_jsonl
 from warmup_rl.interfaces import chat as contract
 from warmup_rl.stages.rlvr import prompt_plan
 
@@ -86,7 +86,8 @@ def test_two_processes_that_are_killed_end_as_if_they_had_not_been(distribution:
 
     folder = case(tmp_path)
     launch(distribution, folder, "tests.resume_case")
-    for name in ("sft", "rlvr"):
+    for name, steps in (("sft", [2, 4]), ("rlvr", [2, 3])):
+        assert read_json(folder / f"{name}.recovered") == {"steps": steps}
         whole, parts = folder / f"{name}-whole", folder / f"{name}-parts"
         expected, found = (load_file(path / "model" / "model.safetensors") for path in (whole, parts))
         assert expected.keys() == found.keys()

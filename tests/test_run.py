@@ -246,6 +246,20 @@ def test_an_arm_that_fails_in_a_launch_of_two_stops_no_other(recipe, tmp_path, m
     assert json.loads((Trial(recipe, "long", 0).folder / "run.json").read_text())["state"] == "failed"
 
 
+def test_a_report_that_fails_costs_no_output(recipe, tmp_path, monkeypatch, capsys):
+    from warmup_rl.report import main
+    from warmup_rl.train import main as train_here
+
+    assert train(tmp_path).returncode == 0
+
+    def fail(folder):
+        raise KeyError("a figure")
+
+    monkeypatch.setattr(main, "report", fail)
+    assert train_here([str(tmp_path / "recipe.yaml"), f"output_dir={recipe.output_dir}"]) == 2
+    assert "all stages are done and kept; the report failed (KeyError: 'a figure')" in capsys.readouterr().err
+
+
 def launched(file, folder, *arguments):
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", f"{ROOT}/launch/{file}.yaml"]
     return [*launcher, "-m", "warmup_rl.train", f"{folder}/recipe.yaml", f"output_dir={folder}/outputs", *arguments]

@@ -175,9 +175,13 @@ def test_tracking_works_without_an_account(warm: Path, monkeypatch: pytest.Monke
     given = dataclasses.replace(
         context(warm, "tracked", warm / "base"), tracking=Tracking("project", "group", ("a tag",))
     )
-    Sft(id="sft", batch_size=16, args={"learning_rate": 1e-3}).run(given)
+    stage = Sft(id="sft", batch_size=16, args={"learning_rate": 1e-3})
+    stage.run(given)
     assert wandb.run is None, "the next stage gets a run of its own"
-    assert list((given.folder / "wandb").glob("offline-run-*/*.wandb"))
+    stage.recover(given.folder)
+    stage.run(given)  # after a kill
+    runs = list((given.folder / "wandb").glob("offline-run-*/*.wandb"))
+    assert len(runs) == 2 and len({run.name for run in runs}) == 1, "it goes on in the same W&B run"
 
 
 # Reinforcement learning

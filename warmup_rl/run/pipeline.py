@@ -188,8 +188,7 @@ class TrialRunner:
         if not chosen:
             ids = ", ".join(planned.stage.id for planned in self._trial.stages)
             raise RunError(f"arm {self._trial.arm!r} has no stage {only or until!r}. Its stages: {ids}.")
-        recipe = self._trial.recipe
-        open_stages = [planned for planned in chosen if not self._trial.entry(planned).done]
+        recipe, open_stages = self._trial.recipe, [one for one in chosen if not self._trial.entry(one).done]
         if recipe.model and any("model" in planned.inputs for planned in open_stages):
             load_tokenizer(recipe.model, recipe.model_revision)  # what is wrong with it is reported before any work
             if self._launch_env.is_main:
@@ -202,8 +201,8 @@ class TrialRunner:
             for planned in chosen:
                 self._step(planned)
         except BaseException as error:
-            stopped = isinstance(error, KeyboardInterrupt)
-            self._record("stopped" if stopped else "failed", f"{type(error).__name__}: {error}")
+            state = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+            self._record(state, f"{type(error).__name__}: {error}")
             raise
         self._record("finished" if self._trial.done else "running")
 
@@ -340,7 +339,6 @@ class TrialRunner:
             }
             for planned in trial.stages
         ]
-        trial.folder.mkdir(parents=True, exist_ok=True)
         record = {
             "arm": trial.arm,
             "seed": trial.seed,
@@ -350,6 +348,7 @@ class TrialRunner:
             "reason": reason,
             "stages": stages,
         }
+        trial.folder.mkdir(parents=True, exist_ok=True)
         write_json(trial.folder / "run.json", record)
 
 
