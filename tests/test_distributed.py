@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.resume_case import logs
 from tests.training_case import DOMAIN, SFT, case, context, losses
-from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.base.jsonl import read_json, read_jsonl
 from warmup_rl.interfaces import chat as contract
 from warmup_rl.stages.rlvr import prompt_plan
 
@@ -25,8 +26,8 @@ def single_losses(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
     return losses(folder / "sft" / "log.jsonl")
 
 
-def launch(distribution: str, folder: Path) -> list[dict]:
-    """What the two ranks found."""
+def launch(distribution: str, folder: Path, program: str = "tests.training_case") -> None:
+    """Starts a program with the folder as its argument in two processes."""
     programs = Path(sys.executable).parent
     command = [
         sys.executable,
@@ -37,7 +38,7 @@ def launch(distribution: str, folder: Path) -> list[dict]:
         "--num_processes",
         "2",
         "-m",
-        "tests.training_case",
+        program,
         str(folder),
     ]
     env = {
@@ -46,9 +47,8 @@ def launch(distribution: str, folder: Path) -> list[dict]:
         "TOKENIZERS_PARALLELISM": "false",
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
     }
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
-    return [json.loads((folder / f"found.rank{rank}.json").read_text()) for rank in (0, 1)]
 
 
 @pytest.mark.parametrize("distribution", ["ddp", "zero2", "zero3"])
@@ -56,7 +56,8 @@ def test_two_processes_train_one_model_as_one_process_would(
     distribution: str, tmp_path: Path, single_losses: list[float]
 ) -> None:
     folder = case(tmp_path)
-    first, second = launch(distribution, folder)
+    launch(distribution, folder)
+    first, second = (json.loads((folder / f"found.rank{rank}.json").read_text()) for rank in (0, 1))
     assert [found["launch_env"] for found in (first, second)] == [[0, 2, distribution], [1, 2, distribution]]
     assert first["summaries"]["sft"] == second["summaries"]["sft"]
     assert losses(folder / "sft" / "log.jsonl") == pytest.approx(single_losses, rel=1e-3)
@@ -77,3 +78,21 @@ def test_two_processes_train_one_model_as_one_process_would(
     assert (cell["problems"], cell["lenient"]) == (5, curve[-1]["lenient"]), "the saved model is the trained one"
     contract.check(folder / "rlvr" / "model", context(folder, "rlvr", folder).response_format)
     assert not list(folder.glob("*/*.rank*"))
+
+
+@pytest.mark.parametrize("distribution", ["ddp", "zero2", "zero3"])
+def test_two_processes_that_are_killed_end_as_if_they_had_not_been(distribution: str, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    folder = case(tmp_path)
+    launch(distribution, folder, "tests.resume_case")
+    for name, steps in (("sft", [2, 4]), ("rlvr", [2, 3])):
+        assert read_json(folder / f"{name}.recovered") == {"steps": steps}
+        whole, parts = folder / f"{name}-whole", folder / f"{name}-parts"
+        expected, found = (load_file(path / "model" / "model.safetensors") for path in (whole, parts))
+        assert expected.keys() == found.keys()
+        furthest = max(float((expected[key] - found[key]).abs().max()) for key in found)
+        assert furthest == 0 if distribution == "ddp" else furthest < 1e-5, furthest
+        if distribution == "ddp":
+            assert logs(parts) == logs(whole)
+    assert logs(folder / "rlvr-parts")["rollouts.jsonl"] == logs(folder / "rlvr-whole")["rollouts.jsonl"]

@@ -1,6 +1,8 @@
 """The fold: shared stages are made once, finished ones never again, and a folder belongs to one recipe and process."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,7 @@ from warmup_rl.run.cache import sole_process
 from warmup_rl.run.pipeline import Trial, TrialRunner, shared_prefix
 from warmup_rl.run.provenance import claim_run_folder
 
+ROOT = Path(__file__).parents[1]
 STAGES = Path(__file__).with_name("small_stages.py")
 RECIPE = f"""
 run_name: small
@@ -148,6 +151,10 @@ def test_one_process_a_trial(tmp_path):
     lock = FileLock(str(tmp_path / ".lock"))
     with lock, pytest.raises(RunError, match="another process runs this arm and seed"), sole_process(tmp_path):
         pass
+    with sole_process(tmp_path):
+        command = "import pathlib, sys, warmup_rl.run.cache as c; c.sole_process(pathlib.Path(sys.argv[1])).__enter__()"
+        second = subprocess.run([sys.executable, "-c", command, tmp_path], capture_output=True, text=True, check=False)
+        assert f"another process (pid {os.getpid()} on " in second.stderr
 
 
 def train(folder, *arguments):
@@ -210,3 +217,57 @@ def test_a_killed_run_ends_its_trials_and_goes_on_where_it_was(recipe, tmp_path,
     train(tmp_path, "--jobs", "2")
     assert trial.done
     assert not (trial.entry(trial.stages[1]).folder / "half").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_stops_a_run_with_an_exit_code_of_its_own(number, recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("BLOCK_SECOND", "1")
+    command = [sys.executable, "-m", "warmup_rl.train", str(tmp_path / "recipe.yaml"), "--arm", "long"]
+    with subprocess.Popen(
+        [*command, f"output_dir={recipe.output_dir}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert any("blocked" in line for line in process.stdout)
+        process.send_signal(number)
+        said = process.stderr.read()
+    assert process.returncode == 75 and f"stopped by {number.name}; the same command continues" in said
+    assert json.loads((Trial(recipe, "long", 0).folder / "run.json").read_text())["state"] == "stopped"
+
+
+@pytest.mark.parametrize(("file", "number"), [("single", signal.SIGKILL), ("ddp", signal.SIGUSR1)])
+def test_processes_end_with_their_launcher(file, number, recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("BLOCK_SECOND", "1")
+    with subprocess.Popen(launched(file, tmp_path, "--arm", "long"), stdout=subprocess.PIPE, text=True) as process:
+        next(line for line in process.stdout if "blocked" in line)
+        ranks = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(number)
+    assert ranks and not psutil.wait_procs(ranks, timeout=60)[1]
+    with sole_process(Trial(recipe, "long", 0).folder):
+        pass
+
+
+def test_an_arm_that_fails_in_a_launch_of_two_stops_no_other(recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("BREAK_SECOND", "1")
+    command = launched("ddp", tmp_path, "stages.second.fails_if_set=BREAK_SECOND")
+    broken = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert broken.returncode == 1 and "failed: long, seed 0" in broken.stderr, broken.stderr[-2000:]
+    assert Trial(recipe, "short", 0).done and not Trial(recipe, "long", 0).done
+    assert json.loads((Trial(recipe, "long", 0).folder / "run.json").read_text())["state"] == "failed"
+
+
+def test_a_report_that_fails_costs_no_output(recipe, tmp_path, monkeypatch, capsys):
+    from warmup_rl.report import main
+    from warmup_rl.train import main as train_here
+
+    assert train(tmp_path).returncode == 0
+
+    def fail(folder):
+        raise KeyError("a figure")
+
+    monkeypatch.setattr(main, "report", fail)
+    assert train_here([str(tmp_path / "recipe.yaml"), f"output_dir={recipe.output_dir}"]) == 2
+    assert "all stages are done and kept; the report failed (KeyError: 'a figure')" in capsys.readouterr().err
+
+
+def launched(file, folder, *arguments):
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", f"{ROOT}/launch/{file}.yaml"]
+    return [*launcher, "-m", "warmup_rl.train", f"{folder}/recipe.yaml", f"output_dir={folder}/outputs", *arguments]

@@ -18,7 +18,7 @@ from warmup_rl.data.rank_files import RankFiles
 from warmup_rl.interfaces import chat as contract
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import build
-from warmup_rl.interfaces.stage import Tracking
+from warmup_rl.interfaces.stage import SCRATCH, Tracking
 from warmup_rl.stages.rlvr import Rlvr, prompt_plan
 from warmup_rl.stages.sft import IGNORED, Sft, encode, require_supervised_end
 from warmup_rl.stages.training.rewards import Reward
@@ -102,7 +102,7 @@ def test_sft_learns_the_layout_and_to_stop(warm: Path) -> None:
 def test_sft_leaves_a_plain_model_folder_that_keeps_its_contract(warm: Path) -> None:
     folder = warm / "sft"
     contract.check(folder / "model", FORMAT)
-    assert {path.name for path in folder.iterdir()} == {"model", "log.jsonl"}
+    assert {path.name for path in folder.iterdir()} == {"model", "log.jsonl", SCRATCH}
     assert not list((folder / "model").glob("*.bin"))
 
 
@@ -175,9 +175,13 @@ def test_tracking_works_without_an_account(warm: Path, monkeypatch: pytest.Monke
     given = dataclasses.replace(
         context(warm, "tracked", warm / "base"), tracking=Tracking("project", "group", ("a tag",))
     )
-    Sft(id="sft", batch_size=16, args={"learning_rate": 1e-3}).run(given)
+    stage = Sft(id="sft", batch_size=16, args={"learning_rate": 1e-3})
+    stage.run(given)
     assert wandb.run is None, "the next stage gets a run of its own"
-    assert list((given.folder / "wandb").glob("offline-run-*/*.wandb"))
+    stage.recover(given.folder)
+    stage.run(given)  # after a kill
+    runs = list((given.folder / "wandb").glob("offline-run-*/*.wandb"))
+    assert len(runs) == 2 and len({run.name for run in runs}) == 1, "it goes on in the same W&B run"
 
 
 # Reinforcement learning

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import math
 import os
-import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from warmup_rl.base.console import duration, quiet_libraries, run_command
-from warmup_rl.base.errors import RunError
+from warmup_rl.base.errors import RunError, UserError
 from warmup_rl.base.machine import cores
+from warmup_rl.base.stopping import EXIT_STOPPED, Stopped, listen, stop_with_parent
 from warmup_rl.cli.command import Command, explain, parse, selection
 from warmup_rl.recipe import Recipe, load_recipe
 from warmup_rl.recipe.shipped import find_launch_file
@@ -35,11 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
     Returns:
-        The exit code: 0 done, 2 something given was wrong or a trial failed, 130 interrupted.
+        The exit code: 0 done, 2 something given was wrong or a trial failed, 75 stopped by a signal, 130 interrupted.
     """
+    listen()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return run_command(lambda: _run(parse(given), given), quiet=not _is_main())
+    except Stopped as stop:
+        if _is_main():
+            print(f"stopped {stop}; the same command continues", file=sys.stderr)
+        return EXIT_STOPPED
     except KeyboardInterrupt:
         print("stopped; the same command continues from the first unfinished stage", file=sys.stderr)
         return 130
@@ -60,7 +66,8 @@ def _run(command: Command, given: Sequence[str]) -> int:
         return 0
     if command.gpus and "WORLD_SIZE" not in os.environ:
         if command.gpus > 1:
-            return subprocess.run(launch_command(command, recipe, given)).returncode
+            launch = launch_command(command, recipe, given)
+            os.execv(launch[0], launch)  # so that signals reach the launcher
         os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
     return _train(command, recipe)
 
@@ -88,9 +95,12 @@ def launch_command(command: Command, recipe: Recipe, given: Sequence[str]) -> li
 def _train(command: Command, recipe: Recipe) -> int:
     from warmup_rl.cli.power import resolution
     from warmup_rl.recipe.leaks import leaks, refuse
+    from warmup_rl.run.launch_env import is_launched, read_launch_env
     from warmup_rl.run.pipeline import Trial
     from warmup_rl.run.provenance import await_claim, claim_run_folder
 
+    if command.trial or is_launched():
+        stop_with_parent()
     arms, seeds, folds = selection(command, recipe)
     trials = [Trial(recipe, arm, seed, fold, command.reuse_stale) for seed in seeds for arm in arms for fold in folds]
     trials = [trial for trial in trials if trial.chosen(command.only, command.until)]
@@ -100,8 +110,6 @@ def _train(command: Command, recipe: Recipe) -> int:
         for line in sorted({line for trial in trials for line in trial.moved()}):
             print(line, flush=True)
     if not all(trial.finished for trial in trials):
-        from warmup_rl.run.launch_env import read_launch_env
-
         launch_env = read_launch_env()
         if not command.trial:  # the run that started this trial has checked for leaks and claimed the folder
             if launch_env.is_main:
@@ -121,10 +129,24 @@ def _train(command: Command, recipe: Recipe) -> int:
             return 0
         print(f"All stages done in {duration(time.monotonic() - start)}.", flush=True)
     if not command.trial and not command.only and _is_main():
-        from warmup_rl.report.main import report
-
-        report(trials[0].run_folder)
+        _report(trials[0].run_folder)
     return 0
+
+
+def _report(run_folder: Path) -> None:
+    """Writes the report. Raises `RunError` where that fails; the outputs of the stages are kept."""
+    from warmup_rl.report.main import report
+
+    try:
+        report(run_folder)
+    except UserError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        raise RunError(
+            f"all stages are done and kept; the report failed ({type(error).__name__}: {error}). To write it again: "
+            f"warmup-rl report {run_folder}"
+        ) from None
 
 
 def _is_main() -> bool:
@@ -148,22 +170,46 @@ def _side_by_side(command: Command, trials: Sequence[Trial], workers: int) -> No
 
 
 def _in_this_process(command: Command, trials: Sequence[Trial], launch_env: LaunchEnv) -> None:
+    """Runs trials one after the other. One that fails does not stop the others; the error is raised at the end."""
     import torch
 
+    from warmup_rl.run.failures import leave_together
+    from warmup_rl.run.provenance import failed_before
+
+    torch.set_num_threads(command.threads or cores())
+    last = failed_before(trials[0].run_folder)
+    failed: dict[str, Exception] = {}
+    for trial in sorted(trials, key=lambda trial: trial.name in last):
+        try:
+            _run_trial(command, trial, launch_env)
+        except Exception as error:
+            if len(trials) == 1:
+                raise
+            failed[trial.name] = error
+            if launch_env.is_main:
+                print(f"{trial.name}: {error}", file=sys.stderr, flush=True)
+            leave_together(trial.folder, launch_env)
+    if failed:
+        raise RunError(f"failed: {'; '.join(failed)}. Finished stages are kept; the same command continues from there.")
+
+
+def _run_trial(command: Command, trial: Trial, launch_env: LaunchEnv) -> None:
     from warmup_rl.run.cache import sole_process
-    from warmup_rl.run.parallel import exit_with_parent, trial_label
+    from warmup_rl.run.parallel import trial_label
     from warmup_rl.run.pipeline import TrialRunner
 
-    if command.trial:
-        exit_with_parent()
-    torch.set_num_threads(command.threads or cores())
-    for trial in trials:
-        log = Path(trial.folder) / ("run.log" if launch_env.is_main else f"run.rank{launch_env.rank}.log")
-        label = "" if command.trial else trial_label(*trial.place)
-        lock = sole_process(trial.folder) if launch_env.is_main else nullcontext()
-        with quiet_libraries(log, label) as say, lock:
-            run = TrialRunner(trial, launch_env, say if launch_env.is_main else lambda line: None)
+    log = Path(trial.folder) / ("run.log" if launch_env.is_main else f"run.rank{launch_env.rank}.log")
+    label = "" if command.trial else trial_label(*trial.place)
+    lock = sole_process(trial.folder) if launch_env.is_main else nullcontext()
+    with quiet_libraries(log, label) as say, lock:
+        run = TrialRunner(trial, launch_env, say if launch_env.is_main else lambda line: None)
+        try:
             run.run(only=command.only, until=command.until)
+        except UserError:
+            raise
+        except Exception:
+            traceback.print_exc()
+            raise
 
 
 if __name__ == "__main__":

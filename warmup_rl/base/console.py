@@ -1,4 +1,4 @@
-"""Console output: progress, durations and counts in words, and a log file for the output of libraries."""
+"""Console output: progress, durations, sizes and counts in words, and a log file for the output of libraries."""
 
 from __future__ import annotations
 
@@ -129,6 +129,16 @@ def counted(number: int, what: str) -> str:
 def shortened(text: str, most: int = 600) -> str:
     """The beginning and the end of a text with more than `most` characters."""
     return text if len(text) <= most else f"{text[: most // 2]}\n  […]\n{text[-most // 2 :]}"
+
+
+def size_in_words(count: int) -> str:
+    """`980 B`, `1.9 MB`, given bytes."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
 
 
 def open_console(**options: Any) -> Console:

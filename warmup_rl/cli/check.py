@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from warmup_rl.base.console import counted, open_console
+from warmup_rl.base.console import counted, open_console, size_in_words
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.stats import MIN_SEEDS
 from warmup_rl.cli.command import Command, explain, parse, selection
@@ -269,9 +269,10 @@ def _disk(recipe: Recipe, made: dict[str, Stage], preview: dict[str, StagePrevie
     weights = parameters(recipe)
     texts = tokens * _BYTES_PER_TOKEN
     if weights is None:
-        return f"at most about {_size(texts)} of text, and {counted(models, 'model')}"
+        return f"at most about {size_in_words(texts)} of text, and {counted(models, 'model')}"
     size = weights * _BYTES_PER_WEIGHT
-    return f"at most about {_size(models * size + texts)}: {counted(models, 'model')} of {_size(size)}, and text"
+    total = size_in_words(models * size + texts)
+    return f"at most about {total}: {counted(models, 'model')} of {size_in_words(size)}, and text"
 
 
 def _tokens(preview: StagePreview) -> int:
@@ -306,12 +307,3 @@ def _weights(file: Path) -> int:
 
 def _number(value: int | float | str) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _size(number: int) -> str:
-    size = float(number)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.plugins import Kind, Plugin
 
 Distribution = Literal["single", "ddp", "zero1", "zero2", "zero3"]
+SCRATCH = "trainer"
+"""Folder for what a stage needs only until its output is finished, such as checkpoints; deleted then."""
 Use = Literal["training", "examples", "choice", "curve", "measurement"]
 """Use of labelled problems: training, solved examples in a prompt, choosing a prompt, the curve, measurement."""
 
@@ -237,6 +240,11 @@ class Stage(Plugin, ABC):
 
     def prepare(self, context: Context) -> None:
         """Builds and checks what can fail before any stage runs (trainer configs, data, golds). Raises `UserError`."""
+
+    def recover(self, folder: Path) -> None:
+        """Prepares what a stopped run has left in the stage's folder for the next `run`; on the main process only."""
+        if not self.resumes:
+            shutil.rmtree(folder)
 
     @abstractmethod
     def run(self, context: Context) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -14,16 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.errors import DataError, RunError
+from warmup_rl.base.files import damage, files_in, fingerprints, sync, sync_files
 from warmup_rl.base.jsonl import read_json
 from warmup_rl.data.datasets import file_digest
+from warmup_rl.interfaces.stage import SCRATCH
 
 RECORD = "stage.json"
 POLL_SECONDS = 0.2
 """Interval at which ranks look for files of another rank. They do not wait in a collective, which could time out."""
 _VERIFIED: set[tuple[Path, str]] = set()
 """Outputs whose files this process has compared with their record."""
-_NOT_RECORDED = "wandb"
-"""A folder that W&B may still write to after the stage; no later stage reads it."""
+_NOT_RECORDED = ("wandb", SCRATCH, RECORD)
+"""W&B may still write to its folder after the stage, and no later stage reads it."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,15 @@ class CacheEntry:
             )
         return record
 
-    def locked(self, waiting: Callable[[], None]) -> AbstractContextManager[None]:
-        """Holds the right to make this output; calls `waiting` once if another process holds it."""
+    def locked(self, waiting: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Holds the right to make this output; calls `waiting` once with the pid if another process holds it."""
         return _lock(self.folder.with_name(f"{self.folder.name}.lock"), waiting)
 
-    def open_part(self, *, keep: bool, launch: str) -> None:
-        """Creates the working folder, empty unless `keep`, and signals the other ranks of `launch` that work begins."""
-        if self.part.exists() and not keep:
-            shutil.rmtree(self.part)
+    def open_part(self, recover: Callable[[Path], None], *, launch: str) -> None:
+        """Creates the working folder, or lets `recover` prepare what an earlier run has left in it, and signals the
+        other ranks of `launch` that work begins."""
+        if self.part.exists():
+            recover(self.part)
         self.part.mkdir(parents=True, exist_ok=True)
         (self.part / ".launch").write_text(launch, encoding="utf-8")
 
@@ -71,21 +75,19 @@ class CacheEntry:
         """Moves the output to `folder`, with `record`, its digest, and the size and SHA-256 of every file.
 
         A folder without a record is replaced. All files are synced to disk first, so that a power loss leaves the whole
-        output or none.
+        output or none. Checkpoints are deleted last, since a kill may come at any time.
         """
         (self.part / ".launch").unlink(missing_ok=True)
-        files = {name: _fingerprint(self.part / name) for name in _files(self.part)}
+        files = fingerprints(self.part, files_in(self.part, leave_out=_NOT_RECORDED))
         content = json.loads(json.dumps({**record, "files": files}))  # as it is when it is read
         text = json.dumps({**content, "digest": key_of(content)}, indent=2) + "\n"
         (self.part / RECORD).write_text(text, encoding="utf-8")
-        for name in (*files, RECORD):
-            _sync(self.part / name)
-        for folder in {(self.part / name).parent for name in (*files, RECORD)}:
-            _sync(folder)
+        sync_files(self.part, (*files, RECORD))
         if self.folder.exists():
             shutil.rmtree(self.folder)
         self.part.replace(self.folder)
-        _sync(self.folder.parent)
+        sync(self.folder.parent)
+        shutil.rmtree(self.folder / SCRATCH, ignore_errors=True)
 
     def damage(self, within: str = "") -> list[str]:
         """What is wrong with the stored files, one line each; empty if none has changed.
@@ -95,16 +97,7 @@ class CacheEntry:
         """
         recorded: dict[str, dict[str, Any]] = self.record().get("files", {})
         wanted = {name: found for name, found in recorded.items() if not within or Path(name).is_relative_to(within)}
-        lines = []
-        for name, fingerprint in wanted.items():
-            path = self.folder / name
-            if not path.is_file():
-                lines.append(f"{path} is missing")
-            elif (size := path.stat().st_size) != fingerprint["size"]:
-                lines.append(f"{path} has {size:,} bytes, {fingerprint['size']:,} were written")
-            elif _fingerprint(path) != fingerprint:
-                lines.append(f"{path} was changed after it was written (its SHA-256 differs)")
-        return lines
+        return list(damage(self.folder, wanted))
 
     def require_whole(self, within: str) -> None:
         """Raises `RunError` if a file or folder of the output has changed; checks once per process."""
@@ -117,8 +110,12 @@ class CacheEntry:
             )
         _VERIFIED.add(key)
 
-    def await_start(self, launch: str) -> bool:
-        """For ranks other than the main one: True when this launch begins to make the output, False when it is done."""
+    def await_start(self, launch: str, meanwhile: Callable[[], None]) -> bool:
+        """For ranks other than the main one: True when this launch begins to make the output, False when it is done.
+
+        Args:
+            meanwhile: called again and again; may raise.
+        """
         marker = self.part / ".launch"
         while True:
             if self.done:
@@ -128,30 +125,14 @@ class CacheEntry:
                     return True
             except FileNotFoundError:
                 pass
+            meanwhile()
             time.sleep(POLL_SECONDS)
 
-    def await_done(self) -> None:
+    def await_done(self, meanwhile: Callable[[], None]) -> None:
         """For ranks other than the main one: returns when the output is finished."""
         while not self.done:
+            meanwhile()
             time.sleep(POLL_SECONDS)
-
-
-def _files(folder: Path) -> list[str]:
-    paths = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
-    return [str(path) for path in paths if path.parts[0] != _NOT_RECORDED and str(path) != RECORD]
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def key_of(content: Any) -> str:
@@ -189,27 +170,30 @@ def model_key(model: str, revision: str | None) -> str:
 def sole_process(folder: Path) -> AbstractContextManager[None]:
     """Holds a folder for this process. Raises `RunError` if another process holds it."""
 
-    def refuse() -> None:
+    def refuse(holder: str) -> None:
         raise RunError(
-            f"{folder}: another process runs this arm and seed. Wait for it, end it, or choose another run_name."
+            f"{folder}: another process{holder} runs this arm and seed. Wait for it, end it, or choose another "
+            "run_name."
         )
 
     return _lock(folder / ".lock", refuse)
 
 
 @contextmanager
-def _lock(path: Path, taken: Callable[[], None]) -> Iterator[None]:
-    """Holds a lock file. If another process holds it, calls `taken`, which may raise, and waits."""
+def _lock(path: Path, taken: Callable[[str], None]) -> Iterator[None]:
+    """Holds a lock file. If another process holds it, calls `taken`, which may raise, with its pid, and waits."""
     from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
+    lock, owner = FileLock(path), path.with_suffix(".pid")  # the lock file itself is emptied by who tries to lock it
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        taken()
+        taken(f" (pid {owner.read_text()})" if owner.is_file() else "")
         lock.acquire()
+    owner.write_text(f"{os.getpid()} on {socket.gethostname()}", encoding="utf-8")
     try:
         yield
     finally:
+        owner.unlink(missing_ok=True)
         lock.release()

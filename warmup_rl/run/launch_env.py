@@ -57,6 +57,11 @@ def asked_processes(command: list[str] | None = None) -> int | None:
     return None
 
 
+def is_launched() -> bool:
+    """Whether `accelerate launch` or torchrun has started this process, and so is its parent."""
+    return any(name in os.environ for name in ("TORCHELASTIC_RUN_ID", "ACCELERATE_MIXED_PRECISION"))
+
+
 def launch_id() -> str:
     """An id that all ranks of one launch share, and that no other launch on this file system is likely to have."""
     import psutil

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -94,17 +93,6 @@ def run_side_by_side(
     return failed
 
 
-def exit_with_parent() -> None:
-    """Ends a trial process when its parent, which holds the other end of stdin, has ended."""
-
-    def watch() -> None:
-        while os.read(0, 1):
-            pass
-        os._exit(130)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def _open_stages(trial: Trial) -> int:
     return sum(not trial.entry(planned).done for planned in trial.stages)
 
@@ -126,7 +114,7 @@ def _run(job: Job, arguments: Sequence[str], say: Say, processes: set[subprocess
     command += [*until, "--threads", str(job.threads), "--trial"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(job.threads)}
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
     ) as process:
         processes.add(process)
         assert process.stdout is not None

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ from warmup_rl.recipe import Recipe, dump, trial_name
 from warmup_rl.recipe.schema import CACHE_FOLDER
 from warmup_rl.run.cache import RECORD, CacheEntry, key_of, model_key, stale_key
 from warmup_rl.run.code_digest import code_digest
+from warmup_rl.run.failures import require_peers
 from warmup_rl.run.launch_env import launch_id
-from warmup_rl.run.provenance import versions
+from warmup_rl.run.provenance import addresses, versions
 
 Say = Callable[[str], None]
 PROBLEMS = "problems.json"
@@ -163,8 +164,8 @@ class Trial:
         """A line for each stage of which there is only an output that was made with another endpoint's address."""
         for planned in replace(self, reuse_stale=True).stages:
             entry = self.entry(planned)
-            before = dict(_addresses(entry.record()["config"])) if entry.done else {}
-            for place, address in _addresses(dump(planned.stage)):
+            before = dict(addresses(entry.record()["config"])) if entry.done else {}
+            for place, address in addresses(dump(planned.stage)):
                 if before.get(place, address) != address:
                     again = (
                         "it is reused" if self.reuse_stale else "it is made again (--reuse-stale takes what there is)"
@@ -195,7 +196,8 @@ class TrialRunner:
             for planned in chosen:
                 self._step(planned)
         except BaseException as error:
-            self._record("failed", f"{type(error).__name__}: {error}")
+            state = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+            self._record(state, f"{type(error).__name__}: {error}")
             raise
         self._record("finished" if self._trial.done else "running")
 
@@ -224,14 +226,15 @@ class TrialRunner:
             self._say(f"{name}: done before{stale}, {entry.folder}")
             return
         if not self._launch_env.is_main:
-            if entry.await_start(launch_id()) and planned.stage.every_rank:
+            peers = partial(require_peers, self._trial.folder)
+            if entry.await_start(launch_id(), peers) and planned.stage.every_rank:
                 self._execute(planned, entry)
-            entry.await_done()
+            entry.await_done(peers)
             return
-        with entry.locked(lambda: self._say(f"{name}: another process makes it, waiting")):
+        with entry.locked(lambda holder: self._say(f"{name}: another process{holder} makes it, waiting")):
             if not entry.done:
                 self._say(f"{name}: starts")
-                entry.open_part(keep=planned.stage.resumes, launch=launch_id())
+                entry.open_part(planned.stage.recover, launch=launch_id())
                 start = time.monotonic()
                 summary = self._execute(planned, entry)
                 seconds = round(time.monotonic() - start, 1)
@@ -348,17 +351,16 @@ class TrialRunner:
             }
             for planned in trial.stages
         ]
-        trial.folder.mkdir(parents=True, exist_ok=True)
-        fold = {} if trial.fold is None else {"fold": trial.fold}
         record = {
             "arm": trial.arm,
             "seed": trial.seed,
-            **fold,
+            **({} if trial.fold is None else {"fold": trial.fold}),
             "style": trial.format.think,
             "state": state,
             "reason": reason,
             "stages": stages,
         }
+        trial.folder.mkdir(parents=True, exist_ok=True)
         write_json(trial.folder / "run.json", record)
 
 
@@ -395,19 +397,6 @@ def _stage_key(trial: Trial, stage: Stage, inputs: Mapping[str, str], judged: st
         }
     )
     made_by = code_digest([stage, *used.values()], stage.code())
-    if addresses := list(_addresses(dump(stage))):  # equal names of models at two addresses may be two models
-        made_by = key_of([made_by, addresses])[: len(made_by)]
+    if places := list(addresses(dump(stage))):  # equal names of models at two addresses may be two models
+        made_by = key_of([made_by, places])[: len(made_by)]
     return f"{settings}-{made_by}", data
-
-
-def _addresses(config: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """Addresses of endpoints in the settings of a stage, by key."""
-    if isinstance(config, dict):
-        for key, value in config.items():
-            here = f"{place}.{key}" if place else str(key)
-            if key == "base_url":
-                yield here, value
-            yield from _addresses(value, here)
-    elif isinstance(config, list):
-        for number, value in enumerate(config):
-            yield from _addresses(value, f"{place}.{number}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from warmup_rl import __version__
 from warmup_rl.base.console import counted
 from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import read_json, write_json
-from warmup_rl.recipe import Recipe
+from warmup_rl.recipe import Recipe, trial_name
 from warmup_rl.run.cache import POLL_SECONDS, CacheEntry
 from warmup_rl.run.code_digest import LIBRARIES, installed_version
 from warmup_rl.run.launch_env import launch_id
@@ -47,7 +47,12 @@ def claim_run_folder(recipe: Recipe) -> None:
             "public": [name for name, domain in recipe.domains.items() if domain.public],
             "for_warmup": [name for name, domain in recipe.domains.items() if domain.for_warmup],
         }
-        found = {"recipe": mine, **kinds, "versions": versions(), "launch": launch_id()}
+        failed = [
+            trial_name(trial["arm"], trial["seed"], trial.get("fold"))
+            for trial in trial_records(folder).values()
+            if trial["state"] == "failed"
+        ]
+        found = {"recipe": mine, **kinds, "versions": versions(), "launch": launch_id(), "failed": failed}
         write_json(record, found)
         (folder / "recipe.yaml").write_text(yaml.safe_dump(mine, sort_keys=False, allow_unicode=True), encoding="utf-8")
     except OSError as error:
@@ -59,6 +64,12 @@ def await_claim(recipe: Recipe) -> None:
     record = Path(recipe.output_dir) / recipe.run_name / "run.json"
     while not record.is_file() or read_json(record).get("launch") != launch_id():
         time.sleep(POLL_SECONDS)
+
+
+def failed_before(run_folder: Path) -> list[str]:
+    """Names of the trials that had failed when this run was claimed; the same for all ranks."""
+    record = run_folder / "run.json"
+    return list(read_json(record).get("failed", ())) if record.is_file() else []
 
 
 @cache
@@ -114,3 +125,16 @@ def _git_revision() -> str:
     command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def addresses(config: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Addresses of endpoints in the settings of a stage, by key."""
+    if isinstance(config, dict):
+        for key, value in config.items():
+            here = f"{place}.{key}" if place else str(key)
+            if key == "base_url":
+                yield here, value
+            yield from addresses(value, here)
+    elif isinstance(config, list):
+        for number, value in enumerate(config):
+            yield from addresses(value, f"{place}.{number}")

@@ -17,6 +17,7 @@ from warmup_rl.interfaces.plugins import plugin_field
 from warmup_rl.interfaces.stage import Context, StagePreview
 from warmup_rl.stages.training import IGNORED
 from warmup_rl.stages.training.base import TrainerStage
+from warmup_rl.stages.training.faults import explained
 from warmup_rl.stages.training.tracking import training
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Pretrain(TrainerStage):
         return super().config(context, num_train_epochs=self.epochs, **owned)
 
     def run(self, context: Context) -> dict[str, Any]:
-        with training(context):
+        with training(context), explained(self, context):
             return self.train(context, self.corpus.tokenizer())
 
     def train(self, context: Context, tokenizer: PreTrainedTokenizerBase, contract: Any = None) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.stage import Context, DataRequest, StagePreview
 from warmup_rl.stages.training.base import OWNED, TrainerStage
+from warmup_rl.stages.training.checkpoints import checkpoints
 from warmup_rl.stages.training.rewards import Reward, Rewarder, Task, mean_reward, require_sound_golds
 
 if TYPE_CHECKING:
@@ -133,6 +134,12 @@ class Rlvr(TrainerStage):
             return wrong
         return wrong + super().check(world_size=world_size)
 
+    def memory_remedies(self) -> list[str]:
+        return [
+            f"sampling.max_tokens: below {self.sampling.max_tokens}",
+            f"generations or prompts_per_step: below {self.generations} and {self.prompts_per_step}",
+        ]
+
     def last_step(self) -> int:
         return self.steps
 
@@ -198,7 +205,8 @@ class Rlvr(TrainerStage):
         task, config = self._task(context, tokenizer, contract), self.config(context)
         plan_SP = self._plan(len(task.problems), context.seed)
         rollouts = context.folder / "rollouts.jsonl"
-        files = RankFiles(rollouts, rank=context.launch_env.rank, size=context.launch_env.size)
+        env, resumed = context.launch_env, bool(checkpoints(context.folder))
+        files = RankFiles(rollouts, rank=env.rank, size=env.size, resume=resumed)
         each = self.updates_per_step * config.num_iterations
         rewarder = Rewarder(context, task, files, steps_each=each)
         trainer = self._trainer(context, tokenizer, config, task, rewarder)
@@ -207,7 +215,7 @@ class Rlvr(TrainerStage):
         curves = [Curve(context, task.domain, rewarder, trainer, steps_each=each)] if context.evaluation.every else []
         describe = describe_rollouts(curves[0].points if curves else {})
         callbacks = [*curves, Progress(context, describe, steps_each=each), SignalCheck(context)]
-        result = self.fit(trainer, context, tokenizer, steps=self.steps * each, callbacks=callbacks)
+        result = self.fit(trainer, context, tokenizer, callbacks=callbacks, carried=[rewarder], steps_each=each)
         files.close()
         if not context.launch_env.is_main:
             return {}

@@ -83,6 +83,9 @@ class Sft(TrainerStage):
         counts: dict[str, int | float | str] = {"batch_size": self.batch_size, **(length or {"epochs": self.epochs})}
         return StagePreview(counts if self._whole else {**counts, "loss_on": ", ".join([*self.loss_on, "answer"])})
 
+    def memory_remedies(self) -> list[str]:
+        return ["max_tokens: leave out the longest traces"]
+
     @property
     def _whole(self) -> bool:
         return len(self.loss_on) == len(SEGMENT_KINDS)
@@ -114,7 +117,7 @@ class Sft(TrainerStage):
         )
         require_supervised_end(trainer, tokenizer, whole=self._whole)
         per_epoch = math.ceil(len(trainer.train_dataset) / self.batch_size)
-        result = self.fit(trainer, context, tokenizer, steps=self.steps or math.ceil(epochs * per_epoch))
+        result = self.fit(trainer, context, tokenizer)
         if self.steps or self.tokens:
             epochs = result["steps"] / per_epoch
         return {

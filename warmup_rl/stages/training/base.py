@@ -5,15 +5,28 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from warmup_rl.base.config import runtime_only
 from warmup_rl.base.errors import RunError, UserError
+from warmup_rl.base.stopping import deferred
 from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.plugins import import_class
 from warmup_rl.interfaces.stage import Context, LaunchEnv, Stage
+from warmup_rl.stages.training.checkpoints import (
+    CheckpointSettings,
+    checkpoints,
+    launch_of,
+    manifest_of,
+    recover,
+    step_of,
+)
+from warmup_rl.stages.training.faults import explained
 from warmup_rl.stages.training.preflight import missing_packages, require_optimizer, require_trainable
 from warmup_rl.stages.training.tracking import clean_up, training
 
@@ -21,7 +34,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 
 
-_SAVES_AT_END = "a stage saves its model once, when it ends"
+_CHECKPOINTS = "use `checkpoint: {every: ..., keep: ...}` of the stage"
 _MEASURED = "held-out accuracy is measured by `evaluation.every` and by `evaluate` stages"
 _LAUNCHED = "the launcher decides on the hardware: choose a file under launch/"
 OWNED: dict[str, str] = {
@@ -38,10 +51,14 @@ OWNED: dict[str, str] = {
     "deepspeed": _LAUNCHED,
     "fsdp": _LAUNCHED,
     "fsdp_config": _LAUNCHED,
-    "save_strategy": _SAVES_AT_END,
-    "save_steps": _SAVES_AT_END,
-    "load_best_model_at_end": _SAVES_AT_END,
-    "resume_from_checkpoint": "a run resumes at its first unfinished stage by itself",
+    "save_strategy": _CHECKPOINTS,
+    "save_steps": _CHECKPOINTS,
+    "save_total_limit": _CHECKPOINTS,
+    "save_only_model": _CHECKPOINTS,
+    "load_best_model_at_end": "the model of the last step is kept",
+    "resume_from_checkpoint": "the same command resumes from the newest checkpoint by itself",
+    "ignore_data_skip": "the same command resumes from the newest checkpoint exactly",
+    "restore_callback_states_from_checkpoint": "the same command resumes from the newest checkpoint exactly",
     "do_eval": _MEASURED,
     "eval_strategy": _MEASURED,
     "eval_steps": _MEASURED,
@@ -65,6 +82,7 @@ class TrainerStage(Stage):
     inputs: ClassVar[frozenset[str]] = frozenset({"model"})
     outputs: ClassVar[frozenset[str]] = frozenset({"model"})
     every_rank: ClassVar[bool] = True
+    resumes: ClassVar[bool] = True
     owned_options: ClassVar[Mapping[str, str]] = OWNED
     batch_key: ClassVar[str] = "batch_size"
     """The key, or the formula over keys, that sets `sequences_per_update`; for messages."""
@@ -73,6 +91,8 @@ class TrainerStage(Stage):
     """Options of peft's LoraConfig; the adapter is merged when the stage ends. Default: all weights are trained."""
     args: dict[str, Any] = Field(default_factory=dict)
     """Any option of the trainer's config class. `per_device_train_batch_size` is the largest micro batch."""
+    checkpoint: CheckpointSettings | None = runtime_only(CheckpointSettings())
+    """Checkpoints from which the same command resumes after a kill; null for none."""
 
     @property
     def sequences_per_update(self) -> int:
@@ -108,8 +128,15 @@ class TrainerStage(Stage):
         source, revision = str(context.inputs.model), context.inputs.model_revision
         contract = chat.check(source, context.response_format, revision)
         tokenizer = chat.load_tokenizer(source, revision)
-        with training(context):
+        with training(context), explained(self, context):
             return self.train(context, tokenizer, contract)
+
+    def recover(self, folder: Path) -> None:
+        recover(folder)
+
+    def memory_remedies(self) -> list[str]:
+        """Settings that lower the memory that this kind of stage needs, best first; for the message when it is out."""
+        return []
 
     def config(self, context: Context, **owned: Any) -> Any:
         """The trainer's config: our defaults, updated with `args`, then with the options that the stage sets itself.
@@ -149,35 +176,71 @@ class TrainerStage(Stage):
         context: Context,
         tokenizer: PreTrainedTokenizerBase,
         *,
-        steps: int | None = None,
         callbacks: Iterable[TrainerCallback] = (),
+        carried: Iterable[Any] = (),
+        steps_each: int = 1,
     ) -> dict[str, Any]:
         """Trains and saves the model; all ranks call it together. Returns figures for the stage's summary.
 
+        A training that was stopped is resumed from its newest checkpoint.
+
         Args:
-            steps: required number of optimizer steps; default: the trainer's plan.
             callbacks: in place of `Progress`.
+            carried: other objects with a state that checkpoints carry on, see `checkpointing.Stateful`.
+            steps_each: optimizer steps per step of the recipe; checkpoints are saved between those.
 
         Raises:
-            RunError: a loss or gradient was not finite, steps are missing, or the saved model is incomplete.
+            RunError: loss or gradient were not finite three times in a row, the disk is full, the checkpoint is that of
+                another launch, or the saved model is incomplete.
         """
         from transformers import PrinterCallback
 
         from warmup_rl.stages.training.callbacks import Progress
+        from warmup_rl.stages.training.checkpointing import (
+            AlreadyTrained,
+            Checkpoints,
+            FiniteSteps,
+            require_room,
+            stateful,
+        )
         from warmup_rl.stages.training.saving import parameter_count, save
 
+        resumed = _newest(context)
         trainer.remove_callback(PrinterCallback)
-        for callback in callbacks or [Progress(context)]:
+        finite = FiniteSteps(context, trainer)
+        own = [finite, *(callbacks or [Progress(context)])]
+        keeper = Checkpoints(self.checkpoint, context, trainer, stateful([*own, *carried]), steps_each=steps_each)
+        for callback in (*own, keeper):
             trainer.add_callback(callback)
-        trainer.train()
-        planned, done = steps or trainer.state.max_steps, trainer.state.global_step
-        if done != planned:
-            raise RunError(f"{context.stage_id}: {planned} optimizer steps were planned, {done} were made.")
         parameters = parameter_count(trainer.model)
+        require_room(trainer, context, self.checkpoint, parameters)
+        with deferred(), suppress(AlreadyTrained):
+            trainer.train(resume_from_checkpoint=resumed)
+        planned, done = trainer.state.max_steps, trainer.state.global_step
+        if done != planned:
+            context.say(f"{planned} optimizer steps were planned, the trainer has ended after {done}")
         save(trainer, context, tokenizer, context.response_format if self.inputs else None)
         losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
         first, last = (losses[0], losses[-1]) if losses else (None, None)
-        return {"steps": done, "parameters": parameters, "first_loss": first, "last_loss": last}
+        skipped = {"skipped_steps": finite.skipped} if finite.skipped else {}
+        return {"steps": done, **skipped, "parameters": parameters, "first_loss": first, "last_loss": last}
+
+
+def _newest(context: Context) -> str | None:
+    """The checkpoint to resume from. Raises `RunError` if it is that of another launch."""
+    found = checkpoints(context.folder)
+    if not found:
+        return None
+    before, now = manifest_of(found[-1])["launch"], launch_of(context)
+    if before != now:
+        size, distribution, device = before
+        raise RunError(
+            f"{context.stage_id}: the checkpoint at optimizer step {step_of(found[-1])} is that of {size} processes, "
+            f"{distribution}, {device}; now {now[0]}, {now[1]}, {now[2]}. Launch the run as before, or delete "
+            f"{context.folder} to train this stage from its start."
+        )
+    context.say(f"resumes after optimizer step {step_of(found[-1])}")
+    return str(found[-1])
 
 
 @dataclass(frozen=True)
@@ -264,7 +327,7 @@ def _defaults(args: Mapping[str, Any], launch_env: LaunchEnv) -> dict[str, Any]:
     import torch
 
     half_precision = launch_env.device == "cuda" and torch.cuda.is_bf16_supported() and not args.get("fp16")
-    defaults: dict[str, Any] = {"bf16": half_precision, "logging_steps": 1, "logging_nan_inf_filter": False}
+    defaults: dict[str, Any] = {"bf16": half_precision, "logging_steps": 1}
     if "gradient_checkpointing" not in args:
         defaults["activation_checkpointing"] = launch_env.device == "cuda"
     return defaults

@@ -1,4 +1,4 @@
-"""Trainer callbacks: progress lines and `log.jsonl`, the check that losses are finite, the check for a signal."""
+"""Trainer callbacks: progress lines and `log.jsonl`, the check for a signal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 from transformers import TrainerCallback, TrainerState
 
 from warmup_rl.base.console import duration
-from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import append_jsonl
 from warmup_rl.interfaces.stage import Context
 
@@ -54,24 +53,18 @@ class Progress(TrainerCallback):
 
     def __init__(self, context: Context, describe: Describe = describe_loss, *, steps_each: int = 1) -> None:
         self._context, self._describe, self._each = context, describe, steps_each
-        self._start, self._latest, self._twentieths = time.monotonic(), dict[str, Any](), 0
+        self._latest: dict[str, Any] = {}
+        self._start, self._first, self._twentieths = time.monotonic(), 0, 0
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        self._start, self._twentieths = time.monotonic(), 0
-        (self._context.folder / "log.jsonl").unlink(missing_ok=True)
+        self._start, self._first = time.monotonic(), state.global_step
+        self._twentieths = _LINES * self._first // state.max_steps
 
     def on_log(self, args: Any, state: TrainerState, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """Raises `RunError` on all ranks if loss or gradient are not finite."""
         row = {"step": state.global_step, **(logs or {})}
         if self._context.launch_env.is_main:
             broken = {key: str(value) for key, value in row.items() if _is_not_finite(value)}  # JSON has no NaN
             append_jsonl(self._context.folder / "log.jsonl", [row | broken])
-        for name in ("loss", "grad_norm"):
-            if _is_not_finite(row.get(name)):
-                raise RunError(
-                    f"{self._context.stage_id}: {name} is {row[name]} at optimizer step "
-                    f"{state.global_step}. Lower args.learning_rate or args.max_grad_norm."
-                )
         self._latest |= row
         if "loss" in row and self._is_due(state):
             self._context.say(self._line(state))
@@ -84,7 +77,7 @@ class Progress(TrainerCallback):
 
     def _line(self, state: TrainerState) -> str:
         taken = time.monotonic() - self._start
-        left = taken / state.global_step * (state.max_steps - state.global_step)
+        left = taken / (state.global_step - self._first) * (state.max_steps - state.global_step)
         steps = f"step {state.global_step // self._each}/{state.max_steps // self._each}"
         return f"{steps}  {self._describe(self._latest)}  {duration(left)} left"
 
@@ -94,6 +87,12 @@ class SignalCheck(TrainerCallback):
 
     def __init__(self, context: Context) -> None:
         self._context, self._silent = context, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"silent": self._silent}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._silent = state["silent"]
 
     def on_log(self, args: Any, state: TrainerState, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if not logs or "frac_reward_zero_std" not in logs:

@@ -56,10 +56,15 @@ class Curve(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         self._start = time.monotonic()
-        if self._context.launch_env.is_main:
-            for name in ("curve.jsonl", "curve_completions.jsonl"):
-                (self._context.folder / name).unlink(missing_ok=True)
-        self.measure(0)
+        if not state.global_step:
+            self.measure(0)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"points": self.points, "seconds": time.monotonic() - self._start - self._measuring}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.points |= state["points"]
+        self._start = time.monotonic() - state["seconds"]
 
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         step, rest = divmod(state.global_step, self._each)

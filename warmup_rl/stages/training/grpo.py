@@ -54,6 +54,7 @@ class PlannedGRPOTrainer(GRPOTrainer):
         self.eos_token_ids = list(chat.stop_ids)
         if not self.args.use_vllm:
             self.generation_config.eos_token_id = list(chat.stop_ids)
+            self.generation_config.remove_invalid_values = True  # the step is skipped later, with a message
         model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         model.generation_config = GenerationConfig(
             eos_token_id=list(chat.stop_ids), pad_token_id=chat.pad_id, bos_token_id=model.config.bos_token_id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any, Literal
 
 from pydantic import model_validator
@@ -99,6 +99,12 @@ class Rewarder:
         self._context, self._task, self._files, self._steps_each = context, task, files, steps_each
         self._step = self._places = 0
         self.costs = Costs()
+
+    def state_dict(self) -> dict[str, Any]:
+        return asdict(self.costs)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.costs = Costs(**state)
 
     def __call__(
         self,

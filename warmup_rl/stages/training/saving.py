@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +44,6 @@ def save(
     dtype = (getattr(trainer.args, "model_init_kwargs", None) or {}).get("dtype")
     if adapter:
         _merge(folder, context, dtype or "float32")
-    shutil.rmtree(context.folder / "trainer", ignore_errors=True)
     if context.inputs.model and not dtype:
         _cast(context.model_folder, str(context.inputs.model), context.inputs.model_revision)
     contract.stamp(context.model_folder, tokenizer, response_format)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,9 +51,16 @@ def track(values: dict[str, float], step: int) -> None:
 
 
 def _open_wandb(context: Context) -> None:
-    """Without an account or a connection the run is kept on disk; tracking never stops a training."""
+    """Opens the W&B run of the stage, the same one after a kill.
+
+    Without an account or a connection the run is kept on disk; tracking never stops a training.
+    """
     import wandb
 
+    run = context.folder / "wandb" / "run-id"
+    run.parent.mkdir(exist_ok=True)
+    if not run.exists():
+        run.write_text(secrets.token_hex(4), encoding="utf-8")
     found = "online" if os.environ.get("WANDB_MODE") or wandb.login(prompt=False, verify=False) else "offline"
     for mode in dict.fromkeys((os.environ.get("WANDB_MODE", found), "offline")):
         try:
@@ -60,6 +68,8 @@ def _open_wandb(context: Context) -> None:
                 project=context.tracking.wandb_project,
                 group=context.tracking.group or None,
                 job_type=context.stage_id,
+                id=run.read_text(encoding="utf-8"),
+                resume="allow",
                 name=f"{context.arm}-{context.stage_id}-seed{context.seed}",
                 tags=list(context.tracking.tags),
                 dir=str(context.folder),

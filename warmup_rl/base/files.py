@@ -1,0 +1,56 @@
+"""Folders that must be whole after a kill or a power loss: fingerprints of their files, and syncing them to disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+
+def files_in(folder: Path, *, leave_out: Collection[str] = ()) -> list[str]:
+    """All files below a folder, as sorted relative paths; without those whose first part is in `leave_out`."""
+    paths = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
+    return [str(path) for path in paths if path.parts[0] not in leave_out]
+
+
+def fingerprints(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Size in bytes and SHA-256 of files, by name."""
+    names = list(names)
+    with ThreadPoolExecutor() as pool:  # hashing releases the interpreter lock
+        return dict(zip(names, pool.map(lambda name: _fingerprint(folder / name), names), strict=True))
+
+
+def damage(folder: Path, recorded: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """What is wrong with files whose fingerprints were recorded, one line each; nothing if none has changed."""
+    for name, fingerprint in recorded.items():
+        path = folder / name
+        if not path.is_file():
+            yield f"{path} is missing"
+        elif (size := path.stat().st_size) != fingerprint["size"]:
+            yield f"{path} has {size:,} bytes, {fingerprint['size']:,} were written"
+        elif _fingerprint(path) != fingerprint:
+            yield f"{path} was changed after it was written (its SHA-256 differs)"
+
+
+def sync_files(folder: Path, names: Iterable[str]) -> None:
+    """Returns when files and the folders that they are in have reached the disk."""
+    paths = [folder / name for name in names]
+    for path in (*paths, *{path.parent for path in paths}):
+        sync(path)
+
+
+def sync(path: Path) -> None:
+    """Returns when a file or the list of files in a folder has reached the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}

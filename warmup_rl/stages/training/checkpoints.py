@@ -1,0 +1,105 @@
+"""Checkpoints of a training on disk: written aside and renamed, verified before one is resumed from.
+
+<stage folder>/trainer/checkpoint-12/           what transformers' Trainer is writing
+<stage folder>/trainer/checkpoints/step-00000012/
+    manifest.json                               size and SHA-256 of each file; how long each log was
+    model.safetensors optimizer.pt ...          of transformers, TRL or DeepSpeed
+    carried-0.pt                                what else rank 0 carries on, see `checkpointing.py`
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from warmup_rl.base.config import Config
+from warmup_rl.base.errors import DataError
+from warmup_rl.base.files import damage, files_in, fingerprints, sync, sync_files
+from warmup_rl.base.jsonl import read_json, write_json
+from warmup_rl.interfaces.stage import SCRATCH, Context
+
+MANIFEST = "manifest.json"
+_SECONDS = {"s": 1, "min": 60, "h": 3600}
+_KEPT = (SCRATCH, "wandb")
+"""Parts of a stage's folder that outlast a kill besides the logs; W&B's has the id of the run that goes on."""
+
+
+class CheckpointSettings(Config):
+    """When a training saves a checkpoint, from which it is resumed after a kill."""
+
+    every: Annotated[int, Field(gt=0)] | Annotated[str, StringConstraints(pattern=r"^[1-9]\d* ?(s|min|h)$")] = "15 min"
+    """Time between checkpoints such as `15 min`, or a number of steps."""
+    keep: int = Field(default=2, gt=0)
+    """Number of checkpoints that are kept until the stage ends."""
+
+    def is_due(self, step: int, seconds: float) -> bool:
+        """Whether a checkpoint is due after a step, `seconds` after the one before."""
+        if isinstance(self.every, int):
+            return step % self.every == 0
+        unit = self.every.lstrip("0123456789 ")
+        return seconds >= int(self.every.removesuffix(unit)) * _SECONDS[unit]
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in a stage's folder by step; all were complete when they were written."""
+    return sorted((folder / SCRATCH / "checkpoints").glob("step-*"))
+
+
+def step_of(checkpoint: Path) -> int:
+    """The number of optimizer steps before a checkpoint."""
+    return int(checkpoint.name.removeprefix("step-"))
+
+
+def finish_checkpoint(written: Path, step: int, context: Context, keep: int) -> None:
+    """Makes a checkpoint of the folder that the trainer has written, and deletes all but the newest `keep`."""
+    names = files_in(written)
+    logs = {path.name: path.stat().st_size for path in context.folder.glob("*.jsonl")}
+    manifest = {"launch": launch_of(context), "files": fingerprints(written, names), "logs": logs}
+    write_json(written / MANIFEST, manifest)
+    sync_files(written, (*names, MANIFEST))
+    place = context.folder / SCRATCH / "checkpoints" / f"step-{step:08d}"
+    place.parent.mkdir(exist_ok=True)
+    written.replace(place)
+    sync(place.parent)
+    for old in checkpoints(context.folder)[:-keep]:
+        shutil.rmtree(old)
+
+
+def launch_of(context: Context) -> list[Any]:
+    """What must be as before for a training to be resumed: processes, how the model is split, device."""
+    return [context.launch_env.size, context.launch_env.distribution, context.launch_env.device]
+
+
+def manifest_of(checkpoint: Path) -> dict[str, Any]:
+    """The record of a checkpoint."""
+    return read_json(checkpoint / MANIFEST, delete=checkpoint)
+
+
+def recover(folder: Path) -> None:
+    """Leaves in a stage's folder what a training is resumed from: whole checkpoints, and logs as at the newest of them.
+
+    Without a whole checkpoint the folder is removed.
+    """
+    found = checkpoints(folder)
+    while found and not _is_whole(found[-1]):
+        shutil.rmtree(found.pop())
+    if not found:
+        shutil.rmtree(folder)
+        return
+    logs: dict[str, int] = manifest_of(found[-1])["logs"]
+    for path in (*folder.iterdir(), *(folder / SCRATCH).iterdir()):
+        if path.name in logs:
+            os.truncate(path, logs[path.name])
+        elif path.name not in _KEPT and path.name != "checkpoints":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        return not any(damage(checkpoint, manifest_of(checkpoint)["files"]))
+    except (OSError, DataError, KeyError):
+        return False

@@ -1,0 +1,76 @@
+"""Faults of a machine during a training, out of memory and a full disk, as messages that say what helps."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from warmup_rl.base.console import size_in_words
+from warmup_rl.base.errors import RunError
+from warmup_rl.interfaces.stage import Context
+from warmup_rl.stages.training.checkpoints import checkpoints, step_of
+
+if TYPE_CHECKING:
+    from warmup_rl.stages.training.base import TrainerStage
+
+_FULL_BYTES = 1_000_000
+"""A disk with less room than this is full: writers of model files raise errors of their own kinds."""
+
+
+@contextmanager
+def explained(stage: TrainerStage, context: Context) -> Iterator[None]:
+    """Raises `RunError` in place of the errors of libraries for memory and disks."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, OSError, ValueError) as error:
+        if _is_out_of_memory(error):
+            steps = "".join(f"\n  {number}. {line}" for number, line in enumerate(_remedies(stage, context), start=1))
+            raise RunError(
+                f"{context.stage_id}: out of memory on {context.launch_env.device} ({str(error).splitlines()[0]}). "
+                f"What helps, in this order:{steps}\n{_continues(context)}"
+            ) from error
+        free = shutil.disk_usage(context.folder).free
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or free < _FULL_BYTES:
+            raise RunError(
+                f"{context.stage_id}: the disk is full: {context.folder} has {size_in_words(free)} free ({error}). "
+                f"Make room and run the same command again. {_continues(context)}"
+            ) from error
+        raise
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    import torch
+
+    words = ("out of memory", "can't allocate memory", "cannot allocate memory")
+    of_system = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
+    is_torch = isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+    return of_system or is_torch or isinstance(error, torch.OutOfMemoryError)
+
+
+def _remedies(stage: TrainerStage, context: Context) -> Iterator[str]:
+    """Settings that lower the memory that a training needs under this launch, cheapest first."""
+    env, args = context.launch_env, stage.args
+    micro = stage.batch(context).micro
+    if micro > 1:
+        yield f"args.per_device_train_batch_size: {micro // 2} (now {micro}); the result is the same, but slower"
+    is_checkpointing = args.get("activation_checkpointing", args.get("gradient_checkpointing", env.device == "cuda"))
+    if not is_checkpointing:
+        yield "args.activation_checkpointing: true"
+    if env.device == "cuda" and args.get("bf16") is False:
+        yield "args.bf16: true"
+    following = {"ddp": "zero2", "zero1": "zero2", "zero2": "zero3", "single": "zero2"}.get(env.distribution)
+    if following and env.device == "cuda":
+        yield f"launch with launch/{following}.yaml" + (" on several GPUs" if env.size == 1 else "")
+    yield from stage.memory_remedies()
+    if stage.lora is None and stage.inputs:
+        yield "lora: {r: 16}, with a learning rate about ten times as high"
+
+
+def _continues(context: Context) -> str:
+    found = checkpoints(context.folder)
+    if not found:
+        return "Stages that are done are kept; this one has no checkpoint yet."
+    return f"The last checkpoint is that of optimizer step {step_of(found[-1])}; equal settings continue from there."
