@@ -221,6 +221,7 @@ def test_a_signal_stops_a_run_with_an_exit_code_of_its_own(number, how, recipe, 
         blocked = next(psutil.Process(int(line.split()[-1])) for line in process.stdout if "blocked" in line)
         process.send_signal(number)
         said = process.stderr.read()
+        process.wait()
         blocked.wait(timeout=60)
     assert process.returncode == 75 and f"stopped by {number.name}; the same command continues" in said
     assert json.loads((Trial(recipe, "long", 0).folder / "run.json").read_text())["state"] == "stopped"

@@ -60,10 +60,9 @@ class RankFiles:
             time.sleep(_POLL_SECONDS)
         rows = sorted((row for rank in ranks for row in read_jsonl(self._file(rank))), key=itemgetter("place"))
         write_jsonl(into or self._path, map(itemgetter("row"), rows))
-        for path in (
-            () if into else self._path.parent.glob(f"{self._path.stem}.rank*of*")
-        ):  # those of launches of another size too
-            path.unlink()
+        if into is None:
+            for path in self._path.parent.glob(f"{self._path.stem}.rank*of*"):  # those of launches of another size too
+                path.unlink()
 
     def _file(self, rank: int) -> Path:
         return self._path.with_name(f"{self._path.stem}.rank{rank}of{self._size}.jsonl")
