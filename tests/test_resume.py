@@ -43,6 +43,9 @@ STAGES = {
     "sft, half an epoch more": lambda: with_checkpoints(SFT, epochs=2.5),
     "sft, adapter": lambda: with_checkpoints(SFT, lora={"r": 4, "lora_dropout": 0.1}),
     "rlvr": lambda: with_checkpoints(RLVR, steps=6),
+    "rlvr, a reference that moves": lambda: with_checkpoints(
+        RLVR, steps=6, args={**RLVR.args, "sync_ref_model": True, "ref_model_sync_steps": 1, "beta": 0.5}
+    ),
     "rlvr, several updates a step": lambda: with_checkpoints(
         RLVR, every=1, steps=4, updates_per_step=2, args={**RLVR.args, "num_iterations": 2}
     ),
@@ -121,6 +124,17 @@ def test_saving_alone_is_repeated_when_it_fails(start: Path, monkeypatch: pytest
     with dying_at(17):
         assert SFT.run(given) == expected
     assert weights(given.folder) == weights(whole.folder)
+
+
+def test_rollouts_outlast_a_kill_after_their_files_were_merged(start: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, whole = context(start, "merged", start / "base"), context(start, "not merged", start / "base")
+    expected = RLVR.run(whole)
+    with monkeypatch.context() as patch:
+        patch.setattr("warmup_rl.stages.rlvr.mean_reward", lambda rows, step: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            RLVR.run(given)
+    RLVR.recover(given.folder)
+    assert RLVR.run(given) == expected and logs(given.folder) == logs(whole.folder)
 
 
 def test_the_newest_whole_checkpoint_is_taken(start: Path) -> None:

@@ -219,16 +219,18 @@ def test_a_killed_run_ends_its_trials_and_goes_on_where_it_was(recipe, tmp_path,
     assert not (trial.entry(trial.stages[1]).folder / "half").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_stops_a_run_with_an_exit_code_of_its_own(number, recipe, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("number", "how"), [(signal.SIGTERM, "--arm long"), (signal.SIGUSR1, "--jobs 2")])
+def test_a_signal_stops_a_run_with_an_exit_code_of_its_own(number, how, recipe, tmp_path, monkeypatch):
     monkeypatch.setenv("BLOCK_SECOND", "1")
-    command = [sys.executable, "-m", "warmup_rl.train", str(tmp_path / "recipe.yaml"), "--arm", "long"]
+    command = [sys.executable, "-m", "warmup_rl.train", str(tmp_path / "recipe.yaml"), *how.split()]
     with subprocess.Popen(
         [*command, f"output_dir={recipe.output_dir}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        assert any("blocked" in line for line in process.stdout)
+        blocked = next(psutil.Process(int(line.split()[-1])) for line in process.stdout if "blocked" in line)
         process.send_signal(number)
         said = process.stderr.read()
+        process.wait()
+        blocked.wait(timeout=60)
     assert process.returncode == 75 and f"stopped by {number.name}; the same command continues" in said
     assert json.loads((Trial(recipe, "long", 0).folder / "run.json").read_text())["state"] == "stopped"
 

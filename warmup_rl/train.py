@@ -178,14 +178,14 @@ def _in_this_process(command: Command, trials: Sequence[Trial], launch_env: Laun
 
     torch.set_num_threads(command.threads or cores())
     last = failed_before(trials[0].run_folder)
-    failed: dict[str, Exception] = {}
+    failed: list[str] = []
     for trial in sorted(trials, key=lambda trial: trial.name in last):
         try:
             _run_trial(command, trial, launch_env)
         except Exception as error:
             if len(trials) == 1:
                 raise
-            failed[trial.name] = error
+            failed.append(trial.name)
             if launch_env.is_main:
                 print(f"{trial.name}: {error}", file=sys.stderr, flush=True)
             leave_together(trial.folder, launch_env)

@@ -40,8 +40,11 @@ class RankFiles:
         append_jsonl(self._file(self._rank), [])
         self._marker(self._rank).touch()
 
-    def merge(self, *, timeout: float = 600.0) -> None:
-        """On the main process: waits for all ranks, writes their rows into one file, removes their files.
+    def merge(self, into: Path | None = None, *, timeout: float = 600.0) -> None:
+        """On the main process: waits for all ranks and writes their rows into one file.
+
+        Args:
+            into: a file in place of `<name>.jsonl`, after which the files of the ranks are not removed.
 
         Raises:
             RunError: a rank's file is not complete after `timeout` seconds (its process died, or sees another disk).
@@ -56,9 +59,10 @@ class RankFiles:
                 )
             time.sleep(_POLL_SECONDS)
         rows = sorted((row for rank in ranks for row in read_jsonl(self._file(rank))), key=itemgetter("place"))
-        write_jsonl(self._path, map(itemgetter("row"), rows))
-        for path in self._path.parent.glob(f"{self._path.stem}.rank*of*"):  # those of launches of another size too
-            path.unlink()
+        write_jsonl(into or self._path, map(itemgetter("row"), rows))
+        if into is None:
+            for path in self._path.parent.glob(f"{self._path.stem}.rank*of*"):  # those of launches of another size too
+                path.unlink()
 
     def _file(self, rank: int) -> Path:
         return self._path.with_name(f"{self._path.stem}.rank{rank}of{self._size}.jsonl")

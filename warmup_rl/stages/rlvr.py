@@ -20,7 +20,7 @@ from warmup_rl.data.rank_files import RankFiles
 from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
-from warmup_rl.interfaces.stage import Context, DataRequest, StagePreview
+from warmup_rl.interfaces.stage import SCRATCH, Context, DataRequest, StagePreview
 from warmup_rl.stages.training.base import OWNED, TrainerStage
 from warmup_rl.stages.training.checkpoints import checkpoints
 from warmup_rl.stages.training.rewards import Reward, Rewarder, Task, mean_reward, require_sound_golds
@@ -206,7 +206,8 @@ class Rlvr(TrainerStage):
         plan_SP = self._plan(len(task.problems), context.seed)
         rollouts = context.folder / "rollouts.jsonl"
         env, resumed = context.launch_env, bool(checkpoints(context.folder))
-        files = RankFiles(rollouts, rank=env.rank, size=env.size, resume=resumed)
+        (context.folder / SCRATCH).mkdir(exist_ok=True)
+        files = RankFiles(context.folder / SCRATCH / rollouts.name, rank=env.rank, size=env.size, resume=resumed)
         each = self.updates_per_step * config.num_iterations
         rewarder = Rewarder(context, task, files, steps_each=each)
         trainer = self._trainer(context, tokenizer, config, task, rewarder)
@@ -219,7 +220,7 @@ class Rlvr(TrainerStage):
         files.close()
         if not context.launch_env.is_main:
             return {}
-        files.merge()
+        files.merge(into=rollouts)
         rows, costs, parameters = list(read_jsonl(rollouts)), rewarder.costs, result["parameters"]
         return {
             "domain": self.domain,

@@ -44,6 +44,7 @@ OWNED: dict[str, str] = {
     "run_name": "use the recipe's `run_name`",
     "report_to": "use the recipe's `wandb`",
     "gradient_accumulation_steps": "it follows from `batch_size` and the number of processes",
+    "enable_jit_checkpoint": _CHECKPOINTS,
     "auto_find_batch_size": "give the largest micro batch as `per_device_train_batch_size`",
     "num_train_epochs": "epochs",
     "max_steps": "epochs",
@@ -82,7 +83,6 @@ class TrainerStage(Stage):
     inputs: ClassVar[frozenset[str]] = frozenset({"model"})
     outputs: ClassVar[frozenset[str]] = frozenset({"model"})
     every_rank: ClassVar[bool] = True
-    resumes: ClassVar[bool] = True
     owned_options: ClassVar[Mapping[str, str]] = OWNED
     batch_key: ClassVar[str] = "batch_size"
     """The key, or the formula over keys, that sets `sequences_per_update`; for messages."""

@@ -145,6 +145,7 @@ class Checkpoints(TrainerCallback):
         return {
             "trainer": loose,
             "metrics": metrics,
+            "reference": [weight.detach() for weight in self._moving_reference()],
             **{name: carried.state_dict() for name, carried in self._carried.items()},
         }
 
@@ -154,8 +155,16 @@ class Checkpoints(TrainerCallback):
             setattr(self._trainer, name, value.to(self._trainer.args.device) if torch.is_tensor(value) else value)
         for mode, values in state["metrics"].items():
             self._trainer._metrics[mode].update(values)
+        for weight, value in zip(self._moving_reference(), state["reference"], strict=True):
+            weight.data.copy_(value)
         for name, carried in self._carried.items():
             carried.load_state_dict(state[name])
+
+    def _moving_reference(self) -> list[torch.Tensor]:
+        """This rank's part of the weights of a reference model that follows the policy, which no checkpoint holds."""
+        moves = getattr(self._trainer.args, "sync_ref_model", False)
+        weights = self._trainer.ref_model.parameters() if moves else ()
+        return [getattr(weight, "ds_tensor", weight) for weight in weights]
 
 
 class FiniteSteps(TrainerCallback):

@@ -23,8 +23,9 @@ from warmup_rl.base.jsonl import read_json, write_json
 from warmup_rl.interfaces.stage import SCRATCH, Context
 
 MANIFEST = "manifest.json"
+_CHECKPOINTS = f"{SCRATCH}/checkpoints"
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
-_KEPT = (SCRATCH, "wandb")
+_KEPT = (SCRATCH, _CHECKPOINTS, "wandb")
 """Parts of a stage's folder that outlast a kill besides the logs; W&B's has the id of the run that goes on."""
 
 
@@ -46,7 +47,7 @@ class CheckpointSettings(Config):
 
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in a stage's folder by step; all were complete when they were written."""
-    return sorted((folder / SCRATCH / "checkpoints").glob("step-*"))
+    return sorted((folder / _CHECKPOINTS).glob("step-*"))
 
 
 def step_of(checkpoint: Path) -> int:
@@ -57,11 +58,11 @@ def step_of(checkpoint: Path) -> int:
 def finish_checkpoint(written: Path, step: int, context: Context, keep: int) -> None:
     """Makes a checkpoint of the folder that the trainer has written, and deletes all but the newest `keep`."""
     names = files_in(written)
-    logs = {path.name: path.stat().st_size for path in context.folder.glob("*.jsonl")}
+    logs = {name: (context.folder / name).stat().st_size for name in _logs(context.folder)}
     manifest = {"launch": launch_of(context), "files": fingerprints(written, names), "logs": logs}
     write_json(written / MANIFEST, manifest)
     sync_files(written, (*names, MANIFEST))
-    place = context.folder / SCRATCH / "checkpoints" / f"step-{step:08d}"
+    place = context.folder / _CHECKPOINTS / f"step-{step:08d}"
     place.parent.mkdir(exist_ok=True)
     written.replace(place)
     sync(place.parent)
@@ -85,21 +86,28 @@ def recover(folder: Path) -> None:
     Without a whole checkpoint the folder is removed.
     """
     found = checkpoints(folder)
-    while found and not _is_whole(found[-1]):
+    while found and not _is_whole(found[-1], folder):
         shutil.rmtree(found.pop())
     if not found:
         shutil.rmtree(folder)
         return
     logs: dict[str, int] = manifest_of(found[-1])["logs"]
+    for name, size in logs.items():
+        os.truncate(folder / name, size)
     for path in (*folder.iterdir(), *(folder / SCRATCH).iterdir()):
-        if path.name in logs:
-            os.truncate(path, logs[path.name])
-        elif path.name not in _KEPT and path.name != "checkpoints":
+        if str(path.relative_to(folder)) not in (*logs, *_KEPT):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _is_whole(checkpoint: Path) -> bool:
+def _is_whole(checkpoint: Path, folder: Path) -> bool:
+    """Whether a checkpoint and the logs up to it are as they were written."""
     try:
-        return not any(damage(checkpoint, manifest_of(checkpoint)["files"]))
+        manifest = manifest_of(checkpoint)
+        logs_are_there = all((folder / name).stat().st_size >= size for name, size in manifest["logs"].items())
+        return logs_are_there and not any(damage(checkpoint, manifest["files"]))
     except (OSError, DataError, KeyError):
         return False
+
+
+def _logs(folder: Path) -> list[str]:
+    return [str(path.relative_to(folder)) for path in (*folder.glob("*.jsonl"), *(folder / SCRATCH).glob("*.jsonl"))]

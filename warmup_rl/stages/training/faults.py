@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from warmup_rl.base.console import size_in_words
-from warmup_rl.base.errors import RunError
+from warmup_rl.base.errors import RunError, UserError
 from warmup_rl.interfaces.stage import Context
 from warmup_rl.stages.training.checkpoints import checkpoints, step_of
 
 if TYPE_CHECKING:
     from warmup_rl.stages.training.base import TrainerStage
 
-_FULL_BYTES = 1_000_000
-"""A disk with less room than this is full: writers of model files raise errors of their own kinds."""
+_FULL, _FULL_BYTES = (errno.ENOSPC, errno.EDQUOT), 1_000_000
+"""Codes of errors for a full disk, and the room below which it is the cause of any error."""
 
 
 @contextmanager
@@ -25,7 +25,9 @@ def explained(stage: TrainerStage, context: Context) -> Iterator[None]:
     """Raises `RunError` in place of the errors of libraries for memory and disks."""
     try:
         yield
-    except (RuntimeError, MemoryError, OSError, ValueError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # writers of model files have classes of their own for a full disk
         if _is_out_of_memory(error):
             steps = "".join(f"\n  {number}. {line}" for number, line in enumerate(_remedies(stage, context), start=1))
             raise RunError(
@@ -33,7 +35,7 @@ def explained(stage: TrainerStage, context: Context) -> Iterator[None]:
                 f"What helps, in this order:{steps}\n{_continues(context)}"
             ) from error
         free = shutil.disk_usage(context.folder).free
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or free < _FULL_BYTES:
+        if getattr(error, "errno", None) in _FULL or "No space left" in str(error) or free < _FULL_BYTES:
             raise RunError(
                 f"{context.stage_id}: the disk is full: {context.folder} has {size_in_words(free)} free ({error}). "
                 f"Make room and run the same command again. {_continues(context)}"
