@@ -167,9 +167,7 @@ class Trial:
             before = dict(addresses(entry.record()["config"])) if entry.done else {}
             for place, address in addresses(dump(planned.stage)):
                 if before.get(place, address) != address:
-                    again = (
-                        "it is reused" if self.reuse_stale else "it is made again (--reuse-stale takes what there is)"
-                    )
+                    again = "it is reused" if self.reuse_stale else "it is made again (--reuse-stale reuses it)"
                     yield f"{planned.stage.id}: made with {place} {before[place]}, not {address}: {again}."
 
 
@@ -397,6 +395,6 @@ def _stage_key(trial: Trial, stage: Stage, inputs: Mapping[str, str], judged: st
         }
     )
     made_by = code_digest([stage, *used.values()], stage.code())
-    if places := list(addresses(dump(stage))):  # equal names of models at two addresses may be two models
+    if places := list(addresses(dump(stage))):  # equal names at two addresses may be two models
         made_by = key_of([made_by, places])[: len(made_by)]
     return f"{settings}-{made_by}", data
