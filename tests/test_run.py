@@ -189,7 +189,7 @@ def test_the_output_of_another_endpoint_is_taken_only_when_asked_for(tmp_path):
     entry.finish({"config": dump(old.stages[0].stage), "finished_at": "2025"})
     assert old.done and not new.done and reusing.done and reusing.stages[0].stale and not list(old.moved())
     line = "distill: made with teacher.base_url http://old/v1, not http://new/v1: it is "
-    assert list(new.moved()) == [f"{line}made again (--reuse-stale takes what there is)."]
+    assert list(new.moved()) == [f"{line}made again (--reuse-stale reuses it)."]
     assert list(reusing.moved()) == [f"{line}reused."]
 
 
