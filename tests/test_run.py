@@ -185,7 +185,7 @@ def test_the_output_of_another_endpoint_is_taken_only_when_asked_for(tmp_path):
     old, new, reusing = trial("http://old/v1"), trial("http://new/v1"), trial("http://new/v1", reuse_stale=True)
     assert not list(new.moved())
     entry = old.entry(old.stages[0])
-    entry.open_part(keep=False, launch="x")
+    entry.open_part(lambda part: None, launch="x")
     entry.finish({"config": dump(old.stages[0].stage), "finished_at": "2025"})
     assert old.done and not new.done and reusing.done and reusing.stages[0].stale and not list(old.moved())
     line = "distill: made with teacher.base_url http://old/v1, not http://new/v1: it is "
