@@ -176,6 +176,22 @@ def test_a_disk_without_room_is_told_of_before_the_training(start: Path, monkeyp
         SFT.run(context(start, "tiny disk", start / "base"))
 
 
+@pytest.mark.parametrize(("free", "left"), [(10_000, [2, 4]), (500, [4]), (0, [2, 4])])
+def test_older_checkpoints_make_room_for_the_model_of_the_last_step(
+    free: int, left: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    given = context(tmp_path, "room", tmp_path)
+    for step in (2, 4):
+        folder = given.folder / "trainer" / "checkpoints" / f"step-{step:08d}"
+        folder.mkdir(parents=True)
+        (folder / "optimizer.pt").write_bytes(b"0" * 700)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(20_000, 0, free))
+    checkpointing.make_room(given, parameters=250, step=4)
+    assert [step_of(one) for one in checkpoints(given.folder)] == left
+
+
 def test_steps_without_a_finite_gradient_are_skipped_and_counted(start: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
     from trl import SFTTrainer

@@ -200,6 +200,7 @@ class TrainerStage(Stage):
             AlreadyTrained,
             Checkpoints,
             FiniteSteps,
+            make_room,
             require_room,
             stateful,
         )
@@ -219,6 +220,8 @@ class TrainerStage(Stage):
         planned, done = trainer.state.max_steps, trainer.state.global_step
         if done != planned:
             context.say(f"{planned} optimizer steps were planned, the trainer has ended after {done}")
+        if context.launch_env.is_main:
+            make_room(context, parameters, done)
         save(trainer, context, tokenizer, context.response_format if self.inputs else None)
         losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
         first, last = (losses[0], losses[-1]) if losses else (None, None)

@@ -90,6 +90,7 @@ class Checkpoints(TrainerCallback):
         if stops or due:
             self._require_finite_weights()
             control.should_save = self._settings is not None and not any(self._agree(main and not self._has_room()))
+            self._last = time.monotonic()
             if stops and not control.should_save:
                 raise Stopped(f"after step {step}, without a checkpoint")
 
@@ -101,7 +102,6 @@ class Checkpoints(TrainerCallback):
         if self._context.launch_env.is_main:
             finish_checkpoint(written, state.global_step, self._context, self._settings.keep)
         self._trainer.accelerator.wait_for_everyone()
-        self._last = time.monotonic()
         if any(self._agree(bool(asked_to_stop()))):
             step = state.global_step // self._each
             self._context.say(f"stopped after step {step}, with a checkpoint")
@@ -226,6 +226,16 @@ def require_room(trainer: Trainer, context: Context, settings: CheckpointSetting
             f"{context.stage_id}: {context.folder} has {size_in_words(free)} free, about {what} are needed. Make room, "
             f"or set output_dir to another disk{', or `checkpoint: null`' if one and free >= model else ''}."
         )
+
+
+def make_room(context: Context, parameters: int, step: int) -> None:
+    """Deletes checkpoints before the last step where the model can only be saved in their place; main process only."""
+    needed = _BYTES_PER_WEIGHT * parameters
+    older = [one for one in checkpoints(context.folder) if step_of(one) < step]
+    held = sum(path.stat().st_size for one in older for path in one.rglob("*") if path.is_file())
+    if (free := shutil.disk_usage(context.folder).free) < needed <= free + held:
+        for one in older:
+            shutil.rmtree(one)
 
 
 def stateful(objects: Iterable[Any]) -> dict[str, Stateful]:
