@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.errors import UserError
+from warmup_rl.base.files import DISK_FULL
 from warmup_rl.base.untrusted import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_OF_THE_SYSTEM = {*_FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG}
+_OF_THE_SYSTEM = {*DISK_FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG}
 
 
 class _Printable:
@@ -57,7 +57,9 @@ def run_command(command: Callable[[], int], *, quiet: bool = False) -> int:
         except OSError as error:
             if error.errno not in _OF_THE_SYSTEM:
                 raise
-            fix = " Finished work is kept: free some space and run the same command." if error.errno in _FULL else ""
+            fix = (
+                " Finished work is kept: free some space and run the same command." if error.errno in DISK_FULL else ""
+            )
             line = f"{f'{error.filename}: ' if error.filename else ''}{error.strerror}.{fix}"
         if not quiet:
             print(printable(line), file=sys.stderr)

@@ -50,6 +50,11 @@ class Unscorable(Exception):
     """The grader failed, not the answer. It never becomes an outcome: RLVR skips the rollout, evaluation stops."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of a library's message; the error's class where it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def shown(value: Any) -> str:
     """A value as displayed in messages: as in YAML, at most 60 characters."""
     if isinstance(value, dict):

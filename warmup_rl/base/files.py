@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+"""Codes of system errors where there is no room."""
 
 
 def files_in(folder: Path, *, leave_out: Collection[str] = ()) -> list[str]:

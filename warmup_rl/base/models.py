@@ -7,7 +7,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
-from warmup_rl.base.errors import UserError
+from warmup_rl.base.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -31,7 +31,7 @@ def load_model(
         )
     except (OSError, ValueError, SafetensorError, UnpicklingError) as error:
         raise UserError(
-            f"{folder_or_id}: no model can be loaded ({str(error).strip().splitlines()[0]}). Give a folder with model "
+            f"{folder_or_id}: no model can be loaded ({first_line(error)}). Give a folder with model "
             "files, or the id of a hub model that is cached or can be downloaded."
         ) from None
     return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -20,11 +21,15 @@ from warmup_rl.cli.power import folds, left_out_rows, resolution
 from warmup_rl.cli.prompts import show_problem
 from warmup_rl.interfaces.domain import each_fold
 from warmup_rl.interfaces.engine import Engine
+from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.measurement import recorded_cells, without_signal
 from warmup_rl.interfaces.stage import Stage, StagePreview
 from warmup_rl.recipe import Recipe, load_recipe
 from warmup_rl.run.cache import RECORD
 from warmup_rl.run.pipeline import PlannedStage, Trial
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 WORLD_SIZES = (1, 2, 4, 8)
 """Numbers of processes for which the plan checks the batch sizes."""
@@ -43,36 +48,40 @@ def main(arguments: Sequence[str]) -> None:
     plan(load_recipe(command.recipe, command.overrides, draw=True), command=command)
 
 
-def prepare(trials: Sequence[Trial]) -> Iterator[str]:
-    """Prepares every stage as a run does before its first one; for recipes with a model that is there already.
+def prepare(trials: Sequence[Trial]) -> tuple[PreTrainedTokenizerBase | None, list[str]]:
+    """Prepares every stage as a run does before its first one, for recipes that name a model.
 
     Returns:
-        A warning where a hub model cannot be reached from here.
+        The model's tokenizer; None, with a warning, where a hub model cannot be reached from here.
 
     Raises:
         UserError: the model or a stage cannot be used; `ContractError` where the model was trained on another format.
     """
+    from warmup_rl.base.models import require_finite
     from warmup_rl.interfaces import chat
     from warmup_rl.run.launch_env import read_launch_env
     from warmup_rl.run.pipeline import TrialRunner
 
     recipe = trials[0].recipe
-    assert recipe.model is not None
+    if not recipe.model:
+        return None, []
+    folder = Path(recipe.model).expanduser()
     try:
-        chat.load_tokenizer(recipe.model, recipe.model_revision)
+        tokenizer = chat.load_tokenizer(recipe.model, recipe.model_revision)
     except UserError as error:
-        if Path(recipe.model).expanduser().is_dir():
+        if folder.is_dir():
             raise
-        yield f"model: {error} A run stops there; what depends on the model was not checked."
-        return
+        return None, [f"model: {error} A run stops there; what depends on the model was not checked."]
+    require_finite(folder)
     for layout in dict.fromkeys(trial.format for trial in trials):
         if layout.think != "auto":
             chat.check(recipe.model, layout, recipe.model_revision)
-    prepared = set[str]()
+    prepared, env = set[str](), read_launch_env()
     for trial in trials:  # the problems of evaluations were drawn when the recipe was loaded
         stages = [one for one in trial.stages if one.key not in prepared and one.stage.role != "evaluation"]
-        TrialRunner(trial, read_launch_env(), lambda line: None).prepare(stages)
+        TrialRunner(trial, env, lambda line: None).prepare([one for one in stages if not trial.entry(one).done])
         prepared |= {planned.key for planned in stages}
+    return tokenizer, []
 
 
 def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, command: Command | None = None) -> None:
@@ -93,7 +102,7 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
     recipe = recipe.model_copy(update={"seeds": list(seeds)})
     every = [Trial(recipe, arm, seeds[0], fold, command.reuse_stale) for arm in arms for fold in chosen]
     trials = {trial.arm: trial for trial in every if trial.fold == chosen[0]}
-    unreachable = list(prepare(every)) if recipe.model else []
+    tokenizer, unreachable = prepare(every)
     run = {arm: trial.chosen(command.only, command.until) for arm, trial in trials.items()}
     chosen_stages = [(trial, planned) for trial in every for planned in trial.chosen(command.only, command.until)]
     made = {planned.key: planned.stage for _, planned in chosen_stages}
@@ -111,15 +120,13 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
         [*unreachable, *moved, *signal, *_warnings(recipe, made, preview, world_size), *left_out_rows(recipe)]
     ):
         console.print(Text(f"! {warning}", style="yellow"))
-    _show_problems(recipe, trials, console, reachable=not unreachable)
+    _show_problems(recipe, every[0].format, tokenizer, console)
 
 
-def _show_problems(recipe: Recipe, trials: dict[str, Trial], console: Console, *, reachable: bool) -> None:
+def _show_problems(
+    recipe: Recipe, chosen: ResponseFormat, tokenizer: PreTrainedTokenizerBase | None, console: Console
+) -> None:
     """One train problem of each domain, as the first arm's model is asked it."""
-    from warmup_rl.interfaces.chat import load_tokenizer
-
-    tokenizer = load_tokenizer(recipe.model, recipe.model_revision) if recipe.model and reachable else None
-    chosen = next(iter(trials.values())).format
     layout = chosen if chosen.think != "auto" else chosen.under("free")
     for name, domain in recipe.domains.items():
         part = next(iter(each_fold(domain)))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.config import ADAPTER_FILE, is_adapter
-from warmup_rl.base.errors import UserError
+from warmup_rl.base.errors import UserError, first_line
 from warmup_rl.base.jsonl import parse_object, read_json
 from warmup_rl.base.types import Message
 from warmup_rl.cli.arguments import Arguments
@@ -97,7 +97,7 @@ def merge_adapter(adapter: Path, to: Path, base: str | None = None) -> str:
     try:
         merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"{adapter}: does not fit its base {name}: {str(error).strip().splitlines()[0]}") from None
+        raise UserError(f"{adapter}: does not fit its base {name}: {first_line(error)}") from None
     merged.to(AutoConfig.from_pretrained(name, revision=revision or "main").dtype).save_pretrained(str(to))
     own = (adapter / "tokenizer_config.json").is_file()
     AutoTokenizer.from_pretrained(str(adapter) if own else name).save_pretrained(str(to))

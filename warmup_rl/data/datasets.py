@@ -16,7 +16,7 @@ from typing import Any, TextIO
 from pydantic import model_validator
 
 from warmup_rl.base.config import Config
-from warmup_rl.base.errors import DataError, UserError
+from warmup_rl.base.errors import DataError, UserError, first_line
 from warmup_rl.base.jsonl import MAX_LINE, lines, objects, require_object
 from warmup_rl.base.untrusted import parse_json
 
@@ -85,7 +85,7 @@ class Source(Config):
             found = datasets.load_dataset(self.path, self.name, split=self.split, revision=self.revision)
         except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
             raise UserError(
-                f"{where}: the dataset cannot be loaded ({str(error).strip().splitlines()[0]}). Give a local file, or "
+                f"{where}: the dataset cannot be loaded ({first_line(error)}). Give a local file, or "
                 "the id of a dataset that is cached or can be reached (HF_HUB_OFFLINE=1 works once it is cached)."
             ) from None
         if isinstance(found, dict):
@@ -227,4 +227,4 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                     number += 1
                     yield f"{path}:{number}", row
     except pa.ArrowException as error:
-        raise DataError(f"{path}: not a Parquet file ({str(error).splitlines()[0]}).") from None
+        raise DataError(f"{path}: not a Parquet file ({first_line(error)}).") from None

@@ -158,9 +158,9 @@ def _seam_fault(before: str, gone: str, after: str, *, ends: bool, local: bool) 
     item = _ITEM.match(first)
     if _LATER_ITEM.match(first) or item and re.search(rf"\b{item[1]}\s+(?:\d+|[A-Z])\b", gone, re.IGNORECASE):
         return "a list goes on after it"
-    if first[:1].islower() or affirms(lowered(first)) or _ANOTHER.match(first):
+    if first[:1].islower() or affirms(lowered(first)):
         return "a sentence after it points back"
-    if not local and _POINTS_BACK.match(first):
+    if _ANOTHER.match(first) or not local and _POINTS_BACK.match(first):
         return "a sentence after it points back"
     return ""
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from pydantic import Field, field_validator
 
 from warmup_rl.base.config import ModelName, Sampling, runtime_only
-from warmup_rl.base.errors import UserError
+from warmup_rl.base.errors import UserError, first_line
 from warmup_rl.base.types import Completion, Problem, Request
 from warmup_rl.engines.openai import Mode, request_body
 from warmup_rl.interfaces.engine import Engine, EngineContext, Session
@@ -74,7 +74,7 @@ class Vllm(Engine):
                 tensor_parallel_size=self.tensor_parallel, **self.args,
             )  # fmt: skip
         except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = first_line(error)
             raise UserError(f"{self.model}: vLLM cannot load the model ({reason}). See `model` and `args`.") from None
         yield VllmSession(self, context, llm, SamplingParams)
         del llm
@@ -113,7 +113,7 @@ class VllmSession:
             try:
                 results = complete(prompts, [self._sampling_params(**body) for body in bodies], use_tqdm=False)
             except (ValueError, TypeError) as error:
-                reason = str(error).strip().splitlines()[0]
+                reason = first_line(error)
                 raise UserError(
                     f"teacher 'vllm': vLLM refuses the requests ({reason}). See `sampling`, `extra` and `args` "
                     "(max_model_len holds prompt and completion)."

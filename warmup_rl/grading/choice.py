@@ -61,12 +61,10 @@ _TAKEN_BACK = re.compile(
     r"|[^.(\n]*\b(?:but|however)\b[^.(\n]*(?:\b(?:not|wrong|incorrect|false)\b|n't\b)",
     re.IGNORECASE,
 )
-_CORRECTED = re.compile(
-    r"[^.!\n]{0,200}[.!\n]\s{0,3}(?:actually|wait|no|hmm|sorry|correction|oops|on second)\b", re.IGNORECASE
-)
-_WITHDRAWN = re.compile(
-    r"[^.!\n]{0,200}[.!\n]\s{0,3}(?:actually|wait|hmm|sorry|correction|oops|on second)\b", re.IGNORECASE
-)
+_NEXT = r"[^.!\n]{0,200}[.!\n]\s{0,3}"
+_SECOND_THOUGHTS = "actually|wait|hmm|sorry|correction|oops|on second"
+_CORRECTED = re.compile(rf"{_NEXT}(?:{_SECOND_THOUGHTS}|no)\b", re.IGNORECASE)
+_WITHDRAWN = re.compile(rf"{_NEXT}(?:{_SECOND_THOUGHTS})\b", re.IGNORECASE)
 """What takes a claim back where another follows; a bare "No" between two claims leaves both."""
 _DASH = re.compile(r"[\s)\]}'.:]*(?:-\s)?\s*")
 _OPTION = re.compile(r"^\s{0,8}\(?([A-Z])[.):]\s+(.*)$", re.MULTILINE)

@@ -83,14 +83,18 @@ def final_answer(text: str, *, boxed_only: bool = False) -> str | None:
     Args:
         boxed_only: return None for a text without a box.
     """
-    if boxed_only or "\\boxed{" in text or "\\fbox{" in text:
+    if boxed_only or _has_box(text):
         return boxed(text)
     return text.strip() or None
 
 
 def _whole_answer(text: str) -> str | None:
     """As `final_answer`, with the boxes that belong to the last one."""
-    return final_answer(text) and (boxes(text) if boxed(text) else final_answer(text))
+    return boxes(text) if _has_box(text) else final_answer(text)
+
+
+def _has_box(text: str) -> bool:
+    return "\\boxed{" in text or "\\fbox{" in text
 
 
 def unusable(gold: str) -> str:

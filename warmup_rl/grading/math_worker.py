@@ -24,6 +24,7 @@ from functools import lru_cache
 from typing import IO, Any, Literal, cast
 
 from warmup_rl.base.errors import Unscorable
+from warmup_rl.base.machine import cores
 
 Comparison = Literal["same", "different", "bad_gold", "timeout"]
 """`bad_gold`: the reference cannot be parsed; `timeout`: more than `SECONDS` of processor time."""
@@ -68,7 +69,7 @@ class _Pool:
         self._owner = os.getpid()
         self._cache: dict[tuple[str, str], Comparison] = {}
         self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
-        self._size = max(1, min(_MAX_WORKERS, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE") or 1)))
+        self._size = min(_MAX_WORKERS, cores())
         for _ in range(self._size):
             self._idle.put(_Worker())
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from warmup_rl.base.config import Config
-from warmup_rl.base.errors import ContractError, UserError
+from warmup_rl.base.errors import ContractError, UserError, first_line
 from warmup_rl.base.jsonl import write_json
 from warmup_rl.base.types import Message
 from warmup_rl.interfaces.format import THINK_OPEN, ResponseFormat
@@ -105,7 +105,7 @@ def load_tokenizer(folder_or_id: str | Path, revision: str | None = None) -> Pre
         )
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{folder_or_id}: no tokenizer can be loaded ({_first_line(error)}). Give a folder with model and "
+            f"{folder_or_id}: no tokenizer can be loaded ({first_line(error)}). Give a folder with model and "
             "tokenizer files, or the id of a hub model that is cached or can be reached."
         ) from None
     return fit_tokenizer(tokenizer)
@@ -120,7 +120,7 @@ def _require_hub_model(name: str, revision: str | None) -> None:
             HfApi().model_info(name, revision=revision, timeout=HUB_SECONDS)
     except Exception as error:  # whatever the hub's transport raises, which changes with its versions
         raise UserError(
-            f"{name}: neither a folder here nor a hub model that is cached or can be reached ({_first_line(error)})."
+            f"{name}: neither a folder here nor a hub model that is cached or can be reached ({first_line(error)})."
         ) from None
 
 
@@ -190,7 +190,7 @@ def read_contract(file: Path) -> ChatContract:
         return ChatContract.model_validate_json(file.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:
         raise ContractError(
-            f"{file}: not a chat contract ({_first_line(error)}). Run the stage that made the model "
+            f"{file}: not a chat contract ({first_line(error)}). Run the stage that made the model "
             "again, or remove the file to accept the model as it is."
         ) from None
 
@@ -316,7 +316,7 @@ def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, 
             )
     except (TemplateError, TypeError, ValueError, ArithmeticError, MemoryError, RecursionError) as error:
         raise UserError(
-            f"{tokenizer.name_or_path}: the chat template cannot render a conversation of {roles}: {_first_line(error)}"
+            f"{tokenizer.name_or_path}: the chat template cannot render a conversation of {roles}: {first_line(error)}"
         ) from None
     except TimeoutError:
         raise UserError(
@@ -346,10 +346,6 @@ def _time_limit(seconds: float) -> Iterator[None]:
         yield
     finally:
         sys.settrace(before)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _short(value: Any, limit: int = 100) -> str:

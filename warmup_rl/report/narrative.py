@@ -141,15 +141,10 @@ def asked(run: Run) -> str:
             rows.setdefault(row["domain"], row)
         if len(rows) == len(run.measured):
             break
-    parts = ((row, {"Prompt": row["prompt_text"], "Completion": row["text"]}) for row in rows.values())
     blocks = [
-        "\n\n".join(
-            [
-                f"**{row['domain']}**, reference answer `{row['gold']}`, graded {row['score']['verdict']}",
-                *(f"{name}:\n\n{_quoted(text)}" for name, text in texts.items()),
-            ]
-        )
-        for row, texts in parts
+        f"**{row['domain']}**, reference answer `{row['gold']}`, graded {row['score']['verdict']}\n\n"
+        f"Prompt:\n\n{_quoted(row['prompt_text'])}\n\nCompletion:\n\n{_quoted(row['text'])}"
+        for row in rows.values()
     ]
     return "\n\n".join(["## What the model is asked", *blocks]) if blocks else ""
 

@@ -188,7 +188,13 @@ class TrialRunner:
         if not chosen:
             ids = ", ".join(planned.stage.id for planned in self._trial.stages)
             raise RunError(f"arm {self._trial.arm!r} has no stage {only or until!r}. Its stages: {ids}.")
-        self.prepare(chosen if only else self._trial.stages)
+        recipe = self._trial.recipe
+        waiting = [one for one in (chosen if only else self._trial.stages) if not self._trial.entry(one).done]
+        if recipe.model and any("model" in planned.inputs for planned in waiting):
+            load_tokenizer(recipe.model, recipe.model_revision)  # what is wrong with it is reported before any work
+            if self._launch_env.is_main:
+                require_finite(Path(recipe.model).expanduser())
+        self.prepare(waiting)
         self._record("running")
         try:
             for planned in chosen:
@@ -200,20 +206,10 @@ class TrialRunner:
         self._record("finished" if self._trial.done else "running")
 
     def prepare(self, stages: Sequence[PlannedStage]) -> None:
-        """Finds what would stop one of the stages that are not done yet, without doing their work.
-
-        Raises:
-            UserError: the recipe's model cannot be loaded, its folder holds weights that are not finite, or a stage
-                cannot run as it is set.
-        """
-        waiting = [planned for planned in stages if not self._trial.entry(planned).done]
+        """Finds what would stop a stage, without doing its work. Raises `UserError` for one that cannot run."""
         recipe = self._trial.recipe
-        if recipe.model and any("model" in planned.inputs for planned in waiting):
-            load_tokenizer(recipe.model, recipe.model_revision)  # what is wrong with it is reported before any work
-            if self._launch_env.is_main:
-                require_finite(Path(recipe.model).expanduser())
-        for planned in waiting:
-            inputs = Artifacts(model=recipe.model, model_revision=recipe.model_revision)
+        inputs = Artifacts(model=recipe.model, model_revision=recipe.model_revision)
+        for planned in stages:
             planned.stage.prepare(self._context(planned, inputs))
 
     def _step(self, planned: PlannedStage) -> None:

@@ -211,7 +211,7 @@ class FiniteSteps(TrainerCallback):
 
 
 def checkpoint_bytes(trainer: Trainer) -> int:
-    """About how many bytes a checkpoint takes: the size of the last one, or an estimate from the trained weights."""
+    """About how many bytes a checkpoint takes, from the number of trained weights."""
     trained = sum(getattr(w, "ds_numel", w.numel()) for w in trainer.model.parameters() if w.requires_grad)
     return _BYTES_PER_TRAINED * trained
 

@@ -9,15 +9,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from warmup_rl.base.console import size_in_words
-from warmup_rl.base.errors import RunError, UserError
+from warmup_rl.base.errors import RunError, UserError, first_line
+from warmup_rl.base.files import DISK_FULL
 from warmup_rl.interfaces.stage import Context
 from warmup_rl.stages.training.checkpoints import checkpoints, step_of
 
 if TYPE_CHECKING:
     from warmup_rl.stages.training.base import TrainerStage
 
-_FULL, _FULL_BYTES = (errno.ENOSPC, errno.EDQUOT), 1_000_000
-"""Codes of errors for a full disk, and the room below which it is the cause of any error."""
+_FULL_BYTES = 1_000_000
+"""Room on a disk below which that is the cause of any error."""
 
 
 @contextmanager
@@ -31,11 +32,11 @@ def explained(stage: TrainerStage, context: Context) -> Iterator[None]:
         if _is_out_of_memory(error):
             steps = "".join(f"\n  {number}. {line}" for number, line in enumerate(_remedies(stage, context), start=1))
             raise RunError(
-                f"{context.stage_id}: out of memory on {context.launch_env.device} ({str(error).splitlines()[0]}). "
+                f"{context.stage_id}: out of memory on {context.launch_env.device} ({first_line(error)}). "
                 f"What helps, in this order:{steps}\n{_continues(context)}"
             ) from error
         free = shutil.disk_usage(context.folder).free
-        if getattr(error, "errno", None) in _FULL or "No space left" in str(error) or free < _FULL_BYTES:
+        if getattr(error, "errno", None) in DISK_FULL or "No space left" in str(error) or free < _FULL_BYTES:
             raise RunError(
                 f"{context.stage_id}: the disk is full: {context.folder} has {size_in_words(free)} free ({error}). "
                 f"Make room and run the same command again. {_continues(context)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from warmup_rl.base.errors import UserError
+from warmup_rl.base.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainingArguments
@@ -38,7 +38,7 @@ def require_optimizer(options: TrainingArguments, place: str) -> None:
     try:
         Trainer.get_optimizer_cls_and_kwargs(options)
     except (ImportError, ValueError) as error:
-        raise UserError(f"{place}.args.optim: transformers refuses it: {_line(error)}") from None
+        raise UserError(f"{place}.args.optim: transformers refuses it: {first_line(error)}") from None
 
 
 def require_trainable(source: str, revision: str | None, options: Any, adapter: Any, place: str) -> None:
@@ -54,15 +54,14 @@ def require_trainable(source: str, revision: str | None, options: Any, adapter: 
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    keywords = dict(getattr(options, "model_init_kwargs", None) or {})
-    attention = {key: keywords[key] for key in ("attn_implementation",) if key in keywords}
+    attention = (getattr(options, "model_init_kwargs", None) or {}).get("attn_implementation")
     try:
         config = AutoConfig.from_pretrained(source, revision=revision or "main")
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, **attention)
+            model = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
     except (OSError, ValueError, ImportError) as error:
         where = f"{place}.args.model_init_kwargs" if attention else source
-        raise UserError(f"{where}: the model cannot be built: {_line(error)}") from None
+        raise UserError(f"{where}: the model cannot be built: {first_line(error)}") from None
     if adapter is not None:
         _require_modules(model, adapter, place)
 
@@ -82,8 +81,4 @@ def _require_modules(model: PreTrainedModel, adapter: Any, place: str) -> None:
     try:
         inject_adapter_in_model(adapter, model, low_cpu_mem_usage=True)
     except ValueError as error:
-        raise UserError(f"{place}.lora: peft refuses it: {_line(error)} Linear modules: {linear}.") from None
-
-
-def _line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UserError(f"{place}.lora: peft refuses it: {first_line(error)} Linear modules: {linear}.") from None
