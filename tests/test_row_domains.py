@@ -164,10 +164,14 @@ def test_tested_functions_of_a_user(tmp_path):
 
 
 def test_a_template_joins_columns(tmp_path):
-    rows = [{"context": f"Ann has {n} pears.", "ask": "How many?", "answer": n} for n in range(8)]
+    rows = [{"context": f"Ann has {n} pears.", "ask": "How much?", "value": n, "unit": "J"} for n in range(8)]
     file = write_rows(tmp_path / "o.jsonl", rows)
-    domain = UserRows(file=file, question="{context}\n\n{ask}", grader="number")
-    assert "pears.\n\nHow many?" in domain.take("train", 0, 1)[0].question
+    domain = UserRows(file=file, question="{context}\n\n{ask}", answer="{value} {unit}", grader="number")
+    problem = domain.take("train", 0, 1)[0]
+    assert "pears.\n\nHow much?" in problem.question
+    number = problem.gold.removesuffix(" J")
+    answers = (f"{number} J", number, f"{number} K")
+    assert [domain.grade(answer, problem).verdict for answer in answers] == ["correct", "correct", "none"]
 
 
 def test_a_missing_column_is_named_with_those_that_are_there(tmp_path):

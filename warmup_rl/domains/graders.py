@@ -32,6 +32,7 @@ from warmup_rl.interfaces.plugins import plugin_field
 ANSWER_IS = re.compile(r"\banswer\s*(?:is\b|:)", re.IGNORECASE)
 """Marks an answer that is a sentence."""
 _COMMA_NUMBER = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?:,\d+)?(?!\d|\.\d)|(?<![\d.,])\d*,\d+(?!\d|\.\d)")
+_WITH_UNIT = re.compile(r"[-+]?[\d.,]+(?:[eE][-+]?\d+)?\s+([^\W\d].*)")
 _LETTERS = re.compile(r"\(?[A-Z]\)?(?:\s*(?:[,;&]|and\b)?\s*\(?[A-Z]\)?)*")
 _LETTER_PART = re.compile(r"\(?([A-Z])\)?(?:[).:]\s*.*)?", re.DOTALL)
 
@@ -94,7 +95,7 @@ class NumberGrader(Grader):
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         gold, answer = self._with_point(problem.gold), self._with_point(answer)
-        units = self.units if isinstance(self.units, list) else self._spellings(gold)
+        units = self._spellings(gold)
         whole = self._compare(gold, answer, units)
         if whole.verdict != "none" or "\n" in answer.strip() or not ANSWER_IS.search(answer):
             return whole
@@ -110,10 +111,13 @@ class NumberGrader(Grader):
         return same_number(gold=gold, answer=answer, tolerance=self.tolerance, relative=self.relative, units=units)
 
     def _spellings(self, gold: str) -> list[str]:
-        """All spellings of the unit of a reference answer."""
-        assert isinstance(self.units, dict)
-        found = [[unit, *others] for unit, others in self.units.items()]
-        return next((names for names in found if any(gold.strip().endswith(name) for name in names)), [])
+        """All spellings of the unit of a reference answer, which may be a word that only the file knows."""
+        known = self.units
+        if isinstance(known, dict):
+            found = ([unit, *others] for unit, others in known.items())
+            known = next((names for names in found if any(gold.strip().endswith(name) for name in names)), [])
+        written = _WITH_UNIT.fullmatch(gold.strip())
+        return [*known, written[1]] if written and rational(read_answer(gold).text) is None else known
 
     def _with_point(self, text: str) -> str:
         if self.decimal == "point":

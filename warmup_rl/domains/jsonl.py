@@ -42,7 +42,7 @@ class UserRows(RowDomain):
     """Column with the question, or a template with columns in braces, such as `{context}\\n\\n{question}`. A path leads
     into a column: `answers.text[0]`; `messages[user]` is the last turn of that role."""
     answer: str = "answer"
-    """Column with the reference answer, or a path into one."""
+    """Column with the reference answer, a path into one, or a template such as `{value} {unit}`."""
     answer_after: str | None = None
     """If the column holds a whole solution: a mark, such as `####`, that the reference answer follows."""
     grader: OwnGrader
@@ -96,7 +96,7 @@ class UserRows(RowDomain):
         return {"test": self.file}
 
     def read_row(self, row: Row, place: str) -> Problem:
-        question, written = self._question(row, place), self.written(row, place)
+        question, written = _filled(row, self.question, place), self.written(row, place)
         row = {**row, "question": question}
         problem = self._graded(Problem("", self.name or self.type, question, written), row, place)
         return replace(problem, id=question_id(self.type, problem.question))
@@ -155,7 +155,7 @@ class UserRows(RowDomain):
 
     def written(self, row: Row, place: str) -> str:
         """The reference answer as the file has it. Raises `DataError` if there is none."""
-        written = text_of(row, self.answer, place)
+        written = _filled(row, self.answer, place)
         if self.answer_after is None:
             return written
         _, mark, written = written.rpartition(self.answer_after)
@@ -163,11 +163,13 @@ class UserRows(RowDomain):
             raise DataError(f"{place}: {self.answer!r} holds nothing after {self.answer_after!r}.")
         return written
 
-    def _question(self, row: Row, place: str) -> str:
-        if "{" not in self.question:
-            return text_of(row, self.question, place).strip()
-        parts = string.Formatter().parse(self.question)
-        return "".join(text + (_passage(row, name, place) if name else "") for text, name, _, _ in parts).strip()
+
+def _filled(row: Row, column: str, place: str) -> str:
+    """The text in a column, or a template with the row's columns in its braces."""
+    if "{" not in column:
+        return text_of(row, column, place).strip()
+    parts = string.Formatter().parse(column)
+    return "".join(text + (_passage(row, name, place) if name else "") for text, name, _, _ in parts).strip()
 
 
 def _passage(row: Row, name: str, place: str) -> str:
