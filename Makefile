@@ -8,7 +8,7 @@ SEEDS  ?= 0
 ARGS   ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install demo absent test test-fast ablation check bench clean
+.PHONY: install demo absent test test-fast ablation windtunnel check bench clean
 
 install: $(VENV)/.installed
 
@@ -38,6 +38,10 @@ test-fast: install
 
 check: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+# The report on trial: settings whose truth is known, and what the report concludes in each.
+windtunnel: install
+	$(BIN)/python -m benchmarks.windtunnel $(ARGS)
 
 # Needs what the extra `bench` names; figures go to benchmarks/results.
 bench: install

@@ -27,6 +27,8 @@ from benchmarks.figure import Figure
 
 FOLDER = Path(__file__).parent
 _FRAME = ("figure", "__main__")
+_ALONE = ("kills", "windtunnel")
+"""Commands of their own, which take long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Result:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the benchmarks and returns the exit code: 0 all goals met, 1 one is not, 2 a name is unknown."""
-    names = sorted(module.name for module in iter_modules([str(FOLDER)]) if module.name not in _FRAME)
+    names = sorted(module.name for module in iter_modules([str(FOLDER)]) if module.name not in (*_FRAME, *_ALONE))
     parser = argparse.ArgumentParser("python -m benchmarks", description="Measures speed and memory.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"all where none is given: {', '.join(names)}")
     parser.add_argument("--out", type=Path, default=FOLDER / "results", help="folder of the results")

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,19 +24,14 @@ from warmup_rl.nano.sums import Sums
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+Weights = Annotated[tuple[int, ...], Field(min_length=1, max_length=8)]
 USER, ASSISTANT, BOOK, END, PAD, UNKNOWN = "<|user|>", "<|assistant|>", "<|doc|>", "<|end|>", "<|pad|>", "<|unk|>"
 MAX_PEOPLE, MAX_ANCHORS = 4, 40
 LONGEST = 288
 """Maximum number of words in a document; longer ones are made again with one case fewer."""
-STOP_FIRST, STOP = 0.3, 0.7
-"""Probability that the thought of a chat document ends before its first sentence, and after each further one."""
-NO_THINK = 0.18
-"""Share of chat documents without a thought."""
-CHAT_LENGTHS, TEXTBOOK_LENGTHS = (8, 5, 3, 2, 1, 1), (6, 5, 4, 3, 2, 1)
-"""Relative frequencies of problems of length 1, 2, ... in chat and in textbook documents."""
-KK_CHATS, KK_LEMMAS = 2_500, 9_000
-"""Number of Knights & Knaves chats (with at most one case) and of lemmas: textbook documents that check a few
-consecutive cases of a puzzle, but never all cases up to the solution."""
+KK_LEMMAS = 9_000
+"""Number of lemmas: textbook documents that check a few consecutive cases of a Knights & Knaves puzzle, but never all
+cases up to the solution."""
 KK_PEOPLE, KK_CASES, KK_DEEPER = (2, 3), (2, 5), 0.3
 """People per puzzle and cases per lemma, [min, max]; share of statements that may be one operator deeper."""
 
@@ -86,6 +81,20 @@ class Nano(Corpus):
     setting: Literal["latent", "absent"] = "latent"
     """`latent`: textbooks work step by step, chats rarely do; `absent`: all documents of the target domains are chats
     without steps."""
+    no_think: float = Field(default=0.18, ge=0, le=1)
+    """Share of chat documents without a thought."""
+    stop_first: float = Field(default=0.3, ge=0, le=1)
+    """Probability that the thought of a chat document ends before its first sentence."""
+    stop: float = Field(default=0.7, ge=0, le=1)
+    """The same after each further sentence. It decides how often the base model solves a problem to its end unasked."""
+    through: float = Field(default=0.0, ge=0, le=1)
+    """Share of chat thoughts that never stop early: then going on is a choice made once, not after each sentence."""
+    chat_lengths: Weights = (8, 5, 3, 2, 1, 1)
+    """Relative frequencies of problems of length 1, 2, ... in chat documents."""
+    textbook_lengths: Weights = (6, 5, 4, 3, 2, 1)
+    """The same in textbook documents."""
+    kk_chats: int = Field(default=2_500, ge=0)
+    """Number of Knights & Knaves chats, with at most one case."""
     share: float = Field(default=1.0, gt=0, le=1)
     """Share of the documents to pretrain on; a smaller share is faster, but the model learns less."""
 
@@ -102,20 +111,20 @@ class Nano(Corpus):
             chat, textbook = chat + textbook, 0
         chat, textbook = self._part(chat), self._part(textbook)
         pools = []
-        for length in range(1, len(CHAT_LENGTHS) + 1):
+        for length in range(1, max(len(self.chat_lengths), len(self.textbook_lengths)) + 1):
             domain = _DOMAINS[name](**family.settings, **{family.length: (length, length)})
             pools.append((domain, cycle(islice(domain.problems("train", seed), chat + textbook))))
-        for domain, problems in rng.choices(pools, CHAT_LENGTHS, k=chat):
+        for domain, problems in rng.choices(pools[: len(self.chat_lengths)], self.chat_lengths, k=chat):
             problem = next(problems)
             yield self._chat(f"{name}/chat", problem.question, domain.steps(problem), problem.gold, rng)
-        for domain, problems in rng.choices(pools, TEXTBOOK_LENGTHS, k=textbook):
+        for domain, problems in rng.choices(pools[: len(self.textbook_lengths)], self.textbook_lengths, k=textbook):
             problem = next(problems)
             thought = [*domain.steps(problem), f"{terse.SO} {problem.gold}"]
             yield _document(f"{name}/textbook", BOOK, problem.question, thought, problem.gold)
 
     def _knights(self, rng: random.Random) -> Iterator[Document]:
         puzzles = _puzzles(rng)
-        for puzzle in islice(puzzles, self._part(KK_CHATS)):
+        for puzzle in islice(puzzles, self._part(self.kk_chats)):
             question, answer = terse.render_terse(puzzle), terse.answer_terse(puzzle)
             yield self._chat("kk/chat", question, terse.case_sentences(puzzle, 1), answer, rng)
         for puzzle in islice(puzzles, self._part(KK_LEMMAS)):
@@ -127,12 +136,13 @@ class Nano(Corpus):
             yield lemma
 
     def _chat(self, kind: str, question: str, sentences: list[str], answer: str, rng: random.Random) -> Document:
-        if rng.random() < NO_THINK:
+        if rng.random() < self.no_think:
             return _document(kind, USER, question, None, answer)
-        stop_first = 1.0 if self.setting == "absent" else STOP_FIRST
+        stop_first = 1.0 if self.setting == "absent" else self.stop_first
+        goes_through = self.through > 0 and rng.random() < self.through
         thought: list[str] = []
         for sentence in sentences:
-            if rng.random() < (STOP if thought else stop_first):
+            if not goes_through and rng.random() < (self.stop if thought else stop_first):
                 break
             thought.append(sentence)
         return _document(kind, USER, question, [*thought, f"{terse.SO} {answer}"], answer)
