@@ -9,12 +9,13 @@ import re
 import string
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Grade
 from warmup_rl.grading.final_answer import FORMULA, boxed, boxes
 from warmup_rl.grading.math_structure import Shape, region, shape
-from warmup_rl.grading.math_tokens import Tokens, plain, tokenize
+from warmup_rl.grading.math_tokens import Tokens, encloses, plain, tokenize
 from warmup_rl.grading.math_tree import Tree, children, form, names
 from warmup_rl.grading.math_value import equal, proportional, rounds_to, value
 from warmup_rl.grading.math_words import NUMBERS, Answer, read_answer, split_answer, with_letter_unit
@@ -133,7 +134,9 @@ def _difference(reference: Answer, given: Answer, question: str) -> str | None:
     units = {reference.unit, given.unit} - {""}
     if len(units) > 1:
         return f"the unit is {given.unit}, not {reference.unit}"
-    one, two = shape(reference.tokens), shape(given.tokens)
+    one, two = shape(reference.tokens), _without_working(shape(given.tokens), given)
+    if reference.unit == given.unit and given.unit.startswith("mod ") and _congruent(one, two, given.unit):
+        return None
     if one.kind == "base" and two.text == one.brackets.partition("_")[0] and _asks_for_base(question, one):
         return None
     difference = _compared(one, two)
@@ -142,6 +145,27 @@ def _difference(reference: Answer, given: Answer, question: str) -> str | None:
         hundredth = percent.tree and plain.tree and equal(percent.tree, ("*", ("n", 100), plain.tree))
         return None if hundredth else difference
     return difference
+
+
+def _congruent(one: Shape, two: Shape, modulus: str) -> bool:
+    """Whether two numbers, or values of the same name, are in one class of residues."""
+    if one.names != two.names:
+        return False
+    trees = [found.parts[-1].tree if found.kind == "equation" else found.tree for found in (one, two)]
+    numbers = [value(tree) if tree else None for tree in trees]
+    gap = numbers[0] - numbers[1] if all(isinstance(number, Fraction) for number in numbers) else Fraction(1, 2)
+    return gap % int(modulus.removeprefix("mod ")) == 0
+
+
+def _without_working(found: Shape, answer: Answer) -> Shape:
+    """The result of `72 (48+24)`: a calculation in brackets behind its own result counts as a remark."""
+    tokens = answer.tokens
+    opening = next((place for place, token in enumerate(tokens) if token.text == "("), 0)
+    if not opening or not tokens[opening].spaced or not encloses(tokens[opening:]):
+        return found
+    result, working = shape(split_answer(tokens[:opening]).tokens), shape(tokens[opening + 1 : -1]).tree
+    calculates = working and working[0] not in ("n", "v", "c") and not names(working)
+    return result if calculates and result.tree and working and equal(result.tree, working) else found
 
 
 def _asks_for_base(question: str, reference: Shape) -> bool:

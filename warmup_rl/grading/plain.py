@@ -24,6 +24,8 @@ PATTERN_SECONDS = 0.5
 _PAIRS = ("**", "__", "`", '"', "'", "*", "$")
 _TEXT = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\{([^{}]*)\}")
 _BULLET = re.compile(r"(?:[-*\u2022]|\d{1,3}[.)])\s+(?=\S)")
+_NAME = re.compile(r"^\s*\$?\s*\\?[A-Za-z]\w{0,20}\s*(?:=|\\approx)\s*")
+"""A name before a number, as in `x = 42`."""
 _BRACKETS = {"[": "]", "{": "}", "(": ")"}
 
 
@@ -38,7 +40,7 @@ def same_number(
     Args:
         units: spellings of the unit of the data, such as `km` and `kilometers`.
     """
-    extracted = final_answer(answer)
+    extracted = _NAME.sub("", final_answer(answer) or "") or None
     if extracted is None or len(extracted) > MAX_LENGTH:
         return Grade("none", None, "not one number")
     given, reference = (read_answer(without_unit(text, units)) for text in (extracted, final_answer(gold) or gold))
@@ -92,7 +94,7 @@ def same_set(*, gold: str, answer: str, ignore_case: bool = True) -> Grade:
 
 def same_json(*, gold: str, answer: str) -> Grade:
     """Grades whether two JSON values are equal, fenced, boxed or bare, with keys in any order. `1` is not `true`."""
-    text = last_block(answer) or boxed(answer) or answer
+    text = last_block(answer) or boxed(answer) or answer.strip("` \n")
     try:
         given = read_json(text)
         same = given == read_json(gold)
