@@ -27,7 +27,7 @@ MAX_TRACES, MAX_BYTES = 2_000, 36_000_000
 """Limits of a page, in bytes of the audit's rows, which take a quarter of that when compressed; beyond them it shows a
 sample, while its figures count all traces."""
 
-_OUTCOMES: dict[Outcome, str] = {
+OUTCOMES: dict[str, str] = {
     "cut": "cut", "unchanged": "nothing to cut", "doubt": "left, since in doubt", "refused": "cut refused"
 }  # fmt: skip
 
@@ -226,7 +226,7 @@ def _figures(summary: Row, totals: _Totals, unit: str) -> list[dict[str, str]]:
 
 def _traces_bar(summary: Row, totals: _Totals) -> dict[str, Any]:
     """All traces read: those that `dlcot` received, by outcome, and those dropped before."""
-    counts = {name: (outcome, totals.outcomes[outcome]) for outcome, name in _OUTCOMES.items()}
+    counts = {name: (outcome, totals.outcomes[outcome]) for outcome, name in OUTCOMES.items()}
     return _bar("Traces", {**counts, "dropped before": ("dropped", summary["read"] - totals.outcomes.total())})
 
 

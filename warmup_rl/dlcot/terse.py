@@ -41,7 +41,7 @@ def read_terse(thinking: str, problem: Problem, domain: Domain) -> Structure:
     if any(not _concludes(sentence) for sentence in words[end:]):
         raise Ambiguous("something is tried after the conclusion")
     if end == 0:
-        raise Ambiguous("no exploration")
+        raise Ambiguous("a conclusion without any work before it")
     said = " ".join(word for sentence in words[end : end + 1] for word in sentence[1 if sentence[0] == SO else 2 :])
     puzzle = _puzzle(problem)
     clusters: dict[tuple[tuple[str, ...], ...], int] = {}
