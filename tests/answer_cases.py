@@ -143,7 +143,7 @@ UNSAID = [
     ("B is correct. No, D is correct.", "B"),
     ("B is correct. No, wait.", "B"),
     ("So both B and C are correct.", "B"),
-    ("If the sun shines then B is correct.", "B"),
+    ("If B is correct then C is too.", "B"),
     ("Is B correct?", "B"),
     ("Some say B is correct. The answer is D.", "B"),
     ("The answer is B C", "B"),

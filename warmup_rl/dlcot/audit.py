@@ -33,18 +33,10 @@ OUTCOMES: dict[str, str] = {
 
 
 def audit_row(
-    trace: Trace,
-    problem: Problem,
-    *,
-    outcome: Outcome,
-    why: str = "",
-    structure: Structure | None = None,
-    cuts: Sequence[Cut] = (),
-    left: Sequence[tuple[Span, str]] = (),
-    notes: Sequence[str] = (),
-    cleaned: str,
+    trace: Trace, problem: Problem, *, outcome: Outcome, why: str = "", structure: Structure | None = None,
+    cuts: Sequence[Cut] = (), left: Sequence[tuple[Span, str]] = (), notes: Sequence[str] = (), cleaned: str,
     tokens: tuple[int, int],
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """The JSON values that describe what was done to one trace.
 
     All offsets are characters of `thinking`, end exclusive. `parts` holds the name, start and end of each part;
@@ -60,28 +52,18 @@ def audit_row(
         cleaned: the thinking after the cuts.
         tokens: of the thinking under the student's tokenizer, before and after.
     """
+    parts = structure.parts if structure else ()
     return {
-        "cleaner": "dlcot",
-        "problem_id": trace.problem_id,
-        "sample": trace.sample,
-        "domain": trace.domain,
-        "question": problem.question,
-        "gold": problem.gold,
-        "outcome": outcome,
-        "why": why,
+        "cleaner": "dlcot", "problem_id": trace.problem_id, "sample": trace.sample, "domain": trace.domain,
+        "question": problem.question, "gold": problem.gold, "outcome": outcome, "why": why,
         "reasons": dict(Counter(cut.reason for cut in cuts)) if outcome == "cut" else {},
-        "tokens_before": tokens[0],
-        "tokens_after": tokens[1],
-        "parts": [{"name": name, **span._asdict()} for name, span in structure.parts] if structure else [],
+        "tokens_before": tokens[0], "tokens_after": tokens[1],
+        "parts": [{"name": name, **span._asdict()} for name, span in parts],
         "approaches": [_fields(approach) for approach in structure.approaches] if structure else [],
         "verification": [list(step) for step in structure.verification] if structure else [],
-        "cuts": [_fields(cut) for cut in cuts],
-        "left": [{**span._asdict(), "why": why} for span, why in left],
-        "notes": list(notes),
-        "thinking": trace.thinking,
-        "answer": trace.answer,
-        "cleaned": cleaned,
-    }
+        "cuts": [_fields(cut) for cut in cuts], "left": [{**span._asdict(), "why": why} for span, why in left],
+        "notes": list(notes), "thinking": trace.thinking, "answer": trace.answer, "cleaned": cleaned,
+    }  # fmt: skip
 
 
 def _fields(item: Approach | Cut) -> dict[str, Any]:

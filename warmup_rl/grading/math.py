@@ -137,8 +137,10 @@ def _difference(reference: Answer, given: Answer, question: str) -> str | None:
     one, two = shape(reference.tokens), _without_working(shape(given.tokens), given)
     if reference.unit == given.unit and given.unit.startswith("mod ") and _congruent(one, two, given.unit):
         return None
-    if one.kind == "base" and two.text == one.brackets.partition("_")[0] and _asks_for_base(question, one):
-        return None
+    if one.kind == "base" and two.text == one.brackets.partition("_")[0]:
+        asked = re.findall(r"\bbase[- ]\$?(\w+)", question)
+        if any(str(NUMBERS.get(base, base)) == one.brackets.partition("_")[2] for base in asked):
+            return None
     difference = _compared(one, two)
     if difference is not None and units == {"%"} and reference.unit != given.unit:
         percent, plain = (one, two) if reference.unit else (two, one)
@@ -166,12 +168,6 @@ def _without_working(found: Shape, answer: Answer) -> Shape:
     result, working = shape(split_answer(tokens[:opening]).tokens), shape(tokens[opening + 1 : -1]).tree
     calculates = working and working[0] not in ("n", "v", "c") and not names(working)
     return result if calculates and result.tree and working and equal(result.tree, working) else found
-
-
-def _asks_for_base(question: str, reference: Shape) -> bool:
-    base = int(reference.brackets.partition("_")[2])
-    found = re.findall(r"\bbase[- ]\$?(\w+)", question)
-    return any(str(NUMBERS.get(one, one)) == str(base) for one in found)
 
 
 def _choice(answer: Answer) -> tuple[str, Answer]:
@@ -272,20 +268,16 @@ def _same_value(reference: Shape, given: Shape) -> bool:
     if reference.text == given.text:
         return True
     if reference.tree is None:
-        return _verified(reference.text, given.text)
+        result = verify(reference.text, given.text)
+        if result == "timeout":
+            raise _TimedOut(f"the comparison takes more than {SECONDS:g} s")
+        if result == "bad_gold":
+            raise _Unreadable
+        return result == "same"
     if given.tree is None:
         return False
     one, other = reference.tree, given.tree
     return equal(one, other) or rounds_to(one, other) or rounds_to(other, one)
-
-
-def _verified(reference: str, given: str) -> bool:
-    result = verify(reference, given)
-    if result == "timeout":
-        raise _TimedOut(f"the comparison takes more than {SECONDS:g} s")
-    if result == "bad_gold":
-        raise _Unreadable
-    return result == "same"
 
 
 def _same_ratio(reference: Shape, given: Shape) -> bool:
@@ -313,11 +305,7 @@ def _collections(reference: Shape, given: Shape) -> str | None:
             return "another number of parts"
         if len(reference.parts) == 2 and reference.brackets != given.brackets:
             return "other brackets"
-        return (
-            None
-            if not any(difference is not None for difference in map(_compared, reference.parts, given.parts))
-            else ""
-        )
+        return None if all(one is None for one in map(_compared, reference.parts, given.parts)) else ""
     if reference.kind == given.kind:
         values = all(part.kind == "value" for part in reference.parts)
         repeats = reference.kind == "list" and values and not (reference.brackets or given.brackets)

@@ -64,7 +64,8 @@ class Shape:
 
 def shape(tokens: Tokens) -> Shape:
     """The shape of an answer; what is not understood is a value without a tree."""
-    tokens = _inside_braces(tokens)
+    while len(tokens) > 1 and tokens[0].text == "{" and encloses(tokens):
+        tokens = tokens[1:-1]
     text = spelled(plain(tokens))
     readers: tuple[Callable[[Tokens], Shape | None], ...] = (
         _system, _set_builder, _sets, _bracketed, _conditions, _list, _relation, _ratio, _base,
@@ -168,13 +169,6 @@ def _end(found: Shape, side: int) -> Edge | None:
         return (-inf if found.tree[0] == "-" else inf, 0)
     number = real(found.tree) if found.tree else None
     return None if number is None else (number, side)
-
-
-def _inside_braces(tokens: Tokens) -> Tokens:
-    """The tokens without spare `{}` around all of them."""
-    while len(tokens) > 1 and tokens[0].text == "{" and encloses(tokens):
-        tokens = tokens[1:-1]
-    return tokens
 
 
 def _everything(name: str = "") -> Shape:

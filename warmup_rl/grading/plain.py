@@ -85,7 +85,8 @@ def same_set(*, gold: str, answer: str, ignore_case: bool = True) -> Grade:
         for conjunction in (False, True)
     ]
     same = any(reference and reference == given for reference, given in readings)
-    fits = outer == inner or inner in ("", "[", "{") and (not outer or outer == "[" and _is_json_list(gold))
+    json_list = outer == "[" and ('"' in gold or "'" in gold)
+    fits = outer == inner or inner in ("", "[", "{") and (not outer or json_list)
     given = readings[1][1]
     if not given:
         return Grade("none", None, "empty answer")
@@ -156,10 +157,6 @@ def _outer_bracket(text: str) -> str:
             closed = place == len(text) - 1 and len(text) > 1
             return text[0] if closed and _BRACKETS.get(text[0]) == text[-1] else ""
     return ""
-
-
-def _is_json_list(text: str) -> bool:
-    return '"' in text or "'" in text
 
 
 def _members(text: str, ignore_case: bool, *, conjunction: bool) -> frozenset[str]:
