@@ -80,6 +80,14 @@ NONE_SAID = [
 
 PLACES = "Where?\nA. north\nB. south\nC. east\nD. 5 km\nE. none of the above"
 SAID = [
+    ("So B is correct.", "B"),
+    ("The compass points down. So B is correct.", "B"),
+    ("A is wrong. B is correct.", "B"),
+    ("B is the right answer because it is so.", "B"),
+    ("Hence option (B) is the correct answer.", "B"),
+    ("This makes (B) the correct answer.", "B"),
+    ("It must be B.", "B"),
+    ("I would go with B.", "B"),
     ("The answer is B", "B"),
     ("The answer is B.", "B"),
     ("The answer is (B)", "B"),
@@ -130,6 +138,14 @@ SAID = [
     ("Answer:\nB", "B"),
 ]
 UNSAID = [
+    ("So B is correct only if it rains.", "B"),
+    ("I doubt that B is correct.", "B"),
+    ("B is correct. No, D is correct.", "B"),
+    ("B is correct. No, wait.", "B"),
+    ("So both B and C are correct.", "B"),
+    ("If B is correct then C is too.", "B"),
+    ("Is B correct?", "B"),
+    ("Some say B is correct. The answer is D.", "B"),
     ("The answer is B C", "B"),
     ("The answer is B|C", "B"),
     ("The answer is B & C", "B"),

@@ -270,10 +270,16 @@ PLAIN = [
 ]  # fmt: skip
 """Texts about a puzzle without a plain repetition."""
 DOUBTED = [
-    ("", "no exploration"),
+    ("", "no words"),
     ("Therefore, the answer is 15.", None),
-    (" \n ", "no exploration"),
-    ("我们先假设 Bob 是骑士。 然后 他 说 真话。 所以 Ann 是 骑士。", "not in English"),
-    ("and so we add it to the sum that we have, " * 200, "no paragraphs"),
+    (" \n ", "no words"),
+    (
+        "我们先假设 Bob 是骑士。 然后 他 说 真话。 所以 Ann 是 骑士。",
+        "few common English words: another language, or formulas only",
+    ),
+    (
+        "and so we add it to the sum that we have, " * 200,
+        "over 4,000 characters without a line break: no parts to tell apart",
+    ),
 ]
 """Texts about a sum, and why they are not taken apart; None where they are."""

@@ -6,6 +6,9 @@ NAMES = ["Jack", "Jackson", "Ann"]
 """Jack tells the truth, Jackson lies, Ann tells the truth."""
 
 CORRECT = {
+    "also": "Jack is a knight. Jackson is a knave. Ann is also a knight.",
+    "connectives": "Jack is thus a knight, Jackson is therefore a knave, Ann is likewise a knight.",
+    "contracted": "Jack's a knight, Jackson’s a knave, and Ann's a knight.",
     "published": "(1) Jack is a knight\n(2) Jackson is a knave\n(3) Ann is a knight",
     "full stops": "(1) Jack is a knight.\n(2) Jackson is a knave.\n(3) Ann is a knight.",
     "numbers with dots": "1. Jack is a knight\n2. Jackson is a knave\n3. Ann is a knight",
@@ -49,6 +52,10 @@ WRONG = {
     "roles exchanged by group": "Knaves: Jack, Ann. Knight: Jackson.",
 }
 REFUSED = {
+    "taken back": "Jack is a knight, Jackson is a knave, Ann is a knight. Just kidding, the reverse.",
+    "taken back by but": "Jack is a knight, Jackson is a knave, Ann is a knight, but swap them all",
+    "taken back on a new line": "Jack is a knight\nJackson is a knave\nAnn is a knight\nScratch that",
+    "adverb of denial": "Jack is hardly a knight, Jackson is a knave, Ann is a knight",
     "one person missing": "Jack is a knight, Jackson is a knave",
     "one person missing, name inside another": "Jackson is a knave, Ann is a knight",
     "person named without role": "Jack is a knight, Jackson is a knave, Ann.",

@@ -1,6 +1,22 @@
 """Pairs of reference and answer, by what a careful reader would say; written for this project."""
 
 SAME = [
+    (r"\frac{x-3}{2}", r"f^{-1}(x)=\frac{x-3}{2}"),
+    (r"f^{-1}(x)=\frac{x-3}{2}", r"\frac{x-3}{2}"),
+    ("3", "f^{(3)}(0)=3"),
+    ("5", "f(-1)=5"),
+    ("0.3", "P(A|B)=0.3"),
+    (r"\frac12", r"\sin^2 \theta=\frac12"),
+    ("3", r"3 \pmod 7"),
+    ("3", r"x \equiv 3 \pmod{7}"),
+    (r"3 \pmod 7", "3"),
+    (r"x \equiv 3 \pmod{7}", "x = 3 (mod 7)"),
+    (r"x \equiv 3 \pmod 7", r"x \equiv 10 \pmod 7"),
+    ("1", r"1 (\text{mod } 4)"),
+    ("5", r"n \equiv 5 \bmod 8"),
+    ("72", "72 (48+24)"),
+    ("72", "72 clips (48+24)"),
+    ("12", "3(4)"),
     ("5", "**5**"),
     ("5", "`5`"),
     ("5", "5\u200b"),
@@ -692,6 +708,19 @@ SAME = [
 """Answers that mean the reference."""
 
 DIFFERENT = [
+    (r"\frac{x-3}{2}", r"f(x)=\frac{x-3}{3}"),
+    ("x=5", "2x=5"),
+    ("9", "x^2=9"),
+    ("3", r"4 \pmod 7"),
+    ("3", r"10 \bmod 7"),
+    (r"x \equiv 3 \pmod 7", r"x \equiv 4 \pmod 7"),
+    (r"x \equiv 3 \pmod 7", r"x \equiv 3 \pmod 5"),
+    (r"x \equiv 3 \pmod 7", r"y \equiv 3 \pmod 7"),
+    (r"3 \pmod 7", r"3 \pmod 0"),
+    ("72", "73 (48+24)"),
+    ("24", "72 (48+24)"),
+    ("48", "48 (72)"),
+    ("12", "12 (or 13)"),
     (r"\frac{2}{3}", "0.67"),
     (r"\frac{3}{4}", r"\frac{4}{3}"),
     (r"2\frac{1}{4}", r"\frac{2}{4}"),

@@ -15,10 +15,13 @@ from tests.raw_traces import KK, raw_traces, write_raw
 from warmup_rl.__main__ import main
 from warmup_rl.base.config import descriptions
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
-from warmup_rl.base.types import Trace
+from warmup_rl.base.types import Trace, to_json
 from warmup_rl.cleaners.dlcot import DLCoT
+from warmup_rl.cli.foreign_traces import ForeignTraces
+from warmup_rl.data.datasets import Source
 from warmup_rl.data.traces import open_problems, read_traces
 from warmup_rl.dlcot.cut import is_subsequence
+from warmup_rl.domains.math import Math
 from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
 from warmup_rl.interfaces.format import ResponseFormat
 
@@ -212,7 +215,7 @@ def test_options_are_the_fields_of_the_cleaner(tmp_path, own, capsys):
     for name, text in descriptions(DLCoT).items():
         assert f"--{name.replace('_', '-')}" in told and text.split()[0] in told
     assert run("--in", own, "--out", tmp_path / "a.jsonl", "--redundancy", "none") == 0
-    assert "dlcot unchanged" in capsys.readouterr().out
+    assert "dlcot: nothing to cut" in capsys.readouterr().out
     assert list(read_traces(tmp_path / "a.jsonl"))[0].thinking == _first_right(own).thinking
     assert run("--in", own, "--out", tmp_path / "a.jsonl", "--min-ratio", "0.999") == 0
     assert "refused: less than 0.999" in capsys.readouterr().out
@@ -347,3 +350,24 @@ def test_traces_without_their_problems_are_refused(tmp_path, own, capsys):
 def test_a_missing_file_is_named(tmp_path, capsys):
     assert run("--in", tmp_path / "no.jsonl", "--out", tmp_path / "clean.jsonl") == 2
     assert "no.jsonl: no such file" in capsys.readouterr().err
+
+
+HARMONY = (
+    "<|channel|>analysis<|message|>1 and 1 are two.{}<|end|><|start|>assistant<|channel|>final<|message|>"
+    "It is \\boxed{{2}}.<|return|>"
+)
+GEMMA = "<|channel>thought\n1 and 1 are two.{}<channel|>It is \\boxed{{2}}."
+
+
+@pytest.mark.parametrize("layout", [HARMONY, GEMMA])
+def test_layouts_in_channels_are_read_and_kept(tmp_path, layout):
+    again = "\n\nLet me check again: 1 and 1 are two. Yes, that is right."
+    write_jsonl(tmp_path / "in.jsonl", [{"question": "1+1?", "gold": "2", "response": layout.format(again)}])
+    steps = "correct,{type: length, max_tokens: 1000}"
+    run("--in", tmp_path / "in.jsonl", "--out", tmp_path / "out.jsonl", "--domain", "math", "--steps", steps)
+    assert [row["response"] for row in rows(tmp_path / "out.jsonl")] == [layout.format(again)]
+    traces = ForeignTraces(Source(path=str(tmp_path / "in.jsonl")), {}, Math(), ResponseFormat())
+    trace = next(iter(read_traces(traces.write(tmp_path / "work"))))
+    assert (trace.thinking, trace.answer) == (f"1 and 1 are two.{again}", "2")
+    write_jsonl(tmp_path / "cut.jsonl", [to_json(replace(trace, thinking="1 and 1 are two."))])
+    assert [row["response"] for row in traces.kept(tmp_path / "cut.jsonl")] == [layout.format("")]

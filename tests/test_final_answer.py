@@ -35,6 +35,8 @@ MATHEMATICS = [
     ("The answer is:\n\\[\n\\frac{2}{7}.\n\\]", "\\frac{2}{7}."),
     ("12 and 6 are 18.\n#### $18\nDone.", "$18"),
     ("12 and 6 are 18.\nA: 18", "18"),
+    ("#### 18 (12+6)", "18 (12+6)"),
+    ("#### 18 clips (12 in April, 6 in May)", "18"),
 ]
 
 

@@ -172,3 +172,30 @@ def test_a_wrong_setting_is_said_with_those_that_are_allowed(tmp_path, capsys):
     code = main(["grade", "--domain", "math", "--set", "bogus=1", "--in", str(tmp_path / "rows.jsonl"), "--out", "o"])
     error = capsys.readouterr().err
     assert code == 2 and "bogus: unknown key" in error and "levels" in error
+
+
+RECIPE = """\
+run_name: few
+model: some/model
+domains:
+  few: {type: jsonl, file: few.jsonl, grader: {type: number, tolerance: 0.5}}
+  kk: {type: kk}
+stages:
+  - {type: distill, domain: kk, problems: 4, teacher: solver}
+"""
+
+
+def test_a_recipe_gives_its_grader_and_both_counts_are_told(tmp_path, capsys):
+    write_jsonl(tmp_path / "few.jsonl", [{"question": f"{n}+1?", "answer": str(n + 1)} for n in range(4)])
+    (tmp_path / "recipe.yaml").write_text(RECIPE.replace("few.jsonl", str(tmp_path / "few.jsonl")))
+    rows = [
+        {"question": "1+1?", "gold": "2", "completion": text} for text in (whole("2.4"), "so</think> 2", whole("3"))
+    ]
+    recipe = str(tmp_path / "recipe.yaml")
+    out = graded(tmp_path, rows, "--recipe", recipe, "--domain", "few")
+    assert [row["outcome"] for row in out] == ["correct", "bad_format", "wrong"]
+    said = capsys.readouterr().err
+    assert "strict (form and answer): 1 correct, 1 bad_format, 1 wrong" in said
+    assert "lenient (answer alone): 2 correct, 1 wrong" in said
+    assert main(["grade", "--recipe", recipe, "--self-test"]) == 2
+    assert "one of: few, kk" in capsys.readouterr().err

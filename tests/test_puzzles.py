@@ -18,7 +18,6 @@ from warmup_rl.interfaces.domain import split_of
 from warmup_rl.knights import english
 from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.difficulty import Difficulty, difficulty
-from warmup_rl.knights.digests import Digests
 from warmup_rl.knights.grammar import Grammar, Roles, draw_puzzle
 from warmup_rl.knights.parse_quiz import parse_english, parse_quiz
 from warmup_rl.knights.parse_statement import parse_statement
@@ -457,15 +456,6 @@ def test_the_published_chain_ends_at_the_solution(puzzle):
                     if step.startswith(f"Suppose {english.role_text(puzzle, person, truthful)}."):
                         held[person] = truthful
     assert tuple(held[person] for person in range(puzzle.people)) == puzzle.solution
-
-
-@given(st.lists(st.text(max_size=3), max_size=3000))
-def test_digests_are_a_set(texts):
-    seen, digests = set(), Digests()
-    for text in texts:
-        assert digests.add(text) == (text not in seen)
-        seen.add(text)
-    assert len(digests) == len(seen)
 
 
 def test_a_row_of_a_puzzle_is_the_published_one():

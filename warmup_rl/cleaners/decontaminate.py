@@ -45,17 +45,10 @@ class Decontaminate(Cleaner):
             found = evaluated.same(problem) or evaluated.like(problem, trace.thinking, self.share)
             if found is None:
                 return trace
-            context.audit(
-                {
-                    "cleaner": self.type,
-                    "outcome": "dropped",
-                    "why": found.why,
-                    "problem_id": problem.id,
-                    "sample": trace.sample,
-                    "evaluated": found.problem_id,
-                    "domain": found.domain,
-                }
-            )
+            context.audit({
+                "cleaner": self.type, "outcome": "dropped", "why": found.why, "problem_id": problem.id,
+                "sample": trace.sample, "evaluated": found.problem_id, "domain": found.domain,
+            })  # fmt: skip
             return Dropped(f"{found.why} ({found.domain})")
 
         return clean

@@ -118,20 +118,11 @@ class _Cleaning:
             outcome, why = "refused", "the grader broke"
         before = self.context.count_tokens(trace.thinking)
         after = self.context.count_tokens(thinking) if outcome == "cut" else before
-        self.context.audit(
-            audit_row(
-                trace,
-                problem,
-                outcome=outcome,
-                why=why,
-                structure=structure,
-                cuts=cuts,
-                left=left,
-                notes=noticed(trace.thinking),
-                cleaned=thinking,
-                tokens=(before, after),
-            )  # fmt: skip
-        )
+        row = audit_row(
+            trace, problem, outcome=outcome, why=why, structure=structure, cuts=cuts, left=left,
+            notes=noticed(trace.thinking), cleaned=thinking, tokens=(before, after),
+        )  # fmt: skip
+        self.context.audit(row)
         if outcome != "cut":
             return trace
         counts = {"cuts": dict(Counter(cut.reason for cut in cuts)), "tokens_before": before, "tokens_after": after}

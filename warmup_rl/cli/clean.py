@@ -25,6 +25,7 @@ from warmup_rl.cli.foreign_traces import CONTENTS, ForeignTraces, find_columns
 from warmup_rl.data.columns import value_at
 from warmup_rl.data.datasets import Source
 from warmup_rl.data.traces import PROBLEMS_FILE, open_problems
+from warmup_rl.dlcot.audit import OUTCOMES
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.interfaces.cleaner import CleanContext, Cleaner
 from warmup_rl.interfaces.domain import Domain
@@ -300,7 +301,9 @@ def _summary(given: argparse.Namespace, counts: Counts, unit: str) -> Iterator[s
     yield line("  after cleaning", counts.tokens_after, saved)
     for name in ("dlcot", "left alone", "noticed"):
         for outcome, count in counts.outcomes.get(name, Counter()).most_common():
-            yield line(f"{name} {outcome}" if name == "dlcot" else f"  {name}: {outcome}", count)
+            kind, _, why = outcome.partition(": ")
+            about = [OUTCOMES[kind], why] if name == "dlcot" else [outcome]
+            yield line(f"  {name}: {': '.join(filter(None, about))}", count)
     yield f"cleaned: {given.out}"
     yield f"dropped: {_dropped_file(given)}"
     if given.audit:

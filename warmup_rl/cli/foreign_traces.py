@@ -27,6 +27,11 @@ from warmup_rl.interfaces.format import ResponseFormat
 Row = Mapping[str, Any]
 CONTENTS = ("question", "gold", "response", "thinking")
 """What is looked for in a row, keys of `warmup_rl.data.columns.COLUMNS`; gold and thinking are optional."""
+_MARK = re.compile(r"<\|(?:end|return|start|channel|call)\|>(?:assistant)?|<channel\|>")
+_CHANNEL = re.compile(
+    rf"<\|channel\|?>[ \t]*(\w+)(?:[^\n]{{0,100}}?<\|message\|>|[ \t]*\n)(.*?)(?={_MARK.pattern}|\Z)", re.DOTALL
+)
+"""A message in a channel: its name and its text."""
 _ROW, _PATHS = "row", "paths"
 _TAGGED = ResponseFormat(think="free")
 _WORKED = 200
@@ -172,6 +177,8 @@ class ForeignTraces:
                     f"{place}: {paths[content]!r} is of type {type(text).__name__}, but a text is needed. Name the text"
                     f" inside it, such as --columns {content}=messages[assistant]."
                 )
+        if texts[0] and texts[1] is None:
+            texts = [*_of_channels(texts[0])]
         return parse_completion(texts[0] or "", "auto", self.response_format, thinking=texts[1])
 
     def _require_one_text(self, place: str, row: Row, paths: Mapping[str, str], parsed: ParsedCompletion) -> None:
@@ -212,6 +219,20 @@ class ForeignTraces:
             row = {name: [value[number]] if name in lists else value for name, value in row.items()}
         copies = {**{str(other): cleaned for other in siblings}, text: cleaned}
         return {name: _rewritten(value, copies, parsed.thinking, trace.thinking) for name, value in row.items()}
+
+
+def _of_channels(text: str) -> tuple[str, str | None]:
+    """Answer and thinking of a text in channels, such as gpt-oss's `<|channel|>analysis<|message|>...<|end|>` or
+    Gemma's `<|channel>thought ...<channel|>`; other texts unchanged, without thinking.
+
+    The answer is in the last channel `final`, else behind the last channel; the thinking is in all other channels.
+    """
+    found = [*_CHANNEL.finditer(text)]
+    if not found:
+        return text, None
+    final = [message[2] for message in found if message[1] == "final"]
+    thinking = "\n\n".join(message[2].strip() for message in found if message[1] != "final")
+    return (final[-1] if final else _MARK.sub("", text[found[-1].end() :])).strip(), thinking
 
 
 def _rewritten(value: Any, copies: Mapping[str, str], thinking: str, cleaned: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections import Counter
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         UserError: the command line or a row is wrong.
     """
     given = _arguments().read(arguments)
-    domain = configured_domain(given.domain, given.set)
+    domain, response_format = _grader(given)
     if given.self_test:
         return _self_test(domain, problems=given.problems, split=given.split)
     if given.rows is None or given.out is None:
@@ -46,13 +47,36 @@ def main(arguments: Sequence[str]) -> int:
     if given.out.resolve() == Path(rows.path).expanduser().resolve():
         raise UserError("--out is the input file. Give another name.")
     _check(domain, rows, given.answers)
-    counts: Counter[str] = Counter()
+    counts: dict[str, Counter[str]] = {"outcome": Counter(), "verdict": Counter()}
     started = time.monotonic()
-    write_jsonl(given.out, _verdicts(domain, rows, given.answers, given.think, counts))
-    seconds = time.monotonic() - started
-    summary = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.most_common()) or "no rows"
-    print(f"{summary}; {counts.total() / max(seconds, 1e-9):,.0f} a second. {given.out}", file=sys.stderr)
+    form = None if given.answers else response_format
+    write_jsonl(given.out, _verdicts(domain, rows, form, given.think, counts))
+    seconds, total = time.monotonic() - started, counts["verdict"].total()
+    for about, found in zip(("strict (form and answer)", "lenient (answer alone)"), counts.values(), strict=True):
+        summary = ", ".join(f"{count:,} {word}" for word, count in found.most_common()) or "no rows"
+        print(f"{about}: {summary}", file=sys.stderr)
+    print(f"{total:,} rows, {total / max(seconds, 1e-9):,.0f} a second: {given.out}", file=sys.stderr)
     return 0
+
+
+def _grader(given: argparse.Namespace) -> tuple[Domain, ResponseFormat]:
+    """The domain that grades, and the format: those of a recipe, or a domain by its type and the usual format."""
+    if given.recipe is None:
+        if given.domain is None:
+            raise UserError("python -m warmup_rl grade: --domain NAME or --recipe RECIPE is needed.")
+        return configured_domain(given.domain, given.set), ResponseFormat()
+    if given.set:
+        raise UserError("python -m warmup_rl grade: --set is for a --domain by its type; the recipe has its own keys.")
+    from warmup_rl.recipe import load_recipe
+
+    recipe = load_recipe(given.recipe, files=False)
+    names = [given.domain] if given.domain else [*recipe.domains]
+    if len(names) != 1 or names[0] not in recipe.domains:
+        raise UserError(
+            f"python -m warmup_rl grade: which domain of {given.recipe}? Give --domain, one of: "
+            f"{', '.join(recipe.domains)}."
+        )
+    return recipe.domains[names[0]], recipe.format
 
 
 def _check(domain: Domain, rows: Source, answers: bool) -> None:
@@ -74,8 +98,10 @@ def _check(domain: Domain, rows: Source, answers: bool) -> None:
 
 def _arguments() -> Arguments:
     parser = Arguments("grade", "Grades rows with a domain's own grader, in their order, or tests the grader itself.")
-    parser.add_argument("--domain", required=True, metavar="NAME", help="math, kk, ..., or ./mine.py:Mine")
+    named = "math, kk, ..., or ./mine.py:Mine; with --recipe, which of its domains, if it has several"
+    parser.add_argument("--domain", metavar="NAME", help=named)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the domain")
+    parser.add_argument("--recipe", metavar="RECIPE", help="grade with a domain and the response format of a recipe")
     parser.add_argument("--in", dest="rows", metavar="ROWS", help="file with question, gold and completion")
     parser.add_argument("--out", type=Path, metavar="VERDICTS", help="where verdicts are written, as JSON lines")
     parser.add_argument("--answers", action="store_true", help="grade the bare answers in the column `answer`")
@@ -89,28 +115,35 @@ def _arguments() -> Arguments:
 
 
 def _verdicts(
-    domain: Domain, rows: Source, answers: bool, think: str, counts: Counter[str]
+    domain: Domain, rows: Source, form: ResponseFormat | None, think: str, counts: Mapping[str, Counter[str]]
 ) -> Iterator[dict[str, Any]]:
-    """Verdicts in the order of the rows, counted; graded in parallel if grading waits for other processes."""
+    """Verdicts in the order of the rows, counted; graded in parallel if grading waits for other processes.
+
+    Args:
+        form: of the completions; None for bare answers.
+    """
 
     def verdict(placed: tuple[str, dict[str, Any]]) -> dict[str, Any]:
-        return _verdict(domain, *placed, answers, think)
+        return _verdict(domain, *placed, form, think)
 
     source = rows.rows()
     with ThreadPoolExecutor(cores() if domain.is_slow else 1) as threads:
         while chunk := list(islice(source, _CHUNK)):
             for found in threads.map(verdict, chunk):
-                counts[found["outcome"]] += 1
+                for field, counter in counts.items():
+                    counter[found[field]] += 1
                 yield found
 
 
-def _verdict(domain: Domain, place: str, row: Mapping[str, Any], answers: bool, think: str) -> dict[str, Any]:
-    text, fields = _text_and_fields(row, answers, place)
+def _verdict(
+    domain: Domain, place: str, row: Mapping[str, Any], form: ResponseFormat | None, think: str
+) -> dict[str, Any]:
+    text, fields = _text_and_fields(row, form is None, place)
     started = time.perf_counter()
     try:
         problem = domain.read(fields, place)
         with grading(problem):
-            score = _bare(domain, text, problem) if answers else _whole(domain, text, problem, think)
+            score = _whole(domain, text, problem, form, think) if form else _bare(domain, text, problem)
         found = {"outcome": score.outcome, "verdict": score.verdict, "extracted": score.extracted, "note": score.note}
     except (DataError, Unscorable) as error:
         found = {"outcome": "unscorable", "verdict": "unscorable", "extracted": None, "note": str(error)}
@@ -142,10 +175,10 @@ def _bare(domain: Domain, answer: str, problem: Problem) -> Score:
     return Score(grade.verdict, grade.extracted, True, grade.note)
 
 
-def _whole(domain: Domain, text: str, problem: Problem, think: str) -> Score:
+def _whole(domain: Domain, text: str, problem: Problem, form: ResponseFormat, think: str) -> Score:
     if think == "auto":
         think = "free" if text.lstrip().startswith(THINK_OPEN) else "open"
-    return domain.score(text, problem, ResponseFormat.model_validate({"think": think}))
+    return domain.score(text, problem, form.model_copy(update={"think": think}))
 
 
 def _self_test(domain: Domain, *, problems: int, split: Split) -> int:

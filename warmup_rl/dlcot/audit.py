@@ -27,24 +27,16 @@ MAX_TRACES, MAX_BYTES = 2_000, 36_000_000
 """Limits of a page, in bytes of the audit's rows, which take a quarter of that when compressed; beyond them it shows a
 sample, while its figures count all traces."""
 
-_OUTCOMES: dict[Outcome, str] = {
+OUTCOMES: dict[str, str] = {
     "cut": "cut", "unchanged": "nothing to cut", "doubt": "left, since in doubt", "refused": "cut refused"
 }  # fmt: skip
 
 
 def audit_row(
-    trace: Trace,
-    problem: Problem,
-    *,
-    outcome: Outcome,
-    why: str = "",
-    structure: Structure | None = None,
-    cuts: Sequence[Cut] = (),
-    left: Sequence[tuple[Span, str]] = (),
-    notes: Sequence[str] = (),
-    cleaned: str,
+    trace: Trace, problem: Problem, *, outcome: Outcome, why: str = "", structure: Structure | None = None,
+    cuts: Sequence[Cut] = (), left: Sequence[tuple[Span, str]] = (), notes: Sequence[str] = (), cleaned: str,
     tokens: tuple[int, int],
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """The JSON values that describe what was done to one trace.
 
     All offsets are characters of `thinking`, end exclusive. `parts` holds the name, start and end of each part;
@@ -60,28 +52,18 @@ def audit_row(
         cleaned: the thinking after the cuts.
         tokens: of the thinking under the student's tokenizer, before and after.
     """
+    parts = structure.parts if structure else ()
     return {
-        "cleaner": "dlcot",
-        "problem_id": trace.problem_id,
-        "sample": trace.sample,
-        "domain": trace.domain,
-        "question": problem.question,
-        "gold": problem.gold,
-        "outcome": outcome,
-        "why": why,
+        "cleaner": "dlcot", "problem_id": trace.problem_id, "sample": trace.sample, "domain": trace.domain,
+        "question": problem.question, "gold": problem.gold, "outcome": outcome, "why": why,
         "reasons": dict(Counter(cut.reason for cut in cuts)) if outcome == "cut" else {},
-        "tokens_before": tokens[0],
-        "tokens_after": tokens[1],
-        "parts": [{"name": name, **span._asdict()} for name, span in structure.parts] if structure else [],
+        "tokens_before": tokens[0], "tokens_after": tokens[1],
+        "parts": [{"name": name, **span._asdict()} for name, span in parts],
         "approaches": [_fields(approach) for approach in structure.approaches] if structure else [],
         "verification": [list(step) for step in structure.verification] if structure else [],
-        "cuts": [_fields(cut) for cut in cuts],
-        "left": [{**span._asdict(), "why": why} for span, why in left],
-        "notes": list(notes),
-        "thinking": trace.thinking,
-        "answer": trace.answer,
-        "cleaned": cleaned,
-    }
+        "cuts": [_fields(cut) for cut in cuts], "left": [{**span._asdict(), "why": why} for span, why in left],
+        "notes": list(notes), "thinking": trace.thinking, "answer": trace.answer, "cleaned": cleaned,
+    }  # fmt: skip
 
 
 def _fields(item: Approach | Cut) -> dict[str, Any]:
@@ -226,7 +208,7 @@ def _figures(summary: Row, totals: _Totals, unit: str) -> list[dict[str, str]]:
 
 def _traces_bar(summary: Row, totals: _Totals) -> dict[str, Any]:
     """All traces read: those that `dlcot` received, by outcome, and those dropped before."""
-    counts = {name: (outcome, totals.outcomes[outcome]) for outcome, name in _OUTCOMES.items()}
+    counts = {name: (outcome, totals.outcomes[outcome]) for outcome, name in OUTCOMES.items()}
     return _bar("Traces", {**counts, "dropped before": ("dropped", summary["read"] - totals.outcomes.total())})
 
 

@@ -95,12 +95,8 @@ class Reader:
             append_jsonl(self._file, [])  # removes a torn last line
             self._replies = {row["key"]: row["reply"] for row in read_jsonl(self._file)}
         runtime_only = {name for name, field in type(config.engine).model_fields.items() if is_runtime_only(field)}
-        self._settings = [
-            name_of(type(config.engine)),
-            config.engine.model_dump(mode="json", exclude=runtime_only),
-            config.sampling.model_dump(mode="json"),
-            config.think,
-        ]
+        engine = config.engine.model_dump(mode="json", exclude=runtime_only)
+        self._settings = [name_of(type(config.engine)), engine, config.sampling.model_dump(mode="json"), config.think]
         self._open = ExitStack()
         self._session: Session | None = None
         weakref.finalize(self, self._open.close)
@@ -205,14 +201,9 @@ class Reader:
             if folder:
                 folder.mkdir(parents=True, exist_ok=True)
             opened = EngineContext(
-                context.domains,
-                ResponseFormat(think=self._config.think),
-                context.seed,
-                context.model,
-                context.model_revision,
-                folder,
-                context.say,
-            )
+                context.domains, ResponseFormat(think=self._config.think), context.seed, context.model,
+                context.model_revision, folder, context.say,
+            )  # fmt: skip
             self._session = self._open.enter_context(self._config.engine.open(opened))
         return self._session
 

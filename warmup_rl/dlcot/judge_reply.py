@@ -118,16 +118,13 @@ def structure_of(
         answer = _span(found, read.answer[0], read.answer[1] + 1) if read.answer else None
         approaches.append(
             Approach(
-                span=_span(found, steps[0], end),
-                steps=_spans(found, steps, end),
-                label=judged(thinking[answer.start : answer.end], read.label) if answer else "incomplete",
-                method=" ".join(read.method.split())[:_METHOD_LENGTH],
-                cluster=clusters[-1],
+                _span(found, steps[0], end), _spans(found, steps, end),
+                judged(thinking[answer.start : answer.end], read.label) if answer else "incomplete",
+                " ".join(read.method.split())[:_METHOD_LENGTH], clusters[-1],
                 errors=tuple(_span(found, first, to + 1) for first, to in read.errors),
-                repaired=moved if last else 0,
-                settles=read.settles and answer is None,
+                repaired=moved * last, settles=read.settles and answer is None,
             )
-        )
+        )  # fmt: skip
     checks_end = reading.conclusion or len(found) + 1
     return Structure(
         _parts(reading, verification, found),

@@ -113,13 +113,13 @@ def read_passages(text: str) -> tuple[Passage, ...]:
     low = lowered(text)
     words = _WORD.findall(low, 0, _SAMPLE)
     if not words:
-        raise Ambiguous("no exploration")
+        raise Ambiguous("no words")
     if sum(map(_COMMON.__contains__, words)) < _LEAST_ENGLISH * len(words):
-        raise Ambiguous("not in English")
+        raise Ambiguous("few common English words: another language, or formulas only")
     breaks = [match.end() for match in _BLANK_LINE.finditer(text) if match.end() < len(text)]
     breaks = breaks or [match.end() for match in re.finditer(r"\n\s*", text) if match.end() < len(text)]
     if len(text) > _LONGEST_PARAGRAPH and not breaks:
-        raise Ambiguous("no paragraphs")
+        raise Ambiguous(f"over {_LONGEST_PARAGRAPH:,} characters without a line break: no parts to tell apart")
     starts = [0]
     for place, end in pairwise([*breaks, len(text)]):
         before = text[starts[-1] : place][-200:].rstrip().rsplit("\n", 1)[-1]
@@ -159,7 +159,7 @@ def outline(text: str, question: str, passages: tuple[Passage, ...], needless: S
     while understood < verified and _states_only(text, question, passages[understood]):
         understood += 1
     if understood == verified:
-        raise Ambiguous("no exploration")
+        raise Ambiguous("a conclusion without any work before it")
     understood -= understood > 0 and any(first == understood for first, _ in needless)
     checks = {index for first, end in needless for index in range(first, end)}
     starts = [understood]

@@ -56,7 +56,7 @@ def read_prose(text: str, problem: Problem, domain: Domain) -> Structure:
         approaches.append(
             Approach(
                 span, outlined.steps(first, end), label, _method(text, span), clusters[-1],
-                repaired=repaired if last else 0,
+                repaired=repaired * last,
             )
         )  # fmt: skip
     repeats = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.types import Problem
@@ -41,9 +42,11 @@ def read_terse(thinking: str, problem: Problem, domain: Domain) -> Structure:
     if any(not _concludes(sentence) for sentence in words[end:]):
         raise Ambiguous("something is tried after the conclusion")
     if end == 0:
-        raise Ambiguous("no exploration")
+        raise Ambiguous("a conclusion without any work before it")
     said = " ".join(word for sentence in words[end : end + 1] for word in sentence[1 if sentence[0] == SO else 2 :])
-    puzzle = _puzzle(problem)
+    puzzle: Puzzle | None = None
+    with suppress(DataError):
+        puzzle = from_meta(problem.meta)[0]
     clusters: dict[tuple[tuple[str, ...], ...], int] = {}
     approaches = []
     starts = _openings(words[:end])
@@ -65,29 +68,17 @@ def _approach(
     puzzle: Puzzle | None,
     problem: Problem,
     domain: Domain,
-) -> Approach:
+) -> Approach:  # fmt: skip
     bare = _bare(words)
     opening, ending = bare[0], bare[-1]
     case = opening[1] if len(opening) > 1 and opening[1].startswith(_CASE) else ""
     refuted = bool(case) and ending[-1] == _BAD
     given_up = bool(case) and words[-1] == _WAIT
     answer = " ".join(word for word in opening if "=" in word) if case else said
-    return Approach(
-        span=Span(spans[0].start, spans[-1].end),
-        steps=tuple(spans),
-        label="incomplete" if refuted or given_up else label_of([answer], problem, domain),
-        method=f"tries {case}" if case else "goes step by step",
-        cluster=cluster,
-        errors=_errors(words, spans, case, puzzle) if puzzle and case else (),
-        settles=refuted,
-    )
-
-
-def _puzzle(problem: Problem) -> Puzzle | None:
-    try:
-        return from_meta(problem.meta)[0]
-    except DataError:
-        return None
+    label = "incomplete" if refuted or given_up else label_of([answer], problem, domain)
+    errors = _errors(words, spans, case, puzzle) if puzzle and case else ()
+    method, span = f"tries {case}" if case else "goes step by step", Span(spans[0].start, spans[-1].end)
+    return Approach(span, tuple(spans), label, method, cluster, errors, settles=refuted)
 
 
 def _errors(words: Words, spans: Sequence[Span], case: str, puzzle: Puzzle) -> tuple[Span, ...]:

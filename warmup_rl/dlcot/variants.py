@@ -117,16 +117,13 @@ def _removable(approaches: Sequence[Approach]) -> list[Cut]:
     for index, approach in enumerate(approaches):
         alike = (i for i in kept if approaches[i].cluster == approach.cluster)
         like = next((i for i in alike if _rank(approaches[i]) >= _rank(approach)), None)
-        if like is None or (index == rests_on and not _stands_for(approaches[kept[-1]], approach)):
+        before = approaches[kept[-1]] if kept else approach
+        stands = before.label == "correct" or (before.cluster, before.label) == (approach.cluster, approach.label)
+        if like is None or index == rests_on and not stands:
             kept.append(index)
         else:
             cuts.append(Cut(approach.span, "redundant", index, like))
     return cuts
-
-
-def _stands_for(before: Approach, last: Approach) -> bool:
-    """Whether the conclusion can follow `before` as it followed `last`."""
-    return before.label == "correct" or (before.cluster, before.label) == (last.cluster, last.label)
 
 
 def _wrong(approaches: Sequence[Approach], errors: Errors, gone: set[int | None]) -> list[Cut]:

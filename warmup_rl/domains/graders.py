@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -35,6 +35,15 @@ _COMMA_NUMBER = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?:,\d+)?(?!\d|\.\d)|
 _WITH_UNIT = re.compile(r"[-+]?[\d.,]+(?:[eE][-+]?\d+)?\s+([^\W\d].*)")
 _LETTERS = re.compile(r"\(?[A-Z]\)?(?:\s*(?:[,;&]|and\b)?\s*\(?[A-Z]\)?)*")
 _LETTER_PART = re.compile(r"\(?([A-Z])\)?(?:[).:]\s*.*)?", re.DOTALL)
+
+
+def _of_sentence(answer: str, compared: Callable[[str], Grade], inner: Callable[[str], str | None] = stated) -> Grade:
+    """The grade of an answer as it is, or, for one line, of what it boxes or states, as in `The answer is Paris.`"""
+    whole = compared(answer)
+    if whole.verdict == "correct" or "\n" in answer.strip() or not (boxed(answer) or ANSWER_IS.search(answer)):
+        return whole
+    said = compared(boxed(answer) or inner(answer) or "")
+    return whole if said.verdict == "none" else said
 
 
 class MathGrader(Grader):
@@ -96,11 +105,7 @@ class NumberGrader(Grader):
     def grade(self, answer: str, problem: Problem) -> Grade:
         gold, answer = self._with_point(problem.gold), self._with_point(answer)
         units = self._spellings(gold)
-        whole = self._compare(gold, answer, units)
-        if whole.verdict != "none" or "\n" in answer.strip() or not ANSWER_IS.search(answer):
-            return whole
-        inner = self._compare(gold, stated_mathematics(answer) or "", units)
-        return whole if inner.verdict == "none" else inner
+        return _of_sentence(answer, lambda text: self._compare(gold, text, units), stated_mathematics)
 
     def value(self, gold: str) -> Fraction | None:
         """The number in a reference answer, without its unit; None if there is none."""
@@ -217,11 +222,9 @@ class ExactGrader(Grader):
     def grade(self, answer: str, problem: Problem) -> Grade:
         """The answer is compared as it is, and one line also without what is around it in a box or a sentence such as
         `The answer is Paris.`"""
-        whole = same_text(gold=problem.gold, answer=answer, ignore_case=self.ignore_case)
-        inner = boxed(answer) or (stated(answer) if ANSWER_IS.search(answer) else "")
-        if whole.verdict != "wrong" or not inner or "\n" in answer.strip():
-            return whole
-        return same_text(gold=problem.gold, answer=inner, ignore_case=self.ignore_case)
+        return _of_sentence(
+            answer, lambda text: same_text(gold=problem.gold, answer=text, ignore_case=self.ignore_case)
+        )
 
 
 class SetGrader(Grader):
@@ -243,7 +246,7 @@ class SetGrader(Grader):
         if self.options and _LETTERS.fullmatch(problem.gold):
             answer = ", ".join(_letters(answer)) or answer
             return same_set(gold=", ".join(_letters(problem.gold)), answer=answer)
-        return same_set(gold=problem.gold, answer=answer, ignore_case=self.ignore_case)
+        return _of_sentence(answer, lambda text: same_set(gold=problem.gold, answer=text, ignore_case=self.ignore_case))
 
 
 def _letters(text: str) -> list[str]:
@@ -271,7 +274,7 @@ class JsonGrader(Grader):
         return gold, {}
 
     def grade(self, answer: str, problem: Problem) -> Grade:
-        return same_json(gold=problem.gold, answer=answer)
+        return _of_sentence(answer, lambda text: same_json(gold=problem.gold, answer=text))
 
 
 class RegexGrader(Grader):

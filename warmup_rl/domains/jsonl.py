@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import ClassVar, Self, TypeVar
@@ -84,7 +84,11 @@ class UserRows(RowDomain):
             return self.grader
         key = (repr(self), self.file.digest())
         if key not in _FITTED:
-            _FITTED[key] = self.grader.fitted(list(self._written()))
+            golds: list[str] = []
+            for place, row in self.file.rows():
+                with suppress(DataError):
+                    golds.append(self.written(row, place))
+            _FITTED[key] = self.grader.fitted(golds)
         return _FITTED[key]
 
     def space(self) -> str:
@@ -146,12 +150,6 @@ class UserRows(RowDomain):
     ) -> Mapping[Split, list[Problem]]:
         """Unchanged: rows that are nearly the same are on one side already."""
         return problems
-
-    def _written(self) -> Iterator[str]:
-        """The reference answers of all rows that have one."""
-        for place, row in self.file.rows():
-            with suppress(DataError):
-                yield self.written(row, place)
 
     def written(self, row: Row, place: str) -> str:
         """The reference answer as the file has it. Raises `DataError` if there is none."""

@@ -132,7 +132,10 @@ class KnightsKnaves(Domain):
 
     def each(self, split: Split, seed: int, count: int) -> Iterator[Problem]:
         found = super().each(split, seed, count)
-        return found if self.order == "drawn" else iter(sorted(found, key=_hardness))
+        if self.order == "drawn":
+            return found
+        keys = ("difficulty", "depth", "people")
+        return iter(sorted(found, key=lambda problem: tuple(problem.meta[key] for key in keys)))
 
     def digest(self) -> str:
         return self.file.digest() if self.file else ""
@@ -238,7 +241,3 @@ class KnightsKnaves(Domain):
             return ", ".join(f"{counts[split]:,} {split}" for split in SPLITS) + f" in {self.file.path}"
         parts = (f"{estimate_space(people, self.grammar)} with {people} people" for people in self.counts)
         return "about " + ", ".join(parts)
-
-
-def _hardness(problem: Problem) -> tuple[int, int, int]:
-    return problem.meta["difficulty"], problem.meta["depth"], problem.meta["people"]

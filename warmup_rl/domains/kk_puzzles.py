@@ -16,7 +16,6 @@ from warmup_rl.interfaces.domain import problem_id, split_of
 from warmup_rl.knights import english, terse, text
 from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.difficulty import difficulty
-from warmup_rl.knights.digests import Digests
 from warmup_rl.knights.grammar import Puzzle, draw_puzzle
 from warmup_rl.knights.parse_quiz import parse_quiz
 from warmup_rl.knights.perturb import CHANGES_ANSWER, UNCOMMON_NAMES, perturb
@@ -84,7 +83,7 @@ def _generated(domain: KnightsKnaves, split: Split | None, seed: int, tally: Tal
     """New puzzles until there are no more; each number of people is drawn with the same probability."""
     rng = random.Random(f"kk/{split or 'all'}/{seed}")
     settings = domain.grammar, domain.name_pool, domain.role_pairs
-    seen, counts = Digests(), list(domain.counts)
+    seen, counts = set[int](), list(domain.counts)
     while counts:
         people = rng.choice(counts)
         for _ in range(PATIENCE):
@@ -93,12 +92,13 @@ def _generated(domain: KnightsKnaves, split: Split | None, seed: int, tally: Tal
             of_split = split_of(key)
             if split not in (None, of_split) or not _within(puzzle, domain.difficulty):
                 continue
-            if seen.add(key):
+            if hash(key) not in seen:
                 break
             tally.repeated[people] += 1
         else:
             counts.remove(people)
             continue
+        seen.add(hash(key))
         tally.made[people] += 1
         quiz = text.quiz_of(puzzle, domain.phrasing, rng)
         yield Drawn(quiz, text.render(quiz, domain.phrasing), of_split, len(seen) - 1)
@@ -124,18 +124,20 @@ def _variants(originals: Iterator[Drawn], domain: KnightsKnaves, tally: Tally) -
     """
     kind, phrasing, file = domain.perturb, domain.phrasing, domain.file
     assert kind is not None
-    seen, misses = Digests(), 0
+    seen, misses = set[int](), 0
     names = terse.NAMES if phrasing == "terse" else UNCOMMON_NAMES
     grammar = domain.grammar if file is None else None
     if file is not None and kind in CHANGES_ANSWER:
-        for row in _rows(file, file.digest()):
-            seen.add(canonical_key(row.puzzle.statements))
+        seen = {hash(canonical_key(row.puzzle.statements)) for row in _rows(file, file.digest())}
     for original in originals:
         by_key = kind in CHANGES_ANSWER and split_of(canonical_key(original.puzzle.statements)) == original.split
 
         def accept(puzzle: Puzzle, split: Split | None = original.split if by_key else None) -> bool:
             key = canonical_key(puzzle.statements)
-            return split in (None, split_of(key)) and seen.add(key)
+            if split not in (None, split_of(key)) or hash(key) in seen:
+                return False
+            seen.add(hash(key))
+            return True
 
         rng = random.Random(f"kk/perturb/{kind}/{original.id}")
         quiz = perturb(_quiz(original, phrasing, rng), kind, rng, grammar=grammar, names=names, accept=accept)
@@ -167,18 +169,11 @@ def _quiz(drawn: Drawn, phrasing: text.Phrasing, rng: random.Random) -> english.
 @lru_cache(maxsize=4)
 def _rows(source: Source, digest: str) -> tuple[Drawn, ...]:
     """The puzzles of a file, each question once; read again when the digest of the file changes."""
-    rows = {row.question: row for row in read_puzzles(source)}.values()
-    return tuple(
-        Drawn(
-            english.Quiz(row.puzzle),
-            row.question,
-            cast(Split, row.split or split_of(canonical_key(row.puzzle.statements))),
-            row.index,
-            row.original,
-            row.perturbation,
-        )
-        for row in rows
-    )
+    found = []
+    for row in {row.question: row for row in read_puzzles(source)}.values():
+        split = cast(Split, row.split or split_of(canonical_key(row.puzzle.statements)))
+        found.append(Drawn(english.Quiz(row.puzzle), row.question, split, row.index, row.original, row.perturbation))
+    return tuple(found)
 
 
 @lru_cache(maxsize=8)

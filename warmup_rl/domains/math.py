@@ -58,7 +58,8 @@ class Math(_Mathematics):
         level = _level(row)
         subject = str(row.get("subject") or row.get("type") or "")
         wanted = {name.lower() for name in self.subjects}
-        if wanted and subject.lower() not in wanted or not self._has_level(level):
+        in_range = self.levels == (1, 5) if level is None else self.levels[0] <= level <= self.levels[1]
+        if wanted and subject.lower() not in wanted or not in_range:
             return None
         if row.get("answer") is None and row.get("solution") is None:
             raise DataError(
@@ -70,9 +71,6 @@ class Math(_Mathematics):
             raise DataError(f"{place}: neither 'answer' nor a boxed answer in 'solution'. Fix or remove the row.")
         meta = {"group": f"level={level}" if level else None, "subject": subject, "solution": row.get("solution")}
         return Problem(question_id("math", question), self.name or self.type, question, str(gold), meta)
-
-    def _has_level(self, level: int | None) -> bool:
-        return self.levels == (1, 5) if level is None else self.levels[0] <= level <= self.levels[1]
 
 
 class Gsm8k(_Mathematics):

@@ -83,7 +83,7 @@ class SqlGrader(Grader):
     instruction: ClassVar[str] = "Give the answer as one SQL query in a code block."
 
     def grade(self, answer: str, problem: Problem) -> Grade:
-        query = _query(answer)
+        query = (last_block(answer) or answer).strip().strip("`")
         given = _normal_sql(query)
         if not given:
             return Grade("none", None, "no query")
@@ -103,11 +103,6 @@ class SqlGrader(Grader):
     def adversarial_answers(self, problem: Problem) -> Iterator[tuple[str, str]]:
         yield "a query more", f"{problem.gold.rstrip('; ')}; SELECT 1"
         yield "another column", re.sub(r"(?i)select", "SELECT zzz,", problem.gold, count=1)
-
-
-def _query(text: str) -> str:
-    """The last code block, or the whole text where nothing is fenced."""
-    return (last_block(text) or text).strip().strip("`")
 
 
 def _normal_sql(query: str) -> str:

@@ -35,11 +35,16 @@ _BOX = re.compile(
 _LISTED = re.compile(
     rf"{_NAMED}(?:[({{\[]{{1,2}}\s?([A-Z])\s?[)}}\]]{{1,2}}[.:]?|([A-Z])(?:\s?[.):=]|\s-(?=\s)|(?=\s?\()))\s{{0,3}}(?=\S)"
 )
-_SO = r"(?i:so|therefore|thus|hence|i choose|it is|it's)[\s,:]{1,3}"
+_RIGHT = r"(?i:correct|right|the (?:only |correct |right |best )?(?:answer|option|choice))"
 _CALLED_RIGHT = re.compile(
-    rf"(?:{_SO})?{_NAMED}\(?([A-Z])\)?\s(?:is|must be|would be)\s"
-    rf"(?i:correct|right|the (?:correct |right )?(?:answer|option|choice))\W{{0,3}}|{_SO}\(?([A-Z])\)?[\s.]{{0,3}}"
+    rf"(?<![\w'])\(?([A-Z])\)?\s(?:(?:is|must be)\s)?(?:indeed\s)?{_RIGHT}"
+    r"(?=[\s.!]{0,3}$|[,.:]|\s(?:because|since|as)\b)"
+    r"|(?i:\b(?:so|therefore|thus|hence|choose|pick|select|go with|it(?: is|'s| must be)|fits is))[\s,:]{1,3}"
+    r"\(?([A-Z])\)?[\s.!]{0,3}$"
 )
+"""A letter that is called right, or that ends a text as a choice."""
+_LAST_LINE = 400
+"""Characters of the last line in which a letter is called right."""
 _CLAUSE = re.compile(r"[.,;:!?\n]|\b(?:so|then|therefore|thus|hence|but)\b", re.IGNORECASE)
 _DENIED = re.compile(
     r"\b(?:not|no|false|doubt|nobody|never|if|whether|wrong|unlikely|cannot|eliminat\w+|exclud\w+|reject\w*|rul\w+ out|"
@@ -99,7 +104,7 @@ def choose(*, gold: str, answer: str, letters: str, question: str = "") -> Grade
     """
     text = _plain_text(answer)
     options = {letter: _plain(wording) for letter, wording in _OPTION.findall(_MARKUP.sub("", question))}
-    claims = _boxed(text) or _stated(text, letters, options) or _alone(text, letters, options)
+    claims = _boxed(text) or _stated(text, letters, options) or _alone(text) or _called_right(text, letters, options)
     back = [place for place, claim in enumerate(claims[:-1], start=1) if _WITHDRAWN.match(claim.behind)]
     claims = claims[back[-1] if back else 0 :]
     claimed = list(dict.fromkeys("".join(claim.letters for claim in claims)))
@@ -167,12 +172,17 @@ def _stated(text: str, letters: str, options: dict[str, str]) -> list[_Claim]:
 
 def _affirmed(before: str) -> bool:
     """Whether what stands before "answer is" in its clause neither denies nor belittles it."""
-    clause = before[max((match.end() for match in _CLAUSE.finditer(before)), default=0) :]
+    clause = _clause(before)
     if _DENIED.search(clause):
         return False
     described = _DESCRIBED.search(clause)
     words = described[0].lower().split() if described else []
     return "most" in words or all(word in _PRAISE for word in words)
+
+
+def _clause(before: str) -> str:
+    """The last clause of a text."""
+    return before[max((match.end() for match in _CLAUSE.finditer(before)), default=0) :]
 
 
 def _further(letter: str, behind: str, letters: str, options: dict[str, str]) -> Iterator[str]:
@@ -201,8 +211,19 @@ def _further(letter: str, behind: str, letters: str, options: dict[str, str]) ->
         yield listed[1] or listed[2]
 
 
-def _alone(text: str, letters: str, options: dict[str, str]) -> list[_Claim]:
-    """The letter if it is the whole text, starts it before words, or is called right."""
+def _called_right(text: str, letters: str, options: dict[str, str]) -> list[_Claim]:
+    """The letters that the last line calls right; none where it takes one back."""
+    line, found = text[-_LAST_LINE:].rpartition("\n")[2], list[_Claim]()
+    for match in _CALLED_RIGHT.finditer(line):
+        letter, behind = match[1] or match[2], line[match.end() :]
+        if letter in letters and not _DENIED.search(_clause(line[max(0, match.start() - _BEFORE) : match.start()])):
+            claimed = letter + "".join(_further(letter, behind, letters, options))
+            found.append(_Claim("" if _TAKEN_BACK.match(behind) else claimed, behind, not _CORRECTED.match(behind)))
+    return found
+
+
+def _alone(text: str) -> list[_Claim]:
+    """The letter if it is the whole text, or starts it before words."""
     inner = text.strip(_EDGES)
     inner = re.sub(r"(?i)^(?:option|choice|answer)\b", "", inner).strip(_EDGES)
     if len(inner) == 1 and inner.isascii() and inner.isalpha() and "?" not in text:
@@ -211,8 +232,6 @@ def _alone(text: str, letters: str, options: dict[str, str]) -> list[_Claim]:
         letter, behind = match[1] or match[2], text[match.end() : match.end() + _BEHIND]
         others = re.findall(r"(?:^|[\s(])\(?([A-Z])[).](?=\s|$)", behind.partition("\n\n")[0])
         return [_Claim(letter + "".join(others), behind)]
-    if match := _CALLED_RIGHT.fullmatch(text):
-        return [_Claim(match[1] or match[2])]
     return []
 
 

@@ -23,6 +23,8 @@ FORMULA = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<![\w\\$])\$(
 """A formula in a text, in one of four groups."""
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\$?\d[\d,]*(?:\.\d+)?(?:\s?/\s?\d+)?(?:e[-+]?\d+)?(?![\w])%?", re.IGNORECASE)
 _WORDS = re.compile(r"(?<!\\)\b(?:[^\W\d_]{3,}|[A-Z][a-z])\b")
+_REMARK = re.compile(r"(?<=\w)\s{1,3}\([^()]{0,200}[^\W\d_]{3}[^()]{0,200}\)\W{0,3}$")
+"""Words in brackets behind an answer."""
 _FENCE = re.compile(r"^```[ \t]{0,4}([\w.+#-]{0,40})[ \t]{0,4}$", re.MULTILINE)
 
 
@@ -101,7 +103,7 @@ def stated_mathematics(text: str) -> str | None:
     """
     if last_box(text) is not None:
         return boxes(text)
-    line = stated(text)
+    line = _REMARK.sub("", stated(text))
     if formulas := [next(filter(None, groups)) for groups in FORMULA.findall(line)]:
         return str(formulas[-1]).strip()
     if not _WORDS.search(line):

@@ -47,7 +47,12 @@ def same_label(*, gold: str, answer: str, labels: Sequence[str]) -> Grade:
         return Grade("correct" if exact == gold else "wrong", exact)
     statement = plain_label(_MARKUP.sub("", final_label_statement(answer)))
     named = list(_pattern(tuple(by_words)).finditer(statement))
-    found = list(dict.fromkeys(match[0] for match in named if _counts(match, statement)))
+    found = list(
+        dict.fromkeys(
+            match[0] for match in named
+            if match[0] not in _COMMON_WORDS or match.start() == 0 or match.end() == len(statement)
+        )
+    )  # fmt: skip
     if not found:
         return Grade("none", None, "no label")
     if len(found) > 1:
@@ -63,11 +68,6 @@ def plain_label(text: str) -> str:
     return (
         " ".join(re.sub(r"[_\s]|(?<=\w)-|-(?!\d)", " ", text).split()).strip(" .,;:!?'()[]").casefold() or text.strip()
     )
-
-
-def _counts(match: re.Match[str], statement: str) -> bool:
-    """Whether a label that is an everyday word opens or ends the statement; any other label counts everywhere."""
-    return match[0] not in _COMMON_WORDS or match.start() == 0 or match.end() == len(statement)
 
 
 @lru_cache(maxsize=64)

@@ -9,12 +9,13 @@ import re
 import string
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Grade
 from warmup_rl.grading.final_answer import FORMULA, boxed, boxes
 from warmup_rl.grading.math_structure import Shape, region, shape
-from warmup_rl.grading.math_tokens import Tokens, plain, tokenize
+from warmup_rl.grading.math_tokens import Tokens, encloses, plain, tokenize
 from warmup_rl.grading.math_tree import Tree, children, form, names
 from warmup_rl.grading.math_value import equal, proportional, rounds_to, value
 from warmup_rl.grading.math_words import NUMBERS, Answer, read_answer, split_answer, with_letter_unit
@@ -133,9 +134,13 @@ def _difference(reference: Answer, given: Answer, question: str) -> str | None:
     units = {reference.unit, given.unit} - {""}
     if len(units) > 1:
         return f"the unit is {given.unit}, not {reference.unit}"
-    one, two = shape(reference.tokens), shape(given.tokens)
-    if one.kind == "base" and two.text == one.brackets.partition("_")[0] and _asks_for_base(question, one):
+    one, two = shape(reference.tokens), _without_working(shape(given.tokens), given)
+    if reference.unit == given.unit and given.unit.startswith("mod ") and _congruent(one, two, given.unit):
         return None
+    if one.kind == "base" and two.text == one.brackets.partition("_")[0]:
+        asked = re.findall(r"\bbase[- ]\$?(\w+)", question)
+        if any(str(NUMBERS.get(base, base)) == one.brackets.partition("_")[2] for base in asked):
+            return None
     difference = _compared(one, two)
     if difference is not None and units == {"%"} and reference.unit != given.unit:
         percent, plain = (one, two) if reference.unit else (two, one)
@@ -144,10 +149,25 @@ def _difference(reference: Answer, given: Answer, question: str) -> str | None:
     return difference
 
 
-def _asks_for_base(question: str, reference: Shape) -> bool:
-    base = int(reference.brackets.partition("_")[2])
-    found = re.findall(r"\bbase[- ]\$?(\w+)", question)
-    return any(str(NUMBERS.get(one, one)) == str(base) for one in found)
+def _congruent(one: Shape, two: Shape, modulus: str) -> bool:
+    """Whether two numbers, or values of the same name, are in one class of residues."""
+    if one.names != two.names:
+        return False
+    trees = [found.parts[-1].tree if found.kind == "equation" else found.tree for found in (one, two)]
+    numbers = [value(tree) if tree else None for tree in trees]
+    gap = numbers[0] - numbers[1] if all(isinstance(number, Fraction) for number in numbers) else Fraction(1, 2)
+    return gap % int(modulus.removeprefix("mod ")) == 0
+
+
+def _without_working(found: Shape, answer: Answer) -> Shape:
+    """The result of `72 (48+24)`: a calculation in brackets behind its own result counts as a remark."""
+    tokens = answer.tokens
+    opening = next((place for place, token in enumerate(tokens) if token.text == "("), 0)
+    if not opening or not tokens[opening].spaced or not encloses(tokens[opening:]):
+        return found
+    result, working = shape(split_answer(tokens[:opening]).tokens), shape(tokens[opening + 1 : -1]).tree
+    calculates = working and working[0] not in ("n", "v", "c") and not names(working)
+    return result if calculates and result.tree and working and equal(result.tree, working) else found
 
 
 def _choice(answer: Answer) -> tuple[str, Answer]:
@@ -248,20 +268,16 @@ def _same_value(reference: Shape, given: Shape) -> bool:
     if reference.text == given.text:
         return True
     if reference.tree is None:
-        return _verified(reference.text, given.text)
+        result = verify(reference.text, given.text)
+        if result == "timeout":
+            raise _TimedOut(f"the comparison takes more than {SECONDS:g} s")
+        if result == "bad_gold":
+            raise _Unreadable
+        return result == "same"
     if given.tree is None:
         return False
     one, other = reference.tree, given.tree
     return equal(one, other) or rounds_to(one, other) or rounds_to(other, one)
-
-
-def _verified(reference: str, given: str) -> bool:
-    result = verify(reference, given)
-    if result == "timeout":
-        raise _TimedOut(f"the comparison takes more than {SECONDS:g} s")
-    if result == "bad_gold":
-        raise _Unreadable
-    return result == "same"
 
 
 def _same_ratio(reference: Shape, given: Shape) -> bool:
@@ -289,11 +305,7 @@ def _collections(reference: Shape, given: Shape) -> str | None:
             return "another number of parts"
         if len(reference.parts) == 2 and reference.brackets != given.brackets:
             return "other brackets"
-        return (
-            None
-            if not any(difference is not None for difference in map(_compared, reference.parts, given.parts))
-            else ""
-        )
+        return None if all(one is None for one in map(_compared, reference.parts, given.parts)) else ""
     if reference.kind == given.kind:
         values = all(part.kind == "value" for part in reference.parts)
         repeats = reference.kind == "list" and values and not (reference.brackets or given.brackets)

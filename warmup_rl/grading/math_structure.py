@@ -11,7 +11,7 @@ from itertools import accumulate, chain
 from math import inf
 from typing import Literal
 
-from warmup_rl.grading.math_tokens import CLOSING, OPENING, Token, Tokens, encloses, plain, spelled
+from warmup_rl.grading.math_tokens import CLOSING, FUNCTIONS, OPENING, Token, Tokens, encloses, plain, spelled
 from warmup_rl.grading.math_tree import Tree, Unparsed, names, parse
 from warmup_rl.grading.math_value import real, rounds_to_places
 from warmup_rl.grading.math_words import NUMBERS
@@ -31,7 +31,8 @@ _SIGNS = ("=", "\\ne", "\\approx", *_LESS, *_GREATER)
 _OR, _AND = ("or", "\\lor"), ("and", "\\land")
 _SYMBOL = re.compile(
     r"(?:m ?)?(?:\\(?:angle|triangle|overline|widehat|vec) ?)?(?:\\?[A-Za-z]+|\{[A-Z ]+\})"
-    r"(?:_(?:\{[\w ,]+\}| ?\w))?'*(?:\(\w+\))?"
+    r"(?:_(?:\{[\w ,]+\}| ?\w))?'*(?:(?:\^(?:\{-1\}|\{\(\d+\)\}))?\([\w,./|-]+\))?"
+    r"|\([a-z](?:\\circ ?[a-z])+\)\([\w,./-]+\)"
 )
 _INFINITY: Tree = ("c", "infinity")
 _SYSTEMS = ("cases", "aligned", "align", "align*", "gathered", "split")
@@ -63,7 +64,8 @@ class Shape:
 
 def shape(tokens: Tokens) -> Shape:
     """The shape of an answer; what is not understood is a value without a tree."""
-    tokens = _inside_braces(tokens)
+    while len(tokens) > 1 and tokens[0].text == "{" and encloses(tokens):
+        tokens = tokens[1:-1]
     text = spelled(plain(tokens))
     readers: tuple[Callable[[Tokens], Shape | None], ...] = (
         _system, _set_builder, _sets, _bracketed, _conditions, _list, _relation, _ratio, _base,
@@ -104,10 +106,12 @@ def symbol(tokens: Tokens) -> str:
 
 def label(tokens: Tokens) -> bool:
     """Whether a side of an equation only says what the other side is the value of: it has names and no numbers, but
-    for those in subscripts and arguments, as in `|AB|`, `a:b`, `m+n` and `P(2)`."""
+    for those in subscripts, arguments and powers of functions, as in `|AB|`, `a:b`, `m+n`, `P(2)`, `\\sin^2 x`."""
     inner = 0
-    for before, token in zip([None, *tokens], tokens, strict=False):
-        index = before is not None and before.text == "_"
+    for place, token in enumerate(tokens):
+        before = tokens[place - 1] if place else None
+        power = place > 1 and tokens[place - 1].text == "^" and tokens[place - 2].text[1:] in FUNCTIONS
+        index = power or before is not None and before.text == "_"
         called = token.text == "(" and before is not None and before.kind in ("name", "word")
         if inner or index and token.text == "{" or called:
             inner += (token.text in OPENING) - (token.text in CLOSING)
@@ -165,13 +169,6 @@ def _end(found: Shape, side: int) -> Edge | None:
         return (-inf if found.tree[0] == "-" else inf, 0)
     number = real(found.tree) if found.tree else None
     return None if number is None else (number, side)
-
-
-def _inside_braces(tokens: Tokens) -> Tokens:
-    """The tokens without spare `{}` around all of them."""
-    while len(tokens) > 1 and tokens[0].text == "{" and encloses(tokens):
-        tokens = tokens[1:-1]
-    return tokens
 
 
 def _everything(name: str = "") -> Shape:

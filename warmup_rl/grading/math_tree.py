@@ -258,12 +258,6 @@ class _Parser:
         self._place -= 1
         return self._primary()
 
-    def _subscript(self) -> str:
-        """What follows `_`, as text; empty without one."""
-        if not self._take("_"):
-            return ""
-        return spelled(self._group())
-
     def _group(self) -> Tokens:
         """The tokens of a group in braces, or one token."""
         start = self._place
@@ -280,7 +274,7 @@ class _Parser:
         return self._tokens[start + 1 : self._place - 1]
 
     def _name(self, text: str) -> Tree:
-        if index := self._subscript():
+        if self._take("_") and (index := spelled(self._group())):
             return ("v", f"{text}_{index}")
         while self._take("'"):
             text += "'"

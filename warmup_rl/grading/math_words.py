@@ -39,6 +39,7 @@ _QUALIFIERS = frozenset(
     "values value of in and is are an a constant arbitrary".split()
 )
 """Words behind an answer that say for which values of its names it holds."""
+_MODULO = ("\\pmod", "\\bmod", "\\mod", "\\pod", "mod")
 _STRONG = re.compile(r"(?<![\w)}])\*\*([^*]+)\*\*(?![\w({])")
 _ENDS = frozenset([".", ",", ";", ":", "\\\\", "`", '"', "\\to"])
 _LEADING = frozenset(["=", ":", "\\approx", "\\to", ","])
@@ -130,7 +131,7 @@ def split_answer(tokens: Tokens) -> Answer:
     if tokens and tokens[0].text in ("negative", "minus"):
         tokens = [Token("mark", "-"), *tokens[1:]]
     tokens, currency = _scaled(_without_ordinals(_without_qualifier(tokens)))
-    tokens, unit = _split_unit(tokens)
+    tokens, unit = _split_modulus(tokens) or _split_unit(tokens)
     return Answer(_trimmed(tokens), unit or currency)
 
 
@@ -263,6 +264,19 @@ def _scaled(tokens: Tokens) -> tuple[Tokens, str]:
         text = str(number.numerator) if number.denominator == 1 else str(float(number))
         rest = [Token("number", text), *rest[2:]]
     return [*sign, *rest], currency
+
+
+def _split_modulus(tokens: Tokens) -> tuple[Tokens, str] | None:
+    """`3 \\pmod 7` and `3 (mod 7)` as 3 with the modulus as its unit, `mod 7`; so `3 mod 7`, but not `10 mod 7`, which
+    is not worked out."""
+    texts = [token.text for token in tokens if token.text not in ("(", ")", "{", "}")]
+    if len(texts) < 3 or texts[-2] not in _MODULO or not texts[-1].isdecimal() or int(texts[-1]) < 1:
+        return None
+    start = next(place for place, token in enumerate(tokens) if token.text in _MODULO)
+    bracket = tokens[start - 1].text == "("
+    before, modulus = tokens[start - 1 - bracket], int(texts[-1])
+    reduced = before.kind == "number" and Fraction(before.text) < modulus
+    return (tokens[: start - bracket], f"mod {modulus}") if bracket or texts[-2][:2] == "\\p" or reduced else None
 
 
 def _classes(tokens: Tokens) -> str:

@@ -24,6 +24,8 @@ PATTERN_SECONDS = 0.5
 _PAIRS = ("**", "__", "`", '"', "'", "*", "$")
 _TEXT = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\{([^{}]*)\}")
 _BULLET = re.compile(r"(?:[-*\u2022]|\d{1,3}[.)])\s+(?=\S)")
+_NAME = re.compile(r"^\s*\$?\s*\\?[A-Za-z]\w{0,20}\s*(?:=|\\approx)\s*")
+"""A name before a number, as in `x = 42`."""
 _BRACKETS = {"[": "]", "{": "}", "(": ")"}
 
 
@@ -38,7 +40,7 @@ def same_number(
     Args:
         units: spellings of the unit of the data, such as `km` and `kilometers`.
     """
-    extracted = final_answer(answer)
+    extracted = _NAME.sub("", final_answer(answer) or "") or None
     if extracted is None or len(extracted) > MAX_LENGTH:
         return Grade("none", None, "not one number")
     given, reference = (read_answer(without_unit(text, units)) for text in (extracted, final_answer(gold) or gold))
@@ -83,7 +85,8 @@ def same_set(*, gold: str, answer: str, ignore_case: bool = True) -> Grade:
         for conjunction in (False, True)
     ]
     same = any(reference and reference == given for reference, given in readings)
-    fits = outer == inner or inner in ("", "[", "{") and (not outer or outer == "[" and _is_json_list(gold))
+    json_list = outer == "[" and ('"' in gold or "'" in gold)
+    fits = outer == inner or inner in ("", "[", "{") and (not outer or json_list)
     given = readings[1][1]
     if not given:
         return Grade("none", None, "empty answer")
@@ -92,7 +95,7 @@ def same_set(*, gold: str, answer: str, ignore_case: bool = True) -> Grade:
 
 def same_json(*, gold: str, answer: str) -> Grade:
     """Grades whether two JSON values are equal, fenced, boxed or bare, with keys in any order. `1` is not `true`."""
-    text = last_block(answer) or boxed(answer) or answer
+    text = last_block(answer) or boxed(answer) or answer.strip("` \n")
     try:
         given = read_json(text)
         same = given == read_json(gold)
@@ -154,10 +157,6 @@ def _outer_bracket(text: str) -> str:
             closed = place == len(text) - 1 and len(text) > 1
             return text[0] if closed and _BRACKETS.get(text[0]) == text[-1] else ""
     return ""
-
-
-def _is_json_list(text: str) -> bool:
-    return '"' in text or "'" in text
 
 
 def _members(text: str, ignore_case: bool, *, conjunction: bool) -> frozenset[str]:

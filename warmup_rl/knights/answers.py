@@ -17,8 +17,9 @@ DOUBTS = (
     "perhaps probably possibly likely unlikely might could would assume assuming suppose supposing"
 ).split()
 """Words that make an answer unclear anywhere: negation, alternatives, conditions, reported speech, doubt."""
-LINKS = "is are was were be must a an the both all indeed".split()
+LINKS = "is are was were be must a an the both all indeed also likewise thus therefore hence then".split()
 """Words allowed between a person and a role."""
+_IS = re.compile(r"(?<=\w)['’]s(?=\s+(?:an?|the)\s)")
 
 _MARKUP = re.compile(r"\\[a-zA-Z]+|[*_`\"'$#{}<>“”‘’]|\\[()\[\]]")
 _BULLET = re.compile(r"^[ \t]*[-*•–—]+[ \t]+", re.MULTILINE)
@@ -60,7 +61,8 @@ def read_answer(text: str, names: Sequence[str], roles: Roles) -> Reading:
     `Hal and Bob are knights`, `Knights: Hal, Bob`.
 
     Refuses an answer with a role word that belongs to no person, both roles for one person, a person without a role,
-    negations, alternatives, conditions or reported speech.
+    negations, alternatives, conditions or reported speech, and one that goes on behind the roles with a sentence or
+    with "but", since that may take them back.
     """
     tokens = _tokens(text, names, roles)
     found = any(token.kind == "role" for token in tokens)
@@ -125,7 +127,7 @@ def _truthful(value: Any, words: Mapping[str, bool]) -> bool | None:
 
 def _bind(tokens: Sequence[_Token]) -> dict[int, bool]:
     known: dict[int, bool] = {}
-    position = 0
+    position = end = 0
     while position < len(tokens):
         token = tokens[position]
         if token.kind == "doubt":
@@ -138,10 +140,14 @@ def _bind(tokens: Sequence[_Token]) -> dict[int, bool]:
         else:
             position += 1
             continue
+        end = position if role else end
         for person in people if role else ():
             assert role is not None
             if known.setdefault(person, role.truthful) != role.truthful:
                 raise _Unclear("two roles for one person")
+    behind = [token.kind if token.text != "but" else "end" for token in tokens[end:]]
+    if "end" in behind and "word" in behind[behind.index("end") :]:
+        raise _Unclear("text behind the roles")
     return known
 
 
@@ -189,7 +195,7 @@ def _people(tokens: Sequence[_Token], position: int, separators: set[str]) -> tu
 
 
 def _tokens(text: str, names: Sequence[str], roles: Roles) -> list[_Token]:
-    text = text.replace("n't", " not").replace("n’t", " not").replace("!=", " not ")
+    text = _IS.sub(" is", text).replace("n't", " not").replace("n’t", " not").replace("!=", " not ")
     text = _NUMBER.sub(" ", _MARKUP.sub("", _BULLET.sub("", text)))
     persons = {name: person for person, name in enumerate(names)}
     lower = {name.lower(): person for name, person in persons.items() if name.lower() not in (*LINKS, *DOUBTS)}

@@ -27,7 +27,8 @@ def _keys(statements: Sequence[Statement], colours: Colours) -> list[str]:
     if max(colours) == len(colours) - 1:
         return [_render(statements, colours)]
     keys = []
-    for person in _unlike(statements, _first_tied(colours)):
+    first = min(colour for colour in colours if colours.count(colour) > 1)
+    for person in _unlike(statements, [person for person, colour in enumerate(colours) if colour == first]):
         singled = [2 * colour + (other != person) for other, colour in enumerate(colours)]
         keys += _keys(statements, _refine(statements, singled))
     return keys
@@ -55,11 +56,6 @@ def _refine(statements: Sequence[Statement], colours: Colours) -> Colours:
         if len(ranks) in (known, people):
             return colours
         known = len(ranks)
-
-
-def _first_tied(colours: Colours) -> list[int]:
-    tied = min(colour for colour in colours if colours.count(colour) > 1)
-    return [person for person, colour in enumerate(colours) if colour == tied]
 
 
 def _unlike(statements: Sequence[Statement], tied: Sequence[int]) -> list[int]:

@@ -25,7 +25,8 @@ def terse_chain(puzzle: Puzzle, rng: random.Random, noise: Noise = CLEAN) -> lis
     sentences: list[str] = []
     for case in range(1, case_number(puzzle) + 1):
         if noise.abandon and case < 2**puzzle.people and rng.random() < noise.abandon:
-            sentences += _abandoned(puzzle, rng.randint(case + 1, 2**puzzle.people), rng)
+            later = case_sentences(puzzle, rng.randint(case + 1, 2**puzzle.people))
+            sentences += [*later[: rng.randrange(1, len(later))], HESITATION]
         checked = case_sentences(puzzle, case)
         sentences += _with_slips(checked, rng, noise) if noise.slip else checked
         if noise.recheck and rng.random() < noise.recheck:
@@ -33,11 +34,6 @@ def terse_chain(puzzle: Puzzle, rng: random.Random, noise: Noise = CLEAN) -> lis
                 sentences.append(HESITATION)
             sentences += [f"{NEXT} {RECHECK}{checked[0].removeprefix(NEXT)}", *checked[1:]]
     return [*sentences, solved_sentence(puzzle), f"{SO} {answer_terse(puzzle)}"]
-
-
-def _abandoned(puzzle: Puzzle, case: int, rng: random.Random) -> list[str]:
-    sentences = case_sentences(puzzle, case)
-    return [*sentences[: rng.randrange(1, len(sentences))], HESITATION]
 
 
 def _with_slips(sentences: Sequence[str], rng: random.Random, noise: Noise) -> Iterator[str]:

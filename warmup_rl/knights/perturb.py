@@ -58,7 +58,10 @@ def perturb(
         variant = next(filter(accept, _other_answers(puzzle, found)), None)
         return None if variant is None else replace(quiz, puzzle=variant)
     if kind == "reordered":
-        return replace(quiz, speeches=_reordered(quiz.speeches, rng)) if puzzle.people > 1 else None
+        order = quiz.speeches
+        while order == quiz.speeches and puzzle.people > 1:
+            order = tuple(rng.sample(quiz.speeches, len(quiz.speeches)))
+        return replace(quiz, speeches=order) if puzzle.people > 1 else None
     if kind == "names":
         pool = [name for name in names if name not in puzzle.names]
         if len(pool) < puzzle.people:
@@ -76,12 +79,6 @@ def grammar_of(puzzle: Puzzle) -> Grammar:
     """The smallest grammar, at least the published one, that can produce all statements of a puzzle."""
     depth, width = max(map(_height, puzzle.statements)), max(map(_width, puzzle.statements))
     return Grammar(max(2, depth), max(2, width))
-
-
-def _reordered(speeches: tuple[tuple[int, str], ...], rng: random.Random) -> tuple[tuple[int, str], ...]:
-    while (order := tuple(rng.sample(speeches, len(speeches)))) == speeches:
-        pass
-    return order
 
 
 def _other_answers(puzzle: Puzzle, variants: Iterator[tuple[Statement, ...]]) -> Iterator[Puzzle]:

@@ -29,6 +29,7 @@ Write = Callable[[dict[str, Any]], object]
 NEEDED = (("quiz",), ("statements",), ("solution", "solution_text", "solution_text_format"))
 """A file must have at least one column of each group."""
 _DEEPEST = 100
+_WORDS = ("knight", "knave", "a_knight", "a_knave", "Knight", "Knave")
 _SPLITS = {"train": "train", "test": "test", **dict.fromkeys(("validation", "val", "valid", "dev"), "validation")}
 
 
@@ -69,38 +70,22 @@ def to_row(puzzle: Puzzle, quiz: str, *, index: int, **more: Any) -> dict[str, A
     hardness, roles = difficulty(puzzle.statements), puzzle.roles
     truthful, liar = with_article(roles.truthful), with_article(roles.liar)
     lines = [role_text(puzzle, person, puzzle.solution[person]) for person in range(puzzle.people)]
+    words = (roles.truthful, roles.liar, truthful, liar, roles.truthful.capitalize(), roles.liar.capitalize())
+    head = f"I take one person after the other, first as {truthful}, then as {liar}, and drop what contradicts itself."
     return {
-        "quiz": quiz,
-        "names": list(puzzle.names),
-        "knight_knave": {
-            "knight": roles.truthful,
-            "knave": roles.liar,
-            "a_knight": truthful,
-            "a_knave": liar,
-            "Knight": roles.truthful.capitalize(),
-            "Knave": roles.liar.capitalize(),
-        },
-        "solution": list(puzzle.solution),
-        "solution_text": f"{', '.join(lines[:-1])}, and {lines[-1]}.",
-        "solution_text_format": answer_english(puzzle),
-        "cot_head": (
-            f"I take one person after the other, first as {truthful}, then as {liar}, and drop what contradicts itself."
-        ),
-        "cot_repeat_steps": assumption_chain(puzzle),
-        "cot_foot": "Nobody contradicts these roles, so they are the solution.",
-        "statements": repr(puzzle.statements),
-        "index": index,
-        "difficulty": hardness.hypotheses,
-        "depth": hardness.depth,
-        **more,
-    }
+        "quiz": quiz, "names": list(puzzle.names), "knight_knave": dict(zip(_WORDS, words, strict=True)),
+        "solution": list(puzzle.solution), "solution_text": f"{', '.join(lines[:-1])}, and {lines[-1]}.",
+        "solution_text_format": answer_english(puzzle), "cot_head": head, "cot_repeat_steps": assumption_chain(puzzle),
+        "cot_foot": "Nobody contradicts these roles, so they are the solution.", "statements": repr(puzzle.statements),
+        "index": index, "difficulty": hardness.hypotheses, "depth": hardness.depth, **more,
+    }  # fmt: skip
 
 
 def row_schema() -> Any:
     """The `pyarrow.Schema` of the rows of `to_row`."""
     import pyarrow as pa
 
-    words = pa.struct([(key, pa.string()) for key in ("knight", "knave", "a_knight", "a_knave", "Knight", "Knave")])
+    words = pa.struct([(key, pa.string()) for key in _WORDS])
     text, texts = pa.string(), pa.list_(pa.string())
     return pa.schema([
         ("quiz", text), ("names", texts), ("knight_knave", words), ("solution", pa.list_(pa.bool_())),
@@ -200,7 +185,7 @@ def check_file(path: Path) -> Check:
     solved: list[tuple[bool, bool]] = []
     for row in _rows(path):
         columns.update(row)
-        solved.append((_solves(row, _from_statements), _solves(row, _from_text)))
+        solved.append((_solves(row, _from_statements), _solves(row, lambda row: parse_english(str(row.get("quiz"))))))
     try:
         _check_columns(columns)
     except DataError as error:
@@ -270,10 +255,6 @@ def _from_statements(row: dict[str, Any]) -> Puzzle:
     return make_puzzle(names, [statement_from_json(_numbered(value), len(names)) for value in statements], roles)
 
 
-def _from_text(row: dict[str, Any]) -> Puzzle:
-    return parse_english(row["quiz"] if isinstance(row.get("quiz"), str) else "")
-
-
 def _gold(row: dict[str, Any], names: Sequence[str], roles: Roles) -> tuple[bool, ...]:
     """The answer in the row: the column `solution`, or else the text of the solution."""
     for column in NEEDED[-1]:
@@ -313,7 +294,9 @@ class _Assumptions:
         for truthful in (True, False):
             held = cases & (self.persons[person] if truthful else self.full ^ self.persons[person])
             roles = [*assumed, (person, truthful)]
-            misfit = next((role for role in roles if not held & self._consistent(*role)), None)
+            misfit = next(
+                (role for role in roles if not held & (self.tables[role[0]] ^ self.full * (not role[1]))), None
+            )
             role = with_article(self.puzzle.roles.of(truthful))
             if misfit:
                 self.steps.append(f"{name} cannot be {role}: then {self._claim(*misfit)}, although it has to be.")
@@ -326,9 +309,6 @@ class _Assumptions:
             before = self.puzzle.names[assumed[-1][0]]
             self.steps.append(f"Neither role is left for {name}, so what I supposed of {before} does not hold.")
         return False
-
-    def _consistent(self, person: int, truthful: bool) -> int:
-        return self.tables[person] if truthful else self.full ^ self.tables[person]
 
     def _claim(self, person: int, truthful: bool, *, possible: bool = False) -> str:
         """`"Bob is a knave", said by Hal, can be true`."""

@@ -87,14 +87,12 @@ def think(puzzle: Puzzle, rng: random.Random, *, method: Method = "search", nois
         person = rng.randrange(puzzle.people)
         steps.append(Step("second", person, not puzzle.solution[person]))
         steps += _Search(puzzle, rng).refute(person)
-    return [*_with_rechecks(steps, rng, noise), Step("conclude", given=solution)]
-
-
-def _with_rechecks(steps: list[Step], rng: random.Random, noise: Noise) -> Iterator[Step]:
+    checked = []
     for step in steps:
-        yield step
+        checked.append(step)
         if step.kind in ("infer", "contradiction", "verify", "fits") and rng.random() < noise.recheck:
-            yield replace(step, again=True)
+            checked.append(replace(step, again=True))
+    return [*checked, Step("conclude", given=solution)]
 
 
 def _cases(puzzle: Puzzle) -> Iterator[Step]:
@@ -182,14 +180,10 @@ class _Search:
                 yield Step("contradiction", speaker, known.get(speaker, True), speaker, reason, given)
             for position, person in enumerate(unknown):
                 if fitting and len({values[position] for values in fitting}) == 1:
-                    reason = self._why(statement, speaker, person, known)
+                    settled = person == speaker and truth_of(statement, known) is not None
+                    reason = "follows" if speaker in known else "settled" if settled else "impossible"
                     inferred.append(Step("infer", person, fitting[0][position], speaker, reason, given))
         yield from sorted(inferred, key=lambda step: step.reason == "impossible")
-
-    def _why(self, statement: Statement, speaker: int, person: int, known: Mapping[int, bool]) -> str:
-        if speaker in known:
-            return "follows"
-        return "settled" if person == speaker and truth_of(statement, known) is not None else "impossible"
 
 
 def truth_of(statement: Statement, known: Mapping[int, bool]) -> bool | None:

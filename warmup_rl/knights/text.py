@@ -38,13 +38,9 @@ def answer(puzzle: Puzzle, phrasing: Phrasing) -> str:
 def to_meta(puzzle: Puzzle, phrasing: Phrasing) -> dict[str, Any]:
     """The puzzle as JSON values, for the `meta` of a problem."""
     return {
-        "people": puzzle.people,
-        "names": list(puzzle.names),
-        "roles": [puzzle.roles.truthful, puzzle.roles.liar],
-        "statements": _as_lists(puzzle.statements),
-        "solution": list(puzzle.solution),
-        "phrasing": phrasing,
-    }
+        "people": puzzle.people, "names": list(puzzle.names), "roles": [puzzle.roles.truthful, puzzle.roles.liar],
+        "statements": _as_lists(puzzle.statements), "solution": list(puzzle.solution), "phrasing": phrasing,
+    }  # fmt: skip
 
 
 def from_meta(meta: dict[str, Any]) -> tuple[Puzzle, Phrasing]:
