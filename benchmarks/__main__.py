@@ -26,7 +26,7 @@ from rich.table import Table
 from benchmarks.figure import Figure
 
 FOLDER = Path(__file__).parent
-_FRAME = ("figure", "__main__")
+_FRAME = ("figure", "kills", "__main__")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +103,11 @@ def _print(results: Sequence[Result]) -> None:
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:
+    value = shown(figure.value)
+    if figure.spread:
+        value += f" [{', '.join(map(shown, figure.spread))}]"
     met = {True: "yes", False: "NO", None: ""}[figure.met]
-    return figure.name, shown(figure.value), figure.unit, figure.goal, met
+    return figure.name, value, figure.unit, figure.goal, met
 
 
 def shown(value: float) -> str:
