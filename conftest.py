@@ -10,7 +10,7 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")  # a busy machine is no fault of the code
 
 TRAIN = (
-    "ablation cache clean_command clean_stage conformance contamination distill_clean evaluate example_plugins "
+    "ablation batches cache clean_command clean_stage conformance contamination distill_clean evaluate example_plugins "
     "examples export folds generation given_models golden grade_command init kills leaks main_job math_grading "
     "openai_engine puzzles report resume run self_teacher teachers training"
 )

@@ -105,8 +105,11 @@ def _print(results: Sequence[Result]) -> None:
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:
+    value = shown(figure.value)
+    if figure.spread:
+        value += f" [{', '.join(map(shown, figure.spread))}]"
     met = {True: "yes", False: "NO", None: ""}[figure.met]
-    return figure.name, shown(figure.value), figure.unit, figure.goal, met
+    return figure.name, value, figure.unit, figure.goal, met
 
 
 def shown(value: float) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import median
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +16,7 @@ class Figure:
         unit: e.g. `puzzles/s`, `MB`, `times`.
         goal: in words, e.g. `at least 20`; empty where there is none.
         met: whether the goal is reached; None where there is none.
+        spread: the smallest and the largest of several rounds.
     """
 
     name: str
@@ -21,6 +24,16 @@ class Figure:
     unit: str
     goal: str = ""
     met: bool | None = None
+    spread: tuple[float, float] | None = None
+
+    @classmethod
+    def over(cls, name: str, rounds: Sequence[float], unit: str) -> Figure:
+        """The median of several rounds."""
+        return cls(name, median(rounds), unit).within(rounds)
+
+    def within(self, rounds: Sequence[float]) -> Figure:
+        """The figure with the spread of its rounds."""
+        return replace(self, spread=(min(rounds), max(rounds)))
 
 
 def at_least(name: str, value: float, unit: str, goal: float) -> Figure:

@@ -73,7 +73,9 @@ def run_all(folder: Path, launch_env: LaunchEnv) -> None:
     """SFT is killed before its sixth step, RLVR is asked to stop in its third; both are resumed."""
     last = launch_env.rank == launch_env.size - 1
     ends = (dying_at(6), asked_at(3, here=last))
-    for name, stage, ending in zip(("sft", "rlvr"), (SFT.model_copy(update={"epochs": 2}), RLVR), ends, strict=True):
+    sft = SFT.model_copy(update={"epochs": 2})
+    rlvr = RLVR.model_copy(update={"args": {"learning_rate": 1e-3, "per_device_train_batch_size": 2}})  # no KL term
+    for name, stage, ending in zip(("sft", "rlvr"), (sft, rlvr), ends, strict=True):
         stage = with_checkpoints(stage)
         whole, parts = (
             context(folder, f"{name}-{kind}", folder / "base", launch_env=launch_env) for kind in ("whole", "parts")

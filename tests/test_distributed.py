@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.resume_case import logs
-from tests.training_case import DOMAIN, SFT, case, context, losses
+from tests.training_case import DOMAIN, RLVR, SFT, case, context, losses
 from warmup_rl.base.jsonl import read_json, read_jsonl
 from warmup_rl.interfaces import chat as contract
 from warmup_rl.stages.rlvr import prompt_plan
@@ -20,10 +20,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
-def single_losses(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one process makes of SFT and the first step of RLVR."""
     folder = case(tmp_path_factory.mktemp("single"))
     SFT.run(context(folder, "sft", folder / "base"))
-    return losses(folder / "sft" / "log.jsonl")
+    RLVR.model_copy(update={"steps": 1}).run(context(folder, "rlvr", folder / "sft" / "model", every=0))
+    return folder
 
 
 def launch(distribution: str, folder: Path, program: str = "tests.training_case") -> None:
@@ -52,15 +54,13 @@ def launch(distribution: str, folder: Path, program: str = "tests.training_case"
 
 
 @pytest.mark.parametrize("distribution", ["ddp", "zero2", "zero3"])
-def test_two_processes_train_one_model_as_one_process_would(
-    distribution: str, tmp_path: Path, single_losses: list[float]
-) -> None:
+def test_two_processes_train_one_model_as_one_process_would(distribution: str, tmp_path: Path, single: Path) -> None:
     folder = case(tmp_path)
     launch(distribution, folder)
     first, second = (json.loads((folder / f"found.rank{rank}.json").read_text()) for rank in (0, 1))
     assert [found["launch_env"] for found in (first, second)] == [[0, 2, distribution], [1, 2, distribution]]
     assert first["summaries"]["sft"] == second["summaries"]["sft"]
-    assert losses(folder / "sft" / "log.jsonl") == pytest.approx(single_losses, rel=1e-3)
+    assert losses(folder / "sft" / "log.jsonl") == pytest.approx(losses(single / "sft" / "log.jsonl"), rel=1e-3)
 
     rows = list(read_jsonl(folder / "rlvr" / "rollouts.jsonl"))
     ids = [problem.id for problem in DOMAIN.take("train", 3, 10)]
@@ -69,7 +69,9 @@ def test_two_processes_train_one_model_as_one_process_would(
         (step, ids[index], sample) for step, held in enumerate(plan_SP, 1) for index in held for sample in range(4)
     ]
     assert [(row["step"], row["problem_id"], row["sample"]) for row in rows] == wanted
-    assert len({row["text"] for row in rows if row["step"] == 1}) > 4, "ranks draw with different random states"
+    first_step = [row["text"] for row in rows if row["step"] == 1]
+    assert first_step == [row["text"] for row in read_jsonl(single / "rlvr" / "rollouts.jsonl")]
+    assert len(set(first_step)) > 4
 
     curve = list(read_jsonl(folder / "rlvr" / "curve.jsonl"))
     assert [(row["step"], row["rollouts"], row["problems"]) for row in curve] == [(0, 0, 5), (2, 32, 5), (4, 64, 5)]

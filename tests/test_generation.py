@@ -85,6 +85,13 @@ def test_a_completion_does_not_depend_on_what_else_is_generated(sampling):
     small = generate(model, TOKENIZER, PROMPTS, sampling, batch_size=3, seed=3, names=names)
     part = generate(model, TOKENIZER, PROMPTS[5:9], sampling, batch_size=64, seed=3, names=names[5:9])
     assert whole == small and whole[5:9] == part
+    repeated = [PROMPTS[5]] * 3 + PROMPTS[6:7]
+    together = generate(model, TOKENIZER, repeated, sampling, batch_size=64, seed=3, names=names[:4])
+    alone = [
+        generate(model, TOKENIZER, [prompt], sampling, batch_size=1, seed=3, names=names[place : place + 1])
+        for place, prompt in enumerate(repeated)
+    ]
+    assert together == [one for [one] in alone]
 
 
 def test_seed_decides_what_is_sampled():

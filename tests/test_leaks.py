@@ -1,6 +1,7 @@
 """What was trained on is not measured: leaks are found before anything runs, and named; splits are written down."""
 
 import csv
+import functools
 import json
 import random
 from pathlib import Path
@@ -19,6 +20,7 @@ from warmup_rl.interfaces.stage import DataRequest, LaunchEnv
 from warmup_rl.recipe import load_recipe
 from warmup_rl.recipe.leaks import StageRequest, leaks, refuse
 from warmup_rl.run.pipeline import PROBLEMS, Trial, TrialRunner
+from warmup_rl.run.provenance import refuse_leaks
 from warmup_rl.train import main as train
 
 STAGES, TINY = (Path(__file__).with_name(name) for name in ("fold_stages.py", "tiny.py"))
@@ -143,6 +145,31 @@ def test_a_run_with_a_leak_is_refused_and_leaves_nothing(tmp_path, capsys):
     assert "long, seed 0: stage 'learn' trains on 5 problems of domain 'mine'" in capsys.readouterr().err
     assert not (tmp_path / "outputs" / "leaky").exists()
     assert train([str(file), "--arm", "short", "--dry-run"]) == 2
+
+
+def test_trials_without_leaks_are_compared_again_only_if_something_has_changed(tmp_path, monkeypatch):
+    compared = []
+
+    @functools.wraps(leaks)
+    def counted(trials):
+        compared.append(len(held := list(trials)))
+        return leaks(held)
+
+    def look(*seeds):
+        refuse_leaks(load_recipe(str(file)), [("long", seed, None) for seed in seeds])
+
+    monkeypatch.setattr("warmup_rl.run.provenance.leaks", counted)
+    file = two_files(tmp_path, "How many legs do five spiders and two ants have together?")
+    for seeds in ((0,), (0, 1), (0, 1)):
+        look(*seeds)
+    assert compared == [1, 1, 0]
+    two_files(tmp_path, "How many legs do six spiders and two ants have together?")
+    look(0, 1)
+    assert compared[3:] == [2]
+    two_files(tmp_path, LONG.format(n=90))
+    for _ in range(2):  # what was refused is refused again
+        with pytest.raises(RunError, match="trains on"):
+            refuse_leaks(load_recipe(str(file), ["stages.learn.problems=10"]), [("long", 0, None)])
 
 
 def test_which_problems_a_stage_touched_is_written_down(tmp_path):

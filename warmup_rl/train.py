@@ -94,10 +94,9 @@ def launch_command(command: Command, recipe: Recipe, given: Sequence[str]) -> li
 
 def _train(command: Command, recipe: Recipe) -> int:
     from warmup_rl.cli.power import resolution
-    from warmup_rl.recipe.leaks import leaks, refuse
     from warmup_rl.run.launch_env import is_launched, read_launch_env
     from warmup_rl.run.pipeline import Trial
-    from warmup_rl.run.provenance import await_claim, claim_run_folder
+    from warmup_rl.run.provenance import await_claim, claim_run_folder, refuse_leaks
 
     if command.trial or is_launched():
         stop_with_parent()
@@ -113,7 +112,7 @@ def _train(command: Command, recipe: Recipe) -> int:
         launch_env = read_launch_env()
         if not command.trial:  # the run that started this trial has checked for leaks and claimed the folder
             if launch_env.is_main:
-                refuse(leaks(recipe.asked(*trial.place) for trial in trials))
+                refuse_leaks(recipe, [trial.place for trial in trials])
                 claim_run_folder(recipe)
                 for line in resolution(recipe):
                     print(line, flush=True)

@@ -78,9 +78,10 @@ def decode(
         synced: take as many steps as the slowest rank of the process group.
     """
     width, device = max(map(len, prompts_ids)), model.device
-    inputs = torch.tensor([[pad_id] * (width - len(ids)) + list(ids) for ids in prompts_ids], device=device)
-    mask = torch.ones(len(prompts_ids), width + sampling.max_tokens, dtype=torch.long, device=device)
-    for row, ids in enumerate(prompts_ids):
+    places = {tuple(ids): place for place, ids in enumerate(dict.fromkeys(map(tuple, prompts_ids)))}
+    inputs = torch.tensor([[pad_id] * (width - len(ids)) + list(ids) for ids in places], device=device)
+    mask = torch.ones(len(places), width + sampling.max_tokens, dtype=torch.long, device=device)
+    for row, ids in enumerate(places):
         mask[row, : width - len(ids)] = 0
     positions = (mask[:, :width].cumsum(-1) - 1).clamp(min=0)
     cache = _cache(model)
@@ -95,6 +96,10 @@ def decode(
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
+        if not step and len(places) < len(prompts_ids):  # equal prompts are read once
+            each = torch.tensor([places[tuple(ids)] for ids in prompts_ids], device=device)
+            logits, positions, mask = logits[each], positions[each], mask[each]
+            cache.batch_select_indices(each)
         tokens = _next_tokens(logits, sampling, [draws[row] for row in rows])
         if on_step:
             on_step(sum(live))
@@ -141,6 +146,7 @@ def _next_tokens(logits_BV: torch.Tensor, sampling: Sampling, draws: list[Callab
     uniform = torch.tensor([[draw()] for draw in draws], device=probs.device)
     target = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
     chosen = torch.searchsorted(cumulative, target, right=True)
+    chosen = chosen.clamp(max=probs.shape[-1] - 1)  # of probabilities that are not finite the last token is taken
     return (chosen if ranked is None else ranked.gather(-1, chosen))[:, 0]
 
 

@@ -1,10 +1,11 @@
-"""Ownership of run folders, and the versions that made their results."""
+"""Ownership of run folders, leaks before a run, and the versions that made its results."""
 
 from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,42 @@ from warmup_rl import __version__
 from warmup_rl.base.console import counted
 from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import read_json, write_json
+from warmup_rl.interfaces.plugins import data_digests, data_files
 from warmup_rl.recipe import Recipe, trial_name
-from warmup_rl.run.cache import POLL_SECONDS, CacheEntry
-from warmup_rl.run.code_digest import LIBRARIES, installed_version
+from warmup_rl.recipe.leaks import leaks, refuse
+from warmup_rl.recipe.schema import CACHE_FOLDER
+from warmup_rl.run.cache import POLL_SECONDS, CacheEntry, key_of
+from warmup_rl.run.code_digest import LIBRARIES, code_digest, installed_version
 from warmup_rl.run.launch_env import launch_id
 
 LISTED = 10
 """Maximum number of missing outputs in a message."""
+
+
+def refuse_leaks(recipe: Recipe, places: Iterable[tuple[str, int, int | None]]) -> None:
+    """Raises `RunError` where a trial evaluates on problems that it trains on.
+
+    Drawing all problems takes seconds. Trials without leaks are noted in the cache, and drawn again if their requests,
+    the data, or the code of domains and comparison has changed since.
+
+    Args:
+        places: arm, seed and fold of each trial.
+    """
+    domains = list(recipe.domains.values())
+    code = code_digest(domains, (f"{leaks.__module__}:{leaks.__name__}",))
+    read = [code, data_files(domains), data_digests(domains)]
+    unknown = {}
+    for place in places:
+        asked = recipe.asked(*place)
+        wanted = [[(one.draw.used_for, *map(str, one.what)) for one in stage] for stage in asked]
+        note = Path(recipe.output_dir) / CACHE_FOLDER / "no-leaks" / key_of([read, wanted])
+        if not note.is_file():
+            unknown[note] = asked
+    refuse(leaks(unknown.values()))
+    with suppress(OSError):  # where the folder cannot be written, the run says so later
+        for note in unknown:
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.touch()
 
 
 def claim_run_folder(recipe: Recipe) -> None:

@@ -21,7 +21,7 @@ from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.stage import SCRATCH, Context, DataRequest, StagePreview
-from warmup_rl.stages.training.base import OWNED, TrainerStage
+from warmup_rl.stages.training.base import OWNED, Batch, TrainerStage
 from warmup_rl.stages.training.checkpoints import checkpoints
 from warmup_rl.stages.training.rewards import Reward, Rewarder, Task, mean_reward, require_sound_golds
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from warmup_rl.stages.training.grpo import PlannedGRPOTrainer
 
 MOST_PROBLEMS = 100
+_LARGEST_ON_CPU = 32
 TRAINER = "warmup_rl.stages.training.grpo:PlannedGRPOTrainer"
 
 
@@ -184,6 +185,10 @@ class Rlvr(TrainerStage):
             domain.take("test", context.evaluation.seed, context.evaluation.curve_problems)
         trainer_class(self.trainer, f"{context.stage_id}.trainer")
         super().prepare(context)
+
+    def batch(self, context: Context, largest: int | None = None) -> Batch:
+        on_cpu = context.launch_env.device == "cpu"  # short and long rows apart: most of a large pass is padding
+        return super().batch(context, largest or (_LARGEST_ON_CPU if on_cpu else None))
 
     def config(self, context: Context, **owned: Any) -> Any:
         return super().config(

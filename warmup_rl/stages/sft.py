@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Example = dict[str, list[int]]
 
+_PASS_TOKENS_ON_CPU = 512
+"""Tokens in a pass, on average: more rows mean more padding, fewer mean more calls for little work."""
 _CONTRACT = "the chat contract decides"
 _TRACES = "the data are the traces of the stages before"
 _COMPLETION = "the loss is always on the completion alone"
@@ -100,6 +102,8 @@ class Sft(TrainerStage):
         from datasets import Dataset
         from trl import SFTTrainer
 
+        from warmup_rl.stages.training.batches import SortedSteps
+
         traces = read_traces(context.inputs["traces"])
         encoded = [encode(tokenizer, trace, context.response_format, self.loss_on) for trace in traces]
         limit = self.max_tokens or _context_length(context)
@@ -108,14 +112,29 @@ class Sft(TrainerStage):
         trained = sum(label != IGNORED for example in examples for label in example["labels"])
         epochs = self.tokens / trained if self.tokens else self.epochs
         max_length = limit if self.args.get("packing") else None
+        on_cpu = context.launch_env.device == "cpu"
+        batch = self.batch(context, -(-_PASS_TOKENS_ON_CPU * len(examples) // tokens) if on_cpu else None)
+        config = self.config(
+            context,
+            max_length=max_length,
+            num_train_epochs=epochs,
+            per_device_train_batch_size=batch.micro,
+            gradient_accumulation_steps=batch.accumulation,
+        )
         trainer = SFTTrainer(
             model=str(context.inputs.model),
-            args=self.config(context, max_length=max_length, num_train_epochs=epochs),
+            args=config,
             train_dataset=Dataset.from_list(examples),
             processing_class=tokenizer,
             peft_config=self.adapter(),
         )
         require_supervised_end(trainer, tokenizer, whole=self._whole)
+        if max_length and "flash" not in str(trainer.model.config._attn_implementation):
+            context.say("args.packing: without flash attention, rows of many traces take longer than padding does")
+        if config.train_sampling_strategy == "random":
+            lengths = [len(ids) for ids in trainer.train_dataset["input_ids"]]
+            sampler = SortedSteps(lengths, step=self.batch_size, seed=context.seed)
+            trainer._get_train_sampler = lambda dataset=None: sampler
         per_epoch = math.ceil(len(trainer.train_dataset) / self.batch_size)
         result = self.fit(trainer, context, tokenizer)
         if self.steps or self.tokens:

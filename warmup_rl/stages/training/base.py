@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -146,12 +147,16 @@ class TrainerStage(Stage):
         kind = import_class(self.trainer_config, f"{context.stage_id}: {self.trainer_config}")
         return trainer_options(kind, self.args, context, self.batch(context), **owned)
 
-    def batch(self, context: Context) -> Batch:
-        """How the sequences of an optimizer step are split over processes and passes."""
+    def batch(self, context: Context, largest: int | None = None) -> Batch:
+        """How the sequences of an optimizer step are split over processes and passes.
+
+        Args:
+            largest: sequences per device and pass where `args` do not say; default: that of `split_batch`.
+        """
         return split_batch(
             self.sequences_per_update,
             context.launch_env,
-            largest=self.args.get("per_device_train_batch_size"),
+            largest=self.args.get("per_device_train_batch_size") or largest,
             says=f"{context.stage_id}: {self.batch_key}",
         )
 
@@ -296,7 +301,9 @@ def trainer_options(
         RunError: the trainer would not use the processes that were launched.
     """
     launch_env = context.launch_env
-    if launch_env.device == "cpu" and launch_env.distribution.startswith("zero"):
+    if not launch_env.distribution.startswith("zero"):
+        sys.modules.setdefault("deepspeed", None)  # type: ignore[arg-type]  # accelerate imports it wherever it can
+    elif launch_env.device == "cpu":
         import deepspeed.ops
 
         # Keeps DeepSpeed on gloo: its shared-memory operator for CPUs would be compiled first (30 s, needs a compiler).

@@ -6,10 +6,8 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import torch
 from accelerate.utils import gather_object
 from transformers import TrainerCallback, TrainerState
-from trl.models import unwrap_model_for_generation
 
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.jsonl import append_jsonl
@@ -22,7 +20,7 @@ from warmup_rl.stages.training.saving import parameter_count
 from warmup_rl.stages.training.tracking import track
 
 if TYPE_CHECKING:
-    from trl import GRPOTrainer
+    from warmup_rl.stages.training.grpo import PlannedGRPOTrainer
 
 _KEPT = ("problems", "lenient", "strict", "well_formed", "truncated", "shows_work", "tokens")
 _TRACKED = ("lenient", "strict", "well_formed", "truncated", "tokens")
@@ -44,7 +42,7 @@ class Curve(TrainerCallback):
     """
 
     def __init__(
-        self, context: Context, domain: Domain, rewarder: Rewarder, trainer: GRPOTrainer, *, steps_each: int
+        self, context: Context, domain: Domain, rewarder: Rewarder, trainer: PlannedGRPOTrainer, *, steps_each: int
     ) -> None:
         self._context, self._domain, self._rewarder, self._each = context, domain, rewarder, steps_each
         self._trainer = trainer
@@ -98,16 +96,7 @@ class Curve(TrainerCallback):
         """Rows of all problems, in their order, on every rank."""
         trainer, launch_env = self._trainer, self._context.launch_env
         mine = self._problems[launch_env.rank :: launch_env.size]
-        gathers = trainer.args.ds3_gather_for_generation
-        with (
-            torch.no_grad(),
-            unwrap_model_for_generation(
-                trainer.model_wrapped,
-                trainer.accelerator,
-                gather_deepspeed3_params=gathers,
-                gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
-            ) as model,
-        ):
+        with trainer.generating() as model:
             rows = complete_and_score(
                 model,
                 trainer.processing_class,
@@ -117,7 +106,7 @@ class Curve(TrainerCallback):
                 self._sampling,
                 batch_size=self._context.evaluation.batch_size,
                 seed=self._context.evaluation.seed,
-                synced_gpus=launch_env.distribution == "zero3" and not gathers,
+                synced_gpus=trainer.is_sharded,
             )
             mine_scored = list(rows)
         found = {row["problem_id"]: row for row in gather_object(mine_scored)}

@@ -1,0 +1,276 @@
+"""RLVR steps, SFT steps, evaluation and start of the nano recipe, beside TRL's own trainers and transformers' generate.
+
+Ours and theirs take turns, each in a process of its own with one thread. Seconds are those of the processor, so that
+other work on the machine counts little; those of the start are by the clock.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.figure import Figure, at_least, at_most
+
+RECIPE = Path(__file__).parents[1] / "recipes" / "kk_warmup.yaml"
+NEEDS = ("torch", "transformers", "trl")
+_ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+_RLVR_STEPS, _SFT_STEPS, _PROBLEMS = 10, 20, 100
+_BARE = "import torch, datasets, transformers, peft; from trl import SFTConfig, SFTTrainer"
+
+
+def figures() -> Iterator[Figure]:
+    """Each ratio is the median over the rounds of theirs / ours, with the smallest and the largest."""
+    start = [sys.executable, "-m", "warmup_rl.train", str(RECIPE), "--arm", "warmup", "--seed", "0", "--until", "sft"]
+    subprocess.run(start, check=True)
+    for name, what, model, goal in (
+        ("RLVR, base model", "rlvr", "base", 2.3),
+        ("RLVR, after SFT", "rlvr", "warm", 1.8),
+        ("SFT", "sft", "base", 1.3),
+        ("evaluation, after SFT", "evaluate", "warm", 2.0),
+    ):
+        rounds = [tuple(_child(f"{who}_{what}", model) for who in ("ours", "theirs")) for _ in range(_ROUNDS)]
+        ours, theirs = zip(*rounds, strict=True)
+        for who, measured in (("ours", ours), ("theirs", theirs)):
+            yield Figure.over(f"{name}: {who}", [one["each"] for one in measured], ours[0]["unit"])
+        ratios = [other["each"] / own["each"] for own, other in rounds]
+        ratios = [1 / ratio for ratio in ratios] if ours[0]["unit"] == "tokens/s" else ratios
+        yield at_least(f"{name}: times as fast", median(ratios), "times", goal).within(ratios)
+        yield Figure.over(f"{name}: share of their peak memory", [a["mb"] / b["mb"] for a, b in rounds], "times")
+    starts = [(_first_line(), _seconds([sys.executable, "-c", _BARE])) for _ in range(_ROUNDS)]
+    ratios = [first / bare for first, bare in starts]
+    yield Figure.over("accelerate launch to the first line of SFT", [first for first, _ in starts], "s")
+    yield at_most("the same, in bare imports", median(ratios), "times", 1.5).within(ratios)
+
+
+def _child(what: str, model: str) -> dict[str, Any]:
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    command = [sys.executable, "-m", "benchmarks.training", what, model]
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _seconds(command: list[str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, check=True)
+    return time.perf_counter() - began
+
+
+def _first_line() -> float:
+    """Seconds until the first step of SFT is logged; the stages before it are done."""
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder) / "cache"
+        cache.mkdir()
+        for name in ("pretrain", "evaluate", "distill", "clean", "no-leaks"):
+            for entry in Path("outputs/cache").glob(f"{name}*"):
+                (cache / entry.name).symlink_to(entry.resolve())
+        launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "launch/single.yaml"]
+        options = [f"output_dir={folder}", "--arm", "warmup", "--seed", "0", "--until", "sft"]
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            [*launch, "-m", "warmup_rl.train", str(RECIPE), *options],
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        while not any(cache.glob("sft-*/log.jsonl")):
+            assert process.poll() is None, "the run has ended without a step of SFT"
+            time.sleep(0.005)
+        seconds = time.perf_counter() - began
+        process.terminate()
+        process.wait()
+        return seconds
+
+
+def _stage(name: str, changes: list[str], artifacts: Mapping[str, Any]) -> tuple[Any, Any]:
+    """A stage of the recipe's warmup arm with settings changed, and its context in a new folder."""
+    from warmup_rl.interfaces.stage import Artifacts, Context
+    from warmup_rl.recipe import load_recipe
+
+    recipe = load_recipe(str(RECIPE), changes, world_size=1)
+    stage = next(one for one in recipe.arm("warmup") if one.id == name)
+    return stage, Context(
+        folder=Path(tempfile.mkdtemp()),
+        inputs=Artifacts(**artifacts),
+        domains=recipe.domains,
+        response_format=recipe.format_of("warmup"),
+        evaluation=recipe.evaluation,
+        seed=0,
+        stage_id=name,
+    )
+
+
+def _found(kind: str) -> Path:
+    from warmup_rl.recipe import load_recipe
+    from warmup_rl.run.pipeline import Trial
+
+    trial = Trial(load_recipe(str(RECIPE), [], world_size=1), "warmup", 0)
+    return next(trial.entry(planned).folder for planned in trial.stages if planned.stage.type == kind)
+
+
+def _model(name: str) -> str:
+    return str(_found("sft" if name == "warm" else "pretrain") / "model")
+
+
+def _timed_training(run: Callable[[], object]) -> float:
+    """Processor seconds of `Trainer.train` while something runs."""
+    from transformers import Trainer
+
+    taken, train = [0.0], Trainer.train
+
+    def timed(self: Any, *given: Any, **named: Any) -> Any:
+        began = time.process_time()
+        result = train(self, *given, **named)
+        taken[0] = time.process_time() - began
+        return result
+
+    Trainer.train = timed
+    run()
+    return taken[0]
+
+
+def ours_rlvr(model: str) -> dict[str, Any]:
+    changes = [f"stages.rlvr.steps={_RLVR_STEPS}", "evaluation.every=0", "stages.rlvr.checkpoint=null"]
+    stage, context = _stage("rlvr", changes, {"model": model})
+    return {"each": _timed_training(lambda: stage.run(context)) / _RLVR_STEPS, "unit": "s/step"}
+
+
+def theirs_rlvr(model: str) -> dict[str, Any]:
+    """The same problems, prompts, rewards and settings as a script that uses TRL alone."""
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    from warmup_rl.interfaces import chat
+
+    stage, context = _stage("rlvr", [], {"model": model})
+    tokenizer, domain, layout = chat.load_tokenizer(model), context.domains["registers"], context.response_format
+    problems = list(domain.take("train", context.seed, stage.problems))
+    rows = [
+        {"prompt": chat.render_prompt(tokenizer, domain.prompt(problem), layout), "place": place}
+        for place, problem in enumerate(problems)
+    ]
+
+    def reward(prompts: list[str], completions: list[str], place: list[int], **_: Any) -> list[float]:
+        pairs = zip(completions, place, strict=True)
+        return [float(domain.score(text, problems[at], layout).verdict == "correct") for text, at in pairs]
+
+    args = GRPOConfig(
+        **_common(context, _RLVR_STEPS),
+        **stage.args,
+        per_device_train_batch_size=stage.rollouts_per_step,
+        num_generations=stage.generations,
+        max_completion_length=stage.sampling.max_tokens,
+    )
+    trainer = GRPOTrainer(
+        model=model,
+        reward_funcs=reward,
+        args=args,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+    )
+    return {"each": _timed_training(lambda: trainer.train()) / _RLVR_STEPS, "unit": "s/step"}
+
+
+def ours_sft(model: str) -> dict[str, Any]:
+    changes = [f"stages.sft.steps={_SFT_STEPS}", "stages.sft.checkpoint=null"]
+    stage, context = _stage("sft", changes, {"model": model, "traces": _found("clean") / "traces.jsonl"})
+    return {"each": _timed_training(lambda: stage.run(context)) / _SFT_STEPS, "unit": "s/step"}
+
+
+def theirs_sft(model: str) -> dict[str, Any]:
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    from warmup_rl.data.traces import read_traces
+    from warmup_rl.interfaces import chat
+
+    stage, context = _stage("sft", [], {"model": model})
+    tokenizer, layout = chat.load_tokenizer(model), context.response_format
+    rows = [
+        {
+            "prompt": chat.render_prompt(tokenizer, trace.messages, layout),
+            "completion": layout.render(thinking=trace.thinking, answer=trace.answer),
+        }
+        for trace in read_traces(_found("clean") / "traces.jsonl")
+    ]
+    options = {**_common(context, _SFT_STEPS), **stage.args, "per_device_train_batch_size": stage.batch_size}
+    trainer = SFTTrainer(
+        model=model,
+        args=SFTConfig(**options, max_length=None),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+    )
+    return {"each": _timed_training(lambda: trainer.train()) / _SFT_STEPS, "unit": "s/step"}
+
+
+def _common(context: Any, steps: int) -> dict[str, Any]:
+    return {
+        "output_dir": str(context.folder),
+        "max_steps": steps,
+        "seed": context.seed,
+        "bf16": False,
+        "activation_checkpointing": False,
+        "use_cpu": True,
+        "report_to": [],
+        "save_strategy": "no",
+        "logging_steps": 1,
+        "disable_tqdm": True,
+    }
+
+
+def ours_evaluate(model: str) -> dict[str, Any]:
+    from warmup_rl.base.config import Sampling
+    from warmup_rl.engines.hf import generate, load_model
+
+    tokenizer, prompts, context = _test_prompts(model)
+    loaded, sampling, size = load_model(model), Sampling(max_tokens=512), context.evaluation.batch_size
+    began = time.process_time()
+    made = generate(loaded, tokenizer, prompts, sampling, batch_size=size, seed=0)
+    return {"each": sum(one.tokens for one in made) / (time.process_time() - began), "unit": "tokens/s"}
+
+
+def theirs_evaluate(model: str) -> dict[str, Any]:
+    from transformers import GenerationConfig
+
+    from warmup_rl.engines.hf import load_model
+
+    tokenizer, prompts, context = _test_prompts(model)
+    loaded, size, tokens = load_model(model), context.evaluation.batch_size, 0
+    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    config = GenerationConfig(max_new_tokens=512, do_sample=False, eos_token_id=end, pad_token_id=pad)
+    prompts = sorted(prompts, key=len, reverse=True)
+    began = time.process_time()
+    for start in range(0, len(prompts), size):
+        inputs = tokenizer(prompts[start : start + size], return_tensors="pt", padding=True, padding_side="left")
+        made = loaded.generate(inputs.input_ids, attention_mask=inputs.attention_mask, generation_config=config)
+        completions = made[:, inputs.input_ids.shape[1] :]
+        tokens += int(((completions == end).cumsum(1) <= 1).logical_and(completions != pad).sum())
+    return {"each": tokens / (time.process_time() - began), "unit": "tokens/s"}
+
+
+def _test_prompts(model: str) -> tuple[Any, list[str], Any]:
+    from warmup_rl.interfaces import chat
+
+    _, context = _stage("after_warmup", [], {"model": model})
+    tokenizer = chat.load_tokenizer(model)
+    problems = [problem for domain in context.domains.values() for problem in domain.take("test", 1, _PROBLEMS)]
+    prompts = [context.domains[one.domain].prompt(one) for one in problems]
+    return tokenizer, [chat.render_prompt(tokenizer, prompt, context.response_format) for prompt in prompts], context
+
+
+if __name__ == "__main__":
+    import torch
+
+    torch.set_num_threads(1)
+    ways = {way.__name__: way for way in (ours_rlvr, theirs_rlvr, ours_sft, theirs_sft, ours_evaluate, theirs_evaluate)}
+    measured = ways[sys.argv[1]](_model(sys.argv[2]))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({**measured, "mb": peak}))

@@ -1,0 +1,123 @@
+"""Which rows a training takes together: the order in which they are drawn, and passes with little padding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import Sampler
+
+Rows = dict[str, Any]
+"""Inputs of a pass of GRPOTrainer by name: tensors with a row for each completion, and totals without rows."""
+
+
+class PlanSampler(Sampler[int]):
+    """Dataset indices as GRPOTrainer reads them: every prompt `generations` times in a row, every step `repeats` times.
+
+    The trainer fetches a generation batch for each micro step and uses the first (see its `_get_train_sampler`).
+    """
+
+    def __init__(self, plan_SP: Sequence[Sequence[int]], *, generations: int, repeats: int) -> None:
+        self._plan_SP, self._generations, self._repeats = plan_SP, generations, repeats
+
+    def __iter__(self) -> Iterator[int]:
+        for step in self._plan_SP:
+            for _ in range(self._repeats):
+                for index in step:
+                    yield from [index] * self._generations
+
+    def __len__(self) -> int:
+        return sum(map(len, self._plan_SP)) * self._generations * self._repeats
+
+
+class SortedSteps(Sampler[int]):
+    """Shuffled as by accelerate, then sorted by length within each optimizer step, longest first.
+
+    So the passes of a step, and the ranks, have rows of nearly equal length. The rows of a step stay the same.
+
+    Args:
+        lengths: tokens of each row of the dataset.
+        step: rows in an optimizer step, over all ranks.
+    """
+
+    def __init__(self, lengths: Sequence[int], *, step: int, seed: int) -> None:
+        self._lengths, self._step, self._seed, self._epoch = lengths, step, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Decides the order; called by accelerate, also when a training is resumed."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self._seed + self._epoch)
+        order = torch.randperm(len(self._lengths), generator=generator).tolist()
+        for start in range(0, len(order), self._step):
+            yield from sorted(order[start : start + self._step], key=lambda index: -self._lengths[index])
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+
+def passes_over(update: Rows, live: torch.Tensor, count: int, loss_type: str) -> list[Rows]:
+    """Splits the live rows of an update into passes, sorted by length; one that would be empty gets a row without loss.
+
+    TRL averages over the passes of an update as if each had the same number of rows. Losses that divide by the rows or
+    tokens of their pass get advantages that make up for it: all of TRL's losses are proportional to those.
+
+    Args:
+        live: which rows are trained on, [rows].
+        count: number of passes.
+    """
+    order = by_length(update)
+    tokens = _loss_mask(update).sum()
+    passes = []
+    for part in order[live[order]].tensor_split(count):
+        rows = taken(update, part if len(part) else order[:1])
+        weight: Any = 1 if len(part) else 0
+        if loss_type in ("grpo", "sapo", "dr_grpo", "luspo"):
+            weight = len(part) * count / len(order)
+        elif loss_type == "bnpo":
+            weight *= _loss_mask(rows).sum().clamp(min=1) * count / tokens.clamp(min=1)
+        rows["advantages"] = rows["advantages"] * weight
+        passes.append(trimmed(rows))
+    return passes
+
+
+def _loss_mask(rows: Rows) -> torch.Tensor:
+    mask: torch.Tensor = rows["completion_mask"]
+    return mask * rows["tool_mask"] if "tool_mask" in rows else mask
+
+
+def _is_by_row(rows: Rows, name: str) -> bool:
+    return bool(rows[name].dim())
+
+
+def merged(passes: list[Rows]) -> Rows:
+    """The rows of several passes together; totals are the same in each."""
+    first = passes[0]
+    return {
+        name: torch.cat([one[name] for one in passes]) if _is_by_row(first, name) else first[name] for name in first
+    }
+
+
+def by_length(rows: Rows) -> torch.Tensor:
+    """Indices of the rows, those with the shortest completion first."""
+    return rows["completion_mask"].sum(1).argsort(stable=True)  # type: ignore[no-any-return]
+
+
+def taken(rows: Rows, indices: torch.Tensor) -> Rows:
+    """Some of the rows."""
+    return {name: value[indices] if _is_by_row(rows, name) else value for name, value in rows.items()}
+
+
+def trimmed(rows: Rows) -> Rows:
+    """The rows without columns that are padding in all of them: before the prompts, and after the completions."""
+    widths = {side: rows[f"{side}_mask"].shape[1:] for side in ("prompt", "completion")}
+    used = {side: max(1, int(rows[f"{side}_mask"].any(0).sum())) for side in widths}
+    kept = dict(rows)
+    for name, value in rows.items():
+        if name.startswith("prompt_") and value.shape[1:] == widths["prompt"]:
+            kept[name] = value[:, -used["prompt"] :]
+        elif _is_by_row(rows, name) and value.shape[1:] == widths["completion"]:
+            kept[name] = value[:, : used["completion"]]
+    return kept
