@@ -89,6 +89,7 @@ TABLE: dict[Kind, dict[str, str]] = {
         "sft": "warmup_rl.stages.sft:Sft",
         "rlvr": "warmup_rl.stages.rlvr:Rlvr",
         "evaluate": "warmup_rl.stages.evaluate:Evaluate",
+        "triage": "warmup_rl_extras.triage:Triage",
     },
     "grader": {
         "math": "warmup_rl.domains.graders:MathGrader",

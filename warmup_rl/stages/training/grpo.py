@@ -11,6 +11,7 @@ from trl import GRPOTrainer
 from warmup_rl.base.errors import UserError
 from warmup_rl.interfaces.chat import ChatContract
 from warmup_rl.interfaces.plugins import import_class
+from warmup_rl.stages.training.rewards import Rewarder
 
 
 class PlanSampler(Sampler[int]):
@@ -33,9 +34,14 @@ class PlanSampler(Sampler[int]):
 
 
 class PlannedGRPOTrainer(GRPOTrainer):
-    """GRPOTrainer with prompts from a plan, see `warmup_rl.stages.rlvr`."""
+    """GRPOTrainer with prompts from a plan, see `warmup_rl.stages.rlvr`.
+
+    Attributes:
+        rewarder: its `record` holds what became of each problem so far, the same on all ranks.
+    """
 
     plan_SP: Sequence[Sequence[int]]
+    rewarder: Rewarder
 
     def _get_train_sampler(self, dataset: Dataset[Any] | None = None) -> PlanSampler:
         return PlanSampler(
@@ -61,8 +67,12 @@ class PlannedGRPOTrainer(GRPOTrainer):
         )
 
 
-def trainer_class(name: str, what: str) -> type[PlannedGRPOTrainer]:
+def trainer_class(name: str, what: str, chooser: str | None = None) -> type[PlannedGRPOTrainer]:
     """The GRPOTrainer subclass behind an import string, with prompts from the plan.
+
+    Args:
+        chooser: import string of a class that overrides which prompts are drawn; it reads the record of
+            the trainer's `rewarder`.
 
     Raises:
         UserError: it cannot be imported, or is not a subclass of GRPOTrainer; the message begins with `what`.
@@ -70,4 +80,6 @@ def trainer_class(name: str, what: str) -> type[PlannedGRPOTrainer]:
     kind = import_class(name, what)
     if not (isinstance(kind, type) and issubclass(kind, GRPOTrainer)):
         raise UserError(f"{what}: {name} is not a subclass of trl.GRPOTrainer.")
-    return kind if issubclass(kind, PlannedGRPOTrainer) else type(kind.__name__, (PlannedGRPOTrainer, kind), {})
+    choosers = (import_class(chooser, what),) if chooser else ()
+    bases = (*choosers, *(() if issubclass(kind, PlannedGRPOTrainer) else (PlannedGRPOTrainer,)), kind)
+    return kind if bases == (kind,) else type(kind.__name__, bases, {})
