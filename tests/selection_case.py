@@ -1,4 +1,4 @@
-"""Trains with each selection, once whole and once in two parts: `accelerate launch ... -m tests.selection_case FOLDER`."""
+"""Trains with each selection, once whole and once in two parts: `accelerate launch -m tests.selection_case FOLDER`."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def selecting(selection: str, **update: Any) -> Any:
-    return with_checkpoints(RLVR, steps=6, selection=selection, **update)
+    return with_checkpoints(RLVR, **{"steps": 6, "selection": selection, **update})
 
 
 def groups(folder: Path) -> list[tuple[int, str, list[float]]]:

@@ -16,6 +16,7 @@ from pydantic import Field, field_validator
 from warmup_rl.base.config import Sampling, runtime_only
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.jsonl import read_json, read_jsonl, write_jsonl
+from warmup_rl.base.models import read_tags
 from warmup_rl.base.types import Problem
 from warmup_rl.data.rank_files import RankFiles
 from warmup_rl.interfaces import chat
@@ -111,14 +112,15 @@ class Rlvr(TrainerStage):
         return self.rollouts_per_step // self.updates_per_step
 
     @property
-    def _chooser(self) -> str | None:
-        return SELECTIONS.get(self.selection)
+    def _variants(self) -> tuple[str, ...]:
+        """Import strings of classes that stand before the trainer."""
+        return (SELECTIONS[self.selection],) if self.selection in SELECTIONS else ()
 
     def required_inputs(self) -> frozenset[str]:
         return self.inputs | {"triage"} if self.pick else self.inputs
 
     def code(self) -> tuple[str, ...]:
-        return (self.trainer, self._chooser) if self._chooser else (self.trainer,)
+        return (self.trainer, *self._variants)
 
     def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
         return (self.domain,)
@@ -209,8 +211,22 @@ class Rlvr(TrainerStage):
             require_sound_golds(domain, list(self._request.problems(domain, context.seed)))
         if context.evaluation.every:
             domain.take("test", context.evaluation.seed, context.evaluation.curve_problems)
-        trainer_class(self.trainer, f"{context.stage_id}.trainer", self._chooser)
+        trainer_class(self.trainer, f"{context.stage_id}.trainer", self._variants)
         super().prepare(context)
+
+    def run(self, context: Context) -> dict[str, Any]:
+        """Raises `UserError` for a model that its warmup left below its start on all measured domains."""
+        harm = read_tags(str(context.inputs.model)).get("below_start")
+        if harm and not self.after_harm:
+            raise UserError(
+                f"{context.stage_id}: the warmup has made the model worse on every measured domain ({harm}). Train it "
+                "less or with a lower learning rate, choose another `keep`, or set `after_harm: true` of this stage."
+            )
+        return super().run(context)
+
+    def tags(self, context: Context, summary: Mapping[str, Any]) -> dict[str, str]:
+        name = self._reward(context.domains[self.domain]).control_name
+        return {"control": f"{name} reward"} if name else {}
 
     def config(self, context: Context, **owned: Any) -> Any:
         return super().config(
@@ -289,7 +305,7 @@ class Rlvr(TrainerStage):
 
         from warmup_rl.stages.training.grpo import trainer_class
 
-        trainer = trainer_class(self.trainer, f"{context.stage_id}.trainer", self._chooser)(
+        trainer = trainer_class(self.trainer, f"{context.stage_id}.trainer", self._variants)(
             model=str(context.inputs.model),
             reward_funcs=rewarder,
             args=config,
@@ -313,11 +329,11 @@ class Rlvr(TrainerStage):
         groups = Counter(row["problem_id"] for row in rows if row["sample"] == 0)
         uses = [groups[problem.id] for problem in task.problems]
         summary = {"prompt_uses": {"min": min(uses), "max": max(uses)}}
-        if self.trainer == TRAINER and not self._chooser:
+        if self.code() == (TRAINER,):
             return summary
         planned, drawn = use_counts(plan_SP, len(uses)), sum(uses)
         if uses != planned:
-            name = (self._chooser or self.trainer).rpartition(":")[2]
+            name = self.code()[-1].rpartition(":")[2]
             context.say(
                 f"{name}: {drawn} groups were drawn where {sum(planned)} were planned; "
                 f"prompts were used {min(uses)} to {max(uses)} times, so not equally often"

@@ -67,12 +67,11 @@ class PlannedGRPOTrainer(GRPOTrainer):
         )
 
 
-def trainer_class(name: str, what: str, chooser: str | None = None) -> type[PlannedGRPOTrainer]:
+def trainer_class(name: str, what: str, variants: Sequence[str] = ()) -> type[PlannedGRPOTrainer]:
     """The GRPOTrainer subclass behind an import string, with prompts from the plan.
 
     Args:
-        chooser: import string of a class that overrides which prompts are drawn; it reads the record of
-            the trainer's `rewarder`.
+        variants: import strings of classes that stand before it and override what they change.
 
     Raises:
         UserError: it cannot be imported, or is not a subclass of GRPOTrainer; the message begins with `what`.
@@ -80,6 +79,6 @@ def trainer_class(name: str, what: str, chooser: str | None = None) -> type[Plan
     kind = import_class(name, what)
     if not (isinstance(kind, type) and issubclass(kind, GRPOTrainer)):
         raise UserError(f"{what}: {name} is not a subclass of trl.GRPOTrainer.")
-    choosers = (import_class(chooser, what),) if chooser else ()
-    bases = (*choosers, *(() if issubclass(kind, PlannedGRPOTrainer) else (PlannedGRPOTrainer,)), kind)
+    before = (import_class(one, what) for one in variants)
+    bases = (*before, *(() if issubclass(kind, PlannedGRPOTrainer) else (PlannedGRPOTrainer,)), kind)
     return kind if bases == (kind,) else type(kind.__name__, bases, {})
