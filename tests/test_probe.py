@@ -14,6 +14,7 @@ from tests.training_case import RLVR, SFT, case, context
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.models import read_tags, write_tags
+from warmup_rl.base.types import Score
 from warmup_rl.cli.export import export
 from warmup_rl.interfaces.stage import Context
 from warmup_rl.stages.sft import ProbeSettings, Sft
@@ -114,3 +115,32 @@ def test_a_reward_is_the_sum_of_its_parts_and_each_is_logged(start: Path) -> Non
     for step, row in enumerate(log, 1):
         own = [one["parts"]["overlong"] for one in found if one["step"] == step]
         assert row["reward/overlong"] == pytest.approx(sum(own) / len(own), abs=1e-5)
+
+
+RIGHT, BARE, WRONG = Score("correct", "1", True), Score("correct", "1", False), Score("wrong", "2", True)
+CONTROLS = [
+    ({}, None, (1.0, 1.0, 0.0)),
+    ({"control": "flipped"}, "flipped", (0.0, 0.0, 1.0)),
+    ({"control": "format"}, "format", (1.0, 0.0, 1.0)),
+    ({"control": "random"}, "random", (1.0, 1.0, 1.0)),
+    ({"wrong": 1.0, "form": "required"}, "format", (1.0, 0.0, 1.0)),
+    ({"correct": 0.0, "wrong": 1.0}, "flipped", (0.0, 0.0, 1.0)),
+    ({"well_formed": 0.5}, None, (1.5, 1.0, 0.5)),
+]
+
+
+@pytest.mark.parametrize(("settings", "name", "paid"), CONTROLS)
+def test_a_control_is_known_by_its_name_or_by_its_numbers(
+    settings: dict[str, Any], name: str | None, paid: tuple[float, ...]
+) -> None:
+    reward = Reward.model_validate(settings)
+    assert reward.control_name == name
+    parts = [reward.parts(score, tokens=5, budget=100, coin=True) for score in (RIGHT, BARE, WRONG)]
+    assert tuple(sum(one.values()) for one in parts) == paid
+    assert (f"control {name}" in reward.describe()) == bool(name)
+
+
+@pytest.mark.parametrize(("tokens", "pays"), [(80, 0.0), (90, -0.5), (100, -1.0), (60, 0.0)])
+def test_long_completions_lose_gradually(tokens: int, pays: float) -> None:
+    parts = Reward(overlong=1.0).parts(RIGHT, tokens=tokens, budget=100, coin=False)
+    assert parts == {"outcome": 1.0, "overlong": pays}

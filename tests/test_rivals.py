@@ -77,12 +77,18 @@ def test_demonstrations_are_learned_beside_the_rollouts_with_falling_weight(star
     stage = GuidedRlvr(id="guided", **settings, demonstrations=16)
     stage.prepare(given)
     summary = stage.run(given)
-    assert summary["prompt_uses"] and not summary.get("groups", 24) != 24
+    assert (summary["groups"], summary["equal_use"]) == (24, True)
     rows = [row for row in read_jsonl(given.folder / "log.jsonl") if "reward" in row]
     weights = [row.get("demonstrations/weight", 0.0) for row in rows]
     assert weights == pytest.approx([0.8, 0.8 * 2 / 3, 0.8 / 3, 0, 0, 0])
     told = [row["demonstrations/loss"] for row in rows if "demonstrations/loss" in row]
     assert told[-1] < told[0]
+    parts = context(start, "guided parts", start / "base", every=0)
+    stage = with_checkpoints(stage)
+    with dying_at(4), pytest.raises(Killed):
+        stage.run(parts)
+    stage.recover(parts.folder)
+    assert stage.run(parts) == summary and logs(parts.folder) == logs(given.folder)
 
 
 def test_a_guide_draws_padded_demonstrations() -> None:

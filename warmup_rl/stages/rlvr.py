@@ -175,16 +175,18 @@ class Rlvr(TrainerStage):
         domain = domains.get(self.domain)
         count = self.problems if self.problems != "all" else (domain and domain.rows_in("train")) or 1
         least, rest = divmod(self.steps * self.prompts_per_step, count)  # the plan uses all problems equally often
+        uses = f"{least}-{least + 1}" if rest else f"{least}"
         notes = []
         if self.args.get("loss_type") == "cispo" and "epsilon_high" not in self.args:
             notes.append("args.loss_type: cispo cuts weights at epsilon_high itself (now 0.2); its paper has 5.0.")
-        if not least and rest < count:
+        if not least and rest < count and self.selection == "all":
             notes.append(f"{count - rest} of {count} problems are never used: raise steps.")
         return StagePreview(
             {
                 "problems": count,
                 "steps": self.steps,
-                "uses of a prompt": f"{least}-{least + 1}" if rest else f"{least}",
+                **({"pick": self.pick} if self.pick else {}),
+                "uses of a prompt": f"by {self.selection}" if self.selection != "all" else uses,
                 **({"reward": self._reward(domain).describe()} if domain else {}),
                 "rollouts": self.steps * self.rollouts_per_step,
                 "generated tokens, at most": self.steps * self.rollouts_per_step * self.sampling.max_tokens,

@@ -95,7 +95,8 @@ class Guided(_Trainer):
         weight = self.guide.weight_at(self.state.global_step)
         if not weight:
             return loss
-        draw = random.Random(f"guide/{self.args.seed}/{self._step}/{self.accelerator.process_index}")
+        part, rank = self._step % self.current_gradient_accumulation_steps, self.accelerator.process_index
+        draw = random.Random(f"guide/{self.args.seed}/{self.state.global_step}/{part}/{rank}")
         batch = {name: value.to(loss.device) for name, value in self.guide.batch(draw).items()}
         supervised = model(**batch, use_cache=False).loss
         self._metrics["train"]["demonstrations/loss"].append(supervised.item())

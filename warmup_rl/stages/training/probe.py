@@ -18,6 +18,7 @@ from warmup_rl.base.types import Problem
 from warmup_rl.interfaces.stage import Context
 from warmup_rl.stages.training.checkpoints import KEPT_MODEL
 from warmup_rl.stages.training.curve import complete_held_out
+from warmup_rl.stages.training.tracking import track
 
 if TYPE_CHECKING:
     from trl import SFTTrainer
@@ -98,7 +99,9 @@ class Probe(TrainerCallback):
         """Adds a measurement. All ranks call it together."""
         trainer, correct = self._trainer, defaultdict[str, list[bool]](list)
         with torch.random.fork_rng():  # a data loader draws a seed
-            loss = trainer.evaluate(trainer.eval_dataset)["eval_loss"]
+            rows = trainer.get_eval_dataloader()
+            loss = trainer.evaluation_loop(rows, "held-out traces", prediction_loss_only=True).metrics["eval_loss"]
+        trainer._metrics["eval"].clear()
         for row in complete_held_out(trainer, self._context, self._problems, self._sampling):
             correct[row["domain"]].append(row["score"]["verdict"] == "correct")
         accuracy = {name: mean([float(one) for one in found]) for name, found in correct.items()}
@@ -107,5 +110,7 @@ class Probe(TrainerCallback):
         self.rows.append({"step": step, "loss": loss, "accuracy": accuracy, "retention": retention})
         if self._context.launch_env.is_main:
             append_jsonl(self._context.folder / PROBE_LOG, self.rows[-1:])
+            named = {"loss": loss, "retention": retention, **accuracy}
+            track({f"probe/{name}": value for name, value in named.items()}, step)
         shown = "  ".join(f"{name} {value:.2f}" for name, value in accuracy.items())
         self._context.say(f"step {step}: held-out trace loss {loss:.3f}  {shown}")
