@@ -10,11 +10,13 @@ from tests.resume_case import asked_at, with_checkpoints
 from tests.training_case import RLVR, context, wait_for
 from warmup_rl.base import stopping
 from warmup_rl.run.launch_env import read_launch_env
+from warmup_rl_extras.guided import GuidedRlvr
 
 if __name__ == "__main__":
     folder, launch_env = Path(sys.argv[1]), read_launch_env()
-    for selection in ("active", "frontier"):
-        stage = with_checkpoints(RLVR, selection=selection, steps=4)
+    settings = {**RLVR.model_dump(exclude={"type", "checkpoint"}), "steps": 4, "demonstrations_per_pass": 2}
+    stages = {name: with_checkpoints(RLVR, selection=name, steps=4) for name in ("active", "frontier")}
+    for selection, stage in {**stages, "guided": with_checkpoints(GuidedRlvr(id="guided", **settings))}.items():
         for part in ("whole", "parts"):
             given = context(
                 folder, f"{selection}-{part}", folder / "base", launch_env=launch_env, say=lambda line: None

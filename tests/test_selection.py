@@ -102,7 +102,7 @@ def test_frontier_takes_new_problems_first_then_those_of_middling_pass_rate(warm
 def test_two_processes_choose_alike(tmp_path: Path) -> None:
     folder = case(tmp_path)
     launch("ddp", folder, "tests.selection_case")
-    for selection in ("active", "frontier"):
+    for selection in ("active", "frontier", "guided"):
         whole, parts = (folder / f"{selection}-{name}" for name in ("whole", "parts"))
         assert logs(parts) == logs(whole)
         rows = list(read_jsonl(whole / "pass_rates.jsonl"))
