@@ -14,6 +14,7 @@ from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.stage import Context, DataRequest, Stage, StagePreview
+from warmup_rl.stages.rlvr import prompt_plan
 from warmup_rl.stages.training.base import OWNED, TrainerStage
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class OnPolicyDistillation(TrainerStage):
         "teacher_model_name_or_path": "teacher",
         "teacher_model_revision": "teacher_revision",
         "chat_template_kwargs": "the chat contract decides",
+        "shuffle_dataset": "the prompt schedule decides",
     }
 
     domain: str
@@ -100,6 +102,7 @@ class OnPolicyDistillation(TrainerStage):
             context,
             max_steps=self.steps,
             max_completion_length=self.sampling.max_tokens,
+            shuffle_dataset=False,
             teacher_model_revision=self.teacher_revision,
             **self.sampling.model_dump(include={"temperature", "top_p", "top_k"}),
             **owned,
@@ -113,7 +116,9 @@ class OnPolicyDistillation(TrainerStage):
 
         domain, layout = context.domains[self.domain], context.response_format
         problems = domain.take("train", context.seed, self.problems)
-        prompts = [chat.render_prompt(tokenizer, domain.prompt(problem), layout) for problem in problems]
+        texts = [chat.render_prompt(tokenizer, domain.prompt(problem), layout) for problem in problems]
+        plan = prompt_plan(problems=len(texts), prompts_per_step=self.batch_size, steps=self.steps, seed=context.seed)
+        prompts = [texts[index] for step in plan for index in step]  # TRL leaves out batches that are not full
         teacher = self.teacher or str(context.inputs["teacher"])
         theirs = chat.load_tokenizer(teacher, self.teacher_revision).get_vocab()
         if theirs != tokenizer.get_vocab():
