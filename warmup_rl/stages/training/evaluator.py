@@ -4,21 +4,51 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.console import duration
 from warmup_rl.base.errors import Unscorable, UserError
 from warmup_rl.base.types import Message, Problem, to_json
-from warmup_rl.engines.hf import Generated, stream
+from warmup_rl.engines.hf import Generated, evaluating, stream
 from warmup_rl.interfaces.chat import render_prompt
 from warmup_rl.interfaces.domain import Answered, Domain, score_all
 from warmup_rl.interfaces.format import ResponseFormat
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
 _REPORT_SECONDS = 20.0
+
+
+@contextmanager
+def generating(trainer: Trainer) -> Iterator[PreTrainedModel]:
+    """The bare model of a trainer with whole weights, in evaluation mode and without gradients."""
+    import torch
+    from trl.models import unwrap_model_for_generation
+
+    with (
+        torch.no_grad(),
+        unwrap_model_for_generation(
+            trainer.model_wrapped,
+            trainer.accelerator,
+            gather_deepspeed3_params=_gathers(trainer),
+            gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
+        ) as model,
+        evaluating(model),
+    ):
+        yield model
+
+
+def is_sharded(trainer: Trainer) -> bool:
+    """Whether weights stay split over the ranks while tokens are drawn, so that all ranks must take each step."""
+    plugin = trainer.args.deepspeed_plugin
+    return plugin is not None and plugin.zero_stage == 3 and not _gathers(trainer)
+
+
+def _gathers(trainer: Trainer) -> bool:
+    return bool(getattr(trainer.args, "ds3_gather_for_generation", True))
 
 
 def complete_and_score(

@@ -7,25 +7,24 @@ the weights, sorted by length, with little padding. Both leave the algorithm as 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import Dataset
 from trl import GRPOTrainer
-from trl.models import unwrap_model_for_generation
 
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import UserError
 from warmup_rl.engines.decoding import decode
-from warmup_rl.engines.hf import evaluating
 from warmup_rl.interfaces.chat import ChatContract
 from warmup_rl.interfaces.plugins import import_class
 from warmup_rl.stages.training.batches import PlanSampler, Rows, by_length, merged, passes_over, taken, trimmed
+from warmup_rl.stages.training.evaluator import generating, is_sharded
+from warmup_rl.stages.training.rewards import Rewarder
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    pass
 
 _OTHER_SAMPLING = ("min_p", "generation_kwargs", "cache_implementation", "use_transformers_continuous_batching")
 """Options of GRPOConfig under which TRL draws the rollouts, besides vLLM."""
@@ -34,12 +33,17 @@ _LOSS = ("compute_loss", "_compute_loss")
 
 
 class PlannedGRPOTrainer(GRPOTrainer):
-    """GRPOTrainer with prompts from a plan, see `warmup_rl.stages.rlvr`."""
+    """GRPOTrainer with prompts from a plan, see `warmup_rl.stages.rlvr`.
+
+    Attributes:
+        rewarder: its `record` holds what became of each problem so far, the same on all ranks.
+    """
 
     plan_SP: Sequence[Sequence[int]]
     _buffered_inputs: list[Rows] | None
     _drawn = (-1, 0)
     """The optimizer step at which rollouts were last drawn, and how many."""
+    rewarder: Rewarder
 
     def _get_train_sampler(self, dataset: Dataset[Any] | None = None) -> PlanSampler:
         return PlanSampler(
@@ -64,27 +68,6 @@ class PlannedGRPOTrainer(GRPOTrainer):
             eos_token_id=list(chat.stop_ids), pad_token_id=chat.pad_id, bos_token_id=model.config.bos_token_id
         )
 
-    @contextmanager
-    def generating(self) -> Iterator[PreTrainedModel]:
-        """The bare model with whole weights, in evaluation mode and without gradients."""
-        with (
-            torch.no_grad(),
-            unwrap_model_for_generation(
-                self.model_wrapped,
-                self.accelerator,
-                gather_deepspeed3_params=self.args.ds3_gather_for_generation,
-                gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
-            ) as model,
-            evaluating(model),
-        ):
-            yield model
-
-    @property
-    def is_sharded(self) -> bool:
-        """Whether weights stay split over the ranks while tokens are drawn, so that all ranks must take each step."""
-        plugin = self.args.deepspeed_plugin
-        return plugin is not None and plugin.zero_stage == 3 and not self.args.ds3_gather_for_generation
-
     def _generate_single_turn(
         self, prompt_ids: list[list[int]], images: Any, *given: Any, **named: Any
     ) -> tuple[list[list[int]], Any]:
@@ -105,7 +88,7 @@ class PlannedGRPOTrainer(GRPOTrainer):
         first = before + rank * len(prompt_ids)
         places = range(first, first + len(prompt_ids))
         found: dict[int, list[int]] = {}
-        with self.generating() as model:
+        with generating(self) as model:
             for finished in decode(
                 model,
                 prompt_ids,
@@ -113,7 +96,7 @@ class PlannedGRPOTrainer(GRPOTrainer):
                 stops=set(self.eos_token_ids),
                 pad_id=self.processing_class.pad_token_id,
                 draws=[random.Random(f"rollout/{args.seed}/{step}/{place}").random for place in places],
-                synced=self.is_sharded,
+                synced=is_sharded(self),
             ):
                 found |= finished
         return [found[index] for index in range(len(prompt_ids))], None
@@ -173,8 +156,11 @@ class PlannedGRPOTrainer(GRPOTrainer):
         return passes_over(update, live, len(passes), self.loss_type)
 
 
-def trainer_class(name: str, what: str) -> type[PlannedGRPOTrainer]:
+def trainer_class(name: str, what: str, variants: Sequence[str] = ()) -> type[PlannedGRPOTrainer]:
     """The GRPOTrainer subclass behind an import string, with prompts from the plan.
+
+    Args:
+        variants: import strings of classes that stand before it and override what they change.
 
     Raises:
         UserError: it cannot be imported, or is not a subclass of GRPOTrainer; the message begins with `what`.
@@ -182,4 +168,6 @@ def trainer_class(name: str, what: str) -> type[PlannedGRPOTrainer]:
     kind = import_class(name, what)
     if not (isinstance(kind, type) and issubclass(kind, GRPOTrainer)):
         raise UserError(f"{what}: {name} is not a subclass of trl.GRPOTrainer.")
-    return kind if issubclass(kind, PlannedGRPOTrainer) else type(kind.__name__, (PlannedGRPOTrainer, kind), {})
+    before = (import_class(one, what) for one in variants)
+    bases = (*before, *(() if issubclass(kind, PlannedGRPOTrainer) else (PlannedGRPOTrainer,)), kind)
+    return kind if bases == (kind,) else type(kind.__name__, bases, {})
