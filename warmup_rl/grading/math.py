@@ -154,9 +154,10 @@ def _congruent(one: Shape, two: Shape, modulus: str) -> bool:
     if one.names != two.names:
         return False
     trees = [found.parts[-1].tree if found.kind == "equation" else found.tree for found in (one, two)]
-    numbers = [value(tree) if tree else None for tree in trees]
-    gap = numbers[0] - numbers[1] if all(isinstance(number, Fraction) for number in numbers) else Fraction(1, 2)
-    return gap % int(modulus.removeprefix("mod ")) == 0
+    left, right = (value(tree) if tree else None for tree in trees)
+    if not isinstance(left, Fraction) or not isinstance(right, Fraction):
+        return False
+    return (left - right) % int(modulus.removeprefix("mod ")) == 0
 
 
 def _without_working(found: Shape, answer: Answer) -> Shape:
