@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from warmup_rl.base.config import ADAPTER_FILE, is_adapter
-from warmup_rl.base.errors import UserError, first_line
-from warmup_rl.base.jsonl import parse_object, read_json
+from warmup_rl.base.config import is_adapter
+from warmup_rl.base.errors import UserError
+from warmup_rl.base.jsonl import read_json
+from warmup_rl.base.models import base_of, load_model, with_adapter
 from warmup_rl.base.types import Message
 from warmup_rl.cli.arguments import Arguments
 from warmup_rl.interfaces import chat
@@ -29,12 +30,19 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="the folder to make")
     parser.add_argument("--stage", metavar="ID", help="stage of a trial; default: the last that made a model")
     parser.add_argument("--base", metavar="MODEL", help="base of an adapter, if not the one that it names")
+    types, about = (
+        ("float32", "bfloat16", "float16"),
+        "of a merged adapter; what is not float32 rounds small changes away",
+    )
+    parser.add_argument("--dtype", choices=types, default="float32", help=about)
     given = parser.read(arguments)
-    for line in export(given.source, given.to, stage=given.stage, base=given.base):
+    for line in export(given.source, given.to, stage=given.stage, base=given.base, dtype=given.dtype):
         print(line, flush=True)
 
 
-def export(source: Path, to: Path, *, stage: str | None = None, base: str | None = None) -> Iterator[str]:
+def export(
+    source: Path, to: Path, *, stage: str | None = None, base: str | None = None, dtype: str = "float32"
+) -> Iterator[str]:
     """Makes the folder `to`; yields lines for the user.
 
     The chat template of the copy ends its prompts as the model was trained: it adds the format's instruction to the
@@ -46,7 +54,7 @@ def export(source: Path, to: Path, *, stage: str | None = None, base: str | None
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"{to}: exists already. Choose a new folder.")
     if is_adapter(source):
-        used = merge_adapter(source, to, base)
+        used = merge_adapter(source, to, base, dtype)
         yield f"{to}: {source} merged with its base {used}"
         return
     folder = _model_folder(source, stage)
@@ -73,35 +81,24 @@ def export(source: Path, to: Path, *, stage: str | None = None, base: str | None
     yield f"serve it: vllm serve {to}   (or: transformers serve {to})"
 
 
-def merge_adapter(adapter: Path, to: Path, base: str | None = None) -> str:
-    """Saves the model of a peft adapter and its base as one, in the data type of the base; returns the base.
+def merge_adapter(adapter: Path, to: Path, base: str | None = None, dtype: str = "float32") -> str:
+    """Saves the model of a peft adapter and its base as one; returns the base.
 
     Raises:
         UserError: the base cannot be loaded, or the adapter does not fit it.
     """
-    from peft import PeftModel
-    from transformers import AutoConfig, AutoTokenizer
+    import torch
+    from transformers import AutoTokenizer
 
-    from warmup_rl.base.models import load_model
-
-    file = adapter / ADAPTER_FILE
-    settings = parse_object(str(file), file.read_text(encoding="utf-8"))
-    name = base or settings.get("base_model_name_or_path")
-    if not name:
-        raise UserError(f"{file}: names no base model. Give it with --base.")
-    revision = None if base else settings.get("revision")
+    name, revision = (base, None) if base else base_of(adapter)
     try:
         model = load_model(name, revision, "float32", device="cpu")
     except UserError as error:
         raise UserError(f"{adapter}: its base: {error} Another place can be given with --base.") from None
-    try:
-        merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"{adapter}: does not fit its base {name}: {first_line(error)}") from None
-    merged.to(AutoConfig.from_pretrained(name, revision=revision or "main").dtype).save_pretrained(str(to))
+    with_adapter(model, adapter).to(getattr(torch, dtype)).save_pretrained(str(to))
     own = (adapter / "tokenizer_config.json").is_file()
     AutoTokenizer.from_pretrained(str(adapter) if own else name).save_pretrained(str(to))
-    return str(name)
+    return name
 
 
 def _model_folder(source: Path, stage: str | None) -> Path:

@@ -90,7 +90,7 @@ def stream(
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     if synced_gpus:
         batches += [[]] * (_most_over_ranks(len(batches), model.device) - len(batches))
-    with _evaluating(model):
+    with evaluating(model):
         for batch in batches:
             for finished in decode(
                 model,
@@ -173,7 +173,7 @@ def _require_room(model: PreTrainedModel, prompts_ids: list[list[int]], max_toke
 
 
 @contextmanager
-def _evaluating(model: PreTrainedModel) -> Iterator[None]:
+def evaluating(model: PreTrainedModel) -> Iterator[None]:
     """Evaluation mode, which also disables gradient checkpointing; the mode is restored afterwards."""
     training = model.training
     model.eval()

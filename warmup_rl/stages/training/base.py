@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -28,6 +28,7 @@ from warmup_rl.stages.training.checkpoints import (
 )
 from warmup_rl.stages.training.faults import explained
 from warmup_rl.stages.training.preflight import missing_packages, require_optimizer, require_trainable
+from warmup_rl.stages.training.saving import Kept, whole_model
 from warmup_rl.stages.training.tracking import clean_up, training
 
 if TYPE_CHECKING:
@@ -88,7 +89,13 @@ class TrainerStage(Stage):
     """The key, or the formula over keys, that sets `sequences_per_update`; for messages."""
 
     lora: dict[str, Any] | None = None
-    """Options of peft's LoraConfig; the adapter is merged when the stage ends. Default: all weights are trained."""
+    """Options of peft's LoraConfig. Default: all weights are trained."""
+    save: Kept = "both"
+    """With `lora`: the model with the adapter `merged` into it, the `adapter` alone, or `both`. Later stages read each;
+    training on an adapter alone merges it for the time being."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Data type of the saved weights, and so of evaluation. Training is in float32; a half type takes half the space
+    and rounds away changes below a few thousandths of a weight, which is most of a short training."""
     args: dict[str, Any] = Field(default_factory=dict)
     """Any option of the trainer's config class. `per_device_train_batch_size` is the largest micro batch."""
     checkpoint: CheckpointSettings | None = runtime_only(CheckpointSettings())
@@ -107,6 +114,8 @@ class TrainerStage(Stage):
 
     def check(self, *, world_size: int) -> list[str]:
         missing = missing_packages(self.args)
+        if self.save != "both" and self.lora is None:
+            missing.append(f"save: {self.save} has no effect without `lora`. Leave it out.")
         try:
             split_batch(self.sequences_per_update, LaunchEnv(size=world_size), says=self.batch_key)
         except UserError as error:
@@ -129,7 +138,7 @@ class TrainerStage(Stage):
         contract = chat.check(source, context.response_format, revision)
         tokenizer = chat.load_tokenizer(source, revision)
         with training(context), explained(self, context):
-            return self.train(context, tokenizer, contract)
+            return self.train(whole_model(context), tokenizer, contract)
 
     def recover(self, folder: Path) -> None:
         recover(folder)
@@ -222,7 +231,8 @@ class TrainerStage(Stage):
             context.say(f"{planned} optimizer steps were planned, the trainer has ended after {done}")
         if context.launch_env.is_main:
             make_room(context, parameters, done)
-        save(trainer, context, tokenizer, context.response_format if self.inputs else None)
+        response_format = context.response_format if self.inputs else None
+        save(trainer, context, tokenizer, response_format, kept=self.save, dtype=self.dtype)
         losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
         first, last = (losses[0], losses[-1]) if losses else (None, None)
         skipped = {"skipped_steps": finite.skipped} if finite.skipped else {}

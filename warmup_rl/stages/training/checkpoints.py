@@ -55,6 +55,14 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("step-"))
 
 
+def last_in_words(context: Context) -> str:
+    """What of a training is kept, for the message of what has ended it."""
+    found = checkpoints(context.folder)
+    if not found:
+        return "Stages that are done are kept; this one has no checkpoint yet."
+    return f"The last checkpoint is that of optimizer step {step_of(found[-1])}; equal settings continue from there."
+
+
 def finish_checkpoint(written: Path, step: int, context: Context, keep: int) -> None:
     """Makes a checkpoint of the folder that the trainer has written, and deletes all but the newest `keep`."""
     names = files_in(written)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
+import torch
 from torch.utils.data import Dataset, Sampler
 from trl import GRPOTrainer
 
 from warmup_rl.base.errors import UserError
+from warmup_rl.engines.hf import evaluating
 from warmup_rl.interfaces.chat import ChatContract
 from warmup_rl.interfaces.plugins import import_class
 
@@ -43,6 +46,14 @@ class PlannedGRPOTrainer(GRPOTrainer):
             generations=self.num_generations,
             repeats=self.num_iterations * self.args.steps_per_generation,
         )
+
+    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+        with evaluating(self.model):  # no dropout, as in evaluation
+            return super()._generate_single_turn(*args, **kwargs)
+
+    def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        with nullcontext() if torch.is_grad_enabled() else evaluating(model):  # those of the policy that has drawn
+            return super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
 
     def bind(self, chat: ChatContract) -> None:
         """Sets the contract's end tokens, and replaces the model's own generation config.
