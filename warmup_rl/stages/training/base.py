@@ -66,7 +66,7 @@ OWNED: dict[str, str] = {
     "eval_steps": _MEASURED,
     "remove_unused_columns": "the stage makes the columns that it needs",
     "disable_tqdm": "the stage shows its own progress",
-    "push_to_hub": "push the saved model folder yourself",
+    "push_to_hub": "push the finished model, with its results: warmup-rl export TRIAL --to DIR --push OWNER/NAME",
 }
 """Options that are not allowed in the `args` of a training stage: the key to use instead, or the reason."""
 
