@@ -53,3 +53,11 @@ def test_the_stage_is_that_of_the_users_own_configuration_of_deepspeed(stage, tm
     file.write_text('{"zero_optimization": {"stage": 4}}')
     with pytest.raises(RunError, match="stage '4' is not supported. Allowed: 0, 1, 2, 3"):
         read_launch_env()
+
+
+def test_fsdp_is_refused_before_a_plan_is_made(tmp_path, monkeypatch, capsys):
+    from warmup_rl.train import main
+
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert main(["recipes/kk_warmup.yaml", f"output_dir={tmp_path}", "--dry-run"]) == 2
+    assert "FSDP is not supported. launch/zero3.yaml splits" in capsys.readouterr().err

@@ -61,7 +61,9 @@ def _run(command: Command, given: Sequence[str]) -> int:
     recipe = load_recipe(command.recipe, command.overrides, world_size=world_size, draw=command.dry_run)
     if command.dry_run:
         from warmup_rl.cli.check import plan
+        from warmup_rl.run.launch_env import read_launch_env
 
+        read_launch_env()  # what a run would refuse of the launch
         plan(recipe, world_size=world_size, command=command)
         return 0
     if command.gpus and command.gpus_per_run:

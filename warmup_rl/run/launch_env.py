@@ -86,7 +86,10 @@ def _distribution(size: int) -> Distribution:
             return cast(Distribution, found)
         raise RunError(f"DeepSpeed ZeRO stage {stage!r} is not supported. Allowed: 0, 1, 2, 3 (launch/zero<N>.yaml).")
     if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
-        raise RunError("FSDP is not supported. Use launch/ddp.yaml or launch/zero1.yaml, zero2.yaml, zero3.yaml.")
+        raise RunError(
+            "FSDP is not supported. launch/zero3.yaml splits the same over the processes, launch/zero3-offload.yaml "
+            "keeps it in the memory of the machine."
+        )
     return "ddp" if size > 1 else "single"
 
 

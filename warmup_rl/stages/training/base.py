@@ -333,6 +333,8 @@ def trainer_options(
     except (TypeError, ValueError, ImportError) as error:
         raise UserError(f"{context.stage_id}.args: {kind.__name__} refuses them: {error}") from None
     _require_launch(options, launch_env)
+    if launch_env.device == "cpu" and options.deepspeed_plugin is not None:
+        options.deepspeed_plugin.deepspeed_config["zero_force_ds_cpu_optimizer"] = False  # it would be compiled, too
     return options
 
 
