@@ -15,12 +15,14 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.training_case import DOMAIN, FORMAT, RLVR, SFT, case, context
 from warmup_rl.base.errors import UserError
-from warmup_rl.base.models import load_model, pickled_only, require_finite
+from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.base.models import base_of, load_model, pickled_only, require_finite, with_adapter
 from warmup_rl.cli.check import plan
 from warmup_rl.data.traces import read_traces
 from warmup_rl.interfaces import chat
 from warmup_rl.recipe import load_recipe
-from warmup_rl.stages.sft import IGNORED, Sft, encode
+from warmup_rl.stages.evaluate import Evaluate
+from warmup_rl.stages.sft import IGNORED, encode
 
 SHORT = SFT.model_copy(update={"epochs": 1})
 
@@ -117,30 +119,66 @@ def test_a_model_with_pad_equal_to_end_trains_and_learns_to_stop(data: Path) -> 
     assert not any(one.truncated for one in made)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_a_half_precision_model_comes_out_in_its_own_data_type(data: Path, dtype: str) -> None:
-    source = tiny_model(data / dtype, dtype=dtype)
-    sft = context(data, f"sft-{dtype}", source)
-    SHORT.run(sft)
-    assert dtypes(sft.model_folder) == {getattr(torch, dtype)}
-    assert AutoConfig.from_pretrained(str(sft.model_folder)).dtype == getattr(torch, dtype)
-    before, after = (load_file(folder / "model.safetensors") for folder in (source, sft.model_folder))
-    assert any(not torch.equal(before[name], after[name]) for name in before)
-
-
-def test_an_adapter_is_merged_in_the_data_type_of_its_model(data: Path) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("lora", [None, {"r": 2}])
+def test_a_model_is_saved_in_the_data_type_of_the_recipe(data: Path, dtype: str, lora: dict[str, int] | None) -> None:
     source = tiny_model(data / "half", dtype="bfloat16")
-    given = context(data, "half-lora", source)
-    SHORT.model_copy(update={"lora": {"r": 2}}).run(given)
-    assert dtypes(given.model_folder) == {torch.bfloat16}
+    given = context(data, f"sft-{dtype}-{lora}", source)
+    SHORT.model_copy(update={"lora": lora} | ({} if dtype == "float32" else {"dtype": dtype})).run(given)
+    assert dtypes(given.model_folder) == {getattr(torch, dtype)}
+    assert AutoConfig.from_pretrained(str(given.model_folder)).dtype == getattr(torch, dtype)
+    assert load_model(str(given.model_folder)).dtype == getattr(torch, dtype), "evaluation runs in what is saved"
 
 
-def test_a_data_type_that_the_recipe_names_is_kept(data: Path) -> None:
-    source = tiny_model(data / "named", dtype="bfloat16")
-    given = context(data, "named-sft", source)
-    stage = Sft(id="sft", batch_size=8, args={"model_init_kwargs": {"dtype": "float32"}})
-    stage.run(given)
-    assert dtypes(given.model_folder) == {torch.float32}
+LORA = {"lora": {"r": 16, "lora_alpha": 32}, "args": {"learning_rate": 1e-5}}
+
+
+@pytest.mark.parametrize("kept", ["merged", "adapter", "both"])
+def test_what_an_adapter_has_learned_on_a_half_precision_base_survives_saving(data: Path, kept: str) -> None:
+    source = tiny_model(data / "half", dtype="bfloat16")
+    both, given = context(data, "lora-both", source), context(data, f"lora-{kept}", source)
+    SHORT.model_copy(update=LORA).run(both)
+    SHORT.model_copy(update={**LORA, "save": kept}).run(given)
+    assert (given.folder / "adapter").is_dir() == (kept == "both")
+    assert (given.model_folder / "adapter_config.json").is_file() == (kept == "adapter")
+    share, cosine = surviving(source, both.folder / "adapter", load_model(str(given.model_folder)).state_dict())
+    assert share == pytest.approx(1, abs=0.01) and cosine > 0.99
+
+
+def test_an_adapter_alone_is_evaluated_and_trained_on_like_its_whole_model(data: Path) -> None:
+    found = []
+    for kept in ("adapter", "merged"):
+        sft = context(data, f"chain-{kept}", data / "base")
+        SHORT.model_copy(update={**LORA, "save": kept}).run(sft)
+        rlvr = context(data, f"chain-rlvr-{kept}", sft.model_folder)
+        RLVR.model_copy(update={**LORA, "steps": 1, "save": kept}).run(rlvr)
+        evaluate = context(data, f"chain-evaluate-{kept}", rlvr.model_folder)
+        cells = Evaluate(id="evaluate").run(evaluate)
+        rows = [row["text"] for row in read_jsonl(rlvr.folder / "rollouts.jsonl")]
+        found.append((cells, rows, load_model(str(rlvr.model_folder)).state_dict()))
+    assert found[0][:2] == found[1][:2]
+    assert all(torch.allclose(one, found[1][2][name], atol=1e-6) for name, one in found[0][2].items())
+    base, _ = base_of(data / "chain-rlvr-adapter" / "model")
+    assert base == str((data / "chain-adapter" / "model").resolve()), "not the merged one, which is gone"
+
+
+def surviving(base: Path, adapter: Path, saved: dict[str, torch.Tensor]) -> tuple[float, float]:
+    """The share of the change that an adapter makes to its base that is in saved weights, and its cosine with it."""
+    before = load_model(str(base), dtype="float32").state_dict()
+    trained = with_adapter(load_model(str(base), dtype="float32"), adapter).state_dict()
+    wanted = torch.cat([(trained[name] - before[name]).flatten() for name in before]).double()
+    found = torch.cat([(saved[name].float() - before[name]).flatten() for name in before]).double()
+    assert wanted.norm() > 0
+    return float(found.norm() / wanted.norm()), float(torch.cosine_similarity(wanted, found, dim=0))
+
+
+def test_a_saved_model_is_ready_to_use(data: Path) -> None:
+    given = context(data, "ready", data / "base")
+    SHORT.run(given)
+    config = AutoConfig.from_pretrained(str(given.model_folder))
+    tokenizer = chat.load_tokenizer(given.model_folder)
+    assert (config.use_cache, config.eos_token_id) == (True, tokenizer.eos_token_id)
+    assert not (given.model_folder / "training_args.bin").exists()
 
 
 def test_weights_that_are_pickled_or_torn_are_one_line(tmp_path: Path) -> None:

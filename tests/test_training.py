@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.tiny import Adding, tiny_tokenizer
+from tests.tiny import Adding, tiny_model, tiny_tokenizer
 from tests.training_case import DOMAIN, FORMAT, RLVR, SFT, case, context, losses
 from warmup_rl.base.errors import RunError, Unscorable, UserError
-from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.base.jsonl import read_json, read_jsonl, write_json
 from warmup_rl.base.types import Grade, Problem, Score, Trace, trace_from_json
 from warmup_rl.data.rank_files import RankFiles
 from warmup_rl.interfaces import chat as contract
@@ -137,6 +137,20 @@ def test_an_adapter_is_merged_into_an_ordinary_model(warm: Path) -> None:
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert before.keys() == after.keys()
     assert changed == {name for name in before if name.endswith("_proj.weight")}
+
+
+@pytest.mark.parametrize("kind", ["adapter", "model"])
+def test_rollouts_are_drawn_without_dropout(warm: Path, kind: str) -> None:
+    found = {}
+    for dropout in (0.0, 0.5):
+        base = tiny_model(warm / f"dropout-{dropout}")
+        config = read_json(base / "config.json")
+        write_json(base / "config.json", {**config, "attention_dropout": dropout if kind == "model" else 0.0})
+        given = context(warm, f"{kind}-{dropout}", base, every=0)
+        lora = {"r": 4, "lora_dropout": dropout, "init_lora_weights": False} if kind == "adapter" else None
+        RLVR.model_copy(update={"steps": 1, "lora": lora, "args": {"learning_rate": 0.0}}).run(given)
+        found[dropout] = [row["text"] for row in read_jsonl(given.folder / "rollouts.jsonl")]
+    assert found[0.0] == found[0.5]
 
 
 def test_an_unknown_adapter_option_is_refused(warm: Path) -> None:

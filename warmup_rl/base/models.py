@@ -7,8 +7,9 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
+from warmup_rl.base.config import ADAPTER_FILE
 from warmup_rl.base.errors import UserError, first_line
-from warmup_rl.base.jsonl import read_json, write_json
+from warmup_rl.base.jsonl import parse_object, read_json, write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -34,13 +35,21 @@ def load_model(
 ) -> PreTrainedModel:
     """A causal language model in evaluation mode, on `device`, by default a GPU if there is one.
 
+    An adapter that was saved alone is merged into its base.
+
     Raises:
-        UserError: the model cannot be loaded.
+        UserError: the model, or the base of an adapter, cannot be loaded.
     """
     import torch
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if (Path(folder_or_id) / ADAPTER_FILE).is_file():
+        base, base_revision = base_of(Path(folder_or_id))
+        model = with_adapter(load_model(base, base_revision, "float32", "cpu"), Path(folder_or_id))
+        wanted = AutoConfig.from_pretrained(folder_or_id).dtype if dtype == "auto" else getattr(torch, dtype)
+        return model.to(wanted).to(device).eval()
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder_or_id, revision=revision or "main", dtype=dtype, trust_remote_code=False
@@ -50,7 +59,32 @@ def load_model(
             f"{folder_or_id}: no model can be loaded ({first_line(error)}). Give a folder with model "
             "files, or the id of a hub model that is cached or can be downloaded."
         ) from None
-    return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+    return model.to(device).eval()
+
+
+def base_of(adapter: Path) -> tuple[str, str | None]:
+    """The model that an adapter belongs to, and its revision: that of another stage also where both were moved.
+
+    Raises:
+        UserError: the adapter names none.
+    """
+    file = adapter / ADAPTER_FILE
+    settings = parse_object(str(file), file.read_text(encoding="utf-8"))
+    name = settings.get("base_model_name_or_path")
+    if not name:
+        raise UserError(f"{file}: names no base model.")
+    moved = adapter.resolve().parents[1].joinpath(*Path(name).parts[-2:])
+    return (str(moved) if not Path(name).is_dir() and moved.is_dir() else name), settings.get("revision")
+
+
+def with_adapter(base: PreTrainedModel, adapter: Path) -> PreTrainedModel:
+    """The base with an adapter of peft merged into its weights. Raises `UserError` where they do not fit."""
+    from peft import PeftModel
+
+    try:
+        return PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"{adapter}: does not fit its base {base.name_or_path}: {first_line(error)}") from None
 
 
 def weights_in(folder: Path) -> Iterator[tuple[str, tuple[int, ...], bool]]:

@@ -10,8 +10,8 @@ from typing import Any
 
 from warmup_rl.base.config import ADAPTER_FILE, is_adapter
 from warmup_rl.base.errors import UserError, first_line
-from warmup_rl.base.jsonl import parse_object, read_json
-from warmup_rl.base.models import read_tags
+from warmup_rl.base.jsonl import read_json
+from warmup_rl.base.models import base_of, load_model, read_tags, with_adapter
 from warmup_rl.base.types import Message
 from warmup_rl.cli.arguments import Arguments
 from warmup_rl.interfaces import chat
@@ -32,13 +32,48 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--base", metavar="MODEL", help="base of an adapter, if not the one that it names")
     flag = "export a model that is tagged, such as one trained with a control reward"
     parser.add_argument("--tagged", action="store_true", help=flag)
+    types, about = (
+        ("float32", "bfloat16", "float16"),
+        "of a merged adapter; what is not float32 rounds small changes away",
+    )
+    parser.add_argument("--dtype", choices=types, default="float32", help=about)
+    parser.add_argument("--push", metavar="OWNER/NAME", help="upload the folder to this model on the Hugging Face hub")
+    parser.add_argument("--public", action="store_true", help="make a new model on the hub public")
     given = parser.read(arguments)
-    for line in export(given.source, given.to, stage=given.stage, base=given.base, tagged=given.tagged):
+    options = {"stage": given.stage, "base": given.base, "dtype": given.dtype, "tagged": given.tagged}
+    for line in export(given.source, given.to, **options):
         print(line, flush=True)
+    if given.push:
+        print(push(given.to, given.push, public=given.public), flush=True)
+
+
+def push(folder: Path, name: str, *, public: bool) -> str:
+    """Uploads a folder to a model on the hub, which is made if there is none; returns a line for the user.
+
+    Raises:
+        UserError: the hub refuses it or cannot be reached; the folder is kept.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        address = HfApi().create_repo(name, private=not public, exist_ok=True)
+        HfApi().upload_folder(repo_id=name, folder_path=folder, commit_message="Upload a model of warmup_rl")
+    except Exception as error:  # whatever the hub's transport raises, which changes with its versions
+        raise UserError(
+            f"--push: {name} cannot be uploaded ({first_line(error)}). {folder} is kept: log in with `hf auth login`, "
+            f"then `hf upload {name} {folder}`."
+        ) from None
+    return f"pushed to {address}"
 
 
 def export(
-    source: Path, to: Path, *, stage: str | None = None, base: str | None = None, tagged: bool = False
+    source: Path,
+    to: Path,
+    *,
+    stage: str | None = None,
+    base: str | None = None,
+    dtype: str = "float32",
+    tagged: bool = False,
 ) -> Iterator[str]:
     """Makes the folder `to`; yields lines for the user.
 
@@ -52,7 +87,7 @@ def export(
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"{to}: exists already. Choose a new folder.")
     if is_adapter(source):
-        used = merge_adapter(source, to, base)
+        used = merge_adapter(source, to, base, dtype)
         yield f"{to}: {source} merged with its base {used}"
         return
     folder = _model_folder(source, stage)
@@ -62,7 +97,10 @@ def export(
     contract, response_format = folder / chat.CONTRACT_FILE, None
     if contract.is_file():
         response_format = chat.read_contract(contract).response_format
-    shutil.copytree(folder, to, ignore=shutil.ignore_patterns(chat.CONTRACT_FILE), dirs_exist_ok=True)
+    ignored = shutil.ignore_patterns(chat.CONTRACT_FILE, "adapter_*")
+    shutil.copytree(folder, to, ignore=ignored, dirs_exist_ok=True)
+    if (folder / ADAPTER_FILE).is_file():
+        load_model(str(folder), device="cpu").save_pretrained(str(to))
     if response_format is None:
         yield f"{to}: a copy of {folder}; it was trained on no response format, so its chat template is as it was"
         return
@@ -82,35 +120,24 @@ def export(
     yield f"serve it: vllm serve {to}   (or: transformers serve {to})"
 
 
-def merge_adapter(adapter: Path, to: Path, base: str | None = None) -> str:
-    """Saves the model of a peft adapter and its base as one, in the data type of the base; returns the base.
+def merge_adapter(adapter: Path, to: Path, base: str | None = None, dtype: str = "float32") -> str:
+    """Saves the model of a peft adapter and its base as one; returns the base.
 
     Raises:
         UserError: the base cannot be loaded, or the adapter does not fit it.
     """
-    from peft import PeftModel
-    from transformers import AutoConfig, AutoTokenizer
+    import torch
+    from transformers import AutoTokenizer
 
-    from warmup_rl.base.models import load_model
-
-    file = adapter / ADAPTER_FILE
-    settings = parse_object(str(file), file.read_text(encoding="utf-8"))
-    name = base or settings.get("base_model_name_or_path")
-    if not name:
-        raise UserError(f"{file}: names no base model. Give it with --base.")
-    revision = None if base else settings.get("revision")
+    name, revision = (base, None) if base else base_of(adapter)
     try:
         model = load_model(name, revision, "float32", device="cpu")
     except UserError as error:
         raise UserError(f"{adapter}: its base: {error} Another place can be given with --base.") from None
-    try:
-        merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"{adapter}: does not fit its base {name}: {first_line(error)}") from None
-    merged.to(AutoConfig.from_pretrained(name, revision=revision or "main").dtype).save_pretrained(str(to))
+    with_adapter(model, adapter).to(getattr(torch, dtype)).save_pretrained(str(to))
     own = (adapter / "tokenizer_config.json").is_file()
     AutoTokenizer.from_pretrained(str(adapter) if own else name).save_pretrained(str(to))
-    return str(name)
+    return name
 
 
 def _model_folder(source: Path, stage: str | None) -> Path:

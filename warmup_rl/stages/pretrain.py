@@ -18,6 +18,7 @@ from warmup_rl.interfaces.stage import Context, StagePreview
 from warmup_rl.stages.training import IGNORED
 from warmup_rl.stages.training.base import TrainerStage
 from warmup_rl.stages.training.faults import explained
+from warmup_rl.stages.training.saving import Kept
 from warmup_rl.stages.training.tracking import training
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Pretrain(TrainerStage):
     inputs: ClassVar[frozenset[str]] = frozenset()
     trainer_config: ClassVar[str] = "transformers:TrainingArguments"
     lora: ClassVar[None] = None  # type: ignore[misc]  # a model from scratch has nothing to adapt
+    save: ClassVar[Kept] = "both"  # type: ignore[misc]
 
     corpus: Annotated[Corpus, plugin_field("corpus")]
     """The pretraining data: a corpus plug-in with its keys."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -30,6 +30,7 @@ from warmup_rl.stages.training.checkpoints import (
 )
 from warmup_rl.stages.training.faults import explained
 from warmup_rl.stages.training.preflight import missing_packages, require_optimizer, require_trainable
+from warmup_rl.stages.training.saving import Kept, whole_model
 from warmup_rl.stages.training.tracking import clean_up, training
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ OWNED: dict[str, str] = {
     "eval_steps": _MEASURED,
     "remove_unused_columns": "the stage makes the columns that it needs",
     "disable_tqdm": "the stage shows its own progress",
-    "push_to_hub": "push the saved model folder yourself",
+    "push_to_hub": "push the finished model, with its results: warmup-rl export TRIAL --to DIR --push OWNER/NAME",
 }
 """Options that are not allowed in the `args` of a training stage: the key to use instead, or the reason."""
 
@@ -90,7 +91,13 @@ class TrainerStage(Stage):
     """The key, or the formula over keys, that sets `sequences_per_update`; for messages."""
 
     lora: dict[str, Any] | None = None
-    """Options of peft's LoraConfig; the adapter is merged when the stage ends. Default: all weights are trained."""
+    """Options of peft's LoraConfig. Default: all weights are trained."""
+    save: Kept = "both"
+    """With `lora`: the model with the adapter `merged` into it, the `adapter` alone, or `both`. Later stages read each;
+    training on an adapter alone merges it for the time being."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Data type of the saved weights, and so of evaluation. Training is in float32; a half type takes half the space
+    and rounds away changes below a few thousandths of a weight, which is most of a short training."""
     args: dict[str, Any] = Field(default_factory=dict)
     """Any option of the trainer's config class. `per_device_train_batch_size` is the largest micro batch."""
     checkpoint: CheckpointSettings | None = runtime_only(CheckpointSettings())
@@ -109,6 +116,8 @@ class TrainerStage(Stage):
 
     def check(self, *, world_size: int) -> list[str]:
         missing = missing_packages(self.args)
+        if self.save != "both" and self.lora is None:
+            missing.append(f"save: {self.save} has no effect without `lora`. Leave it out.")
         try:
             split_batch(self.sequences_per_update, LaunchEnv(size=world_size), says=self.batch_key)
         except UserError as error:
@@ -131,7 +140,7 @@ class TrainerStage(Stage):
         contract = chat.check(source, context.response_format, revision)
         tokenizer = chat.load_tokenizer(source, revision)
         with training(context), explained(self, context):
-            summary = self.train(context, tokenizer, contract)
+            summary = self.train(whole_model(context), tokenizer, contract)
         tags = {**read_tags(source), **self.tags(context, summary)}
         if tags and context.launch_env.is_main:
             write_tags(context.model_folder, tags)
@@ -241,7 +250,8 @@ class TrainerStage(Stage):
             context.say(f"{planned} optimizer steps were planned, the trainer has ended after {done}")
         if context.launch_env.is_main:
             make_room(context, parameters, done)
-        save(trainer, context, tokenizer, context.response_format if self.inputs else None, chosen())
+        response_format = context.response_format if self.inputs else None
+        save(trainer, context, tokenizer, response_format, kept=self.save, dtype=self.dtype, chosen=chosen())
         losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
         first, last = (losses[0], losses[-1]) if losses else (None, None)
         skipped = {"skipped_steps": finite.skipped} if finite.skipped else {}
@@ -344,6 +354,8 @@ def trainer_options(
     except (TypeError, ValueError, ImportError) as error:
         raise UserError(f"{context.stage_id}.args: {kind.__name__} refuses them: {error}") from None
     _require_launch(options, launch_env)
+    if launch_env.device == "cpu" and options.deepspeed_plugin is not None:
+        options.deepspeed_plugin.deepspeed_config["zero_force_ds_cpu_optimizer"] = False  # it would be compiled, too
     return options
 
 

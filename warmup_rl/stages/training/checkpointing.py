@@ -16,7 +16,13 @@ from warmup_rl.base.console import size_in_words
 from warmup_rl.base.errors import RunError
 from warmup_rl.base.stopping import Stopped, asked_to_stop
 from warmup_rl.interfaces.stage import Context
-from warmup_rl.stages.training.checkpoints import CheckpointSettings, checkpoints, finish_checkpoint, step_of
+from warmup_rl.stages.training.checkpoints import (
+    CheckpointSettings,
+    checkpoints,
+    finish_checkpoint,
+    last_in_words,
+    step_of,
+)
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -122,7 +128,7 @@ class Checkpoints(TrainerCallback):
         if any(self._agree(wrong)):
             raise RunError(
                 f"{self._context.stage_id}: the weights have values that are not finite after optimizer step "
-                f"{self._trainer.state.global_step}. {_before(self._context)} Lower args.learning_rate."
+                f"{self._trainer.state.global_step}. {last_in_words(self._context)} Lower args.learning_rate."
             )
 
     def _has_room(self) -> bool:
@@ -134,7 +140,7 @@ class Checkpoints(TrainerCallback):
         if free < needed:
             self._context.say(
                 f"no checkpoint at step {self._trainer.state.global_step}: {self._context.folder} has "
-                f"{size_in_words(free)} free, about {size_in_words(needed)} are needed. {_before(self._context)}"
+                f"{size_in_words(free)} free, about {size_in_words(needed)} are needed. {last_in_words(self._context)}"
             )
         return free >= needed
 
@@ -205,8 +211,8 @@ class FiniteSteps(TrainerCallback):
         if self._row >= patience:
             raise RunError(
                 f"{self._context.stage_id}: loss or gradient was not finite at {patience} optimizer steps in a row, up "
-                f"to step {state.global_step}; they were skipped. {_before(self._context)} Lower args.learning_rate or "
-                "args.max_grad_norm."
+                f"to step {state.global_step}; they were skipped. {last_in_words(self._context)} Lower "
+                "args.learning_rate or args.max_grad_norm."
             )
 
 
@@ -241,10 +247,3 @@ def make_room(context: Context, parameters: int, step: int) -> None:
 def stateful(objects: Iterable[Any]) -> dict[str, Stateful]:
     """Those of the objects that have a state to carry on, by class name."""
     return {type(one).__name__: one for one in objects if isinstance(one, Stateful)}
-
-
-def _before(context: Context) -> str:
-    found = checkpoints(context.folder)
-    if not found:
-        return "There is no checkpoint yet."
-    return f"The last checkpoint is that of optimizer step {step_of(found[-1])}, {found[-1]}."

@@ -25,9 +25,9 @@ from warmup_rl.interfaces.stage import SCRATCH, Context
 MANIFEST = "manifest.json"
 _CHECKPOINTS = f"{SCRATCH}/checkpoints"
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
-KEPT_MODEL = f"{SCRATCH}/kept"
-"""Weights of the best model so far in a stage's folder, for a stage that does not keep the last one."""
-_KEPT = (SCRATCH, _CHECKPOINTS, KEPT_MODEL, "wandb")
+KEPT_WEIGHTS = f"{SCRATCH}/kept.safetensors"
+"""File of the weights of the best model so far in a stage's folder, for a stage that does not keep the last one."""
+_KEPT = (SCRATCH, _CHECKPOINTS, KEPT_WEIGHTS, "wandb")
 """Parts of a stage's folder that outlast a kill besides the logs; W&B's has the id of the run that goes on."""
 
 
@@ -55,6 +55,14 @@ def checkpoints(folder: Path) -> list[Path]:
 def step_of(checkpoint: Path) -> int:
     """The number of optimizer steps before a checkpoint."""
     return int(checkpoint.name.removeprefix("step-"))
+
+
+def last_in_words(context: Context) -> str:
+    """What of a training is kept, for the message of what has ended it."""
+    found = checkpoints(context.folder)
+    if not found:
+        return "Stages that are done are kept; this one has no checkpoint yet."
+    return f"The last checkpoint is that of optimizer step {step_of(found[-1])}; equal settings continue from there."
 
 
 def finish_checkpoint(written: Path, step: int, context: Context, keep: int) -> None:

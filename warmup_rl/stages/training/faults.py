@@ -12,7 +12,7 @@ from warmup_rl.base.console import size_in_words
 from warmup_rl.base.errors import RunError, UserError, first_line
 from warmup_rl.base.files import DISK_FULL
 from warmup_rl.interfaces.stage import Context
-from warmup_rl.stages.training.checkpoints import checkpoints, step_of
+from warmup_rl.stages.training.checkpoints import last_in_words
 
 if TYPE_CHECKING:
     from warmup_rl.stages.training.base import TrainerStage
@@ -33,13 +33,13 @@ def explained(stage: TrainerStage, context: Context) -> Iterator[None]:
             steps = "".join(f"\n  {number}. {line}" for number, line in enumerate(_remedies(stage, context), start=1))
             raise RunError(
                 f"{context.stage_id}: out of memory on {context.launch_env.device} ({first_line(error)}). "
-                f"What helps, in this order:{steps}\n{_continues(context)}"
+                f"What helps, in this order:{steps}\n{last_in_words(context)}"
             ) from error
         free = shutil.disk_usage(context.folder).free
         if getattr(error, "errno", None) in DISK_FULL or "No space left" in str(error) or free < _FULL_BYTES:
             raise RunError(
                 f"{context.stage_id}: the disk is full: {context.folder} has {size_in_words(free)} free ({error}). "
-                f"Make room and run the same command again. {_continues(context)}"
+                f"Make room and run the same command again. {last_in_words(context)}"
             ) from error
         raise
 
@@ -70,10 +70,3 @@ def _remedies(stage: TrainerStage, context: Context) -> Iterator[str]:
     yield from stage.memory_remedies()
     if stage.lora is None and stage.inputs:
         yield "lora: {r: 16}, with a learning rate about ten times as high"
-
-
-def _continues(context: Context) -> str:
-    found = checkpoints(context.folder)
-    if not found:
-        return "Stages that are done are kept; this one has no checkpoint yet."
-    return f"The last checkpoint is that of optimizer step {step_of(found[-1])}; equal settings continue from there."

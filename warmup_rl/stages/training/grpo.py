@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset
@@ -17,14 +17,12 @@ from trl import GRPOTrainer
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import UserError
 from warmup_rl.engines.decoding import decode
+from warmup_rl.engines.hf import evaluating
 from warmup_rl.interfaces.chat import ChatContract
 from warmup_rl.interfaces.plugins import import_class
 from warmup_rl.stages.training.batches import PlanSampler, Rows, by_length, merged, passes_over, taken, trimmed
 from warmup_rl.stages.training.evaluator import generating, is_sharded
 from warmup_rl.stages.training.rewards import Rewarder
-
-if TYPE_CHECKING:
-    pass
 
 _OTHER_SAMPLING = ("min_p", "generation_kwargs", "cache_implementation", "use_transformers_continuous_batching")
 """Options of GRPOConfig under which TRL draws the rollouts, besides vLLM."""
@@ -75,7 +73,8 @@ class PlannedGRPOTrainer(GRPOTrainer):
         args, trl = self.args, super()._generate_single_turn
         other = any(getattr(args, name) for name in _OTHER_SAMPLING) or args.repetition_penalty != 1
         if args.use_vllm or other or images or trl.__func__ is not GRPOTrainer._generate_single_turn:
-            return trl(prompt_ids, images, *given, **named)  # type: ignore[no-any-return]
+            with evaluating(self.model):  # no dropout, as in evaluation
+                return trl(prompt_ids, images, *given, **named)  # type: ignore[no-any-return]
         sampling = Sampling(
             temperature=args.temperature,
             top_p=args.top_p,
@@ -112,17 +111,21 @@ class PlannedGRPOTrainer(GRPOTrainer):
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         """As TRL's; without gradients (the policy that has drawn, the reference) in passes sorted by length."""
         trl = super()._get_per_token_logps_and_entropies
-        if torch.is_grad_enabled() or any(value is not None for value in named.values()):
+        if torch.is_grad_enabled():
             return trl(model, input_ids, attention_mask, logits_to_keep, batch_size, **named)  # type: ignore[no-any-return]
+        if any(value is not None for value in named.values()):
+            with evaluating(model):
+                return trl(model, input_ids, attention_mask, logits_to_keep, batch_size, **named)  # type: ignore[no-any-return]
         sides = {"prompt": slice(None, -logits_to_keep), "completion": slice(-logits_to_keep, None)}
         rows = {f"{side}_ids": input_ids[:, columns] for side, columns in sides.items()}
         rows |= {f"{side}_mask": attention_mask[:, columns] for side, columns in sides.items()}
         logps = torch.zeros(rows["completion_ids"].shape, device=input_ids.device)
-        for part in by_length(rows).split(batch_size or len(input_ids)):
-            one = trimmed(taken(rows, part))
-            ids, mask = (torch.cat([one[f"prompt_{what}"], one[f"completion_{what}"]], 1) for what in ("ids", "mask"))
-            width = one["completion_ids"].shape[1]
-            logps[part, :width] = trl(model, ids, mask, width)[0].to(logps.dtype)
+        with evaluating(model):  # those of the policy that has drawn, without dropout
+            for part in by_length(rows).split(batch_size or len(input_ids)):
+                one = trimmed(taken(rows, part))
+                ids, mask = (torch.cat([one[f"prompt_{key}"], one[f"completion_{key}"]], 1) for key in ("ids", "mask"))
+                width = one["completion_ids"].shape[1]
+                logps[part, :width] = trl(model, ids, mask, width)[0].to(logps.dtype)
         return logps, None, None
 
     def _prepare_inputs(self, generation_batch: Any) -> Rows:

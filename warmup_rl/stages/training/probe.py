@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -16,8 +15,9 @@ from warmup_rl.base.jsonl import append_jsonl
 from warmup_rl.base.stats import mean
 from warmup_rl.base.types import Problem
 from warmup_rl.interfaces.stage import Context
-from warmup_rl.stages.training.checkpoints import KEPT_MODEL
+from warmup_rl.stages.training.checkpoints import KEPT_WEIGHTS
 from warmup_rl.stages.training.curve import complete_held_out
+from warmup_rl.stages.training.saving import keep_weights
 from warmup_rl.stages.training.tracking import track
 
 if TYPE_CHECKING:
@@ -70,10 +70,7 @@ class Probe(TrainerCallback):
         if step * self._points // done > (step - 1) * self._points // done:
             self._measure(step)
             if self._keep != "last" and self.kept == self.rows[-1]:
-                folder = self._context.folder / KEPT_MODEL
-                if self._context.launch_env.is_main:
-                    shutil.rmtree(folder, ignore_errors=True)
-                self._trainer.save_model(str(folder))
+                keep_weights(self._trainer, self._context.folder / KEPT_WEIGHTS)
 
     @property
     def kept(self) -> Mapping[str, Any]:
@@ -85,8 +82,8 @@ class Probe(TrainerCallback):
         return max(reversed(trained), key=better)
 
     def chosen(self) -> Path | None:
-        """The folder of the weights to keep; None for the last ones."""
-        return None if self.kept == self.rows[-1] else self._context.folder / KEPT_MODEL
+        """The file of the weights to keep; None for the last ones."""
+        return None if self.kept == self.rows[-1] else self._context.folder / KEPT_WEIGHTS
 
     def harm(self) -> str:
         """The accuracies of the kept model if they are below those of the start on every domain; else empty."""

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from warmup_rl.base.config import ADAPTER_FILE
 from warmup_rl.base.errors import RunError
-from warmup_rl.base.models import weights_in
+from warmup_rl.base.models import load_model, weights_in, with_adapter
 from warmup_rl.interfaces import chat as contract
 from warmup_rl.interfaces.format import ResponseFormat
-from warmup_rl.interfaces.stage import Context
+from warmup_rl.interfaces.stage import SCRATCH, Artifacts, Context
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedTokenizerBase, Trainer
+
+Kept = Literal["merged", "adapter", "both"]
+_POLL_SECONDS = 0.2
 
 
 def parameter_count(model: Any) -> int:
@@ -26,39 +34,132 @@ def save(
     context: Context,
     tokenizer: PreTrainedTokenizerBase,
     response_format: ResponseFormat | None,
+    *,
+    kept: Kept,
+    dtype: str,
     chosen: Path | None = None,
 ) -> None:
-    """Saves the trained model as a chat model folder. All ranks call it (ZeRO-3 gathers); the main one checks it.
+    """Saves the trained model as a chat model folder. All ranks call it; the main one writes and checks it.
 
-    An adapter is saved in `adapter/` and merged into the weights that it was trained on, so that every later stage
-    loads an ordinary model. Weights are trained in float32 and saved in the data type of the model that the training
-    started from, unless `args.model_init_kwargs.dtype` of the recipe names one.
+    What is saved does not depend on the launch: the float32 weights that the optimizer has, also where ranks hold
+    parts of them or the model computes in bfloat16. An adapter is merged in float32 into the weights that it was
+    trained on.
 
     Args:
-        chosen: weights that the trainer saved before, in place of its present ones.
+        kept: for a model with an adapter.
+        dtype: of the weights in the folder; those of an adapter are float32.
+        chosen: file of `keep_weights` with those to save in place of the present ones.
 
     Raises:
         RunError: the saved model cannot be loaded.
     """
+    from safetensors.torch import load_file
     from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
-    adapter = hasattr(trainer.model, "peft_config")
-    folder = context.folder / "adapter" if adapter else context.model_folder
-    if chosen is None:
-        trainer.save_model(str(folder))
-    elif context.launch_env.is_main:
-        shutil.copytree(chosen, folder, dirs_exist_ok=True)
+    weights = {} if chosen else _trained_weights(trainer)
     unset_hf_deepspeed_config()
     if not context.launch_env.is_main:
         return
-    (folder / "training_args.bin").unlink(missing_ok=True)
-    dtype = (getattr(trainer.args, "model_init_kwargs", None) or {}).get("dtype")
-    if adapter:
-        _merge(folder, context, dtype or "float32")
-    if context.inputs.model and not dtype:
-        _cast(context.model_folder, str(context.inputs.model), context.inputs.model_revision)
-    contract.stamp(context.model_folder, tokenizer, response_format)
-    check_saved(context.model_folder)
+    if chosen:
+        weights = load_file(str(chosen))
+    model, folder = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False), context.model_folder
+    if not hasattr(model, "peft_config"):
+        model.save_pretrained(str(folder), state_dict=_cast(weights, dtype))
+    else:
+        adapter = folder if kept == "adapter" else context.folder / "adapter"
+        _save_adapter(model, weights, adapter, context)
+        if kept == "adapter":
+            model.get_base_model().config.save_pretrained(str(folder))
+        else:
+            base = load_model(str(context.inputs.model), context.inputs.model_revision, "float32", "cpu")
+            merged = with_adapter(base, adapter)
+            merged.save_pretrained(str(folder), state_dict=_cast(merged.state_dict(), dtype))
+        if kept == "merged":
+            shutil.rmtree(adapter)
+    contract.stamp(folder, tokenizer, response_format)
+    _complete_config(folder, tokenizer, dtype)
+    check_saved(folder)
+
+
+def keep_weights(trainer: Trainer, file: Path) -> None:
+    """Stores the present weights for `save`, in place of those in the file. All ranks call it together."""
+    from safetensors.torch import save_file
+
+    weights = _trained_weights(trainer)
+    if trainer.accelerator.is_main_process:
+        aside = file.with_suffix(".part")
+        save_file({name: weight.contiguous() for name, weight in weights.items()}, str(aside))
+        aside.replace(file)
+
+
+def whole_model(context: Context) -> Context:
+    """The context with an ordinary model folder where the stage before has saved an adapter alone; for trainers."""
+    model, folder = str(context.inputs.model), context.folder / SCRATCH / "base"
+    if not (Path(model) / ADAPTER_FILE).is_file():
+        return context
+    if context.launch_env.is_main:
+        aside = folder.with_name("base.part")
+        shutil.copytree(model, aside, ignore=shutil.ignore_patterns("adapter_*"))
+        load_model(model, dtype="float32", device="cpu").save_pretrained(str(aside))
+        aside.replace(folder)
+    while not folder.is_dir():
+        time.sleep(_POLL_SECONDS)
+    others = {kind: path for kind, path in context.inputs.items() if kind != "model"}
+    return replace(context, inputs=Artifacts(str(folder), origin=model, **others))
+
+
+def _trained_weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    """The weights of a model, only the trained ones of one with an adapter, on the CPU of the main process."""
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
+    adapted, is_main = hasattr(model, "peft_config"), trainer.accelerator.is_main_process
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    found = {} if adapted else {name: one for name, one in model.state_dict().items() if name not in parameters}
+    for name, weight in model.named_parameters():
+        if weight.requires_grad or not adapted:
+            whole = _whole(weight)
+            found |= {name: whole.detach().cpu()} if is_main else {}
+    return found
+
+
+def _whole(weight: torch.Tensor) -> torch.Tensor:
+    """A weight of which ranks may hold parts, in float32 where the optimizer has it so; all ranks call it together."""
+    if hasattr(weight, "full_tensor"):  # FSDP2
+        return weight.full_tensor()
+    if weight.requires_grad and weight.element_size() < 4 and {"ds_id", "_hp_mapping"} & vars(weight).keys():  # ZeRO
+        from deepspeed.utils import safe_get_full_fp32_param
+
+        return safe_get_full_fp32_param(weight)
+    if hasattr(weight, "ds_id"):  # ZeRO-3
+        from deepspeed.zero import GatheredParameters
+
+        with GatheredParameters([weight]):
+            return weight.detach().clone()
+    return weight
+
+
+def _cast(weights: Mapping[str, torch.Tensor], dtype: str) -> dict[str, torch.Tensor]:
+    import torch
+
+    wanted = getattr(torch, dtype)
+    return {name: one.to(wanted) if one.is_floating_point() else one for name, one in weights.items()}
+
+
+def _save_adapter(model: Any, weights: dict[str, torch.Tensor], folder: Path, context: Context) -> None:
+    settings, origin = model.peft_config[model.active_adapter], str(context.inputs.origin)
+    settings.base_model_name_or_path = str(Path(origin).resolve()) if Path(origin).is_dir() else origin
+    settings.revision = context.inputs.model_revision
+    model.save_pretrained(str(folder), state_dict=_cast(weights, "float32"), save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # peft's, with nothing filled in
+
+
+def _complete_config(folder: Path, tokenizer: PreTrainedTokenizerBase, dtype: str) -> None:
+    """Makes `config.json` agree with weights and tokenizer, and undoes what a trainer sets for itself."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(str(folder))
+    config.dtype, config.use_cache = dtype, True
+    config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
+    config.save_pretrained(str(folder))
 
 
 def check_saved(folder: Path) -> None:
@@ -66,46 +167,19 @@ def check_saved(folder: Path) -> None:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(str(folder)))
-    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    tied = set(model.all_tied_weights_keys)
     found: dict[str, tuple[int, ...]] = {}
     for name, shape, finite in weights_in(folder):
         found[name] = shape
         if not finite:
             raise RunError(f"{folder}: {name} has values that are not finite. Lower args.learning_rate.")
+    if (folder / ADAPTER_FILE).is_file():
+        return
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(str(folder)))
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    tied = set(model.all_tied_weights_keys)
     wrong = [name for name, shape in found.items() if wanted.get(name) != shape]
     missing = wanted.keys() - found.keys() - tied
     if wrong or missing:
         names = f"wrong {sorted(wrong)[:3]}, missing {sorted(missing)[:3]}"
         raise RunError(f"{folder}: the saved model is incomplete: {names}.")
-
-
-def _merge(adapter: Path, context: Context, dtype: Any) -> None:
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
-    revision = context.inputs.model_revision or "main"
-    base = AutoModelForCausalLM.from_pretrained(str(context.inputs.model), revision=revision, dtype=dtype)
-    PeftModel.from_pretrained(base, str(adapter)).merge_and_unload().save_pretrained(str(context.model_folder))
-
-
-def _cast(folder: Path, source: str, revision: str | None) -> None:
-    """Rewrites the weights in a folder in the data type of the model they come from, one file at a time."""
-    import torch
-    from safetensors.torch import load_file, save_file
-    from transformers import AutoConfig
-
-    wanted = AutoConfig.from_pretrained(source, revision=revision or "main").dtype
-    config = AutoConfig.from_pretrained(str(folder))
-    if wanted not in (torch.float16, torch.bfloat16) or config.dtype == wanted:
-        return
-    for file in sorted(folder.glob("*.safetensors")):
-        weights = {
-            name: tensor.to(wanted) if tensor.is_floating_point() else tensor
-            for name, tensor in load_file(str(file)).items()
-        }
-        save_file(weights, str(file), metadata={"format": "pt"})
-    config.dtype = wanted
-    config.save_pretrained(str(folder))
