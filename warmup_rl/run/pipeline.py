@@ -207,10 +207,13 @@ class TrialRunner:
 
     def prepare(self, stages: Sequence[PlannedStage]) -> None:
         """Finds what would stop a stage, without doing its work. Raises `UserError` for one that cannot run."""
-        recipe = self._trial.recipe
-        inputs = Artifacts(model=recipe.model, model_revision=recipe.model_revision)
         for planned in stages:
-            planned.stage.prepare(self._context(planned, inputs))
+            planned.stage.prepare(self.context(planned))
+
+    def context(self, planned: PlannedStage, folder: Path | None = None, inputs: Artifacts | None = None) -> Context:
+        """What a stage may use, with the recipe's model in place of inputs that do not exist before it runs."""
+        recipe = self._trial.recipe
+        return self._context(planned, inputs or Artifacts(recipe.model, recipe.model_revision), folder)
 
     def _step(self, planned: PlannedStage) -> None:
         entry, name = self._trial.entry(planned), planned.stage.id

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.errors import UserError, first_line
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, TrainingArguments
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
 _PACKAGES = {"use_vllm": "vllm", "use_liger_kernel": "liger_kernel"}
+_REFUSED = (ValueError, TypeError, ImportError, NotImplementedError, AttributeError, RuntimeError, KeyError)
+_LOADING = frozenset({
+    "dtype", "device_map", "quantization_config", "low_cpu_mem_usage", "trust_remote_code", "revision", "code_revision",
+    "variant", "subfolder", "cache_dir", "token", "local_files_only", "force_download", "use_safetensors", "use_kernels",
+    "kernel_config", "max_memory", "offload_folder", "tp_plan", "key_mapping", "experts_implementation",
+    "load_in_4bit", "load_in_8bit", "generation_config", "weights_only", "config", "proxies", "state_dict",
+})  # fmt: skip
+"""Options of `from_pretrained` that are not fields of a model's config."""
 _QUANTIZATION = ("load_in_4bit", "load_in_8bit", "quantization_config")
 
 
@@ -31,42 +41,96 @@ def missing_packages(args: dict[str, Any]) -> list[str]:
     ]
 
 
-def require_optimizer(options: TrainingArguments, place: str) -> None:
-    """Raises `UserError` if the optimizer of a config needs a package that is not installed, or does not exist."""
-    from transformers import Trainer
-
-    try:
-        Trainer.get_optimizer_cls_and_kwargs(options)
-    except (ImportError, ValueError) as error:
-        raise UserError(f"{place}.args.optim: transformers refuses it: {first_line(error)}") from None
-
-
-def require_trainable(source: str, revision: str | None, options: Any, adapter: Any, place: str) -> None:
-    """Builds the model without weights (on the meta device), with the adapter if there is one.
+def model_without_weights(source: str, revision: str | None, options: Any, place: str) -> PreTrainedModel:
+    """Builds the model on the meta device.
 
     Args:
         options: a trainer's config; its `model_init_kwargs` are passed on.
-        adapter: a LoraConfig or None.
 
     Raises:
-        UserError: the model cannot be built in this way, or `target_modules` name modules that it does not have.
+        UserError: the model cannot be built in this way.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    attention = (getattr(options, "model_init_kwargs", None) or {}).get("attn_implementation")
+    keywords = dict(getattr(options, "model_init_kwargs", None) or {})
+    attention = keywords.pop("attn_implementation", None)
     try:
-        config = AutoConfig.from_pretrained(source, revision=revision or "main")
+        config, unused = AutoConfig.from_pretrained(
+            source, revision=revision or "main", return_unused_kwargs=True, **keywords
+        )
+        _require_keywords(unused, place)
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
-    except (OSError, ValueError, ImportError) as error:
-        where = f"{place}.args.model_init_kwargs" if attention else source
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
+    except UserError:
+        raise
+    except (OSError, ValueError, ImportError, TypeError, AttributeError) as error:
+        where = f"{place}.args.model_init_kwargs" if attention or keywords else source
         raise UserError(f"{where}: the model cannot be built: {first_line(error)}") from None
-    if adapter is not None:
-        _require_modules(model, adapter, place)
+    model.config._name_or_path = source
+    return model
 
 
-def _require_modules(model: PreTrainedModel, adapter: Any, place: str) -> None:
+def _require_keywords(given: Mapping[str, Any], place: str) -> None:
+    import torch
+
+    for name in given.keys() - _LOADING:
+        raise UserError(f"{place}.args.model_init_kwargs.{name}: from_pretrained has no such option.")
+    dtype = str(given.get("dtype", "auto")).removeprefix("torch.")
+    if dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
+        raise UserError(f"{place}.args.model_init_kwargs.dtype: torch has no data type {dtype!r}, as bfloat16 or auto.")
+
+
+def require_trainer(
+    kind: type[Trainer],
+    model: PreTrainedModel,
+    options: Any,
+    adapter: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    place: str,
+) -> None:
+    """Builds a trainer with its optimizer, schedule and data loader on a model without weights.
+
+    Raises:
+        UserError: a library refuses an option, or some of them together.
+    """
+    import torch
+    from datasets import Dataset
+    from trl import GRPOTrainer
+
+    options = copy.copy(options)
+    data: dict[str, Any] = {"input_ids": [[0, 1]] * 8, "labels": [[0, 1]] * 8}
+    more: dict[str, Any] = {}
+    fixed: dict[str, Any] = {"_move_model_to_device": lambda self, model, device: None}
+    if issubclass(kind, GRPOTrainer):
+        data = {"prompt": ["?"] * 8, "index": [0] * 8}
+        more = {"reward_funcs": lambda completions, **rest: [0.0] * len(completions)}
+        fixed["plan_SP"] = [[0]]
+        options.use_vllm = options.log_completions = False
+        if options.beta and adapter is None:
+            options.beta, options.sync_ref_model = 0.0, False  # the reference would be loaded with its weights
+    if hasattr(options, "model_init_kwargs"):
+        more["peft_config"] = copy.deepcopy(adapter)
+        options.model_init_kwargs = None
+    else:
+        data["attention_mask"] = [[1, 1]] * 8
+    options.report_to = []
+    if getattr(options, "packing", False):
+        options.max_length = 8
+    try:
+        with torch.random.fork_rng():
+            probe = type(kind.__name__, (kind,), fixed)(
+                model=model, args=options, train_dataset=Dataset.from_dict(data), processing_class=tokenizer, **more
+            )
+            probe.create_optimizer_and_scheduler(100)
+            probe.get_train_dataloader()
+    except _REFUSED as error:
+        if "meta" not in str(error):  # a user's trainer may need weights
+            raise UserError(f"{place}: {kind.__name__} refuses it: {first_line(error)}") from None
+
+
+def adapted(model: PreTrainedModel, adapter: Any, place: str) -> PreTrainedModel:
+    """The model with the adapter in it. Raises `UserError` where it has no such modules, or peft refuses it."""
     from peft import inject_adapter_in_model
 
     names = [name for name, _ in model.named_modules()]
@@ -79,6 +143,7 @@ def _require_modules(model: PreTrainedModel, adapter: Any, place: str) -> None:
             if not any(name == one or name.endswith(f".{one}") for name in names):
                 raise UserError(f"{place}.lora.{key}: the model has no module {one!r}. Its linear modules: {linear}.")
     try:
-        inject_adapter_in_model(adapter, model, low_cpu_mem_usage=True)
-    except ValueError as error:
+        inject_adapter_in_model(copy.deepcopy(adapter), model, low_cpu_mem_usage=True)
+    except (ValueError, TypeError, KeyError, NotImplementedError) as error:
         raise UserError(f"{place}.lora: peft refuses it: {first_line(error)} Linear modules: {linear}.") from None
+    return model
