@@ -64,16 +64,16 @@ def _run(command: Command, given: Sequence[str]) -> int:
 
         plan(recipe, world_size=world_size, command=command)
         return 0
-    if command.rehearse and (not command.gpus or "WORLD_SIZE" in os.environ):
-        from warmup_rl.cli.rehearse import rehearse
-
-        rehearse(recipe, command)
-        return 0
     if command.gpus and "WORLD_SIZE" not in os.environ:
         if command.gpus > 1:
             launch = launch_command(command, recipe, given)
             os.execv(launch[0], launch)  # so that signals reach the launcher
         os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
+    if command.rehearse:
+        from warmup_rl.cli.rehearse import rehearse
+
+        rehearse(recipe, command)
+        return 0
     return _train(command, recipe)
 
 

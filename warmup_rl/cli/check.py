@@ -51,7 +51,9 @@ def main(arguments: Sequence[str]) -> None:
     plan(load_recipe(command.recipe, command.overrides, world_size=size, draw=True), size, command=command)
 
 
-def prepare(trials: Sequence[Trial]) -> tuple[PreTrainedTokenizerBase | None, list[str], list[tuple[Stage, Context]]]:
+def prepare(
+    trials: Sequence[Trial],
+) -> tuple[PreTrainedTokenizerBase | None, list[str], list[tuple[Stage, Context]]]:
     """Prepares every stage as a run does before its first one, for recipes that name a model.
 
     Returns:
@@ -101,15 +103,13 @@ def memory(prepared: Sequence[tuple[Stage, Context]], command: Command) -> Itera
     launch = launch_of(file, command.gpus, command.gpu_memory, read_launch_env())
     for stage, given in prepared:
         context = replace(given, launch_env=launch.env)
-        found = stage.memory(context, launch) if isinstance(stage, TrainerStage) else None
-        if found is not None:
+        if isinstance(stage, TrainerStage) and (found := stage.memory(context, launch)) is not None:
             line, fits = verdict(found, launch)
             yield f"{stage.id}: {line}", [] if fits else list(stage.remedies(context))
 
 
 def require_disk(trials: Sequence[Trial]) -> None:
-    """Raises `UserError` if the disk has no room for the models that a run is to make, in two bytes a weight, and for
-    the checkpoint of one training."""
+    """Raises `UserError` if the disk has no room for the models of a run (2 bytes a weight) and a checkpoint."""
     recipe = trials[0].recipe
     weights, folder = parameters(recipe), Path(recipe.output_dir).absolute()
     todo = {(trial.seed, one.key): one.stage for trial in trials for one in trial.stages if not trial.entry(one).done}
@@ -147,7 +147,7 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
     trials = {trial.arm: trial for trial in every if trial.fold == chosen[0]}
     tokenizer, unreachable, prepared = prepare(every)
     require_disk([replace(trial, seed=seed) for trial in every for seed in seeds])
-    needs = list(memory(prepared, command))
+    needs = dict(memory(prepared, command))
     run = {arm: trial.chosen(command.only, command.until) for arm, trial in trials.items()}
     chosen_stages = [(trial, planned) for trial in every for planned in trial.chosen(command.only, command.until)]
     made = {planned.key: planned.stage for _, planned in chosen_stages}
@@ -158,14 +158,14 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
     marks += "   · not in this run" if command.only or command.until else ""
     marks += "   * code or endpoint changed since" if any(trial.outdated for trial in trials.values()) else ""
     console.print(Text(f"{marks}\n", style="dim"))
-    console.print(_settings(recipe, trials, _disk(recipe, made, preview), [line for line, _ in needs]))
+    console.print(_settings(recipe, trials, _disk(recipe, made, preview), list(needs)))
     signal = (line for trial in every for line in _signal(trial))
     moved = (line for trial in every for line in trial.moved())
     for warning in dict.fromkeys(
         [*unreachable, *moved, *signal, *_warnings(recipe, made, preview, world_size), *left_out_rows(recipe)]
     ):
         console.print(Text(f"! {warning}", style="yellow"))
-    for line, helps in (need for need in needs if need[1]):
+    for line, helps in ((line, helps) for line, helps in needs.items() if helps):
         steps = "".join(f"\n    {number}. {step}" for number, step in enumerate(helps, start=1))
         console.print(Text(f"! {line.partition(':')[0]}: the memory is not enough. What helps:{steps}", style="yellow"))
     _show_problems(recipe, every[0].format, tokenizer, console)

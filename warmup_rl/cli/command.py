@@ -87,7 +87,7 @@ def options(prog: str = TRAIN) -> Arguments:
     add("--launch", metavar="NAME", help="launch file for --gpus (ddp, zero1, zero2, zero3, or a path); default: zero3 "
         "where weights and optimizer do not fit on one GPU, else ddp")  # fmt: skip
     add("--gpu-memory", type=_gigabytes, metavar="GB", help="check and --dry-run: plan for GPUs with so much memory")
-    add("--rehearse", action="store_true", help="two steps of each training in a temporary folder, longest samples first: "
+    add("--rehearse", action="store_true", help="two steps of each training, longest samples first: "
         "peak memory, seconds by phase, and an estimate of the whole run")  # fmt: skip
     add("--dry-run", action="store_true", help="check the recipe, print the plan, run nothing")
     stale = "reuse finished outputs with equal settings though code, a library or an endpoint has changed"

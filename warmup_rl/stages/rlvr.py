@@ -154,7 +154,7 @@ class Rlvr(TrainerStage):
             notes.append("args.loss_type: cispo cuts weights at epsilon_high itself (now 0.2); its paper has 5.0.")
         if self.args.get("loss_type") == "bnpo":
             notes.append(
-                "args.loss_type: bnpo divides by the tokens of each micro batch of each process, so the result depends on "
+                "args.loss_type: bnpo divides by the tokens of a micro batch of one process, so results depend on "
                 "args.per_device_train_batch_size and on the number of processes. dapo divides by those of the step."
             )
         notes += low_adapter_rate(self.lora, self.args, 1e-6, 1e-5)
@@ -195,7 +195,7 @@ class Rlvr(TrainerStage):
         if context.inputs.model is not None:
             self._require_room(context, self._longest_prompt(context))
 
-    def trainer_kind(self) -> type[PlannedGRPOTrainer]:
+    def trainer_kind(self) -> Any:
         from warmup_rl.stages.training.grpo import trainer_class
 
         return trainer_class(self.trainer, f"{self.id}.trainer")

@@ -91,8 +91,8 @@ class Sft(TrainerStage):
         attention = str((self.args.get("model_init_kwargs") or {}).get("attn_implementation"))
         if self.args.get("packing") and "flash" not in attention:
             yield (
-                "args.packing: without flash attention a packed row is attended to as a whole, at a cost that grows with "
-                "its square (4 times slower than padding on a CPU). Leave packing out, or set "
+                "args.packing: without flash attention a packed row is attended to as a whole, at a cost that grows "
+                "with its square (4 times slower than padding on a CPU). Leave packing out, or set "
                 "args.model_init_kwargs: {attn_implementation: flash_attention_2} on a GPU."
             )
 
@@ -114,7 +114,7 @@ class Sft(TrainerStage):
                 "most that, or leave it out."
             )
 
-    def trainer_kind(self) -> type[SFTTrainer]:
+    def trainer_kind(self) -> Any:
         from trl import SFTTrainer
 
         return SFTTrainer

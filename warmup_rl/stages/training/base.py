@@ -131,7 +131,7 @@ class TrainerStage(Stage):
                 require_trainer(self.trainer_kind(), model, options, adapter, tokenizer, context.stage_id)
         clean_up()
 
-    def trainer_kind(self) -> type[Trainer]:
+    def trainer_kind(self) -> Any:
         """The class of the trainer that `train` builds, for `check`."""
         from transformers import Trainer
 

@@ -1,4 +1,4 @@
-"""How much memory a training needs on each device: counted on a model without weights, split as the launch splits it."""
+"""How much memory a training needs on each device: counted without weights, split as the launch splits it."""
 
 from __future__ import annotations
 

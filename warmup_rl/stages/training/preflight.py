@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 _PACKAGES = {"use_vllm": "vllm", "use_liger_kernel": "liger_kernel"}
 _REFUSED = (ValueError, TypeError, ImportError, NotImplementedError, AttributeError, RuntimeError, KeyError)
 _LOADING = frozenset({
-    "dtype", "device_map", "quantization_config", "low_cpu_mem_usage", "trust_remote_code", "revision", "code_revision",
-    "variant", "subfolder", "cache_dir", "token", "local_files_only", "force_download", "use_safetensors", "use_kernels",
-    "kernel_config", "max_memory", "offload_folder", "tp_plan", "key_mapping", "experts_implementation",
-    "load_in_4bit", "load_in_8bit", "generation_config", "weights_only", "config", "proxies", "state_dict",
+    "cache_dir", "code_revision", "config", "device_map", "dtype", "experts_implementation", "force_download",
+    "generation_config", "kernel_config", "key_mapping", "load_in_4bit", "load_in_8bit", "local_files_only",
+    "low_cpu_mem_usage", "max_memory", "offload_folder", "proxies", "quantization_config", "revision",
+    "state_dict", "subfolder", "token", "tp_plan", "trust_remote_code", "use_kernels", "use_safetensors",
+    "variant", "weights_only",
 })  # fmt: skip
 """Options of `from_pretrained` that are not fields of a model's config."""
 _QUANTIZATION = ("load_in_4bit", "load_in_8bit", "quantization_config")
