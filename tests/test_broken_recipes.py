@@ -40,7 +40,7 @@ BROKEN = [
     (f"{ARGS}.lr_scheduler_type=cosines", r"lr_scheduler_type: allowed"),
     (f"{ARGS}.scale_rewards=sometimes", r"scale_rewards: allowed"),
     (f"{ARGS}.model_init_kwargs={{attn_implementation: quick}}", r"model_init_kwargs: the model cannot be built"),
-    (f"{ARGS}.model_init_kwargs={{dtype: float12}}", r"model_init_kwargs\.dtype: torch has no data type 'float12'"),
+    (f"{ARGS}.model_init_kwargs={{dtype: float12}}", r"model_init_kwargs: the model cannot be built: .*float12"),
     (f"{ARGS}.model_init_kwargs={{colour: blue}}", r"model_init_kwargs\.colour: .*no such option"),
     (f"{ARGS}.replay_buffer_size=4", r"replay_buffer_size: unknown key"),
     ("stages.rlvr.health={entropies: stop}", r"health.*no rule 'entropies'"),
@@ -98,5 +98,5 @@ def test_check_refuses_a_run_that_the_disk_cannot_hold(
     from warmup_rl.cli import check
 
     monkeypatch.setattr(check, "parameters", lambda recipe: 10**15)
-    with pytest.raises(UserError, match=r"output_dir: .* free, at least .* are needed for 2 models and a checkpoint"):
+    with pytest.raises(UserError, match=r"output_dir: .* free, .* or more are needed for 2 models and a checkpoint"):
         plan_of(tmp_path, model)

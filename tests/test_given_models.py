@@ -34,7 +34,7 @@ def plan_of(folder: Path, model: str, *overrides: str) -> str:
     """What `check` prints of a recipe that starts from a model."""
     (folder / "recipe.yaml").write_text(
         f"run_name: x\nmodel: {model}\noutput_dir: {folder}\n"
-        "domains: {sums: {phrasing: terse, operations: [2, 3]}, kk: {people: [3], phrasing: terse}}\n"
+        "domains: {sums: {phrasing: terse, operations: [2, 3]}, kk: {people: [2, 2], phrasing: terse}}\n"
         "evaluation: {problems: 4, samplings: {greedy: {temperature: 0, max_tokens: 8}}}\n"
         "stages:\n  - {type: distill, domain: kk, problems: 4, teacher: {type: solver, solver_ok: true}}\n  - sft\n"
         "  - {type: rlvr, domain: sums, steps: 2, problems: 4, sampling: {max_tokens: 8}}\n  - evaluate\n"

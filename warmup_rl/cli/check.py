@@ -121,9 +121,9 @@ def require_disk(trials: Sequence[Trial]) -> None:
     free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
     if needed > free:
         raise UserError(
-            f"output_dir: {folder} has {size_in_words(free)} free, at least {size_in_words(needed)} are needed for "
-            f"{counted(len(models), 'model')}{' and a checkpoint' if full else ''}. Make room, choose another disk, run "
-            "fewer seeds or arms, or train adapters (lora)."
+            f"output_dir: {folder} has {size_in_words(free)} free, {size_in_words(needed)} or more are needed for "
+            f"{counted(len(models), 'model')}{' and a checkpoint' if full else ''}. Make room, choose another disk, "
+            "run fewer seeds or arms, or train adapters (lora)."
         )
 
 

@@ -72,6 +72,7 @@ def rehearse(recipe: Recipe, command: Command) -> None:
     import torch
 
     from warmup_rl.run.launch_env import launch_id, read_launch_env
+    from warmup_rl.stages.training.base import TrainerStage
 
     env = read_launch_env()
     torch.set_num_threads(command.threads or cores())
@@ -82,16 +83,17 @@ def rehearse(recipe: Recipe, command: Command) -> None:
     began = time.monotonic()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with quiet_libraries(folder / f"log-{env.rank}.txt") as say, _alarm(LIMIT):
+        with quiet_libraries(folder / f"log-{env.rank}.txt") as say:
             for name, stage, context in _trainings(trials, folder):
+                each = LIMIT // len({one.id for one in recipe.stages if isinstance(one, TrainerStage)})
                 if env.is_main:
                     say(f"{name}: {STEPS} steps")
                 found[name] = Measured()
                 try:
-                    with _watched(found[name], stage):
+                    with _watched(found[name], stage), _alarm(each):
                         stage.run(context)
                 except TimeUp:
-                    break
+                    pass
                 finally:
                     _finish(found[name], stage, context)
         if env.is_main:
@@ -252,7 +254,7 @@ def _summary(trials: Sequence[Trial], found: dict[str, Measured], devices: int, 
         total += seconds
         yield f"  the whole: {one.steps:,} steps of {one.a_step:.1f} s, {counted(runs, 'time')}: {duration(seconds)}"
     if unknown:
-        yield f"not measured within {duration(LIMIT)}: {', '.join(unknown)}; a step takes longer than was left"
+        yield f"two steps take longer than there was time for: {', '.join(unknown)}; the estimate leaves them out"
     drawing = [one for one in found.values() if one.tokens and one.seconds["rollouts"]]
     if drawing:
         rate = sum(one.tokens for one in drawing) / sum(one.seconds["rollouts"] for one in drawing) * devices

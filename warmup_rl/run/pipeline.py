@@ -17,7 +17,7 @@ from warmup_rl.base.jsonl import read_json, write_json
 from warmup_rl.base.models import require_finite
 from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.interfaces.format import STYLES, ResponseFormat
-from warmup_rl.interfaces.measurement import best_style, recorded_cells
+from warmup_rl.interfaces.measurement import best_style, fallen, recorded_cells
 from warmup_rl.interfaces.plugins import data_digests, data_files
 from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, Tracking, artifact_path
 from warmup_rl.recipe import Recipe, dump, trial_name
@@ -238,8 +238,19 @@ class TrialRunner:
                 write_json(entry.part / PROBLEMS, self._problems(planned))
                 entry.finish(self._stage_record(planned, summary, seconds))
                 self._say(f"{name}: done in {duration(seconds)}")
+                for line in self._fallen(planned):
+                    self._say(f"{name}: {line}")
         self._link(planned)
         self._record("running")
+
+    def _fallen(self, planned: PlannedStage) -> list[str]:
+        """Where the model after a warmup does worse than the one before it, by the evaluations around it."""
+        roles = [one.stage.role for one in self._trial.stages[: planned.number]]
+        first = roles.index("evaluation") if "evaluation" in roles else planned.number
+        if planned.stage.role != "evaluation" or "warmup" not in roles[first:] or "target" in roles:
+            return []
+        entries = (self._trial.entry(one) for one in (self._trial.stages[first], planned))
+        return fallen(*(recorded_cells(one.record(), one.folder / RECORD) for one in entries))
 
     def _execute(self, planned: PlannedStage, entry: CacheEntry) -> dict[str, Any]:
         return planned.stage.run(self._context(planned, self._artifacts(planned), entry.part))

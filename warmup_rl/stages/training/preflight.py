@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import importlib.util
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.errors import UserError, first_line
@@ -60,7 +59,8 @@ def model_without_weights(source: str, revision: str | None, options: Any, place
         config, unused = AutoConfig.from_pretrained(
             source, revision=revision or "main", return_unused_kwargs=True, **keywords
         )
-        _require_keywords(unused, place)
+        if unknown := sorted(unused.keys() - _LOADING):
+            raise UserError(f"{place}.args.model_init_kwargs.{unknown[0]}: from_pretrained has no such option.")
         with torch.device("meta"):
             model: PreTrainedModel = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
     except UserError:
@@ -70,16 +70,6 @@ def model_without_weights(source: str, revision: str | None, options: Any, place
         raise UserError(f"{where}: the model cannot be built: {first_line(error)}") from None
     model.config._name_or_path = source
     return model
-
-
-def _require_keywords(given: Mapping[str, Any], place: str) -> None:
-    import torch
-
-    for name in given.keys() - _LOADING:
-        raise UserError(f"{place}.args.model_init_kwargs.{name}: from_pretrained has no such option.")
-    dtype = str(given.get("dtype", "auto")).removeprefix("torch.")
-    if dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
-        raise UserError(f"{place}.args.model_init_kwargs.dtype: torch has no data type {dtype!r}, as bfloat16 or auto.")
 
 
 def require_trainer(
