@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.test_given_models import plan_of
 from tests.tiny import tiny_model
+from tests.training_case import RLVR, case, context
 from warmup_rl.base.errors import UserError
 
 ARGS = "stages.rlvr.args"
@@ -100,3 +102,22 @@ def test_check_refuses_a_run_that_the_disk_cannot_hold(
     monkeypatch.setattr(check, "parameters", lambda recipe: 10**15)
     with pytest.raises(UserError, match=r"output_dir: .* free, .* or more are needed for 2 models and a checkpoint"):
         plan_of(tmp_path, model)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"logging_steps": 100},
+        {"logging_strategy": "no"},
+        {"dataloader_drop_last": True},
+        {"importance_sampling_level": "sequence", "loss_type": "grpo"},
+        {"beta": 0.1, "sync_ref_model": True},
+    ],
+    ids=str,
+)
+def test_what_check_passes_trains(tmp_path: Path, args: dict[str, Any]) -> None:
+    folder = case(tmp_path)
+    given = context(folder, "rlvr", folder / "base", every=0)
+    stage = RLVR.model_copy(update={"steps": 1, "args": {**args, "learning_rate": 1e-4}})
+    stage.prepare(given)
+    assert stage.run(given)["steps"] == 1

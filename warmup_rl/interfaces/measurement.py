@@ -141,7 +141,7 @@ def fallen(before: Iterable[Cell], after: Iterable[Cell]) -> list[str]:
         if old.lenient - cell.lenient > _NORMAL * max(error, 1 / cell.problems):
             lines.append(
                 f"{cell.domain}: {old.lenient:.2f} before the warmup, {cell.lenient:.2f} after it ({cell.sampling}, "
-                f"prompt style {cell.prompt}), a loss beyond its 95% interval. Lower sft.args.learning_rate or sft.epochs."
+                f"prompt style {cell.prompt}), beyond its 95% interval. Lower sft.args.learning_rate or sft.epochs."
             )
     return lines
 

@@ -26,6 +26,8 @@ _BUCKET = 4
 """Bytes a trained weight of the buckets in which DDP reduces gradients."""
 _CUDA, _PROCESS = 800_000_000, 700_000_000
 """What a CUDA context with its kernels takes on the GPU, and Python with the libraries in main memory."""
+_SHORT = 128
+"""Tokens below which traces of unknown length will not stay."""
 _SLACK = 1.05
 """Allocators hold a little more than is in use."""
 
@@ -115,16 +117,17 @@ class Need:
         left = budget / _SLACK - sum(self.parts.values())
         return max(0, int(left / (self.per_token * self.load.sequences)))
 
-    def parted(self, length: int) -> str:
-        """The parts in words, largest first; those below 1% are left out."""
-        parts = {**self.parts, "activations": self.per_token * length * self.load.sequences}
-        if self.load.rollouts:
-            parts["KV cache of the rollouts, in place of gradients and activations"] = (
-                self.per_rollout_token * length * self.load.rollouts
-            )
-        least = sum(self.parts.values()) / 100
-        ordered = sorted(parts.items(), key=lambda part: -part[1])
-        return ", ".join(f"{name} {size_in_words(round(size))}" for name, size in ordered if size > least)
+    def shown(self, length: int) -> str:
+        """The peak and its parts in words, largest first; those below 1% are left out."""
+        rollouts = self.per_rollout_token * length * self.load.rollouts
+        parts = {
+            **self.parts,
+            "activations": self.per_token * length * self.load.sequences,
+            "KV cache of the rollouts, before there are gradients and activations": rollouts,
+        }
+        least, ordered = sum(self.parts.values()) / 100, sorted(parts.items(), key=lambda part: -part[1])
+        words = ", ".join(f"{name} {size_in_words(round(size))}" for name, size in ordered if size > least)
+        return f"{size_in_words(round(self.total(length)))} with sequences of {length:,} tokens ({words})"
 
 
 def shape_of(source: str, revision: str | None, trained: int, parameters: int) -> Shape:
@@ -186,7 +189,7 @@ def need(shape: Shape, load: Load, launch: Launch, options: Any) -> Need:
     Args:
         options: the trainer's config.
     """
-    env, zero = launch.env, int(launch.env.distribution.removeprefix("zero") or 0) if _is_zero(launch) else 0
+    env, zero = launch.env, int(launch.env.distribution.partition("zero")[2] or 0)
     half = bool(options.bf16 or options.fp16)
     weight = 2 if zero and half or _is_half(options) else 4  # under autocast the weights stay in float32
     state = next((size for part, size in _OPTIMIZER_BYTES.items() if part in str(options.optim)), 8)
@@ -210,10 +213,6 @@ def need(shape: Shape, load: Load, launch: Launch, options: Any) -> Need:
     return Need(parts, per_token, shape.cache * (1 + 1 / shape.layers) * (0.75 if half else 1), load)
 
 
-def _is_zero(launch: Launch) -> bool:
-    return launch.env.distribution.startswith("zero")
-
-
 def _is_half(options: Any) -> bool:
     dtype = str((getattr(options, "model_init_kwargs", None) or {}).get("dtype", ""))
     return dtype.removeprefix("torch.") in ("bfloat16", "float16", "half")
@@ -222,19 +221,19 @@ def _is_half(options: Any) -> bool:
 def verdict(found: Need, launch: Launch) -> tuple[str, bool]:
     """A line about what is needed and available, and whether it fits."""
     budget, length = launch.budget, found.load.length
-    where = "a GPU" if launch.env.device == "cuda" else "a process"
-    has = f" of {size_in_words(budget)}" if budget is not None else ""
-    if length is None:
-        at = min(1024, max(1, found.longest(budget))) if budget is not None else 1024
-        most = found.longest(budget) if budget is not None else None
-        fits = most is None or most >= 128
-        limit = "" if most is None else f"; traces of up to {most:,} tokens fit" if fits else "; it does not fit"
-        total = size_in_words(round(found.total(at)))
-        return f"about {total}{has} {where} with traces of {at:,} tokens ({found.parted(at)}){limit}", fits
-    fits = budget is None or found.total(length) <= budget
-    total = size_in_words(round(found.total(length)))
-    end = "" if budget is None else "; it fits" if fits else "; it does not fit"
-    return f"about {total}{has} {where} with sequences of {length:,} tokens ({found.parted(length)}){end}", fits
+    has = (
+        ""
+        if budget is None
+        else f" of {size_in_words(budget)} {'a GPU' if launch.env.device == 'cuda' else 'a process'}"
+    )
+    most = found.longest(budget) if budget is not None else 1024
+    at = length or max(1, min(1024, most))
+    fits = budget is None or (found.total(length) <= budget if length else most >= _SHORT)
+    if budget is None or not fits:
+        end = "" if budget is None else "; it does not fit"
+    else:
+        end = "; it fits" if length else f"; traces of up to {most:,} tokens fit"
+    return f"about {found.shown(at)}{has}{end}", fits
 
 
 def launch_of(file: Path | None, processes: int | None, gpu_memory: float | None, env: LaunchEnv) -> Launch:
