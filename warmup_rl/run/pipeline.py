@@ -210,11 +210,6 @@ class TrialRunner:
         for planned in stages:
             planned.stage.prepare(self.context(planned))
 
-    def context(self, planned: PlannedStage, folder: Path | None = None, inputs: Artifacts | None = None) -> Context:
-        """What a stage may use, with the recipe's model in place of inputs that do not exist before it runs."""
-        recipe = self._trial.recipe
-        return self._context(planned, inputs or Artifacts(recipe.model, recipe.model_revision), folder)
-
     def _step(self, planned: PlannedStage) -> None:
         entry, name = self._trial.entry(planned), planned.stage.id
         if entry.done:
@@ -253,7 +248,7 @@ class TrialRunner:
         return fallen(*(recorded_cells(one.record(), one.folder / RECORD) for one in entries))
 
     def _execute(self, planned: PlannedStage, entry: CacheEntry) -> dict[str, Any]:
-        return planned.stage.run(self._context(planned, self._artifacts(planned), entry.part))
+        return planned.stage.run(self.context(planned, entry.part, self._artifacts(planned)))
 
     def _artifacts(self, planned: PlannedStage) -> Artifacts:
         """Paths of the inputs of a stage. Raises `RunError` if one is missing (under `--only`) or damaged."""
@@ -278,13 +273,14 @@ class TrialRunner:
             return Artifacts(str(made.pop("model")), None, **made)
         return Artifacts(recipe.model, recipe.model_revision, **made)
 
-    def _context(self, planned: PlannedStage, inputs: Artifacts, folder: Path | None = None) -> Context:
+    def context(self, planned: PlannedStage, folder: Path | None = None, inputs: Artifacts | None = None) -> Context:
+        """What a stage may use; by default with the recipe's model, since other inputs do not exist before a run."""
         recipe, trial = self._trial.recipe, self._trial
         domains, evaluation = recipe.seen_by(planned.stage, trial.fold)
         fold = () if trial.fold is None else (f"fold-{trial.fold}",)
         return Context(
             folder=folder or trial.entry(planned).part,
-            inputs=inputs,
+            inputs=inputs or Artifacts(recipe.model, recipe.model_revision),
             domains=domains,
             response_format=trial.format,
             evaluation=evaluation,
@@ -370,16 +366,6 @@ class TrialRunner:
         }
         trial.folder.mkdir(parents=True, exist_ok=True)
         write_json(trial.folder / "run.json", record)
-
-
-def shared_prefix(trials: Sequence[Trial]) -> PlannedStage | None:
-    """The last of the leading stages that all trials (arms of one seed) share; None if they share none."""
-    last = None
-    for stages in zip(*(trial.stages for trial in trials), strict=False):
-        if len({planned.key for planned in stages}) > 1:
-            break
-        last = stages[0]
-    return last
 
 
 def _stage_key(trial: Trial, stage: Stage, inputs: Mapping[str, str], judged: str) -> tuple[str, dict[str, str]]:

@@ -22,9 +22,10 @@ from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import STYLES
 from warmup_rl.interfaces.stage import SCRATCH, Context, DataRequest, StagePreview
-from warmup_rl.stages.training.base import OWNED, TrainerStage, context_length, low_adapter_rate
+from warmup_rl.stages.training.base import OWNED, TrainerStage
 from warmup_rl.stages.training.checkpoints import checkpoints
 from warmup_rl.stages.training.memory import Load
+from warmup_rl.stages.training.preflight import context_length, low_adapter_rate
 from warmup_rl.stages.training.rewards import Reward, Rewarder, Task, mean_reward, require_sound_golds
 
 if TYPE_CHECKING:

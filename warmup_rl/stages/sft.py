@@ -19,8 +19,9 @@ from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import THINK_CLOSE, ResponseFormat
 from warmup_rl.interfaces.stage import Context, StagePreview
 from warmup_rl.stages.training import IGNORED
-from warmup_rl.stages.training.base import OWNED, TrainerStage, context_length, low_adapter_rate
+from warmup_rl.stages.training.base import OWNED, TrainerStage
 from warmup_rl.stages.training.memory import Load
+from warmup_rl.stages.training.preflight import context_length, low_adapter_rate
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -132,7 +132,7 @@ class TrainerStage(Stage):
         clean_up()
 
     def trainer_kind(self) -> Any:
-        """The class of the trainer that `train` builds, for `check`."""
+        """The class of the trainer that `train` builds, for `check`; by default one that shares its optimizer alone."""
         from transformers import Trainer
 
         return Trainer
@@ -271,25 +271,6 @@ class TrainerStage(Stage):
         noted = {"skipped_steps": finite.skipped, "alarms": health.alarms}
         noted = {key: value for key, value in noted.items() if value}
         return {"steps": done, **noted, "parameters": parameters, "first_loss": first, "last_loss": last}
-
-
-def context_length(context: Context) -> int | None:
-    """Most tokens of a sequence of the model that a stage reads; None if its config does not say."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(str(context.inputs.model), revision=context.inputs.model_revision or "main")
-    length = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return length if isinstance(length, int) else None
-
-
-def low_adapter_rate(lora: Any, args: Mapping[str, Any], default: float, least: float) -> Iterator[str]:
-    """A note where an adapter is trained at a learning rate that suits all weights."""
-    rate = args.get("learning_rate", default)
-    if lora is not None and rate < least:
-        yield (
-            f"args.learning_rate: {rate:g} is low for LoRA, which takes about ten times that of full training, from "
-            f"{least:g} on (TRL's guide LoRA Without Regret)."
-        )
 
 
 def _newest(context: Context) -> str | None:

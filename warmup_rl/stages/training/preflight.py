@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import inspect
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.errors import UserError, first_line
+from warmup_rl.interfaces.stage import Context
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
@@ -100,11 +103,10 @@ def require_trainer(
         options.use_vllm = options.log_completions = False
         if options.beta and adapter is None:
             options.beta, options.sync_ref_model = 0.0, False  # the reference would be loaded with its weights
-    if hasattr(options, "model_init_kwargs"):
+    if "peft_config" in inspect.signature(kind).parameters:
         more["peft_config"] = copy.deepcopy(adapter)
+    if hasattr(options, "model_init_kwargs"):
         options.model_init_kwargs = None
-    else:
-        data["attention_mask"] = [[1, 1]] * 8
     options.report_to = []
     if getattr(options, "packing", False):
         options.max_length = 8
@@ -118,6 +120,25 @@ def require_trainer(
     except _REFUSED as error:
         if "meta" not in str(error):  # a user's trainer may need weights
             raise UserError(f"{place}: {kind.__name__} refuses it: {first_line(error)}") from None
+
+
+def context_length(context: Context) -> int | None:
+    """Most tokens of a sequence of the model that a stage reads; None if its config does not say."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(str(context.inputs.model), revision=context.inputs.model_revision or "main")
+    length = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return length if isinstance(length, int) else None
+
+
+def low_adapter_rate(lora: Any, args: Mapping[str, Any], default: float, least: float) -> Iterator[str]:
+    """A note where an adapter is trained at a learning rate that suits all weights."""
+    rate = args.get("learning_rate", default)
+    if lora is not None and rate < least:
+        yield (
+            f"args.learning_rate: {rate:g} is low for LoRA, which takes about ten times that of full training, from "
+            f"{least:g} on (TRL's guide LoRA Without Regret)."
+        )
 
 
 def adapted(model: PreTrainedModel, adapter: Any, place: str) -> PreTrainedModel:
