@@ -94,6 +94,8 @@ def prepare(
 
 def memory(prepared: Sequence[tuple[Stage, Context]], command: Command) -> Iterator[tuple[str, list[str]]]:
     """What each training takes on a device of the launch, and what helps where it does not fit."""
+    if not prepared:  # without a model torch is not needed
+        return
     from warmup_rl.recipe.shipped import find_launch_file
     from warmup_rl.run.launch_env import read_launch_env
     from warmup_rl.stages.training.base import TrainerStage

@@ -28,6 +28,7 @@ from warmup_rl.recipe import Recipe
 from warmup_rl.run.pipeline import PlannedStage, Trial, TrialRunner
 
 STEPS = 2
+_MOST_TRACES = 256
 LIMIT = 280
 """Seconds for all trainings together."""
 
@@ -151,7 +152,8 @@ def _longest_traces(trial: Trial, planned: PlannedStage, layout: ResponseFormat)
     else:
         distill = next((one.stage for one in trial.stages if "traces" in one.stage.outputs), None)
         domain = trial.recipe.domains[getattr(distill, "domain", next(iter(trial.recipe.domains)))]
-        problems = islice(domain.problems("train", trial.seed), 256)
+        count = getattr(distill, "problems", None)
+        problems = islice(domain.problems("train", trial.seed), count if isinstance(count, int) else _MOST_TRACES)
         score = Score("correct", "", True)
         found = [
             Trace(one.id, domain.name, domain.prompt(one), domain.reference(one), one.gold, score, "rehearsal")
