@@ -17,8 +17,8 @@ from warmup_rl.base.errors import RecipeError, RunError, UserError
 from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.recipe import dump, load_recipe
 from warmup_rl.run.cache import sole_process
-from warmup_rl.run.parallel import device_groups, run_side_by_side
-from warmup_rl.run.pipeline import Trial, TrialRunner, shared_prefix
+from warmup_rl.run.parallel import device_groups, run_side_by_side, shared_prefix
+from warmup_rl.run.pipeline import Trial, TrialRunner
 from warmup_rl.run.provenance import claim_run_folder
 from warmup_rl.train import main as train_main
 

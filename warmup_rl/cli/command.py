@@ -40,6 +40,8 @@ class Command:
         gpus: processes to start, one for each GPU; None to run in this process, or as one that a launcher started.
         gpus_per_run: run arms and seeds side by side, each on so many GPUs.
         launch: name or path of the launch file for them; None to choose it.
+        gpu_memory: GB of the GPU that `check` plans for; None for this machine's devices.
+        rehearse: run two steps of each training and estimate the whole run, instead of running it.
         reuse_stale: reuse outputs that were made by another version of the code.
         trial: this process runs one trial of a run that another process started.
         help: None, or the topic to explain; empty for all topics.
@@ -57,7 +59,9 @@ class Command:
     gpus: int | None = None
     gpus_per_run: int | None = None
     launch: str | None = None
+    gpu_memory: float | None = None
     dry_run: bool = False
+    rehearse: bool = False
     trial: bool = False
     reuse_stale: bool = False
     help: str | None = None
@@ -86,6 +90,9 @@ def options(prog: str = TRAIN) -> Arguments:
     add("--gpus-per-run", type=_whole_number(1), metavar="N", help=each)
     add("--launch", metavar="NAME", help="launch file for --gpus (ddp, zero1, zero2, zero3, or a path); default: zero3 "
         "where weights and optimizer do not fit on one GPU, else ddp")  # fmt: skip
+    add("--gpu-memory", type=_gigabytes, metavar="GB", help="check and --dry-run: plan for GPUs with so much memory")
+    add("--rehearse", action="store_true", help="two steps of each training, longest samples first: "
+        "peak memory, seconds by phase, and an estimate of the whole run")  # fmt: skip
     add("--dry-run", action="store_true", help="check the recipe, print the plan, run nothing")
     stale = "reuse finished outputs with equal settings though code, a library or an endpoint has changed"
     add("--reuse-stale", action="store_true", help=stale)
@@ -102,6 +109,13 @@ def _whole_number(least: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def _gigabytes(text: str) -> float:
+    number = text.upper().removesuffix("GB")
+    if not number.replace(".", "", 1).isdigit() or float(number) <= 0:
+        raise argparse.ArgumentTypeError(f"a number of GB is needed, such as 24 (got {text!r}).")
+    return float(number)
 
 
 def _fold(text: str) -> int | None:

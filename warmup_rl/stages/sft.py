@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -23,8 +23,11 @@ from warmup_rl.interfaces.format import THINK_CLOSE, ResponseFormat
 from warmup_rl.interfaces.stage import Context, DataRequest, StagePreview
 from warmup_rl.stages.training import IGNORED
 from warmup_rl.stages.training.base import OWNED, TrainerStage
+from warmup_rl.stages.training.memory import Load
+from warmup_rl.stages.training.preflight import context_length, low_adapter_rate
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
     from trl import SFTTrainer
 
@@ -116,7 +119,44 @@ class Sft(TrainerStage):
     def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
         length = {"steps": self.steps} if self.steps else {"tokens": self.tokens} if self.tokens else {}
         counts: dict[str, int | float | str] = {"batch_size": self.batch_size, **(length or {"epochs": self.epochs})}
-        return StagePreview(counts if self._whole else {**counts, "loss_on": ", ".join([*self.loss_on, "answer"])})
+        if not self._whole:
+            counts["loss_on"] = ", ".join([*self.loss_on, "answer"])
+        return StagePreview(counts, (*self._packing_notes(), *low_adapter_rate(self.lora, self.args, 2e-5, 1e-4)))
+
+    def _packing_notes(self) -> Iterator[str]:
+        attention = str((self.args.get("model_init_kwargs") or {}).get("attn_implementation"))
+        if self.args.get("packing") and "flash" not in attention:
+            yield (
+                "args.packing: without flash attention a packed row is attended to as a whole, at a cost that grows "
+                "with its square (4 times slower than padding on a CPU). Leave packing out, or set "
+                "args.model_init_kwargs: {attn_implementation: flash_attention_2} on a GPU."
+            )
+
+    def check(self, *, world_size: int) -> list[str]:
+        wrong = super().check(world_size=world_size)
+        if self.args.get("packing") and self.args.get("packing_strategy", "bfd") != "bfd":
+            wrong.append(
+                f"args.packing_strategy: {self.args['packing_strategy']} cuts traces, so that their end tokens are not "
+                "trained. Use bfd."
+            )
+        return wrong
+
+    def prepare(self, context: Context) -> None:
+        super().prepare(context)
+        limit = context_length(context) if context.inputs.model else None
+        if limit and self.max_tokens and self.max_tokens > limit:
+            raise UserError(
+                f"{context.stage_id}.max_tokens: {self.max_tokens} is more than the model's context of {limit}. Set at "
+                "most that, or leave it out."
+            )
+
+    def trainer_kind(self) -> Any:
+        from trl import SFTTrainer
+
+        return SFTTrainer
+
+    def memory_load(self, context: Context) -> Load:
+        return Load(self.batch(context).micro, self.max_tokens)
 
     def memory_remedies(self) -> list[str]:
         return ["max_tokens: leave out the longest traces"]
@@ -138,19 +178,22 @@ class Sft(TrainerStage):
         from warmup_rl.stages.training.batches import SortedSteps
 
         traces, held = self._split(list(read_traces(context.inputs["traces"])), context)
-        limit = self.max_tokens or _context_length(context)
+        limit = self.max_tokens or context_length(context)
         encoded = [encode(tokenizer, trace, context.response_format, self.loss_on) for trace in traces]
         examples = self._fitting(encoded, limit, context)
         kept_out = [encode(tokenizer, trace, context.response_format, self.loss_on) for trace in held]
+        data, stage, length = Dataset.from_list(examples), self, None
         tokens = sum(len(example["input_ids"]) for example in examples)
+        largest = -(-_PASS_TOKENS_ON_CPU * len(examples) // tokens) if context.launch_env.device == "cpu" else None
+        if self.args.get("packing"):
+            length, largest = max(len(example["input_ids"]) for example in examples), None
+            stage = self.model_copy(update={"batch_size": self._rows_a_step(data, length, context)})
         trained = sum(label != IGNORED for example in examples for label in example["labels"])
         epochs = self.tokens / trained if self.tokens else self.epochs
-        max_length = limit if self.args.get("packing") else None
-        on_cpu = context.launch_env.device == "cpu"
-        batch = self.batch(context, -(-_PASS_TOKENS_ON_CPU * len(examples) // tokens) if on_cpu else None)
-        config = self.config(
+        batch = stage.batch(context, largest)
+        config = stage.config(
             context,
-            max_length=max_length,
+            max_length=length,
             num_train_epochs=epochs,
             per_device_train_batch_size=batch.micro,
             gradient_accumulation_steps=batch.accumulation,
@@ -158,19 +201,17 @@ class Sft(TrainerStage):
         trainer = SFTTrainer(
             model=str(context.inputs.model),
             args=config,
-            train_dataset=Dataset.from_list(examples),
+            train_dataset=data,
             eval_dataset=Dataset.from_list(self._fitting(kept_out, limit, context)) if held else None,
             processing_class=tokenizer,
             peft_config=self.adapter(),
         )
         require_supervised_end(trainer, tokenizer, whole=self._whole)
-        if max_length and "flash" not in str(trainer.model.config._attn_implementation):
-            context.say("args.packing: without flash attention, rows of many traces take longer than padding does")
         if config.train_sampling_strategy == "random":
             lengths = [len(ids) for ids in trainer.train_dataset["input_ids"]]
-            sampler = SortedSteps(lengths, step=self.batch_size, seed=context.seed)
+            sampler = SortedSteps(lengths, step=stage.batch_size, seed=context.seed)
             trainer._get_train_sampler = lambda dataset=None: sampler
-        per_epoch = math.ceil(len(trainer.train_dataset) / self.batch_size)
+        per_epoch = math.ceil(len(trainer.train_dataset) / stage.batch_size)
         result = self._fit(trainer, context, tokenizer, {trace.domain for trace in traces})
         if self.steps or self.tokens:
             epochs = result["steps"] / per_epoch
@@ -223,6 +264,15 @@ class Sft(TrainerStage):
         result = self.fit(trainer, context, tokenizer, callbacks=[probe, Progress(context)], chosen=probe.chosen)
         harm = {"harm": probe.harm()} if probe.harm() else {}
         return {**result, "probe": probe.rows, "kept_step": probe.kept["step"], **harm}
+
+    def _rows_a_step(self, data: Dataset, length: int, context: Context) -> int:
+        """Packed rows that hold about `batch_size` traces, a multiple of the processes."""
+        from trl import pack_dataset
+
+        rows, size = len(pack_dataset(data, length)), context.launch_env.size
+        wanted = max(1, round(self.batch_size * rows / len(data) / size)) * size
+        context.say(f"packing: {len(data)} traces in {rows} rows of {length} tokens, {wanted} rows a step")
+        return wanted
 
     def _fitting(self, examples: list[Example], limit: int | None, context: Context) -> list[Example]:
         fitting = [example for example in examples if limit is None or len(example["input_ids"]) <= limit]
@@ -302,10 +352,3 @@ def require_supervised_end(
 
 def _stretches(labels: Sequence[int]) -> list[list[int]]:
     return [list(ids) for trained, ids in groupby(labels, key=lambda label: label != IGNORED) if trained]
-
-
-def _context_length(context: Context) -> int | None:
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(str(context.inputs.model), revision=context.inputs.model_revision or "main")
-    return getattr(config.get_text_config(), "max_position_embeddings", None)

@@ -105,7 +105,7 @@ def whole_model(context: Context) -> Context:
     while not folder.is_dir():
         time.sleep(_POLL_SECONDS)
     others = {kind: path for kind, path in context.inputs.items() if kind != "model"}
-    return replace(context, inputs=Artifacts(str(folder), origin=model, **others))
+    return replace(context, inputs=Artifacts(str(folder), None, origin=model, **others))
 
 
 def _trained_weights(trainer: Trainer) -> dict[str, torch.Tensor]:
