@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 MIN_SEEDS = 3
 """With fewer seeds there is no t-interval."""
+MIN_SEEDS_P = 6
+"""With fewer seeds no p-value is given: even if all have the same sign, chance does that in over 1 of 20 runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,54 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
         return None
     from scipy.stats import t
 
-    centre, count = mean(values), len(values)
-    variance = math.fsum((value - centre) ** 2 for value in values) / (count - 1)
-    half = float(t.ppf((1 + level) / 2, count - 1)) * math.sqrt(variance / count)
+    centre = mean(values)
+    half = float(t.ppf((1 + level) / 2, len(values) - 1)) * standard_error(values)
     return centre - half, centre + half
+
+
+def t_test(values: Sequence[float]) -> float | None:
+    """Two-sided p-value of Student's t-test that the mean is 0. None below 6 values, and where all are equal."""
+    spread = _deviation(values)
+    if len(values) < MIN_SEEDS_P or not spread:
+        return None
+    from scipy.stats import t
+
+    return float(2 * t.sf(abs(mean(values)) * math.sqrt(len(values)) / spread, len(values) - 1))
+
+
+def holm(values: Sequence[float | None]) -> list[float | None]:
+    """Holm's step-down correction of a family of p-values; a test without one is no member of the family."""
+    ranked = sorted((value, place) for place, value in enumerate(values) if value is not None)
+    found: list[float | None] = [None] * len(values)
+    highest = 0.0
+    for rank, (value, place) in enumerate(ranked):
+        highest = max(highest, min(1.0, value * (len(ranked) - rank)))
+        found[place] = highest
+    return found
+
+
+def detectable(values: Sequence[float], seeds: int | None = None, power: float = 0.8, level: float = 0.95) -> float:
+    """The smallest mean difference that `seeds` values with this spread tell from 0 with the given power.
+
+    Args:
+        values: a paired difference by seed, two at least.
+        seeds: default: as many as there are values.
+    """
+    from scipy.stats import t
+
+    count = seeds or len(values)
+    factor = float(t.ppf((1 + level) / 2, count - 1) + t.ppf(power, count - 1))
+    return factor * _deviation(values) / math.sqrt(count)
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Of the mean; 0 for a single value."""
+    return _deviation(values) / math.sqrt(len(values))
+
+
+def _deviation(values: Sequence[float]) -> float:
+    centre = mean(values)
+    return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / max(1, len(values) - 1))
 
 
 def wilson(share: float, trials: int, level: float = 0.95) -> tuple[float, float]:

@@ -1,36 +1,48 @@
-"""The plots of a report as PNG: bars by domain, curves by training step, and the arms of an ablation."""
+"""The plots of a report as PNG and SVG: bars, curves, outcomes of rollouts, heat maps, and the arms of an ablation."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmup_rl.base.stats import mean
-from warmup_rl.report.claims import Meeting, share
+from warmup_rl.base.stats import MIN_SEEDS, mean
+from warmup_rl.interfaces.measurement import CurvePoint
+from warmup_rl.report.claims import SPENT, Meeting, share
 from warmup_rl.report.findings import Findings, Outcome
 from warmup_rl.report.load import Run
-from warmup_rl.report.models import Accuracy, Row, arms_in_order, average, trained_name
-from warmup_rl.report.outputs import StageOutput
+from warmup_rl.report.measures import NotMeasured, arm_accuracy
+from warmup_rl.report.models import Accuracy, Row, arms_in_order, average, shown, trained_name, with_interval
+from warmup_rl.report.outputs import OUTCOMES, Graded
 from warmup_rl.report.tables import group_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+KINDS = ("png", "svg")
 PLOTS = {
-    "accuracy.png": "Accuracy by model and domain: bars are means over seeds, dots single seeds, lines 95% intervals.",
-    "ablation.png": "Accuracy and length of answers by arm; bars: means over seeds, dots: seeds, lines: 95% intervals.",
-    "curve.png": "Held-out accuracy and reward by training step; thin lines are seeds, thick lines their mean. Only "
-    "arms with the same reward as base appear in the plot of rewards.",
-    "people.png": "Knights & Knaves by difficulty.",
-    "tokens.png": "Length of answers by model and domain; lines show the range over seeds.",
+    "accuracy": "Accuracy by model and domain: bars are means over seeds, dots single seeds, lines 95% intervals.",
+    "ablation": "Accuracy and length of answers by arm; bars: means over seeds, dots: seeds, lines: 95% intervals.",
+    "curve": "Held-out accuracy by training step, rollouts and generated tokens; thin lines are seeds, thick lines their "
+    "mean, bands 95% intervals over seeds.",
+    "outcomes": "What became of the rollouts of each training step, mean over seeds, and their mean reward (line).",
+    "retention": "Change by the training on the target domain, in points, mean over seeds; the trained domain is framed.",
+    "problems": "Share of correct completions by problem, over seeds and samples; a column is a problem, the easiest for "
+    "the last model at the left.",
+    "people": "Knights & Knaves by difficulty.",
+    "tokens": "Length of answers by model and domain; lines show the range over seeds.",
 }
 # Okabe and Ito's palette, distinguishable under all common kinds of colour blindness.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#B8A800")
 INK, GREY, FAINT = "#222222", "#777777", "#D9D9D9"
+ON_LIGHT, ON_DARK = "#111111", "#fdfdfd"
+"""Text on a coloured cell; unlike the other greys, the HTML page keeps them in its dark colours."""
+OUTCOME_COLORS = ("#009E73", "#E69F00", "#CC79A7", "#9AA5AF")
+_UNDATED: Mapping[str, Any] = {"png": None, "svg": {"Date": None}}
 DASHED, DOTTED = (0, (3, 2)), (0, (1, 2))
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -53,10 +65,12 @@ MOST_BARS = 9
 
 def draw(found: Findings, folder: Path) -> None:
     """Draws all plots that the run has data for into `folder`."""
-    run, bars = found.run, [row for row in found.rows if row.role != "prompt"]
+    run, bars = found.run, shown(found.run, found.rows)
     plots: dict[str, Callable[[], Figure | None]] = {
-        "ablation.png": lambda: _ablation(run, found.outcomes),
-        "curve.png": lambda: _curves(run, found.meeting),
+        "ablation": lambda: _ablation(run, found.outcomes),
+        "curve": lambda: _curves(run, found.meeting),
+        "outcomes": lambda: _outcomes(run),
+        "retention": lambda: _retention(run),
     }
     if bars and not (found.outcomes and len(bars) > MOST_BARS):
         by_group = {row.name: row.groups(run.puzzles[0], run.headline) for row in bars} if run.puzzles else {}
@@ -69,14 +83,15 @@ def draw(found: Findings, folder: Path) -> None:
         }
         chance = {name: average(found, "chance") or 0.0 for name, found in cells.items()}
         title = f"Knights & Knaves ({', '.join(run.puzzles[:1])}) by difficulty"
-        plots["accuracy.png"] = lambda: _bars(run, accuracies, bars, f"Accuracy ({run.headline})", chance)
-        plots["people.png"] = lambda: _bars(run, people, bars, title) if groups else None
-        plots["tokens.png"] = lambda: _bars(run, lengths, bars, f"Length of answers ({run.headline})", unit="tokens")
+        plots["accuracy"] = lambda: _bars(run, accuracies, bars, f"Accuracy ({run.headline})", chance)
+        plots["people"] = lambda: _bars(run, people, bars, title) if groups else None
+        plots["tokens"] = lambda: _bars(run, lengths, bars, f"Length of answers ({run.headline})", unit="tokens")
+        plots["problems"] = lambda: _problems(run, bars)
     for name, plot in plots.items():
-        with _style():
+        with _style(name):
             figure = plot()
-            if figure is not None:
-                figure.savefig(folder / name, dpi=150, facecolor="white")
+            for kind in KINDS if figure is not None else ():
+                figure.savefig(folder / f"{name}.{kind}", dpi=150, facecolor="white", metadata=_UNDATED[kind])
 
 
 def _length(run: Run, row: Row, domain: str) -> Accuracy | None:
@@ -139,72 +154,176 @@ def _bars(
 
 
 def _color(run: Run, row: Row) -> tuple[float, ...]:
-    """Light before the target stage, full after it."""
+    """Translucent before the target stage, full after it."""
     from matplotlib.colors import to_rgb
 
     known = {"base": BLUE, "best prompt": GREEN, "control": GREY, "warmup": ORANGE}
     color = known.get(row.role) or _arm_color(run, row.name.removesuffix(f" + {run.method}"))
-    return tuple(1 - (1.0 if row.trained else 0.45) * (1 - part) for part in to_rgb(color))
+    return (*to_rgb(color), 1.0 if row.trained else 0.45)
 
 
 def _curves(run: Run, met: Meeting) -> Figure | None:
-    """Held-out accuracy of all arms, and the reward of arms with the same reward as base."""
+    """Held-out accuracy of all arms on three axes of budget."""
     stages = {arm: [one.target for one in run.trials[arm].values() if one.target] for arm in arms_in_order(run)}
     measured = [stage for found in stages.values() for stage in found if stage.curve]
     if not measured:
         return None
     from matplotlib import pyplot
 
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.6), layout="constrained", width_ratios=(1.2, 1))
-    _accuracy_axis(left)
-    held_out = {arm: [{p.step: p.lenient for p in stage.curve} for stage in found] for arm, found in stages.items()}
-    _lines(left, run, held_out)
+    figure, panels = pyplot.subplots(1, len(SPENT), figsize=(10, 4.2), layout="constrained", sharey=True)
+    for axes, (unit, spent) in zip(panels, SPENT.items(), strict=True):
+        for arm, found in stages.items():
+            _lines(axes, run, arm, [stage.curve for stage in found if stage.curve], spent)
+        threshold = run.claims.threshold
+        axes.axhline(threshold, color=GREY, linestyle=DOTTED, linewidth=1.4, label=f"threshold {share(threshold)}")
+        axes.set_xlabel({"steps": f"{run.method} step", "tokens": "generated tokens"}.get(unit, unit))
+        axes.margins(x=0.02)
+        _accuracy_axis(axes, named=axes is panels[0])
+    if met.step is not None:
+        panels[0].axvline(met.step, color=GREY, linewidth=1)
+        side = "right" if met.step > panels[0].get_xlim()[1] / 2 else "left"
+        panels[0].text(met.step, 0.02, f" arms meet: step {met.step} ", color=GREY, fontsize=10, ha=side)
     problems = ", ".join(map(str, sorted({point.problems for stage in measured for point in stage.curve})))
     domains = ", ".join(dict.fromkeys(stage.domain for stage in measured))
-    left.set_title(f"Held-out accuracy on {domains} ({problems} problems)")
-    threshold = run.claims.threshold
-    left.axhline(threshold, color=GREY, linestyle=DOTTED, linewidth=1.4, label=f"threshold {share(threshold)}")
-    if met.step is not None:
-        left.axvline(met.step, color=GREY, linewidth=1)
-        side = "right" if met.step > left.get_xlim()[1] / 2 else "left"
-        left.text(met.step, 0.02, f" arms meet: step {met.step} ", color=GREY, fontsize=10, ha=side)
-    others = _rewarded_otherwise(run, stages)
-    rewards = {arm: [stage.rewards() for stage in found] for arm, found in stages.items() if arm not in others}
-    values = [value for found in rewards.values() for points in found for value in points.values()]
-    right.set_ylim(min([0.0, *values]), 1.04 * max([1.0, *values]))
-    _lines(right, run, rewards)
-    right.set_title("Mean reward of the rollouts")
-    why = "rewarded for format only" if others == [run.claims.format_only] else "different reward"
-    note = f"\n(without {', '.join(trained_name(run, arm) for arm in others)}: {why})" if others else ""
-    left.set_xlabel(f"{run.method} step")
-    right.set_xlabel(f"{run.method} step{note}")
-    _legend_above(figure, left, last="threshold")
+    panels[0].set_title(f"Held-out accuracy on {domains} ({problems} problems)")
+    _legend_above(figure, panels[0], last="threshold")
     return figure
 
 
-def _lines(axes: Axes, run: Run, by_arm: Mapping[str, Sequence[Mapping[int, float]]]) -> None:
-    from matplotlib.ticker import FixedLocator, MaxNLocator
+def _lines(
+    axes: Axes, run: Run, arm: str, seeds: Sequence[Sequence[CurvePoint]], spent: Callable[[CurvePoint], float]
+) -> None:
+    """An arm's curve: seeds, their mean, and its interval where there are seeds enough; x is the mean at a step."""
+    if not seeds:
+        return
+    from matplotlib.ticker import EngFormatter, MaxNLocator
 
-    for arm, found in by_arm.items():
-        seeds = [points for points in found if points]
-        if not seeds:
+    color = _arm_color(run, arm)
+    for points in seeds if len(seeds) > 1 else ():
+        values = [point.lenient for point in points]
+        axes.plot([spent(point) for point in points], values, color=color, linewidth=0.8, alpha=0.35)
+    by_step = [{point.step: point for point in points} for points in seeds]
+    at = [[points[step] for points in by_step] for step in sorted(set.intersection(*map(set, by_step)))]
+    x = [mean([spent(point) for point in points]) for points in at]
+    found = [with_interval({n: point.lenient for n, point in enumerate(points)}, points[0].problems) for points in at]
+    if len(seeds) >= MIN_SEEDS:
+        axes.fill_between(x, [one.low for one in found], [one.high for one in found], color=color, alpha=0.15, lw=0)
+    marker = {"marker": "o", "markersize": 4} if len(x) < 25 else {}
+    axes.plot(x, [one.value for one in found], color=color, lw=2.4, label=trained_name(run, arm), **marker)  # type: ignore[arg-type]
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def _outcomes(run: Run) -> Figure | None:
+    """Stacked shares of outcomes by training step, one panel for each arm."""
+    arms = {}
+    for arm in arms_in_order(run):
+        seeds = [one.target.rollouts for one in run.trials[arm].values() if one.target and one.target.rollouts]
+        if seeds and all("correct" in shares for rows in seeds for shares in rows.values()):
+            arms[arm] = seeds
+    if not arms:
+        return None
+    from matplotlib import pyplot
+    from matplotlib.ticker import MaxNLocator
+
+    size = min(10.0, 2.2 + 3.3 * len(arms)), 3.6
+    figure, grid = pyplot.subplots(1, len(arms), figsize=size, layout="constrained", sharey=True, squeeze=False)
+    for axes, (arm, seeds) in zip(grid[0], arms.items(), strict=True):
+        steps = sorted(set.intersection(*map(set, seeds)))
+        of = {name: [mean([rows[step][name] for rows in seeds]) for step in steps] for name in (*OUTCOMES, "reward")}
+        axes.stackplot(steps, [of[name] for name in OUTCOMES], labels=OUTCOMES, colors=OUTCOME_COLORS, lw=0)
+        axes.plot(steps, [min(1.0, max(0.0, value)) for value in of["reward"]], color=INK, lw=1.3, label="mean reward")
+        axes.set_title(trained_name(run, arm), fontsize=11.5)
+        axes.set_xlabel(f"{run.method} step")
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.set_xlim(steps[0], max(steps[-1], steps[0] + 1))
+        axes.set_ylim(0, 1)
+    grid[0][0].set_ylabel("share of rollouts")
+    _legend_above(figure, grid[0][0], last="mean reward")
+    return figure
+
+
+def _retention(run: Run) -> Figure | None:
+    """Change by the target stage in each arm and domain, with the trained domain framed."""
+    arms = [arm for arm in arms_in_order(run) if any(one.end and one.start for one in run.trials[arm].values())]
+    if not arms or not run.measured:
+        return None
+    from matplotlib import pyplot
+    from matplotlib.patches import Rectangle
+
+    changes = [[_change(run, arm, domain) for domain in run.measured] for arm in arms]
+    size = 2.4 + 1.3 * len(run.measured), 1.3 + 0.55 * len(arms)
+    figure, axes = pyplot.subplots(figsize=size, layout="constrained")
+    shown_values = [[math.nan if value is None else value for value in row] for row in changes]
+    axes.pcolormesh(shown_values, cmap="RdBu", vmin=-50, vmax=50, edgecolors="white", linewidth=2)
+    for y, (arm, row) in enumerate(zip(arms, changes, strict=True)):
+        trained = {one.target.domain for one in run.trials[arm].values() if one.target}
+        for x, (domain, value) in enumerate(zip(run.measured, row, strict=True)):
+            color = ON_DARK if value is not None and abs(value) > 32 else ON_LIGHT
+            axes.text(x + 0.5, y + 0.5, "–" if value is None else f"{value:+.1f}", ha="center", va="center",
+                      color=color)  # fmt: skip
+            if domain in trained:
+                axes.add_patch(Rectangle((x + 0.04, y + 0.07), 0.92, 0.86, fill=False, edgecolor=INK, lw=2))
+    axes.set_xticks([x + 0.5 for x in range(len(run.measured))], run.measured)
+    axes.set_yticks([y + 0.5 for y in range(len(arms))], [trained_name(run, arm) for arm in arms])
+    axes.invert_yaxis()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_title(f"Change by {run.method}, points")
+    return figure
+
+
+def _change(run: Run, arm: str, domain: str) -> float | None:
+    values = []
+    for seed in run.seeds:
+        with suppress(NotMeasured):
+            start, end = (arm_accuracy(run, arm, when, (domain,), seed) for when in ("start", "end"))  # type: ignore[arg-type]
+            values.append(100 * (end - start))
+    return mean(values) if values else None
+
+
+def _problems(run: Run, rows: Sequence[Row]) -> Figure | None:
+    """A heat map for each domain: models by problems, sorted by the last model's share of correct completions."""
+    rates = {domain: {row.name: _rates(row.graded(domain, run.headline)) for row in rows} for domain in run.measured}
+    rates = {name: {row: one for row, one in found.items() if one} for name, found in rates.items()}
+    rates = {name: found for name, found in rates.items() if found}
+    if not rates:
+        return None
+    from matplotlib import pyplot
+
+    rows_each = max(len(found) for found in rates.values())
+    columns = 2 if len(rates) > 1 else 1
+    size = 10, 0.9 + -(-len(rates) // columns) * (0.75 + 0.2 * rows_each)
+    figure, grid = pyplot.subplots(
+        -(-len(rates) // columns), columns, figsize=size, layout="constrained", squeeze=False
+    )
+    image = None
+    for place, axes in enumerate(grid.flat):
+        if place >= len(rates):
+            axes.set_visible(False)
             continue
-        color = _arm_color(run, arm)
-        for points in seeds if len(seeds) > 1 else ():
-            axes.plot(list(points), list(points.values()), color=color, linewidth=0.9, alpha=0.35)
-        steps = sorted(set.intersection(*(set(points) for points in seeds)))
-        means = [mean([points[step] for points in seeds]) for step in steps]
-        marker = {"marker": "o", "markersize": 4} if len(steps) < 25 else {}
-        axes.plot(steps, means, color=color, linewidth=2.6, label=trained_name(run, arm), **marker)  # type: ignore[arg-type]
-        axes.xaxis.set_major_locator(FixedLocator(steps) if len(steps) <= 12 else MaxNLocator("auto", integer=True))
-    axes.margins(x=0.02)
+        name, found = list(rates.items())[place]
+        problems = sorted(set.intersection(*map(set, found.values())))
+        problems.sort(key=lambda one: [-found[row][one] for row in reversed(found)])
+        values = [[of[one] for one in problems] for of in found.values()]
+        image = axes.imshow(values, cmap="cividis", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        labels = [row.partition(" (")[0] for row in found] if place % columns == 0 else [""] * len(found)
+        axes.set_yticks(range(len(found)), labels, fontsize=9.5)
+        axes.set_xticks([])
+        axes.tick_params(length=0)
+        axes.set_title(f"{name}, {len(problems)} problems", fontsize=11)
+    if image is not None:
+        figure.colorbar(image, ax=grid, label="share correct", fraction=0.03, pad=0.01)
+    return figure
 
 
-def _rewarded_otherwise(run: Run, stages: Mapping[str, Sequence[StageOutput]]) -> list[str]:
-    """Arms with a reward that is not comparable with base: the format-only control, and any with another reward."""
-    rewards = {arm: found[0].config.get("reward") for arm, found in stages.items() if found}
-    usual = rewards.get(run.claims.base)
-    return [arm for arm, reward in rewards.items() if arm == run.claims.format_only or reward != usual]
+def _rates(seeds: Mapping[int, Graded]) -> dict[str, float]:
+    """Share of correct completions by problem, over all seeds and samples."""
+    found: dict[str, list[bool]] = {}
+    for rows in seeds.values():
+        for (problem, _), row in rows.items():
+            found.setdefault(problem, []).append(row["verdict"] == "correct")
+    return {problem: mean(values) for problem, values in found.items()}
 
 
 def _ablation(run: Run, outcomes: Sequence[Outcome]) -> Figure | None:
@@ -265,11 +384,11 @@ def _arm_color(run: Run, arm: str) -> str:
     return known.get(arm) or OTHERS[others.index(arm) % len(OTHERS)]
 
 
-def _accuracy_axis(axes: Axes) -> None:
+def _accuracy_axis(axes: Axes, named: bool = True) -> None:
     """Accuracy from 0 to 1 with room above for numbers."""
     axes.set_ylim(0, 1.08)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".50", ".75", "1"])
-    axes.set_ylabel("accuracy")
+    axes.set_ylabel("accuracy" if named else "")
     axes.grid(axis="y", color=FAINT, linewidth=0.7, zorder=0)
     axes.set_axisbelow(True)
 
@@ -291,13 +410,13 @@ def _legend_above(figure: Figure, axes: Axes, last: str = "") -> None:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
-    """The style of all plots. Needs no display and closes all figures at the end."""
+def _style(name: str) -> Iterator[None]:
+    """The style of all plots; a plot's ids follow from its name. Needs no display, and closes all figures at the end."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):  # type: ignore[arg-type]
         yield
     pyplot.close("all")
