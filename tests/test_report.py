@@ -21,6 +21,21 @@ from warmup_rl.report.load import load
 from warmup_rl.report.main import report
 from warmup_rl.report.measures import gains, split_gain
 
+DRAWN = {"accuracy", "curve", "people", "problems", "retention", "tokens"}
+
+
+@pytest.fixture(autouse=True)
+def sketched(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots are laid out and not rendered, which takes most of a report's time, but for tests that want their files."""
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path, **options: None)
+
+
+@pytest.fixture
+def drawn() -> None:
+    """Asks for rendered plots."""
+
+
 completions = st.lists(
     st.tuples(
         *[st.tuples(st.sampled_from(["correct", "wrong", "none", "timeout"]), st.booleans()) for _ in ("old", "new")]
@@ -90,13 +105,17 @@ def test_gains_of_a_run_are_split_by_how_its_base_failed(tmp_path: Path, failing
     assert gain.total == pytest.approx(0.5) == getattr(gain, failing)
 
 
-def test_a_run_gives_markdown_json_and_pictures_and_can_be_reported_again(tmp_path: Path) -> None:
+def test_a_run_gives_pages_json_and_pictures_and_can_be_reported_again(tmp_path: Path, drawn: None) -> None:
     folder = write_run(tmp_path, pair(), samplings=("greedy", "sampled"))
     first = report(folder).read_text(encoding="utf-8")
     assert report(folder).read_text(encoding="utf-8") == first
     names = {path.name for path in (folder / "report").iterdir()}
-    assert names == {"report.md", "summary.json", "accuracy.png", "curve.png", "people.png", "tokens.png"}
-    assert first.startswith("# made-up\n")
+    pictures = {f"{name}.{kind}" for name in DRAWN for kind in ("png", "svg")}
+    assert names == {"report.html", "report.md", "summary.json", "tables.tex", *pictures}
+    top = (
+        "**Warmup helps here: +50.0 points [37.6, 62.4] against the base under the same prompt (mean of sums, registers"
+    )
+    assert first.startswith(top) and "\n# made-up\n" in first
     assert "| base | .25 [.25, .25] | .25 [.13, .37] |" in first
     assert "sums (chance .10)" in first and "mean without kk" in first
     assert "## Accuracy, sampled, lenient" in first
@@ -391,7 +410,7 @@ def test_a_run_from_before_stages_had_roles_is_refused(tmp_path: Path) -> None:
         report(folder)
 
 
-def test_stages_of_a_users_own_are_found_by_role_and_called_by_their_type(tmp_path: Path) -> None:
+def test_stages_of_a_users_own_are_found_by_role_and_called_by_their_type(tmp_path: Path, drawn: None) -> None:
     folder = write_run(tmp_path, pair(1))
     for path in folder.parent.glob("cache/rlvr-*/stage.json"):
         edit_json(path, type="dpo")

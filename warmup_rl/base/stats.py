@@ -41,10 +41,10 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
     """Student's t-interval of the mean (of a paired difference, given differences). None below 3 values."""
     if len(values) < MIN_SEEDS:
         return None
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     centre = mean(values)
-    half = float(t.ppf((1 + level) / 2, len(values) - 1)) * standard_error(values)
+    half = float(stdtrit(len(values) - 1, (1 + level) / 2)) * standard_error(values)
     return centre - half, centre + half
 
 
@@ -53,9 +53,9 @@ def t_test(values: Sequence[float]) -> float | None:
     spread = _deviation(values)
     if len(values) < MIN_SEEDS_P or not spread:
         return None
-    from scipy.stats import t
+    from scipy.special import stdtr
 
-    return float(2 * t.sf(abs(mean(values)) * math.sqrt(len(values)) / spread, len(values) - 1))
+    return float(2 * stdtr(len(values) - 1, -abs(mean(values)) * math.sqrt(len(values)) / spread))
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:
@@ -69,17 +69,12 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
     return found
 
 
-def detectable(values: Sequence[float], seeds: int | None = None, power: float = 0.8, level: float = 0.95) -> float:
-    """The smallest mean difference that `seeds` values with this spread tell from 0 with the given power.
+def detectable(values: Sequence[float], power: float = 0.8, level: float = 0.95) -> float:
+    """The smallest mean that so many values with their spread tell from 0 with the given power; two values at least."""
+    from scipy.special import stdtrit
 
-    Args:
-        values: a paired difference by seed, two at least.
-        seeds: default: as many as there are values.
-    """
-    from scipy.stats import t
-
-    count = seeds or len(values)
-    factor = float(t.ppf((1 + level) / 2, count - 1) + t.ppf(power, count - 1))
+    count = len(values)
+    factor = float(stdtrit(count - 1, (1 + level) / 2) + stdtrit(count - 1, power))
     return factor * _deviation(values) / math.sqrt(count)
 
 
@@ -101,9 +96,9 @@ def wilson(share: float, trials: int, level: float = 0.95) -> tuple[float, float
     """
     if trials < 1 or not 0 <= share <= 1:
         raise ValueError(f"share {share} of {trials} trials")
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    z = float(norm.ppf((1 + level) / 2))
+    z = float(ndtri((1 + level) / 2))
     scale = 1 + z**2 / trials
     centre = (share + z**2 / (2 * trials)) / scale
     half = z / scale * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
@@ -142,7 +137,7 @@ def resolvable(problems: int, discordant: float = 0.3, power: float = 0.8, level
     Normal approximation of the paired comparison (McNemar): if only one of the models is right on a fraction
     `discordant` of the problems, the difference has a standard error of sqrt(discordant / problems).
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    z = float(norm.ppf((1 + level) / 2) + norm.ppf(power))
+    z = float(ndtri((1 + level) / 2) + ndtri(power))
     return min(1.0, z * math.sqrt(discordant / problems))

@@ -1,4 +1,4 @@
-"""A report as values: sections of paragraphs, tables and pictures, which Markdown, LaTeX and the HTML page are made of."""
+"""A report as sections of paragraphs, tables and pictures; Markdown, LaTeX and the HTML page are made of it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Section:
 
     def and_(self, *blocks: Block) -> Section:
         """The section with more below it, if there is anything in it."""
-        return replace(self, blocks=[*self.blocks, *filter(None, blocks)]) if self.blocks else self
+        return replace(self, blocks=[*self.blocks, *(one for one in blocks if one)]) if self.blocks else self
 
     def markdown(self, pictures: bool = True) -> str:
         """Empty if there is nothing below the heading."""

@@ -1,15 +1,14 @@
-"""How far a run's figures carry: tests by domain, several completions a problem, cost, and what was registered before."""
+"""How far a run's figures carry: tests by domain, several completions a problem, cost, and what was registered."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from warmup_rl.base.jsonl import json_line, read_json
+from warmup_rl.base.jsonl import read_json
 from warmup_rl.base.stats import MIN_SEEDS, holm, mean, standard_error, t_test
 from warmup_rl.report import measures
 from warmup_rl.report.claims import Claim, compare
@@ -17,6 +16,7 @@ from warmup_rl.report.load import Run
 from warmup_rl.report.measures import When, teacher_flops
 from warmup_rl.report.models import Row
 from warmup_rl.report.outputs import Graded
+from warmup_rl.run.provenance import claims_digest
 
 GUESSED = 0.5
 """pass@k is left out where k guesses reach it."""
@@ -30,7 +30,7 @@ class DomainTest:
     p: float | None
 
 
-def by_domain(run: Run) -> tuple[DomainTest, ...]:
+def domain_tests(run: Run) -> tuple[DomainTest, ...]:
     """Warmup against base on each measured domain, before and after the target stage."""
     warmup, base = measures.compared(run)
     found: list[DomainTest] = []
@@ -146,11 +146,6 @@ def costs(run: Run) -> tuple[Cost, ...]:
         if spent:
             found.append(Cost(arm, *(mean(values) for values in zip(*spent, strict=True))))
     return tuple(found)
-
-
-def claims_digest(claims: Mapping[str, Any]) -> str:
-    """SHA-256 of the settings of the claims, as `run.json` registers it."""
-    return hashlib.sha256(json_line(dict(sorted(claims.items())))).hexdigest()
 
 
 def registration(run: Run) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from warmup_rl.base.stats import mean
 from warmup_rl.report import measures
 from warmup_rl.report.claims import Claim, Meeting, claims, compare, meeting
-from warmup_rl.report.evidence import Cost, DomainTest, Samples, by_domain, costs, samples
+from warmup_rl.report.evidence import Cost, DomainTest, Samples, costs, domain_tests, samples
 from warmup_rl.report.load import Run
 from warmup_rl.report.measures import Gain, gains
 from warmup_rl.report.models import Accuracy, Row, average, model_rows, models
@@ -176,5 +176,5 @@ def compute(run: Run) -> Findings:
     """The findings of a run. Raises `DataError` if a file is broken."""
     rows = model_rows(run)
     measured = claims(run), meeting(run), gains(run)
-    evidence = by_domain(run) if run.compares else (), samples(run, rows), costs(run)
+    evidence = domain_tests(run) if run.compares else (), samples(run, rows), costs(run)
     return Findings(run, provenance(run), rows, *measured, ablation(run), labels(run), *evidence)

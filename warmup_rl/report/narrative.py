@@ -48,7 +48,7 @@ def verdict(found: Findings) -> tuple[str, ...]:
     best = claims["transfer.best_prompt"]
     lift = claims["transfer.recipe_prompt"] if best.untestable else best
     if lift.estimate is None:
-        return (f"Whether warmup helps {_cannot(lift)}.".replace("helps not", "helps is not"),)
+        return (f"Whether warmup helps is {_cannot(lift)}.",)
     prompt = f"the prompt style that does best on validation problems: {best_prompt(run)}"
     if lift is best and lift.estimate <= 0:
         line = f"Warmup does not beat the base with its best prompt here ({prompt}): {amount(lift)}, {lift.where}."
@@ -68,10 +68,9 @@ def verdict(found: Findings) -> tuple[str, ...]:
 
 def thin(found: Findings) -> list[str]:
     """Where the evidence is too thin to decide by, one sentence each."""
-    run = found.run
-    texts = []
+    run, texts = found.run, list[str]()
     if run.unfinished and run.compares:
-        texts.append(f"{counted(len(run.unfinished), 'trial')} of the recipe not finished.")
+        texts.append(f"Not finished: {counted(len(run.unfinished), 'trial')}.")
     if run.compares and found.rows:
         pairs = max((len(claim.values) for claim in found.claims), default=0)
         if pairs < MIN_SEEDS:

@@ -14,7 +14,6 @@ from warmup_rl.base.jsonl import read_json, read_jsonl
 from warmup_rl.base.stats import mean
 from warmup_rl.interfaces.measurement import Cell, CurvePoint, cells, read_record, recorded_cells
 
-
 Graded = Mapping[tuple[str, int], Mapping[str, Any]]
 """Verdict, truncation and extracted answer of completions, by problem id and sample."""
 OUTCOMES = ("correct", "wrong", "no answer", "cut off")

@@ -1,4 +1,4 @@
-"""The report as one self-contained HTML page: the document, its plots, claims as strips, and a browser of completions."""
+"""The report as one self-contained HTML page: the document, its plots, and a browser of completions."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def write_page(found: Findings, document: Document, folder: Path) -> None:
         warnings=[_inline(one) for one in document.warnings],
         thin=[_inline(one) for one in document.thin],
         figures=_figures(found),
-        claims=[_strip(claim) for claim in found.claims if not claim.untestable],
+        claims=_strips(found.claims),
         sections=sections,
         recipe=printable((found.run.folder / "recipe.yaml").read_text(encoding="utf-8")),
         rows=text,
@@ -102,6 +102,14 @@ def _figures(found: Findings) -> list[dict[str, str]]:
     return [*figures[:3], {"name": "Whole run", "value": duration(seconds), "note": size}]
 
 
+def _strips(claims: Sequence[Claim]) -> dict[str, list[dict[str, Any]]]:
+    """The tested claims by part of the report."""
+    parts: dict[str, list[dict[str, Any]]] = {}
+    for claim in (one for one in claims if not one.untestable):
+        parts.setdefault(claim.part, []).append(_strip(claim))
+    return parts
+
+
 def _strip(claim: Claim) -> dict[str, Any]:
     """A claim as a line of words and a strip: 0, a dot for each seed, the mean and its interval."""
     values, estimate, interval = list(claim.values.values()), claim.estimate, claim.interval or ()
@@ -114,7 +122,6 @@ def _strip(claim: Claim) -> dict[str, Any]:
         return f"{100 * (value - low) / (high - low):.2f}"
 
     return {
-        "part": claim.part,
         "question": claim.question,
         "where": claim.where,
         "text": brief(claim),

@@ -1,10 +1,9 @@
-"""The plots of a report as PNG and SVG: bars, curves, outcomes of rollouts, heat maps, and the arms of an ablation."""
+"""The plots of a report as PNG and SVG: bars, curves, outcomes of rollouts, and the arms of an ablation."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +11,10 @@ from warmup_rl.base.stats import MIN_SEEDS, mean
 from warmup_rl.interfaces.measurement import CurvePoint
 from warmup_rl.report.claims import SPENT, Meeting, share
 from warmup_rl.report.findings import Findings, Outcome
+from warmup_rl.report.heatmaps import problem_rates, retention
 from warmup_rl.report.load import Run
-from warmup_rl.report.measures import NotMeasured, arm_accuracy
 from warmup_rl.report.models import Accuracy, Row, arms_in_order, average, shown, trained_name, with_interval
-from warmup_rl.report.outputs import OUTCOMES, Graded
+from warmup_rl.report.outputs import OUTCOMES
 from warmup_rl.report.tables import group_names
 
 if TYPE_CHECKING:
@@ -26,12 +25,12 @@ KINDS = ("png", "svg")
 PLOTS = {
     "accuracy": "Accuracy by model and domain: bars are means over seeds, dots single seeds, lines 95% intervals.",
     "ablation": "Accuracy and length of answers by arm; bars: means over seeds, dots: seeds, lines: 95% intervals.",
-    "curve": "Held-out accuracy by training step, rollouts and generated tokens; thin lines are seeds, thick lines their "
-    "mean, bands 95% intervals over seeds.",
+    "curve": "Held-out accuracy by training step, rollouts and generated tokens; thin lines are seeds, thick lines "
+    "their mean, bands 95% intervals over seeds.",
     "outcomes": "What became of the rollouts of each training step, mean over seeds, and their mean reward (line).",
-    "retention": "Change by the training on the target domain, in points, mean over seeds; the trained domain is framed.",
-    "problems": "Share of correct completions by problem, over seeds and samples; a column is a problem, the easiest for "
-    "the last model at the left.",
+    "retention": "Change by training on the framed domain, in points, mean over seeds.",
+    "problems": "Share of correct completions by problem, over seeds and samples; a column is a problem, the easiest "
+    "for the last model at the left.",
     "people": "Knights & Knaves by difficulty.",
     "tokens": "Length of answers by model and domain; lines show the range over seeds.",
 }
@@ -39,8 +38,6 @@ PLOTS = {
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#B8A800")
 INK, GREY, FAINT = "#222222", "#777777", "#D9D9D9"
-ON_LIGHT, ON_DARK = "#111111", "#fdfdfd"
-"""Text on a coloured cell; unlike the other greys, the HTML page keeps them in its dark colours."""
 OUTCOME_COLORS = ("#009E73", "#E69F00", "#CC79A7", "#9AA5AF")
 _UNDATED: Mapping[str, Any] = {"png": None, "svg": {"Date": None}}
 DASHED, DOTTED = (0, (3, 2)), (0, (1, 2))
@@ -70,7 +67,7 @@ def draw(found: Findings, folder: Path) -> None:
         "ablation": lambda: _ablation(run, found.outcomes),
         "curve": lambda: _curves(run, found.meeting),
         "outcomes": lambda: _outcomes(run),
-        "retention": lambda: _retention(run),
+        "retention": lambda: retention(run),
     }
     if bars and not (found.outcomes and len(bars) > MOST_BARS):
         by_group = {row.name: row.groups(run.puzzles[0], run.headline) for row in bars} if run.puzzles else {}
@@ -86,12 +83,13 @@ def draw(found: Findings, folder: Path) -> None:
         plots["accuracy"] = lambda: _bars(run, accuracies, bars, f"Accuracy ({run.headline})", chance)
         plots["people"] = lambda: _bars(run, people, bars, title) if groups else None
         plots["tokens"] = lambda: _bars(run, lengths, bars, f"Length of answers ({run.headline})", unit="tokens")
-        plots["problems"] = lambda: _problems(run, bars)
+        plots["problems"] = lambda: problem_rates(run, bars)
     for name, plot in plots.items():
         with _style(name):
             figure = plot()
             for kind in KINDS if figure is not None else ():
                 figure.savefig(folder / f"{name}.{kind}", dpi=150, facecolor="white", metadata=_UNDATED[kind])
+                figure.set_layout_engine("none")  # laid out once
 
 
 def _length(run: Run, row: Row, domain: str) -> Accuracy | None:
@@ -243,89 +241,6 @@ def _outcomes(run: Run) -> Figure | None:
     return figure
 
 
-def _retention(run: Run) -> Figure | None:
-    """Change by the target stage in each arm and domain, with the trained domain framed."""
-    arms = [arm for arm in arms_in_order(run) if any(one.end and one.start for one in run.trials[arm].values())]
-    if not arms or not run.measured:
-        return None
-    from matplotlib import pyplot
-    from matplotlib.patches import Rectangle
-
-    changes = [[_change(run, arm, domain) for domain in run.measured] for arm in arms]
-    size = 2.4 + 1.3 * len(run.measured), 1.3 + 0.55 * len(arms)
-    figure, axes = pyplot.subplots(figsize=size, layout="constrained")
-    shown_values = [[math.nan if value is None else value for value in row] for row in changes]
-    axes.pcolormesh(shown_values, cmap="RdBu", vmin=-50, vmax=50, edgecolors="white", linewidth=2)
-    for y, (arm, row) in enumerate(zip(arms, changes, strict=True)):
-        trained = {one.target.domain for one in run.trials[arm].values() if one.target}
-        for x, (domain, value) in enumerate(zip(run.measured, row, strict=True)):
-            color = ON_DARK if value is not None and abs(value) > 32 else ON_LIGHT
-            axes.text(x + 0.5, y + 0.5, "–" if value is None else f"{value:+.1f}", ha="center", va="center",
-                      color=color)  # fmt: skip
-            if domain in trained:
-                axes.add_patch(Rectangle((x + 0.04, y + 0.07), 0.92, 0.86, fill=False, edgecolor=INK, lw=2))
-    axes.set_xticks([x + 0.5 for x in range(len(run.measured))], run.measured)
-    axes.set_yticks([y + 0.5 for y in range(len(arms))], [trained_name(run, arm) for arm in arms])
-    axes.invert_yaxis()
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    axes.set_title(f"Change by {run.method}, points")
-    return figure
-
-
-def _change(run: Run, arm: str, domain: str) -> float | None:
-    values = []
-    for seed in run.seeds:
-        with suppress(NotMeasured):
-            start, end = (arm_accuracy(run, arm, when, (domain,), seed) for when in ("start", "end"))  # type: ignore[arg-type]
-            values.append(100 * (end - start))
-    return mean(values) if values else None
-
-
-def _problems(run: Run, rows: Sequence[Row]) -> Figure | None:
-    """A heat map for each domain: models by problems, sorted by the last model's share of correct completions."""
-    rates = {domain: {row.name: _rates(row.graded(domain, run.headline)) for row in rows} for domain in run.measured}
-    rates = {name: {row: one for row, one in found.items() if one} for name, found in rates.items()}
-    rates = {name: found for name, found in rates.items() if found}
-    if not rates:
-        return None
-    from matplotlib import pyplot
-
-    rows_each = max(len(found) for found in rates.values())
-    columns = 2 if len(rates) > 1 else 1
-    size = 10, 0.9 + -(-len(rates) // columns) * (0.75 + 0.2 * rows_each)
-    figure, grid = pyplot.subplots(
-        -(-len(rates) // columns), columns, figsize=size, layout="constrained", squeeze=False
-    )
-    image = None
-    for place, axes in enumerate(grid.flat):
-        if place >= len(rates):
-            axes.set_visible(False)
-            continue
-        name, found = list(rates.items())[place]
-        problems = sorted(set.intersection(*map(set, found.values())))
-        problems.sort(key=lambda one: [-found[row][one] for row in reversed(found)])
-        values = [[of[one] for one in problems] for of in found.values()]
-        image = axes.imshow(values, cmap="cividis", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-        labels = [row.partition(" (")[0] for row in found] if place % columns == 0 else [""] * len(found)
-        axes.set_yticks(range(len(found)), labels, fontsize=9.5)
-        axes.set_xticks([])
-        axes.tick_params(length=0)
-        axes.set_title(f"{name}, {len(problems)} problems", fontsize=11)
-    if image is not None:
-        figure.colorbar(image, ax=grid, label="share correct", fraction=0.03, pad=0.01)
-    return figure
-
-
-def _rates(seeds: Mapping[int, Graded]) -> dict[str, float]:
-    """Share of correct completions by problem, over all seeds and samples."""
-    found: dict[str, list[bool]] = {}
-    for rows in seeds.values():
-        for (problem, _), row in rows.items():
-            found.setdefault(problem, []).append(row["verdict"] == "correct")
-    return {problem: mean(values) for problem, values in found.items()}
-
-
 def _ablation(run: Run, outcomes: Sequence[Outcome]) -> Figure | None:
     """One line for each arm: accuracy on transfer domains and puzzles, and length of answers; a dot for each seed."""
     if not outcomes:
@@ -411,7 +326,7 @@ def _legend_above(figure: Figure, axes: Axes, last: str = "") -> None:
 
 @contextmanager
 def _style(name: str) -> Iterator[None]:
-    """The style of all plots; a plot's ids follow from its name. Needs no display, and closes all figures at the end."""
+    """The style of all plots, with ids by the plot's name. Needs no display, and closes all figures at the end."""
     import matplotlib
 
     matplotlib.use("Agg")

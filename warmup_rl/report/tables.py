@@ -167,9 +167,9 @@ def samples_table(found: Sequence[Samples]) -> Section:
         for one in found
     ]  # fmt: skip
     caption = (
-        "avg@k: mean over completions and seeds ± standard error (over seeds from 3 seeds on, else over the problems of "
-        "one model, which says nothing about other seeds). maj@k: the most frequent answer is correct. pass@k: any is "
-        "correct; left out where guessing alone would reach .50."
+        "avg@k: mean over completions and seeds ± standard error (over seeds from 3 seeds on, else over the problems "
+        "of one model, which says nothing about other seeds). maj@k: the most frequent answer is correct. pass@k: any "
+        "is correct; left out where guessing alone would reach .50."
     )
     return section("Several completions a problem", ("model", "domain", "sampling", "k", "avg@k", "maj@k", "pass@k"),
                    body, caption)  # fmt: skip
