@@ -40,7 +40,7 @@ def retention(run: Run) -> Figure | None:
             axes.text(x + 0.5, y + 0.5, "–" if value is None else f"{value:+.1f}", ha="center", va="center",
                       color=color)  # fmt: skip
             if domain in trained:
-                axes.add_patch(Rectangle((x + 0.04, y + 0.07), 0.92, 0.86, fill=False, edgecolor=ON_LIGHT, lw=2))
+                axes.add_patch(Rectangle((x + 0.04, y + 0.07), 0.92, 0.86, fill=False, edgecolor="#E69F00", lw=2))
     axes.set_xticks([x + 0.5 for x in range(len(run.measured))], run.measured)
     axes.set_yticks([y + 0.5 for y in range(len(arms))], [trained_name(run, arm) for arm in arms])
     axes.invert_yaxis()

@@ -74,21 +74,15 @@ def thin(found: Findings) -> list[str]:
     if run.compares and found.rows:
         pairs = max((len(claim.values) for claim in found.claims), default=0)
         if pairs < MIN_SEEDS:
-            texts.append(
-                f"{counted(pairs, 'seed')} with both arms: {MIN_SEEDS} are needed for an interval, 8 are better."
-            )
-        if found.by_id["transfer.best_prompt"].untestable and run.transfer:
-            texts.append(
-                "The base was not given its best prompt: " + found.by_id["transfer.best_prompt"].untestable + "."
-            )
+            texts.append(f"{counted(pairs, 'seed')} with both arms: {MIN_SEEDS} are needed for an interval.")
+        if (why := found.by_id["transfer.best_prompt"].untestable) and run.transfer:
+            texts.append(f"Warmup was not compared with the base under its best prompt: {why}.")
         if run.claims.format_only not in run.trials:
             texts.append("No format-only control: what form alone gains is not known.")
     sizes = [cell.problems for stage in run.stages("evaluation") for cell in stage.cells if cell.split == "test"]
     if sizes and min(sizes) < FEW_PROBLEMS:
         points = 100 * resolvable(min(sizes))
-        texts.append(
-            f"{min(sizes)} problems in a domain resolve differences of about {points:.0f} points, no smaller ones."
-        )
+        texts.append(f"With {min(sizes)} problems in a domain, differences below about {points:.0f} points are lost.")
     return texts
 
 

@@ -29,6 +29,7 @@ LONGEST = 20_000
 """Characters of a completion that the page holds."""
 COLUMNS = 8
 _THEME = {INK: "var(--ink)", GREY: "var(--soft)", FAINT: "var(--line)", "#ffffff": "var(--page)"}
+"""Colours of the page in place of those of the plots; matplotlib writes them in lower case."""
 Problem = dict[str, Any]
 
 

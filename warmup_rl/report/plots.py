@@ -37,7 +37,7 @@ PLOTS = {
 # Okabe and Ito's palette, distinguishable under all common kinds of colour blindness.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#B8A800")
-INK, GREY, FAINT = "#222222", "#777777", "#D9D9D9"
+INK, GREY, FAINT = "#222222", "#777777", "#d9d9d9"
 OUTCOME_COLORS = ("#009E73", "#E69F00", "#CC79A7", "#9AA5AF")
 _UNDATED: Mapping[str, Any] = {"png": None, "svg": {"Date": None}}
 DASHED, DOTTED = (0, (3, 2)), (0, (1, 2))
@@ -122,7 +122,7 @@ def _bars(
             if found is None:
                 continue
             x = position + (place - (len(bars) - 1) / 2) * width
-            axes.bar(x, found.value, width * 0.92, color=_color(run, row), label=label, zorder=2)
+            axes.bar(x, found.value, width * 0.92, color=_color(run, row, place), label=label, zorder=2)
             label = None
             axes.vlines(x, found.low, found.high, colors=INK, linewidth=1.2, zorder=3)
             dots = list(found.by_seed.values()) if len(found.by_seed) > 1 else []
@@ -151,12 +151,13 @@ def _bars(
     return figure
 
 
-def _color(run: Run, row: Row) -> tuple[float, ...]:
+def _color(run: Run, row: Row, place: int) -> tuple[float, ...]:
     """Translucent before the target stage, full after it."""
     from matplotlib.colors import to_rgb
 
     known = {"base": BLUE, "best prompt": GREEN, "control": GREY, "warmup": ORANGE}
-    color = known.get(row.role) or _arm_color(run, row.name.removesuffix(f" + {run.method}"))
+    prompt = OTHERS[place % len(OTHERS)] if row.role == "prompt" else None
+    color = known.get(row.role) or prompt or _arm_color(run, row.name.removesuffix(f" + {run.method}"))
     return (*to_rgb(color), 1.0 if row.trained else 0.45)
 
 

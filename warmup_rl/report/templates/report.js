@@ -137,4 +137,4 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "/") { event.preventDefault(); $("search").focus(); }
   else if (step) show(shown[Math.min(shown.length - 1, Math.max(0, shown.indexOf(current) + step))] ?? null);
 });
-start();
+const ready = start();
