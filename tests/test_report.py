@@ -13,6 +13,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from tests.synthetic_run import Trial, base_trial, edit_json, flat, pair, undo, warmup_trial, write_run
 from warmup_rl.base.errors import DataError, RunError
@@ -20,6 +21,7 @@ from warmup_rl.base.jsonl import read_jsonl, write_json, write_jsonl
 from warmup_rl.report.load import load
 from warmup_rl.report.main import report
 from warmup_rl.report.measures import gains, split_gain
+from warmup_rl.report.summary import Summary
 from warmup_rl.run.provenance import claims_digest
 
 DRAWN = {"accuracy", "curve", "people", "problems", "retention", "tokens"}
@@ -112,7 +114,7 @@ def test_a_run_gives_pages_json_and_pictures_and_can_be_reported_again(tmp_path:
     assert report(folder).read_text(encoding="utf-8") == first
     names = {path.name for path in (folder / "report").iterdir()}
     pictures = {f"{name}.{kind}" for name in DRAWN for kind in ("png", "svg")}
-    assert names == {"report.html", "report.md", "summary.json", "tables.tex", *pictures}
+    assert names == {"report.html", "report.md", "summary.json", "summary.schema.json", "tables.tex", *pictures}
     top = (
         "**Warmup helps here: +50.0 points [37.6, 62.4] against the base under the same prompt (mean of sums, registers"
     )
@@ -125,6 +127,9 @@ def test_a_run_gives_pages_json_and_pictures_and_can_be_reported_again(tmp_path:
     summary = json.loads((folder / "report" / "summary.json").read_text(encoding="utf-8"))
     lift = next(claim for claim in summary["claims"] if claim["id"] == "transfer.recipe_prompt")
     assert lift["estimate"] == pytest.approx(0.5) and lift["seeds"] == [0, 1, 2]
+    TypeAdapter(Summary).validate_python(summary)
+    described = json.loads((folder / "report" / "summary.schema.json").read_text(encoding="utf-8"))
+    assert described["properties"].keys() == summary.keys() == set(described["required"])
 
 
 def test_the_first_line_says_it_where_a_better_prompt_does_as_well_as_warmup(tmp_path: Path) -> None:

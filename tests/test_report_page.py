@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.browser import CHROMIUM, rendered
-from tests.synthetic_run import base_trial, edit_json, pair, warmup_trial, write_run
+from tests.synthetic_run import base_trial, edit_json, flat, pair, warmup_trial, write_run
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
 from warmup_rl.report import page
+from warmup_rl.report.beside import beside
 from warmup_rl.report.main import report
 
 NASTY = (
@@ -148,6 +149,24 @@ def test_in_a_browser_flips_come_first_and_filters_work_without_an_error_or_a_re
     assert found["lost"] == ["lost"] and found["registers"] == 10
     assert found["none"] == "0 of 400 problems" and found["all"] == "400 problems"
     assert found["sides"] == ["base", "warmup"] and found["marks"] > 0
+
+
+def test_two_runs_are_laid_over_each_other(tmp_path: Path) -> None:
+    first = write_run(tmp_path / "a", pair())
+    second = write_run(
+        tmp_path / "b", [replace(one, start=flat(0.9)) if one.arm == "warmup" else one for one in pair()]
+    )
+    recipe = second / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("made-up", "other").replace("max_tokens: 512", "max_tokens: 256"))
+    html = beside(first, second)
+    text = html.with_name("report.md").read_text(encoding="utf-8")
+    assert html.parent.name == "beside-other" and "# made-up and other" in text
+    assert "The recipes differ in: evaluation.samplings.greedy.max_tokens." in text
+    row = "| warmup - base, same prompt | mean of sums, registers, compass | +50.0 points [37.6, 62.4] |"
+    assert f"{row} +65.0 points [52.6, 77.4] | +15.0 [2.6, 27.4] |" in text
+    assert "| other: warmup | .90 " not in text and "| other: warmup | – | .90 [.90, .90] |" in text
+    columns = json.loads(re.findall(r'id="settings">(.*?)</script>', html.read_text(encoding="utf-8"))[0])["columns"]
+    assert "made-up: base" in columns and "other: warmup" in columns
 
 
 def test_a_page_of_eight_seeds_is_below_the_limit() -> None:

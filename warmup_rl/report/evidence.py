@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.jsonl import read_json
 from warmup_rl.base.stats import MIN_SEEDS, holm, mean, standard_error, t_test
 from warmup_rl.report import measures
-from warmup_rl.report.claims import Claim, compare
+from warmup_rl.report.claims import Claim, compare, share
 from warmup_rl.report.load import Run
 from warmup_rl.report.measures import When, teacher_flops
 from warmup_rl.report.models import Row
@@ -165,4 +166,40 @@ def registration(run: Run) -> str:
     return (
         f"Registered before the first stage ran, {record['utc']}{revision}, SHA-256 {record['sha256'][:12]}: {listed}. "
         f"{deviations}{intact}"
+    )
+
+
+def contamination(run: Run) -> list[str]:
+    """Whether the base model has seen the questions of each published domain in pretraining, one sentence each."""
+    records = [read_json(path) for path in sorted(run.folder.parent.glob("contamination/*.json"))]
+    mine = [record for record in records if _is_base(run, record)]
+    texts = []
+    for name in run.measured:
+        domain = run.recipe.domains[name].get("type", name)
+        measured = [_completed(name, record) for record in mine if record["domain"] == domain]
+        texts += measured
+        if not measured and name in run.public:
+            command = f"python -m warmup_rl contamination --model {run.recipe.model or 'MODEL'} --domain {domain}"
+            texts.append(
+                f"Whether the base model has seen questions of {name} in pretraining was not measured: `{command}`."
+            )
+    return texts
+
+
+def _is_base(run: Run, record: Mapping[str, Any]) -> bool:
+    """Whether a measurement is of the model that the run starts from, or that its first stage made."""
+    if run.recipe.model:
+        wanted = (run.recipe.model, run.recipe.model_revision)
+        return (record["model"], record.get("revision")) == wanted
+    made = {(stage.folder / "model").resolve() for stage in run.stages("pretraining")}
+    return Path(record["model"]).resolve() in made
+
+
+def _completed(name: str, record: Mapping[str, Any]) -> str:
+    found, control = record["found"], record["control"]
+    shares = [f"{share(kind['share'])} [{share(kind['low'])}, {share(kind['high'])}]" for kind in (found, control)]
+    return (
+        f"The base model completes {found['whole']} of {found['questions']} {record['split']} questions of {name} word "
+        f"for word from their first {record['shown']:.0%} ({shares[0]}; of generated ones {shares[1]}). "
+        f"{record['verdict']}"
     )

@@ -5,21 +5,20 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from warmup_rl.base.console import open_console
 from warmup_rl.base.jsonl import read_json, write_json
 from warmup_rl.report import narrative, tables
 from warmup_rl.report.document import Block, Document, Picture, Section
-from warmup_rl.report.evidence import registration
-from warmup_rl.report.findings import Findings, Outcome, compute
+from warmup_rl.report.evidence import contamination, registration
+from warmup_rl.report.findings import Findings, compute
 from warmup_rl.report.load import Run, load
-from warmup_rl.report.models import STYLES, Row, arm_styles, best_prompt
+from warmup_rl.report.models import STYLES, arm_styles, best_prompt
 from warmup_rl.report.page import write_page
 from warmup_rl.report.plots import KINDS, PLOTS, draw
+from warmup_rl.report.summary import schema, summary
 
 
 def report(run_folder: Path) -> Path:
@@ -43,9 +42,10 @@ def report(run_folder: Path) -> Path:
         draw(found, Path(part))
         document = compose(found, {path.stem for path in Path(part).iterdir()})
         write_json(Path(part, "summary.json"), summary(found))
+        write_json(Path(part, "summary.schema.json"), schema())
         Path(part, "report.md").write_text(document.markdown() + "\n", encoding="utf-8")
         Path(part, "tables.tex").write_text(document.latex(), encoding="utf-8")
-        write_page(found, document, Path(part))
+        write_page(document, Path(part), found)
         written = {path.name for path in Path(part).iterdir()}
         folder.mkdir(exist_ok=True)
         for path in Path(part).iterdir():
@@ -101,7 +101,7 @@ def _overview(found: Findings, plots: Callable[..., list[Block]]) -> list[Sectio
     notes = " ".join(filter(None, [styles, picked]))
     return [
         Section("", [*first, narrative.set_up(run)], True),
-        Section("What this run shows", [*says, " ".join(narrative.contamination(run)), *plots("accuracy")], True),
+        Section("What this run shows", [*says, " ".join(contamination(run)), *plots("accuracy")], True),
         tables.accuracy_table(run, found.rows, run.headline, brief=True).and_(notes),
         Section("Training", plots("curve", "outcomes"), True),
         tables.ablation_table(run, found.outcomes).and_(*plots("ablation")),
@@ -126,54 +126,3 @@ def _styles(run: Run) -> str:
     if len(set(by_arm.values())) < 2:
         return next(iter(by_arm.values()), "")
     return "; ".join(f"{arm}: {style}" for arm, style in by_arm.items())
-
-
-def summary(found: Findings) -> dict[str, Any]:
-    """The report's numbers as JSON values, for scripts."""
-    run = found.run
-    return {
-        "run": run.recipe.run_name,
-        "seeds": list(run.seeds),
-        "unfinished": list(run.unfinished),
-        "provenance": asdict(found.provenance),
-        "headline": run.headline,
-        "first_line": " ".join(narrative.verdict(found)) or None,
-        "thin": narrative.thin(found),
-        "registration": registration(run) or None,
-        "set_up": narrative.set_up(run),
-        "sentences": narrative.sentences(found),
-        "claims": [claim.to_json() for claim in found.claims],
-        "arms_meet": asdict(found.meeting),
-        "models": [_model(found, row, sampling) for row in found.rows for sampling in run.samplings],
-        "gains": [asdict(gain) for gain in found.gains],
-        "domains": [{**one.claim.to_json(), "p": one.p} for one in found.domains],
-        "samples": [asdict(one) for one in found.samples],
-        "costs": [asdict(one) for one in found.costs],
-        "labels": [asdict(one) for one in found.labels],
-        "contamination": narrative.contamination(run),
-        "ablation": [_outcome(run, outcome) for outcome in found.outcomes],
-    }
-
-
-def _outcome(run: Run, outcome: Outcome) -> dict[str, Any]:
-    accuracy = outcome.transfer
-    names = {"to_base": run.claims.base, "to_reference": run.claims.warmup}
-    claims = {key: outcome.differences.get(other) for key, other in names.items()}
-    return {
-        **{key: value for key, value in asdict(outcome).items() if key != "differences"},
-        "transfer": accuracy.value,
-        "interval": [accuracy.low, accuracy.high],
-        "by_seed": accuracy.by_seed,
-        "puzzles": outcome.puzzles.value if outcome.puzzles else None,
-        **{key: claim.to_json() if claim else None for key, claim in claims.items()},
-    }
-
-
-def _model(found: Findings, row: Row, sampling: str) -> dict[str, Any]:
-    domains = {}
-    for name in found.run.measured:
-        accuracy = row.accuracy([name], sampling)
-        if accuracy:
-            cells = {seed: asdict(cell) for seed, cell in row.cells(name, sampling).items()}
-            domains[name] = {"lenient": accuracy.value, "interval": [accuracy.low, accuracy.high], "by_seed": cells}
-    return {"name": row.name, "sampling": sampling, "domains": domains}

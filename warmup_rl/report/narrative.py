@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.console import counted, shortened
-from warmup_rl.base.jsonl import read_json, read_jsonl
+from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.stats import MIN_SEEDS, detectable, mean, resolvable
 from warmup_rl.report.claims import MEET, Claim, Meeting, Side, Verdict, share
 from warmup_rl.report.document import Section
@@ -207,42 +206,6 @@ def asked(run: Run) -> Section:
 def _quoted(text: str) -> str:
     """A text as a Markdown code block, whatever is in it; long ones are shortened."""
     return "\n".join(f"    {line}" for line in shortened(text.strip()).splitlines() or [""])
-
-
-def contamination(run: Run) -> list[str]:
-    """Whether the base model has seen the questions of each published domain in pretraining, one sentence each."""
-    records = [read_json(path) for path in sorted(run.folder.parent.glob("contamination/*.json"))]
-    mine = [record for record in records if _is_base(run, record)]
-    texts = []
-    for name in run.measured:
-        domain = run.recipe.domains[name].get("type", name)
-        measured = [_completed(name, record) for record in mine if record["domain"] == domain]
-        texts += measured
-        if not measured and name in run.public:
-            command = f"python -m warmup_rl contamination --model {run.recipe.model or 'MODEL'} --domain {domain}"
-            texts.append(
-                f"Whether the base model has seen questions of {name} in pretraining was not measured: `{command}`."
-            )
-    return texts
-
-
-def _is_base(run: Run, record: Mapping[str, Any]) -> bool:
-    """Whether a measurement is of the model that the run starts from, or that its first stage made."""
-    if run.recipe.model:
-        wanted = (run.recipe.model, run.recipe.model_revision)
-        return (record["model"], record.get("revision")) == wanted
-    made = {(stage.folder / "model").resolve() for stage in run.stages("pretraining")}
-    return Path(record["model"]).resolve() in made
-
-
-def _completed(name: str, record: Mapping[str, Any]) -> str:
-    found, control = record["found"], record["control"]
-    shares = [f"{share(kind['share'])} [{share(kind['low'])}, {share(kind['high'])}]" for kind in (found, control)]
-    return (
-        f"The base model completes {found['whole']} of {found['questions']} {record['split']} questions of {name} word "
-        f"for word from their first {record['shown']:.0%} ({shares[0]}; of generated ones {shares[1]}). "
-        f"{record['verdict']}"
-    )
 
 
 def _ablation(run: Run, outcomes: Sequence[Outcome]) -> str:

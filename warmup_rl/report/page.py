@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +34,17 @@ _THEME = {INK: "var(--ink)", GREY: "var(--soft)", FAINT: "var(--line)", "#ffffff
 Problem = dict[str, Any]
 
 
-def write_page(found: Findings, document: Document, folder: Path) -> None:
-    """Writes `report.html` into the folder that holds the plots."""
-    columns = [row for row in shown(found.run, found.rows) if row.role != "control"][:COLUMNS]
+def write_page(document: Document, folder: Path, *runs: Findings) -> None:
+    """Writes `report.html` into the folder that holds the plots; the completions are those of all runs."""
+    found, several = runs[0], len(runs) > 1
+    columns = [
+        replace(row, name=f"{one.run.recipe.run_name}: {row.name}") if several else row
+        for one in runs
+        for row in shown(one.run, one.rows)
+        if row.role != "control"
+    ][:COLUMNS]
     sides = _sides(columns)
-    problems = sorted(_problems(found, columns), key=lambda problem: _flip(problem, *sides), reverse=True)
+    problems = sorted(_problems(found.run.headline, columns), key=lambda problem: _flip(problem, *sides), reverse=True)
     text, kept = _fitting(problems)
     sections = [
         {"id": f"s{number}", "title": section.title, "blocks": [_html(block, folder) for block in section.blocks]}
@@ -48,10 +55,10 @@ def write_page(found: Findings, document: Document, folder: Path) -> None:
         verdict=[_inline(one) for one in document.verdict],
         warnings=[_inline(one) for one in document.warnings],
         thin=[_inline(one) for one in document.thin],
-        figures=_figures(found),
-        claims=_strips(found.claims),
+        figures=[] if several else _figures(found),
+        claims={} if several else _strips(found.claims),
         sections=sections,
-        recipe=printable((found.run.folder / "recipe.yaml").read_text(encoding="utf-8")),
+        recipe=printable("\n".join((one.run.folder / "recipe.yaml").read_text(encoding="utf-8") for one in runs)),
         rows=text,
         settings=embedded({"columns": [printable(row.name) for row in columns], "sides": sides, "kept": kept,
                            "all": len(problems)}),
@@ -142,7 +149,7 @@ def _sides(columns: Sequence[Row]) -> tuple[int, int]:
     return 0, min(1, max(0, len(columns) - 1))
 
 
-def _problems(found: Findings, columns: Sequence[Row]) -> list[Problem]:
+def _problems(headline: str, columns: Sequence[Row]) -> list[Problem]:
     """Each measured problem with the completions of the models under the headline sampling.
 
     `a` holds completions as [column, seed, sample, what became of it, tokens, text].
@@ -150,7 +157,7 @@ def _problems(found: Findings, columns: Sequence[Row]) -> list[Problem]:
     problems: dict[tuple[str, str], Problem] = {}
     for number, row in enumerate(columns):
         for seed, (model, style) in row.sources.items():
-            for one in model.completions(found.run.headline, style):
+            for one in model.completions(headline, style):
                 asked = str(one.get("question") or one.get("prompt_text") or "")
                 new = {"d": one["domain"], "id": str(one["problem_id"]), "q": printable(asked),
                        "g": printable(str(one.get("gold") or "")), "a": []}  # fmt: skip

@@ -65,7 +65,7 @@ def draw(found: Findings, folder: Path) -> None:
     run, bars = found.run, shown(found.run, found.rows)
     plots: dict[str, Callable[[], Figure | None]] = {
         "ablation": lambda: _ablation(run, found.outcomes),
-        "curve": lambda: _curves(run, found.meeting),
+        "curve": lambda: curves([run], found.meeting),
         "outcomes": lambda: _outcomes(run),
         "retention": lambda: retention(run),
     }
@@ -85,11 +85,17 @@ def draw(found: Findings, folder: Path) -> None:
         plots["tokens"] = lambda: _bars(run, lengths, bars, f"Length of answers ({run.headline})", unit="tokens")
         plots["problems"] = lambda: problem_rates(run, bars)
     for name, plot in plots.items():
-        with _style(name):
-            figure = plot()
-            for kind in KINDS if figure is not None else ():
-                figure.savefig(folder / f"{name}.{kind}", dpi=150, facecolor="white", metadata=_UNDATED[kind])
-                figure.set_layout_engine("none")  # laid out once
+        save(name, plot, folder)
+
+
+def save(name: str, plot: Callable[[], Figure | None], folder: Path) -> bool:
+    """Draws a plot as PNG and SVG into `folder`; returns whether there was anything to draw."""
+    with _style(name):
+        figure = plot()
+        for kind in KINDS if figure is not None else ():
+            figure.savefig(folder / f"{name}.{kind}", dpi=150, facecolor="white", metadata=_UNDATED[kind])
+            figure.set_layout_engine("none")  # laid out once
+    return (folder / f"{name}.svg").is_file()
 
 
 def _length(run: Run, row: Row, domain: str) -> Accuracy | None:
@@ -161,24 +167,25 @@ def _color(run: Run, row: Row, place: int) -> tuple[float, ...]:
     return (*to_rgb(color), 1.0 if row.trained else 0.45)
 
 
-def _curves(run: Run, met: Meeting) -> Figure | None:
-    """Held-out accuracy of all arms on three axes of budget."""
-    stages = {arm: [one.target for one in run.trials[arm].values() if one.target] for arm in arms_in_order(run)}
-    measured = [stage for found in stages.values() for stage in found if stage.curve]
+def curves(runs: Sequence[Run], met: Meeting | None = None) -> Figure | None:
+    """Held-out accuracy of all arms on three axes of budget; a second run is dashed."""
+    measured = [stage for run in runs for stage in run.stages("target") if stage.curve]
     if not measured:
         return None
     from matplotlib import pyplot
 
     figure, panels = pyplot.subplots(1, len(SPENT), figsize=(10, 4.2), layout="constrained", sharey=True)
+    threshold = runs[0].claims.threshold
     for axes, (unit, spent) in zip(panels, SPENT.items(), strict=True):
-        for arm, found in stages.items():
-            _lines(axes, run, arm, [stage.curve for stage in found if stage.curve], spent)
-        threshold = run.claims.threshold
+        for run, arm in [(one, arm) for one in runs for arm in arms_in_order(one)]:
+            name = f"{run.recipe.run_name}: " * (len(runs) > 1) + trained_name(run, arm)
+            seeds = [one.target.curve for one in run.trials[arm].values() if one.target and one.target.curve]
+            _lines(axes, name, _arm_color(run, arm), "-" if run is runs[0] else "--", seeds, spent)
         axes.axhline(threshold, color=GREY, linestyle=DOTTED, linewidth=1.4, label=f"threshold {share(threshold)}")
-        axes.set_xlabel({"steps": f"{run.method} step", "tokens": "generated tokens"}.get(unit, unit))
+        axes.set_xlabel({"steps": f"{runs[0].method} step", "tokens": "generated tokens"}.get(unit, unit))
         axes.margins(x=0.02)
         _accuracy_axis(axes, named=axes is panels[0])
-    if met.step is not None:
+    if met and met.step is not None:
         panels[0].axvline(met.step, color=GREY, linewidth=1)
         side = "right" if met.step > panels[0].get_xlim()[1] / 2 else "left"
         panels[0].text(met.step, 0.02, f" arms meet: step {met.step} ", color=GREY, fontsize=10, ha=side)
@@ -190,14 +197,14 @@ def _curves(run: Run, met: Meeting) -> Figure | None:
 
 
 def _lines(
-    axes: Axes, run: Run, arm: str, seeds: Sequence[Sequence[CurvePoint]], spent: Callable[[CurvePoint], float]
-) -> None:
+    axes: Axes, name: str, color: str, style: str, seeds: Sequence[Sequence[CurvePoint]],
+    spent: Callable[[CurvePoint], float],
+) -> None:  # fmt: skip
     """An arm's curve: seeds, their mean, and its interval where there are seeds enough; x is the mean at a step."""
     if not seeds:
         return
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
-    color = _arm_color(run, arm)
     for points in seeds if len(seeds) > 1 else ():
         values = [point.lenient for point in points]
         axes.plot([spent(point) for point in points], values, color=color, linewidth=0.8, alpha=0.35)
@@ -208,7 +215,7 @@ def _lines(
     if len(seeds) >= MIN_SEEDS:
         axes.fill_between(x, [one.low for one in found], [one.high for one in found], color=color, alpha=0.15, lw=0)
     marker = {"marker": "o", "markersize": 4} if len(x) < 25 else {}
-    axes.plot(x, [one.value for one in found], color=color, lw=2.4, label=trained_name(run, arm), **marker)  # type: ignore[arg-type]
+    axes.plot(x, [one.value for one in found], color=color, lw=2.4, ls=style, label=name, **marker)  # type: ignore[arg-type]
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 

@@ -36,7 +36,7 @@ def claim_run_folder(recipe: Recipe) -> None:
     record, mine = folder / "run.json", recipe.resolved()
     try:
         if record.is_file():
-            differing = _differences(read_json(record, delete=folder)["recipe"], mine)
+            differing = differences(read_json(record, delete=folder)["recipe"], mine)
             if differing and any(trial["state"] == "finished" for trial in trial_records(folder).values()):
                 raise RunError(
                     f"{folder} was made by a recipe that differs in: {', '.join(differing)}. Choose another run_name "
@@ -70,7 +70,7 @@ def claims_digest(claims: Mapping[str, Any]) -> str:
 def _registered(record: Path, recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The claims and seeds as fixed before the first stage ran: those of the first start of this recipe."""
     old = read_json(record, delete=record.parent) if record.is_file() else {}
-    if "registered" in old and not _differences(old["recipe"], recipe):
+    if "registered" in old and not differences(old["recipe"], recipe):
         return dict(old["registered"])
     return {
         "utc": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -129,16 +129,16 @@ def missing_outputs(run_folder: Path, records: Mapping[Path, Mapping[str, Any]])
     )
 
 
-def _differences(old: Any, new: Any, place: str = "") -> list[str]:
+def differences(old: Any, new: Any, place: str = "") -> list[str]:
     """Addresses at which two resolved recipes differ, without keys that do not affect results."""
     if place in ("seeds", "output_dir", "wandb", "claims"):
         return []
     if isinstance(old, dict) and isinstance(new, dict):
         keys = dict.fromkeys([*old, *new])
         join = f"{place}." if place else ""
-        return [d for key in keys for d in _differences(old.get(key), new.get(key), f"{join}{key}")]
+        return [d for key in keys for d in differences(old.get(key), new.get(key), f"{join}{key}")]
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        return [d for i, (a, b) in enumerate(zip(old, new, strict=True)) for d in _differences(a, b, f"{place}.{i}")]
+        return [d for i, (a, b) in enumerate(zip(old, new, strict=True)) for d in differences(a, b, f"{place}.{i}")]
     return [] if old == new else [place]
 
 
