@@ -34,8 +34,8 @@ def beside(first: Path, second: Path) -> Path:
 def compose(runs: Sequence[Findings], pictures: Sequence[Block] = ()) -> Document:
     """The text of a report on two runs."""
     named = {found.run.recipe.run_name: found for found in runs}
-    settings = [found.run.recipe.model_dump(mode="json") for found in runs]
-    changed = [place for place in differences(*settings) if place != "run_name"]
+    one, other = (found.run.recipe.model_dump(mode="json") for found in runs)
+    changed = [place for place in differences(one, other) if place != "run_name"]
     sections = [
         Section("", [f"The recipes differ in: {', '.join(changed)}." if changed else "The recipes do not differ."]),
         _claims(runs, list(named)),

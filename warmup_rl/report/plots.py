@@ -92,10 +92,12 @@ def save(name: str, plot: Callable[[], Figure | None], folder: Path) -> bool:
     """Draws a plot as PNG and SVG into `folder`; returns whether there was anything to draw."""
     with _style(name):
         figure = plot()
-        for kind in KINDS if figure is not None else ():
+        if figure is None:
+            return False
+        for kind in KINDS:
             figure.savefig(folder / f"{name}.{kind}", dpi=150, facecolor="white", metadata=_UNDATED[kind])
             figure.set_layout_engine("none")  # laid out once
-    return (folder / f"{name}.svg").is_file()
+    return True
 
 
 def _length(run: Run, row: Row, domain: str) -> Accuracy | None:
@@ -340,6 +342,6 @@ def _style(name: str) -> Iterator[None]:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):  # type: ignore[arg-type]
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):  # type: ignore[arg-type, dict-item]
         yield
     pyplot.close("all")
