@@ -13,7 +13,6 @@ from pydantic import Field
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.console import counted
 from warmup_rl.base.jsonl import read_jsonl
-from warmup_rl.base.models import load_model
 from warmup_rl.base.types import Message, Problem, Split
 from warmup_rl.data.rank_files import RankFiles
 from warmup_rl.interfaces import chat
@@ -22,10 +21,12 @@ from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ANSWER_CLOSE, ANSWER_OPEN, STYLES, ResponseFormat
 from warmup_rl.interfaces.measurement import Cell, cells, without_signal
 from warmup_rl.interfaces.stage import Context, DataRequest, Stage, StagePreview
-from warmup_rl.stages.training.evaluator import Progress, complete_and_score
+from warmup_rl.stages.training.evaluator import Progress, complete_and_score, opened_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from warmup_rl.engines.vllm import VllmModel
 
 PromptStyle = Literal["open", "free", "plain", "few_shot", "few_shot_cot"]
 _FEW_SHOT = ("few_shot", "few_shot_cot")
@@ -113,14 +114,13 @@ class Evaluate(Stage):
         own = context.response_format
         chat.check(source, own.under(jobs[0].prompt) if own.think == "auto" else own, revision)
         tokenizer = chat.load_tokenizer(source, revision)
-        device = f"cuda:{env.local_rank}" if env.device == "cuda" else "cpu"
-        model = load_model(source, revision, device=device)
         output = context.folder / "completions.jsonl"
         files = RankFiles(output, rank=env.rank, size=env.size, resume=True)
         if done := files.done():
             context.say(f"{counted(len(done), 'completion')} from an earlier run")
-        for number, job in enumerate(jobs):
-            self._measure(number, job, model, tokenizer, context, files, done)
+        with opened_model(context, tokenizer) as model:
+            for number, job in enumerate(jobs):
+                self._measure(number, job, model, tokenizer, context, files, done)
         files.close()
         if not env.is_main:
             return {}
@@ -167,7 +167,7 @@ class Evaluate(Stage):
         self,
         number: int,
         job: _Job,
-        model: PreTrainedModel,
+        model: PreTrainedModel | VllmModel,
         tokenizer: PreTrainedTokenizerBase,
         context: Context,
         files: RankFiles,

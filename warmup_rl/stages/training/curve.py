@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +22,13 @@ from warmup_rl.stages.training.evaluator import complete_and_score
 from warmup_rl.stages.training.rewards import Rewarder
 from warmup_rl.stages.training.saving import parameter_count
 from warmup_rl.stages.training.tracking import track
+from warmup_rl.stages.training.vllm_rollouts import training_model
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
     from trl import GRPOTrainer
+
+    from warmup_rl.engines.vllm import VllmModel
 
 _KEPT = ("problems", "lenient", "strict", "well_formed", "truncated", "shows_work", "tokens")
 _TRACKED = ("lenient", "strict", "well_formed", "truncated", "tokens")
@@ -99,15 +105,7 @@ class Curve(TrainerCallback):
         trainer, launch_env = self._trainer, self._context.launch_env
         mine = self._problems[launch_env.rank :: launch_env.size]
         gathers = trainer.args.ds3_gather_for_generation
-        with (
-            torch.no_grad(),
-            unwrap_model_for_generation(
-                trainer.model_wrapped,
-                trainer.accelerator,
-                gather_deepspeed3_params=gathers,
-                gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
-            ) as model,
-        ):
+        with self._model() as model:
             rows = complete_and_score(
                 model,
                 trainer.processing_class,
@@ -122,3 +120,22 @@ class Curve(TrainerCallback):
             mine_scored = list(rows)
         found = {row["problem_id"]: row for row in gather_object(mine_scored)}
         return [found[problem.id] for problem in self._problems]
+
+    @contextmanager
+    def _model(self) -> Iterator[PreTrainedModel | VllmModel]:
+        """The bare model, or the one of the rollouts' engine."""
+        trainer = self._trainer
+        if trainer.use_vllm:
+            with training_model(trainer) as under_vllm:
+                yield under_vllm
+            return
+        with (
+            torch.no_grad(),
+            unwrap_model_for_generation(
+                trainer.model_wrapped,
+                trainer.accelerator,
+                gather_deepspeed3_params=trainer.args.ds3_gather_for_generation,
+                gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
+            ) as model,
+        ):
+            yield model

@@ -10,7 +10,7 @@ from warmup_rl.base.errors import UserError, first_line
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainingArguments
 
-_PACKAGES = {"use_vllm": "vllm", "use_liger_kernel": "liger_kernel"}
+_PACKAGES = {"use_liger_kernel": "liger_kernel"}
 _QUANTIZATION = ("load_in_4bit", "load_in_8bit", "quantization_config")
 
 
@@ -24,8 +24,7 @@ def missing_packages(args: dict[str, Any]) -> list[str]:
         if isinstance(keywords, dict) and keywords.get(name):
             needed[f"args.model_init_kwargs.{name}"] = "bitsandbytes"
     return [
-        f"{address}: the package {package} is not installed here. Leave the option out, or pip install "
-        f"{('warmup_rl[vllm]' if package == 'vllm' else package)!r}."
+        f"{address}: the package {package} is not installed here. Leave the option out, or pip install {package!r}."
         for address, package in needed.items()
         if importlib.util.find_spec(package) is None
     ]
