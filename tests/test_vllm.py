@@ -167,12 +167,12 @@ def as_from_a_hub(folder: Path) -> Path:
 def cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets weights be loaded again on a CPU, where vLLM packs linear layers into another form and drops the first."""
     from torch.nn.functional import linear
-    from vllm.model_executor.layers import linear as layers
+    from vllm.model_executor.layers import utils
 
     def keep(layer: Any, remove_weight: bool) -> None:
-        layer.cpu_linear = lambda x, weight, bias: linear(x, weight, bias)
+        layer.cpu_linear = linear
 
-    monkeypatch.setattr(layers, "dispatch_cpu_unquantized_gemm", keep)
+    monkeypatch.setattr(utils, "dispatch_cpu_unquantized_gemm", keep)
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     monkeypatch.setenv("VLLM_LOGGING_LEVEL", "WARNING")
 

@@ -114,14 +114,7 @@ def evaluated(
         stops = stop_ids(tokenizer, config.try_get_generation_config().get("eos_token_id"))
 
         def draw(prompts_ids: list[list[int]], sampling: Sampling, seeds: list[int]) -> list[list[int]]:
-            common = {
-                "temperature": sampling.temperature,
-                "top_p": sampling.top_p,
-                "top_k": sampling.top_k,
-                "max_tokens": sampling.max_tokens,
-                "stop_token_ids": list(stops),
-                "detokenize": False,
-            }
+            common = {**sampling.model_dump(exclude={"samples"}), "stop_token_ids": list(stops), "detokenize": False}
             params = [sampling_params(**common, seed=one) for one in seeds]
             made = llm.generate([{"prompt_token_ids": ids} for ids in prompts_ids], params, use_tqdm=False)
             return [list(one.outputs[0].token_ids) for one in made]

@@ -75,17 +75,11 @@ def complete_and_score(
     if isinstance(model, VllmModel):
         parts = model.stream(tokenizer, prompts, sampling, seed=seed, names=names)
     else:
+        on_step = progress.step if progress else None
         parts = stream(
-            model,
-            tokenizer,
-            prompts,
-            sampling,
-            batch_size=batch_size,
-            seed=seed,
-            synced_gpus=synced_gpus,
-            names=names,
-            on_step=progress.step if progress else None,
-        )
+            model, tokenizer, prompts, sampling,
+            batch_size=batch_size, seed=seed, synced_gpus=synced_gpus, names=names, on_step=on_step,
+        )  # fmt: skip
     if synced_gpus:  # no rank may keep the others waiting for its grader
         parts = iter([{index: one for part in parts for index, one in part.items()}])
     for part in parts:
