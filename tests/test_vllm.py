@@ -38,7 +38,8 @@ class Llm:
             max_model_len=64,
             try_get_generation_config=lambda: {"eos_token_id": tiny_tokenizer().convert_tokens_to_ids(["+"])},
         )
-        self.llm_engine = SimpleNamespace(model_config=config)
+        core = SimpleNamespace(shutdown=lambda: self.calls.append("shutdown"))
+        self.llm_engine = SimpleNamespace(model_config=config, engine_core=core)
         self.made.append(self)
 
     def generate(self, prompts: list[Any], params: list[Any], *, use_tqdm: bool) -> list[Any]:
@@ -63,7 +64,8 @@ def test_an_evaluation_gives_vllm_ids_seeds_and_the_contracts_ends(tmp_path: Pat
     Evaluate(id="evaluate").run(given)
     (made,) = llm.made
     assert made.options == {"model": str(model), "revision": None, "seed": 3, "dtype": "half"}
-    ((prompts, params),) = made.calls
+    (prompts, params), last = made.calls
+    assert last == "shutdown"
     rows = list(read_jsonl(given.folder / "completions.jsonl"))
     assert [one["prompt_token_ids"] for one in prompts] == tokenizer([row["prompt_text"] for row in rows]).input_ids
     (end,) = tokenizer.convert_tokens_to_ids(["<|end|>"])

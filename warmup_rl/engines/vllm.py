@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _OWNED = {"model": "model", "revision": "revision", "dtype": "dtype", "tensor_parallel_size": "tensor_parallel"}
-
-
 NOT_INSTALLED = "the package vllm is not installed here. Install it (pip install 'warmup_rl[vllm]')"
 _AT_ONCE = 1024
 """Completions that an evaluation asks for in one call; a killed run loses those of the current one."""
@@ -58,9 +56,11 @@ def opened(model: str, revision: str | None, seed: int, options: Mapping[str, An
         llm = LLM(model=model, revision=revision, seed=seed, **options)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"{model}: vLLM cannot load the model ({first_line(error)}). See {says}.") from None
-    yield llm, SamplingParams
-    del llm
-    gc.collect()
+    try:
+        yield llm, SamplingParams
+    finally:
+        llm.llm_engine.engine_core.shutdown()
+        gc.collect()
 
 
 @dataclass(frozen=True)
