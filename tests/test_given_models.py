@@ -61,7 +61,7 @@ def test_check_shows_the_prompt_and_gold_of_each_domain(tmp_path: Path) -> None:
             "stages.rlvr.args.use_liger_kernel=true",
             r"args\.use_liger_kernel: the package liger_kernel is not",
         ),
-        ("stages.rlvr.args.use_vllm=true", r"args\.use_vllm: the package vllm is not installed"),
+        ("stages.rlvr.rollout_engine=vllm", r"rollout_engine: the package vllm is not installed"),
         ("stages.rlvr.args.optim=paged_adamw_8bit", r"args\.optim: the package bitsandbytes is not installed"),
         ("stages.rlvr.args.optim=galore_adamw", r"rlvr: PlannedGRPOTrainer refuses it: .*galore"),
         ("stages.rlvr.args.model_init_kwargs={load_in_4bit: true}", r"load_in_4bit: the package bitsandbytes is not"),

@@ -152,10 +152,33 @@ def test_a_mistake_is_named_once_with_its_place(folder: Path, override: str, exp
 def test_vllm_that_is_not_installed_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "vllm" else find(name, *rest))
-    assert found("stages.rlvr.args.use_vllm=true") == [
-        "stages.rlvr.args.use_vllm: the package vllm is not installed here. Leave the option out, or pip install "
-        "'warmup_rl[vllm]'."
-    ]
+    absent = "the package vllm is not installed here. Install it (pip install 'warmup_rl[vllm]'), or leave the key out."
+    assert found("stages.rlvr.rollout_engine=vllm") == [f"stages.rlvr.rollout_engine: {absent}"]
+    assert found("evaluation.engine=vllm") == [f"evaluation.engine: {absent}"]
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("args.use_vllm=true", "args.use_vllm: not allowed here: use `rollout_engine: vllm`."),
+        ("args.vllm_mode=server", "args.vllm_mode: not allowed here: use 'vllm.mode'."),
+        ("vllm={mode: server}", "vllm: base_url is the address of the server: give it under `mode: server`"),
+        ("vllm={base_url: 'http://x:1'}", "vllm: base_url is the address of the server: give it under `mode: server`"),
+        ("vllm={mode: server, base_url: 'node7:8000'}", "vllm.base_url: an address with http:// is needed"),
+        ("vllm={gpu_memory: 1.5}", "vllm.gpu_memory: "),
+        ("vllm.tensor_parallel=2", "vllm.tensor_parallel: 2 does not divide 1 processes."),
+        (
+            "args.loss_type=vespo",
+            "args.vllm_importance_sampling_mode: loss_type vespo needs token_truncate or token_mask.",
+        ),
+    ],
+)
+def test_what_vllm_cannot_do_is_said_by_check(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, override: str, expected: str
+) -> None:
+    monkeypatch.setattr("warmup_rl.stages.training.vllm_rollouts.is_installed", lambda: True)
+    (line,) = found("stages.rlvr.rollout_engine=vllm", f"stages.rlvr.{override}")
+    assert expected in line
 
 
 GIVEN = """\

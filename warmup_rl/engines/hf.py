@@ -83,13 +83,14 @@ def stream(
     from warmup_rl.engines.decoding import decode
 
     prompts_ids: list[list[int]] = tokenizer(list(prompts)).input_ids if prompts else []
-    _require_room(model, prompts_ids, sampling.max_tokens)
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    require_room(limit, prompts_ids, sampling.max_tokens)
     stops = stop_ids(tokenizer, model.generation_config.eos_token_id)
     names = names or [str(index) for index in range(len(prompts))]
     order = sorted(range(len(prompts)), key=lambda index: len(prompts_ids[index]), reverse=True)
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     if synced_gpus:
-        batches += [[]] * (_most_over_ranks(len(batches), model.device) - len(batches))
+        batches += [[]] * (most_over_ranks(len(batches), model.device) - len(batches))
     with evaluating(model):
         for batch in batches:
             for finished in decode(
@@ -102,7 +103,7 @@ def stream(
                 draws=[random.Random(f"{seed}/{names[index]}").random for index in batch] or [lambda: 0.0],
                 on_step=on_step if batch else None,
             ):
-                yield {batch[row]: _generated(ids, stops, tokenizer) for row, ids in finished.items() if batch}
+                yield {batch[row]: generated(ids, stops, tokenizer) for row, ids in finished.items() if batch}
 
 
 class HuggingFace(Engine):
@@ -159,8 +160,8 @@ class _Session:
                 )
 
 
-def _require_room(model: PreTrainedModel, prompts_ids: list[list[int]], max_tokens: int) -> None:
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+def require_room(limit: int | None, prompts_ids: list[list[int]], max_tokens: int) -> None:
+    """Raises `UserError` if a prompt and the completion budget together exceed a context of `limit` tokens."""
     longest = max(map(len, prompts_ids), default=0)
     if limit is None or not prompts_ids or longest + max_tokens <= limit:
         return
@@ -183,13 +184,15 @@ def evaluating(model: PreTrainedModel) -> Iterator[None]:
         model.train(training)
 
 
-def _generated(completion_ids: list[int], stops: tuple[int, ...], tokenizer: PreTrainedTokenizerBase) -> Generated:
+def generated(completion_ids: list[int], stops: tuple[int, ...], tokenizer: PreTrainedTokenizerBase) -> Generated:
+    """A completion from its token ids, with the end token where it has one."""
     ended = completion_ids[-1] in stops
     text = tokenizer.decode(completion_ids[:-1] if ended else completion_ids, skip_special_tokens=True)
     return Generated(text, len(completion_ids), not ended)
 
 
-def _most_over_ranks(count: int, device: Any) -> int:
+def most_over_ranks(count: int, device: Any) -> int:
+    """The largest of the numbers that the ranks of the process group pass; all call it together."""
     import torch
     import torch.distributed as dist
 

@@ -144,11 +144,10 @@ def request_body(
 
     The seed sent depends on the run's seed, the problem and the sample number, so samples differ and are reproducible.
     """
-    digest = hashlib.sha256(f"{seed}/{request.problem.id}/{request.sample}".encode()).digest()
     body: dict[str, Any] = {
         "max_tokens": sampling.max_tokens,
         "temperature": sampling.temperature,
-        "seed": int.from_bytes(digest[:4], "big") >> 1,
+        "seed": request_seed(f"{seed}/{request.problem.id}/{request.sample}"),
     }
     if sampling.top_p < 1:
         body["top_p"] = sampling.top_p
@@ -159,6 +158,11 @@ def request_body(
     else:
         body |= {"prompt": prompt_text(request.messages, response_format), "stop": ["\nUser:"]}
     return {key: value for key, value in {**body, **extra}.items() if value is not None}
+
+
+def request_seed(name: str) -> int:
+    """A seed of 31 bits for a completion with a name."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") >> 1
 
 
 def prompt_text(messages: Sequence[Message], response_format: ResponseFormat) -> str:

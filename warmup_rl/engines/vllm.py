@@ -1,23 +1,125 @@
-"""Completions from a model in this process under vLLM."""
+"""Completions from a model in this process under vLLM: the engine for teachers, and the model of an evaluation."""
 
 from __future__ import annotations
 
 import gc
 import importlib.util
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, field_validator
 
 from warmup_rl.base.config import ModelName, Sampling, runtime_only
 from warmup_rl.base.errors import UserError, first_line
 from warmup_rl.base.types import Completion, Problem, Request
-from warmup_rl.engines.openai import Mode, request_body
+from warmup_rl.engines.hf import Generated, generated, require_room
+from warmup_rl.engines.openai import Mode, request_body, request_seed
+from warmup_rl.interfaces.chat import stop_ids
 from warmup_rl.interfaces.engine import Engine, EngineContext, Session
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 _OWNED = {"model": "model", "revision": "revision", "dtype": "dtype", "tensor_parallel_size": "tensor_parallel"}
+NOT_INSTALLED = "the package vllm is not installed here. Install it (pip install 'warmup_rl[vllm]')"
+_AT_ONCE = 1024
+"""Completions that an evaluation asks for in one call; a killed run loses those of the current one."""
+Draw = Callable[[list[list[int]], Sampling, list[int]], list[list[int]]]
+"""Token ids of one completion for each prompt's, given a seed for each."""
+
+
+def is_installed() -> bool:
+    """Whether the package vllm can be imported; a folder of that name in the working directory is not the package."""
+    spec = importlib.util.find_spec("vllm")
+    return spec is not None and spec.origin is not None
+
+
+@contextmanager
+def opened(model: str, revision: str | None, seed: int, options: Mapping[str, Any], *, says: str) -> Iterator[Any]:
+    """A `vllm.LLM`, and the class `vllm.SamplingParams`.
+
+    Args:
+        options: of `vllm.LLM`.
+        says: where the recipe has them, for messages.
+
+    Raises:
+        UserError: vLLM is missing or cannot load the model.
+    """
+    try:
+        from vllm import LLM, SamplingParams  # type: ignore[import-not-found, unused-ignore]
+    except ImportError as error:
+        raise UserError(f"vLLM cannot be imported ({first_line(error)}): {NOT_INSTALLED}.") from None
+    try:
+        llm = LLM(model=model, revision=revision, seed=seed, **options)
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"{model}: vLLM cannot load the model ({first_line(error)}). See {says}.") from None
+    try:
+        yield llm, SamplingParams
+    finally:
+        llm.llm_engine.engine_core.shutdown()
+        gc.collect()
+
+
+@dataclass(frozen=True)
+class VllmModel:
+    """A model under vLLM where evaluation has one of transformers.
+
+    Attributes:
+        stops: tokens that end a completion.
+        context: longest prompt and completion together, in tokens.
+        at_once: prompts a call of `draw`.
+    """
+
+    draw: Draw
+    stops: tuple[int, ...]
+    context: int | None
+    at_once: int = _AT_ONCE
+
+    def stream(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        prompts: Sequence[str],
+        sampling: Sampling,
+        *,
+        seed: int,
+        names: Sequence[str],
+    ) -> Iterator[dict[int, Generated]]:
+        """Completions by index of their prompt, a call at a time; see `engines.hf.stream`."""
+        prompts_ids: list[list[int]] = tokenizer(list(prompts)).input_ids if prompts else []
+        require_room(self.context, prompts_ids, sampling.max_tokens)
+        for start in range(0, len(prompts_ids) or 1, self.at_once):
+            part = prompts_ids[start : start + self.at_once]
+            seeds = [request_seed(f"{seed}/{name}") for name in names[start : start + len(part)]]
+            made = self.draw(part, sampling, seeds)
+            yield {start + place: generated(ids, self.stops, tokenizer) for place, ids in enumerate(made)}
+
+
+@contextmanager
+def evaluated(
+    model: str, revision: str | None, tokenizer: PreTrainedTokenizerBase, seed: int, options: Mapping[str, Any]
+) -> Iterator[VllmModel]:
+    """A model folder or hub model for `complete_and_score`.
+
+    Args:
+        options: more arguments of `vllm.LLM`.
+
+    Raises:
+        UserError: vLLM is missing or cannot load the model.
+    """
+    with opened(model, revision, seed, options, says="`evaluation.vllm`") as (llm, sampling_params):
+        config = llm.llm_engine.model_config
+        stops = stop_ids(tokenizer, config.try_get_generation_config().get("eos_token_id"))
+
+        def draw(prompts_ids: list[list[int]], sampling: Sampling, seeds: list[int]) -> list[list[int]]:
+            common = {**sampling.model_dump(exclude={"samples"}), "stop_token_ids": list(stops), "detokenize": False}
+            params = [sampling_params(**common, seed=one) for one in seeds]
+            made = llm.generate([{"prompt_token_ids": ids} for ids in prompts_ids], params, use_tqdm=False)
+            return [list(one.outputs[0].token_ids) for one in made]
+
+        yield VllmModel(draw, stops, config.max_model_len)
 
 
 class Vllm(Engine):
@@ -50,10 +152,10 @@ class Vllm(Engine):
         return args
 
     def check(self, problem: Problem) -> None:
-        if importlib.util.find_spec("vllm") is None:
+        if not is_installed():
             raise UserError(
-                "teacher 'vllm': vLLM is not installed here. Install it (pip install 'warmup_rl[vllm]'), or serve the "
-                "model elsewhere (vllm serve MODEL) and use the teacher `openai` with its address."
+                f"teacher 'vllm': {NOT_INSTALLED}, or serve the model elsewhere (vllm serve MODEL) and use the teacher "
+                "`openai` with its address."
             )
 
     def usage(self, completions: int, sampling: Sampling) -> Mapping[str, int | float | str]:
@@ -62,23 +164,9 @@ class Vllm(Engine):
     @contextmanager
     def open(self, context: EngineContext) -> Iterator[Session]:
         """Loads the model. Raises `UserError` if vLLM is missing or cannot load it."""
-        try:
-            from vllm import LLM, SamplingParams  # type: ignore[import-not-found, unused-ignore]
-        except ImportError as error:
-            raise UserError(
-                f"teacher 'vllm': vLLM cannot be imported ({error}). Install it: pip install 'warmup_rl[vllm]'."
-            ) from None
-        try:
-            llm = LLM(
-                model=self.model, revision=self.revision, dtype=self.dtype, seed=context.seed,
-                tensor_parallel_size=self.tensor_parallel, **self.args,
-            )  # fmt: skip
-        except (OSError, ValueError) as error:
-            reason = first_line(error)
-            raise UserError(f"{self.model}: vLLM cannot load the model ({reason}). See `model` and `args`.") from None
-        yield VllmSession(self, context, llm, SamplingParams)
-        del llm
-        gc.collect()
+        options = {"dtype": self.dtype, "tensor_parallel_size": self.tensor_parallel, **self.args}
+        with opened(self.model, self.revision, context.seed, options, says="the teacher's `args`") as (llm, params):
+            yield VllmSession(self, context, llm, params)
 
 
 class VllmSession:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from warmup_rl.base.config import Config, Sampling
+from warmup_rl.base.config import Config, Sampling, runtime_only
 
 
 class EvaluationSettings(Config):
@@ -31,6 +31,10 @@ class EvaluationSettings(Config):
     """Test problems of the target domain for each point of the curve."""
     batch_size: int = Field(default=128, gt=0)
     """Completions generated at once on one device."""
+    engine: Literal["transformers", "vllm"] = "transformers"
+    """What draws the completions of `evaluate` stages; the curve of `rlvr` follows its `rollout_engine`."""
+    vllm: dict[str, Any] = runtime_only({})
+    """More arguments of `vllm.LLM`: `{max_model_len: 8192, gpu_memory_utilization: 0.8}`."""
 
     def measured(self, declared: Collection[str]) -> tuple[str, ...]:
         """Names of the domains measured, given those that the recipe declares."""

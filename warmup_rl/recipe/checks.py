@@ -11,6 +11,7 @@ from typing import Any
 from warmup_rl.base.config import Sampling, existing_model
 from warmup_rl.base.models import pickled_only
 from warmup_rl.base.untrusted import parse_json
+from warmup_rl.engines.vllm import NOT_INSTALLED, is_installed
 from warmup_rl.interfaces.domain import Domain, is_folded
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import suggestion
@@ -202,6 +203,8 @@ def _evaluation(draft: Draft) -> Found:
     if any(request.split == "test" for request in requests):
         for name, sampling in settings.samplings.items():
             yield from _room(draft, ("evaluation", "samplings", name, "max_tokens"), sampling.max_tokens)
+        if settings.engine == "vllm" and not is_installed():
+            yield ("evaluation", "engine"), f"{NOT_INSTALLED}, or leave the key out."
     if settings.headline not in settings.samplings:
         names = ", ".join(settings.samplings)
         hint = suggestion(settings.headline, settings.samplings)

@@ -58,10 +58,46 @@ def load_recipe(
     Raises:
         RecipeError: all errors of the recipe, one line each.
     """
-    document = read_document(find_recipe(path))
+    document = _read_with_base(find_recipe(path))
     problems = override(document, overrides)
     _find_beside(document.data, Path(document.name).parent)
     return _Loading(document, world_size, draw, files, problems).recipe()
+
+
+def _read_with_base(path: Path, above: tuple[Path, ...] = ()) -> Document:
+    """A recipe file, laid over the one that its key `base` names.
+
+    Its other keys are then addresses, as on the command line, whose values it replaces: `stages.rlvr.steps: 125`.
+
+    Args:
+        above: files that are based on this one.
+
+    Raises:
+        RecipeError: a file cannot be read, an address is not in the base, or a file is its own base.
+    """
+    own = read_document(path)
+    _find_beside(own.data, path.parent)
+    if "base" not in own.data:
+        return own
+    name = own.data.pop("base")
+    try:
+        base = find_recipe(name) if isinstance(name, str) else None
+    except RecipeError as error:
+        raise RecipeError([own.line(("base",), problem) for problem in error.problems]) from None
+    if base is None or base.resolve() in (one.resolve() for one in (*above, path)):
+        raise RecipeError([own.line(("base",), f"the file of another recipe is needed (got {name!r}).")])
+    document, problems = _read_with_base(base, (*above, path)), []
+    for key, value in own.data.items():
+        try:
+            address = set_value(document, key, value, own.origins[(key,)])
+        except ValueError as error:
+            problems.append(own.line((key,), str(error)))
+            continue
+        inside = {known[1:]: origin for known, origin in own.origins.items() if known[:1] == (key,)}
+        document.origins.update({(*address, *rest): origin for rest, origin in inside.items()})
+    if problems:
+        raise RecipeError(problems)
+    return Document(own.name, document.data, document.origins)
 
 
 @dataclass

@@ -13,7 +13,6 @@ from pydantic import Field
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.console import counted
 from warmup_rl.base.jsonl import read_jsonl
-from warmup_rl.base.models import load_model
 from warmup_rl.base.types import Message, Problem, Split
 from warmup_rl.data.rank_files import RankFiles
 from warmup_rl.interfaces import chat
@@ -22,10 +21,12 @@ from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ANSWER_CLOSE, ANSWER_OPEN, STYLES, ResponseFormat
 from warmup_rl.interfaces.measurement import Cell, cells, without_signal
 from warmup_rl.interfaces.stage import Context, DataRequest, Stage, StagePreview
-from warmup_rl.stages.training.evaluator import Progress, complete_and_score
+from warmup_rl.stages.training.evaluator import Progress, complete_and_score, opened_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from warmup_rl.engines.vllm import VllmModel
 
 PromptStyle = Literal["open", "free", "plain", "few_shot", "few_shot_cot"]
 COMPLETIONS = "completions.jsonl"
@@ -176,13 +177,12 @@ def complete(context: Context, jobs: Sequence[Job]) -> bool:
     own = context.response_format
     chat.check(source, own.under(jobs[0].prompt) if own.think == "auto" else own, revision)
     tokenizer = chat.load_tokenizer(source, revision)
-    device = f"cuda:{env.local_rank}" if env.device == "cuda" else "cpu"
-    model = load_model(source, revision, device=device)
     files = RankFiles(context.folder / COMPLETIONS, rank=env.rank, size=env.size, resume=True)
     if done := files.done():
         context.say(f"{counted(len(done), 'completion')} from an earlier run")
-    for number, job in enumerate(jobs):
-        _measure(number, job, model, tokenizer, context, files, done)
+    with opened_model(context, tokenizer) as model:
+        for number, job in enumerate(jobs):
+            _measure(number, job, model, tokenizer, context, files, done)
     files.close()
     if env.is_main:
         files.merge(timeout=_TIMEOUT)
@@ -192,7 +192,7 @@ def complete(context: Context, jobs: Sequence[Job]) -> bool:
 def _measure(
     number: int,
     job: Job,
-    model: PreTrainedModel,
+    model: PreTrainedModel | VllmModel,
     tokenizer: PreTrainedTokenizerBase,
     context: Context,
     files: RankFiles,

@@ -29,6 +29,7 @@ from warmup_rl.stages.training.checkpoints import checkpoints
 from warmup_rl.stages.training.memory import Load
 from warmup_rl.stages.training.preflight import context_length, low_adapter_rate
 from warmup_rl.stages.training.rewards import Reward, Rewarder, Task, mean_reward, require_sound_golds
+from warmup_rl.stages.training.vllm_rollouts import OWNED_VLLM, VllmRollouts, model_options
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -57,6 +58,7 @@ class Rlvr(TrainerStage):
     batch_key: ClassVar[str] = "prompts_per_step × generations / updates_per_step"
     owned_options: ClassVar[Mapping[str, str]] = {
         **OWNED,
+        **OWNED_VLLM,
         "gradient_accumulation_steps": "it follows from `prompts_per_step`, `generations` and the number of processes",
         "num_train_epochs": "steps",
         "max_steps": "steps",
@@ -88,6 +90,10 @@ class Rlvr(TrainerStage):
     """Optimizer steps per batch of rollouts; more than 1 trains off-policy."""
     sampling: Sampling = Field(default_factory=lambda: Sampling(temperature=1.0))
     """Sampling of rollouts; the default temperature is 1."""
+    rollout_engine: Literal["transformers", "vllm"] = "transformers"
+    """What draws the rollouts, and the completions of the curve."""
+    vllm: VllmRollouts = runtime_only(VllmRollouts())
+    """Where vLLM runs."""
     reward: Reward | Literal["paper"] | None = None
     """A number for every outcome; 1 for a correct answer and 0 otherwise where not given, whatever the form. `paper`:
     the table of arXiv 2505.13718 for the domain, which takes the form into account."""
@@ -160,6 +166,8 @@ class Rlvr(TrainerStage):
             wrong.append(f"trainer: give pkg.module:Class or ./file.py:Class (got {self.trainer!r}).")
         elif module.endswith(".py") and not Path(module).is_file():
             wrong.append(f"trainer: no such file: {module} (looked from {Path.cwd()}).")
+        if self.rollout_engine == "vllm":
+            wrong += self.vllm.wrong(self.args, world_size)
         if self.rollouts_per_step % self.updates_per_step:
             product = f"prompts_per_step × generations = {self.rollouts_per_step}"
             wrong.append(f"updates_per_step: {self.updates_per_step} does not divide {product}.")
@@ -285,6 +293,7 @@ class Rlvr(TrainerStage):
             num_generations=self.generations,
             max_completion_length=self.sampling.max_tokens,
             **self.sampling.model_dump(include={"temperature", "top_p", "top_k"}),
+            **(self.vllm.options() if self.rollout_engine == "vllm" else {}),
             **owned,
         )
 
@@ -294,7 +303,9 @@ class Rlvr(TrainerStage):
         from warmup_rl.stages.training.callbacks import Progress, describe_rollouts
         from warmup_rl.stages.training.curve import Curve
 
-        task, config = self._task(context, tokenizer, contract), self.config(context)
+        task = self._task(context, tokenizer, contract)
+        by_vllm = self.rollout_engine == "vllm"
+        config = self.config(context, **(model_options(self, contract, context, tokenizer, task) if by_vllm else {}))
         plan_SP = self._plan(len(task.problems), context.seed)
         rollouts = context.folder / "rollouts.jsonl"
         env, resumed = context.launch_env, bool(checkpoints(context.folder))

@@ -40,6 +40,8 @@ def describe_rollouts(curve: Mapping[int, float]) -> Describe:
         ]
         words = [f"{name} {value:.2f}" for name, value in values if value is not None]
         words.append(f"tokens {row.get('completions/mean_length', 0):.0f}")
+        if (gap := row.get("sampling/sampling_logp_difference/mean")) is not None:
+            words.append(f"logp gap {gap:.3f}")
         if curve:
             accuracies = list(curve.values())
             words.append(f"held-out {accuracies[0]:.2f} → {accuracies[-1]:.2f}")

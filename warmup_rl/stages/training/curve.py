@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from transformers import Trainer
     from trl import GRPOTrainer
 
+
 _KEPT = ("problems", "lenient", "strict", "well_formed", "truncated", "shows_work", "tokens")
 _TRACKED = ("lenient", "strict", "well_formed", "truncated", "tokens")
 

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.console import duration
 from warmup_rl.base.errors import Unscorable, UserError
+from warmup_rl.base.models import load_model
 from warmup_rl.base.types import Message, Problem, to_json
 from warmup_rl.engines.hf import Generated, evaluating, stream
+from warmup_rl.engines.vllm import VllmModel, evaluated
 from warmup_rl.interfaces.chat import render_prompt
 from warmup_rl.interfaces.domain import Answered, Domain, score_all
 from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.interfaces.stage import Context
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
@@ -23,11 +26,18 @@ _REPORT_SECONDS = 20.0
 
 
 @contextmanager
-def generating(trainer: Trainer) -> Iterator[PreTrainedModel]:
-    """The bare model of a trainer with whole weights, in evaluation mode and without gradients."""
+def generating(trainer: Trainer) -> Iterator[PreTrainedModel | VllmModel]:
+    """The model of a trainer as it draws completions: under vLLM where rollouts are, else the bare model with whole
+    weights, in evaluation mode and without gradients."""
     import torch
     from trl.models import unwrap_model_for_generation
 
+    if getattr(trainer, "use_vllm", False):
+        from warmup_rl.stages.training.vllm_rollouts import training_model
+
+        with training_model(trainer) as under_vllm:
+            yield under_vllm
+        return
     with (
         torch.no_grad(),
         unwrap_model_for_generation(
@@ -51,8 +61,24 @@ def _gathers(trainer: Trainer) -> bool:
     return bool(getattr(trainer.args, "ds3_gather_for_generation", True))
 
 
+@contextmanager
+def opened_model(context: Context, tokenizer: PreTrainedTokenizerBase) -> Iterator[PreTrainedModel | VllmModel]:
+    """The model that a stage reads, under the recipe's `evaluation.engine`, on this rank's device.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
+    source, revision, env = str(context.inputs.model), context.inputs.model_revision, context.launch_env
+    if context.evaluation.engine == "transformers":
+        yield load_model(source, revision, device=f"cuda:{env.local_rank}" if env.device == "cuda" else "cpu")
+        return
+    each_rank = {"distributed_executor_backend": "external_launcher"} if env.size > 1 else {}
+    with evaluated(source, revision, tokenizer, context.seed, {**each_rank, **context.evaluation.vllm}) as model:
+        yield model
+
+
 def complete_and_score(
-    model: PreTrainedModel,
+    model: PreTrainedModel | VllmModel,
     tokenizer: PreTrainedTokenizerBase,
     wanted: Sequence[tuple[Problem, int]],
     domains: Mapping[str, Domain],
@@ -80,17 +106,16 @@ def complete_and_score(
     """
     messages_of = messages_of or (lambda problem: domains[problem.domain].prompt(problem))
     prompts = [render_prompt(tokenizer, messages_of(problem), response_format) for problem, _ in wanted]
-    parts: Iterator[dict[int, Generated]] = stream(
-        model,
-        tokenizer,
-        prompts,
-        sampling,
-        batch_size=batch_size,
-        seed=seed,
-        synced_gpus=synced_gpus,
-        names=[f"{problem.id}/{sample}" for problem, sample in wanted],
-        on_step=progress.step if progress else None,
-    )
+    names = [f"{problem.id}/{sample}" for problem, sample in wanted]
+    parts: Iterator[dict[int, Generated]]
+    if isinstance(model, VllmModel):
+        parts = model.stream(tokenizer, prompts, sampling, seed=seed, names=names)
+    else:
+        on_step = progress.step if progress else None
+        parts = stream(
+            model, tokenizer, prompts, sampling,
+            batch_size=batch_size, seed=seed, synced_gpus=synced_gpus, names=names, on_step=on_step,
+        )  # fmt: skip
     if synced_gpus:  # no rank may keep the others waiting for its grader
         parts = iter([{index: one for part in parts for index, one in part.items()}])
     for part in parts:

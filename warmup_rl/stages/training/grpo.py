@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from accelerate.utils import set_seed
 from torch.utils.data import Dataset
 from trl import GRPOTrainer
 
@@ -58,7 +59,9 @@ class PlannedGRPOTrainer(GRPOTrainer):
         from transformers import GenerationConfig
 
         self.eos_token_ids = list(chat.stop_ids)
-        if not self.args.use_vllm:
+        if self.args.use_vllm:  # vLLM has seeded this process with its own number, the same for every run
+            set_seed(self.args.seed, device_specific=True)
+        else:
             self.generation_config.eos_token_id = list(chat.stop_ids)
             self.generation_config.remove_invalid_values = True  # the step is skipped later, with a message
         model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model

@@ -15,7 +15,7 @@ from warmup_rl.interfaces.stage import Context
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
-_PACKAGES = {"use_vllm": "vllm", "use_liger_kernel": "liger_kernel"}
+_PACKAGES = {"use_liger_kernel": "liger_kernel"}
 _REFUSED = (ValueError, TypeError, ImportError, NotImplementedError, AttributeError, RuntimeError, KeyError)
 _LOADING = frozenset({
     "cache_dir", "code_revision", "config", "device_map", "dtype", "experts_implementation", "force_download",
@@ -39,8 +39,7 @@ def missing_packages(args: dict[str, Any]) -> list[str]:
         if isinstance(keywords, dict) and keywords.get(name):
             needed[f"args.model_init_kwargs.{name}"] = "bitsandbytes"
     return [
-        f"{address}: the package {package} is not installed here. Leave the option out, or pip install "
-        f"{('warmup_rl[vllm]' if package == 'vllm' else package)!r}."
+        f"{address}: the package {package} is not installed here. Leave the option out, or pip install {package!r}."
         for address, package in needed.items()
         if importlib.util.find_spec(package) is None
     ]
