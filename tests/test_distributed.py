@@ -18,7 +18,7 @@ from tests.training_case import DOMAIN, RLVR, SFT, case, context, losses
 from warmup_rl.base.jsonl import read_json, read_jsonl
 from warmup_rl.base.models import load_model, with_adapter
 from warmup_rl.interfaces import chat as contract
-from warmup_rl.stages.rlvr import prompt_plan
+from warmup_rl.stages.training.prompt_plan import prompt_plan
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -15,7 +15,7 @@ from tests.training_case import RLVR, SFT, context
 from warmup_rl.base.errors import RunError, UserError
 from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.stages.rlvr import Rlvr
-from warmup_rl.stages.training.base import Batch, split_batch, trainer_options
+from warmup_rl.stages.training.options import Batch, split_batch, trainer_options
 
 
 @given(

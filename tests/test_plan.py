@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warmup_rl.base.errors import UserError
-from warmup_rl.stages.rlvr import prompt_plan, use_counts
+from warmup_rl.stages.training.prompt_plan import prompt_plan, use_counts
 
 SHAPES = {
     "problems": st.integers(1, 40),

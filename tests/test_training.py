@@ -19,8 +19,9 @@ from warmup_rl.interfaces import chat as contract
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import build
 from warmup_rl.interfaces.stage import SCRATCH, Tracking
-from warmup_rl.stages.rlvr import Rlvr, prompt_plan
+from warmup_rl.stages.rlvr import Rlvr
 from warmup_rl.stages.sft import IGNORED, Sft, encode, require_supervised_end
+from warmup_rl.stages.training.prompt_plan import prompt_plan
 from warmup_rl.stages.training.rewards import Reward
 from warmup_rl.stages.training.saving import check_saved
 

@@ -27,7 +27,8 @@ from warmup_rl.interfaces.domain import Answered, score_all
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.recipe.document import parse_document
-from warmup_rl.stages.rlvr import Rlvr, prompt_plan, use_counts
+from warmup_rl.stages.rlvr import Rlvr
+from warmup_rl.stages.training.prompt_plan import prompt_plan, use_counts
 
 DEEP, DIGITS = "[" * 100_000 + "]" * 100_000, "9" * 10**6
 LAUGHS = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(

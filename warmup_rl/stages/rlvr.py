@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -24,10 +22,12 @@ from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import STYLES
 from warmup_rl.interfaces.stage import SCRATCH, Context, DataRequest, StagePreview
-from warmup_rl.stages.training.base import OWNED, Batch, TrainerStage
+from warmup_rl.stages.training.base import OWNED, TrainerStage
 from warmup_rl.stages.training.checkpoints import checkpoints
 from warmup_rl.stages.training.memory import Load
+from warmup_rl.stages.training.options import Batch
 from warmup_rl.stages.training.preflight import context_length, low_adapter_rate
+from warmup_rl.stages.training.prompt_plan import prompt_plan, use_counts
 from warmup_rl.stages.training.rewards import Reward, Rewarder, Task, mean_reward, require_sound_golds
 from warmup_rl.stages.training.vllm_rollouts import OWNED_VLLM, VllmRollouts, model_options
 
@@ -393,48 +393,3 @@ class Rlvr(TrainerStage):
             )
         named = {"trainer": self.trainer, "selection": self.selection}
         return {**summary, **named, "groups": drawn, "equal_use": uses == planned}
-
-
-def prompt_plan(*, problems: int, prompts_per_step: int, steps: int, seed: int) -> list[list[int]]:
-    """Problem indices for every step, a pure function of its arguments.
-
-    The plan runs through one shuffle of all problems after the other, so that use counts differ by at most one at any
-    time. A step does not contain a problem twice if there are enough problems: a new shuffle then starts with problems
-    that the step does not contain yet.
-
-    Returns:
-        plan_SP[s][p]: `steps` lists of `prompts_per_step` indices below `problems`.
-
-    Raises:
-        UserError: a number is below 1.
-    """
-    for name, value in (("problems", problems), ("prompts_per_step", prompts_per_step), ("steps", steps)):
-        if value < 1:
-            raise UserError(f"{name}: {value} would train nothing. Give at least 1.")
-    draw = random.Random(f"plan/{seed}")
-    queue: list[int] = []
-    plan_SP = []
-    for _ in range(steps):
-        step: list[int] = []
-        while len(step) < prompts_per_step:
-            if not queue:
-                queue = _shuffle(problems, step, prompts_per_step - len(step), draw)
-            step.append(queue.pop(0))
-        plan_SP.append(step)
-    return plan_SP
-
-
-def use_counts(plan_SP: list[list[int]], problems: int) -> list[int]:
-    """How often a plan uses each problem."""
-    counts = Counter(chain.from_iterable(plan_SP))
-    return [counts[index] for index in range(problems)]
-
-
-def _shuffle(problems: int, held: list[int], room: int, draw: random.Random) -> list[int]:
-    """All indices in random order; the first `room` are not in `held`, as far as possible."""
-    order = list(range(problems))
-    draw.shuffle(order)
-    taken = set(held)
-    first = [index for index in order if index not in taken][:room]
-    chosen = set(first)
-    return first + [index for index in order if index not in chosen]

@@ -14,8 +14,8 @@ from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.stage import Context, DataRequest, Stage, StagePreview
-from warmup_rl.stages.rlvr import prompt_plan
 from warmup_rl.stages.training.base import OWNED, TrainerStage
+from warmup_rl.stages.training.prompt_plan import prompt_plan
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

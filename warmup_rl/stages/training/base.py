@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -31,12 +29,13 @@ from warmup_rl.stages.training.checkpoints import (
 from warmup_rl.stages.training.faults import explained
 from warmup_rl.stages.training.health import HealthSettings
 from warmup_rl.stages.training.memory import Launch, Load, Need, need, remedies, shape_of
+from warmup_rl.stages.training.options import Batch, split_batch, trainer_options
 from warmup_rl.stages.training.preflight import adapted, missing_packages, model_without_weights, require_trainer
 from warmup_rl.stages.training.saving import Kept, whole_model
 from warmup_rl.stages.training.tracking import clean_up, training
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
+    from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 
 
 _CHECKPOINTS = "use `checkpoint: {every: ..., keep: ...}` of the stage"
@@ -73,8 +72,6 @@ OWNED: dict[str, str] = {
     "push_to_hub": "push the finished model, with its results: warmup-rl export TRIAL --to DIR --push OWNER/NAME",
 }
 """Options that are not allowed in the `args` of a training stage: the key to use instead, or the reason."""
-
-_LARGEST_ON_GPU = 8
 
 
 class TrainerStage(Stage):
@@ -317,113 +314,3 @@ def _newest(context: Context) -> str | None:
         )
     context.say(f"resumes after optimizer step {step_of(found[-1])}")
     return str(found[-1])
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Split of the sequences of an optimizer step: `micro` per device and pass, `accumulation` passes."""
-
-    micro: int
-    accumulation: int
-
-
-def split_batch(
-    sequences: int, launch_env: LaunchEnv, *, largest: int | None = None, says: str = "batch_size"
-) -> Batch:
-    """Splits the sequences of an optimizer step over the processes of `launch_env`, in as few passes as possible.
-
-    Args:
-        largest: limit of sequences per device and pass; default: 8 on a GPU, none on a CPU.
-        says: the source of the number, for the error message.
-
-    Raises:
-        UserError: the sequences cannot be split equally; the message names the nearest legal values.
-    """
-    if sequences % launch_env.size:
-        size = launch_env.size
-        multiples = [number for number in (sequences // size * size, (sequences // size + 1) * size) if number]
-        divisors = [number for number in range(1, sequences + 1) if sequences % number == 0]
-        below, above = [n for n in divisors if n < size][-1:], [n for n in divisors if n > size][:1]
-        raise UserError(
-            f"{says}: {sequences} sequences a step cannot be split equally over {size} processes. Nearest legal: "
-            f"{' or '.join(map(str, multiples))} sequences with {size} processes, or "
-            f"{' or '.join(map(str, below + above))} processes with {sequences} sequences."
-        )
-    share = sequences // launch_env.size
-    limit = largest or (_LARGEST_ON_GPU if launch_env.device == "cuda" else share)
-    micro = max(size for size in range(1, min(limit, share) + 1) if share % size == 0)
-    return Batch(micro=micro, accumulation=share // micro)
-
-
-def trainer_options(
-    kind: type[TrainingArguments], args: Mapping[str, Any], context: Context, batch: Batch, **owned: Any
-) -> Any:
-    """The config object of a trainer: our defaults, updated with the recipe's `args`, then with the stage's options.
-
-    Args:
-        kind: TrainingArguments or a subclass (SFTConfig, GRPOConfig).
-        owned: options that this stage sets in addition to those of every stage, e.g. `max_steps`.
-
-    Raises:
-        UserError: an option does not exist or has an invalid value.
-        RunError: the trainer would not use the processes that were launched.
-    """
-    launch_env = context.launch_env
-    if not launch_env.distribution.startswith("zero"):
-        sys.modules.setdefault("deepspeed", None)  # type: ignore[arg-type]  # accelerate imports it wherever it can
-    elif launch_env.device == "cpu":
-        import deepspeed.ops
-
-        # Keeps DeepSpeed on gloo: its shared-memory operator for CPUs would be compiled first (30 s, needs a compiler).
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    os.environ["ACCELERATE_MIXED_PRECISION"] = "no"  # otherwise a launcher's own default decides silently
-    merged = {
-        **_defaults(args, launch_env),
-        **args,
-        "output_dir": str(context.folder / "trainer"),
-        "seed": context.seed,
-        "data_seed": context.seed,
-        "run_name": f"{context.tracking.group}/{context.arm}/{context.seed}/{context.stage_id}",
-        "report_to": ["wandb"] if context.tracking.wandb_project else [],
-        "per_device_train_batch_size": batch.micro,
-        "gradient_accumulation_steps": batch.accumulation,
-        "save_strategy": "no",
-        "eval_strategy": "no",
-        "use_cpu": launch_env.device == "cpu",
-        "disable_tqdm": True,
-        **owned,
-    }
-    try:
-        options = kind(**merged)
-    except (TypeError, ValueError, ImportError) as error:
-        raise UserError(f"{context.stage_id}.args: {kind.__name__} refuses them: {error}") from None
-    _require_launch(options, launch_env)
-    if launch_env.device == "cpu" and options.deepspeed_plugin is not None:
-        options.deepspeed_plugin.deepspeed_config["zero_force_ds_cpu_optimizer"] = False  # it would be compiled, too
-    return options
-
-
-def _defaults(args: Mapping[str, Any], launch_env: LaunchEnv) -> dict[str, Any]:
-    import torch
-
-    half_precision = launch_env.device == "cuda" and torch.cuda.is_bf16_supported() and not args.get("fp16")
-    defaults: dict[str, Any] = {"bf16": half_precision, "logging_steps": 1}
-    if "gradient_checkpointing" not in args:
-        defaults["activation_checkpointing"] = launch_env.device == "cuda"
-    return defaults
-
-
-def _require_launch(options: TrainingArguments, launch_env: LaunchEnv) -> None:
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if not options.world_size == size == launch_env.size:
-        raise RunError(
-            f"world size: the launcher started {size} processes, the trainer sees {options.world_size}. Launch with a "
-            "file under launch/: accelerate launch --config_file launch/ddp.yaml --num_processes N -m ..."
-        )
-    plugin = options.deepspeed_plugin
-    stage = f"zero{plugin.zero_stage}" if plugin is not None else None
-    wanted = launch_env.distribution if launch_env.distribution.startswith("zero") else None
-    if stage != wanted:
-        raise RunError(
-            f"distribution: {launch_env.distribution} was launched, the trainer runs {stage or 'without ZeRO'}."
-        )
