@@ -1,9 +1,7 @@
-"""What the README shows works: its domain keeps a domain's promises, recipes load, files it names exist."""
+"""What the README shows works: its domain keeps a domain's promises, files it names exist, results are quoted."""
 
 import re
 from pathlib import Path
-
-import pytest
 
 from warmup_rl.interfaces.conformance import assert_conforms
 from warmup_rl.interfaces.plugins import load
@@ -27,11 +25,6 @@ def test_the_example_domain_works_as_a_plugin(tmp_path):
         [f"domains.parity={{type: '{file}:Parity', bits: [4, 12]}}", f"output_dir={tmp_path}"],
     )
     assert recipe.domains["parity"].bits == (4, 12)
-
-
-@pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("**/*.yaml")), ids=lambda path: path.name)
-def test_every_shipped_recipe_loads(recipe, tmp_path):
-    load_recipe(recipe, [f"output_dir={tmp_path}"])
 
 
 def test_every_file_that_the_readme_names_exists():

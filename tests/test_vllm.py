@@ -6,6 +6,7 @@ import importlib.util
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -169,12 +170,14 @@ def as_from_a_hub(folder: Path) -> Path:
 def cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets weights be loaded again on a CPU, where vLLM packs linear layers into another form and drops the first."""
     from torch.nn.functional import linear
+    from trl.generation import vllm_generation
     from vllm.model_executor.layers import utils
 
     def keep(layer: Any, remove_weight: bool) -> None:
         layer.cpu_linear = linear
 
     monkeypatch.setattr(utils, "dispatch_cpu_unquantized_gemm", keep)
+    monkeypatch.setattr(vllm_generation, "LLM", partial(vllm_generation.LLM, enforce_eager=True))  # compiles nothing
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     monkeypatch.setenv("VLLM_LOGGING_LEVEL", "WARNING")
 
