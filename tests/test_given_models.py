@@ -34,9 +34,10 @@ def plan_of(folder: Path, model: str, *overrides: str) -> str:
     """What `check` prints of a recipe that starts from a model."""
     (folder / "recipe.yaml").write_text(
         f"run_name: x\nmodel: {model}\noutput_dir: {folder}\n"
-        "domains: {sums: {phrasing: terse, operations: [2, 3]}}\n"
+        "domains: {sums: {phrasing: terse, operations: [2, 3]}, kk: {people: [2, 2], phrasing: terse}}\n"
         "evaluation: {problems: 4, samplings: {greedy: {temperature: 0, max_tokens: 8}}}\n"
-        "stages:\n  - {type: rlvr, domain: sums, steps: 2, problems: 4, sampling: {max_tokens: 8}}\n  - evaluate\n"
+        "stages:\n  - {type: distill, domain: kk, problems: 4, teacher: {type: solver, solver_ok: true}}\n  - sft\n"
+        "  - {type: rlvr, domain: sums, steps: 2, problems: 4, sampling: {max_tokens: 8}}\n  - evaluate\n"
     )
     console = Console(file=StringIO(), width=200)
     plan(load_recipe(folder / "recipe.yaml", list(overrides)), console=console)
@@ -60,7 +61,7 @@ def test_check_shows_the_prompt_and_gold_of_each_domain(tmp_path: Path) -> None:
         ),
         ("stages.rlvr.args.use_vllm=true", r"args\.use_vllm: the package vllm is not installed"),
         ("stages.rlvr.args.optim=paged_adamw_8bit", r"args\.optim: the package bitsandbytes is not installed"),
-        ("stages.rlvr.args.optim=galore_adamw", r"rlvr\.args\.optim: transformers refuses it: .*galore"),
+        ("stages.rlvr.args.optim=galore_adamw", r"rlvr: PlannedGRPOTrainer refuses it: .*galore"),
         ("stages.rlvr.args.model_init_kwargs={load_in_4bit: true}", r"load_in_4bit: the package bitsandbytes is not"),
         (
             "stages.rlvr.args.model_init_kwargs={attn_implementation: flash_attention_2}",

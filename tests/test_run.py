@@ -15,7 +15,8 @@ from warmup_rl.base.errors import RecipeError, RunError
 from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.recipe import dump, load_recipe
 from warmup_rl.run.cache import sole_process
-from warmup_rl.run.pipeline import Trial, TrialRunner, shared_prefix
+from warmup_rl.run.parallel import shared_prefix
+from warmup_rl.run.pipeline import Trial, TrialRunner
 from warmup_rl.run.provenance import claim_run_folder
 
 ROOT = Path(__file__).parents[1]

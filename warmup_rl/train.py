@@ -69,6 +69,11 @@ def _run(command: Command, given: Sequence[str]) -> int:
             launch = launch_command(command, recipe, given)
             os.execv(launch[0], launch)  # so that signals reach the launcher
         os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
+    if command.rehearse:
+        from warmup_rl.cli.rehearse import rehearse
+
+        rehearse(recipe, command)
+        return 0
     return _train(command, recipe)
 
 
@@ -93,6 +98,7 @@ def launch_command(command: Command, recipe: Recipe, given: Sequence[str]) -> li
 
 
 def _train(command: Command, recipe: Recipe) -> int:
+    from warmup_rl.cli.check import require_disk
     from warmup_rl.cli.power import resolution
     from warmup_rl.recipe.leaks import leaks, refuse
     from warmup_rl.run.launch_env import is_launched, read_launch_env
@@ -114,6 +120,7 @@ def _train(command: Command, recipe: Recipe) -> int:
         if not command.trial:  # the run that started this trial has checked for leaks and claimed the folder
             if launch_env.is_main:
                 refuse(leaks(recipe.asked(*trial.place) for trial in trials))
+                require_disk(trials)
                 claim_run_folder(recipe)
                 for line in resolution(recipe):
                     print(line, flush=True)

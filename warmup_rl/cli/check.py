@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,7 @@ from warmup_rl.interfaces.domain import each_fold
 from warmup_rl.interfaces.engine import Engine
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.measurement import recorded_cells, without_signal
-from warmup_rl.interfaces.stage import Stage, StagePreview
+from warmup_rl.interfaces.stage import Context, Stage, StagePreview
 from warmup_rl.recipe import Recipe, load_recipe
 from warmup_rl.run.cache import RECORD
 from warmup_rl.run.pipeline import PlannedStage, Trial
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 WORLD_SIZES = (1, 2, 4, 8)
 """Numbers of processes for which the plan checks the batch sizes."""
-_BYTES_PER_WEIGHT = 4
+_BYTES_PER_WEIGHT, _LEAST_BYTES, _CHECKPOINT_BYTES = 4, 2, 16
 _SMALL_VOCABULARY = 1024
 _BYTES_PER_TOKEN = 5
 """A token is about 4 characters of English; a row of completions repeats the question and the score."""
@@ -45,14 +47,18 @@ def main(arguments: Sequence[str]) -> None:
     if command.help is not None:
         explain([command.help])
         return
-    plan(load_recipe(command.recipe, command.overrides, draw=True), command=command)
+    size = command.gpus or 1
+    plan(load_recipe(command.recipe, command.overrides, world_size=size, draw=True), size, command=command)
 
 
-def prepare(trials: Sequence[Trial]) -> tuple[PreTrainedTokenizerBase | None, list[str]]:
+def prepare(
+    trials: Sequence[Trial],
+) -> tuple[PreTrainedTokenizerBase | None, list[str], list[tuple[Stage, Context]]]:
     """Prepares every stage as a run does before its first one, for recipes that name a model.
 
     Returns:
-        The model's tokenizer; None, with a warning, where a hub model cannot be reached from here.
+        The model's tokenizer; None, with a warning, where a hub model cannot be reached from here. And the stages that
+        were prepared.
 
     Raises:
         UserError: the model or a stage cannot be used; `ContractError` where the model was trained on another format.
@@ -64,24 +70,63 @@ def prepare(trials: Sequence[Trial]) -> tuple[PreTrainedTokenizerBase | None, li
 
     recipe = trials[0].recipe
     if not recipe.model:
-        return None, []
+        return None, [], []
     folder = Path(recipe.model).expanduser()
     try:
         tokenizer = chat.load_tokenizer(recipe.model, recipe.model_revision)
     except UserError as error:
         if folder.is_dir():
             raise
-        return None, [f"model: {error} A run stops there; what depends on the model was not checked."]
+        return None, [f"model: {error} A run stops there; what depends on the model was not checked."], []
     require_finite(folder)
     for layout in dict.fromkeys(trial.format for trial in trials):
         if layout.think != "auto":
             chat.check(recipe.model, layout, recipe.model_revision)
-    prepared, env = set[str](), read_launch_env()
+    prepared, env = dict[str, tuple[Stage, Context]](), read_launch_env()
     for trial in trials:  # the problems of evaluations were drawn when the recipe was loaded
+        runner = TrialRunner(trial, env, lambda line: None)
         stages = [one for one in trial.stages if one.key not in prepared and one.stage.role != "evaluation"]
-        TrialRunner(trial, env, lambda line: None).prepare([one for one in stages if not trial.entry(one).done])
-        prepared |= {planned.key for planned in stages}
-    return tokenizer, []
+        stages = [one for one in stages if not trial.entry(one).done]
+        runner.prepare(stages)
+        prepared |= {planned.key: (planned.stage, runner.context(planned)) for planned in stages}
+    return tokenizer, [], list(prepared.values())
+
+
+def memory(prepared: Sequence[tuple[Stage, Context]], command: Command) -> Iterator[tuple[str, list[str]]]:
+    """What each training takes on a device of the launch, and what helps where it does not fit."""
+    if not prepared:  # without a model torch is not needed
+        return
+    from warmup_rl.recipe.shipped import find_launch_file
+    from warmup_rl.run.launch_env import read_launch_env
+    from warmup_rl.stages.training.base import TrainerStage
+    from warmup_rl.stages.training.memory import launch_of, verdict
+
+    file = find_launch_file(command.launch) if command.launch else None
+    launch = launch_of(file, command.gpus, command.gpu_memory, read_launch_env())
+    for stage, given in prepared:
+        context = replace(given, launch_env=launch.env)
+        if isinstance(stage, TrainerStage) and (found := stage.memory(context, launch)) is not None:
+            line, fits = verdict(found, launch)
+            yield f"{stage.id}: {line}", [] if fits else list(stage.remedies(context))
+
+
+def require_disk(trials: Sequence[Trial]) -> None:
+    """Raises `UserError` if the disk has no room for the models of a run (2 bytes a weight) and a checkpoint."""
+    recipe = trials[0].recipe
+    weights, folder = parameters(recipe), Path(recipe.output_dir).absolute()
+    todo = {(trial.seed, one.key): one.stage for trial in trials for one in trial.stages if not trial.entry(one).done}
+    models = [stage for stage in todo.values() if "model" in stage.outputs]
+    if weights is None or not models:
+        return
+    full = any(getattr(stage, "checkpoint", None) and getattr(stage, "lora", None) is None for stage in models)
+    needed = weights * (_LEAST_BYTES * len(models) + (_CHECKPOINT_BYTES if full else 0))
+    free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
+    if needed > free:
+        raise UserError(
+            f"output_dir: {folder} has {size_in_words(free)} free, {size_in_words(needed)} or more are needed for "
+            f"{counted(len(models), 'model')}{' and a checkpoint' if full else ''}. Make room, choose another disk, "
+            "run fewer seeds or arms, or train adapters (lora)."
+        )
 
 
 def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, command: Command | None = None) -> None:
@@ -102,7 +147,9 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
     recipe = recipe.model_copy(update={"seeds": list(seeds)})
     every = [Trial(recipe, arm, seeds[0], fold, command.reuse_stale) for arm in arms for fold in chosen]
     trials = {trial.arm: trial for trial in every if trial.fold == chosen[0]}
-    tokenizer, unreachable = prepare(every)
+    tokenizer, unreachable, prepared = prepare(every)
+    require_disk([replace(trial, seed=seed) for trial in every for seed in seeds])
+    needs = dict(memory(prepared, command))
     run = {arm: trial.chosen(command.only, command.until) for arm, trial in trials.items()}
     chosen_stages = [(trial, planned) for trial in every for planned in trial.chosen(command.only, command.until)]
     made = {planned.key: planned.stage for _, planned in chosen_stages}
@@ -113,13 +160,16 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
     marks += "   · not in this run" if command.only or command.until else ""
     marks += "   * code or endpoint changed since" if any(trial.outdated for trial in trials.values()) else ""
     console.print(Text(f"{marks}\n", style="dim"))
-    console.print(_settings(recipe, trials, _disk(recipe, made, preview)))
+    console.print(_settings(recipe, trials, _disk(recipe, made, preview), list(needs)))
     signal = (line for trial in every for line in _signal(trial))
     moved = (line for trial in every for line in trial.moved())
     for warning in dict.fromkeys(
         [*unreachable, *moved, *signal, *_warnings(recipe, made, preview, world_size), *left_out_rows(recipe)]
     ):
         console.print(Text(f"! {warning}", style="yellow"))
+    for line, helps in ((line, helps) for line, helps in needs.items() if helps):
+        steps = "".join(f"\n    {number}. {step}" for number, step in enumerate(helps, start=1))
+        console.print(Text(f"! {line.partition(':')[0]}: the memory is not enough. What helps:{steps}", style="yellow"))
     _show_problems(recipe, every[0].format, tokenizer, console)
 
 
@@ -201,7 +251,7 @@ def _cell(trial: Trial, planned: PlannedStage | None, run: tuple[PlannedStage, .
     return "✓" if trial.entry(planned).done else "●"
 
 
-def _settings(recipe: Recipe, trials: dict[str, Trial], disk: str) -> Table:
+def _settings(recipe: Recipe, trials: dict[str, Trial], disk: str, needs: Sequence[str]) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -223,6 +273,8 @@ def _settings(recipe: Recipe, trials: dict[str, Trial], disk: str) -> Table:
     table.add_row("files", Text(f"{folder}/ recipe.yaml, run.json, report/, <arm>/seed-<n>{where}/NN-<stage>"))
     table.add_row("", Text(f"{recipe.output_dir}/cache/ stage outputs, once each: models, traces, completions"))
     table.add_row("disk", Text(disk))
+    for line in needs:
+        table.add_row("memory", Text(line))
     table.add_row("wandb", Text(f"project {recipe.wandb.project}, group {recipe.run_name}" if recipe.wandb else "off"))
     return table
 
@@ -278,8 +330,8 @@ def _disk(recipe: Recipe, made: dict[str, Stage], preview: dict[str, StagePrevie
     if weights is None:
         return f"at most about {size_in_words(texts)} of text, and {counted(models, 'model')}"
     size = weights * _BYTES_PER_WEIGHT
-    total = size_in_words(models * size + texts)
-    return f"at most about {total}: {counted(models, 'model')} of {size_in_words(size)}, and text"
+    total = size_in_words(models * size + texts + (_CHECKPOINT_BYTES * weights if models else 0))
+    return f"at most about {total}: {counted(models, 'model')} of {size_in_words(size)}, a checkpoint, and text"
 
 
 def _tokens(preview: StagePreview) -> int:

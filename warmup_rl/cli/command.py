@@ -39,6 +39,8 @@ class Command:
         threads: threads of a trial.
         gpus: processes to start, one for each GPU; None to run in this process, or as one that a launcher started.
         launch: name or path of the launch file for them; None to choose it.
+        gpu_memory: GB of the GPU that `check` plans for; None for this machine's devices.
+        rehearse: run two steps of each training and estimate the whole run, instead of running it.
         reuse_stale: reuse outputs that were made by another version of the code.
         trial: this process runs one trial of a run that another process started.
         help: None, or the topic to explain; empty for all topics.
@@ -55,7 +57,9 @@ class Command:
     threads: int | None = None
     gpus: int | None = None
     launch: str | None = None
+    gpu_memory: float | None = None
     dry_run: bool = False
+    rehearse: bool = False
     trial: bool = False
     reuse_stale: bool = False
     help: str | None = None
@@ -82,6 +86,9 @@ def options(prog: str = TRAIN) -> Arguments:
     add("--gpus", type=_whole_number(1), metavar="N", help="start N processes with accelerate; 1: this process alone")
     add("--launch", metavar="NAME", help="launch file for --gpus (ddp, zero1, zero2, zero3, or a path); default: zero3 "
         "where weights and optimizer do not fit on one GPU, else ddp")  # fmt: skip
+    add("--gpu-memory", type=_gigabytes, metavar="GB", help="check and --dry-run: plan for GPUs with so much memory")
+    add("--rehearse", action="store_true", help="two steps of each training, longest samples first: "
+        "peak memory, seconds by phase, and an estimate of the whole run")  # fmt: skip
     add("--dry-run", action="store_true", help="check the recipe, print the plan, run nothing")
     stale = "reuse finished outputs with equal settings though code, a library or an endpoint has changed"
     add("--reuse-stale", action="store_true", help=stale)
@@ -98,6 +105,13 @@ def _whole_number(least: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def _gigabytes(text: str) -> float:
+    number = text.upper().removesuffix("GB")
+    if not number.replace(".", "", 1).isdigit() or float(number) <= 0:
+        raise argparse.ArgumentTypeError(f"a number of GB is needed, such as 24 (got {text!r}).")
+    return float(number)
 
 
 def _fold(text: str) -> int | None:

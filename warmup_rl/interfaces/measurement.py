@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 from warmup_rl.base.errors import DataError
 
 Row = dict[str, Any]
+_NORMAL = 1.96
+"""Standard errors of a 95% interval."""
 R = TypeVar("R")
 
 
@@ -124,6 +126,24 @@ def without_signal(found: Iterable[Cell]) -> list[str]:
         for domain, value in right.items()
         if value == 0
     ]
+
+
+def fallen(before: Iterable[Cell], after: Iterable[Cell]) -> list[str]:
+    """A line for each domain on which a model is less accurate than the one before, by more than the difference's 95%
+    interval, under the same prompt style and sampling."""
+    known = {(cell.split, cell.prompt, cell.sampling, cell.domain): cell for cell in before if cell.split == "test"}
+    lines = []
+    for cell in after:
+        old = known.get((cell.split, cell.prompt, cell.sampling, cell.domain))
+        if old is None:
+            continue
+        error = sum(one.lenient * (1 - one.lenient) / one.problems for one in (old, cell)) ** 0.5
+        if old.lenient - cell.lenient > _NORMAL * max(error, 1 / cell.problems):
+            lines.append(
+                f"{cell.domain}: {old.lenient:.2f} before the warmup, {cell.lenient:.2f} after it ({cell.sampling}, "
+                f"prompt style {cell.prompt}), beyond its 95% interval. Lower sft.args.learning_rate or sft.epochs."
+            )
+    return lines
 
 
 def cells(rows: Iterable[Row]) -> list[Cell]:

@@ -155,6 +155,9 @@ def _hint(name: str, config: str, owned: Mapping[str, str]) -> str:
 def _wrong_value(option: Option, value: Any) -> str | None:
     kind, adapter = _type(option.annotation)
     allowed = alternatives(kind)
+    meant = MEANT.get((option.name, value)) if isinstance(value, str) else None
+    if meant:
+        return f"no such value (got {shown(value)}). {meant}"
     choices = option.choices or (get_args(kind) if get_origin(kind) is Literal else ())
     if choices:
         nullable = value is None and type(None) in allowed
@@ -285,6 +288,14 @@ LEAST: dict[str, int] = {
 
 MODEL_KEYWORDS = {"torch_dtype": "Use 'dtype'.", "use_flash_attention_2": "Use 'attn_implementation'."}
 """Old keywords inside `model_init_kwargs`."""
+
+MEANT = {
+    (
+        "loss_type",
+        "gspo",
+    ): "GSPO is `importance_sampling_level: sequence` with `loss_type: grpo` and a small `epsilon`.",
+}
+"""What to set for the name of a method that is no value of the option."""
 
 LATE_CHOICES: dict[tuple[str, str], tuple[Any, ...]] = {
     ("GRPOConfig", "loss_type"): ("grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "luspo", "vespo"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from warmup_rl.report.claims import Claim, Meeting, claims, compare, meeting
 from warmup_rl.report.load import Run
 from warmup_rl.report.measures import Gain, gains
 from warmup_rl.report.models import Accuracy, Row, average, model_rows, models
+from warmup_rl.report.outputs import StageOutput
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,21 @@ def provenance(run: Run) -> Provenance:
         f"The stages were made with several versions of {', '.join(mixed)}.": mixed,
         f"Reused though code or an endpoint behind them has changed since (--reuse-stale): {'; '.join(stale)}.": stale,
     }
+    for line in _alarms(outputs.values()):
+        warnings[line] = True
     every = {name: sorted(found) for name, found in libraries.items()}
     return Provenance(revisions, every, list(stale), [text for text, holds in warnings.items() if holds])
+
+
+def _alarms(outputs: Iterable[StageOutput]) -> Iterator[str]:
+    """A line for each health rule that held in trainings of the run, by stage."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for stage in outputs:
+        for alarm in {one["rule"]: one for one in reversed(stage.summary.get("alarms") or ())}.values():
+            found[stage.id, alarm["rule"]].append(alarm)
+    for (stage_id, rule), raised in found.items():
+        steps = ", ".join(str(one["step"]) for one in raised)
+        yield f"{stage_id}: the health rule {rule} held from step {steps} on: {raised[0]['text']}"
 
 
 @dataclass(frozen=True)

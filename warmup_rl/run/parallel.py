@@ -12,7 +12,7 @@ from itertools import groupby
 
 from warmup_rl.base.machine import cores
 from warmup_rl.recipe.schema import LAST_FOLD
-from warmup_rl.run.pipeline import Trial, shared_prefix
+from warmup_rl.run.pipeline import PlannedStage, Trial
 
 Say = Callable[[str], None]
 
@@ -123,3 +123,13 @@ def _run(job: Job, arguments: Sequence[str], say: Say, processes: set[subprocess
         code = process.wait()
         processes.discard(process)
     return code
+
+
+def shared_prefix(trials: Sequence[Trial]) -> PlannedStage | None:
+    """The last of the leading stages that all trials (arms of one seed) share; None if they share none."""
+    last = None
+    for stages in zip(*(trial.stages for trial in trials), strict=False):
+        if len({planned.key for planned in stages}) > 1:
+            break
+        last = stages[0]
+    return last

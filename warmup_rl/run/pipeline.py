@@ -17,7 +17,7 @@ from warmup_rl.base.jsonl import read_json, write_json
 from warmup_rl.base.models import require_finite
 from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.interfaces.format import STYLES, ResponseFormat
-from warmup_rl.interfaces.measurement import best_style, recorded_cells
+from warmup_rl.interfaces.measurement import best_style, fallen, recorded_cells
 from warmup_rl.interfaces.plugins import data_digests, data_files
 from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, Tracking, artifact_path
 from warmup_rl.recipe import Recipe, dump, trial_name
@@ -207,10 +207,8 @@ class TrialRunner:
 
     def prepare(self, stages: Sequence[PlannedStage]) -> None:
         """Finds what would stop a stage, without doing its work. Raises `UserError` for one that cannot run."""
-        recipe = self._trial.recipe
-        inputs = Artifacts(model=recipe.model, model_revision=recipe.model_revision)
         for planned in stages:
-            planned.stage.prepare(self._context(planned, inputs))
+            planned.stage.prepare(self.context(planned))
 
     def _step(self, planned: PlannedStage) -> None:
         entry, name = self._trial.entry(planned), planned.stage.id
@@ -235,11 +233,22 @@ class TrialRunner:
                 write_json(entry.part / PROBLEMS, self._problems(planned))
                 entry.finish(self._stage_record(planned, summary, seconds))
                 self._say(f"{name}: done in {duration(seconds)}")
+                for line in self._fallen(planned):
+                    self._say(f"{name}: {line}")
         self._link(planned)
         self._record("running")
 
+    def _fallen(self, planned: PlannedStage) -> list[str]:
+        """Where the model after a warmup does worse than the one before it, by the evaluations around it."""
+        roles = [one.stage.role for one in self._trial.stages[: planned.number]]
+        first = roles.index("evaluation") if "evaluation" in roles else planned.number
+        if planned.stage.role != "evaluation" or "warmup" not in roles[first:] or "target" in roles:
+            return []
+        entries = (self._trial.entry(one) for one in (self._trial.stages[first], planned))
+        return fallen(*(recorded_cells(one.record(), one.folder / RECORD) for one in entries))
+
     def _execute(self, planned: PlannedStage, entry: CacheEntry) -> dict[str, Any]:
-        return planned.stage.run(self._context(planned, self._artifacts(planned), entry.part))
+        return planned.stage.run(self.context(planned, entry.part, self._artifacts(planned)))
 
     def _artifacts(self, planned: PlannedStage) -> Artifacts:
         """Paths of the inputs of a stage. Raises `RunError` if one is missing (under `--only`) or damaged."""
@@ -264,13 +273,14 @@ class TrialRunner:
             return Artifacts(str(made.pop("model")), None, **made)
         return Artifacts(recipe.model, recipe.model_revision, **made)
 
-    def _context(self, planned: PlannedStage, inputs: Artifacts, folder: Path | None = None) -> Context:
+    def context(self, planned: PlannedStage, folder: Path | None = None, inputs: Artifacts | None = None) -> Context:
+        """What a stage may use; by default with the recipe's model, since other inputs do not exist before a run."""
         recipe, trial = self._trial.recipe, self._trial
         domains, evaluation = recipe.seen_by(planned.stage, trial.fold)
         fold = () if trial.fold is None else (f"fold-{trial.fold}",)
         return Context(
             folder=folder or trial.entry(planned).part,
-            inputs=inputs,
+            inputs=inputs or Artifacts(recipe.model, recipe.model_revision),
             domains=domains,
             response_format=trial.format,
             evaluation=evaluation,
@@ -356,16 +366,6 @@ class TrialRunner:
         }
         trial.folder.mkdir(parents=True, exist_ok=True)
         write_json(trial.folder / "run.json", record)
-
-
-def shared_prefix(trials: Sequence[Trial]) -> PlannedStage | None:
-    """The last of the leading stages that all trials (arms of one seed) share; None if they share none."""
-    last = None
-    for stages in zip(*(trial.stages for trial in trials), strict=False):
-        if len({planned.key for planned in stages}) > 1:
-            break
-        last = stages[0]
-    return last
 
 
 def _stage_key(trial: Trial, stage: Stage, inputs: Mapping[str, str], judged: str) -> tuple[str, dict[str, str]]:

@@ -20,9 +20,12 @@ from warmup_rl.data.rank_files import RankFiles
 from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
+from warmup_rl.interfaces.format import STYLES
 from warmup_rl.interfaces.stage import SCRATCH, Context, DataRequest, StagePreview
 from warmup_rl.stages.training.base import OWNED, TrainerStage
 from warmup_rl.stages.training.checkpoints import checkpoints
+from warmup_rl.stages.training.memory import Load
+from warmup_rl.stages.training.preflight import context_length, low_adapter_rate
 from warmup_rl.stages.training.rewards import Reward, Rewarder, Task, mean_reward, require_sound_golds
 
 if TYPE_CHECKING:
@@ -150,6 +153,12 @@ class Rlvr(TrainerStage):
         notes = []
         if self.args.get("loss_type") == "cispo" and "epsilon_high" not in self.args:
             notes.append("args.loss_type: cispo cuts weights at epsilon_high itself (now 0.2); its paper has 5.0.")
+        if self.args.get("loss_type") == "bnpo":
+            notes.append(
+                "args.loss_type: bnpo divides by the tokens of a micro batch of one process, so results depend on "
+                "args.per_device_train_batch_size and on the number of processes. dapo divides by those of the step."
+            )
+        notes += low_adapter_rate(self.lora, self.args, 1e-6, 1e-5)
         if not least and rest < count:
             notes.append(f"{count - rest} of {count} problems are never used: raise steps.")
         return StagePreview(
@@ -184,6 +193,39 @@ class Rlvr(TrainerStage):
             domain.take("test", context.evaluation.seed, context.evaluation.curve_problems)
         trainer_class(self.trainer, f"{context.stage_id}.trainer")
         super().prepare(context)
+        if context.inputs.model is not None:
+            self._require_room(context, self._longest_prompt(context))
+
+    def trainer_kind(self) -> Any:
+        from warmup_rl.stages.training.grpo import trainer_class
+
+        return trainer_class(self.trainer, f"{self.id}.trainer")
+
+    def memory_load(self, context: Context) -> Load:
+        batch, is_copied = self.batch(context), bool(self.args.get("beta")) and self.lora is None
+        rollouts = 0 if self.args.get("use_vllm") else batch.micro * batch.accumulation * self.updates_per_step
+        return Load(batch.micro, self._longest_prompt(context) + self.sampling.max_tokens, rollouts, is_copied)
+
+    def _longest_prompt(self, context: Context) -> int:
+        """Tokens of the longest prompt, under any style where the evaluation before decides it."""
+        tokenizer = chat.load_tokenizer(str(context.inputs.model), context.inputs.model_revision)
+        layout, domain = context.response_format, context.domains[self.domain]
+        layouts = [layout.under(style) for style in STYLES] if layout.think == "auto" else [layout]
+        prompts = [
+            chat.render_prompt(tokenizer, domain.prompt(problem), one)
+            for problem in self._request.problems(domain, context.seed)
+            for one in layouts
+        ]
+        return max(map(len, tokenizer(prompts).input_ids), default=0)
+
+    def _require_room(self, context: Context, longest: int) -> None:
+        limit = context_length(context)
+        if limit is not None and longest + self.sampling.max_tokens > limit:
+            raise UserError(
+                f"{context.stage_id}.sampling.max_tokens: the longest prompt has {longest} tokens and the completion "
+                f"budget is {self.sampling.max_tokens}, more than the model's context of {limit}. Set at most "
+                f"{limit - longest}."
+            )
 
     def config(self, context: Context, **owned: Any) -> Any:
         return super().config(
@@ -199,7 +241,7 @@ class Rlvr(TrainerStage):
     def train(
         self, context: Context, tokenizer: PreTrainedTokenizerBase, contract: chat.ChatContract
     ) -> dict[str, Any]:
-        from warmup_rl.stages.training.callbacks import Progress, SignalCheck, describe_rollouts
+        from warmup_rl.stages.training.callbacks import Progress, describe_rollouts
         from warmup_rl.stages.training.curve import Curve
 
         task, config = self._task(context, tokenizer, contract), self.config(context)
@@ -215,7 +257,7 @@ class Rlvr(TrainerStage):
         trainer.bind(contract)
         curves = [Curve(context, task.domain, rewarder, trainer, steps_each=each)] if context.evaluation.every else []
         describe = describe_rollouts(curves[0].points if curves else {})
-        callbacks = [*curves, Progress(context, describe, steps_each=each), SignalCheck(context)]
+        callbacks = [*curves, Progress(context, describe, steps_each=each)]
         result = self.fit(trainer, context, tokenizer, callbacks=callbacks, carried=[rewarder], steps_each=each)
         files.close()
         if not context.launch_env.is_main:
@@ -249,7 +291,8 @@ class Rlvr(TrainerStage):
 
         from warmup_rl.stages.training.grpo import trainer_class
 
-        trainer = trainer_class(self.trainer, f"{context.stage_id}.trainer")(
+        self._require_room(context, max(task.lengths))
+        return trainer_class(self.trainer, f"{context.stage_id}.trainer")(
             model=str(context.inputs.model),
             reward_funcs=rewarder,
             args=config,
@@ -257,14 +300,6 @@ class Rlvr(TrainerStage):
             processing_class=tokenizer,
             peft_config=self.adapter(),
         )
-        limit = getattr(trainer.model.config.get_text_config(), "max_position_embeddings", None)
-        longest = max(task.lengths)
-        if limit is not None and longest + self.sampling.max_tokens > limit:
-            raise UserError(
-                f"sampling.max_tokens: the longest prompt has {longest} tokens and the completion budget is "
-                f"{self.sampling.max_tokens}, more than the model's context of {limit}. Set at most {limit - longest}."
-            )
-        return trainer
 
     def _uses(
         self, context: Context, task: Task, rows: Sequence[Mapping[str, Any]], plan_SP: list[list[int]]

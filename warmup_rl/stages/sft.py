@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,8 +20,11 @@ from warmup_rl.interfaces.format import THINK_CLOSE, ResponseFormat
 from warmup_rl.interfaces.stage import Context, StagePreview
 from warmup_rl.stages.training import IGNORED
 from warmup_rl.stages.training.base import OWNED, TrainerStage
+from warmup_rl.stages.training.memory import Load
+from warmup_rl.stages.training.preflight import context_length, low_adapter_rate
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
     from trl import SFTTrainer
 
@@ -81,7 +84,44 @@ class Sft(TrainerStage):
     def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
         length = {"steps": self.steps} if self.steps else {"tokens": self.tokens} if self.tokens else {}
         counts: dict[str, int | float | str] = {"batch_size": self.batch_size, **(length or {"epochs": self.epochs})}
-        return StagePreview(counts if self._whole else {**counts, "loss_on": ", ".join([*self.loss_on, "answer"])})
+        if not self._whole:
+            counts["loss_on"] = ", ".join([*self.loss_on, "answer"])
+        return StagePreview(counts, (*self._packing_notes(), *low_adapter_rate(self.lora, self.args, 2e-5, 1e-4)))
+
+    def _packing_notes(self) -> Iterator[str]:
+        attention = str((self.args.get("model_init_kwargs") or {}).get("attn_implementation"))
+        if self.args.get("packing") and "flash" not in attention:
+            yield (
+                "args.packing: without flash attention a packed row is attended to as a whole, at a cost that grows "
+                "with its square (4 times slower than padding on a CPU). Leave packing out, or set "
+                "args.model_init_kwargs: {attn_implementation: flash_attention_2} on a GPU."
+            )
+
+    def check(self, *, world_size: int) -> list[str]:
+        wrong = super().check(world_size=world_size)
+        if self.args.get("packing") and self.args.get("packing_strategy", "bfd") != "bfd":
+            wrong.append(
+                f"args.packing_strategy: {self.args['packing_strategy']} cuts traces, so that their end tokens are not "
+                "trained. Use bfd."
+            )
+        return wrong
+
+    def prepare(self, context: Context) -> None:
+        super().prepare(context)
+        limit = context_length(context) if context.inputs.model else None
+        if limit and self.max_tokens and self.max_tokens > limit:
+            raise UserError(
+                f"{context.stage_id}.max_tokens: {self.max_tokens} is more than the model's context of {limit}. Set at "
+                "most that, or leave it out."
+            )
+
+    def trainer_kind(self) -> Any:
+        from trl import SFTTrainer
+
+        return SFTTrainer
+
+    def memory_load(self, context: Context) -> Load:
+        return Load(self.batch(context).micro, self.max_tokens)
 
     def memory_remedies(self) -> list[str]:
         return ["max_tokens: leave out the longest traces"]
@@ -102,21 +142,24 @@ class Sft(TrainerStage):
 
         traces = read_traces(context.inputs["traces"])
         encoded = [encode(tokenizer, trace, context.response_format, self.loss_on) for trace in traces]
-        limit = self.max_tokens or _context_length(context)
+        limit = self.max_tokens or context_length(context)
         examples = self._fitting(encoded, limit, context)
+        data, stage, length = Dataset.from_list(examples), self, None
+        if self.args.get("packing"):
+            length = max(len(example["input_ids"]) for example in examples)
+            stage = self.model_copy(update={"batch_size": self._rows_a_step(data, length, context)})
         tokens = sum(len(example["input_ids"]) for example in examples)
         trained = sum(label != IGNORED for example in examples for label in example["labels"])
         epochs = self.tokens / trained if self.tokens else self.epochs
-        max_length = limit if self.args.get("packing") else None
         trainer = SFTTrainer(
             model=str(context.inputs.model),
-            args=self.config(context, max_length=max_length, num_train_epochs=epochs),
-            train_dataset=Dataset.from_list(examples),
+            args=stage.config(context, max_length=length, num_train_epochs=epochs),
+            train_dataset=data,
             processing_class=tokenizer,
             peft_config=self.adapter(),
         )
         require_supervised_end(trainer, tokenizer, whole=self._whole)
-        per_epoch = math.ceil(len(trainer.train_dataset) / self.batch_size)
+        per_epoch = math.ceil(len(trainer.train_dataset) / stage.batch_size)
         result = self.fit(trainer, context, tokenizer)
         if self.steps or self.tokens:
             epochs = result["steps"] / per_epoch
@@ -129,6 +172,15 @@ class Sft(TrainerStage):
             "flops": round(6 * result["parameters"] * tokens * epochs),
             **result,
         }
+
+    def _rows_a_step(self, data: Dataset, length: int, context: Context) -> int:
+        """Packed rows that hold about `batch_size` traces, a multiple of the processes."""
+        from trl import pack_dataset
+
+        rows, size = len(pack_dataset(data, length)), context.launch_env.size
+        wanted = max(1, round(self.batch_size * rows / len(data) / size)) * size
+        context.say(f"packing: {len(data)} traces in {rows} rows of {length} tokens, {wanted} rows a step")
+        return wanted
 
     def _fitting(self, examples: list[Example], limit: int | None, context: Context) -> list[Example]:
         fitting = [example for example in examples if limit is None or len(example["input_ids"]) <= limit]
@@ -208,10 +260,3 @@ def require_supervised_end(
 
 def _stretches(labels: Sequence[int]) -> list[list[int]]:
     return [list(ids) for trained, ids in groupby(labels, key=lambda label: label != IGNORED) if trained]
-
-
-def _context_length(context: Context) -> int | None:
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(str(context.inputs.model), revision=context.inputs.model_revision or "main")
-    return getattr(config.get_text_config(), "max_position_embeddings", None)

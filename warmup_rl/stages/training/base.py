@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,7 +27,9 @@ from warmup_rl.stages.training.checkpoints import (
     step_of,
 )
 from warmup_rl.stages.training.faults import explained
-from warmup_rl.stages.training.preflight import missing_packages, require_optimizer, require_trainable
+from warmup_rl.stages.training.health import HealthSettings
+from warmup_rl.stages.training.memory import Launch, Load, Need, need, remedies, shape_of
+from warmup_rl.stages.training.preflight import adapted, missing_packages, model_without_weights, require_trainer
 from warmup_rl.stages.training.tracking import clean_up, training
 
 if TYPE_CHECKING:
@@ -93,6 +95,8 @@ class TrainerStage(Stage):
     """Any option of the trainer's config class. `per_device_train_batch_size` is the largest micro batch."""
     checkpoint: CheckpointSettings | None = runtime_only(CheckpointSettings())
     """Checkpoints from which the same command resumes after a kill; null for none."""
+    health: HealthSettings = runtime_only("warn")
+    """What the health rules do when one holds: `warn`, `stop` or `off`, for all, or by rule: {entropy: stop}."""
 
     @property
     def sequences_per_update(self) -> int:
@@ -114,14 +118,52 @@ class TrainerStage(Stage):
         return missing
 
     def prepare(self, context: Context) -> None:
-        """Builds the configs of trainer and adapter and, on the meta device, the recipe's model, so that what would
-        stop the trainer is found before any stage runs."""
+        """Builds the trainer with the recipe's model without its weights, so that what would stop it is found before
+        any stage runs."""
         options, adapter = self.config(context), self.adapter()
-        require_optimizer(options, context.stage_id)
         if self.inputs and context.inputs.model is not None:
             source, revision = str(context.inputs.model), context.inputs.model_revision
-            require_trainable(source, revision, options, adapter, context.stage_id)
+            model = model_without_weights(source, revision, options, context.stage_id)
+            if adapter is not None:
+                adapted(model_without_weights(source, revision, options, context.stage_id), adapter, context.stage_id)
+            if options.deepspeed_plugin is None:
+                tokenizer = chat.load_tokenizer(source, revision)
+                require_trainer(self.trainer_kind(), model, options, adapter, tokenizer, context.stage_id)
         clean_up()
+
+    def trainer_kind(self) -> Any:
+        """The class of the trainer that `train` builds, for `check`; by default one that shares its optimizer alone."""
+        from transformers import Trainer
+
+        return Trainer
+
+    def memory_load(self, context: Context) -> Load | None:
+        """What the training puts on a device at a time; None where the stage cannot tell."""
+        return None
+
+    def memory(self, context: Context, launch: Launch) -> Need | None:
+        """The memory that the training takes on each device of a launch; None where that is not known."""
+        load, source, revision = self.memory_load(context), context.inputs.model, context.inputs.model_revision
+        if load is None or source is None or not self.inputs:
+            return None
+        options, adapter = self.config(replace(context, launch_env=LaunchEnv())), self.adapter()
+        if launch.env.device == "cuda":  # as the defaults are there
+            options.bf16 = bool(self.args.get("bf16", not options.fp16))
+            options.gradient_checkpointing = bool(
+                self.args.get("activation_checkpointing", self.args.get("gradient_checkpointing", True))
+            )
+        model: Any = model_without_weights(str(source), revision, options, context.stage_id)
+        if adapter is not None:
+            model = adapted(model, adapter, context.stage_id)
+        weights = list(model.parameters())
+        trained = sum(weight.numel() for weight in weights if weight.requires_grad)
+        shape = shape_of(str(source), revision, trained, sum(weight.numel() for weight in weights))
+        return need(shape, load, launch, options)
+
+    def remedies(self, context: Context) -> Iterator[str]:
+        """Settings that lower the memory that the stage needs under this launch, cheapest first."""
+        micro, adaptable = self.batch(context).micro, self.lora is None and bool(self.inputs)
+        return remedies(context.launch_env, self.args, micro, self.memory_remedies(), adaptable=adaptable)
 
     def run(self, context: Context) -> dict[str, Any]:
         """Raises `ContractError` if the model does not follow the chat contract that it was saved with."""
@@ -195,7 +237,7 @@ class TrainerStage(Stage):
         """
         from transformers import PrinterCallback
 
-        from warmup_rl.stages.training.callbacks import Progress
+        from warmup_rl.stages.training.callbacks import Health, Progress
         from warmup_rl.stages.training.checkpointing import (
             AlreadyTrained,
             Checkpoints,
@@ -209,7 +251,8 @@ class TrainerStage(Stage):
         resumed = _newest(context)
         trainer.remove_callback(PrinterCallback)
         finite = FiniteSteps(context, trainer)
-        own = [finite, *(callbacks or [Progress(context)])]
+        health = Health(context, self.health, trainer)
+        own = [finite, *(callbacks or [Progress(context)]), health]
         keeper = Checkpoints(self.checkpoint, context, trainer, stateful([*own, *carried]), steps_each=steps_each)
         for callback in (*own, keeper):
             trainer.add_callback(callback)
@@ -225,8 +268,9 @@ class TrainerStage(Stage):
         save(trainer, context, tokenizer, context.response_format if self.inputs else None)
         losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
         first, last = (losses[0], losses[-1]) if losses else (None, None)
-        skipped = {"skipped_steps": finite.skipped} if finite.skipped else {}
-        return {"steps": done, **skipped, "parameters": parameters, "first_loss": first, "last_loss": last}
+        noted = {"skipped_steps": finite.skipped, "alarms": health.alarms}
+        noted = {key: value for key, value in noted.items() if value}
+        return {"steps": done, **noted, "parameters": parameters, "first_loss": first, "last_loss": last}
 
 
 def _newest(context: Context) -> str | None:

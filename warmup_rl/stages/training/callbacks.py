@@ -1,21 +1,26 @@
-"""Trainer callbacks: progress lines and `log.jsonl`, the check for a signal."""
+"""Trainer callbacks: progress lines and `log.jsonl`, the health rules."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerState
 
 from warmup_rl.base.console import duration
+from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import append_jsonl
 from warmup_rl.interfaces.stage import Context
+from warmup_rl.stages.training.health import HealthSettings, Rule, action, alarms
+from warmup_rl.stages.training.tracking import alert
+
+if TYPE_CHECKING:
+    from transformers import Trainer
 
 Describe = Callable[[Mapping[str, Any]], str]
 _LINES = 20
-_PATIENCE = 5
 
 
 def describe_loss(row: Mapping[str, Any]) -> str:
@@ -82,36 +87,55 @@ class Progress(TrainerCallback):
         return f"{steps}  {self._describe(self._latest)}  {duration(left)} left"
 
 
-class SignalCheck(TrainerCallback):
-    """Warns when no group has had different rewards for five optimizer steps, so that nothing is learned."""
+class Health(TrainerCallback):
+    """Applies the health rules to every logged step.
 
-    def __init__(self, context: Context) -> None:
-        self._context, self._silent = context, 0
+    An alarm is printed, appended to `log.jsonl`, sent to the open W&B run, and kept for the stage's record.
+
+    Attributes:
+        alarms: step, rule and text of each alarm so far.
+    """
+
+    def __init__(self, context: Context, settings: HealthSettings, trainer: Trainer) -> None:
+        self._context, self._settings, self._trainer = context, settings, trainer
+        self._rows: list[dict[str, float]] = []
+        self.alarms: list[dict[str, Any]] = []
 
     def state_dict(self) -> dict[str, Any]:
-        return {"silent": self._silent}
+        return {"rows": self._rows, "alarms": self.alarms}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._silent = state["silent"]
+        self._rows, self.alarms = state["rows"], state["alarms"]
 
     def on_log(self, args: Any, state: TrainerState, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        if not logs or "frac_reward_zero_std" not in logs:
+        """Raises `RunError` on all ranks at an alarm that the recipe wants to stop at."""
+        if self._settings == "off" or "loss" not in (logs or {}):
             return
-        self._silent = self._silent + 1 if logs["frac_reward_zero_std"] == 1 else 0
-        if self._silent == _PATIENCE:
-            self._context.say(f"no group had a signal for {_PATIENCE} steps: {_reason(logs)}")
+        row = {key: float(value) for key, value in logs.items() if isinstance(value, int | float)}
+        curve = next((one for one in self._trainer.callback_handler.callbacks if hasattr(one, "points")), None)
+        last = max(curve.points, default=-1) if curve else -1
+        if curve and last > max((one.get("curve_step", -1) for one in self._rows), default=-1):
+            row |= {"curve_step": last, "held_out": curve.points[last]}
+        self._rows.append(row)
+        most = self._context.evaluation.curve_problems if curve else 0
+        for rule in alarms(self._rows, budget=getattr(args, "max_completion_length", None), held_out=most):
+            self._raise(rule, state.global_step)
 
-
-def _reason(logs: Mapping[str, Any]) -> str:
-    """Why no group of a step has a signal, and how to fix it."""
-    correct, truncated = logs.get("correct", 0.0), logs.get("completions/clipped_ratio", 0.0)
-    if truncated > 0.95:
-        return "all completions are truncated. Raise sampling.max_tokens."
-    if correct == 1:
-        return "all answers are right. Use harder problems or fewer steps."
-    if correct == 0:
-        return "all answers are wrong. Use easier problems, more generations, or a longer warmup."
-    return "every group is all right or all wrong. Raise generations or sampling.temperature."
+    def _raise(self, rule: Rule, step: int) -> None:
+        wanted = action(self._settings, rule.name)
+        if wanted == "off":
+            return
+        text = f"{rule.cause} ({rule.shown}). {rule.remedy}"
+        self.alarms.append({"step": step, "rule": rule.name, "text": text})
+        if self._context.launch_env.is_main:
+            append_jsonl(self._context.folder / "log.jsonl", [{"step": step, "alarm": rule.name, "text": text}])
+            alert(f"{self._context.stage_id}: {rule.name}", text)
+        if wanted == "stop":
+            raise RunError(
+                f"{self._context.stage_id}: stopped at optimizer step {step} by the health rule {rule.name}: {text} "
+                f"`health: {{{rule.name}: warn}}` goes on from the last checkpoint."
+            )
+        self._context.say(f"health, step {step}, {rule.name}: {text}")
 
 
 def _is_not_finite(value: Any) -> bool:

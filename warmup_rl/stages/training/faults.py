@@ -30,7 +30,7 @@ def explained(stage: TrainerStage, context: Context) -> Iterator[None]:
         raise
     except Exception as error:  # writers of model files have classes of their own for a full disk
         if _is_out_of_memory(error):
-            steps = "".join(f"\n  {number}. {line}" for number, line in enumerate(_remedies(stage, context), start=1))
+            steps = "".join(f"\n  {place}. {line}" for place, line in enumerate(stage.remedies(context), start=1))
             raise RunError(
                 f"{context.stage_id}: out of memory on {context.launch_env.device} ({first_line(error)}). "
                 f"What helps, in this order:{steps}\n{_continues(context)}"
@@ -51,25 +51,6 @@ def _is_out_of_memory(error: BaseException) -> bool:
     of_system = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
     is_torch = isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
     return of_system or is_torch or isinstance(error, torch.OutOfMemoryError)
-
-
-def _remedies(stage: TrainerStage, context: Context) -> Iterator[str]:
-    """Settings that lower the memory that a training needs under this launch, cheapest first."""
-    env, args = context.launch_env, stage.args
-    micro = stage.batch(context).micro
-    if micro > 1:
-        yield f"args.per_device_train_batch_size: {micro // 2} (now {micro}); the result is the same, but slower"
-    is_checkpointing = args.get("activation_checkpointing", args.get("gradient_checkpointing", env.device == "cuda"))
-    if not is_checkpointing:
-        yield "args.activation_checkpointing: true"
-    if env.device == "cuda" and args.get("bf16") is False:
-        yield "args.bf16: true"
-    following = {"ddp": "zero2", "zero1": "zero2", "zero2": "zero3", "single": "zero2"}.get(env.distribution)
-    if following and env.device == "cuda":
-        yield f"launch with launch/{following}.yaml" + (" on several GPUs" if env.size == 1 else "")
-    yield from stage.memory_remedies()
-    if stage.lora is None and stage.inputs:
-        yield "lora: {r: 16}, with a learning rate about ten times as high"
 
 
 def _continues(context: Context) -> str:

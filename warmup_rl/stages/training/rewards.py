@@ -134,6 +134,11 @@ class Rewarder:
         if log_metric is not None:
             found = [row["score"] or {} for row in rows]
             log_metric("correct", sum(score.get("verdict") == "correct" for score in found) / len(rows))
+            right = {row["problem_id"]: set[bool]() for row in rows}
+            for row in rows:
+                right[row["problem_id"]].add((row["score"] or {}).get("verdict") == "correct")
+            log_metric("groups_right", sum(group == {True} for group in right.values()) / len(right))
+            log_metric("groups_wrong", sum(group == {False} for group in right.values()) / len(right))
             log_metric("well_formed", sum(bool(score.get("well_formed")) for score in found) / len(rows))
         return [row["reward"] for row in rows]
 

@@ -50,6 +50,12 @@ def track(values: dict[str, float], step: int) -> None:
         wandb.log({**values, "train/global_step": step})
 
 
+def alert(title: str, text: str) -> None:
+    """Sends an alert to the open W&B run, if there is one."""
+    if wandb := _wandb_with_run():
+        wandb.run.alert(title=title[:64], text=text)
+
+
 def _open_wandb(context: Context) -> None:
     """Opens the W&B run of the stage, the same one after a kill.
 

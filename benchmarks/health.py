@@ -1,0 +1,134 @@
+"""Provokes faults in trainings of the nano model and counts the steps until a health rule finds them.
+
+`python -m benchmarks.health --folder DIR [--model FOLDER] [--seeds 3]`; the model is the output of the stage `pretrain`
+of the nano recipe, which is made first where none is given. Arms whose name begins with `healthy` must stay silent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from warmup_rl.base.jsonl import read_json, read_jsonl
+from warmup_rl.stages.training.health import alarms
+
+RECIPE = Path(__file__).parents[1] / "recipes" / "kk_warmup.yaml"
+BUDGET, STEPS, WITHIN = 64, 14, 5
+RATE, REWARD = "rlvr.args.learning_rate", "rlvr.reward"
+RL: dict[str, dict[str, Any]] = {
+    "healthy_plain": {},
+    "healthy_slow": {RATE: 3.0e-5},
+    "healthy_warm": {"rlvr.sampling.temperature": 0.8},
+    "healthy_kl": {"rlvr.args.beta": 0.02},
+    "healthy_grpo": {"rlvr.args.loss_type": "grpo"},
+    "healthy_two_updates": {"rlvr.updates_per_step": 2},
+    "budget_far_too_small": {"rlvr.sampling.max_tokens": 4},
+    "budget_too_small": {"rlvr.sampling.max_tokens": 18},
+    "too_hard": {"rlvr.domain": "hard"},
+    "too_easy": {"rlvr.domain": "easy"},
+    "no_signal": {REWARD: {"correct": 1.0, "wrong": 1.0, "no_answer": 1.0}},
+    "flipped": {REWARD: {"correct": 0.0, "wrong": 1.0, "no_answer": 1.0}, RATE: 1.0e-3},
+    "rate_too_high": {RATE: 3.0e-2},
+    "rate_too_high_with_kl": {RATE: 3.0e-3, "rlvr.args.beta": 1.0e-4},
+    "too_cold": {"rlvr.sampling.temperature": 0.05},
+    "nothing_counts": {"rlvr.sampling.max_tokens": 4, "rlvr.args.mask_truncated_completions": True},
+    "pays_for_length": {REWARD: {"correct": 0.0, "no_answer": 1.0}, RATE: 1.0e-3},
+}
+SFT: dict[str, dict[str, Any]] = {
+    "healthy_sft": {},
+    "sft_rate_too_high": {"sft.args.learning_rate": 0.3, "sft.args.max_grad_norm": 1000.0},
+}
+
+
+def recipe(model: Path, seeds: int) -> dict[str, Any]:
+    """The recipe of all arms, as data."""
+    traces = ["distill", "clean", "sft"]
+    arms = {name: {"leave_out": traces, "set": change} for name, change in RL.items()}
+    arms |= {name: {"leave_out": ["rlvr"], "set": change} for name, change in SFT.items()}
+    registers = {"type": "registers", "registers": 4, "modulus": 6, "phrasing": "terse"}
+    updates = {"registers": [1, 6], "easy": [1, 1], "hard": [12, 16]}
+    return {
+        "run_name": "health",
+        "model": str(model),
+        "seeds": list(range(seeds)),
+        "domains": {
+            "kk": {"people": [2, 3], "phrasing": "terse"},
+            **{name: {**registers, "updates": span} for name, span in updates.items()},
+        },
+        "evaluation": {
+            "problems": 20,
+            "curve_problems": 40,
+            "every": 5,
+            "samplings": {"greedy": {"max_tokens": BUDGET}},
+        },
+        "arms": arms,
+        "stages": [
+            {"type": "distill", "domain": "kk", "problems": 96, "teacher": {"type": "solver", "solver_ok": True}},
+            "clean",
+            {"type": "sft", "epochs": 1, "args": {"learning_rate": 3.0e-4, "weight_decay": 0.0}},
+            {
+                "type": "rlvr",
+                "domain": "registers",
+                "problems": 24,
+                "steps": STEPS,
+                "prompts_per_step": 8,
+                "generations": 8,
+                "sampling": {"max_tokens": BUDGET},
+                "args": {"learning_rate": 1.0e-4, "lr_scheduler_type": "constant", "weight_decay": 0.0},
+            },
+        ],
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--logs", type=Path, nargs="*", default=[], help="log.jsonl files of other, healthy runs")
+    given = parser.parse_args(arguments)
+    given.folder.mkdir(parents=True, exist_ok=True)
+    train = [sys.executable, "-m", "warmup_rl.train"]
+    if given.model is None:
+        subprocess.run([*train, str(RECIPE), f"output_dir={given.folder}", "--until", "pretrain"], check=True)
+        [given.model] = given.folder.glob("cache/pretrain-*/model")
+    path = given.folder / "recipe.yaml"
+    path.write_text(json.dumps(recipe(given.model, given.seeds)), encoding="utf-8")
+    subprocess.run([*train, str(path), f"output_dir={given.folder}"], check=False)  # some arms may end with an error
+    missed = _report(given.folder / "health", given.seeds)
+    for log in given.logs:
+        raised = recorded(list(read_jsonl(log)))
+        print(f"{log}: {raised or 'no alarm'}")
+    return int(bool(missed))
+
+
+def recorded(rows: list[dict[str, Any]]) -> list[str]:
+    """The alarms of a log that was written without them."""
+    rows = [row for row in rows if "loss" in row]
+    raised = [(rows[place - 1]["step"], rule) for place in range(1, len(rows) + 1) for rule in alarms(rows[:place])]
+    return [f"step {step}: {rule.name}" for step, rule in raised]
+
+
+def _report(run: Path, seeds: int) -> list[str]:
+    missed = []
+    for arm in (*RL, *SFT):
+        for seed in range(seeds):
+            logs = [*run.glob(f"{arm}/seed-{seed}/*-{'sft' if arm in SFT else 'rlvr'}/log.jsonl")]
+            raised = [row for row in read_jsonl(logs[0]) if "alarm" in row] if logs else []
+            state = read_json(run / arm / f"seed-{seed}" / "run.json")["state"]
+            right = not raised if arm.startswith("healthy") else state == "failed" or bool(raised)
+            late = "" if not raised or raised[0]["step"] <= WITHIN else ", late"
+            print(f"{arm} {seed}: {state}, {[(one['step'], one['alarm']) for one in raised]}{late}")
+            if not right or late and not arm.startswith("healthy"):
+                missed.append(f"{arm} {seed}")
+    print(f"{len(missed)} of {(len(RL) + len(SFT)) * seeds} runs are not as they should be: {', '.join(missed) or '-'}")
+    return missed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""Recipes that cannot run, each refused by `check` with a message that names the key; and odd ones that run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.test_given_models import plan_of
+from tests.tiny import tiny_model
+from tests.training_case import RLVR, case, context
+from warmup_rl.base.errors import UserError
+
+ARGS = "stages.rlvr.args"
+LORA = "stages.rlvr.lora"
+SFT = "stages.sft"
+BROKEN = [
+    # packages that are not installed
+    (f"{ARGS}.use_vllm=true", r"use_vllm: the package vllm is not installed"),
+    (f"{ARGS}.use_liger_kernel=true", r"use_liger_kernel: the package liger_kernel is not"),
+    (f"{SFT}.args.use_liger_kernel=true", r"use_liger_kernel: the package liger_kernel is not"),
+    (f"{ARGS}.optim=paged_adamw_8bit", r"optim: the package bitsandbytes is not installed"),
+    (f"{SFT}.args.optim=adamw_bnb_8bit", r"optim: the package bitsandbytes is not installed"),
+    (f"{ARGS}.optim=galore_adamw", r"rlvr.*(galore|optim)"),
+    (f"{ARGS}.model_init_kwargs={{load_in_4bit: true}}", r"load_in_4bit: the package bitsandbytes is not"),
+    (f"{ARGS}.model_init_kwargs={{load_in_8bit: true}}", r"load_in_8bit: the package bitsandbytes is not"),
+    (f"{ARGS}.model_init_kwargs={{attn_implementation: flash_attention_2}}", r"cannot be built: FlashAttention2"),
+    # adapters
+    (f"{LORA}={{target_modules: [q_proj, foo]}}", r"lora\.target_modules: .* no module 'foo'.*q_proj"),
+    (f"{LORA}={{target_modules: 'foo.*bar'}}", r"rlvr\.lora: peft refuses it: .*Linear modules"),
+    (f"{LORA}={{modules_to_save: [head]}}", r"lora\.modules_to_save: .* no module 'head'"),
+    (f"{LORA}={{init_lora_weights: nonsense}}", r"rlvr.*lora.*nonsense"),
+    (f"{LORA}={{r: 0}}", r"lora\.r: must be at least 1"),
+    (f"{LORA}={{rank: 4}}", r"lora\.rank: unknown key .* 'r'"),
+    (f"{LORA}={{lora_dropout: 2.0}}", r"rlvr.*dropout"),
+    # names that do not exist
+    (f"{ARGS}.loss_type=nonsense", r"loss_type: allowed: grpo"),
+    (f"{ARGS}.loss_type=gspo", r"loss_type: no such value .*importance_sampling_level: sequence"),
+    (f"{SFT}.args.loss_type=nonsense", r"loss_type: allowed: nll"),
+    (f"{ARGS}.optim=adamw9", r"optim: allowed"),
+    (f"{ARGS}.lr_scheduler_type=cosines", r"lr_scheduler_type: allowed"),
+    (f"{ARGS}.scale_rewards=sometimes", r"scale_rewards: allowed"),
+    (f"{ARGS}.model_init_kwargs={{attn_implementation: quick}}", r"model_init_kwargs: the model cannot be built"),
+    (f"{ARGS}.model_init_kwargs={{dtype: float12}}", r"model_init_kwargs: the model cannot be built: .*float12"),
+    (f"{ARGS}.model_init_kwargs={{colour: blue}}", r"model_init_kwargs\.colour: .*no such option"),
+    (f"{ARGS}.replay_buffer_size=4", r"replay_buffer_size: unknown key"),
+    ("stages.rlvr.health={entropies: stop}", r"health.*no rule 'entropies'"),
+    ("stages.rlvr.trainer=./nowhere.py:Trainer", r"trainer: no such file"),
+    # values and combinations that a trainer refuses when it is built
+    (f"{ARGS}.logging_steps=0", r"rlvr.*logging_steps"),
+    (f"{ARGS}={{bf16: true, fp16: true}}", r"rlvr.*fp16"),
+    (f"{ARGS}.sync_ref_model=true", r"rlvr: .*sync_ref_model"),
+    (f"{ARGS}.adam_beta1=2.0", r"rlvr.*beta"),
+    (f"{ARGS}.dataloader_num_workers=-1", r"rlvr.*num_workers"),
+    (f"{ARGS}.lr_scheduler_kwargs={{speed: 3}}", r"rlvr.*speed"),
+    (f"{ARGS}.learning_rate=-1.0", r"learning_rate: must be at least 0"),
+    (f"{ARGS}.gradient_accumulation_steps=2", r"gradient_accumulation_steps: not allowed here"),
+    (f"{SFT}.args={{packing: true, packing_strategy: wrapped}}", r"packing_strategy: wrapped cuts traces"),
+    # room
+    ("stages.rlvr.sampling.max_tokens=250", r"sampling\.max_tokens: the longest prompt .* context of 256"),
+    ("stages.rlvr.sampling.max_tokens=400", r"max_tokens: 400 tokens and a prompt do not fit"),
+    (f"{SFT}.max_tokens=5000", r"sft\.max_tokens: 5000 is more than the model's context of 256"),
+    ("evaluation.samplings.greedy.max_tokens=300", r"max_tokens: 300 tokens and a prompt do not fit"),
+    ("stages.rlvr.updates_per_step=3", r"updates_per_step: 3 does not divide"),
+    ("stages.rlvr.problems=4000", r"problems: at most 100"),
+]  # fmt: skip
+ODD = [
+    f"{SFT}.args.logging_steps=100",
+    f"{SFT}.args={{dataloader_drop_last: true}}",
+    f"{SFT}.args.packing=true",
+    f"{ARGS}.logging_strategy=no",
+    f"{ARGS}={{importance_sampling_level: sequence, loss_type: grpo}}",
+    f"{ARGS}={{beta: 0.1, sync_ref_model: true}}",
+    f"{LORA}={{r: 2, use_dora: true}}",
+    "stages.rlvr.health=off",
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny_model(tmp_path_factory.mktemp("models") / "model"))
+
+
+@pytest.mark.parametrize(("override", "message"), BROKEN, ids=[override for override, _ in BROKEN])
+def test_check_refuses_what_cannot_run(model: str, tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        plan_of(tmp_path, model, override)
+    assert "Traceback" not in str(caught.value)
+
+
+@pytest.mark.parametrize("override", ODD)
+def test_check_passes_what_is_odd_and_runs(model: str, tmp_path: Path, override: str) -> None:
+    assert "rlvr" in plan_of(tmp_path, model, override)
+
+
+def test_check_refuses_a_run_that_the_disk_cannot_hold(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from warmup_rl.cli import check
+
+    monkeypatch.setattr(check, "parameters", lambda recipe: 10**15)
+    with pytest.raises(UserError, match=r"output_dir: .* free, .* or more are needed for 2 models and a checkpoint"):
+        plan_of(tmp_path, model)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"logging_steps": 100},
+        {"logging_strategy": "no"},
+        {"dataloader_drop_last": True},
+        {"importance_sampling_level": "sequence", "loss_type": "grpo"},
+        {"beta": 0.1, "sync_ref_model": True},
+    ],
+    ids=str,
+)
+def test_what_check_passes_trains(tmp_path: Path, args: dict[str, Any]) -> None:
+    folder = case(tmp_path)
+    given = context(folder, "rlvr", folder / "base", every=0)
+    stage = RLVR.model_copy(update={"steps": 1, "args": {**args, "learning_rate": 1e-4}})
+    stage.prepare(given)
+    assert stage.run(given)["steps"] == 1

@@ -1,0 +1,126 @@
+"""The health rules: every one fires where it should, within five steps, and none in a healthy log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.training_case import context
+from warmup_rl.base.errors import RunError
+from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.interfaces.plugins import build
+from warmup_rl.stages.training.health import NAMES, RULES, alarms
+
+DOCS = Path(__file__).parents[1] / "docs" / "training.md"
+
+
+def healthy(step: int) -> dict[str, Any]:
+    """A log row of an RLVR run that learns, with noise that depends on the step alone."""
+    noise = (step * 7 % 5 - 2) / 100
+    return {
+        "loss": 0.0,
+        "reward": 0.2 + step / 100 + noise,
+        "correct": 0.2 + step / 100 + noise,
+        "frac_reward_zero_std": 0.5 + 4 * noise,
+        "groups_right": 0.1,
+        "groups_wrong": 0.4 + 4 * noise,
+        "grad_norm": 0.15 + noise,
+        "entropy": 0.3 - step / 200,
+        "kl": 0.002 * step,
+        "completions/clipped_ratio": 0.1 + noise,
+        "completions/mean_length": 40 + step / 2,
+        "held_out": 0.3 + step / 200 + noise,
+        "sampling/sampling_logp_difference/mean": 0.01,
+    }
+
+
+Change = Callable[[int], dict[str, Any]]
+FAULTS: dict[str, Change] = {
+    "no_end": lambda n: {"completions/clipped_ratio": 1.0},
+    "truncated": lambda n: {"completions/clipped_ratio": 0.9},
+    "all_wrong": lambda n: {"groups_wrong": 1.0, "frac_reward_zero_std": 1.0},
+    "all_right": lambda n: {"groups_right": 0.95, "frac_reward_zero_std": 0.95},
+    "no_signal": lambda n: {"frac_reward_zero_std": 1.0},
+    "entropy": lambda n: {"entropy": 0.004},
+    "entropy_growth": lambda n: {"entropy": 1.0 + n},
+    "kl": lambda n: {"kl": 0.4 + 0.2 * n},
+    "gradient": lambda n: {"grad_norm": 30.0},
+    "no_gradient": lambda n: {"grad_norm": 0.0},
+    "length": lambda n: {"completions/mean_length": 60 + 10 * n},
+    "collapse": lambda n: {"correct": 0.05},
+    "held_out": lambda n: {"held_out": 0.1},
+    "mismatch": lambda n: {"sampling/sampling_logp_difference/mean": 0.3},
+}
+
+
+def found(rows: list[dict[str, Any]]) -> list[tuple[int, str]]:
+    return [
+        (step, rule.name) for step in range(1, len(rows) + 1) for rule in alarms(rows[:step], budget=96, held_out=100)
+    ]
+
+
+def test_a_healthy_log_raises_no_alarm() -> None:
+    assert found([healthy(step) for step in range(40)]) == []
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_found_within_five_steps_and_said_once(name: str) -> None:
+    rows = [healthy(step) for step in range(20)]
+    rows += [{**healthy(step), **FAULTS[name](step - 19)} for step in range(20, 27)]
+    named = [step - 20 for step, rule in found(rows) if rule == name]
+    assert len(named) == 1 and 1 <= named[0] <= 5
+
+
+def test_a_loss_that_rises_is_found() -> None:
+    rows = [{"loss": 2.0 * 0.95**step, "grad_norm": 1.0} for step in range(10)]
+    assert found(rows) == []
+    rising = [{"loss": 3.0 + step, "grad_norm": 1.0} for step in range(5)]
+    assert found([*rows, *rising]) == [(12, "loss")]
+
+
+def test_every_rule_is_provoked_and_documented() -> None:
+    assert {*FAULTS, "loss"} == set(NAMES)
+    text = DOCS.read_text(encoding="utf-8")
+    for rule in RULES:
+        assert f"| `{rule.name}` | {rule.shown} | {rule.source} | {rule.cause}. {rule.remedy} |" in text
+
+
+def callback(folder: Path, settings: Any, said: list[str]) -> Any:
+    from warmup_rl.stages.training.callbacks import Health
+
+    trainer: Any = SimpleNamespace(callback_handler=SimpleNamespace(callbacks=[]))
+    return Health(context(folder, "rlvr", folder, say=said.append), settings, trainer)
+
+
+def log(health: Any, step: int, row: dict[str, Any]) -> None:
+    health.on_log(SimpleNamespace(max_completion_length=96), SimpleNamespace(global_step=step), None, row)
+
+
+def test_an_alarm_is_said_logged_and_kept(tmp_path: Path) -> None:
+    said: list[str] = []
+    health = callback(tmp_path, "warn", said)
+    for step in range(1, 9):
+        log(health, step, {**healthy(step), "completions/clipped_ratio": 1.0})
+    assert [(one["step"], one["rule"]) for one in health.alarms] == [(2, "no_end")]
+    assert len(said) == 1 and said[0].startswith("health, step 2, no_end: the model was not taught the end token")
+    assert [row["alarm"] for row in read_jsonl(tmp_path / "rlvr" / "log.jsonl")] == ["no_end"]
+    resumed = callback(tmp_path, "warn", said)
+    resumed.load_state_dict(health.state_dict())
+    log(resumed, 9, {**healthy(9), "completions/clipped_ratio": 1.0})
+    assert len(said) == 1, "a resumed training does not say it again"
+
+
+def test_a_rule_stops_the_training_where_the_recipe_says_so(tmp_path: Path) -> None:
+    stage = build("stage", {"type": "rlvr", "domain": "kk", "steps": 1, "health": {"no_end": "stop", "entropy": False}})
+    health = callback(tmp_path, stage.health, [])
+    log(health, 1, {**healthy(1), "completions/clipped_ratio": 1.0})
+    with pytest.raises(RunError, match=r"stopped at optimizer step 2 by .* no_end.*health: \{no_end: warn"):
+        log(health, 2, {**healthy(2), "completions/clipped_ratio": 1.0})
+    silent = callback(tmp_path, stage.health, said := [])
+    for step in range(1, 9):
+        log(silent, step, {**healthy(step), "entropy": 0.001})
+    assert said == []
