@@ -17,7 +17,8 @@ LORA = "stages.rlvr.lora"
 SFT = "stages.sft"
 BROKEN = [
     # packages that are not installed
-    (f"{ARGS}.use_vllm=true", r"use_vllm: the package vllm is not installed"),
+    (f"{ARGS}.use_vllm=true", r"use_vllm: not allowed here: use `rollout_engine: vllm`"),
+    ("stages.rlvr.rollout_engine=vllm", r"rollout_engine: the package vllm is not installed"),
     (f"{ARGS}.use_liger_kernel=true", r"use_liger_kernel: the package liger_kernel is not"),
     (f"{SFT}.args.use_liger_kernel=true", r"use_liger_kernel: the package liger_kernel is not"),
     (f"{ARGS}.optim=paged_adamw_8bit", r"optim: the package bitsandbytes is not installed"),

@@ -227,7 +227,8 @@ def test_shipped_recipes_and_launch_files_are_listed_and_found_by_name(
     assert main(["recipes"]) == 0
     printed = capsys.readouterr().out
     for kind in ("recipes", "launch"):
-        for file in (Path(__file__).parents[1] / kind).glob("*.yaml"):
+        files = (Path(__file__).parents[1] / kind).glob("*.yaml")
+        for file in (one for one in files if one.stem != "skypilot"):  # no config of accelerate
             assert any(line.startswith(f"  {file.stem} ") and len(line) > 30 for line in printed.splitlines())
     for given in ("kk_warmup", "kk_warmup.yaml", "recipes/kk_warmup.yaml"):
         assert load_recipe(given).run_name == "kk-warmup"
@@ -261,15 +262,3 @@ def test_processes_start_with_a_launch_file_that_fits_the_model(
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == "warmup_rl 0.1.0\n"
-
-
-def test_every_shipped_recipe_is_sound_and_loads_again_from_what_a_run_keeps(tmp_path: Path) -> None:
-    import yaml
-
-    found = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
-    assert found
-    for path in found:
-        recipe = load_recipe(path)
-        kept = tmp_path / "recipe.yaml"
-        kept.write_text(yaml.safe_dump(recipe.resolved(), sort_keys=False, allow_unicode=True), encoding="utf-8")
-        assert load_recipe(kept) == recipe, path

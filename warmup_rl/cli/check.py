@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 WORLD_SIZES = (1, 2, 4, 8)
 """Numbers of processes for which the plan checks the batch sizes."""
-_BYTES_PER_WEIGHT, _LEAST_BYTES, _CHECKPOINT_BYTES = 4, 2, 16
+_BYTES_PER_WEIGHT, _CHECKPOINT_BYTES = 4, 16
 _SMALL_VOCABULARY = 1024
 _BYTES_PER_TOKEN = 5
 """A token is about 4 characters of English; a row of completions repeats the question and the score."""
@@ -111,15 +111,17 @@ def memory(prepared: Sequence[tuple[Stage, Context]], command: Command) -> Itera
 
 
 def require_disk(trials: Sequence[Trial]) -> None:
-    """Raises `UserError` if the disk has no room for the models of a run (2 bytes a weight) and a checkpoint."""
+    """Raises `UserError` if the disk has no room for the models of a run and a checkpoint."""
     recipe = trials[0].recipe
     weights, folder = parameters(recipe), Path(recipe.output_dir).absolute()
     todo = {(trial.seed, one.key): one.stage for trial in trials for one in trial.stages if not trial.entry(one).done}
-    models = [stage for stage in todo.values() if "model" in stage.outputs]
+    whole = (stage for stage in todo.values() if getattr(stage, "save", None) != "adapter")
+    models = [stage for stage in whole if "model" in stage.outputs]
     if weights is None or not models:
         return
     full = any(getattr(stage, "checkpoint", None) and getattr(stage, "lora", None) is None for stage in models)
-    needed = weights * (_LEAST_BYTES * len(models) + (_CHECKPOINT_BYTES if full else 0))
+    widths = [4 if getattr(stage, "dtype", "float32") == "float32" else 2 for stage in models]
+    needed = weights * (sum(widths) + (_CHECKPOINT_BYTES if full else 0))
     free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
     if needed > free:
         raise UserError(
@@ -148,7 +150,8 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
     every = [Trial(recipe, arm, seeds[0], fold, command.reuse_stale) for arm in arms for fold in chosen]
     trials = {trial.arm: trial for trial in every if trial.fold == chosen[0]}
     tokenizer, unreachable, prepared = prepare(every)
-    require_disk([replace(trial, seed=seed) for trial in every for seed in seeds])
+    if command.gpu_memory is None:  # else the plan is for another machine
+        require_disk([replace(trial, seed=seed) for trial in every for seed in seeds])
     needs = dict(memory(prepared, command))
     run = {arm: trial.chosen(command.only, command.until) for arm, trial in trials.items()}
     chosen_stages = [(trial, planned) for trial in every for planned in trial.chosen(command.only, command.until)]

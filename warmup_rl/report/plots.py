@@ -97,7 +97,7 @@ def save(name: str, plot: Callable[[], Figure | None], folder: Path) -> bool:
         for kind in KINDS:
             figure.savefig(folder / f"{name}.{kind}", dpi=150, facecolor="white", metadata=_UNDATED[kind])
             figure.set_layout_engine("none")  # laid out once
-    return True
+    return (folder / f"{name}.svg").is_file()
 
 
 def _length(run: Run, row: Row, domain: str) -> Accuracy | None:
