@@ -51,7 +51,8 @@ def opened(model: str, revision: str | None, seed: int, options: Mapping[str, An
     try:
         from vllm import LLM, SamplingParams  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
-        raise UserError(f"vLLM cannot be imported ({first_line(error)}): {NOT_INSTALLED}.") from None
+        fix = "Install it: pip install 'warmup_rl[vllm]'."
+        raise UserError(f"vLLM cannot be imported ({first_line(error)}). {fix}") from None
     try:
         llm = LLM(model=model, revision=revision, seed=seed, **options)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
@@ -114,7 +115,8 @@ def evaluated(
         stops = stop_ids(tokenizer, config.try_get_generation_config().get("eos_token_id"))
 
         def draw(prompts_ids: list[list[int]], sampling: Sampling, seeds: list[int]) -> list[list[int]]:
-            common = {**sampling.model_dump(exclude={"samples"}), "stop_token_ids": list(stops), "detokenize": False}
+            own = sampling.model_dump(include={"temperature", "top_p", "top_k", "max_tokens"})
+            common = {**own, "stop_token_ids": list(stops), "detokenize": False}
             params = [sampling_params(**common, seed=one) for one in seeds]
             made = llm.generate([{"prompt_token_ids": ids} for ids in prompts_ids], params, use_tqdm=False)
             return [list(one.outputs[0].token_ids) for one in made]
