@@ -114,7 +114,7 @@ EFFECTS = {
     "GSPO": {"importance_sampling_level": "sequence", "epsilon": 3e-4, "steps_per_generation": 4, "loss_type": "grpo"},
     "CISPO": {"loss_type": "cispo", "epsilon_high": 5.0, "scale_rewards": "batch"},
     "1-shot": {"temperature": 0.6, "beta": 0.001, "num_generations": 8},
-    "2-GRPO": {"num_generations": 2, "per_device_train_batch_size": 128},
+    "2-GRPO": {"num_generations": 2, "generation_batch_size": 128},
 }
 
 
