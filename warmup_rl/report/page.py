@@ -162,8 +162,9 @@ def _problems(headline: str, columns: Sequence[Row]) -> list[Problem]:
                 new = {"d": one["domain"], "id": str(one["problem_id"]), "q": printable(asked),
                        "g": printable(str(one.get("gold") or "")), "a": []}  # fmt: skip
                 problem = problems.setdefault((one["domain"], new["id"]), new)
-                text = printable(one["text"][:LONGEST]) + "…" * (len(one["text"]) > LONGEST)
-                problem["a"].append([number, seed, one["sample"], became(one), one.get("tokens"), text])
+                text = str(one.get("text") or "")
+                shown = printable(text[:LONGEST]) + "…" * (len(text) > LONGEST)
+                problem["a"].append([number, seed, one["sample"], became(one), one.get("tokens"), shown])
     return list(problems.values())
 
 

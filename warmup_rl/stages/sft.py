@@ -20,6 +20,7 @@ from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import THINK_CLOSE, ResponseFormat
+from warmup_rl.interfaces.plugins import import_class
 from warmup_rl.interfaces.stage import Context, DataRequest, StagePreview
 from warmup_rl.stages.training import IGNORED
 from warmup_rl.stages.training.base import OWNED, TrainerStage
@@ -38,6 +39,9 @@ _PASS_TOKENS_ON_CPU = 512
 _CONTRACT = "the chat contract decides"
 _TRACES = "the data are the traces of the stages before"
 _COMPLETION = "the loss is always on the completion alone"
+
+PROBE = "warmup_rl.stages.training.probe:Probe"
+"""By import string, so that its code counts only for stages that measure."""
 
 
 class ProbeSettings(Config):
@@ -107,6 +111,9 @@ class Sft(TrainerStage):
 
     def reads_evaluation(self) -> bool:
         return self.probe is not None
+
+    def code(self) -> tuple[str, ...]:
+        return (PROBE,) if self.probe else ()
 
     def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
         return evaluation.measured(domains) if self.probe else ()
@@ -252,7 +259,6 @@ class Sft(TrainerStage):
         if self.probe is None:
             return self.fit(trainer, context, tokenizer)
         from warmup_rl.stages.training.callbacks import Progress
-        from warmup_rl.stages.training.probe import Probe
 
         evaluation, domains = context.evaluation, context.domains
         problems = [
@@ -260,7 +266,9 @@ class Sft(TrainerStage):
             for name in self.domains_used(evaluation, domains)
             for problem in domains[name].take("validation", evaluation.seed, self.probe.problems)
         ]
-        probe = Probe(context, trainer, problems, trained, points=self.probe.points, keep=self.keep)
+        probe = import_class(PROBE, PROBE)(
+            context, trainer, problems, trained, points=self.probe.points, keep=self.keep
+        )
         result = self.fit(trainer, context, tokenizer, callbacks=[probe, Progress(context)], chosen=probe.chosen)
         harm = {"harm": probe.harm()} if probe.harm() else {}
         return {**result, "probe": probe.rows, "kept_step": probe.kept["step"], **harm}

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from accelerate.utils import gather_object
 from transformers import TrainerCallback, TrainerState
 
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.jsonl import append_jsonl
-from warmup_rl.base.types import Problem
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.measurement import CurvePoint, summarize
 from warmup_rl.interfaces.stage import Context
-from warmup_rl.stages.training.evaluator import complete_and_score, generating, is_sharded
+from warmup_rl.stages.training.evaluator import complete_held_out
 from warmup_rl.stages.training.rewards import Rewarder
 from warmup_rl.stages.training.saving import parameter_count
 from warmup_rl.stages.training.tracking import track
 
 if TYPE_CHECKING:
-    from transformers import Trainer
     from trl import GRPOTrainer
 
 
@@ -95,29 +91,3 @@ class Curve(TrainerCallback):
             append_jsonl(self._context.folder / "curve_completions.jsonl", [{"step": step, **kept} for kept in rows])
             track({f"held_out/{key}": row[key] for key in _TRACKED}, step * self._each)
         self._measuring += time.monotonic() - began
-
-
-def complete_held_out(
-    trainer: Trainer, context: Context, problems: Sequence[Problem], sampling: Sampling
-) -> list[dict[str, Any]]:
-    """Scored completions of problems by the model that is being trained, in their order, on every rank.
-
-    Random state, mode and generation config of the model stay as they were. All ranks call it together.
-    """
-    launch_env = context.launch_env
-    mine = problems[launch_env.rank :: launch_env.size]
-    with generating(trainer) as model:
-        rows = complete_and_score(
-            model,
-            trainer.processing_class,
-            [(problem, 0) for problem in mine],
-            context.domains,
-            context.response_format,
-            sampling,
-            batch_size=context.evaluation.batch_size,
-            seed=context.evaluation.seed,
-            synced_gpus=is_sharded(trainer),
-        )
-        mine_scored = list(rows)
-    found = {(row["domain"], row["problem_id"]): row for row in gather_object(mine_scored)}
-    return [found[problem.domain, problem.id] for problem in problems]

@@ -33,10 +33,8 @@ def generating(trainer: Trainer) -> Iterator[PreTrainedModel | VllmModel]:
     from trl.models import unwrap_model_for_generation
 
     if getattr(trainer, "use_vllm", False):
-        from warmup_rl.stages.training.vllm_rollouts import training_model
-
-        with training_model(trainer) as under_vllm:
-            yield under_vllm
+        with trainer.under_vllm() as model:
+            yield model
         return
     with (
         torch.no_grad(),
@@ -180,3 +178,31 @@ class Progress:
         for length in lengths:
             self._done += 1
             self._done_tokens += length
+
+
+def complete_held_out(
+    trainer: Trainer, context: Context, problems: Sequence[Problem], sampling: Sampling
+) -> list[dict[str, Any]]:
+    """Scored completions of problems by the model that is being trained, in their order, on every rank.
+
+    Random state, mode and generation config of the model stay as they were. All ranks call it together.
+    """
+    from accelerate.utils import gather_object
+
+    launch_env = context.launch_env
+    mine = problems[launch_env.rank :: launch_env.size]
+    with generating(trainer) as model:
+        rows = complete_and_score(
+            model,
+            trainer.processing_class,
+            [(problem, 0) for problem in mine],
+            context.domains,
+            context.response_format,
+            sampling,
+            batch_size=context.evaluation.batch_size,
+            seed=context.evaluation.seed,
+            synced_gpus=is_sharded(trainer),
+        )
+        mine_scored = list(rows)
+    found = {(row["domain"], row["problem_id"]): row for row in gather_object(mine_scored)}
+    return [found[problem.domain, problem.id] for problem in problems]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -19,11 +20,13 @@ from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import UserError
 from warmup_rl.engines.decoding import decode
 from warmup_rl.engines.hf import evaluating
+from warmup_rl.engines.vllm import VllmModel
 from warmup_rl.interfaces.chat import ChatContract
 from warmup_rl.interfaces.plugins import import_class
 from warmup_rl.stages.training.batches import PlanSampler, Rows, by_length, merged, passes_over, taken, trimmed
 from warmup_rl.stages.training.evaluator import generating, is_sharded
 from warmup_rl.stages.training.rewards import Rewarder
+from warmup_rl.stages.training.vllm_rollouts import training_model
 
 _OTHER_SAMPLING = ("min_p", "generation_kwargs", "cache_implementation", "use_transformers_continuous_batching")
 """Options of GRPOConfig under which TRL draws the rollouts, besides vLLM."""
@@ -68,6 +71,10 @@ class PlannedGRPOTrainer(GRPOTrainer):
         model.generation_config = GenerationConfig(
             eos_token_id=list(chat.stop_ids), pad_token_id=chat.pad_id, bos_token_id=model.config.bos_token_id
         )
+
+    def under_vllm(self) -> AbstractContextManager[VllmModel]:
+        """The model with its present weights under the engine of its rollouts; all ranks call it together."""
+        return training_model(self)
 
     def _generate_single_turn(
         self, prompt_ids: list[list[int]], images: Any, *given: Any, **named: Any

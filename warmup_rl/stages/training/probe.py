@@ -16,7 +16,7 @@ from warmup_rl.base.stats import mean
 from warmup_rl.base.types import Problem
 from warmup_rl.interfaces.stage import Context
 from warmup_rl.stages.training.checkpoints import KEPT_WEIGHTS
-from warmup_rl.stages.training.curve import complete_held_out
+from warmup_rl.stages.training.evaluator import complete_held_out
 from warmup_rl.stages.training.saving import keep_weights
 from warmup_rl.stages.training.tracking import track
 
