@@ -4,8 +4,6 @@ import base64
 import gzip
 import json
 import random
-import shutil
-import subprocess
 from collections import Counter
 from html.parser import HTMLParser
 
@@ -13,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.browser import CHROMIUM, rendered
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
 from warmup_rl.base.types import Problem, Score, Trace
 from warmup_rl.dlcot import audit
@@ -20,7 +19,6 @@ from warmup_rl.dlcot.audit import audit_row, write_page
 from warmup_rl.dlcot.cut import cut_out
 from warmup_rl.dlcot.structure import Approach, Cut, Span, Structure
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NASTY = (
     "</script><img src=x onerror=\"document.title='taken'\"><!-- <script> ]]> {{ 7*7 }} {% raw %} & &lt; \\u003c ' \"",
     "\x00\x1b[31m\u202eright to left\u2066 \u05d0\u05d1 \ufeff\u2028\u2029",
@@ -203,25 +201,11 @@ def test_a_thousand_traces_of_two_thousand_words_make_a_page_of_a_few_megabytes(
     assert len(write(tmp_path, rows)) < 1_200_000
 
 
-def rendered(path, trace=1):
-    """The page as a browser makes it, after its scripts ran."""
-    flags = (
-        "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync "
-        "--disable-component-update --disable-quic --virtual-time-budget=4000 --dump-dom"
-    ).split()
-    address = f"{path.as_uri()}#{trace}"
-    run = subprocess.run(
-        [str(CHROMIUM), *flags, f"--user-data-dir={path.parent / 'profile'}", address], capture_output=True,
-        timeout=120, check=True,
-    )  # fmt: skip
-    return run.stdout.decode(errors="replace")
-
-
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium here to run the page's script")
 def test_a_browser_strikes_out_what_was_cut_and_nothing_else(tmp_path):
     odd = row(7, lambda part: part + NASTY[0] + "🙂", question=NASTY[0])
     write(tmp_path, [row(3), odd])
-    html = rendered(tmp_path / "audit.html", 7)
+    html = rendered(tmp_path / "audit.html", "#7")
     article = html[html.index("<article") : html.index("</article>")]
     gone = _marked(article)
     assert "".join(gone).replace(" ", "") == "".join(

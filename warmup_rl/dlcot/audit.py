@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from warmup_rl.base.jsonl import json_line
+from warmup_rl.base.page import embedded, packed, template
 from warmup_rl.base.types import Problem, Trace
 from warmup_rl.dlcot.structure import Approach, Cut, Reason, Span, Structure
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 Row = Mapping[str, Any]
 Outcome = Literal["cut", "unchanged", "doubt", "refused"]
@@ -110,7 +106,7 @@ def write_page(path: Path, audit: Path, summary: Row, *, title: str, subtitle: s
     chosen = _sample(places)
     part = path.with_name(f"{path.name}.part")
     with part.open("w", encoding="utf-8") as file:
-        file.writelines(_template().generate(
+        file.writelines(template("warmup_rl.dlcot", "audit.html").generate(
             title=title,
             subtitle=subtitle,
             figures=_figures(summary, totals, unit),
@@ -118,7 +114,7 @@ def write_page(path: Path, audit: Path, summary: Row, *, title: str, subtitle: s
             reasons=_reasons(summary, totals),
             notes=_notes(len(chosen), len(places)),
             rows=_embedded(audit, chosen),
-            settings=_safe(json_line({"unit": unit})),
+            settings=embedded({"unit": unit}),
         ))  # fmt: skip
     part.replace(path)
 
@@ -195,17 +191,7 @@ def _embedded(audit: Path, places: Sequence[_Place]) -> str:
             row = json.loads(file.read(place.length))
             del row["cleaned"]
             lines.append(json_line(row))
-    return base64.b64encode(gzip.compress(b"".join(lines), mtime=0)).decode()
-
-
-def _safe(line: bytes) -> Markup:
-    """JSON that is safe inside HTML: characters that could begin a tag become JSON escapes."""
-    from markupsafe import Markup
-
-    text = line.decode().strip()
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
+    return packed(lines)
 
 
 def _figures(summary: Row, totals: _Totals, unit: str) -> list[dict[str, str]]:
@@ -274,13 +260,3 @@ def _notes(shown: int, total: int) -> list[str]:
         f"The figures above count every trace. The list below shows {shown:,} of {total:,}: an equal share of each "
         "outcome and reason, or all if there are fewer, evenly spread over the input."
     ]
-
-
-def _template() -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, loader=PackageLoader("warmup_rl.dlcot"), undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    return environment.get_template("audit.html")
