@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import yaml
 from warmup_rl import __version__
 from warmup_rl.base.console import counted
 from warmup_rl.base.errors import RunError
-from warmup_rl.base.jsonl import read_json, write_json
+from warmup_rl.base.jsonl import json_line, read_json, write_json
 from warmup_rl.recipe import Recipe, trial_name
 from warmup_rl.run.cache import POLL_SECONDS, CacheEntry
 from warmup_rl.run.code_digest import LIBRARIES, installed_version
@@ -34,7 +36,7 @@ def claim_run_folder(recipe: Recipe) -> None:
     record, mine = folder / "run.json", recipe.resolved()
     try:
         if record.is_file():
-            differing = _differences(read_json(record, delete=folder)["recipe"], mine)
+            differing = differences(read_json(record, delete=folder)["recipe"], mine)
             if differing and any(trial["state"] == "finished" for trial in trial_records(folder).values()):
                 raise RunError(
                     f"{folder} was made by a recipe that differs in: {', '.join(differing)}. Choose another run_name "
@@ -53,10 +55,30 @@ def claim_run_folder(recipe: Recipe) -> None:
             if trial["state"] == "failed"
         ]
         found = {"recipe": mine, **kinds, "versions": versions(), "launch": launch_id(), "failed": failed}
+        found["registered"] = _registered(record, mine)
         write_json(record, found)
         (folder / "recipe.yaml").write_text(yaml.safe_dump(mine, sort_keys=False, allow_unicode=True), encoding="utf-8")
     except OSError as error:
         raise RunError(f"output_dir: {error.filename or folder} cannot be written ({error.strerror}).") from None
+
+
+def claims_digest(claims: Mapping[str, Any]) -> str:
+    """SHA-256 of what the report's claims compare."""
+    return hashlib.sha256(json_line(dict(sorted(claims.items())))).hexdigest()
+
+
+def _registered(record: Path, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The claims and seeds as fixed before the first stage ran: those of the first start of this recipe."""
+    old = read_json(record, delete=record.parent) if record.is_file() else {}
+    if "registered" in old and not differences(old["recipe"], recipe):
+        return dict(old["registered"])
+    return {
+        "utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "revision": versions().get("git", ""),
+        "claims": recipe["claims"],
+        "seeds": recipe["seeds"],
+        "sha256": claims_digest(recipe["claims"]),
+    }
 
 
 def await_claim(recipe: Recipe) -> None:
@@ -107,16 +129,16 @@ def missing_outputs(run_folder: Path, records: Mapping[Path, Mapping[str, Any]])
     )
 
 
-def _differences(old: Any, new: Any, place: str = "") -> list[str]:
+def differences(old: Any, new: Any, place: str = "") -> list[str]:
     """Addresses at which two resolved recipes differ, without keys that do not affect results."""
     if place in ("seeds", "output_dir", "wandb", "claims"):
         return []
     if isinstance(old, dict) and isinstance(new, dict):
         keys = dict.fromkeys([*old, *new])
         join = f"{place}." if place else ""
-        return [d for key in keys for d in _differences(old.get(key), new.get(key), f"{join}{key}")]
+        return [d for key in keys for d in differences(old.get(key), new.get(key), f"{join}{key}")]
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        return [d for i, (a, b) in enumerate(zip(old, new, strict=True)) for d in _differences(a, b, f"{place}.{i}")]
+        return [d for i, (a, b) in enumerate(zip(old, new, strict=True)) for d in differences(a, b, f"{place}.{i}")]
     return [] if old == new else [place]
 
 
