@@ -13,13 +13,31 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from tests.synthetic_run import Trial, base_trial, edit_json, flat, pair, undo, warmup_trial, write_run
 from warmup_rl.base.errors import DataError, RunError
-from warmup_rl.base.jsonl import write_json
+from warmup_rl.base.jsonl import read_jsonl, write_json, write_jsonl
 from warmup_rl.report.load import load
 from warmup_rl.report.main import report
 from warmup_rl.report.measures import gains, split_gain
+from warmup_rl.report.summary import Summary
+from warmup_rl.run.provenance import claims_digest
+
+DRAWN = {"accuracy", "curve", "people", "problems", "retention", "tokens"}
+
+
+@pytest.fixture(autouse=True)
+def sketched(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots are laid out and not rendered, which takes most of a report's time, but for tests that want their files."""
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path, **options: None)
+
+
+@pytest.fixture
+def drawn() -> None:
+    """Asks for rendered plots."""
+
 
 completions = st.lists(
     st.tuples(
@@ -90,13 +108,17 @@ def test_gains_of_a_run_are_split_by_how_its_base_failed(tmp_path: Path, failing
     assert gain.total == pytest.approx(0.5) == getattr(gain, failing)
 
 
-def test_a_run_gives_markdown_json_and_pictures_and_can_be_reported_again(tmp_path: Path) -> None:
+def test_a_run_gives_pages_json_and_pictures_and_can_be_reported_again(tmp_path: Path, drawn: None) -> None:
     folder = write_run(tmp_path, pair(), samplings=("greedy", "sampled"))
     first = report(folder).read_text(encoding="utf-8")
     assert report(folder).read_text(encoding="utf-8") == first
     names = {path.name for path in (folder / "report").iterdir()}
-    assert names == {"report.md", "summary.json", "accuracy.png", "curve.png", "people.png", "tokens.png"}
-    assert first.startswith("# made-up\n")
+    pictures = {f"{name}.{kind}" for name in DRAWN for kind in ("png", "svg")}
+    assert names == {"report.html", "report.md", "summary.json", "summary.schema.json", "tables.tex", *pictures}
+    top = (
+        "**Warmup helps here: +50.0 points [37.6, 62.4] against the base under the same prompt (mean of sums, registers"
+    )
+    assert first.startswith(top) and "\n# made-up\n" in first
     assert "| base | .25 [.25, .25] | .25 [.13, .37] |" in first
     assert "sums (chance .10)" in first and "mean without kk" in first
     assert "## Accuracy, sampled, lenient" in first
@@ -105,6 +127,9 @@ def test_a_run_gives_markdown_json_and_pictures_and_can_be_reported_again(tmp_pa
     summary = json.loads((folder / "report" / "summary.json").read_text(encoding="utf-8"))
     lift = next(claim for claim in summary["claims"] if claim["id"] == "transfer.recipe_prompt")
     assert lift["estimate"] == pytest.approx(0.5) and lift["seeds"] == [0, 1, 2]
+    TypeAdapter(Summary).validate_python(summary)
+    described = json.loads((folder / "report" / "summary.schema.json").read_text(encoding="utf-8"))
+    assert described["properties"].keys() == summary.keys() == set(described["required"])
 
 
 def test_the_first_line_says_it_where_a_better_prompt_does_as_well_as_warmup(tmp_path: Path) -> None:
@@ -200,14 +225,78 @@ def test_a_run_of_one_arm_shows_its_figures_and_speaks_of_no_other(tmp_path: Pat
     text = report(folder).read_text(encoding="utf-8")
     assert "The recipe has one arm, main, so there is nothing to compare." in text
     assert "| main | .20" in text and "| main, tags not mentioned | .30" in text
-    assert "not testable" not in text and "Ablation" not in text
+    assert "not testable" not in text and "Ablation" not in text and "Thin evidence" not in text
+
+
+def test_an_evaluation_under_named_prompts_alone_speaks_of_no_other_prompt(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, [Trial("main", 0, {}, prompts={"plain": (flat(0.4), flat(0.3))})])
+    text = report(folder).read_text(encoding="utf-8")
+    assert "| main, tags not mentioned | .30" in text and "| main |" not in text
+    assert "Prompt style" not in text and "think tag open" not in text
 
 
 def test_a_report_shows_a_problem_of_each_domain_as_it_was_asked(tmp_path: Path) -> None:
     text = text_of(tmp_path, pair(1))
-    asked = text.partition("## What the model is asked")[2]
+    asked = text.partition("## What the model is asked")[2].partition("## How")[0]
     assert all(f"    {domain} 0 ?" in asked for domain in ("kk", "sums", "registers", "compass"))
-    assert "reference answer `7`, graded correct" in asked
+    assert "graded correct, reference answer `7`" in asked
+
+
+def test_claims_are_printed_as_registered_beside_what_is_reported(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, pair(1))
+    fixed = load(folder).claims.model_dump(mode="json")
+    record = {"utc": "2026-11-01T10:00:00+00:00", "revision": "abc", "claims": fixed, "seeds": [0]}
+    edit_json(folder / "run.json", registered={**record, "sha256": claims_digest(fixed)})
+    text = report(folder).read_text(encoding="utf-8")
+    assert "Registered before the first stage ran, 2026-11-01T10:00:00+00:00, revision abc, SHA-256 " in text
+    assert "Reported as registered." in text and "does not match" not in text
+    edit_json(folder / "run.json", registered={**record, "claims": {**fixed, "threshold": 0.9}, "sha256": "0" * 64})
+    text = report(folder).read_text(encoding="utf-8")
+    assert "Deviations: threshold 0.9 → 0.6." in text and "The record does not match its SHA-256." in text
+
+
+def test_each_arm_is_charged_for_its_teacher_its_training_and_its_rollouts(tmp_path: Path) -> None:
+    taught = replace(warmup_trial(), distill={"teacher": {"type": "hf", "model": "some/teacher"}})
+    folder = write_run(tmp_path, [taught, base_trial()])
+    for path in folder.parent.glob("cache/rlvr-*/stage.json"):
+        summary = json.loads(path.read_text(encoding="utf-8"))["summary"]
+        edit_json(path, seconds=90.0, summary={**summary, "generated_tokens": 20_000})
+    text = report(folder).read_text(encoding="utf-8")
+    # 5e6 of sft, 2e7 of RLVR, and 2 x 1,000 parameters x 500 tokens of the teacher
+    assert "| warmup | 500 | – | 20,000 | 1 min 30 s | 2.6e+07 |" in text
+    assert "| base | – | – | 20,000 | 1 min 30 s | 2e+07 |" in text
+
+
+def test_domains_get_corrected_p_values_from_six_seeds_on(tmp_path: Path) -> None:
+    few, many = (
+        [trial for s in range(seeds) for trial in (warmup_trial(s, 0.6 + s / 100), base_trial(s, 0.5))]
+        for seeds in (5, 6)
+    )
+    assert "| warmup - base | sums | .62 | .50 | +12.0 points [10.0, 14.0] | – |" in text_of(tmp_path / "few", few)
+    assert "| warmup - base | sums | .62 | .50 | +12.5 points [10.5, 14.5] | < .001 |" in text_of(
+        tmp_path / "many", many
+    )
+
+
+def test_several_completions_a_problem_give_average_majority_and_any(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, [Trial("main", 0, {"sums": 0.5})])
+    (path,) = folder.parent.glob("cache/evaluate-*/completions.jsonl")
+    answers = {"p": ["7", "7", "3"], "q": ["1", "1", "7"], "r": ["1", "2", "3"]}
+    row = next(iter(read_jsonl(path)))
+    rows = [
+        {**row, "problem_id": name, "sample": n,
+         "score": {"verdict": "correct" if said == "7" else "wrong", "extracted": said}}
+        for name, listed in answers.items()
+        for n, said in enumerate(listed)
+    ]  # fmt: skip
+    write_jsonl(path, rows)
+    record = path.parent / "stage.json"
+    cells = json.loads(record.read_text(encoding="utf-8"))["summary"]["cells"]
+    edit_json(record, summary={"cells": [{**cell, "samples": 3} for cell in cells]})
+    text = report(folder).read_text(encoding="utf-8")
+    assert "| main | sums | greedy | 3 | .33 ± .19 | .33 | .67 |" in text
+    edit_json(record, summary={"cells": [{**cell, "samples": 3, "chance": 0.25} for cell in cells]})
+    assert "| main | sums | greedy | 3 | .33 ± .19 | .33 | – |" in report(folder).read_text(encoding="utf-8")
 
 
 def test_labels_are_counted_once_by_domain_arm_and_use(tmp_path: Path) -> None:
@@ -391,7 +480,7 @@ def test_a_run_from_before_stages_had_roles_is_refused(tmp_path: Path) -> None:
         report(folder)
 
 
-def test_stages_of_a_users_own_are_found_by_role_and_called_by_their_type(tmp_path: Path) -> None:
+def test_stages_of_a_users_own_are_found_by_role_and_called_by_their_type(tmp_path: Path, drawn: None) -> None:
     folder = write_run(tmp_path, pair(1))
     for path in folder.parent.glob("cache/rlvr-*/stage.json"):
         edit_json(path, type="dpo")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmup_rl.base.stats import first_reached, interpolate, mean, t_interval, wilson
+from warmup_rl.base.stats import detectable, first_reached, holm, interpolate, mean, t_interval, t_test, wilson
 
 shares = st.floats(0, 1)
 values = st.lists(st.floats(-1, 1), min_size=3, max_size=12)
@@ -86,3 +86,28 @@ def test_every_point_before_the_reached_one_lies_below(curve: list[float], thres
 def test_mean_of_nothing_is_an_error() -> None:
     with pytest.raises(ValueError):
         mean([])
+
+
+def test_a_p_value_agrees_with_the_interval_and_needs_six_seeds() -> None:
+    from scipy.stats import ttest_1samp
+
+    numbers = [0.1, 0.3, -0.1, 0.2, 0.25, 0.05]
+    assert t_test(numbers) == pytest.approx(float(ttest_1samp(numbers, 0).pvalue))
+    assert t_test(numbers[:5]) is None and t_test([0.1] * 8) is None
+
+
+def test_holm_corrects_the_smallest_most_and_keeps_the_order() -> None:
+    assert holm([0.01, 0.04, None, 0.03]) == [pytest.approx(0.03), pytest.approx(0.06), None, pytest.approx(0.06)]
+    assert holm([0.6, 0.7]) == [1.0, 1.0] and holm([]) == []
+
+
+def test_a_difference_that_is_called_detectable_is_found_four_times_in_five() -> None:
+    import random
+
+    rng = random.Random(0)
+    half = detectable([-1.0, 1.0] * 4)  # standard deviation 1.069
+    found = 0
+    for _ in range(2000):
+        low, _ = t_interval([rng.gauss(half, 1.069) for _ in range(8)]) or (0.0, 0.0)
+        found += low > 0
+    assert 0.74 < found / 2000 < 0.86

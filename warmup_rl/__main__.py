@@ -15,7 +15,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("warmup_rl.train:main", "RECIPE [KEY=VALUE ...]: runs all arms and seeds of a recipe, then the report"),
     "recipes": ("warmup_rl.cli.command:recipes", "lists the recipes and launch files that come with the package"),
     "check": ("warmup_rl.cli.check:main", "RECIPE [KEY=VALUE ...]: checks a recipe and prints its plan"),
-    "report": ("warmup_rl.cli.command:report", "RUN_FOLDER: makes summary, tables and plots of a run from its files"),
+    "report": (
+        "warmup_rl.cli.command:report",
+        "RUN_FOLDER [OTHER]: makes the page, summary, tables and plots of a run, or two",
+    ),
     "verify": ("warmup_rl.cli.verify:main", "RUN_FOLDER: checks the files of a run and grades its completions again"),
     "export": ("warmup_rl.cli.export:main", "FOLDER --to DIR: copies a trained model for a server, merges an adapter"),
     "puzzles": ("warmup_rl.cli.puzzles:main", "--out FILE: makes or checks a file of Knights & Knaves puzzles"),

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 MIN_SEEDS = 3
 """With fewer seeds there is no t-interval."""
+MIN_SEEDS_P = 6
+"""With fewer seeds no p-value is given: even if all have the same sign, chance does that in over 1 of 20 runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,51 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
     """Student's t-interval of the mean (of a paired difference, given differences). None below 3 values."""
     if len(values) < MIN_SEEDS:
         return None
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    centre, count = mean(values), len(values)
-    variance = math.fsum((value - centre) ** 2 for value in values) / (count - 1)
-    half = float(t.ppf((1 + level) / 2, count - 1)) * math.sqrt(variance / count)
+    centre = mean(values)
+    half = float(stdtrit(len(values) - 1, (1 + level) / 2)) * standard_error(values)
     return centre - half, centre + half
+
+
+def t_test(values: Sequence[float]) -> float | None:
+    """Two-sided p-value of Student's t-test that the mean is 0. None below 6 values, and where all are equal."""
+    spread = _deviation(values)
+    if len(values) < MIN_SEEDS_P or not spread:
+        return None
+    from scipy.special import stdtr
+
+    return float(2 * stdtr(len(values) - 1, -abs(mean(values)) * math.sqrt(len(values)) / spread))
+
+
+def holm(values: Sequence[float | None]) -> list[float | None]:
+    """Holm's step-down correction of a family of p-values; a test without one is no member of the family."""
+    ranked = sorted((value, place) for place, value in enumerate(values) if value is not None)
+    found: list[float | None] = [None] * len(values)
+    highest = 0.0
+    for rank, (value, place) in enumerate(ranked):
+        highest = max(highest, min(1.0, value * (len(ranked) - rank)))
+        found[place] = highest
+    return found
+
+
+def detectable(values: Sequence[float], power: float = 0.8, level: float = 0.95) -> float:
+    """The smallest mean that so many values with their spread tell from 0 with the given power; two values at least."""
+    from scipy.special import stdtrit
+
+    count = len(values)
+    factor = float(stdtrit(count - 1, (1 + level) / 2) + stdtrit(count - 1, power))
+    return factor * _deviation(values) / math.sqrt(count)
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Of the mean; 0 for a single value."""
+    return _deviation(values) / math.sqrt(len(values))
+
+
+def _deviation(values: Sequence[float]) -> float:
+    centre = mean(values)
+    return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / max(1, len(values) - 1))
 
 
 def wilson(share: float, trials: int, level: float = 0.95) -> tuple[float, float]:
@@ -55,9 +96,9 @@ def wilson(share: float, trials: int, level: float = 0.95) -> tuple[float, float
     """
     if trials < 1 or not 0 <= share <= 1:
         raise ValueError(f"share {share} of {trials} trials")
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    z = float(norm.ppf((1 + level) / 2))
+    z = float(ndtri((1 + level) / 2))
     scale = 1 + z**2 / trials
     centre = (share + z**2 / (2 * trials)) / scale
     half = z / scale * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
@@ -96,7 +137,7 @@ def resolvable(problems: int, discordant: float = 0.3, power: float = 0.8, level
     Normal approximation of the paired comparison (McNemar): if only one of the models is right on a fraction
     `discordant` of the problems, the difference has a standard error of sqrt(discordant / problems).
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    z = float(norm.ppf((1 + level) / 2) + norm.ppf(power))
+    z = float(ndtri((1 + level) / 2) + ndtri(power))
     return min(1.0, z * math.sqrt(discordant / problems))

@@ -197,9 +197,16 @@ def recipes(arguments: Sequence[str]) -> None:
 
 
 def report(arguments: Sequence[str]) -> None:
-    """The command `report`: writes the report of a run folder."""
-    parser = Arguments("report", "Makes the summary, tables and plots of a run from its files.")
+    """The command `report`: writes the report of a run folder, or of two."""
+    parser = Arguments("report", "Makes the page, summary, tables and plots of a run from its files.")
     parser.add_argument("run", type=Path, metavar="RUN_FOLDER", help="folder of a run, such as outputs/kk-warmup")
+    parser.add_argument("other", type=Path, nargs="?", metavar="OTHER_RUN", help="another run to lay over it")
+    given = parser.read(arguments)
+    if given.other:
+        from warmup_rl.report.beside import beside
+
+        print(f"Both runs: {beside(given.run, given.other)}")
+        return
     from warmup_rl.report.main import report
 
-    report(parser.read(arguments).run)
+    report(given.run)

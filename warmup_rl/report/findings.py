@@ -11,6 +11,7 @@ from typing import Any
 from warmup_rl.base.stats import mean
 from warmup_rl.report import measures
 from warmup_rl.report.claims import Claim, Meeting, claims, compare, meeting
+from warmup_rl.report.evidence import Cost, DomainTest, Samples, costs, domain_tests, samples
 from warmup_rl.report.load import Run
 from warmup_rl.report.measures import Gain, gains
 from warmup_rl.report.models import Accuracy, Row, average, model_rows, models
@@ -120,7 +121,7 @@ class Provenance:
     def __str__(self) -> str:
         libraries = ", ".join(f"{name} {' and '.join(found)}" for name, found in self.versions.items())
         made = f"Made by revision {', '.join(self.revisions)} with {libraries}. " if self.revisions else ""
-        return f"{made}The recipe is `../recipe.yaml`."
+        return f"{made}The recipe is `../recipe.yaml`; the same again: `warmup-rl train recipe.yaml`."
 
 
 def provenance(run: Run) -> Provenance:
@@ -162,6 +163,9 @@ class Findings:
     gains: tuple[Gain, ...]
     outcomes: tuple[Outcome, ...]
     labels: tuple[Labels, ...]
+    domains: tuple[DomainTest, ...]
+    samples: tuple[Samples, ...]
+    costs: tuple[Cost, ...]
 
     @property
     def by_id(self) -> dict[str, Claim]:
@@ -170,5 +174,7 @@ class Findings:
 
 def compute(run: Run) -> Findings:
     """The findings of a run. Raises `DataError` if a file is broken."""
+    rows = model_rows(run)
     measured = claims(run), meeting(run), gains(run)
-    return Findings(run, provenance(run), model_rows(run), *measured, ablation(run), labels(run))
+    evidence = domain_tests(run) if run.compares else (), samples(run, rows), costs(run)
+    return Findings(run, provenance(run), rows, *measured, ablation(run), labels(run), *evidence)

@@ -6,21 +6,18 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, partial
-from typing import Any, Literal
+from typing import Literal
 
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.stats import interpolate, mean
 from warmup_rl.interfaces.measurement import CurvePoint
 from warmup_rl.report.load import Run, Trial
-from warmup_rl.report.outputs import Model, StageOutput
+from warmup_rl.report.outputs import Graded, Model, StageOutput
 
 When = Literal["start", "end", "final"]
 """Which model of a trial: before the target stage, after it, or the last one with or without such a stage."""
 PARTS = ("total", "format", "truncation", "rest")
 """Of a gain; see `Gain`."""
-Rows = Mapping[tuple[str, int], Mapping[str, Any]]
-"""Completions by problem id and sample."""
 
 
 class NotMeasured(Exception):
@@ -148,9 +145,13 @@ def flops_before(run: Run, arm: str, seed: int) -> float:
     target = target_stage(run, arm, seed)
     shared = {stage.key for other in compared(run) if other != arm for stage in trial(run, other, seed).stages}
     own = [stage for stage in trial(run, arm, seed).stages if stage.key not in (*shared, target.key)]
-    trained = sum(stage.number("flops") for stage in own)
-    written = sum(stage.number("tokens") for stage in own if stage.role == "traces" and not _by_solver(stage))
-    return trained + 2 * target.number("parameters") * written
+    return sum(stage.number("flops") for stage in own) + teacher_flops(own, target.number("parameters"))
+
+
+def teacher_flops(stages: Sequence[StageOutput], parameters: float) -> float:
+    """What teachers that are models spent on the traces of some stages, at a student of so many parameters."""
+    written = (stage.number("tokens") for stage in stages if stage.role == "traces" and not _by_solver(stage))
+    return 2 * parameters * sum(written)
 
 
 def compared(run: Run) -> tuple[str, str]:
@@ -183,7 +184,7 @@ class Gain:
     rest: float
 
 
-def split_gain(old: Rows, new: Rows) -> dict[str, int]:
+def split_gain(old: Graded, new: Graded) -> dict[str, int]:
     """The parts of a `Gain` as counts, for two models that answered the same problems.
 
     Raises:
@@ -214,26 +215,18 @@ def gains(run: Run) -> tuple[Gain, ...]:
         f"base + {run.method} - base": ((base, "start"), (base, "end")),
         f"warmup + {run.method} - warmup": ((warmup, "start"), (warmup, "end")),
     }
-    read = cache(partial(_completions, run))
     found = []
     for name, (old, new) in pairs.items():
         shares: dict[str, dict[int, dict[str, float]]] = defaultdict(dict)
         for seed in run.seeds:
             with suppress(NotMeasured):
-                before, after = read(*old, seed), read(*new, seed)
-                for domain in before.keys() & after.keys():
-                    net = split_gain(before[domain], after[domain])
-                    shares[domain][seed] = {part: count / len(before[domain]) for part, count in net.items()}
+                before, after = (model(run, arm, seed, when) for arm, when in (old, new))
+                for domain in run.measured:
+                    sides = [one.graded.get((run.headline, one.style, domain)) for one in (before, after)]
+                    if sides[0] and sides[1]:
+                        net = split_gain(sides[0], sides[1])
+                        shares[domain][seed] = {part: count / len(sides[0]) for part, count in net.items()}
         for domain in (domain for domain in run.measured if domain in shares):
             means = {part: mean([parts[part] for parts in shares[domain].values()]) for part in PARTS}
             found.append(Gain(name, domain, tuple(shares[domain]), **means))
     return tuple(found)
-
-
-def _completions(run: Run, arm: str, when: When, seed: int) -> dict[str, dict[tuple[str, int], Mapping[str, Any]]]:
-    """Verdict and truncation of a model's completions by domain, without the texts."""
-    found: dict[str, dict[tuple[str, int], Mapping[str, Any]]] = defaultdict(dict)
-    for row in model(run, arm, seed, when).completions(run.headline):
-        kept = {"verdict": row["score"]["verdict"], "truncated": row["truncated"]}
-        found[row["domain"]].setdefault((row["problem_id"], row["sample"]), kept)
-    return found

@@ -13,7 +13,7 @@ from warmup_rl.interfaces.measurement import Cell
 from warmup_rl.report import measures
 from warmup_rl.report.load import Run
 from warmup_rl.report.measures import NotMeasured, When
-from warmup_rl.report.outputs import Model
+from warmup_rl.report.outputs import Graded, Model
 
 Role = Literal["base", "prompt", "best prompt", "control", "warmup", "other"]
 STYLES = {
@@ -53,6 +53,14 @@ class Row:
         """Test measurements by seed."""
         found = {seed: model.cell(domain, sampling, prompt=style) for seed, (model, style) in self.sources.items()}
         return {seed: cell for seed, cell in found.items() if cell}
+
+    def graded(self, domain: str, sampling: str) -> dict[int, Graded]:
+        """Verdicts of its test completions by seed."""
+        found = {
+            seed: model.graded.get((sampling, style or model.style, domain))
+            for seed, (model, style) in self.sources.items()
+        }
+        return {seed: rows for seed, rows in found.items() if rows}
 
     def accuracy(self, domains: Sequence[str], sampling: str) -> Accuracy | None:
         """Lenient accuracy, mean over domains; None if no seed has all of them."""
@@ -137,8 +145,16 @@ def own_is_best(run: Run) -> bool:
 
 
 def arm_styles(run: Run, arm: str) -> dict[int, str]:
-    """The prompt style of an arm by seed."""
-    return {seed: model.style for seed, model in {**models(run, arm, "end"), **models(run, arm, "start")}.items()}
+    """The prompt style of an arm by seed, where one of its models was measured under it."""
+    found = [*models(run, arm, "end").items(), *models(run, arm, "start").items()]
+    return {seed: model.style for seed, model in found if model.style in model.prompts()}
+
+
+def shown(run: Run, rows: Sequence[Row]) -> list[Row]:
+    """The measured rows that pictures show: without single prompt styles, unless these are all there is to compare."""
+    measured = [row for row in rows if any(row.cells(name, run.headline) for name in run.measured)]
+    models_only = [row for row in measured if row.role != "prompt"]
+    return models_only if len(models_only) > 1 else measured
 
 
 def _picked(run: Run) -> dict[int, str]:

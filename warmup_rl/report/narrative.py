@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.console import counted, shortened
-from warmup_rl.base.jsonl import read_json, read_jsonl
-from warmup_rl.base.stats import MIN_SEEDS, mean
+from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.base.stats import MIN_SEEDS, detectable, mean, resolvable
 from warmup_rl.report.claims import MEET, Claim, Meeting, Side, Verdict, share
+from warmup_rl.report.document import Section
 from warmup_rl.report.findings import Findings, Outcome
 from warmup_rl.report.load import Run
 from warmup_rl.report.measures import PARTS
@@ -35,16 +35,54 @@ PLACES: dict[Verdict, str] = {
     "no interval": "too few seeds to tell",
     "not testable": "not testable",
 }
+FEW_PROBLEMS = 50
+"""Fewer test problems in a domain are called thin evidence."""
 
 
-def first_sentences(found: Findings) -> tuple[str, ...]:
-    """The first line of a report if warmup gains nothing over a better prompt; empty if it does, or if unknown."""
-    claim = found.by_id.get("transfer.best_prompt")
-    if claim is None or claim.estimate is None or claim.estimate > 0:
+def verdict(found: Findings) -> tuple[str, ...]:
+    """The answer with its uncertainty, and what it hides; empty for a run that compares nothing."""
+    run, claims = found.run, found.by_id
+    if not run.compares:
         return ()
-    prompt = f"the prompt style that does best on validation problems: {best_prompt(found.run)}"
-    line = f"Warmup does not beat the base with its best prompt here ({prompt}): {amount(claim)}, {claim.where}."
-    return tuple(part for part in (line, _broken_form(found)) if part)
+    best = claims["transfer.best_prompt"]
+    lift = claims["transfer.recipe_prompt"] if best.untestable else best
+    if lift.estimate is None:
+        return (f"Whether warmup helps is {_cannot(lift)}.",)
+    prompt = f"the prompt style that does best on validation problems: {best_prompt(run)}"
+    if lift is best and lift.estimate <= 0:
+        line = f"Warmup does not beat the base with its best prompt here ({prompt}): {amount(lift)}, {lift.where}."
+        return tuple(part for part in (line, _broken_form(found)) if part)
+    word = {"above": "helps here", "below": "hurts here", "unclear": "may or may not help here"}.get(lift.verdict)
+    before = f", before {run.method}" if run.stages("target") else ""
+    under = f"under {prompt}" if lift is best else "under the same prompt"
+    line = (
+        f"Warmup {word or 'is ahead here, too few seeds to tell'}: {amount(lift)} against the base {under} "
+        f"({lift.where}{before})"
+    )
+    end = claims.get("end.steps.target")
+    if end is None or end.estimate is None:
+        return (f"{line}.",)
+    return (f"{line}; after {run.method} on {end.where} it is {_position(f'base + {run.method}', end)}.",)
+
+
+def thin(found: Findings) -> list[str]:
+    """Where the evidence is too thin to decide by, one sentence each."""
+    run, texts = found.run, list[str]()
+    if run.unfinished and run.compares:
+        texts.append(f"Not finished: {counted(len(run.unfinished), 'trial')}.")
+    if run.compares and found.rows:
+        pairs = max((len(claim.values) for claim in found.claims), default=0)
+        if pairs < MIN_SEEDS:
+            texts.append(f"{counted(pairs, 'seed')} with both arms: {MIN_SEEDS} are needed for an interval.")
+        if (why := found.by_id["transfer.best_prompt"].untestable) and run.transfer:
+            texts.append(f"Warmup was not compared with the base under its best prompt: {why}.")
+        if run.claims.format_only not in run.trials:
+            texts.append("No format-only control: what form alone gains is not known.")
+    sizes = [cell.problems for stage in run.stages("evaluation") for cell in stage.cells if cell.split == "test"]
+    if sizes and min(sizes) < FEW_PROBLEMS:
+        points = 100 * resolvable(min(sizes))
+        texts.append(f"With {min(sizes)} problems in a domain, differences below about {points:.0f} points are lost.")
+    return texts
 
 
 def sentences(found: Findings) -> dict[str, str]:
@@ -76,7 +114,23 @@ def seeds_note(found: Findings) -> str:
             f"{seeds}. Differences are in points. No interval over seeds is given below {MIN_SEEDS}: a difference of a "
             "few points may be chance. Run more seeds before believing one."
         )
-    return f"{seeds}. Differences are in points, with 95% t-intervals over seeds, paired by seed."
+    return (
+        f"{seeds}. Differences are in points, with 95% t-intervals over seeds, paired by seed. {_power(found)}".strip()
+    )
+
+
+def _power(found: Findings) -> str:
+    """What the seeds could have found, given how much they differ."""
+    names = {"transfer.recipe_prompt": "in transfer", "end.steps.target": "at the end point"}
+    claims = {words: found.by_id[id] for id, words in names.items() if id in found.by_id}
+    parts = [
+        f"{100 * detectable(list(claim.values.values())):.1f} points {words}"
+        for words, claim in claims.items()
+        if len(claim.values) >= MIN_SEEDS
+    ]
+    return (
+        f"With their spread, 4 of 5 such runs would tell a difference of {' and '.join(parts)} from 0." if parts else ""
+    )
 
 
 def about(run: Run) -> str:
@@ -132,7 +186,7 @@ def _range(values: Sequence[float]) -> str:
     return " to ".join(f"{value:,.10g}" for value in dict.fromkeys([min(values), max(values)]))
 
 
-def asked(run: Run) -> str:
+def asked(run: Run) -> Section:
     """A test problem of each domain as the last evaluated model was asked it: prompt, reference answer, completion."""
     evaluations = run.stages("evaluation")
     rows: dict[str, dict[str, Any]] = {}
@@ -142,52 +196,21 @@ def asked(run: Run) -> str:
         if len(rows) == len(run.measured):
             break
     blocks = [
-        f"**{row['domain']}**, reference answer `{row['gold']}`, graded {row['score']['verdict']}\n\n"
+        f"**{row['domain']}**, graded {row['score']['verdict']}, reference answer{_inline(str(row['gold']))}\n\n"
         f"Prompt:\n\n{_quoted(row['prompt_text'])}\n\nCompletion:\n\n{_quoted(row['text'])}"
         for row in rows.values()
     ]
-    return "\n\n".join(["## What the model is asked", *blocks]) if blocks else ""
+    return Section("What the model is asked", blocks)
+
+
+def _inline(text: str) -> str:
+    """A text at the end of a line: inline code, or a code block where it has several lines or marks of its own."""
+    return f":\n\n{_quoted(text)}" if "\n" in text or "`" in text else f" `{text}`"
 
 
 def _quoted(text: str) -> str:
     """A text as a Markdown code block, whatever is in it; long ones are shortened."""
     return "\n".join(f"    {line}" for line in shortened(text.strip()).splitlines() or [""])
-
-
-def contamination(run: Run) -> list[str]:
-    """Whether the base model has seen the questions of each published domain in pretraining, one sentence each."""
-    records = [read_json(path) for path in sorted(run.folder.parent.glob("contamination/*.json"))]
-    mine = [record for record in records if _is_base(run, record)]
-    texts = []
-    for name in run.measured:
-        domain = run.recipe.domains[name].get("type", name)
-        measured = [_completed(name, record) for record in mine if record["domain"] == domain]
-        texts += measured
-        if not measured and name in run.public:
-            command = f"python -m warmup_rl contamination --model {run.recipe.model or 'MODEL'} --domain {domain}"
-            texts.append(
-                f"Whether the base model has seen questions of {name} in pretraining was not measured: `{command}`."
-            )
-    return texts
-
-
-def _is_base(run: Run, record: Mapping[str, Any]) -> bool:
-    """Whether a measurement is of the model that the run starts from, or that its first stage made."""
-    if run.recipe.model:
-        wanted = (run.recipe.model, run.recipe.model_revision)
-        return (record["model"], record.get("revision")) == wanted
-    made = {(stage.folder / "model").resolve() for stage in run.stages("pretraining")}
-    return Path(record["model"]).resolve() in made
-
-
-def _completed(name: str, record: Mapping[str, Any]) -> str:
-    found, control = record["found"], record["control"]
-    shares = [f"{share(kind['share'])} [{share(kind['low'])}, {share(kind['high'])}]" for kind in (found, control)]
-    return (
-        f"The base model completes {found['whole']} of {found['questions']} {record['split']} questions of {name} word "
-        f"for word from their first {record['shown']:.0%} ({shares[0]}; of generated ones {shares[1]}). "
-        f"{record['verdict']}"
-    )
 
 
 def _ablation(run: Run, outcomes: Sequence[Outcome]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,6 +14,18 @@ from warmup_rl.base.jsonl import read_json, read_jsonl
 from warmup_rl.base.stats import mean
 from warmup_rl.interfaces.measurement import Cell, CurvePoint, cells, read_record, recorded_cells
 
+Graded = Mapping[tuple[str, int], Mapping[str, Any]]
+"""Verdict, truncation and extracted answer of completions, by problem id and sample."""
+OUTCOMES = ("correct", "wrong", "no answer", "cut off")
+
+
+def became(row: Mapping[str, Any]) -> str:
+    """What a scored completion became: correct, cut off by the token limit, without an answer, or wrong."""
+    verdict = row["score"]["verdict"]
+    if verdict == "correct":
+        return "correct"
+    return "cut off" if row.get("truncated") else "no answer" if verdict == "none" else "wrong"
+
 
 @dataclass(frozen=True)
 class StageOutput:
@@ -22,6 +35,7 @@ class StageOutput:
         role: see `warmup_rl.interfaces.stage.Stage.role`.
         stale: reused under `--reuse-stale` although its code has changed.
         versions: of the libraries and, as `git`, the revision that made it.
+        seconds: wall clock.
         parts: the stages of the single folds, if this one pools a cross-validation.
     """
 
@@ -34,6 +48,7 @@ class StageOutput:
     summary: Mapping[str, Any]
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
     stale: bool = False
     parts: tuple[StageOutput, ...] = ()
 
@@ -75,13 +90,19 @@ class StageOutput:
         """The scored completions of an evaluation, read lazily."""
         return _pooled_completions(self.parts, self.domain) if self.parts else self._rows("completions.jsonl")
 
-    def rewards(self) -> dict[int, float]:
-        """Mean reward of the rollouts of each training step; empty if there are no rollouts."""
-        by_step: dict[int, list[float]] = {}
+    @cached_property
+    def rollouts(self) -> Mapping[int, Mapping[str, float]]:
+        """By training step: the mean reward, and the share of rollouts by what became of them (see `became`)."""
+        by_step: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
         for row in self._rows("rollouts.jsonl"):
             if row.get("reward") is not None:
-                by_step.setdefault(row["step"], []).append(row["reward"])
-        return {step: sum(values) / len(values) for step, values in sorted(by_step.items())}
+                by_step[row["step"]].append(row)
+        found = {}
+        for step, rows in sorted(by_step.items()):
+            counts = Counter(became(row) for row in rows if row.get("score"))
+            shares = {name: counts[name] / len(rows) for name in OUTCOMES} if counts else {}
+            found[step] = {"reward": mean([row["reward"] for row in rows]), **shares}
+        return found
 
     @cached_property
     def touched(self) -> Mapping[str, Mapping[str, frozenset[str]]]:
@@ -122,10 +143,21 @@ class Model:
         found = (cell.prompt for cell in self.cells if cell.split == split)
         return tuple(dict.fromkeys(sorted(found, key=lambda style: style != self.style)))
 
-    def completions(self, sampling: str, *, split: str = "test") -> Iterator[dict[str, Any]]:
-        """Its scored completions under its arm's prompt style, read from disk as they are asked for."""
+    @cached_property
+    def graded(self) -> Mapping[tuple[str, str, str], Graded]:
+        """Its test completions without texts, by sampling, prompt style and domain; read once."""
+        found: dict[tuple[str, str, str], dict[tuple[str, int], Mapping[str, Any]]] = defaultdict(dict)
+        for row in (row for stage in self.evaluations for row in stage.completions() if row["split"] == "test"):
+            kept = {"verdict": row["score"]["verdict"], "truncated": row["truncated"]}
+            answer = {"extracted": row["score"].get("extracted")}
+            place = row["problem_id"], row["sample"]
+            found[row["sampling"], row["prompt"], row["domain"]].setdefault(place, kept | answer)
+        return found
+
+    def completions(self, sampling: str, prompt: str | None = None) -> Iterator[dict[str, Any]]:
+        """Its scored test completions, under its arm's prompt style where none is named, read as they are asked for."""
         rows = (row for stage in self.evaluations for row in stage.completions())
-        wanted = (sampling, split, self.style)
+        wanted = (sampling, "test", prompt or self.style)
         return (row for row in rows if (row["sampling"], row["split"], row["prompt"]) == wanted)
 
 

@@ -1,4 +1,4 @@
-"""The plots of a report as PNG: bars by domain, curves by training step, and the arms of an ablation."""
+"""The plots of a report as PNG and SVG: bars, curves, outcomes of rollouts, and the arms of an ablation."""
 
 from __future__ import annotations
 
@@ -7,30 +7,39 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmup_rl.base.stats import mean
-from warmup_rl.report.claims import Meeting, share
+from warmup_rl.base.stats import MIN_SEEDS, mean
+from warmup_rl.interfaces.measurement import CurvePoint
+from warmup_rl.report.claims import SPENT, Meeting, share
 from warmup_rl.report.findings import Findings, Outcome
+from warmup_rl.report.heatmaps import problem_rates, retention
 from warmup_rl.report.load import Run
-from warmup_rl.report.models import Accuracy, Row, arms_in_order, average, trained_name
-from warmup_rl.report.outputs import StageOutput
+from warmup_rl.report.models import Accuracy, Row, arms_in_order, average, shown, trained_name, with_interval
+from warmup_rl.report.outputs import OUTCOMES
 from warmup_rl.report.tables import group_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+KINDS = ("png", "svg")
 PLOTS = {
-    "accuracy.png": "Accuracy by model and domain: bars are means over seeds, dots single seeds, lines 95% intervals.",
-    "ablation.png": "Accuracy and length of answers by arm; bars: means over seeds, dots: seeds, lines: 95% intervals.",
-    "curve.png": "Held-out accuracy and reward by training step; thin lines are seeds, thick lines their mean. Only "
-    "arms with the same reward as base appear in the plot of rewards.",
-    "people.png": "Knights & Knaves by difficulty.",
-    "tokens.png": "Length of answers by model and domain; lines show the range over seeds.",
+    "accuracy": "Accuracy by model and domain: bars are means over seeds, dots single seeds, lines 95% intervals.",
+    "ablation": "Accuracy and length of answers by arm; bars: means over seeds, dots: seeds, lines: 95% intervals.",
+    "curve": "Held-out accuracy by training step, rollouts and generated tokens; thin lines are seeds, thick lines "
+    "their mean, bands 95% intervals over seeds.",
+    "outcomes": "What became of the rollouts of each training step, mean over seeds, and their mean reward (line).",
+    "retention": "Change by training on the framed domain, in points, mean over seeds.",
+    "problems": "Share of correct completions by problem, over seeds and samples; a column is a problem, the easiest "
+    "for the last model at the left.",
+    "people": "Knights & Knaves by difficulty.",
+    "tokens": "Length of answers by model and domain; lines show the range over seeds.",
 }
 # Okabe and Ito's palette, distinguishable under all common kinds of colour blindness.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#B8A800")
-INK, GREY, FAINT = "#222222", "#777777", "#D9D9D9"
+INK, GREY, FAINT = "#222222", "#777777", "#d9d9d9"
+OUTCOME_COLORS = ("#009E73", "#E69F00", "#CC79A7", "#9AA5AF")
+_UNDATED: Mapping[str, Any] = {"png": None, "svg": {"Date": None}}
 DASHED, DOTTED = (0, (3, 2)), (0, (1, 2))
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -53,10 +62,12 @@ MOST_BARS = 9
 
 def draw(found: Findings, folder: Path) -> None:
     """Draws all plots that the run has data for into `folder`."""
-    run, bars = found.run, [row for row in found.rows if row.role != "prompt"]
+    run, bars = found.run, shown(found.run, found.rows)
     plots: dict[str, Callable[[], Figure | None]] = {
-        "ablation.png": lambda: _ablation(run, found.outcomes),
-        "curve.png": lambda: _curves(run, found.meeting),
+        "ablation": lambda: _ablation(run, found.outcomes),
+        "curve": lambda: curves([run], found.meeting),
+        "outcomes": lambda: _outcomes(run),
+        "retention": lambda: retention(run),
     }
     if bars and not (found.outcomes and len(bars) > MOST_BARS):
         by_group = {row.name: row.groups(run.puzzles[0], run.headline) for row in bars} if run.puzzles else {}
@@ -69,14 +80,24 @@ def draw(found: Findings, folder: Path) -> None:
         }
         chance = {name: average(found, "chance") or 0.0 for name, found in cells.items()}
         title = f"Knights & Knaves ({', '.join(run.puzzles[:1])}) by difficulty"
-        plots["accuracy.png"] = lambda: _bars(run, accuracies, bars, f"Accuracy ({run.headline})", chance)
-        plots["people.png"] = lambda: _bars(run, people, bars, title) if groups else None
-        plots["tokens.png"] = lambda: _bars(run, lengths, bars, f"Length of answers ({run.headline})", unit="tokens")
+        plots["accuracy"] = lambda: _bars(run, accuracies, bars, f"Accuracy ({run.headline})", chance)
+        plots["people"] = lambda: _bars(run, people, bars, title) if groups else None
+        plots["tokens"] = lambda: _bars(run, lengths, bars, f"Length of answers ({run.headline})", unit="tokens")
+        plots["problems"] = lambda: problem_rates(run, bars)
     for name, plot in plots.items():
-        with _style():
-            figure = plot()
-            if figure is not None:
-                figure.savefig(folder / name, dpi=150, facecolor="white")
+        save(name, plot, folder)
+
+
+def save(name: str, plot: Callable[[], Figure | None], folder: Path) -> bool:
+    """Draws a plot as PNG and SVG into `folder`; returns whether there was anything to draw."""
+    with _style(name):
+        figure = plot()
+        if figure is None:
+            return False
+        for kind in KINDS:
+            figure.savefig(folder / f"{name}.{kind}", dpi=150, facecolor="white", metadata=_UNDATED[kind])
+            figure.set_layout_engine("none")  # laid out once
+    return (folder / f"{name}.svg").is_file()
 
 
 def _length(run: Run, row: Row, domain: str) -> Accuracy | None:
@@ -109,7 +130,7 @@ def _bars(
             if found is None:
                 continue
             x = position + (place - (len(bars) - 1) / 2) * width
-            axes.bar(x, found.value, width * 0.92, color=_color(run, row), label=label, zorder=2)
+            axes.bar(x, found.value, width * 0.92, color=_color(run, row, place), label=label, zorder=2)
             label = None
             axes.vlines(x, found.low, found.high, colors=INK, linewidth=1.2, zorder=3)
             dots = list(found.by_seed.values()) if len(found.by_seed) > 1 else []
@@ -138,73 +159,96 @@ def _bars(
     return figure
 
 
-def _color(run: Run, row: Row) -> tuple[float, ...]:
-    """Light before the target stage, full after it."""
+def _color(run: Run, row: Row, place: int) -> tuple[float, ...]:
+    """Translucent before the target stage, full after it."""
     from matplotlib.colors import to_rgb
 
     known = {"base": BLUE, "best prompt": GREEN, "control": GREY, "warmup": ORANGE}
-    color = known.get(row.role) or _arm_color(run, row.name.removesuffix(f" + {run.method}"))
-    return tuple(1 - (1.0 if row.trained else 0.45) * (1 - part) for part in to_rgb(color))
+    prompt = OTHERS[place % len(OTHERS)] if row.role == "prompt" else None
+    color = known.get(row.role) or prompt or _arm_color(run, row.name.removesuffix(f" + {run.method}"))
+    return (*to_rgb(color), 1.0 if row.trained else 0.45)
 
 
-def _curves(run: Run, met: Meeting) -> Figure | None:
-    """Held-out accuracy of all arms, and the reward of arms with the same reward as base."""
-    stages = {arm: [one.target for one in run.trials[arm].values() if one.target] for arm in arms_in_order(run)}
-    measured = [stage for found in stages.values() for stage in found if stage.curve]
+def curves(runs: Sequence[Run], met: Meeting | None = None) -> Figure | None:
+    """Held-out accuracy of all arms on three axes of budget; a second run is dashed."""
+    measured = [stage for run in runs for stage in run.stages("target") if stage.curve]
     if not measured:
         return None
     from matplotlib import pyplot
 
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.6), layout="constrained", width_ratios=(1.2, 1))
-    _accuracy_axis(left)
-    held_out = {arm: [{p.step: p.lenient for p in stage.curve} for stage in found] for arm, found in stages.items()}
-    _lines(left, run, held_out)
+    figure, panels = pyplot.subplots(1, len(SPENT), figsize=(10, 4.2), layout="constrained", sharey=True)
+    threshold = runs[0].claims.threshold
+    for axes, (unit, spent) in zip(panels, SPENT.items(), strict=True):
+        for run, arm in [(one, arm) for one in runs for arm in arms_in_order(one)]:
+            name = f"{run.recipe.run_name}: " * (len(runs) > 1) + trained_name(run, arm)
+            seeds = [one.target.curve for one in run.trials[arm].values() if one.target and one.target.curve]
+            _lines(axes, name, _arm_color(run, arm), "-" if run is runs[0] else "--", seeds, spent)
+        axes.axhline(threshold, color=GREY, linestyle=DOTTED, linewidth=1.4, label=f"threshold {share(threshold)}")
+        axes.set_xlabel({"steps": f"{runs[0].method} step", "tokens": "generated tokens"}.get(unit, unit))
+        axes.margins(x=0.02)
+        _accuracy_axis(axes, named=axes is panels[0])
+    if met and met.step is not None:
+        panels[0].axvline(met.step, color=GREY, linewidth=1)
+        side = "right" if met.step > panels[0].get_xlim()[1] / 2 else "left"
+        panels[0].text(met.step, 0.02, f" arms meet: step {met.step} ", color=GREY, fontsize=10, ha=side)
     problems = ", ".join(map(str, sorted({point.problems for stage in measured for point in stage.curve})))
     domains = ", ".join(dict.fromkeys(stage.domain for stage in measured))
-    left.set_title(f"Held-out accuracy on {domains} ({problems} problems)")
-    threshold = run.claims.threshold
-    left.axhline(threshold, color=GREY, linestyle=DOTTED, linewidth=1.4, label=f"threshold {share(threshold)}")
-    if met.step is not None:
-        left.axvline(met.step, color=GREY, linewidth=1)
-        side = "right" if met.step > left.get_xlim()[1] / 2 else "left"
-        left.text(met.step, 0.02, f" arms meet: step {met.step} ", color=GREY, fontsize=10, ha=side)
-    others = _rewarded_otherwise(run, stages)
-    rewards = {arm: [stage.rewards() for stage in found] for arm, found in stages.items() if arm not in others}
-    values = [value for found in rewards.values() for points in found for value in points.values()]
-    right.set_ylim(min([0.0, *values]), 1.04 * max([1.0, *values]))
-    _lines(right, run, rewards)
-    right.set_title("Mean reward of the rollouts")
-    why = "rewarded for format only" if others == [run.claims.format_only] else "different reward"
-    note = f"\n(without {', '.join(trained_name(run, arm) for arm in others)}: {why})" if others else ""
-    left.set_xlabel(f"{run.method} step")
-    right.set_xlabel(f"{run.method} step{note}")
-    _legend_above(figure, left, last="threshold")
+    panels[0].set_title(f"Held-out accuracy on {domains} ({problems} problems)")
+    _legend_above(figure, panels[0], last="threshold")
     return figure
 
 
-def _lines(axes: Axes, run: Run, by_arm: Mapping[str, Sequence[Mapping[int, float]]]) -> None:
-    from matplotlib.ticker import FixedLocator, MaxNLocator
+def _lines(
+    axes: Axes, name: str, color: str, style: str, seeds: Sequence[Sequence[CurvePoint]],
+    spent: Callable[[CurvePoint], float],
+) -> None:  # fmt: skip
+    """An arm's curve: seeds, their mean, and its interval where there are seeds enough; x is the mean at a step."""
+    if not seeds:
+        return
+    from matplotlib.ticker import EngFormatter, MaxNLocator
 
-    for arm, found in by_arm.items():
-        seeds = [points for points in found if points]
-        if not seeds:
-            continue
-        color = _arm_color(run, arm)
-        for points in seeds if len(seeds) > 1 else ():
-            axes.plot(list(points), list(points.values()), color=color, linewidth=0.9, alpha=0.35)
-        steps = sorted(set.intersection(*(set(points) for points in seeds)))
-        means = [mean([points[step] for points in seeds]) for step in steps]
-        marker = {"marker": "o", "markersize": 4} if len(steps) < 25 else {}
-        axes.plot(steps, means, color=color, linewidth=2.6, label=trained_name(run, arm), **marker)  # type: ignore[arg-type]
-        axes.xaxis.set_major_locator(FixedLocator(steps) if len(steps) <= 12 else MaxNLocator("auto", integer=True))
-    axes.margins(x=0.02)
+    for points in seeds if len(seeds) > 1 else ():
+        values = [point.lenient for point in points]
+        axes.plot([spent(point) for point in points], values, color=color, linewidth=0.8, alpha=0.35)
+    by_step = [{point.step: point for point in points} for points in seeds]
+    at = [[points[step] for points in by_step] for step in sorted(set.intersection(*map(set, by_step)))]
+    x = [mean([spent(point) for point in points]) for points in at]
+    found = [with_interval({n: point.lenient for n, point in enumerate(points)}, points[0].problems) for points in at]
+    if len(seeds) >= MIN_SEEDS:
+        axes.fill_between(x, [one.low for one in found], [one.high for one in found], color=color, alpha=0.15, lw=0)
+    marker = {"marker": "o", "markersize": 4} if len(x) < 25 else {}
+    axes.plot(x, [one.value for one in found], color=color, lw=2.4, ls=style, label=name, **marker)  # type: ignore[arg-type]
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
-def _rewarded_otherwise(run: Run, stages: Mapping[str, Sequence[StageOutput]]) -> list[str]:
-    """Arms with a reward that is not comparable with base: the format-only control, and any with another reward."""
-    rewards = {arm: found[0].config.get("reward") for arm, found in stages.items() if found}
-    usual = rewards.get(run.claims.base)
-    return [arm for arm, reward in rewards.items() if arm == run.claims.format_only or reward != usual]
+def _outcomes(run: Run) -> Figure | None:
+    """Stacked shares of outcomes by training step, one panel for each arm."""
+    arms = {}
+    for arm in arms_in_order(run):
+        seeds = [one.target.rollouts for one in run.trials[arm].values() if one.target and one.target.rollouts]
+        if seeds and all("correct" in shares for rows in seeds for shares in rows.values()):
+            arms[arm] = seeds
+    if not arms:
+        return None
+    from matplotlib import pyplot
+    from matplotlib.ticker import MaxNLocator
+
+    size = min(10.0, 2.2 + 3.3 * len(arms)), 3.6
+    figure, grid = pyplot.subplots(1, len(arms), figsize=size, layout="constrained", sharey=True, squeeze=False)
+    for axes, (arm, seeds) in zip(grid[0], arms.items(), strict=True):
+        steps = sorted(set.intersection(*map(set, seeds)))
+        of = {name: [mean([rows[step][name] for rows in seeds]) for step in steps] for name in (*OUTCOMES, "reward")}
+        axes.stackplot(steps, [of[name] for name in OUTCOMES], labels=OUTCOMES, colors=OUTCOME_COLORS, lw=0)
+        axes.plot(steps, [min(1.0, max(0.0, value)) for value in of["reward"]], color=INK, lw=1.3, label="mean reward")
+        axes.set_title(trained_name(run, arm), fontsize=11.5)
+        axes.set_xlabel(f"{run.method} step")
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.set_xlim(steps[0], max(steps[-1], steps[0] + 1))
+        axes.set_ylim(0, 1)
+    grid[0][0].set_ylabel("share of rollouts")
+    _legend_above(figure, grid[0][0], last="mean reward")
+    return figure
 
 
 def _ablation(run: Run, outcomes: Sequence[Outcome]) -> Figure | None:
@@ -265,11 +309,11 @@ def _arm_color(run: Run, arm: str) -> str:
     return known.get(arm) or OTHERS[others.index(arm) % len(OTHERS)]
 
 
-def _accuracy_axis(axes: Axes) -> None:
+def _accuracy_axis(axes: Axes, named: bool = True) -> None:
     """Accuracy from 0 to 1 with room above for numbers."""
     axes.set_ylim(0, 1.08)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".50", ".75", "1"])
-    axes.set_ylabel("accuracy")
+    axes.set_ylabel("accuracy" if named else "")
     axes.grid(axis="y", color=FAINT, linewidth=0.7, zorder=0)
     axes.set_axisbelow(True)
 
@@ -291,13 +335,13 @@ def _legend_above(figure: Figure, axes: Axes, last: str = "") -> None:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
-    """The style of all plots. Needs no display and closes all figures at the end."""
+def _style(name: str) -> Iterator[None]:
+    """The style of all plots, with ids by the plot's name. Needs no display, and closes all figures at the end."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
+    with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}):  # type: ignore[arg-type]
         yield
     pyplot.close("all")

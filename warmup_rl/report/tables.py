@@ -1,14 +1,16 @@
-"""The tables of a report as sections of Markdown, and the format of figures."""
+"""The tables of a report, each as a section, and the format of figures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import get_args
 
-from warmup_rl.base.console import counted
-from warmup_rl.base.stats import MIN_SEEDS
+from warmup_rl.base.console import counted, duration
+from warmup_rl.base.stats import MIN_SEEDS, MIN_SEEDS_P
 from warmup_rl.interfaces.stage import Use
 from warmup_rl.report.claims import Claim, Side, share
+from warmup_rl.report.document import Section, Table
+from warmup_rl.report.evidence import Cost, DomainTest, Samples
 from warmup_rl.report.findings import Labels, Outcome
 from warmup_rl.report.load import Run
 from warmup_rl.report.measures import PARTS, Gain
@@ -18,14 +20,14 @@ NOTHING = "–"
 USES = {"choice": "prompt choice", "curve": "held-out curve"}
 
 
-def section(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
-    """A heading, a table with right-aligned numbers, and a caption; empty if there are no rows."""
-    lines = [header, [":--"] + ["--:"] * (len(header) - 1), *rows]
-    table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-    return "\n\n".join(filter(None, (f"## {title}", table, caption))) if rows else ""
+def section(
+    title: str, header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "", brief: bool = False
+) -> Section:
+    """A heading and a table; nothing below the heading if there are no rows."""
+    return Section(title, [Table(header, rows, caption)] if rows else [], brief)
 
 
-def accuracy_table(run: Run, rows: Sequence[Row], sampling: str) -> str:
+def accuracy_table(run: Run, rows: Sequence[Row], sampling: str, brief: bool = False) -> Section:
     """Lenient accuracy with intervals: models by domains, and the mean over the transfer domains."""
     chances = [
         average([cell for row in rows for cell in row.cells(name, sampling).values()], "chance")
@@ -45,10 +47,10 @@ def accuracy_table(run: Run, rows: Sequence[Row], sampling: str) -> str:
     if len(run.seeds) >= MIN_SEEDS:
         kind = "Student's t over seeds; Wilson over the problems where a row has fewer than 3"
     caption = f"Mean over {_seeds(run)} [95% interval: {kind}]."
-    return section(f"Accuracy, {sampling}, lenient", ("model", *header), body, caption)
+    return section(f"Accuracy, {sampling}, lenient", ("model", *header), body, caption, brief)
 
 
-def form_table(run: Run, rows: Sequence[Row]) -> str:
+def form_table(run: Run, rows: Sequence[Row]) -> Section:
     """Form, truncation, thinking and length of completions under the headline sampling."""
     names, body = ("lenient", "strict", "well_formed", "truncated", "shows_work"), []
     for row in (row for row in rows if row.role != "best prompt"):
@@ -61,7 +63,7 @@ def form_table(run: Run, rows: Sequence[Row]) -> str:
     return section(f"Form and length, {run.headline}", header, body, f"Mean over {_seeds(run)}.")
 
 
-def claims_table(claims: Sequence[Claim]) -> str:
+def claims_table(claims: Sequence[Claim]) -> Section:
     """All claims with estimate, interval and seeds, or the reason why they are not testable."""
     body, part = [], ""
     notes: dict[str, list[str]] = {}
@@ -79,7 +81,7 @@ def claims_table(claims: Sequence[Claim]) -> str:
     return section("Claims", header, body, " ".join(f"{', '.join(ids)}: {note}." for note, ids in notes.items()))
 
 
-def gains_table(gains: Sequence[Gain]) -> str:
+def gains_table(gains: Sequence[Gain]) -> Section:
     """Gains split into format, truncation and rest, in points."""
     body = [(gain.name, gain.domain, *(f"{100 * getattr(gain, part):+.1f}" for part in PARTS)) for gain in gains]
     caption = (
@@ -90,7 +92,7 @@ def gains_table(gains: Sequence[Gain]) -> str:
     return section("Where gains come from", ("gain", "domain", *PARTS), body, caption)
 
 
-def groups_table(run: Run, rows: Sequence[Row], domain: str) -> str:
+def groups_table(run: Run, rows: Sequence[Row], domain: str) -> Section:
     """A domain by group of problems, e.g. Knights & Knaves by number of people."""
     by_row = {row.name: row.groups(domain, run.headline) for row in rows}
     groups = group_names(by_row.values())
@@ -106,7 +108,7 @@ def group_names(found: Iterable[Mapping[str, Accuracy]]) -> dict[str, str]:
     return {group: f"{value} {key}" if value else key for group, (key, _, value) in parts.items()}
 
 
-def ablation_table(run: Run, outcomes: Sequence[Outcome]) -> str:
+def ablation_table(run: Run, outcomes: Sequence[Outcome]) -> Section:
     """Arms by accuracy, differences and cost."""
     reference, base = run.claims.warmup, run.claims.base
     mean_name = f"mean{without_puzzles(run)}"
@@ -126,10 +128,10 @@ def ablation_table(run: Run, outcomes: Sequence[Outcome]) -> str:
         "Trained tokens carry loss, over all epochs. Steps and trained tokens: mean over seeds."
         + (f" Arm {reference} is called warmup above." if reference != "warmup" else "")
     )
-    return section("Ablation", (*header, *costs), body, caption)
+    return section("Ablation", (*header, *costs), body, caption, brief=True)
 
 
-def labels_table(found: Sequence[Labels]) -> str:
+def labels_table(found: Sequence[Labels]) -> Section:
     """One row for arms that used equally many problems of a domain."""
     uses = [use for use in get_args(Use) if any(use in one.uses for one in found)]
     arms: dict[tuple[str, ...], list[str]] = {}
@@ -139,6 +141,54 @@ def labels_table(found: Sequence[Labels]) -> str:
     body = [(domain, ", ".join(names), *counts) for (domain, *counts), names in arms.items()]
     caption = "Number of distinct labelled problems that one seed of an arm used, by use."
     return section("Labels", ("domain", "arm", *(USES.get(use, use) for use in uses), "in all"), body, caption)
+
+
+def domains_table(tests: Sequence[DomainTest]) -> Section:
+    """Differences by domain, with p-values that are corrected for the number of domains."""
+    body = []
+    for one in tests:
+        claim = one.claim
+        p = NOTHING if one.p is None else f"{one.p:.3f}".removeprefix("0") if one.p >= 0.001 else "< .001"
+        sides = (_side_text(claim, claim.left), _side_text(claim, claim.right))
+        body.append((claim.question, claim.where, *sides, amount(claim), p))
+    caption = (
+        f"p: paired t-test over seeds, Holm's correction over the domains of a comparison; none below {MIN_SEEDS_P} "
+        "seeds."
+    )
+    header = ("left - right", "domain", "left", "right", "difference [95% interval]", "p (Holm)")
+    return section("By domain", header, body, caption)
+
+
+def samples_table(found: Sequence[Samples]) -> Section:
+    """Several completions a problem: their mean, the answer of the majority, and whether any is correct."""
+    body = [
+        (one.model, one.domain, one.sampling, str(one.samples), f"{share(one.average)} ± {share(one.error)}",
+         share(one.majority), NOTHING if one.any is None else share(one.any))
+        for one in found
+    ]  # fmt: skip
+    caption = (
+        "avg@k: mean over completions and seeds ± standard error (over seeds from 3 seeds on, else over the problems "
+        "of one model, which says nothing about other seeds). maj@k: the most frequent answer is correct. pass@k: any "
+        "is correct; left out where guessing alone would reach .50."
+    )
+    return section("Several completions a problem", ("model", "domain", "sampling", "k", "avg@k", "maj@k", "pass@k"),
+                   body, caption)  # fmt: skip
+
+
+def costs_table(found: Sequence[Cost]) -> Section:
+    """What an arm costs after the base model, one seed."""
+    body = [
+        (one.arm, *(f"{value:,.0f}" if value else NOTHING for value in (one.taught, one.trained, one.generated)),
+         duration(one.seconds), f"{one.flops:.2g}" if one.flops else NOTHING)
+        for one in found
+    ]  # fmt: skip
+    header = ("arm", "teacher tokens", "tokens trained on", "tokens generated", "time", "FLOPs")
+    caption = (
+        "Mean over seeds, without pretraining and evaluation. Tokens trained on carry loss, over all epochs; tokens "
+        "generated are rollouts. FLOPs include a teacher that is a model, at the student's size; a solver costs none. "
+        "Time: wall clock of the stages, with whatever else ran on the machine."
+    )
+    return section("Cost of an arm", header, body, caption)
 
 
 def without_puzzles(run: Run) -> str:

@@ -1,0 +1,84 @@
+"""Two runs laid over each other: answers, claims, accuracies, curves and completions in one report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from warmup_rl.base.stats import mean, t_interval
+from warmup_rl.report import narrative, tables
+from warmup_rl.report.claims import Claim
+from warmup_rl.report.document import Block, Document, Picture, Section
+from warmup_rl.report.findings import Findings, compute
+from warmup_rl.report.load import load
+from warmup_rl.report.models import shown
+from warmup_rl.report.page import write_page
+from warmup_rl.report.plots import PLOTS, curves, save
+from warmup_rl.run.provenance import differences
+
+
+def beside(first: Path, second: Path) -> Path:
+    """Writes the report of two runs to `report/beside-SECOND` of the first; returns the page. Raises as `load` does."""
+    runs = [compute(load(folder)) for folder in (first, second)]
+    folder = first / "report" / f"beside-{runs[1].run.recipe.run_name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = save("curve", lambda: curves([found.run for found in runs]), folder)
+    caption = f"{PLOTS['curve']} Dashed: {runs[1].run.recipe.run_name}."
+    document = compose(runs, [Picture("curve", caption)] if drawn else [])
+    (folder / "report.md").write_text(document.markdown() + "\n", encoding="utf-8")
+    (folder / "tables.tex").write_text(document.latex(), encoding="utf-8")
+    write_page(document, folder, *runs)
+    return folder / "report.html"
+
+
+def compose(runs: Sequence[Findings], pictures: Sequence[Block] = ()) -> Document:
+    """The text of a report on two runs."""
+    named = {found.run.recipe.run_name: found for found in runs}
+    first, second = (found.run.recipe.model_dump(mode="json") for found in runs)
+    changed = [place for place in differences(first, second) if place != "run_name"]
+    sections = [
+        Section("", [f"The recipes differ in: {', '.join(changed)}." if changed else "The recipes do not differ."]),
+        _claims(runs, list(named)),
+        Section("Training", pictures),
+        _accuracies(named),
+    ]
+    return Document(
+        " and ".join(named),
+        [f"{name}: {' '.join(narrative.verdict(found))}" for name, found in named.items()],
+        [f"{name}: {line}" for name, found in named.items() for line in found.provenance.warnings],
+        [f"{name}: {line}" for name, found in named.items() for line in narrative.thin(found)],
+        [one for one in sections if one.blocks],
+    )
+
+
+def _claims(runs: Sequence[Findings], names: Sequence[str]) -> Section:
+    """The claims that one of the runs tested, and how they differ in the seeds that both have."""
+    body = []
+    for id, left in runs[0].by_id.items():
+        right = runs[1].by_id.get(id)
+        if right is None or left.untestable and right.untestable:
+            continue
+        cells = [tables.NOTHING if one.untestable else tables.brief(one) for one in (left, right)]
+        body.append((left.question, left.where, *cells, _between(left, right)))
+    caption = f"Difference: {names[1]} - {names[0]} in points, paired by seed [95% t-interval], on the same domains."
+    return tables.section("Claims", ("left - right", "where", *names, "difference"), body, caption)
+
+
+def _between(left: Claim, right: Claim) -> str:
+    seeds = left.values.keys() & right.values.keys()
+    if not seeds or left.unit != "points" or left.where != right.where:
+        return tables.NOTHING
+    changes = [100 * (right.values[seed] - left.values[seed]) for seed in sorted(seeds)]
+    interval = t_interval(changes)
+    return f"{mean(changes):+.1f}" + (f" [{interval[0]:.1f}, {interval[1]:.1f}]" if interval else "")
+
+
+def _accuracies(named: dict[str, Findings]) -> Section:
+    first, second = named.values()
+    domains = [name for name in first.run.measured if name in second.run.measured]
+    body = [
+        (f"{name}: {row.name}", *(tables.accuracy_text(row.accuracy([one], found.run.headline)) for one in domains))
+        for name, found in named.items()
+        for row in shown(found.run, found.rows)
+    ]
+    return tables.section(f"Accuracy, {first.run.headline}, lenient", ("model", *domains), body if domains else [])
