@@ -142,6 +142,17 @@ def test_a_run_folder_belongs_to_one_recipe(recipe, tmp_path):
         claim_run_folder(other)
 
 
+def test_claims_are_registered_by_the_first_start_and_stay_until_the_recipe_is_another(recipe, tmp_path):
+    def registered(*changes):
+        claim_run_folder(load_recipe(str(tmp_path / "recipe.yaml"), [f"output_dir={tmp_path / 'outputs'}", *changes]))
+        return json.loads((tmp_path / "outputs" / "small" / "run.json").read_text())["registered"]
+
+    first = registered("claims.threshold=0.7")
+    assert first["claims"]["threshold"] == 0.7 and first["utc"] and len(first["sha256"]) == 64
+    assert registered("claims.threshold=0.5", "seeds=[0, 1]") == first
+    assert registered("claims.threshold=0.5", "stages.first.note=z")["claims"]["threshold"] == 0.5
+
+
 def test_a_foreign_folder_is_refused(recipe):
     folder = Path(recipe.output_dir) / "small"
     folder.mkdir(parents=True)

@@ -196,11 +196,16 @@ def asked(run: Run) -> Section:
         if len(rows) == len(run.measured):
             break
     blocks = [
-        f"**{row['domain']}**, reference answer `{row['gold']}`, graded {row['score']['verdict']}\n\n"
+        f"**{row['domain']}**, graded {row['score']['verdict']}, reference answer{_inline(str(row['gold']))}\n\n"
         f"Prompt:\n\n{_quoted(row['prompt_text'])}\n\nCompletion:\n\n{_quoted(row['text'])}"
         for row in rows.values()
     ]
     return Section("What the model is asked", blocks)
+
+
+def _inline(text: str) -> str:
+    """A text at the end of a line: inline code, or a code block where it has several lines or marks of its own."""
+    return f":\n\n{_quoted(text)}" if "\n" in text or "`" in text else f" `{text}`"
 
 
 def _quoted(text: str) -> str:
