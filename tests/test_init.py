@@ -241,7 +241,8 @@ COMMON = {
 
 
 @pytest.mark.parametrize(("content", "proposed"), COMMON.values(), ids=COMMON)
-def test_common_files_become_recipes_that_check(tmp_path, capsys, content, proposed):
+def test_common_files_become_recipes_that_check(tmp_path, capsys, monkeypatch, content, proposed):
+    monkeypatch.setattr("warmup_rl.cli.check.require_disk", lambda trials: None)  # the model proposed is a large one
     path = tmp_path / "my.json"
     path.write_text(json.dumps(content))
     if isinstance(content, list) and " Question text " in content[0]:

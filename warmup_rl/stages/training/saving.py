@@ -132,7 +132,7 @@ def _whole(weight: torch.Tensor) -> torch.Tensor:
 
         return safe_get_full_fp32_param(weight)
     if hasattr(weight, "ds_id"):  # ZeRO-3
-        from deepspeed.zero import GatheredParameters
+        from deepspeed.runtime.zero import GatheredParameters
 
         with GatheredParameters([weight]):
             return weight.detach().clone()
