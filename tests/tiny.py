@@ -71,6 +71,7 @@ def tiny_model(
     context: int = 256,
     tokenizer: PreTrainedTokenizerFast | None = None,
     dtype: str = "float32",
+    head_dim: int = 16,
 ) -> Path:
     """Saves a random Qwen3 of about 15,000 parameters with tokenizer and chat contract; returns the folder."""
     import torch
@@ -86,7 +87,7 @@ def tiny_model(
                 num_hidden_layers=2,
                 num_attention_heads=2,
                 num_key_value_heads=2,
-                head_dim=16,
+                head_dim=head_dim,
                 max_position_embeddings=context,
                 tie_word_embeddings=True,
                 initializer_range=0.2,
