@@ -228,6 +228,9 @@ def test_shipped_recipes_and_launch_files_are_listed_and_found_by_name(
     printed = capsys.readouterr().out
     for kind in ("recipes", "launch"):
         for file in (Path(__file__).parents[1] / kind).glob("*.yaml"):
+            if file.stem == "skypilot":  # no file of accelerate
+                assert file.stem not in printed
+                continue
             assert any(line.startswith(f"  {file.stem} ") and len(line) > 30 for line in printed.splitlines())
     for given in ("kk_warmup", "kk_warmup.yaml", "recipes/kk_warmup.yaml"):
         assert load_recipe(given).run_name == "kk-warmup"

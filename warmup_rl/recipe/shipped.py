@@ -15,7 +15,10 @@ def shipped(kind: Literal["recipes", "launch"]) -> dict[str, Path]:
     """The YAML files of a kind by name (`kk_warmup`, `zero3`)."""
     inside = _PACKAGE / kind
     folder = inside if inside.is_dir() else _PACKAGE.parent / kind
-    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+    files = sorted(folder.glob("*.yaml"))
+    if kind == "launch":  # those of accelerate, not of cloud services
+        files = [file for file in files if "distributed_type:" in file.read_text(encoding="utf-8")]
+    return {file.stem: file for file in files}
 
 
 def find_recipe(given: str | Path) -> Path:
