@@ -378,3 +378,16 @@ def test_digests_are_kept_by_content_and_damage_only_costs_time(tmp_path, monkey
     assert len(parsed) == 9
     monkeypatch.setenv("XDG_CACHE_HOME", str(file))  # a file is no folder: nothing can be kept
     assert digests(b"a = 1\n") == first[:1]
+
+
+def test_outputs_are_readable_by_those_whom_the_umask_lets(tmp_path, monkeypatch):
+    entry = CacheEntry(tmp_path / "train-1-2")
+    for mask, file_mode, folder_mode in ((0o022, 0o644, 0o755), (0o007, 0o660, 0o770)):
+        monkeypatch.setattr(os, "umask", lambda new, mask=mask: mask)
+        (entry.part / "model").mkdir(parents=True, mode=0o700)
+        (entry.part / "model" / "weights").touch(mode=0o600)
+        entry.part.chmod(0o700)
+        entry.finish({})
+        modes = [path.stat().st_mode & 0o777 for path in (entry.folder, entry.folder / "model" / "weights")]
+        assert modes == [folder_mode, file_mode]
+        shutil.rmtree(entry.folder)

@@ -135,3 +135,33 @@ def test_a_pretrained_template_is_changed_alike(pretrained: Path, tmp_path: Path
     assert main(["export", str(tmp_path), "--to", str(tmp_path / "out")]) == 0
     for messages in CONVERSATIONS:
         assert served(tmp_path / "out", messages) == trained(chat.render_prompt(trained, messages, OPEN)).input_ids
+
+
+class Hub:
+    """The hub as far as `--push` uses it: keeps what was uploaded, or refuses everything."""
+
+    refuses = ""
+    uploaded: dict[str, list[str]] = {}
+
+    def create_repo(self, name: str, *, private: bool, exist_ok: bool) -> str:
+        if self.refuses:
+            raise ConnectionError(self.refuses)
+        return f"https://hub/{name}{' (private)' if private else ''}"
+
+    def upload_folder(self, *, repo_id: str, folder_path: Path, commit_message: str) -> None:
+        self.uploaded[repo_id] = sorted(path.name for path in folder_path.iterdir())
+
+
+def test_a_model_is_pushed_as_it_was_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("huggingface_hub.HfApi", Hub)
+    source = tiny_model(tmp_path / "model", response_format=OPEN)
+    (source / "README.md").write_text("# a card")
+    assert main(["export", str(source), "--to", str(tmp_path / "out"), "--push", "me/model"]) == 0
+    assert "pushed to https://hub/me/model (private)" in capsys.readouterr().out
+    assert {"README.md", "model.safetensors", "config.json", "tokenizer.json"} <= set(Hub.uploaded["me/model"])
+    monkeypatch.setattr(Hub, "refuses", "no token")
+    assert main(["export", str(source), "--to", str(tmp_path / "two"), "--push", "me/model", "--public"]) == 2
+    assert "me/model cannot be uploaded (no token)" in capsys.readouterr().err
+    assert (tmp_path / "two" / "config.json").is_file()

@@ -1,22 +1,29 @@
 """The fold: shared stages are made once, finished ones never again, and a folder belongs to one recipe and process."""
 
+import hashlib
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 from filelock import FileLock
 
-from warmup_rl.base.errors import RecipeError, RunError
+from warmup_rl.base.errors import RecipeError, RunError, UserError
 from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.recipe import dump, load_recipe
 from warmup_rl.run.cache import sole_process
+from warmup_rl.run.model_card import write_card
+from warmup_rl.run.parallel import device_groups, run_side_by_side
 from warmup_rl.run.pipeline import Trial, TrialRunner, shared_prefix
 from warmup_rl.run.provenance import claim_run_folder
+from warmup_rl.train import main as train_main
 
 ROOT = Path(__file__).parents[1]
 STAGES = Path(__file__).with_name("small_stages.py")
@@ -273,3 +280,105 @@ def test_a_report_that_fails_costs_no_output(recipe, tmp_path, monkeypatch, caps
 def launched(file, folder, *arguments):
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", f"{ROOT}/launch/{file}.yaml"]
     return [*launcher, "-m", "warmup_rl.train", f"{folder}/recipe.yaml", f"output_dir={folder}/outputs", *arguments]
+
+
+def test_no_stage_is_made_twice_in_fifty_races_of_two_processes(recipe, tmp_path):
+    processes = multiprocessing.get_context("fork")
+
+    def race(recipe, arm, barrier, made):
+        barrier.wait()
+        _, lines = run(recipe, arm)
+        made.put([line for line in lines if ": made " in line])
+
+    run(recipe, "long")  # what a process computes once is known before it is forked
+    for number in range(50):
+        store = recipe.model_copy(update={"output_dir": str(tmp_path / str(number))})
+        barrier, made = processes.Barrier(2), processes.SimpleQueue()
+        racers = [processes.Process(target=race, args=(store, arm, barrier, made)) for arm in ("long", "short")]
+        for racer in racers:
+            racer.start()
+        lines = made.get() + made.get()
+        for racer in racers:
+            racer.join()
+        assert sorted(lines) == ["first: made a", "second: made b", "third: made c", "third: made c"]
+        assert not list((tmp_path / str(number) / "cache").glob("*.part"))
+
+
+class FakeProcess:
+    """A trial that takes a moment; keeps with which GPUs each was started, and how many ran at once."""
+
+    started, running, most = [], 0, 0
+
+    def __init__(self, command, env, **kwargs):
+        type(self).started.append((command[command.index("--gpus") + 1], env["CUDA_VISIBLE_DEVICES"]))
+        type(self).running += 1
+        type(self).most = max(self.most, self.running)
+        self.stdout = iter([b"a line\n"])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        type(self).running -= 1
+
+    def wait(self):
+        time.sleep(0.2)
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("visible", "per_run", "groups"),
+    [(None, 1, ["0", "1", "2", "3"]), (None, 2, ["0,1", "2,3"]), ("7, 5,4,2", 2, ["7,5", "4,2"]), (None, 3, ["0,1,2"])],
+)
+def test_trials_run_side_by_side_on_all_gpus(recipe, monkeypatch, visible, per_run, groups):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    monkeypatch.setattr("warmup_rl.run.parallel.subprocess.Popen", FakeProcess)
+    monkeypatch.setattr(FakeProcess, "started", [])
+    monkeypatch.setattr(FakeProcess, "most", 0)
+    assert device_groups(per_run) == groups
+    trials = [Trial(recipe, "long", seed) for seed in range(6)]
+    assert run_side_by_side(trials, ["recipe.yaml"], len(groups), print, groups) == []
+    assert {gpus for gpus, _ in FakeProcess.started} == {str(per_run)} and len(FakeProcess.started) == 6
+    assert {devices for _, devices in FakeProcess.started} == set(groups)
+    assert FakeProcess.most == len(groups), "a group of GPUs has one trial at a time"
+    with pytest.raises(UserError, match="--gpus-per-run: 5 were asked for, this machine has 4"):
+        device_groups(5)
+
+
+def test_arms_and_seeds_use_the_gpus_of_this_machine(tmp_path, monkeypatch):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(RECIPE)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    found = []
+    monkeypatch.setattr("warmup_rl.train._side_by_side", lambda *given: found.append(given[2:]))
+    monkeypatch.setattr("warmup_rl.train._report", lambda folder: None)
+    for options in ([], ["--gpus-per-run", "2"], ["--jobs", "1", "--gpus-per-run", "4"]):
+        assert train_main([str(file), f"output_dir={tmp_path}", *options]) == 0
+    assert found == [(2, ["0", "1", "2", "3"]), (2, ["0,1", "2,3"]), (1, ["0,1,2,3"])]
+    assert train_main([str(file), "--gpus", "2", "--gpus-per-run", "2"]) == 2
+
+
+def test_the_card_of_a_model_has_its_base_recipe_data_and_results(tmp_path):
+    file, rows = tmp_path / "recipe.yaml", tmp_path / "rows.jsonl"
+    rows.write_text("{}")
+    file.write_text(f'{RECIPE}  - {{type: "{STAGES}:Measure", id: measure}}\n')
+    uses = [f"output_dir={tmp_path / 'outputs'}", f"domains.doubles.rows={rows}", "stages.third.domain=doubles"]
+    trial, _ = run(load_recipe(str(file), uses), "long")
+    third, measured = trial.stages[-2:]
+    card = trial.entry(third).folder / "model" / "README.md"
+    assert not card.exists(), "this is no model folder yet"
+    card.with_name("config.json").write_text("{}")
+    write_card(trial, measured)
+    text = card.read_text()
+    header = next(yaml.safe_load_all(text.partition("\n# ")[0].removesuffix("---\n\n")))
+    assert header["library_name"] == "transformers" and "base_model" not in header
+    assert "# small: long, seed 0, after third" in text and "Base: trained from scratch." in text
+    assert "| doubles | open | greedy | 2 × 1 | 0.500 | 0.250 | 0.001 |" in text
+    assert hashlib.sha256(b"{}").hexdigest()[:12] in text and str(rows) in text
+    assert f"third `{third.key}`" in text and "note: b" in text and "BLOCK_SECOND" in text
+    assert trial.entry(third).damage() == [], "the card is written again without being taken for damage"

@@ -61,9 +61,13 @@ def _run(command: Command, given: Sequence[str]) -> int:
     recipe = load_recipe(command.recipe, command.overrides, world_size=world_size, draw=command.dry_run)
     if command.dry_run:
         from warmup_rl.cli.check import plan
+        from warmup_rl.run.launch_env import read_launch_env
 
+        read_launch_env()  # what a run would refuse of the launch
         plan(recipe, world_size=world_size, command=command)
         return 0
+    if command.gpus and command.gpus_per_run:
+        raise UserError("--gpus starts processes for one arm after the other, --gpus-per-run side by side. Give one.")
     if command.gpus and "WORLD_SIZE" not in os.environ:
         if command.gpus > 1:
             launch = launch_command(command, recipe, given)
@@ -96,6 +100,7 @@ def _train(command: Command, recipe: Recipe) -> int:
     from warmup_rl.cli.power import resolution
     from warmup_rl.recipe.leaks import leaks, refuse
     from warmup_rl.run.launch_env import is_launched, read_launch_env
+    from warmup_rl.run.parallel import device_groups
     from warmup_rl.run.pipeline import Trial
     from warmup_rl.run.provenance import await_claim, claim_run_folder
 
@@ -119,10 +124,13 @@ def _train(command: Command, recipe: Recipe) -> int:
                     print(line, flush=True)
             else:
                 await_claim(recipe)
-        alone = launch_env.size > 1 or launch_env.device != "cpu" or command.trial or command.only or command.until
-        workers = 1 if alone else min(command.jobs or cores(), len(trials))
-        if workers > 1:
-            _side_by_side(command, trials, workers)
+        several = not (launch_env.size > 1 or command.gpus or command.trial or command.only or command.until)
+        on_gpus = several and (launch_env.device == "cuda" or command.gpus_per_run)
+        devices = device_groups(command.gpus_per_run or 1) if on_gpus else []
+        most = min(len(devices) or len(trials), len(trials)) if several else 1
+        workers = min(command.jobs or len(devices) or cores(), most)
+        if workers > 1 or command.gpus_per_run:
+            _side_by_side(command, trials, workers, devices)
         else:
             _in_this_process(command, trials, launch_env)
         if not launch_env.is_main or command.trial:
@@ -154,13 +162,16 @@ def _is_main() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _side_by_side(command: Command, trials: Sequence[Trial], workers: int) -> None:
+def _side_by_side(command: Command, trials: Sequence[Trial], workers: int, devices: Sequence[str]) -> None:
     from warmup_rl.run.parallel import run_side_by_side
 
     what, logs = ("arm, seed and fold", "<n>/fold-<k>") if trials[0].recipe.folded else ("arm and seed", "<n>")
-    print(f"{len(trials)} trials ({what}), {workers} at a time. Logs: {trials[0].run_folder}/<arm>/seed-{logs}/run.log")
+    where = f" on GPUs {' | '.join(devices[:workers])}" if devices else ""
+    print(f"{len(trials)} trials ({what}), {workers} at a time{where}. Logs: ", end="")
+    print(f"{trials[0].run_folder}/<arm>/seed-{logs}/run.log")
     arguments = [command.recipe, *command.overrides, *(["--reuse-stale"] if command.reuse_stale else [])]
-    failed = run_side_by_side(trials, arguments, workers, lambda line: print(line, flush=True))
+    arguments += ["--launch", command.launch] if command.launch else []
+    failed = run_side_by_side(trials, arguments, workers, lambda line: print(line, flush=True), devices)
     if failed:
         names = ", ".join(f"{trial.name.replace(',', '')} (exit {code})" for trial, code in failed)
         raise RunError(

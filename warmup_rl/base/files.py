@@ -39,6 +39,15 @@ def damage(folder: Path, recorded: Mapping[str, Mapping[str, Any]]) -> Iterator[
             yield f"{path} was changed after it was written (its SHA-256 differs)"
 
 
+def share(folder: Path) -> None:
+    """Lets others read the files below a folder as far as the umask allows it; some libraries write for one user."""
+    os.umask(mask := os.umask(0))
+    for path in (folder, *folder.rglob("*")):
+        allowed = (0o777 if path.is_dir() else 0o666) & ~mask
+        if not path.is_symlink() and (mode := path.stat().st_mode) | allowed != mode:
+            path.chmod(mode | allowed)
+
+
 def sync_files(folder: Path, names: Iterable[str]) -> None:
     """Returns when files and the folders that they are in have reached the disk."""
     paths = [folder / name for name in names]

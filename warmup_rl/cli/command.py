@@ -38,6 +38,7 @@ class Command:
         jobs: how many trials run in parallel at most; None for as many as fit.
         threads: threads of a trial.
         gpus: processes to start, one for each GPU; None to run in this process, or as one that a launcher started.
+        gpus_per_run: run arms and seeds side by side, each on so many GPUs.
         launch: name or path of the launch file for them; None to choose it.
         reuse_stale: reuse outputs that were made by another version of the code.
         trial: this process runs one trial of a run that another process started.
@@ -54,6 +55,7 @@ class Command:
     jobs: int | None = None
     threads: int | None = None
     gpus: int | None = None
+    gpus_per_run: int | None = None
     launch: str | None = None
     dry_run: bool = False
     trial: bool = False
@@ -80,6 +82,8 @@ def options(prog: str = TRAIN) -> Arguments:
     add("--jobs", type=_whole_number(1), metavar="N", help="run at most N arms and seeds in parallel")
     add("--threads", type=_whole_number(1), metavar="N", help="threads of each arm and seed")
     add("--gpus", type=_whole_number(1), metavar="N", help="start N processes with accelerate; 1: this process alone")
+    each = "run arms and seeds side by side on all GPUs, N for each; default: 1, unless --gpus or a launcher says more"
+    add("--gpus-per-run", type=_whole_number(1), metavar="N", help=each)
     add("--launch", metavar="NAME", help="launch file for --gpus (ddp, zero1, zero2, zero3, or a path); default: zero3 "
         "where weights and optimizer do not fit on one GPU, else ddp")  # fmt: skip
     add("--dry-run", action="store_true", help="check the recipe, print the plan, run nothing")

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from warmup_rl.base.config import is_adapter
-from warmup_rl.base.errors import UserError
+from warmup_rl.base.config import ADAPTER_FILE, is_adapter
+from warmup_rl.base.errors import UserError, first_line
 from warmup_rl.base.jsonl import read_json
 from warmup_rl.base.models import base_of, load_model, with_adapter
 from warmup_rl.base.types import Message
@@ -35,9 +35,32 @@ def main(arguments: Sequence[str]) -> None:
         "of a merged adapter; what is not float32 rounds small changes away",
     )
     parser.add_argument("--dtype", choices=types, default="float32", help=about)
+    parser.add_argument("--push", metavar="OWNER/NAME", help="upload the folder to this model on the Hugging Face hub")
+    parser.add_argument("--public", action="store_true", help="make a new model on the hub public")
     given = parser.read(arguments)
     for line in export(given.source, given.to, stage=given.stage, base=given.base, dtype=given.dtype):
         print(line, flush=True)
+    if given.push:
+        print(push(given.to, given.push, public=given.public), flush=True)
+
+
+def push(folder: Path, name: str, *, public: bool) -> str:
+    """Uploads a folder to a model on the hub, which is made if there is none; returns a line for the user.
+
+    Raises:
+        UserError: the hub refuses it or cannot be reached; the folder is kept.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        address = HfApi().create_repo(name, private=not public, exist_ok=True)
+        HfApi().upload_folder(repo_id=name, folder_path=folder, commit_message="Upload a model of warmup_rl")
+    except Exception as error:  # whatever the hub's transport raises, which changes with its versions
+        raise UserError(
+            f"--push: {name} cannot be uploaded ({first_line(error)}). {folder} is kept: log in with `hf auth login`, "
+            f"then `hf upload {name} {folder}`."
+        ) from None
+    return f"pushed to {address}"
 
 
 def export(
@@ -61,7 +84,10 @@ def export(
     contract, response_format = folder / chat.CONTRACT_FILE, None
     if contract.is_file():
         response_format = chat.read_contract(contract).response_format
-    shutil.copytree(folder, to, ignore=shutil.ignore_patterns(chat.CONTRACT_FILE), dirs_exist_ok=True)
+    ignored = shutil.ignore_patterns(chat.CONTRACT_FILE, "adapter_*")
+    shutil.copytree(folder, to, ignore=ignored, dirs_exist_ok=True)
+    if (folder / ADAPTER_FILE).is_file():
+        load_model(str(folder), device="cpu").save_pretrained(str(to))
     if response_format is None:
         yield f"{to}: a copy of {folder}; it was trained on no response format, so its chat template is as it was"
         return

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.errors import DataError, RunError
-from warmup_rl.base.files import damage, files_in, fingerprints, sync, sync_files
+from warmup_rl.base.files import damage, files_in, fingerprints, share, sync, sync_files
 from warmup_rl.base.jsonl import read_json
 from warmup_rl.data.datasets import file_digest
 from warmup_rl.interfaces.stage import SCRATCH
@@ -25,6 +25,8 @@ POLL_SECONDS = 0.2
 """Interval at which ranks look for files of another rank. They do not wait in a collective, which could time out."""
 _VERIFIED: set[tuple[Path, str]] = set()
 """Outputs whose files this process has compared with their record."""
+CARD = "README.md"
+"""File of a model folder that is written again with the results of later stages."""
 _NOT_RECORDED = ("wandb", SCRATCH, RECORD)
 """W&B may still write to its folder after the stage, and no later stage reads it."""
 
@@ -78,10 +80,12 @@ class CacheEntry:
         output or none. Checkpoints are deleted last, since a kill may come at any time.
         """
         (self.part / ".launch").unlink(missing_ok=True)
-        files = fingerprints(self.part, files_in(self.part, leave_out=_NOT_RECORDED))
+        names = [name for name in files_in(self.part, leave_out=_NOT_RECORDED) if Path(name).name != CARD]
+        files = fingerprints(self.part, names)
         content = json.loads(json.dumps({**record, "files": files}))  # as it is when it is read
         text = json.dumps({**content, "digest": key_of(content)}, indent=2) + "\n"
         (self.part / RECORD).write_text(text, encoding="utf-8")
+        share(self.part)
         sync_files(self.part, (*files, RECORD))
         if self.folder.exists():
             shutil.rmtree(self.folder)
@@ -161,7 +165,7 @@ def model_key(model: str, revision: str | None) -> str:
         return key_of(["hub", model, revision])
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        if path.is_file():
+        if path.is_file() and path.name != CARD:
             digest.update(str(path.relative_to(folder)).encode())
             digest.update(file_digest(path).encode())
     return digest.hexdigest()[:12]

@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import groupby
+from queue import SimpleQueue
 
+from warmup_rl.base.errors import UserError
 from warmup_rl.base.machine import cores
 from warmup_rl.recipe.schema import LAST_FOLD
 from warmup_rl.run.pipeline import Trial, shared_prefix
@@ -47,13 +49,30 @@ def first_jobs(trials: Sequence[Trial], workers: int) -> list[Job]:
     return [Job(trial, threads, until) for trial, until in prefixes]
 
 
+def device_groups(per_run: int) -> list[str]:
+    """The GPUs that this process sees, in groups of `per_run`, each as a value of CUDA_VISIBLE_DEVICES.
+
+    Raises:
+        UserError: there are fewer than `per_run`.
+    """
+    import torch
+
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [name.strip() for name in given.split(",")] if given else list(map(str, range(torch.cuda.device_count())))
+    names = names[: torch.cuda.device_count()]
+    if len(names) < per_run:
+        raise UserError(f"--gpus-per-run: {per_run} were asked for, this machine has {len(names)}. Give at most that.")
+    return [",".join(names[start : start + per_run]) for start in range(0, len(names) - per_run + 1, per_run)]
+
+
 def run_side_by_side(
-    trials: Sequence[Trial], arguments: Sequence[str], workers: int, say: Say
+    trials: Sequence[Trial], arguments: Sequence[str], workers: int, say: Say, devices: Sequence[str] = ()
 ) -> list[tuple[Trial, int]]:
     """Runs all trials, at most `workers` at a time; a trial that fails does not stop the others.
 
     Args:
         arguments: recipe and overrides, as on the command line.
+        devices: groups of GPUs, one for each worker; each trial gets one that is free.
 
     Returns:
         The trials that failed, with the exit code of their process.
@@ -64,11 +83,22 @@ def run_side_by_side(
     rest = [Job(trial, threads) for trial in sorted(trials, key=_open_stages, reverse=True) if not trial.finished]
     failed: list[tuple[Trial, int]] = []
     processes: set[subprocess.Popen[bytes]] = set()
+    free: SimpleQueue[str] = SimpleQueue()
+    for group in devices or [""] * workers:
+        free.put(group)
+
+    def run(job: Job) -> int:
+        group = free.get()
+        try:
+            return _run(job, arguments, say, processes, group)
+        finally:
+            free.put(group)
+
     with ThreadPoolExecutor(workers) as pool:
         running: dict[Future[int], Job] = {}
 
         def start(job: Job) -> None:
-            running[pool.submit(_run, job, arguments, say, processes)] = job
+            running[pool.submit(run, job)] = job
 
         try:
             for job in first:
@@ -97,7 +127,7 @@ def _open_stages(trial: Trial) -> int:
     return sum(not trial.entry(planned).done for planned in trial.stages)
 
 
-def _run(job: Job, arguments: Sequence[str], say: Say, processes: set[subprocess.Popen[bytes]]) -> int:
+def _run(job: Job, arguments: Sequence[str], say: Say, processes: set[subprocess.Popen[bytes]], devices: str) -> int:
     until = ["--until", job.until] if job.until else []
     command = [
         sys.executable,
@@ -113,6 +143,9 @@ def _run(job: Job, arguments: Sequence[str], say: Say, processes: set[subprocess
         command += ["--fold", LAST_FOLD if job.trial.fold is None else str(job.trial.fold)]
     command += [*until, "--threads", str(job.threads), "--trial"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(job.threads)}
+    if devices:
+        environment["CUDA_VISIBLE_DEVICES"] = devices
+        command += ["--gpus", str(devices.count(",") + 1)]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
     ) as process:

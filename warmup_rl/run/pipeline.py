@@ -26,6 +26,7 @@ from warmup_rl.run.cache import RECORD, CacheEntry, key_of, model_key, stale_key
 from warmup_rl.run.code_digest import code_digest
 from warmup_rl.run.failures import require_peers
 from warmup_rl.run.launch_env import launch_id
+from warmup_rl.run.model_card import write_card
 from warmup_rl.run.provenance import addresses, versions
 
 Say = Callable[[str], None]
@@ -235,6 +236,7 @@ class TrialRunner:
                 write_json(entry.part / PROBLEMS, self._problems(planned))
                 entry.finish(self._stage_record(planned, summary, seconds))
                 self._say(f"{name}: done in {duration(seconds)}")
+        write_card(self._trial, planned)
         self._link(planned)
         self._record("running")
 
