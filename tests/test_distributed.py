@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.resume_case import logs
+from tests.tiny import tiny_model
 from tests.training_case import DOMAIN, SFT, case, context, losses
 from warmup_rl.base.jsonl import read_json, read_jsonl
+from warmup_rl.base.models import load_model, with_adapter
 from warmup_rl.interfaces import chat as contract
 from warmup_rl.stages.rlvr import prompt_plan
 
@@ -27,28 +31,38 @@ def single_losses(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
 
 
 def launch(distribution: str, folder: Path, program: str = "tests.training_case") -> None:
-    """Starts a program with the folder as its argument in two processes."""
-    programs = Path(sys.executable).parent
+    """Starts a program with the folder as its argument in two processes, by a launch file's name or path."""
+    file = distribution if distribution.endswith(".yaml") else f"launch/{distribution}.yaml"
     command = [
         sys.executable,
         "-m",
         "accelerate.commands.launch",
         "--config_file",
-        f"launch/{distribution}.yaml",
+        file,
         "--num_processes",
         "2",
         "-m",
         program,
         str(folder),
     ]
+    finish([start(command)])
+
+
+def start(command: list[str]) -> subprocess.Popen[str]:
+    programs = Path(sys.executable).parent
     env = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
     }
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=400, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
+    return subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+
+
+def finish(launched: list[subprocess.Popen[str]]) -> None:
+    for one in launched:
+        _, errors = one.communicate(timeout=400)
+        assert one.returncode == 0, errors[-4000:]
 
 
 @pytest.mark.parametrize("distribution", ["ddp", "zero2", "zero3"])
@@ -96,3 +110,54 @@ def test_two_processes_that_are_killed_end_as_if_they_had_not_been(distribution:
         if distribution == "ddp":
             assert logs(parts) == logs(whole)
     assert logs(folder / "rlvr-parts")["rollouts.jsonl"] == logs(folder / "rlvr-whole")["rollouts.jsonl"]
+
+
+def own_deepspeed(folder: Path, stage: int) -> str:
+    """A launch file that names a configuration of DeepSpeed as users have it; returns its path."""
+    settings = {
+        "zero_optimization": {"stage": stage},
+        "train_micro_batch_size_per_gpu": "auto",
+        "bf16": {"enabled": "auto"},
+    }
+    (folder / "ds.json").write_text(json.dumps(settings))
+    file = folder / "own.yaml"
+    own = f"deepspeed_config: {{deepspeed_config_file: {folder}/ds.json}}"
+    file.write_text(f"distributed_type: DEEPSPEED\nnum_processes: 2\n{own}\n")
+    return str(file)
+
+
+@pytest.mark.parametrize("distribution", ["ddp", "own zero1", "own zero3", "zero3-offload"])
+def test_what_is_saved_does_not_depend_on_the_launch(distribution: str, tmp_path: Path) -> None:
+    folder = case(tmp_path)
+    tiny_model(folder / "base", dtype="bfloat16")
+    launch(
+        own_deepspeed(folder, int(distribution[-1])) if "own" in distribution else distribution,
+        folder,
+        "tests.saving_case",
+    )
+    before = load_model(str(folder / "base"), dtype="float32").state_dict()
+    trained = with_adapter(load_model(str(folder / "base"), dtype="float32"), folder / "lora" / "adapter").state_dict()
+    for name, wanted in (("lora", trained), ("full", None)):
+        saved = load_model(str(folder / name / "model"))
+        assert saved.dtype == torch.float32
+        after = saved.state_dict()
+        moved = torch.cat([(after[key] - before[key]).flatten() for key in before])
+        if wanted is not None:
+            expected = torch.cat([(wanted[key] - before[key]).flatten() for key in before])
+            assert float(moved.norm() / expected.norm()) == pytest.approx(1, abs=0.01) and expected.norm() > 0
+        else:
+            assert float((moved != 0).float().mean()) > 0.9, (
+                "rounded to bfloat16, nearly all weights would be as before"
+            )
+
+
+def test_torchrun_starts_processes_on_two_nodes(tmp_path: Path, single_losses: list[float]) -> None:
+    folder = case(tmp_path)
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    torchrun = [str(Path(sys.executable).with_name("torchrun")), "--nnodes", "2", "--nproc_per_node", "1"]
+    place = ["--master_addr", "127.0.0.1", "--master_port", str(port)]
+    program = ["-m", "tests.training_case", str(folder)]
+    finish([start([*torchrun, "--node_rank", str(rank), *place, *program]) for rank in (0, 1)])
+    assert losses(folder / "sft" / "log.jsonl") == pytest.approx(single_losses, rel=1e-3)

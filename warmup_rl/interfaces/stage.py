@@ -57,19 +57,12 @@ class Artifacts(dict[str, Path]):
 
     Args:
         model: a folder, or a hub id for a recipe that starts from one, with `model_revision`.
-        origin: the model that `model` is a temporary form of, if it is one.
         others: the other artifacts by kind; None for those that do not exist.
     """
 
-    def __init__(
-        self,
-        model: str | None = None,
-        model_revision: str | None = None,
-        *,
-        origin: str | None = None,
-        **others: Path | None,
-    ) -> None:
-        self.model, self.model_revision, self.origin = model, model_revision, origin or model
+    def __init__(self, model: str | None = None, model_revision: str | None = None, **others: Path | None) -> None:
+        self.model, self.model_revision = model, model_revision
+        self.origin = model  # another one where `model` is a temporary form of it
         paths = {"model": Path(model) if model else None, **others}
         super().__init__({kind: path for kind, path in paths.items() if path is not None})
 

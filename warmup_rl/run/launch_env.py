@@ -7,8 +7,10 @@ import os
 import re
 from itertools import takewhile
 from pathlib import Path
+from typing import cast, get_args
 
 from warmup_rl.base.errors import RunError
+from warmup_rl.base.jsonl import read_json
 from warmup_rl.base.untrusted import parse_yaml
 from warmup_rl.interfaces.stage import Distribution, LaunchEnv
 
@@ -48,8 +50,11 @@ def asked_processes(command: list[str] | None = None) -> int | None:
     if launcher is None:
         return None
     options = "\0".join(takewhile(lambda word: word not in ("-m", "--module"), words[launcher + 1 :]))
-    if number := re.search(r"--(?:num[_-]processes|nproc[_-]per[_-]node)[=\0](\d+)", options):
-        return int(number[1])
+    if number := re.search(r"--(num[_-]processes|nproc[_-]per[_-]node)[=\0](\d+)(?:\0|$)", options):
+        nodes = re.search(r"--nnodes[=\0](\d+)(:\d+)?", options) if number[1].startswith("nproc") else None
+        if nodes and nodes[2]:  # an elastic launch asks for no certain number
+            return None
+        return int(number[2]) * int(nodes[1] if nodes else 1)
     config = re.search(r"--config[_-]file[=\0]([^\0]+)", options)
     if config and Path(config[1]).is_file():
         found = (parse_yaml(Path(config[1]).read_text()) or {}).get("num_processes")
@@ -75,12 +80,16 @@ def launch_id() -> str:
 def _distribution(size: int) -> Distribution:
     if os.environ.get("ACCELERATE_USE_DEEPSPEED", "").lower() == "true":
         stage = os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")
-        found: dict[str, Distribution] = {"1": "zero1", "2": "zero2", "3": "zero3"}
-        if stage not in found:
-            raise RunError(f"DeepSpeed ZeRO stage {stage!r} is not supported. Allowed: 1, 2, 3 (launch/zero<N>.yaml).")
-        return found[stage]
+        if (file := Path(os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE", ""))).is_file():
+            stage = str(read_json(file).get("zero_optimization", {}).get("stage", 0))
+        if (found := f"zero{stage}") in get_args(Distribution):
+            return cast(Distribution, found)
+        raise RunError(f"DeepSpeed ZeRO stage {stage!r} is not supported. Allowed: 0, 1, 2, 3 (launch/zero<N>.yaml).")
     if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
-        raise RunError("FSDP is not supported. Use launch/ddp.yaml or launch/zero1.yaml, zero2.yaml, zero3.yaml.")
+        raise RunError(
+            "FSDP is not supported. launch/zero3.yaml splits the same over the processes, launch/zero3-offload.yaml "
+            "keeps it in the memory of the machine."
+        )
     return "ddp" if size > 1 else "single"
 
 

@@ -150,6 +150,12 @@ class Rlvr(TrainerStage):
         notes = []
         if self.args.get("loss_type") == "cispo" and "epsilon_high" not in self.args:
             notes.append("args.loss_type: cispo cuts weights at epsilon_high itself (now 0.2); its paper has 5.0.")
+        if self.args.get("loss_type") == "bnpo":
+            notes.append(
+                "args.loss_type: bnpo divides by the tokens of one device's micro batch, so the result depends on "
+                "args.per_device_train_batch_size and the number of GPUs. dapo divides by those of the whole step, as "
+                "bnpo does on one device in one pass."
+            )
         if not least and rest < count:
             notes.append(f"{count - rest} of {count} problems are never used: raise steps.")
         return StagePreview(

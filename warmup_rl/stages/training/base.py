@@ -66,7 +66,7 @@ OWNED: dict[str, str] = {
     "eval_steps": _MEASURED,
     "remove_unused_columns": "the stage makes the columns that it needs",
     "disable_tqdm": "the stage shows its own progress",
-    "push_to_hub": "push the saved model folder yourself",
+    "push_to_hub": "push the finished model, with its results: warmup-rl export TRIAL --to DIR --push OWNER/NAME",
 }
 """Options that are not allowed in the `args` of a training stage: the key to use instead, or the reason."""
 
@@ -333,6 +333,8 @@ def trainer_options(
     except (TypeError, ValueError, ImportError) as error:
         raise UserError(f"{context.stage_id}.args: {kind.__name__} refuses them: {error}") from None
     _require_launch(options, launch_env)
+    if launch_env.device == "cpu" and options.deepspeed_plugin is not None:
+        options.deepspeed_plugin.deepspeed_config["zero_force_ds_cpu_optimizer"] = False  # it would be compiled, too
     return options
 
 

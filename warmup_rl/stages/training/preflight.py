@@ -6,6 +6,7 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.errors import UserError, first_line
+from warmup_rl.base.machine import hide_folders
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainingArguments
@@ -16,6 +17,7 @@ _QUANTIZATION = ("load_in_4bit", "load_in_8bit", "quantization_config")
 
 def missing_packages(args: dict[str, Any]) -> list[str]:
     """A line for each option in the `args` of a training stage whose package is not installed."""
+    hide_folders()
     needed = {f"args.{name}": package for name, package in _PACKAGES.items() if args.get(name) is True}
     if any(part in str(args.get("optim", "")) for part in ("bnb", "8bit", "paged")):
         needed["args.optim"] = "bitsandbytes"

@@ -51,6 +51,7 @@ def save(
     Raises:
         RunError: the saved model cannot be loaded.
     """
+    import torch
     from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
     weights = _trained_weights(trainer)
@@ -67,8 +68,7 @@ def save(
             model.get_base_model().config.save_pretrained(str(folder))
         else:
             base = load_model(str(context.inputs.model), context.inputs.model_revision, "float32", "cpu")
-            merged = with_adapter(base, adapter)
-            merged.save_pretrained(str(folder), state_dict=_cast(merged.state_dict(), dtype))
+            with_adapter(base, adapter).to(getattr(torch, dtype)).save_pretrained(str(folder))
         if kept == "merged":
             shutil.rmtree(adapter)
     contract.stamp(folder, tokenizer, response_format)
@@ -89,7 +89,9 @@ def whole_model(context: Context) -> Context:
     while not folder.is_dir():
         time.sleep(_POLL_SECONDS)
     others = {kind: path for kind, path in context.inputs.items() if kind != "model"}
-    return replace(context, inputs=Artifacts(str(folder), origin=model, **others))
+    inputs = Artifacts(str(folder), None, **others)
+    inputs.origin = model
+    return replace(context, inputs=inputs)
 
 
 def _trained_weights(trainer: Trainer) -> dict[str, torch.Tensor]:
