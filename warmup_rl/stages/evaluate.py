@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -28,19 +28,30 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 PromptStyle = Literal["open", "free", "plain", "few_shot", "few_shot_cot"]
+COMPLETIONS = "completions.jsonl"
+"""The file of the scored completions, in the folder of a stage."""
 _FEW_SHOT = ("few_shot", "few_shot_cot")
 _TIMEOUT = 3600.0
 _SYNC_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class _Job:
-    """Problems of all domains measured under one prompt style and one sampling."""
+class Job:
+    """Problems measured under one prompt style and one sampling.
+
+    Attributes:
+        sampling: its name, and `drawn` what it stands for.
+        layout: of the prompts.
+        examples: turns before each question, by domain.
+    """
 
     split: Split
-    prompt: PromptStyle
+    prompt: str
     sampling: str
     problems: Sequence[Problem]
+    drawn: Sampling
+    layout: ResponseFormat
+    examples: Mapping[str, Sequence[Message]] = field(default_factory=dict)
 
 
 class Evaluate(Stage):
@@ -104,39 +115,28 @@ class Evaluate(Stage):
     def prepare(self, context: Context) -> None:
         """Raises `SpaceError` where a domain has too few problems."""
         self._jobs(context)
-        for style in self._styles(context):
-            self._examples(context, style)
 
     def run(self, context: Context) -> dict[str, Any]:
-        source, revision, env = str(context.inputs.model), context.inputs.model_revision, context.launch_env
-        jobs = self._jobs(context)
-        own = context.response_format
-        chat.check(source, own.under(jobs[0].prompt) if own.think == "auto" else own, revision)
-        tokenizer = chat.load_tokenizer(source, revision)
-        device = f"cuda:{env.local_rank}" if env.device == "cuda" else "cpu"
-        model = load_model(source, revision, device=device)
-        output = context.folder / "completions.jsonl"
-        files = RankFiles(output, rank=env.rank, size=env.size, resume=True)
-        if done := files.done():
-            context.say(f"{counted(len(done), 'completion')} from an earlier run")
-        for number, job in enumerate(jobs):
-            self._measure(number, job, model, tokenizer, context, files, done)
-        files.close()
-        if not env.is_main:
+        if not complete(context, self._jobs(context)):
             return {}
-        files.merge(timeout=_TIMEOUT)
-        found = cells(read_jsonl(output))
+        found = cells(read_jsonl(context.folder / COMPLETIONS))
         for line in (*_lines(found), *without_signal(found)):
             context.say(line)
         return {"cells": [asdict(cell) for cell in found]}
 
-    def _jobs(self, context: Context) -> list[_Job]:
+    def _jobs(self, context: Context) -> list[Job]:
         settings, styles = context.evaluation, self._styles(context)
-        test = self._problems(context, "test")
-        jobs = [_Job("test", style, name, test) for style, name in product(styles, settings.samplings)]
+        examples = {style: self._examples(context, style) for style in styles}
+        own = context.response_format
+
+        def job(split: Literal["test", "validation"], style: PromptStyle, name: str) -> Job:
+            layout = own.under(style) if self.prompts else own
+            problems = self._problems(context, split)
+            return Job(split, style, name, problems, settings.samplings[name], layout, examples[style])
+
+        jobs = [job("test", style, name) for style, name in product(styles, settings.samplings)]
         if len(styles) > 1:
-            validation = self._problems(context, "validation")
-            jobs += [_Job("validation", style, settings.headline, validation) for style in styles]
+            jobs += [job("validation", style, settings.headline) for style in styles]
         return jobs
 
     def _styles(self, context: Context) -> list[PromptStyle]:
@@ -163,48 +163,71 @@ class Evaluate(Stage):
                 )
         return turns
 
-    def _measure(
-        self,
-        number: int,
-        job: _Job,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        context: Context,
-        files: RankFiles,
-        done: Collection[tuple[int, ...]],
-    ) -> None:
-        """Completes and scores this rank's part of a job; rows reach the disk at most a second after they are made."""
-        env, domains, evaluation = context.launch_env, context.domains, context.evaluation
-        sampling: Sampling = evaluation.samplings[job.sampling]
-        places = {(problem.domain, problem.id): place for place, problem in enumerate(job.problems)}
-        wanted = [
-            (problem, sample)
-            for problem in job.problems[env.rank :: env.size]
-            for sample in range(sampling.samples)
-            if (number, places[problem.domain, problem.id], sample) not in done
-        ]
-        examples = self._examples(context, job.prompt)
-        name = f"{job.split}, prompt {job.prompt}, {job.sampling}"
-        rows = complete_and_score(
-            model,
-            tokenizer,
-            wanted,
-            domains,
-            context.response_format.under(job.prompt) if self.prompts else context.response_format,
-            sampling,
-            batch_size=evaluation.batch_size,
-            seed=context.seed,
-            messages_of=lambda problem: (*examples.get(problem.domain, ()), *domains[problem.domain].prompt(problem)),
-            progress=Progress(context.say, name, len(wanted), sampling.max_tokens),
-        )
-        waiting, written = [], time.monotonic()
-        for row in rows:
-            place = (number, places[row["domain"], row["problem_id"]], row["sample"])
-            waiting.append((place, {"split": job.split, "prompt": job.prompt, "sampling": job.sampling, **row}))
-            if (now := time.monotonic()) - written > _SYNC_SECONDS:
-                files.append(waiting)
-                waiting, written = [], now
-        files.append(waiting)
+
+def complete(context: Context, jobs: Sequence[Job]) -> bool:
+    """Completes and scores the problems of all jobs with the stage's model, into `completions.jsonl`.
+
+    All ranks call it, each on its part; what an earlier run has left is not drawn again.
+
+    Returns:
+        Whether this is the main process, which then has the whole file.
+    """
+    source, revision, env = str(context.inputs.model), context.inputs.model_revision, context.launch_env
+    own = context.response_format
+    chat.check(source, own.under(jobs[0].prompt) if own.think == "auto" else own, revision)
+    tokenizer = chat.load_tokenizer(source, revision)
+    device = f"cuda:{env.local_rank}" if env.device == "cuda" else "cpu"
+    model = load_model(source, revision, device=device)
+    files = RankFiles(context.folder / COMPLETIONS, rank=env.rank, size=env.size, resume=True)
+    if done := files.done():
+        context.say(f"{counted(len(done), 'completion')} from an earlier run")
+    for number, job in enumerate(jobs):
+        _measure(number, job, model, tokenizer, context, files, done)
+    files.close()
+    if env.is_main:
+        files.merge(timeout=_TIMEOUT)
+    return env.is_main
+
+
+def _measure(
+    number: int,
+    job: Job,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    context: Context,
+    files: RankFiles,
+    done: Collection[tuple[int, ...]],
+) -> None:
+    """Completes and scores this rank's part of a job; rows reach the disk at most a second after they are made."""
+    env, domains = context.launch_env, context.domains
+    places = {(problem.domain, problem.id): place for place, problem in enumerate(job.problems)}
+    wanted = [
+        (problem, sample)
+        for problem in job.problems[env.rank :: env.size]
+        for sample in range(job.drawn.samples)
+        if (number, places[problem.domain, problem.id], sample) not in done
+    ]
+    name = f"{job.split}, prompt {job.prompt}, {job.sampling}"
+    rows = complete_and_score(
+        model,
+        tokenizer,
+        wanted,
+        domains,
+        job.layout,
+        job.drawn,
+        batch_size=context.evaluation.batch_size,
+        seed=context.seed,
+        messages_of=lambda problem: (*job.examples.get(problem.domain, ()), *domains[problem.domain].prompt(problem)),
+        progress=Progress(context.say, name, len(wanted), job.drawn.max_tokens),
+    )
+    waiting, written = [], time.monotonic()
+    for row in rows:
+        place = (number, places[row["domain"], row["problem_id"]], row["sample"])
+        waiting.append((place, {"split": job.split, "prompt": job.prompt, "sampling": job.sampling, **row}))
+        if (now := time.monotonic()) - written > _SYNC_SECONDS:
+            files.append(waiting)
+            waiting, written = [], now
+    files.append(waiting)
 
 
 def _solved(domain: Domain, problem: Problem, layout: ResponseFormat | None) -> Message:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from trl.models import unwrap_model_for_generation
 
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.jsonl import append_jsonl
+from warmup_rl.base.types import Problem
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.measurement import CurvePoint, summarize
 from warmup_rl.interfaces.stage import Context
@@ -22,6 +24,7 @@ from warmup_rl.stages.training.saving import parameter_count
 from warmup_rl.stages.training.tracking import track
 
 if TYPE_CHECKING:
+    from transformers import Trainer
     from trl import GRPOTrainer
 
 _KEPT = ("problems", "lenient", "strict", "well_formed", "truncated", "shows_work", "tokens")
@@ -74,7 +77,7 @@ class Curve(TrainerCallback):
     def measure(self, step: int) -> None:
         """Adds a point to the curve. All ranks call it together."""
         began = time.monotonic()
-        rows = self._complete()
+        rows = complete_held_out(self._trainer, self._context, self._problems, self._sampling)
         costs = self._rewarder.costs
         figures = {key: value for key, value in summarize(rows).items() if key in _KEPT}
         point = CurvePoint(
@@ -94,31 +97,37 @@ class Curve(TrainerCallback):
             track({f"held_out/{key}": row[key] for key in _TRACKED}, step * self._each)
         self._measuring += time.monotonic() - began
 
-    def _complete(self) -> list[dict[str, Any]]:
-        """Rows of all problems, in their order, on every rank."""
-        trainer, launch_env = self._trainer, self._context.launch_env
-        mine = self._problems[launch_env.rank :: launch_env.size]
-        gathers = trainer.args.ds3_gather_for_generation
-        with (
-            torch.no_grad(),
-            unwrap_model_for_generation(
-                trainer.model_wrapped,
-                trainer.accelerator,
-                gather_deepspeed3_params=gathers,
-                gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
-            ) as model,
-        ):
-            rows = complete_and_score(
-                model,
-                trainer.processing_class,
-                [(problem, 0) for problem in mine],
-                self._context.domains,
-                self._context.response_format,
-                self._sampling,
-                batch_size=self._context.evaluation.batch_size,
-                seed=self._context.evaluation.seed,
-                synced_gpus=launch_env.distribution == "zero3" and not gathers,
-            )
-            mine_scored = list(rows)
-        found = {row["problem_id"]: row for row in gather_object(mine_scored)}
-        return [found[problem.id] for problem in self._problems]
+
+def complete_held_out(
+    trainer: Trainer, context: Context, problems: Sequence[Problem], sampling: Sampling
+) -> list[dict[str, Any]]:
+    """Scored completions of problems by the model that is being trained, in their order, on every rank.
+
+    Random state, mode and generation config of the model stay as they were. All ranks call it together.
+    """
+    launch_env = context.launch_env
+    mine = problems[launch_env.rank :: launch_env.size]
+    gathers = getattr(trainer.args, "ds3_gather_for_generation", True)
+    with (
+        torch.no_grad(),
+        unwrap_model_for_generation(
+            trainer.model_wrapped,
+            trainer.accelerator,
+            gather_deepspeed3_params=gathers,
+            gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
+        ) as model,
+    ):
+        rows = complete_and_score(
+            model,
+            trainer.processing_class,
+            [(problem, 0) for problem in mine],
+            context.domains,
+            context.response_format,
+            sampling,
+            batch_size=context.evaluation.batch_size,
+            seed=context.evaluation.seed,
+            synced_gpus=launch_env.distribution == "zero3" and not gathers,
+        )
+        mine_scored = list(rows)
+    found = {(row["domain"], row["problem_id"]): row for row in gather_object(mine_scored)}
+    return [found[problem.domain, problem.id] for problem in problems]
