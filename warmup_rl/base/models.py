@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
 from warmup_rl.base.errors import UserError, first_line
+from warmup_rl.base.jsonl import read_json, write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+TAGS_FILE = "warmup_rl_tags.json"
+"""File in a model folder: what a user of the model must know about its training, by tag."""
+
+
+def read_tags(model: str | Path) -> dict[str, str]:
+    """The tags of a model, such as `control: random`; empty for hub models and others that have none."""
+    path = Path(model) / TAGS_FILE
+    return dict(read_json(path)) if path.is_file() else {}
+
+
+def write_tags(folder: Path, tags: Mapping[str, str]) -> None:
+    """Tags the model in a folder; the stages that train it on pass its tags on."""
+    write_json(folder / TAGS_FILE, dict(tags))
 
 
 def load_model(

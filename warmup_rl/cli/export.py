@@ -11,6 +11,7 @@ from typing import Any
 from warmup_rl.base.config import ADAPTER_FILE, is_adapter
 from warmup_rl.base.errors import UserError, first_line
 from warmup_rl.base.jsonl import parse_object, read_json
+from warmup_rl.base.models import read_tags
 from warmup_rl.base.types import Message
 from warmup_rl.cli.arguments import Arguments
 from warmup_rl.interfaces import chat
@@ -29,19 +30,24 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="the folder to make")
     parser.add_argument("--stage", metavar="ID", help="stage of a trial; default: the last that made a model")
     parser.add_argument("--base", metavar="MODEL", help="base of an adapter, if not the one that it names")
+    flag = "export a model that is tagged, such as one trained with a control reward"
+    parser.add_argument("--tagged", action="store_true", help=flag)
     given = parser.read(arguments)
-    for line in export(given.source, given.to, stage=given.stage, base=given.base):
+    for line in export(given.source, given.to, stage=given.stage, base=given.base, tagged=given.tagged):
         print(line, flush=True)
 
 
-def export(source: Path, to: Path, *, stage: str | None = None, base: str | None = None) -> Iterator[str]:
+def export(
+    source: Path, to: Path, *, stage: str | None = None, base: str | None = None, tagged: bool = False
+) -> Iterator[str]:
     """Makes the folder `to`; yields lines for the user.
 
     The chat template of the copy ends its prompts as the model was trained: it adds the format's instruction to the
     last question, unless that ends with it, and opens the think tag where the contract says so.
 
     Raises:
-        UserError: there is no model, `to` is not empty, or the template cannot be changed so.
+        UserError: there is no model, `to` is not empty, the template cannot be changed so, or the model is tagged and
+            `tagged` is not set.
     """
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"{to}: exists already. Choose a new folder.")
@@ -50,6 +56,9 @@ def export(source: Path, to: Path, *, stage: str | None = None, base: str | None
         yield f"{to}: {source} merged with its base {used}"
         return
     folder = _model_folder(source, stage)
+    if (tags := read_tags(folder)) and not tagged:
+        named = ", ".join(f"{tag} ({why})" for tag, why in tags.items())
+        raise UserError(f"{folder}: this model is tagged: {named}. It is no final model; to export it, add --tagged.")
     contract, response_format = folder / chat.CONTRACT_FILE, None
     if contract.is_file():
         response_format = chat.read_contract(contract).response_format

@@ -22,7 +22,7 @@ Distribution = Literal["single", "ddp", "zero1", "zero2", "zero3"]
 SCRATCH = "trainer"
 """Folder for what a stage needs only until its output is finished, such as checkpoints; deleted then."""
 Use = Literal["training", "examples", "choice", "curve", "measurement"]
-"""Use of labelled problems: training, solved examples in a prompt, choosing a prompt, the curve, measurement."""
+"""Use of labelled problems: training, solved examples in a prompt, choice of a prompt or model, curve, measurement."""
 
 
 @dataclass(frozen=True)

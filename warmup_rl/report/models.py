@@ -117,9 +117,12 @@ def arms_in_order(run: Run) -> list[str]:
 
 
 def trained_name(run: Run, arm: str) -> str:
-    """Name of an arm after the target stage; the control keeps its name."""
+    """Name of an arm after the target stage, with the tags of its models; the control keeps its name."""
     name, role = _named(run, arm)
-    return name if role == "control" else f"{name} + {run.method}"
+    targets = [trial.target for trial in run.trials.get(arm, {}).values() if trial.target]
+    tags = dict.fromkeys(f"{tag}: {why}" for one in targets for tag, why in (one.get("tags") or {}).items())
+    tagged = f" ({'; '.join(tags)})" if tags else ""
+    return name if role == "control" else f"{name} + {run.method}{tagged}"
 
 
 def best_prompt(run: Run) -> str:

@@ -15,7 +15,7 @@ from warmup_rl.report.measures import PARTS, Gain
 from warmup_rl.report.models import Accuracy, Row, average
 
 NOTHING = "–"
-USES = {"choice": "prompt choice", "curve": "held-out curve"}
+USES = {"choice": "choice of prompt or model", "curve": "held-out curve"}
 
 
 def section(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:

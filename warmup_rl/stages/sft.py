@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import random
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from warmup_rl.base.config import Config
 from warmup_rl.base.errors import RunError, UserError
 from warmup_rl.base.types import Trace
 from warmup_rl.data.traces import read_traces
@@ -17,7 +20,7 @@ from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import THINK_CLOSE, ResponseFormat
-from warmup_rl.interfaces.stage import Context, StagePreview
+from warmup_rl.interfaces.stage import Context, DataRequest, StagePreview
 from warmup_rl.stages.training import IGNORED
 from warmup_rl.stages.training.base import OWNED, TrainerStage
 
@@ -30,6 +33,17 @@ Example = dict[str, list[int]]
 _CONTRACT = "the chat contract decides"
 _TRACES = "the data are the traces of the stages before"
 _COMPLETION = "the loss is always on the completion alone"
+
+
+class ProbeSettings(Config):
+    """What is measured while a warmup trains."""
+
+    points: int = Field(default=4, gt=0)
+    """Measurements after that of the start, at equal distances; the last one is at the end."""
+    traces: int = Field(default=32, gt=0)
+    """Traces that are kept out of training, for their loss."""
+    problems: int = Field(default=25, gt=0)
+    """Validation problems of each domain that the recipe measures, answered greedily."""
 
 
 class Sft(TrainerStage):
@@ -66,6 +80,12 @@ class Sft(TrainerStage):
     """Longest example, prompt and completion together; default: the model's context."""
     may_leave_out: float = Field(default=0.1, ge=0, le=1)
     """Largest share of traces that may be left out because they are too long."""
+    probe: ProbeSettings | None = None
+    """Measure held-out trace loss and accuracy while training. A model that ends below its start on all measured
+    domains is tagged, and `rlvr` refuses it."""
+    keep: Literal["last", "heldout_loss", "retention"] = "last"
+    """Which of the models that `probe` measures is kept: the last, that with the least loss on held-out traces, or that
+    with the best accuracy on domains other than those of the traces."""
 
     @field_validator("loss_on")
     @classmethod
@@ -76,7 +96,20 @@ class Sft(TrainerStage):
     def _one_length(self) -> Sft:
         if self.steps is not None and self.tokens is not None:
             raise ValueError(f"steps: {self.steps} and tokens: {self.tokens} both say how long to train. Give one.")
+        if self.keep != "last" and self.probe is None:
+            raise ValueError(f"keep: {self.keep} needs measurements. Add `probe: {{}}`.")
         return self
+
+    def reads_evaluation(self) -> bool:
+        return self.probe is not None
+
+    def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
+        return evaluation.measured(domains) if self.probe else ()
+
+    def data_requests(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[DataRequest]:
+        for name in self.domains_used(evaluation, domains):
+            assert self.probe is not None
+            yield DataRequest(name, "validation", self.probe.problems, "probe.problems", evaluation.seed)
 
     def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
         length = {"steps": self.steps} if self.steps else {"tokens": self.tokens} if self.tokens else {}
@@ -100,10 +133,11 @@ class Sft(TrainerStage):
         from datasets import Dataset
         from trl import SFTTrainer
 
-        traces = read_traces(context.inputs["traces"])
-        encoded = [encode(tokenizer, trace, context.response_format, self.loss_on) for trace in traces]
+        traces, held = self._split(list(read_traces(context.inputs["traces"])), context)
         limit = self.max_tokens or _context_length(context)
+        encoded = [encode(tokenizer, trace, context.response_format, self.loss_on) for trace in traces]
         examples = self._fitting(encoded, limit, context)
+        kept_out = [encode(tokenizer, trace, context.response_format, self.loss_on) for trace in held]
         tokens = sum(len(example["input_ids"]) for example in examples)
         trained = sum(label != IGNORED for example in examples for label in example["labels"])
         epochs = self.tokens / trained if self.tokens else self.epochs
@@ -112,12 +146,13 @@ class Sft(TrainerStage):
             model=str(context.inputs.model),
             args=self.config(context, max_length=max_length, num_train_epochs=epochs),
             train_dataset=Dataset.from_list(examples),
+            eval_dataset=Dataset.from_list(self._fitting(kept_out, limit, context)) if held else None,
             processing_class=tokenizer,
             peft_config=self.adapter(),
         )
         require_supervised_end(trainer, tokenizer, whole=self._whole)
         per_epoch = math.ceil(len(trainer.train_dataset) / self.batch_size)
-        result = self.fit(trainer, context, tokenizer)
+        result = self._fit(trainer, context, tokenizer, {trace.domain for trace in traces})
         if self.steps or self.tokens:
             epochs = result["steps"] / per_epoch
         return {
@@ -129,6 +164,46 @@ class Sft(TrainerStage):
             "flops": round(6 * result["parameters"] * tokens * epochs),
             **result,
         }
+
+    def tags(self, context: Context, summary: Mapping[str, Any]) -> dict[str, str]:
+        return {"below_start": summary["harm"]} if summary.get("harm") else {}
+
+    def _split(self, traces: list[Trace], context: Context) -> tuple[list[Trace], list[Trace]]:
+        """The traces to train on, and those kept out: all traces of some problems."""
+        if self.probe is None:
+            return traces, []
+        ids = list(dict.fromkeys(trace.problem_id for trace in traces))
+        random.Random(f"held-out/{context.seed}").shuffle(ids)
+        held: set[str] = set()
+        counts = Counter(trace.problem_id for trace in traces)
+        while ids and sum(counts[one] for one in held) < self.probe.traces:
+            held.add(ids.pop())
+        if 2 * sum(counts[one] for one in held) > len(traces):
+            raise UserError(
+                f"{context.stage_id}.probe.traces: {self.probe.traces} of {len(traces)} traces would be kept out of "
+                f"training. Set at most {len(traces) // 2}, or make more traces."
+            )
+        return [one for one in traces if one.problem_id not in held], [one for one in traces if one.problem_id in held]
+
+    def _fit(
+        self, trainer: SFTTrainer, context: Context, tokenizer: PreTrainedTokenizerBase, trained: Collection[str]
+    ) -> dict[str, Any]:
+        """Trains, measures if asked to, and keeps the model that `keep` says."""
+        if self.probe is None:
+            return self.fit(trainer, context, tokenizer)
+        from warmup_rl.stages.training.callbacks import Progress
+        from warmup_rl.stages.training.probe import Probe
+
+        evaluation, domains = context.evaluation, context.domains
+        problems = [
+            problem
+            for name in self.domains_used(evaluation, domains)
+            for problem in domains[name].take("validation", evaluation.seed, self.probe.problems)
+        ]
+        probe = Probe(context, trainer, problems, trained, points=self.probe.points, keep=self.keep)
+        result = self.fit(trainer, context, tokenizer, callbacks=[probe, Progress(context)], chosen=probe.chosen)
+        harm = {"harm": probe.harm()} if probe.harm() else {}
+        return {**result, "probe": probe.rows, "kept_step": probe.kept["step"], **harm}
 
     def _fitting(self, examples: list[Example], limit: int | None, context: Context) -> list[Example]:
         fitting = [example for example in examples if limit is None or len(example["input_ids"]) <= limit]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from pydantic import Field
 
 from warmup_rl.base.config import runtime_only
 from warmup_rl.base.errors import RunError, UserError
+from warmup_rl.base.models import read_tags, write_tags
 from warmup_rl.base.stopping import deferred
 from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.plugins import import_class
@@ -56,7 +57,7 @@ OWNED: dict[str, str] = {
     "save_steps": _CHECKPOINTS,
     "save_total_limit": _CHECKPOINTS,
     "save_only_model": _CHECKPOINTS,
-    "load_best_model_at_end": "the model of the last step is kept",
+    "load_best_model_at_end": "`keep` of an sft stage says which model is kept; elsewhere it is that of the last step",
     "resume_from_checkpoint": "the same command resumes from the newest checkpoint by itself",
     "ignore_data_skip": "the same command resumes from the newest checkpoint exactly",
     "restore_callback_states_from_checkpoint": "the same command resumes from the newest checkpoint exactly",
@@ -129,7 +130,17 @@ class TrainerStage(Stage):
         contract = chat.check(source, context.response_format, revision)
         tokenizer = chat.load_tokenizer(source, revision)
         with training(context), explained(self, context):
-            return self.train(context, tokenizer, contract)
+            summary = self.train(context, tokenizer, contract)
+        tags = {**read_tags(source), **self.tags(context, summary)}
+        if tags and context.launch_env.is_main:
+            write_tags(context.model_folder, tags)
+            context.say(f"the model is tagged: {', '.join(f'{tag} ({why})' for tag, why in tags.items())}")
+            return {**summary, "tags": tags}
+        return summary
+
+    def tags(self, context: Context, summary: Mapping[str, Any]) -> dict[str, str]:
+        """What a user of the trained model must know about this training, by tag; later stages pass tags on."""
+        return {}
 
     def recover(self, folder: Path) -> None:
         recover(folder)
@@ -179,6 +190,7 @@ class TrainerStage(Stage):
         callbacks: Iterable[TrainerCallback] = (),
         carried: Iterable[Any] = (),
         steps_each: int = 1,
+        chosen: Callable[[], Path | None] = lambda: None,
     ) -> dict[str, Any]:
         """Trains and saves the model; all ranks call it together. Returns figures for the stage's summary.
 
@@ -188,6 +200,8 @@ class TrainerStage(Stage):
             callbacks: in place of `Progress`.
             carried: other objects with a state that checkpoints carry on, see `checkpointing.Stateful`.
             steps_each: optimizer steps per step of the recipe; checkpoints are saved between those.
+            chosen: after the training, the folder of weights that the trainer saved before and that are kept in place
+                of the last ones.
 
         Raises:
             RunError: loss or gradient were not finite three times in a row, the disk is full, the checkpoint is that of
@@ -222,7 +236,7 @@ class TrainerStage(Stage):
             context.say(f"{planned} optimizer steps were planned, the trainer has ended after {done}")
         if context.launch_env.is_main:
             make_room(context, parameters, done)
-        save(trainer, context, tokenizer, context.response_format if self.inputs else None)
+        save(trainer, context, tokenizer, context.response_format if self.inputs else None, chosen())
         losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
         first, last = (losses[0], losses[-1]) if losses else (None, None)
         skipped = {"skipped_steps": finite.skipped} if finite.skipped else {}

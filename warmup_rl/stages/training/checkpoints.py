@@ -25,7 +25,9 @@ from warmup_rl.interfaces.stage import SCRATCH, Context
 MANIFEST = "manifest.json"
 _CHECKPOINTS = f"{SCRATCH}/checkpoints"
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
-_KEPT = (SCRATCH, _CHECKPOINTS, "wandb")
+KEPT_MODEL = f"{SCRATCH}/kept"
+"""Weights of the best model so far in a stage's folder, for a stage that does not keep the last one."""
+_KEPT = (SCRATCH, _CHECKPOINTS, KEPT_MODEL, "wandb")
 """Parts of a stage's folder that outlast a kill besides the logs; W&B's has the id of the run that goes on."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +22,20 @@ def parameter_count(model: Any) -> int:
 
 
 def save(
-    trainer: Trainer, context: Context, tokenizer: PreTrainedTokenizerBase, response_format: ResponseFormat | None
+    trainer: Trainer,
+    context: Context,
+    tokenizer: PreTrainedTokenizerBase,
+    response_format: ResponseFormat | None,
+    chosen: Path | None = None,
 ) -> None:
     """Saves the trained model as a chat model folder. All ranks call it (ZeRO-3 gathers); the main one checks it.
 
     An adapter is saved in `adapter/` and merged into the weights that it was trained on, so that every later stage
     loads an ordinary model. Weights are trained in float32 and saved in the data type of the model that the training
     started from, unless `args.model_init_kwargs.dtype` of the recipe names one.
+
+    Args:
+        chosen: weights that the trainer saved before, in place of its present ones.
 
     Raises:
         RunError: the saved model cannot be loaded.
@@ -36,7 +44,10 @@ def save(
 
     adapter = hasattr(trainer.model, "peft_config")
     folder = context.folder / "adapter" if adapter else context.model_folder
-    trainer.save_model(str(folder))
+    if chosen is None:
+        trainer.save_model(str(folder))
+    elif context.launch_env.is_main:
+        shutil.copytree(chosen, folder, dirs_exist_ok=True)
     unset_hf_deepspeed_config()
     if not context.launch_env.is_main:
         return

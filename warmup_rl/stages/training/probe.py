@@ -1,0 +1,116 @@
+"""Measures a warmup while it trains: held-out trace loss and accuracy, and which of the measured models to keep."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from transformers import TrainerCallback, TrainerState
+
+from warmup_rl.base.config import Sampling
+from warmup_rl.base.jsonl import append_jsonl
+from warmup_rl.base.stats import mean
+from warmup_rl.base.types import Problem
+from warmup_rl.interfaces.stage import Context
+from warmup_rl.stages.training.checkpoints import KEPT_MODEL
+from warmup_rl.stages.training.curve import complete_held_out
+from warmup_rl.stages.training.tracking import track
+
+if TYPE_CHECKING:
+    from trl import SFTTrainer
+
+Keep = Literal["last", "heldout_loss", "retention"]
+PROBE_LOG = "probe.jsonl"
+
+
+class Probe(TrainerCallback):
+    """Measures at the start and at equal distances up to the last step, and saves each model that is the best so far.
+
+    Args:
+        problems: validation problems of all measured domains.
+        trained: the domains of the traces; retention is the mean accuracy on the others, where there are any.
+        points: number of measurements after the start.
+
+    Attributes:
+        rows: the measurements, as in `probe.jsonl`.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        trainer: SFTTrainer,
+        problems: list[Problem],
+        trained: Collection[str],
+        *,
+        points: int,
+        keep: Keep,
+    ) -> None:
+        self._context, self._trainer, self._problems, self._trained = context, trainer, problems, trained
+        self._points, self._keep = points, keep
+        headline = context.evaluation.samplings[context.evaluation.headline]
+        self._sampling = Sampling(temperature=0.0, max_tokens=headline.max_tokens)
+        self.rows: list[dict[str, Any]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rows = state["rows"]
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        if not state.global_step:
+            self._measure(0)
+
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        done, step = state.max_steps, state.global_step
+        if step * self._points // done > (step - 1) * self._points // done:
+            self._measure(step)
+            if self._keep != "last" and self.kept == self.rows[-1]:
+                folder = self._context.folder / KEPT_MODEL
+                if self._context.launch_env.is_main:
+                    shutil.rmtree(folder, ignore_errors=True)
+                self._trainer.save_model(str(folder))
+
+    @property
+    def kept(self) -> Mapping[str, Any]:
+        """The measurement of the model that is kept; of equal ones the later. The start is never kept."""
+        trained = self.rows[1:]
+        if self._keep == "last":
+            return trained[-1]
+        better = (lambda row: -row["loss"]) if self._keep == "heldout_loss" else (lambda row: row["retention"])
+        return max(reversed(trained), key=better)
+
+    def chosen(self) -> Path | None:
+        """The folder of the weights to keep; None for the last ones."""
+        return None if self.kept == self.rows[-1] else self._context.folder / KEPT_MODEL
+
+    def harm(self) -> str:
+        """The accuracies of the kept model if they are below those of the start on every domain; else empty."""
+        start, kept = self.rows[0]["accuracy"], self.kept["accuracy"]
+        if not start or any(kept[name] >= start[name] for name in start):
+            return ""
+        return ", ".join(f"{name} {start[name]:.2f} before, {kept[name]:.2f} after" for name in start)
+
+    def _measure(self, step: int) -> None:
+        """Adds a measurement. All ranks call it together."""
+        trainer, correct = self._trainer, defaultdict[str, list[bool]](list)
+        with torch.random.fork_rng():  # a data loader draws a seed
+            rows = trainer.get_eval_dataloader()
+            loss = trainer.evaluation_loop(rows, "held-out traces", prediction_loss_only=True).metrics["eval_loss"]
+        trainer._metrics["eval"].clear()
+        for row in complete_held_out(trainer, self._context, self._problems, self._sampling):
+            correct[row["domain"]].append(row["score"]["verdict"] == "correct")
+        accuracy = {name: mean([float(one) for one in found]) for name, found in correct.items()}
+        others = [value for name, value in accuracy.items() if name not in self._trained]
+        retention = mean(others or list(accuracy.values()))
+        self.rows.append({"step": step, "loss": loss, "accuracy": accuracy, "retention": retention})
+        if self._context.launch_env.is_main:
+            append_jsonl(self._context.folder / PROBE_LOG, self.rows[-1:])
+            named = {"loss": loss, "retention": retention, **accuracy}
+            track({f"probe/{name}": value for name, value in named.items()}, step)
+        shown = "  ".join(f"{name} {value:.2f}" for name, value in accuracy.items())
+        self._context.say(f"step {step}: held-out trace loss {loss:.3f}  {shown}")
