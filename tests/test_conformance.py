@@ -238,7 +238,7 @@ def test_a_plug_in_with_a_file_beside_it_conforms(tmp_path, capsys):
         ([], "the following arguments are required: PLUGIN\n"),
         ([f"{EXAMPLES}/grader.py:grade"], f"jsonl file=FILE grader=python:{EXAMPLES}/grader.py:grade"),
         ([f"{EXAMPLES}/order_grader.py:Order"], "jsonl file=FILE grader=NAME"),
-        ([f"{EXAMPLES}/dynamic_sampling.py:DynamicSampling"], "is a trainer. Trainers are not checked"),
+        ([f"{EXAMPLES}/hard_groups.py:HardGroups"], "is a trainer. Trainers are not checked"),
         ([f"{EXAMPLES}/order_grader.py:Mapping"], "does not inherit from an interface"),
     ],
 )

@@ -89,6 +89,10 @@ TABLE: dict[Kind, dict[str, str]] = {
         "sft": "warmup_rl.stages.sft:Sft",
         "rlvr": "warmup_rl.stages.rlvr:Rlvr",
         "evaluate": "warmup_rl.stages.evaluate:Evaluate",
+        "triage": "warmup_rl_extras.triage:Triage",
+        "guided_rlvr": "warmup_rl_extras.guided:GuidedRlvr",
+        "teacher": "warmup_rl_extras.on_policy:Teacher",
+        "opd": "warmup_rl_extras.on_policy:OnPolicyDistillation",
     },
     "grader": {
         "math": "warmup_rl.domains.graders:MathGrader",

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from warmup_rl.base.config import Sampling
+from warmup_rl.base.config import Sampling, runtime_only
 from warmup_rl.base.errors import UserError
-from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.base.jsonl import read_json, read_jsonl, write_jsonl
+from warmup_rl.base.models import read_tags
+from warmup_rl.base.types import Problem
 from warmup_rl.data.rank_files import RankFiles
 from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain
@@ -32,6 +34,13 @@ if TYPE_CHECKING:
 
 MOST_PROBLEMS = 100
 TRAINER = "warmup_rl.stages.training.grpo:PlannedGRPOTrainer"
+SELECTIONS = {
+    "active": "warmup_rl_extras.selection:Active",
+    "frontier": "warmup_rl_extras.selection:Frontier",
+}
+"""What prompts are chosen by while training, other than the prompt schedule."""
+PASS_RATES = "pass_rates.jsonl"
+"""File of a finished stage: how often each problem was drawn and solved."""
 
 
 class Rlvr(TrainerStage):
@@ -78,6 +87,14 @@ class Rlvr(TrainerStage):
     reward: Reward | Literal["paper"] | None = None
     """A number for every outcome; 1 for a correct answer and 0 otherwise where not given, whatever the form. `paper`:
     the table of arXiv 2505.13718 for the domain, which takes the form into account."""
+    selection: Literal["all", "active", "frontier"] = "all"
+    """Which problems are drawn. `all`: each equally often; `active`: groups whose rewards are all equal are replaced by
+    groups of other problems, drawn in addition (DAPO); `frontier`: mostly those solved about every second time."""
+    pick: Literal["random", "hard", "medium", "mixed", "paired", "variance"] | None = None
+    """Takes the problems from the pool of the `triage` stage before, in this order, in place of the first ones of the
+    domain; see docs/small-data.md."""
+    after_harm: bool = runtime_only(default=False)
+    """Train a model, too, that its warmup left below its start on all measured domains."""
     trainer: str = TRAINER
     """A variant of the algorithm: a subclass of TRL's GRPOTrainer, as ./file.py:Class or pkg.module:Class."""
 
@@ -94,14 +111,23 @@ class Rlvr(TrainerStage):
     def sequences_per_update(self) -> int:
         return self.rollouts_per_step // self.updates_per_step
 
+    @property
+    def _variants(self) -> tuple[str, ...]:
+        """Import strings of classes that stand before the trainer."""
+        return (SELECTIONS[self.selection],) if self.selection in SELECTIONS else ()
+
+    def required_inputs(self) -> frozenset[str]:
+        return self.inputs | {"triage"} if self.pick else self.inputs
+
     def code(self) -> tuple[str, ...]:
-        return (self.trainer,)
+        return (self.trainer, *self._variants)
 
     def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
         return (self.domain,)
 
     def data_requests(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[DataRequest]:
-        yield self._request
+        if not self.pick:  # else the triage stage has asked for the pool
+            yield self._request
         if evaluation.every:
             count, key = evaluation.curve_problems, "evaluation.curve_problems"
             yield DataRequest(self.domain, "test", count, key, evaluation.seed, use="curve")
@@ -114,6 +140,8 @@ class Rlvr(TrainerStage):
 
     def check(self, *, world_size: int) -> list[str]:
         wrong = []
+        if self.pick and self.problems == "all":
+            wrong.append("problems: give a number of problems to pick from the pool.")
         if self.problems != "all" and self.problems > MOST_PROBLEMS and not self.allow_more:
             wrong.append(
                 f"problems: at most {MOST_PROBLEMS} RLVR problems (got {self.problems}). Take {MOST_PROBLEMS}, or add "
@@ -147,16 +175,18 @@ class Rlvr(TrainerStage):
         domain = domains.get(self.domain)
         count = self.problems if self.problems != "all" else (domain and domain.rows_in("train")) or 1
         least, rest = divmod(self.steps * self.prompts_per_step, count)  # the plan uses all problems equally often
+        uses = f"{least}-{least + 1}" if rest else f"{least}"
         notes = []
         if self.args.get("loss_type") == "cispo" and "epsilon_high" not in self.args:
             notes.append("args.loss_type: cispo cuts weights at epsilon_high itself (now 0.2); its paper has 5.0.")
-        if not least and rest < count:
+        if not least and rest < count and self.selection == "all":
             notes.append(f"{count - rest} of {count} problems are never used: raise steps.")
         return StagePreview(
             {
                 "problems": count,
                 "steps": self.steps,
-                "uses of a prompt": f"{least}-{least + 1}" if rest else f"{least}",
+                **({"pick": self.pick} if self.pick else {}),
+                "uses of a prompt": f"by {self.selection}" if self.selection != "all" else uses,
                 **({"reward": self._reward(domain).describe()} if domain else {}),
                 "rollouts": self.steps * self.rollouts_per_step,
                 "generated tokens, at most": self.steps * self.rollouts_per_step * self.sampling.max_tokens,
@@ -179,11 +209,26 @@ class Rlvr(TrainerStage):
                 f"{context.stage_id}.reward: the paper has no table for domain {self.domain!r} ({domain.type}). Give a "
                 "number for each outcome, or leave `reward` out."
             )
-        require_sound_golds(domain, list(self._request.problems(domain, context.seed)))
+        if not self.pick:
+            require_sound_golds(domain, list(self._request.problems(domain, context.seed)))
         if context.evaluation.every:
             domain.take("test", context.evaluation.seed, context.evaluation.curve_problems)
-        trainer_class(self.trainer, f"{context.stage_id}.trainer")
+        trainer_class(self.trainer, f"{context.stage_id}.trainer", self._variants)
         super().prepare(context)
+
+    def run(self, context: Context) -> dict[str, Any]:
+        """Raises `UserError` for a model that its warmup left below its start on all measured domains."""
+        harm = read_tags(str(context.inputs.model)).get("below_start")
+        if harm and not self.after_harm:
+            raise UserError(
+                f"{context.stage_id}: the warmup has made the model worse on every measured domain ({harm}). Train it "
+                "less or with a lower learning rate, choose another `keep`, or set `after_harm: true` of this stage."
+            )
+        return super().run(context)
+
+    def tags(self, context: Context, summary: Mapping[str, Any]) -> dict[str, str]:
+        name = self._reward(context.domains[self.domain]).control_name
+        return {"control": f"{name} reward"} if name else {}
 
     def config(self, context: Context, **owned: Any) -> Any:
         return super().config(
@@ -211,7 +256,7 @@ class Rlvr(TrainerStage):
         each = self.updates_per_step * config.num_iterations
         rewarder = Rewarder(context, task, files, steps_each=each)
         trainer = self._trainer(context, tokenizer, config, task, rewarder)
-        trainer.plan_SP = plan_SP
+        trainer.plan_SP, trainer.rewarder = plan_SP, rewarder
         trainer.bind(contract)
         curves = [Curve(context, task.domain, rewarder, trainer, steps_each=each)] if context.evaluation.every else []
         describe = describe_rollouts(curves[0].points if curves else {})
@@ -221,6 +266,7 @@ class Rlvr(TrainerStage):
         if not context.launch_env.is_main:
             return {}
         files.merge(into=rollouts)
+        write_jsonl(context.folder / PASS_RATES, rewarder.record.rows(task.problems))
         rows, costs, parameters = list(read_jsonl(rollouts)), rewarder.costs, result["parameters"]
         return {
             "domain": self.domain,
@@ -236,11 +282,23 @@ class Rlvr(TrainerStage):
 
     def _task(self, context: Context, tokenizer: PreTrainedTokenizerBase, contract: chat.ChatContract) -> Task:
         domain, layout = context.domains[self.domain], context.response_format
-        problems = list(self._request.problems(domain, context.seed))
+        problems = self._picked(context) if self.pick else list(self._request.problems(domain, context.seed))
         prompts = [chat.render_prompt(tokenizer, domain.prompt(problem), layout) for problem in problems]
         lengths = [len(ids) for ids in tokenizer(prompts).input_ids]
         stop_ids = frozenset(contract.stop_ids)
-        return Task(domain, problems, prompts, lengths, self._reward(domain), self.generations, stop_ids)
+        reward, budget = self._reward(domain), self.sampling.max_tokens
+        return Task(domain, problems, prompts, lengths, reward, self.generations, budget, stop_ids)
+
+    def _picked(self, context: Context) -> list[Problem]:
+        """The first problems of the pool in the order that `pick` names."""
+        triage = read_json(context.inputs["triage"])
+        if triage["domain"] != self.domain or triage["pool"] < self.problems:
+            raise UserError(
+                f"{context.stage_id}.pick: the triage stage has {triage['pool']} problems of {triage['domain']!r}, "
+                f"{self.problems} of {self.domain!r} are asked for. Set `domain` and `pool` of the triage stage."
+            )
+        pool = {one.id: one for one in context.domains[self.domain].each("train", context.seed, triage["pool"])}
+        return [pool[one] for one in triage["orders"][self.pick][: self.problems]]
 
     def _trainer(
         self, context: Context, tokenizer: PreTrainedTokenizerBase, config: Any, task: Task, rewarder: Rewarder
@@ -249,7 +307,7 @@ class Rlvr(TrainerStage):
 
         from warmup_rl.stages.training.grpo import trainer_class
 
-        trainer = trainer_class(self.trainer, f"{context.stage_id}.trainer")(
+        trainer = trainer_class(self.trainer, f"{context.stage_id}.trainer", self._variants)(
             model=str(context.inputs.model),
             reward_funcs=rewarder,
             args=config,
@@ -273,15 +331,17 @@ class Rlvr(TrainerStage):
         groups = Counter(row["problem_id"] for row in rows if row["sample"] == 0)
         uses = [groups[problem.id] for problem in task.problems]
         summary = {"prompt_uses": {"min": min(uses), "max": max(uses)}}
-        if self.trainer == TRAINER:
+        if self.code() == (TRAINER,):
             return summary
         planned, drawn = use_counts(plan_SP, len(uses)), sum(uses)
         if uses != planned:
+            name = self.code()[-1].rpartition(":")[2]
             context.say(
-                f"{self.trainer.rpartition(':')[2]}: {drawn} groups were drawn where {sum(planned)} were planned; "
+                f"{name}: {drawn} groups were drawn where {sum(planned)} were planned; "
                 f"prompts were used {min(uses)} to {max(uses)} times, so not equally often"
             )
-        return {**summary, "trainer": self.trainer, "groups": drawn, "equal_use": uses == planned}
+        named = {"trainer": self.trainer, "selection": self.selection}
+        return {**summary, **named, "groups": drawn, "equal_use": uses == planned}
 
 
 def prompt_plan(*, problems: int, prompts_per_step: int, steps: int, seed: int) -> list[list[int]]:

@@ -11,6 +11,7 @@ from trl import GRPOTrainer
 from warmup_rl.base.errors import UserError
 from warmup_rl.interfaces.chat import ChatContract
 from warmup_rl.interfaces.plugins import import_class
+from warmup_rl.stages.training.rewards import Rewarder
 
 
 class PlanSampler(Sampler[int]):
@@ -33,9 +34,14 @@ class PlanSampler(Sampler[int]):
 
 
 class PlannedGRPOTrainer(GRPOTrainer):
-    """GRPOTrainer with prompts from a plan, see `warmup_rl.stages.rlvr`."""
+    """GRPOTrainer with prompts from a plan, see `warmup_rl.stages.rlvr`.
+
+    Attributes:
+        rewarder: its `record` holds what became of each problem so far, the same on all ranks.
+    """
 
     plan_SP: Sequence[Sequence[int]]
+    rewarder: Rewarder
 
     def _get_train_sampler(self, dataset: Dataset[Any] | None = None) -> PlanSampler:
         return PlanSampler(
@@ -61,8 +67,11 @@ class PlannedGRPOTrainer(GRPOTrainer):
         )
 
 
-def trainer_class(name: str, what: str) -> type[PlannedGRPOTrainer]:
+def trainer_class(name: str, what: str, variants: Sequence[str] = ()) -> type[PlannedGRPOTrainer]:
     """The GRPOTrainer subclass behind an import string, with prompts from the plan.
+
+    Args:
+        variants: import strings of classes that stand before it and override what they change.
 
     Raises:
         UserError: it cannot be imported, or is not a subclass of GRPOTrainer; the message begins with `what`.
@@ -70,4 +79,6 @@ def trainer_class(name: str, what: str) -> type[PlannedGRPOTrainer]:
     kind = import_class(name, what)
     if not (isinstance(kind, type) and issubclass(kind, GRPOTrainer)):
         raise UserError(f"{what}: {name} is not a subclass of trl.GRPOTrainer.")
-    return kind if issubclass(kind, PlannedGRPOTrainer) else type(kind.__name__, (PlannedGRPOTrainer, kind), {})
+    before = (import_class(one, what) for one in variants)
+    bases = (*before, *(() if issubclass(kind, PlannedGRPOTrainer) else (PlannedGRPOTrainer,)), kind)
+    return kind if bases == (kind,) else type(kind.__name__, bases, {})

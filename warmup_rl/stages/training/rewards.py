@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from warmup_rl.base.config import Config
 from warmup_rl.base.errors import Unscorable, UserError
@@ -14,10 +15,13 @@ from warmup_rl.base.types import Problem, Score, to_json
 from warmup_rl.data.rank_files import RankFiles
 from warmup_rl.interfaces.domain import Answered, Domain, score_all
 from warmup_rl.interfaces.stage import Context
+from warmup_rl.stages.training.problem_record import ProblemRecord
+
+Control = Literal["random", "flipped", "format"]
 
 
 class Reward(Config):
-    """A number for every outcome."""
+    """A number for every outcome, and what is added to it; each part is logged by itself."""
 
     form: Literal["ignored", "required"] = "ignored"
     """`ignored`: the form does not matter; `required`: a completion that is not well formed is `bad_format`."""
@@ -31,6 +35,17 @@ class Reward(Config):
     """The completion does not follow the response format; only where form is required."""
     timeout: float = 0.0
     """The grader ran out of time."""
+    well_formed: float = 0.0
+    """Added where the completion follows the response format."""
+    overlong: float = Field(default=0.0, ge=0)
+    """Largest deduction for length: it grows from 0 over the last `overlong_tokens` of the budget, and cut completions
+    get all of it (soft overlong punishment, DAPO, arXiv 2503.14476)."""
+    overlong_tokens: int | None = Field(default=None, gt=0)
+    """Tokens at the end of the budget over which the deduction grows; a fifth of the budget where not given."""
+    control: Control | None = None
+    """A control without information about the answer. `random`: a coin decides between `correct` and `wrong`;
+    `flipped`: the two are exchanged; `format`: well-formed completions are paid as correct, others as wrong. Models
+    trained with one are tagged, and exported only on request."""
 
     @model_validator(mode="after")
     def _bad_format_can_happen(self) -> Reward:
@@ -38,16 +53,53 @@ class Reward(Config):
             raise ValueError("bad_format has no effect while form is ignored. Set `form: required`, or leave it out.")
         return self
 
+    @property
+    def control_name(self) -> Control | None:
+        """The control that this reward is, by name or by numbers that do not pay correct answers more than wrong."""
+        if self.control or self.correct > self.wrong:
+            return self.control
+        return "flipped" if self.correct < self.wrong else "format"
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """Names of the parts that are logged; empty where the outcome is all that counts."""
+        added = tuple(name for name in ("well_formed", "overlong") if getattr(self, name))
+        return ("outcome", *added) if added else ()
+
+    def parts(self, score: Score, *, tokens: int, budget: int, coin: bool) -> dict[str, float]:
+        """The parts of a completion's reward by name, which are summed; only those that the recipe asks for.
+
+        Args:
+            tokens: of the completion, at most `budget`.
+            coin: what decides under `control: random`.
+        """
+        parts = {"outcome": self._controlled(score, coin)}
+        if self.well_formed:
+            parts["well_formed"] = self.well_formed * score.well_formed
+        if self.overlong:
+            buffer = self.overlong_tokens or max(budget // 5, 1)
+            parts["overlong"] = -self.overlong * min(max(tokens - (budget - buffer), 0) / buffer, 1.0)
+        return parts
+
+    def _controlled(self, score: Score, coin: bool) -> float:
+        if self.control == "flipped":
+            return self.model_copy(update={"correct": self.wrong, "wrong": self.correct}).of(score)
+        if self.control is None:
+            return self.of(score)
+        return self.correct if (coin if self.control == "random" else score.well_formed) else self.wrong
+
     def of(self, score: Score) -> float:
-        """The reward of a scored completion."""
+        """The number of a scored completion's outcome."""
         outcome = score.outcome if self.form == "required" else replace(score, well_formed=True).outcome
         value: float = getattr(self, outcome)
         return value
 
     def describe(self) -> str:
         """The table in a line, without the outcomes that pay nothing."""
-        paid = [f"{name} {value:+g}" for name, value in self if isinstance(value, float) and value]
-        return ", ".join([*paid, *(["well formed only"] if self.form == "required" else [])])
+        signs = {"overlong": -1}
+        paid = [f"{name} {signs.get(name, 1) * value:+g}" for name, value in self if isinstance(value, float) and value]
+        named = [f"control {self.control_name}"] if self.control_name else []
+        return ", ".join([*named, *paid, *(["well formed only"] if self.form == "required" else [])])
 
 
 @dataclass(frozen=True)
@@ -57,6 +109,7 @@ class Task:
     Attributes:
         lengths: tokens of the prompts.
         generations: completions a prompt.
+        max_tokens: budget of a completion.
         stop_ids: tokens that end a completion.
     """
 
@@ -66,6 +119,7 @@ class Task:
     lengths: Sequence[int]
     reward: Reward
     generations: int
+    max_tokens: int
     stop_ids: Collection[int]
 
 
@@ -90,7 +144,8 @@ class Rewarder:
         steps_each: optimizer steps to one RLVR step.
 
     Attributes:
-        costs: so far; the same on all ranks.
+        costs: so far; the same on all ranks, like `record`.
+        record: what became of each problem so far.
     """
 
     __name__ = "outcome"
@@ -99,12 +154,13 @@ class Rewarder:
         self._context, self._task, self._files, self._steps_each = context, task, files, steps_each
         self._step = self._places = 0
         self.costs = Costs()
+        self.record = ProblemRecord(len(task.problems))
 
     def state_dict(self) -> dict[str, Any]:
-        return asdict(self.costs)
+        return {"costs": asdict(self.costs), "record": asdict(self.record)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.costs = Costs(**state)
+        self.costs, self.record = Costs(**state["costs"]), ProblemRecord(**state["record"])
 
     def __call__(
         self,
@@ -130,11 +186,13 @@ class Rewarder:
             for place, problem in enumerate(problems)
         ]
         self._files.append(((step, row["place"]), row) for row in rows)
-        self._count(rows, index)
+        self._count(step, rows, index)
         if log_metric is not None:
             found = [row["score"] or {} for row in rows]
             log_metric("correct", sum(score.get("verdict") == "correct" for score in found) / len(rows))
             log_metric("well_formed", sum(bool(score.get("well_formed")) for score in found) / len(rows))
+            for part in self._task.reward.part_names:
+                log_metric(f"reward/{part}", sum(row.get("parts", {}).get(part, 0.0) for row in rows) / len(rows))
         return [row["reward"] for row in rows]
 
     def _first_place(self, step: int, count: int) -> int:
@@ -160,12 +218,17 @@ class Rewarder:
         }
         if isinstance(score, Unscorable):
             return {**row, "reward": None, "score": None, "unscorable": str(score)}
-        return {**row, "reward": self._task.reward.of(score), "score": to_json(score)}
+        reward = self._task.reward
+        coin = random.Random(f"coin/{self._context.seed}/{step}/{place}").random() < 0.5
+        parts = reward.parts(score, tokens=len(ids), budget=self._task.max_tokens, coin=coin)
+        named = {"parts": parts} if reward.part_names else {}
+        return {**row, "reward": sum(parts.values()), **named, "score": to_json(score)}
 
     def _is_cut(self, ids: Sequence[int]) -> bool:
         return not ids or ids[-1] not in self._task.stop_ids
 
-    def _count(self, rows: Sequence[Mapping[str, Any]], index: Sequence[int]) -> None:
+    def _count(self, step: int, rows: Sequence[Mapping[str, Any]], index: Sequence[int]) -> None:
+        """Adds the rollouts of all ranks to costs and record."""
         import torch
         from accelerate import PartialState
         from accelerate.utils import reduce
@@ -181,8 +244,12 @@ class Rewarder:
             sum(row["tokens"] for row in rows),
             sum(self._task.lengths[problem] for problem in index),
         )
-        counts = reduce(torch.tensor(mine, device=PartialState().device), "sum")
-        self.costs = Costs(*(before + new for before, new in zip(astuple(self.costs), counts.tolist(), strict=True)))
+        own = ProblemRecord(len(self._task.problems))
+        for problem, row in zip(index, rows, strict=True):
+            own.add(problem, row["score"]["verdict"] if row["score"] else None)
+        counts = reduce(torch.tensor([*mine, *own.counts()], device=PartialState().device), "sum").tolist()
+        self.costs = Costs(*(before + new for before, new in zip(astuple(self.costs), counts[:4], strict=True)))
+        self.record.update(step, counts[4:], self._task.generations)
 
 
 def require_sound_golds(domain: Domain, problems: Sequence[Problem]) -> None:
