@@ -85,3 +85,16 @@ class Read(Stage):
 
     def run(self, context: Context) -> dict[str, Any]:
         return {"pairs": context.inputs["pairs"].read_text()}
+
+
+class Measure(Stage):
+    """Finds that a model is right on half of two problems."""
+
+    type: ClassVar[str] = "measure"
+    role: ClassVar[str] = "evaluation"
+    inputs: ClassVar[frozenset] = frozenset({"model"})
+
+    def run(self, context: Context) -> dict[str, Any]:
+        shares = {"lenient": 0.5, "strict": 0.25, "well_formed": 0.5, "truncated": 0.0, "tokens": 3.0, "chance": 0.001}
+        place = {"split": "test", "prompt": "open", "sampling": "greedy", "domain": "doubles"}
+        return {"cells": [{**place, **shares, "problems": 2, "samples": 1, "shows_work": None}]}

@@ -1,5 +1,6 @@
 """The fold: shared stages are made once, finished ones never again, and a folder belongs to one recipe and process."""
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -11,12 +12,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 from filelock import FileLock
 
 from warmup_rl.base.errors import RecipeError, RunError, UserError
 from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.recipe import dump, load_recipe
 from warmup_rl.run.cache import sole_process
+from warmup_rl.run.model_card import write_card
 from warmup_rl.run.parallel import device_groups, run_side_by_side, shared_prefix
 from warmup_rl.run.pipeline import Trial, TrialRunner
 from warmup_rl.run.provenance import claim_run_folder
@@ -369,3 +372,24 @@ def test_arms_and_seeds_use_the_gpus_of_this_machine(tmp_path, monkeypatch):
         assert train_main([str(file), f"output_dir={tmp_path}", *options]) == 0
     assert found == [(2, ["0", "1", "2", "3"]), (2, ["0,1", "2,3"]), (1, ["0,1,2,3"])]
     assert train_main([str(file), "--gpus", "2", "--gpus-per-run", "2"]) == 2
+
+
+def test_the_card_of_a_model_has_its_base_recipe_data_and_results(tmp_path):
+    file, rows = tmp_path / "recipe.yaml", tmp_path / "rows.jsonl"
+    rows.write_text("{}")
+    file.write_text(f'{RECIPE}  - {{type: "{STAGES}:Measure", id: measure}}\n')
+    uses = [f"output_dir={tmp_path / 'outputs'}", f"domains.doubles.rows={rows}", "stages.third.domain=doubles"]
+    trial, _ = run(load_recipe(str(file), uses), "long")
+    third, measured = trial.stages[-2:]
+    card = trial.entry(third).folder / "model" / "README.md"
+    assert not card.exists(), "this is no model folder yet"
+    card.with_name("config.json").write_text("{}")
+    write_card(trial, measured)
+    text = card.read_text()
+    header = next(yaml.safe_load_all(text.partition("\n# ")[0].removesuffix("---\n\n")))
+    assert header["library_name"] == "transformers" and "base_model" not in header
+    assert "# small: long, seed 0, after third" in text and "Base: trained from scratch." in text
+    assert "| doubles | open | greedy | 2 × 1 | 0.500 | 0.250 | 0.001 |" in text
+    assert hashlib.sha256(b"{}").hexdigest()[:12] in text and str(rows) in text
+    assert f"third `{third.key}`" in text and "note: b" in text and "BLOCK_SECOND" in text
+    assert trial.entry(third).damage() == [], "the card is written again without being taken for damage"
