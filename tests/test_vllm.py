@@ -214,7 +214,7 @@ class TestReal:
 
     def test_an_evaluation_finds_what_transformers_finds(self, tmp_path: Path) -> None:
         given = context(tmp_path, "evaluate", as_from_a_hub(tmp_path / "base"))
-        own = given.evaluation.model_copy(update={"problems": 20})
+        own = given.evaluation.model_copy(update={"problems": 7})
         found = {}
         for name, options in (("transformers", {}), ("vllm", {"dtype": "float32", "enforce_eager": True})):
             (tmp_path / name).mkdir()
@@ -223,4 +223,4 @@ class TestReal:
             rows = read_jsonl(tmp_path / name / "completions.jsonl")
             found[name] = [(row["text"], row["tokens"], row["truncated"]) for row in rows]
         same = sum(one == two for one, two in zip(found["transformers"], found["vllm"], strict=True))
-        assert same >= 18  # greedy choices between nearly equal logits may differ
+        assert same >= 6  # greedy choices between nearly equal logits may differ
