@@ -270,7 +270,7 @@ def test_a_stage_without_type_is_all_that_is_reported(folder: Path) -> None:
     Path("recipe.yaml").write_text(RECIPE.replace("- sft", "- {tpe: sft}"), encoding="utf-8")
     assert found() == [
         "recipe.yaml:14: stages.4: the name of a stage, or a mapping with 'type', is needed (got a mapping with tpe). "
-        "Allowed: pretrain, distill, clean, sft, rlvr, evaluate.",
+        "Allowed: pretrain, distill, clean, sft, rlvr, evaluate, triage, guided_rlvr, teacher, opd.",
     ]
 
 
