@@ -16,6 +16,7 @@ import yaml
 from filelock import FileLock
 
 from warmup_rl.base.errors import RecipeError, RunError, UserError
+from warmup_rl.base.models import write_tags
 from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.recipe import dump, load_recipe
 from warmup_rl.run.cache import sole_process
@@ -384,10 +385,12 @@ def test_the_card_of_a_model_has_its_base_recipe_data_and_results(tmp_path):
     card = trial.entry(third).folder / "model" / "README.md"
     assert not card.exists(), "this is no model folder yet"
     card.with_name("config.json").write_text("{}")
+    write_tags(card.parent, {"control": "random reward"})
     write_card(trial, measured)
     text = card.read_text()
     header = next(yaml.safe_load_all(text.partition("\n# ")[0].removesuffix("---\n\n")))
     assert header["library_name"] == "transformers" and "base_model" not in header
+    assert "Tagged `control`: random reward." in text
     assert "# small: long, seed 0, after third" in text and "Base: trained from scratch." in text
     assert "| doubles | open | greedy | 2 × 1 | 0.500 | 0.250 | 0.001 |" in text
     assert hashlib.sha256(b"{}").hexdigest()[:12] in text and str(rows) in text

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from warmup_rl.base.config import ADAPTER_FILE
+from warmup_rl.base.models import read_tags
 from warmup_rl.interfaces.measurement import recorded_cells
 from warmup_rl.recipe import dump
 from warmup_rl.run.cache import CARD, RECORD
@@ -44,6 +45,8 @@ def _lines(trial: Trial, made: PlannedStage, folder: Path) -> Iterator[str]:
     yield from ("---", yaml.safe_dump(header, sort_keys=False).strip(), "---", "")
     yield from (f"# {recipe.run_name}: {trial.name}, after {made.stage.id}", "")
     yield from (f"Base: {f'`{recipe.model}`{revision}' if recipe.model else 'trained from scratch'}.", "")
+    for tag, why in read_tags(folder).items():
+        yield from (f"**No final model.** Tagged `{tag}`: {why}.", "")
     yield from ("## Results", "", *_results(trial, made), "")
     yield from ("## Data", "", *_data(trial, stages), "")
     config = {
