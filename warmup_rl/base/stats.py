@@ -83,6 +83,12 @@ def standard_error(values: Sequence[float]) -> float:
     return _deviation(values) / math.sqrt(len(values))
 
 
+def difference_error(*measured: tuple[float, int]) -> float:
+    """Standard error of the difference of two shares, each given with its number of independent items; at least what
+    one of the last ones makes."""
+    return max(math.sqrt(math.fsum(share * (1 - share) / items for share, items in measured)), 1 / measured[-1][1])
+
+
 def _deviation(values: Sequence[float]) -> float:
     centre = mean(values)
     return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / max(1, len(values) - 1))

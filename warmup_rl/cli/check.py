@@ -29,13 +29,13 @@ from warmup_rl.interfaces.stage import Context, Stage, StagePreview
 from warmup_rl.recipe import Recipe, load_recipe
 from warmup_rl.run.cache import RECORD
 from warmup_rl.run.pipeline import PlannedStage, Trial
+from warmup_rl.stages.training.checkpoints import BYTES_PER_TRAINED, BYTES_PER_WEIGHT
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 WORLD_SIZES = (1, 2, 4, 8)
 """Numbers of processes for which the plan checks the batch sizes."""
-_BYTES_PER_WEIGHT, _CHECKPOINT_BYTES = 4, 16
 _SMALL_VOCABULARY = 1024
 _BYTES_PER_TOKEN = 5
 """A token is about 4 characters of English; a row of completions repeats the question and the score."""
@@ -120,8 +120,8 @@ def require_disk(trials: Sequence[Trial]) -> None:
     if weights is None or not models:
         return
     full = any(getattr(stage, "checkpoint", None) and getattr(stage, "lora", None) is None for stage in models)
-    widths = [4 if getattr(stage, "dtype", "float32") == "float32" else 2 for stage in models]
-    needed = weights * (sum(widths) + (_CHECKPOINT_BYTES if full else 0))
+    widths = [BYTES_PER_WEIGHT if getattr(stage, "dtype", "float32") == "float32" else 2 for stage in models]
+    needed = weights * (sum(widths) + (BYTES_PER_TRAINED if full else 0))
     free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
     if needed > free:
         raise UserError(
@@ -156,7 +156,7 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
     run = {arm: trial.chosen(command.only, command.until) for arm, trial in trials.items()}
     chosen_stages = [(trial, planned) for trial in every for planned in trial.chosen(command.only, command.until)]
     made = {planned.key: planned.stage for _, planned in chosen_stages}
-    preview = {planned.key: _preview(trial, planned) for trial in every for planned in trial.stages}
+    preview = {planned.key: preview_of(trial, planned) for trial in every for planned in trial.stages}
     console.print(_headline(recipe, [planned for _, planned in chosen_stages], len(arms), len(chosen)), style="bold")
     console.print(_stages(recipe, trials, run, preview))
     marks = "● made   = shared with the arm named   – left out   ✓ done before"
@@ -204,7 +204,8 @@ def _signal(trial: Trial) -> Iterator[str]:
         yield from (f"{trial.name}, {planned.stage.id}: {line}" for line in without_signal(found))
 
 
-def _preview(trial: Trial, planned: PlannedStage) -> StagePreview:
+def preview_of(trial: Trial, planned: PlannedStage) -> StagePreview:
+    """What a stage of a trial will do, by its recipe."""
     domains, evaluation = trial.recipe.seen_by(planned.stage, trial.fold)
     return planned.stage.preview(evaluation, domains)
 
@@ -327,17 +328,18 @@ def _warnings(
 def _disk(recipe: Recipe, made: dict[str, Stage], preview: dict[str, StagePreview]) -> str:
     """An upper estimate of the size of the stage outputs: weights of all models, and the text of all completions."""
     models = len(recipe.seeds) * sum("model" in stage.outputs for stage in made.values())
-    tokens = len(recipe.seeds) * sum(_tokens(preview[key]) for key in made)
+    tokens = len(recipe.seeds) * sum(tokens_of(preview[key]) for key in made)
     weights = parameters(recipe)
     texts = tokens * _BYTES_PER_TOKEN
     if weights is None:
         return f"at most about {size_in_words(texts)} of text, and {counted(models, 'model')}"
-    size = weights * _BYTES_PER_WEIGHT
-    total = size_in_words(models * size + texts + (_CHECKPOINT_BYTES * weights if models else 0))
+    size = weights * BYTES_PER_WEIGHT
+    total = size_in_words(models * size + texts + (BYTES_PER_TRAINED * weights if models else 0))
     return f"at most about {total}: {counted(models, 'model')} of {size_in_words(size)}, a checkpoint, and text"
 
 
-def _tokens(preview: StagePreview) -> int:
+def tokens_of(preview: StagePreview) -> int:
+    """Tokens that a stage writes at most, as far as its preview counts them."""
     counts = preview.counts.items()
     return sum(int(value) for name, value in counts if "tokens" in name and isinstance(value, int | float))
 
@@ -364,7 +366,7 @@ def _weights(file: Path) -> int:
             header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
         return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
     except (ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError):
-        return file.stat().st_size // _BYTES_PER_WEIGHT
+        return file.stat().st_size // BYTES_PER_WEIGHT
 
 
 def _number(value: int | float | str) -> str:

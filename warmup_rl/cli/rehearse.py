@@ -20,6 +20,7 @@ from warmup_rl.base.errors import UserError
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
 from warmup_rl.base.machine import cores
 from warmup_rl.base.types import Score, Trace, to_json
+from warmup_rl.cli.check import preview_of, tokens_of
 from warmup_rl.cli.command import Command, selection
 from warmup_rl.data.traces import read_traces
 from warmup_rl.interfaces.format import ResponseFormat
@@ -80,13 +81,13 @@ def rehearse(recipe: Recipe, command: Command) -> None:
     arms, seeds, folds = selection(command, recipe)
     trials = [Trial(recipe, arm, seed, fold) for seed in seeds for arm in arms for fold in folds]
     folder = Path(recipe.output_dir) / f".rehearsal-{launch_id()}"
+    each = LIMIT // max(1, len({one.id for one in recipe.stages if isinstance(one, TrainerStage)}))
     found: dict[str, Measured] = {}
     began = time.monotonic()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with quiet_libraries(folder / f"log-{env.rank}.txt") as say:
             for name, stage, context in _trainings(trials, folder):
-                each = LIMIT // len({one.id for one in recipe.stages if isinstance(one, TrainerStage)})
                 if env.is_main:
                     say(f"{name}: {STEPS} steps")
                 found[name] = Measured()
@@ -276,9 +277,7 @@ def _other_tokens(trials: Sequence[Trial]) -> int:
     for trial in trials:
         for planned in trial.stages:
             if planned.stage.role == "evaluation" and not trial.entry(planned).done:
-                domains, evaluation = trial.recipe.seen_by(planned.stage, trial.fold)
-                counts = planned.stage.preview(evaluation, domains).counts
-                seen[planned.key] = sum(int(v) for k, v in counts.items() if "tokens" in k and not isinstance(v, str))
+                seen[planned.key] = tokens_of(preview_of(trial, planned))
     return sum(seen.values())
 
 

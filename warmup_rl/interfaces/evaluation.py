@@ -36,6 +36,10 @@ class EvaluationSettings(Config):
     vllm: dict[str, Any] = runtime_only({})
     """More arguments of `vllm.LLM`: `{max_model_len: 8192, gpu_memory_utilization: 0.8}`."""
 
+    def greedy(self) -> Sampling:
+        """How completions are drawn while a stage trains: greedily, with the headline's budget."""
+        return Sampling(temperature=0.0, max_tokens=self.samplings[self.headline].max_tokens)
+
     def measured(self, declared: Collection[str]) -> tuple[str, ...]:
         """Names of the domains measured, given those that the recipe declares."""
         return tuple(declared) if self.domains == "all" else tuple(self.domains)

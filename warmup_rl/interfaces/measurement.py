@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from warmup_rl.base.errors import DataError
+from warmup_rl.base.stats import difference_error
 
 Row = dict[str, Any]
 _NORMAL = 1.96
@@ -137,8 +138,8 @@ def fallen(before: Iterable[Cell], after: Iterable[Cell]) -> list[str]:
         old = known.get((cell.split, cell.prompt, cell.sampling, cell.domain))
         if old is None:
             continue
-        error = sum(one.lenient * (1 - one.lenient) / one.problems for one in (old, cell)) ** 0.5
-        if old.lenient - cell.lenient > _NORMAL * max(error, 1 / cell.problems):
+        error = difference_error((old.lenient, old.problems), (cell.lenient, cell.problems))
+        if old.lenient - cell.lenient > _NORMAL * error:
             lines.append(
                 f"{cell.domain}: {old.lenient:.2f} before the warmup, {cell.lenient:.2f} after it ({cell.sampling}, "
                 f"prompt style {cell.prompt}), beyond its 95% interval. Lower sft.args.learning_rate or sft.epochs."

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from warmup_rl.base.stats import mean, t_interval
-from warmup_rl.report import narrative, tables
+from warmup_rl.report import narrative, page, tables
 from warmup_rl.report.claims import Claim
 from warmup_rl.report.document import Block, Document, Picture, Section
 from warmup_rl.report.findings import Findings, compute
 from warmup_rl.report.load import load
 from warmup_rl.report.models import shown
-from warmup_rl.report.page import write_page
 from warmup_rl.report.plots import PLOTS, curves, save
 from warmup_rl.run.provenance import differences
 
@@ -25,9 +24,7 @@ def beside(first: Path, second: Path) -> Path:
     drawn = save("curve", lambda: curves([found.run for found in runs]), folder)
     caption = f"{PLOTS['curve']} Dashed: {runs[1].run.recipe.run_name}."
     document = compose(runs, [Picture("curve", caption)] if drawn else [])
-    (folder / "report.md").write_text(document.markdown() + "\n", encoding="utf-8")
-    (folder / "tables.tex").write_text(document.latex(), encoding="utf-8")
-    write_page(document, folder, *runs)
+    page.write(document, folder, *runs)
     return folder / "report.html"
 
 

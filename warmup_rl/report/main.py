@@ -10,13 +10,12 @@ from tempfile import TemporaryDirectory
 
 from warmup_rl.base.console import open_console
 from warmup_rl.base.jsonl import read_json, write_json
-from warmup_rl.report import narrative, tables
+from warmup_rl.report import narrative, page, tables
 from warmup_rl.report.document import Block, Document, Picture, Section
 from warmup_rl.report.evidence import contamination, registration
 from warmup_rl.report.findings import Findings, compute
 from warmup_rl.report.load import Run, load
 from warmup_rl.report.models import STYLES, arm_styles, best_prompt
-from warmup_rl.report.page import write_page
 from warmup_rl.report.plots import KINDS, PLOTS, draw
 from warmup_rl.report.summary import schema, summary
 
@@ -43,9 +42,7 @@ def report(run_folder: Path) -> Path:
         document = compose(found, {path.stem for path in Path(part).iterdir()})
         write_json(Path(part, "summary.json"), summary(found))
         write_json(Path(part, "summary.schema.json"), schema())
-        Path(part, "report.md").write_text(document.markdown() + "\n", encoding="utf-8")
-        Path(part, "tables.tex").write_text(document.latex(), encoding="utf-8")
-        write_page(document, Path(part), found)
+        page.write(document, Path(part), found)
         written = {path.name for path in Path(part).iterdir()}
         folder.mkdir(exist_ok=True)
         for path in Path(part).iterdir():

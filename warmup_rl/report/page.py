@@ -34,8 +34,15 @@ _THEME = {INK: "var(--ink)", GREY: "var(--soft)", FAINT: "var(--line)", "#ffffff
 Problem = dict[str, Any]
 
 
-def write_page(document: Document, folder: Path, *runs: Findings) -> None:
-    """Writes `report.html` into the folder that holds the plots; the completions are those of all runs."""
+def write(document: Document, folder: Path, *runs: Findings) -> None:
+    """Writes `report.md`, `tables.tex` and `report.html` into the folder that holds the plots."""
+    (folder / "report.md").write_text(document.markdown() + "\n", encoding="utf-8")
+    (folder / "tables.tex").write_text(document.latex(), encoding="utf-8")
+    _write_html(document, folder, *runs)
+
+
+def _write_html(document: Document, folder: Path, *runs: Findings) -> None:
+    """The completions are those of all runs."""
     found, several = runs[0], len(runs) > 1
     columns = [
         replace(row, name=f"{one.run.recipe.run_name}: {row.name}") if several else row

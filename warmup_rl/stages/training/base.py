@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -133,7 +134,7 @@ class TrainerStage(Stage):
             source, revision = str(context.inputs.model), context.inputs.model_revision
             model = model_without_weights(source, revision, options, context.stage_id)
             if adapter is not None:
-                adapted(model_without_weights(source, revision, options, context.stage_id), adapter, context.stage_id)
+                adapted(copy.deepcopy(model), adapter, context.stage_id)
             if options.deepspeed_plugin is None:
                 tokenizer = chat.load_tokenizer(source, revision)
                 require_trainer(self.trainer_kind(), model, options, adapter, tokenizer, context.stage_id)
@@ -253,8 +254,7 @@ class TrainerStage(Stage):
             callbacks: in place of `Progress`.
             carried: other objects with a state that checkpoints carry on, see `checkpointing.Stateful`.
             steps_each: optimizer steps per step of the recipe; checkpoints are saved between those.
-            chosen: after the training, the folder of weights that the trainer saved before and that are kept in place
-                of the last ones.
+            chosen: after the training, the file of `keep_weights` whose weights are saved in place of the last ones.
 
         Raises:
             RunError: loss or gradient were not finite three times in a row, the disk is full, the checkpoint is that of

@@ -17,6 +17,8 @@ from warmup_rl.base.errors import RunError
 from warmup_rl.base.stopping import Stopped, asked_to_stop
 from warmup_rl.interfaces.stage import Context
 from warmup_rl.stages.training.checkpoints import (
+    BYTES_PER_TRAINED,
+    BYTES_PER_WEIGHT,
     CheckpointSettings,
     checkpoints,
     finish_checkpoint,
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
 
 _LOOSE = ("_total_train_tokens", "_tr_loss", "_total_loss_scalar", "_globalstep_last_logged")
 """Counters of trl's and transformers' trainers that their checkpoints do not hold."""
-_BYTES_PER_TRAINED, _BYTES_PER_WEIGHT = 16, 4
-"""Bytes of a checkpoint a trained parameter (weights, a master copy, two moments of Adam), and of a saved weight."""
 _PATIENCE, _FP16_PATIENCE = 3, 30
 """Steps in a row without a finite gradient before a training ends; float16 begins by finding its scale."""
 
@@ -219,12 +219,12 @@ class FiniteSteps(TrainerCallback):
 def checkpoint_bytes(trainer: Trainer) -> int:
     """About how many bytes a checkpoint takes, from the number of trained weights."""
     trained = sum(getattr(w, "ds_numel", w.numel()) for w in trainer.model.parameters() if w.requires_grad)
-    return _BYTES_PER_TRAINED * trained
+    return BYTES_PER_TRAINED * trained
 
 
 def require_room(trainer: Trainer, context: Context, settings: CheckpointSettings | None, parameters: int) -> None:
     """Raises `RunError` if the disk has no room for the model that is saved at the end, and a checkpoint of it."""
-    model, one = _BYTES_PER_WEIGHT * parameters, checkpoint_bytes(trainer) if settings else 0
+    model, one = BYTES_PER_WEIGHT * parameters, checkpoint_bytes(trainer) if settings else 0
     free = shutil.disk_usage(context.folder).free
     if free < model + one:
         what = f"{size_in_words(model)} for the model" + (f" and {size_in_words(one)} for a checkpoint" if one else "")
@@ -236,7 +236,7 @@ def require_room(trainer: Trainer, context: Context, settings: CheckpointSetting
 
 def make_room(context: Context, parameters: int, step: int) -> None:
     """Deletes checkpoints before the last step where the model can only be saved in their place; main process only."""
-    needed = _BYTES_PER_WEIGHT * parameters
+    needed = BYTES_PER_WEIGHT * parameters
     older = [one for one in checkpoints(context.folder) if step_of(one) < step]
     held = sum(path.stat().st_size for one in older for path in one.rglob("*") if path.is_file())
     if (free := shutil.disk_usage(context.folder).free) < needed <= free + held:

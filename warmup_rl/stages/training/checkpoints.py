@@ -23,6 +23,8 @@ from warmup_rl.base.jsonl import read_json, write_json
 from warmup_rl.interfaces.stage import SCRATCH, Context
 
 MANIFEST = "manifest.json"
+BYTES_PER_TRAINED, BYTES_PER_WEIGHT = 16, 4
+"""Bytes of a checkpoint a trained parameter (weights, a master copy, two moments of Adam), and of a saved weight."""
 _CHECKPOINTS = f"{SCRATCH}/checkpoints"
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
 KEPT_WEIGHTS = f"{SCRATCH}/kept.safetensors"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerState
 
-from warmup_rl.base.config import Sampling
 from warmup_rl.base.jsonl import append_jsonl
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.measurement import CurvePoint, summarize
@@ -47,8 +46,7 @@ class Curve(TrainerCallback):
         self._context, self._domain, self._rewarder, self._each = context, domain, rewarder, steps_each
         self._trainer = trainer
         self._problems = domain.take("test", context.evaluation.seed, context.evaluation.curve_problems)
-        headline = context.evaluation.samplings[context.evaluation.headline]
-        self._sampling = Sampling(temperature=0.0, max_tokens=headline.max_tokens)
+        self._sampling = context.evaluation.greedy()
         self._start, self._measuring = time.monotonic(), 0.0
         self.points: dict[int, float] = {}
 

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
+from warmup_rl.base.stats import difference_error
+
 Action = Literal["warn", "stop", "off"]
 Row = Mapping[str, Any]
 
@@ -202,8 +204,7 @@ def _held_out_drop(rows: Sequence[Row], problems: int) -> float | None:
     around = [_values(rows[max(0, place - 4) : place + 1], "reward") for place in (best_place, len(rows) - 1)]
     if not all(around) or statistics.mean(around[1]) <= statistics.mean(around[0]):
         return None
-    error = ((best * (1 - best) + last * (1 - last)) / problems) ** 0.5
-    return (best - last) / max(error, 1 / problems)
+    return (best - last) / difference_error((best, problems), (last, problems))
 
 
 def _values(rows: Sequence[Row], key: str) -> list[float]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from transformers import TrainerCallback, TrainerState
 
-from warmup_rl.base.config import Sampling
 from warmup_rl.base.jsonl import append_jsonl
 from warmup_rl.base.stats import mean
 from warmup_rl.base.types import Problem
@@ -51,8 +50,7 @@ class Probe(TrainerCallback):
     ) -> None:
         self._context, self._trainer, self._problems, self._trained = context, trainer, problems, trained
         self._points, self._keep = points, keep
-        headline = context.evaluation.samplings[context.evaluation.headline]
-        self._sampling = Sampling(temperature=0.0, max_tokens=headline.max_tokens)
+        self._sampling = context.evaluation.greedy()
         self.rows: list[dict[str, Any]] = []
 
     def state_dict(self) -> dict[str, Any]:

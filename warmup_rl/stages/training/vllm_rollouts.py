@@ -101,7 +101,7 @@ def model_options(
     if evaluation.every:
         problems = task.domain.take("test", evaluation.seed, evaluation.curve_problems)
         prompts = [render_prompt(tokenizer, task.domain.prompt(one), context.response_format) for one in problems]
-        budget = evaluation.samplings[evaluation.headline].max_tokens
+        budget = evaluation.greedy().max_tokens
         length = max(length, *(len(ids) + budget for ids in tokenizer(prompts).input_ids))
     return {"generation_kwargs": {**given, "stop_token_ids": stops}, "vllm_max_model_length": length}
 
