@@ -13,7 +13,7 @@ from warmup_rl.base.console import duration
 from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import append_jsonl
 from warmup_rl.interfaces.stage import Context
-from warmup_rl.stages.training.health import HealthSettings, Rule, action, alarms
+from warmup_rl.stages.training.health import MOST_STEPS, HealthSettings, Rule, action, figures, raised
 from warmup_rl.stages.training.tracking import alert
 
 if TYPE_CHECKING:
@@ -101,13 +101,14 @@ class Health(TrainerCallback):
     def __init__(self, context: Context, settings: HealthSettings, trainer: Trainer) -> None:
         self._context, self._settings, self._trainer = context, settings, trainer
         self._rows: list[dict[str, float]] = []
+        self._figures: list[dict[str, Any]] = []
         self.alarms: list[dict[str, Any]] = []
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self._rows, "alarms": self.alarms}
+        return {"rows": self._rows, "figures": self._figures, "alarms": self.alarms}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._rows, self.alarms = state["rows"], state["alarms"]
+        self._rows, self._figures, self.alarms = state["rows"], state["figures"], state["alarms"]
 
     def on_log(self, args: Any, state: TrainerState, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Raises `RunError` on all ranks at an alarm that the recipe wants to stop at."""
@@ -120,7 +121,9 @@ class Health(TrainerCallback):
             row |= {"curve_step": last, "held_out": curve.points[last]}
         self._rows.append(row)
         most = self._context.evaluation.curve_problems if curve else 0
-        for rule in alarms(self._rows, budget=getattr(args, "max_completion_length", None), held_out=most):
+        latest = figures(self._rows, budget=getattr(args, "max_completion_length", None), held_out=most)
+        self._figures = [*self._figures, latest][-MOST_STEPS:]
+        for rule in raised(self._figures):
             self._raise(rule, state.global_step)
 
     def _raise(self, rule: Rule, step: int) -> None:

@@ -102,6 +102,8 @@ RULES: tuple[Rule, ...] = (
          "Lower args.learning_rate, or add args.warmup_steps."),
 )  # fmt: skip
 NAMES = tuple(rule.name for rule in RULES)
+MOST_STEPS = max(rule.steps for rule in RULES) + 1
+"""Steps in a row that decide whether a rule holds newly."""
 
 
 def _known(actions: dict[str, Action]) -> dict[str, Action]:
@@ -133,11 +135,13 @@ def alarms(rows: Sequence[Row], *, budget: int | None = None, held_out: int = 0)
         budget: most tokens of a completion.
         held_out: problems of the curve.
     """
-    if not rows:
-        return []
-    most = max(rule.steps for rule in RULES) + 1
-    places = range(max(0, len(rows) - most), len(rows))
-    found = [figures(rows[: place + 1], budget=budget, held_out=held_out) for place in places]
+    places = range(max(0, len(rows) - MOST_STEPS), len(rows))
+    return raised([figures(rows[: place + 1], budget=budget, held_out=held_out) for place in places])
+
+
+def raised(found: Sequence[Row]) -> list[Rule]:
+    """The rules that hold at the last of the `figures` of steps in a row and did not at the one before; the last
+    `MOST_STEPS` are enough."""
     holds = [rule for rule in RULES if _row_of(rule, found) >= rule.steps]
     return [rule for rule in holds if _row_of(rule, found[:-1]) < rule.steps]
 
