@@ -149,6 +149,14 @@ def test_the_domains_of_a_pretraining_corpus_count(copy):
         assert keys(copy, "nano.yaml")["pretrain"] != before["pretrain"]
 
 
+def test_what_vllm_is_asked_to_load_a_model_with_is_in_the_key(copy, original):
+    """A data type or a quantization changes completions; `rlvr` reads the evaluation settings for its curve."""
+    asked = "evaluation: {problems: 4, vllm: {dtype: half}, "
+    with edited(copy / "recipe.yaml", lambda text: text.replace("evaluation: {problems: 4, ", asked)):
+        after = keys(copy)
+    assert {name for name in original if original[name] != after[name]} == {"measured", "rlvr"}
+
+
 def test_no_stage_looks_plugins_up_by_name_while_it_runs():
     """Else `interfaces/plugins.py` would decide outputs, which `UNCOUNTED` denies."""
     package = Path(warmup_rl.__file__).parent

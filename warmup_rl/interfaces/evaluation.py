@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from warmup_rl.base.config import Config, Sampling, runtime_only
+from warmup_rl.base.config import Config, Sampling
 
 
 class EvaluationSettings(Config):
@@ -33,7 +33,7 @@ class EvaluationSettings(Config):
     """Completions generated at once on one device."""
     engine: Literal["transformers", "vllm"] = "transformers"
     """What draws the completions of `evaluate` stages; the curve of `rlvr` follows its `rollout_engine`."""
-    vllm: dict[str, Any] = runtime_only({})
+    vllm: dict[str, Any] = Field(default_factory=dict)
     """More arguments of `vllm.LLM`: `{max_model_len: 8192, gpu_memory_utilization: 0.8}`."""
 
     def greedy(self) -> Sampling:
