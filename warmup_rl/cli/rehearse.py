@@ -92,12 +92,12 @@ def rehearse(recipe: Recipe, command: Command) -> None:
                     say(f"{name}: {STEPS} steps")
                 found[name] = Measured()
                 try:
-                    with _watched(found[name], stage), _alarm(each):
+                    with watched(found[name], stage), _alarm(each):
                         stage.run(context)
                 except TimeUp:
                     pass
                 finally:
-                    _finish(found[name], stage, context)
+                    finish(found[name], stage, context)
         if env.is_main:
             for line in _summary(trials, found, env.size, time.monotonic() - began):
                 print(line, flush=True)
@@ -164,7 +164,7 @@ def _longest_traces(trial: Trial, planned: PlannedStage, layout: ResponseFormat)
 
 
 @contextmanager
-def _watched(measured: Measured, stage: Any) -> Iterator[None]:
+def watched(measured: Measured, stage: Any) -> Iterator[None]:
     """Times the phases of a training, draws its longest samples first, and ends it after two steps."""
     import torch
     from transformers import Trainer, TrainerCallback
@@ -224,7 +224,8 @@ def _timed(function: Callable[..., Any], phase: str, seconds: dict[str, float]) 
     return timed
 
 
-def _finish(measured: Measured, stage: Any, context: Context) -> None:
+def finish(measured: Measured, stage: Any, context: Context) -> None:
+    """Adds what a training has left behind: its peak, beside the planned one, and its rollouts."""
     from warmup_rl.stages.training.memory import launch_of
 
     measured.peak = _peak()
