@@ -119,6 +119,7 @@ def own_deepspeed(folder: Path, stage: int) -> str:
     settings = {
         "zero_optimization": {"stage": stage},
         "train_micro_batch_size_per_gpu": "auto",
+        "gradient_clipping": "auto",
         "bf16": {"enabled": "auto"},
     }
     (folder / "ds.json").write_text(json.dumps(settings))
