@@ -89,7 +89,7 @@ def launch_command(command: Command, recipe: Recipe, given: Sequence[str]) -> li
     """
     import torch
 
-    from warmup_rl.cli.check import parameters
+    from warmup_rl.cli.disk import parameters
 
     name = command.launch
     if name is None:
@@ -102,7 +102,7 @@ def launch_command(command: Command, recipe: Recipe, given: Sequence[str]) -> li
 
 
 def _train(command: Command, recipe: Recipe) -> int:
-    from warmup_rl.cli.check import require_disk
+    from warmup_rl.cli.disk import require_disk
     from warmup_rl.cli.power import resolution
     from warmup_rl.run.launch_env import is_launched, read_launch_env
     from warmup_rl.run.parallel import device_groups

@@ -20,8 +20,9 @@ from warmup_rl.base.errors import UserError
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
 from warmup_rl.base.machine import cores
 from warmup_rl.base.types import Score, Trace, to_json
-from warmup_rl.cli.check import preview_of, tokens_of
+from warmup_rl.cli.check import preview_of
 from warmup_rl.cli.command import Command, selection
+from warmup_rl.cli.disk import tokens_of
 from warmup_rl.data.traces import read_traces
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.stage import Artifacts, Context, Stage, Tracking, artifact_path

@@ -19,6 +19,7 @@ from warmup_rl.engines.hf import Generated, generated, require_room
 from warmup_rl.engines.openai import Mode, request_body, request_seed
 from warmup_rl.interfaces.chat import stop_ids
 from warmup_rl.interfaces.engine import Engine, EngineContext, Session
+from warmup_rl.interfaces.stage import LaunchEnv
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -35,6 +36,11 @@ def is_installed() -> bool:
     """Whether the package vllm can be imported; a folder of that name in the working directory is not the package."""
     spec = importlib.util.find_spec("vllm")
     return spec is not None and spec.origin is not None
+
+
+def on_each_rank(launch_env: LaunchEnv) -> dict[str, Any]:
+    """Arguments of `vllm.LLM` for a model of its own on each process of a launch."""
+    return {"distributed_executor_backend": "external_launcher"} if launch_env.size > 1 else {}
 
 
 @contextmanager
@@ -153,6 +159,9 @@ class Vllm(Engine):
             raise ValueError(f"{owned[0]!r} is set by the teacher's key {_OWNED[owned[0]]!r}")
         return args
 
+    def per_rank(self) -> bool:
+        return self.tensor_parallel == 1
+
     def check(self, problem: Problem) -> None:
         if not is_installed():
             raise UserError(
@@ -167,6 +176,7 @@ class Vllm(Engine):
     def open(self, context: EngineContext) -> Iterator[Session]:
         """Loads the model. Raises `UserError` if vLLM is missing or cannot load it."""
         options = {"dtype": self.dtype, "tensor_parallel_size": self.tensor_parallel, **self.args}
+        options = {**on_each_rank(context.launch_env), **options}
         with opened(self.model, self.revision, context.seed, options, says="the teacher's `args`") as (llm, params):
             yield VllmSession(self, context, llm, params)
 

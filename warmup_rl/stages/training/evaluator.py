@@ -13,7 +13,7 @@ from warmup_rl.base.errors import Unscorable, UserError
 from warmup_rl.base.models import load_model
 from warmup_rl.base.types import Message, Problem, to_json
 from warmup_rl.engines.hf import Generated, evaluating, stream
-from warmup_rl.engines.vllm import VllmModel, evaluated
+from warmup_rl.engines.vllm import VllmModel, evaluated, on_each_rank
 from warmup_rl.interfaces.chat import render_prompt
 from warmup_rl.interfaces.domain import Answered, Domain, score_all
 from warmup_rl.interfaces.format import ResponseFormat
@@ -70,8 +70,8 @@ def opened_model(context: Context, tokenizer: PreTrainedTokenizerBase) -> Iterat
     if context.evaluation.engine == "transformers":
         yield load_model(source, revision, device=f"cuda:{env.local_rank}" if env.device == "cuda" else "cpu")
         return
-    each_rank = {"distributed_executor_backend": "external_launcher"} if env.size > 1 else {}
-    with evaluated(source, revision, tokenizer, context.seed, {**each_rank, **context.evaluation.vllm}) as model:
+    options = {**on_each_rank(env), **context.evaluation.vllm}
+    with evaluated(source, revision, tokenizer, context.seed, options) as model:
         yield model
 
 
