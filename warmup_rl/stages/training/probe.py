@@ -17,7 +17,6 @@ from warmup_rl.interfaces.stage import Context
 from warmup_rl.stages.training.checkpoints import KEPT_WEIGHTS
 from warmup_rl.stages.training.evaluator import complete_held_out
 from warmup_rl.stages.training.saving import keep_weights
-from warmup_rl.stages.training.tracking import track
 
 if TYPE_CHECKING:
     from trl import SFTTrainer
@@ -105,7 +104,8 @@ class Probe(TrainerCallback):
         self.rows.append({"step": step, "loss": loss, "accuracy": accuracy, "retention": retention})
         if self._context.launch_env.is_main:
             append_jsonl(self._context.folder / PROBE_LOG, self.rows[-1:])
-            named = {"loss": loss, "retention": retention, **accuracy}
-            track({f"probe/{name}": value for name, value in named.items()}, step)
+        named = {"loss": loss, "retention": retention, **accuracy}
+        logs = {f"probe/{name}": value for name, value in named.items()}
+        trainer.callback_handler.call_event("on_log", trainer.args, trainer.state, trainer.control, logs=logs)
         shown = "  ".join(f"{name} {value:.2f}" for name, value in accuracy.items())
         self._context.say(f"step {step}: held-out trace loss {loss:.3f}  {shown}")
