@@ -29,7 +29,7 @@ from warmup_rl.stages.training.tracking import track
 ROOT = Path(__file__).parent.parent
 DOCUMENT = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
 SMALL = [
-    "stages.pretrain.corpus.share=0.01", "stages.distill.problems=12", "stages.sft.epochs=1", "stages.sft.probe={points: 2}",
+    "stages.pretrain.corpus.share=0.01", "stages.distill.problems=12", "stages.sft.epochs=1", "stages.sft.probe={points: 2, traces: 4}",
     "stages.rlvr.problems=6", "stages.rlvr.steps=3", "stages.rlvr.prompts_per_step=4", "stages.rlvr.generations=4",
     "stages.rlvr.sampling.max_tokens=16", "stages.rlvr.args.beta=0.01", "stages.rlvr.reward={correct: 1, overlong: 0.1}",
     "stages.before.prompts=[open]", "evaluation.problems=4", "evaluation.curve_problems=4", "evaluation.every=2",
@@ -42,23 +42,24 @@ OURS = ("_timestamp", "_runtime", "_step", "_wandb", "first_line")
 def tracked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, WandbRun]]]:
     """A run of two arms with an account whose server takes connections and never answers."""
     folder = tmp_path_factory.mktemp("outputs")
+    run = folder / "kk-warmup"
     with socket.socket() as hole:
         hole.bind(("127.0.0.1", 0))
         hole.listen(100)
-        environment = {
-            **os.environ, "WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": f"http://127.0.0.1:{hole.getsockname()[1]}",
-            "WANDB_MODE": "online",
-        }  # fmt: skip
-        command = [sys.executable, "-m", "warmup_rl.train", "recipes/kk_warmup.yaml", f"output_dir={folder}"]
-        arms = ["--arm", "warmup", "--arm", "base", "--jobs", "1"]
-        done = subprocess.run([*command, *SMALL, "tracking=wandb", *arms], cwd=ROOT, env=environment, check=False,
-                              capture_output=True, text=True, timeout=280)  # fmt: skip
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        run = folder / "kk-warmup"
-        files = sorted((run / "wandb").glob("offline-run-*"))
-        yield run, {one.name: one for one in map(read_run, files)}
-        for process in psutil.process_iter(["cmdline"]):
-            if str(run) in " ".join(process.info["cmdline"] or ()) and process.pid != os.getpid():
+        address = f"http://127.0.0.1:{hole.getsockname()[1]}"
+        environment = {**os.environ, "WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": address, "WANDB_MODE": "online"}
+        command = [sys.executable, "-m", "warmup_rl.train", "recipes/kk_warmup.yaml", f"output_dir={folder}", *SMALL]
+        options = ["tracking=wandb", "--arm", "warmup", "--arm", "base", "--jobs", "1", "--threads", "1"]
+        done = subprocess.run(
+            [*command, *options], cwd=ROOT, env=environment, check=False, capture_output=True, text=True, timeout=560
+        )
+        uploads = [one for one in psutil.process_iter(["cmdline"]) if str(run) in " ".join(one.info["cmdline"] or ())]
+        try:
+            assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+            assert uploads, "they wait for the server"
+            yield run, {one.name: one for one in map(read_run, sorted((run / "wandb").glob("offline-run-*")))}
+        finally:
+            for process in uploads:
                 process.terminate()
 
 

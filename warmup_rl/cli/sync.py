@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import psutil
 
 from warmup_rl.base.console import counted
 from warmup_rl.base.errors import UserError
+from warmup_rl.base.stopping import Stopped, listen
 from warmup_rl.cli.arguments import Arguments
 from warmup_rl.run.tracking import FOLDER
 
@@ -45,11 +45,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def _follow(command: Sequence[str], writer: int) -> int:
     """Uploads while a process writes; W&B's own upload would wait for ever for the end of a run that was killed."""
-    with subprocess.Popen(command, env=dict(os.environ)) as upload:
-        while upload.poll() is None and psutil.pid_exists(writer):
-            time.sleep(_POLL_SECONDS)
+    listen()
+    with subprocess.Popen(command) as upload:
         try:
+            while upload.poll() is None and psutil.pid_exists(writer):
+                time.sleep(_POLL_SECONDS)
             return upload.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            upload.terminate()
+        except (subprocess.TimeoutExpired, Stopped):
             return 1
+        finally:
+            upload.terminate()

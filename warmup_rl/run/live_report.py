@@ -21,8 +21,8 @@ def rewrite_report(trial: Trial) -> None:
     with suppress(OSError):
         if trial.done:
             return
-        pages = (run_folder / "report" / "report.html", run_folder / "run.json")
-        last = max(page.stat().st_mtime for page in pages if page.is_file())
+        page = run_folder / "report" / "report.html"
+        last = (page if page.is_file() else run_folder / "run.json").stat().st_mtime
         if time.time() - last >= REWRITE_SECONDS:
             subprocess.Popen(
                 [sys.executable, "-m", "warmup_rl", "report", str(run_folder), "--again"],

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,9 +45,8 @@ def wandb_run(
         yield
         return
     try:
-        uploaded = _has_account()
         place = _opened(recipe, folder, name, job, config)
-        if uploaded:
+        if os.environ.get("WANDB_MODE") not in OFFLINE:
             _upload(place)
     except Exception as error:  # whatever W&B raises, the training goes on
         say(f"tracking: W&B cannot be opened: {error}")
@@ -123,16 +121,8 @@ def _opened(recipe: RecipeRecord, folder: Path, name: str, job: str, config: Map
     return Path(run.settings.sync_dir)
 
 
-@cache
-def _has_account() -> bool:
-    """Whether W&B knows an account and may be online; asks no server. Must be called before a W&B run is opened."""
-    import wandb
-
-    return os.environ.get("WANDB_MODE") not in OFFLINE and bool(wandb.login(prompt=False, verify=False))
-
-
 def _upload(place: Path) -> None:
-    """Starts the process that uploads a W&B run while it is written."""
+    """Starts the process that uploads a W&B run while it is written, if it finds an account: this process asks nobody."""
     command: Sequence[str] = [sys.executable, "-m", "warmup_rl", "sync", str(place), "--follow", str(os.getpid())]
     environment = {key: value for key, value in os.environ.items() if key != "WANDB_SERVICE"}  # that of this process
     with (place / "upload.log").open("ab") as log:

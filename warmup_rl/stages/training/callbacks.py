@@ -69,7 +69,7 @@ class Progress(TrainerCallback):
         self._twentieths = _LINES * self._first // state.max_steps
 
     def on_log(self, args: Any, state: TrainerState, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        row = {"step": state.global_step, **(logs or {})}
+        row = {"step": state.global_step, "of": state.max_steps, "at": round(time.time(), 1), **(logs or {})}
         if self._context.launch_env.is_main:
             broken = {key: str(value) for key, value in row.items() if _is_not_finite(value)}  # JSON has no NaN
             append_jsonl(self._context.folder / "log.jsonl", [row | broken])

@@ -92,10 +92,12 @@ class Probe(TrainerCallback):
     def _measure(self, step: int) -> None:
         """Adds a measurement. All ranks call it together."""
         trainer, correct = self._trainer, defaultdict[str, list[bool]](list)
+        was_training = trainer.model.training
         with torch.random.fork_rng():  # a data loader draws a seed
             rows = trainer.get_eval_dataloader()
             loss = trainer.evaluation_loop(rows, "held-out traces", prediction_loss_only=True).metrics["eval_loss"]
         trainer._metrics["eval"].clear()
+        trainer.model.train(was_training)  # else the trainer takes the metrics of this step for those of an evaluation
         for row in complete_held_out(trainer, self._context, self._problems, self._sampling):
             correct[row["domain"]].append(row["score"]["verdict"] == "correct")
         accuracy = {name: mean([float(one) for one in found]) for name, found in correct.items()}
