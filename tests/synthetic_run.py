@@ -224,6 +224,6 @@ def undo(folder: Path, key: str) -> Path:
     for record in folder.glob("*/seed-*/run.json"):
         stages = json.loads(record.read_text(encoding="utf-8"))["stages"]
         edit_json(record, stages=[{**entry, "done": entry["done"] and entry["key"] != key} for entry in stages])
-    (output,) = (folder.parent / "cache").glob(f"*-{key}")
+    (output,) = (place for place in (folder.parent / "cache").iterdir() if place.name.partition("-")[2] == key)
     (output / "stage.json").unlink()
     return output

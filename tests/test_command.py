@@ -33,8 +33,8 @@ READ: list[tuple[str, str, Command]] = [
     ("dashed override with =", "r.yaml --stages.sft.args.learning_rate=1e-6",
      Command("r.yaml", ("stages.sft.args.learning_rate=1e-6",))),
     ("negative value", "r.yaml --stages.rlvr.reward.wrong -1", Command("r.yaml", ("stages.rlvr.reward.wrong=-1",))),
-    ("key at the top", "r.yaml --run_name other --wandb.project p",
-     Command("r.yaml", ("run_name=other", "wandb.project=p"))),
+    ("key at the top", "r.yaml --run_name other --tracking.project p",
+     Command("r.yaml", ("run_name=other", "tracking.project=p"))),
     ("overrides keep their order", "r.yaml seeds=1 --seeds 2 seeds=3",
      Command("r.yaml", ("seeds=1", "seeds=2", "seeds=3"))),
     ("value with =", "r.yaml domains.x.text=a=b", Command("r.yaml", ("domains.x.text=a=b",))),
@@ -82,8 +82,8 @@ def test_a_wrong_command_line_is_refused(line: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["chek"], "unknown command 'chek'. Did you mean 'check'? Commands: train, recipes, check, report, verify, export, "
-               "puzzles, clean, grade, init, contamination, conformance, doctor, help."),
+    (["chek"], "unknown command 'chek'. Did you mean 'check'? Commands: train, recipes, check, report, watch, sync, verify, "
+               "export, puzzles, clean, grade, init, contamination, conformance, doctor, help."),
     (["check", "none.yaml"], "none.yaml: no such recipe file."),
     (["check", "kk-warmup"], "kk-warmup: no such recipe file. Did you mean 'kk_warmup'? Shipped recipes: ablation, "),
     (["train", "kk_warmup", "--gpus", "2", "--launch", "zero9"], "--launch: no such file: zero9. Did you mean 'zero"),

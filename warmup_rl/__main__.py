@@ -19,6 +19,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "warmup_rl.cli.command:report",
         "RUN_FOLDER [OTHER]: makes the page, summary, tables and plots of a run, or two",
     ),
+    "watch": ("warmup_rl.cli.watch:main", "RUN_FOLDER: shows a run in the terminal while it goes on, from its files"),
+    "sync": ("warmup_rl.cli.sync:main", "RUN_FOLDER: uploads the W&B runs of a run that was tracked"),
     "verify": ("warmup_rl.cli.verify:main", "RUN_FOLDER: checks the files of a run and grades its completions again"),
     "export": ("warmup_rl.cli.export:main", "FOLDER --to DIR: copies a trained model for a server, merges an adapter"),
     "puzzles": ("warmup_rl.cli.puzzles:main", "--out FILE: makes or checks a file of Knights & Knaves puzzles"),

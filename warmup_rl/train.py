@@ -152,7 +152,7 @@ def _report(run_folder: Path) -> None:
     from warmup_rl.report.main import report
 
     try:
-        report(run_folder)
+        report(run_folder, final=True)
     except UserError:
         raise
     except Exception as error:

@@ -278,7 +278,9 @@ def _settings(recipe: Recipe, trials: dict[str, Trial], disk: str, needs: Sequen
     table.add_row("disk", Text(disk))
     for line in needs:
         table.add_row("memory", Text(line))
-    table.add_row("wandb", Text(f"project {recipe.wandb.project}, group {recipe.run_name}" if recipe.wandb else "off"))
+    to, project = recipe.tracking.to, recipe.tracking.project
+    named = f", project {project}, group {recipe.run_name}" if to in ("wandb", "trackio") else ""
+    table.add_row("tracking", Text(f"{to}{named}"))
     return table
 
 

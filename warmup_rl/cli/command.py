@@ -219,6 +219,7 @@ def report(arguments: Sequence[str]) -> None:
     parser = Arguments("report", "Makes the page, summary, tables and plots of a run from its files.")
     parser.add_argument("run", type=Path, metavar="RUN_FOLDER", help="folder of a run, such as outputs/kk-warmup")
     parser.add_argument("other", type=Path, nargs="?", metavar="OTHER_RUN", help="another run to lay over it")
+    parser.add_argument("--again", action="store_true", help=argparse.SUPPRESS)
     given = parser.read(arguments)
     if given.other:
         from warmup_rl.report.beside import beside
@@ -227,4 +228,6 @@ def report(arguments: Sequence[str]) -> None:
         return
     from warmup_rl.report.main import report
 
-    report(given.run)
+    if given.again:  # beside a run that goes on
+        os.nice(19)
+    report(given.run, again=given.again)

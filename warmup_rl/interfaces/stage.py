@@ -19,6 +19,7 @@ from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.plugins import Kind, Plugin
 
 Distribution = Literal["single", "ddp", "zero0", "zero1", "zero2", "zero3"]
+Tracker = Literal["wandb", "trackio", "tensorboard", "none"]
 SCRATCH = "trainer"
 """Folder for what a stage needs only until its output is finished, such as checkpoints; deleted then."""
 Use = Literal["training", "examples", "choice", "curve", "measurement"]
@@ -42,11 +43,21 @@ class LaunchEnv:
 
 @dataclass(frozen=True)
 class Tracking:
-    """Where live metrics go in addition to files; `group` and `tags` name the run and the trial."""
+    """Where live metrics go in addition to files.
 
-    wandb_project: str | None = None
+    Attributes:
+        to: the tracker; the run of W&B, which is one of the trial, is open when a stage runs.
+        project: of W&B or Trackio.
+        group: the run's name.
+        folder: the run's folder, for files of TensorBoard.
+        spent: FLOPs of the trial's trainings before this stage, without pretraining.
+    """
+
+    to: Tracker = "none"
+    project: str = ""
     group: str = ""
-    tags: tuple[str, ...] = ()
+    folder: Path = Path()
+    spent: float = 0.0
 
 
 class Artifacts(dict[str, Path]):

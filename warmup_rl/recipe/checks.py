@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,23 @@ def cross_checks(draft: Draft, world_size: int) -> Found:
     yield from _model(draft)
     yield from _folds(draft)
     yield from _auto_style(draft)
+    yield from _tracker(draft)
     folder = draft.data.get("output_dir", "outputs")
     if isinstance(folder, str) and folder:
         yield from _output_dir(Path(folder))
     for index, stage in enumerate(draft.stages):
         yield from stage_checks(draft, index, draft.data["stages"][index], stage, world_size)
+
+
+def _tracker(draft: Draft) -> Found:
+    """Whether the package of the tracker is there."""
+    given = draft.data.get("tracking")
+    to = given.get("to") if isinstance(given, dict) else given
+    packages = {"trackio": ("trackio",), "tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",)}
+    wanted = packages.get(to, ()) if isinstance(to, str) else ()
+    specs = map(find_spec, wanted)
+    if wanted and not any(spec and spec.origin for spec in specs):  # without an origin: a plain folder of this name
+        yield ("tracking",), f"the package {wanted[0]} is not installed here. pip install {wanted[0]}, or leave it out."
 
 
 def arm_checks(draft: Draft, stages: Mapping[str, Sequence[Stage]], left_out: Mapping[str, Collection[int]]) -> Found:

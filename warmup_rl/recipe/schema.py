@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import yaml
 from pydantic import (
@@ -15,6 +15,7 @@ from pydantic import (
     StringConstraints,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from warmup_rl.base.config import Config, is_runtime_only
@@ -24,7 +25,7 @@ from warmup_rl.interfaces.domain import Domain, is_folded
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.plugins import Plugin, name_of, plugin_field, suggestion
-from warmup_rl.interfaces.stage import Stage
+from warmup_rl.interfaces.stage import Stage, Tracker
 from warmup_rl.recipe.leaks import StageRequest
 
 CACHE_FOLDER = "cache"
@@ -44,7 +45,7 @@ def _free(*taken: str) -> AfterValidator:
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 RunName = Annotated[Name, _free(CACHE_FOLDER, "contamination")]
-ArmName = Annotated[Name, _free("report", "recipe.yaml", "run.json")]
+ArmName = Annotated[Name, _free("report", "recipe.yaml", "run.json", "wandb", "tensorboard")]
 Seed = Annotated[int, Field(ge=0)]
 LAST_FOLD = "last"
 """Name, on the command line, of the model that is trained on all rows of a domain with folds."""
@@ -61,11 +62,18 @@ class Arm(Config):
     """The arm's own format of completions, so that a base model may train under the prompt that it does best with."""
 
 
-class WandbSettings(Config):
-    """Live metrics on Weights & Biases, one W&B run a stage."""
+class TrackingSettings(Config):
+    """Live metrics in addition to the files; `tracking: wandb` is short for `tracking: {to: wandb}`."""
 
-    project: str = Field(min_length=1)
-    """The W&B project; the group is the run's name, the tags are arm, seed and stage."""
+    to: Tracker = "wandb"
+    """Tracker: wandb (one W&B run an arm and seed), trackio, tensorboard, or none. None of them needs an account."""
+    project: str = Field(default="warmup-rl", min_length=1)
+    """Project of W&B or Trackio; in it the run's name is the group of its arms and seeds."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, given: Any) -> Any:
+        return {"to": given or "none"} if given is None or isinstance(given, str) else given
 
 
 class ClaimSettings(Config):
@@ -89,6 +97,8 @@ class RecipeRecord(Config):
     Its plug-ins are not loaded, since their files may be gone by the time a report is made.
     """
 
+    renamed_keys: ClassVar[Mapping[str, str]] = {"wandb": "tracking"}
+
     run_name: RunName
     """Name of the run's folder under `output_dir`."""
     seeds: list[Seed] = Field(default=[0], min_length=1)
@@ -107,8 +117,8 @@ class RecipeRecord(Config):
     arms: dict[ArmName, Arm] = Field(default={"main": Arm()}, min_length=1)
     """Sides of a comparison; stages that two arms share run once."""
     stages: list[Any] = Field(min_length=1)
-    wandb: WandbSettings | None = None
-    """Live metrics; by default nothing leaves the machine."""
+    tracking: TrackingSettings = TrackingSettings(to="none")
+    """Live metrics: wandb, trackio, tensorboard or none; by default nothing leaves the machine."""
     claims: ClaimSettings = ClaimSettings()
     """What the report's claims compare."""
 
@@ -212,7 +222,10 @@ def read_recipe_record(path: Path) -> RecipeRecord:
         DataError: the file is not YAML, or not a resolved recipe of this version.
     """
     try:
-        return RecipeRecord.model_validate(parse_yaml(path.read_text(encoding="utf-8")))
+        given = parse_yaml(path.read_text(encoding="utf-8"))
+        if isinstance(given, dict):
+            given.pop("wandb", None)  # of earlier versions; it decides nothing that a report shows
+        return RecipeRecord.model_validate(given)
     except yaml.YAMLError as error:
         raise DataError(f"{path}: not YAML ({error}). Run the recipe again to rewrite it.") from None
     except ValidationError as error:

@@ -271,7 +271,7 @@ OLD_SPELLINGS: dict[str, str] = {
     "lora_rank": "Did you mean 'r'?",
     "alpha": "Did you mean 'lora_alpha'?",
     "dropout": "Did you mean 'lora_dropout'?",
-    "wandb_project": "Set 'wandb: {project: ...}' at the top of the recipe.",
+    "wandb_project": "Set 'tracking: {to: wandb, project: ...}' at the top of the recipe.",
     "model_name_or_path": _MODEL,
     "model_revision": _MODEL,
     "dataset_name": "Training data are domains: see 'domains' at the top of the recipe.",

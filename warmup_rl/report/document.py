@@ -100,9 +100,10 @@ class Document:
 
     def latex(self) -> str:
         """All tables, to be taken into a paper; they need the package booktabs."""
-        return "\n\n".join(table.latex(title) for title, table in self._tables()) + "\n"
+        return "\n\n".join(table.latex(title) for title, table in self.tables()) + "\n"
 
-    def _tables(self) -> Iterator[tuple[str, Table]]:
+    def tables(self) -> Iterator[tuple[str, Table]]:
+        """All tables with the titles of their sections."""
         for section in self.sections:
             yield from ((section.title, block) for block in section.blocks if isinstance(block, Table))
 

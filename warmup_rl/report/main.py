@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from warmup_rl.base.console import open_console
 from warmup_rl.base.jsonl import read_json, write_json
 from warmup_rl.report import narrative, page, tables
+from warmup_rl.report.dashboard import publish
 from warmup_rl.report.document import Block, Document, Picture, Section
 from warmup_rl.report.evidence import contamination, registration
 from warmup_rl.report.findings import Findings, compute
@@ -20,15 +22,48 @@ from warmup_rl.report.plots import KINDS, PLOTS, draw
 from warmup_rl.report.summary import schema, summary
 
 
-def report(run_folder: Path) -> Path:
+def report(run_folder: Path, *, again: bool = False, final: bool = False) -> Path:
     """Writes `report/` in a run's folder and prints the main tables. Returns the Markdown file.
 
-    A report with measurements is not replaced by one without; a message says so.
+    A report with measurements is not replaced by one without; a message says so. Processes that write at the same time
+    do so one after the other.
+
+    Args:
+        again: of a run that goes on: nothing is done where another process is about to write it anyway.
+        final: the run has come to its end, so that the report goes to its tracker too.
 
     Raises:
         RunError: not a run folder, or outputs of finished stages are missing; nothing is written then.
         DataError: one of its files is broken.
     """
+    with _turn(run_folder, give_up=again) as mine:
+        return _written(run_folder, final) if mine else run_folder / "report" / "report.md"
+
+
+@contextmanager
+def _turn(run_folder: Path, give_up: bool) -> Iterator[bool]:
+    """Waits until no other process writes the report; at most one waits at a time.
+
+    Yields:
+        False, only with `give_up`, where another process waits already: it will read what this one would have read.
+    """
+    from filelock import FileLock, Timeout
+
+    if not (run_folder / "recipe.yaml").is_file():
+        yield True  # which is said where it is read
+        return
+    waiting, writing = (FileLock(run_folder / f".report-{name}.lock") for name in ("waiting", "writing"))
+    try:
+        waiting.acquire(timeout=0 if give_up else -1)
+    except Timeout:
+        yield False
+        return
+    with writing:
+        waiting.release()
+        yield True
+
+
+def _written(run_folder: Path, final: bool) -> Path:
     from rich.markdown import Markdown
 
     found = compute(load(run_folder))
@@ -49,6 +84,8 @@ def report(run_folder: Path) -> Path:
             path.replace(folder / path.name)
     for name in {f"{name}.{kind}" for name in PLOTS for kind in KINDS} - written:
         (folder / name).unlink(missing_ok=True)
+    if final:
+        publish(found, document, folder)
     console = open_console()
     console.print(Markdown(document.markdown(brief=True)))
     console.print(f"The whole report: {folder / 'report.html'} (one file, to be mailed), {folder / 'report.md'}",

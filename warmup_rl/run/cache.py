@@ -27,8 +27,7 @@ _VERIFIED: set[tuple[Path, str]] = set()
 """Outputs whose files this process has compared with their record."""
 CARD = "README.md"
 """File of a model folder that is written again with the results of later stages."""
-_NOT_RECORDED = ("wandb", SCRATCH, RECORD)
-"""W&B may still write to its folder after the stage, and no later stage reads it."""
+_NOT_RECORDED = (SCRATCH, RECORD)
 
 
 @dataclass(frozen=True)

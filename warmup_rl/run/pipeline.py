@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -19,15 +20,17 @@ from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.interfaces.format import STYLES, ResponseFormat
 from warmup_rl.interfaces.measurement import best_style, fallen, recorded_cells
 from warmup_rl.interfaces.plugins import data_digests, data_files
-from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, Tracking, artifact_path
+from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, artifact_path
 from warmup_rl.recipe import Recipe, dump, trial_name
 from warmup_rl.recipe.schema import CACHE_FOLDER
 from warmup_rl.run.cache import RECORD, CacheEntry, key_of, model_key, stale_key
 from warmup_rl.run.code_digest import code_digest
 from warmup_rl.run.failures import require_peers
 from warmup_rl.run.launch_env import launch_id
+from warmup_rl.run.live_report import rewrite_report
 from warmup_rl.run.model_card import write_card
 from warmup_rl.run.provenance import addresses, versions
+from warmup_rl.run.tracking import track_stage, tracking_of, trial_run
 
 Say = Callable[[str], None]
 PROBLEMS = "problems.json"
@@ -198,8 +201,9 @@ class TrialRunner:
         self.prepare(waiting)
         self._record("running")
         try:
-            for planned in chosen:
-                self._step(planned)
+            with trial_run(self._trial, self._say) if self._launch_env.is_main else nullcontext():
+                for planned in chosen:
+                    self._step(planned)
         except BaseException as error:
             state = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
             self._record(state, f"{type(error).__name__}: {error}")
@@ -215,6 +219,7 @@ class TrialRunner:
         entry, name = self._trial.entry(planned), planned.stage.id
         if entry.done:
             self._link(planned)
+            track_stage(planned.stage.id, entry.record())
             stale = " by code or an endpoint that has changed since" if planned.stale else ""
             self._say(f"{name}: done before{stale}, {entry.folder}")
             return
@@ -239,6 +244,8 @@ class TrialRunner:
         write_card(self._trial, planned)
         self._link(planned)
         self._record("running")
+        track_stage(planned.stage.id, entry.record())
+        rewrite_report(self._trial)
 
     def _fallen(self, planned: PlannedStage) -> list[str]:
         """Where the model after a warmup does worse than the one before it, by the evaluations around it."""
@@ -279,7 +286,6 @@ class TrialRunner:
         """What a stage may use; by default with the recipe's model, since other inputs do not exist before a run."""
         recipe, trial = self._trial.recipe, self._trial
         domains, evaluation = recipe.seen_by(planned.stage, trial.fold)
-        fold = () if trial.fold is None else (f"fold-{trial.fold}",)
         return Context(
             folder=folder or trial.entry(planned).part,
             inputs=inputs or Artifacts(recipe.model, recipe.model_revision),
@@ -290,11 +296,7 @@ class TrialRunner:
             arm=trial.arm,
             stage_id=planned.stage.id,
             launch_env=self._launch_env,
-            tracking=Tracking(
-                wandb_project=recipe.wandb.project if recipe.wandb else None,
-                group=recipe.run_name,
-                tags=(trial.arm, f"seed-{trial.seed}", *fold, planned.stage.id),
-            ),
+            tracking=tracking_of(trial, planned),
             say=lambda line: self._say(f"{planned.stage.id}: {line}"),
         )
 

@@ -74,7 +74,7 @@ class Pretrain(TrainerStage):
         return super().config(context, num_train_epochs=self.epochs, **owned)
 
     def run(self, context: Context) -> dict[str, Any]:
-        with training(context), explained(self, context):
+        with training(), explained(self, context):
             return self.train(context, self.corpus.tokenizer())
 
     def train(self, context: Context, tokenizer: PreTrainedTokenizerBase, contract: Any = None) -> dict[str, Any]:

@@ -48,7 +48,8 @@ OWNED: dict[str, str] = {
     "seed": "use the recipe's `seeds`",
     "data_seed": "use the recipe's `seeds`",
     "run_name": "use the recipe's `run_name`",
-    "report_to": "use the recipe's `wandb`",
+    "report_to": "use the recipe's `tracking`",
+    "project": "use the recipe's `tracking: {project: ...}`",
     "gradient_accumulation_steps": "it follows from `batch_size` and the number of processes",
     "enable_jit_checkpoint": _CHECKPOINTS,
     "auto_find_batch_size": "give the largest micro batch as `per_device_train_batch_size`",
@@ -192,7 +193,7 @@ class TrainerStage(Stage):
         source, revision = str(context.inputs.model), context.inputs.model_revision
         contract = chat.check(source, context.response_format, revision)
         tokenizer = chat.load_tokenizer(source, revision)
-        with training(context), explained(self, context):
+        with training(), explained(self, context):
             summary = self.train(whole_model(context), tokenizer, contract)
         tags = {**read_tags(source), **self.tags(context, summary)}
         if tags and context.launch_env.is_main:
@@ -275,7 +276,7 @@ class TrainerStage(Stage):
         """
         from transformers import PrinterCallback
 
-        from warmup_rl.stages.training.callbacks import Health, Progress
+        from warmup_rl.stages.training.callbacks import Health, Progress, Tracked
         from warmup_rl.stages.training.checkpointing import (
             AlreadyTrained,
             Checkpoints,
@@ -290,7 +291,8 @@ class TrainerStage(Stage):
         trainer.remove_callback(PrinterCallback)
         finite = FiniteSteps(context, trainer)
         health = Health(context, self.health, trainer)
-        own = [finite, *(callbacks or [Progress(context)]), health]
+        tracked = Tracked(context, trainer, steps_each=steps_each)
+        own = [tracked, finite, *(callbacks or [Progress(context)]), health]
         keeper = Checkpoints(self.checkpoint, context, trainer, stateful([*own, *carried]), steps_each=steps_each)
         for callback in (*own, keeper):
             trainer.add_callback(callback)

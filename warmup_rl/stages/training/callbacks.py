@@ -14,7 +14,8 @@ from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import append_jsonl
 from warmup_rl.interfaces.stage import Context
 from warmup_rl.stages.training.health import MOST_STEPS, HealthSettings, Rule, action, figures, raised
-from warmup_rl.stages.training.tracking import alert
+from warmup_rl.stages.training.saving import parameter_count
+from warmup_rl.stages.training.tracking import alert, by_step, track
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -68,7 +69,7 @@ class Progress(TrainerCallback):
         self._twentieths = _LINES * self._first // state.max_steps
 
     def on_log(self, args: Any, state: TrainerState, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        row = {"step": state.global_step, **(logs or {})}
+        row = {"step": state.global_step, "of": state.max_steps, "at": round(time.time(), 1), **(logs or {})}
         if self._context.launch_env.is_main:
             broken = {key: str(value) for key, value in row.items() if _is_not_finite(value)}  # JSON has no NaN
             append_jsonl(self._context.folder / "log.jsonl", [row | broken])
@@ -87,6 +88,32 @@ class Progress(TrainerCallback):
         left = taken / (state.global_step - self._first) * (state.max_steps - state.global_step)
         steps = f"step {state.global_step // self._each}/{state.max_steps // self._each}"
         return f"{steps}  {self._describe(self._latest)}  {duration(left)} left"
+
+
+class Tracked(TrainerCallback):
+    """Sends all that is logged to the W&B run of the trial, with the axes on which arms are laid over each other.
+
+    Args:
+        steps_each: optimizer steps per step of the recipe.
+    """
+
+    def __init__(self, context: Context, trainer: Trainer, *, steps_each: int = 1) -> None:
+        self._context, self._trainer, self._each = context, trainer, steps_each
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        by_step(self._context.stage_id)
+
+    def on_log(self, args: Any, state: TrainerState, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        if self._context.launch_env.is_main:
+            track(self._context.stage_id, {**(logs or {}), **self._axes(state.global_step)})
+
+    def _axes(self, step: int) -> dict[str, float]:
+        axes = {"step": step / self._each}
+        if (rewarder := getattr(self._trainer, "rewarder", None)) is not None:
+            flops = rewarder.costs.flops(parameter_count(self._trainer.model), self._trainer.num_iterations)
+            axes |= {"rollouts": rewarder.costs.rollouts, "generated_tokens": rewarder.costs.generated_tokens}
+            axes["flops"] = self._context.tracking.spent + flops
+        return axes
 
 
 class Health(TrainerCallback):

@@ -29,8 +29,8 @@ _CHECKPOINTS = f"{SCRATCH}/checkpoints"
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
 KEPT_WEIGHTS = f"{SCRATCH}/kept.safetensors"
 """File of the weights of the best model so far in a stage's folder, for a stage that does not keep the last one."""
-_KEPT = (SCRATCH, _CHECKPOINTS, KEPT_WEIGHTS, "wandb")
-"""Parts of a stage's folder that outlast a kill besides the logs; W&B's has the id of the run that goes on."""
+_KEPT = (SCRATCH, _CHECKPOINTS, KEPT_WEIGHTS)
+"""Parts of a stage's folder that outlast a kill besides the logs."""
 
 
 class CheckpointSettings(Config):

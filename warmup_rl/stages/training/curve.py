@@ -15,7 +15,6 @@ from warmup_rl.interfaces.stage import Context
 from warmup_rl.stages.training.evaluator import complete_held_out
 from warmup_rl.stages.training.rewards import Rewarder
 from warmup_rl.stages.training.saving import parameter_count
-from warmup_rl.stages.training.tracking import track
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer
@@ -87,5 +86,6 @@ class Curve(TrainerCallback):
         if self._context.launch_env.is_main:
             append_jsonl(self._context.folder / "curve.jsonl", [row])
             append_jsonl(self._context.folder / "curve_completions.jsonl", [{"step": step, **kept} for kept in rows])
-            track({f"held_out/{key}": row[key] for key in _TRACKED}, step * self._each)
+        logs, trainer = {f"held_out/{key}": row[key] for key in _TRACKED}, self._trainer
+        trainer.callback_handler.call_event("on_log", trainer.args, trainer.state, trainer.control, logs=logs)
         self._measuring += time.monotonic() - began

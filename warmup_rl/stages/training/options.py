@@ -84,7 +84,7 @@ def trainer_options(
         "seed": context.seed,
         "data_seed": context.seed,
         "run_name": f"{context.tracking.group}/{context.arm}/{context.seed}/{context.stage_id}",
-        "report_to": ["wandb"] if context.tracking.wandb_project else [],
+        **_tracker(context),
         "per_device_train_batch_size": batch.micro,
         "gradient_accumulation_steps": batch.accumulation,
         "save_strategy": "no",
@@ -103,6 +103,17 @@ def trainer_options(
     if launch_env.device == "cpu" and options.deepspeed_plugin is not None:
         options.deepspeed_plugin.deepspeed_config["zero_force_ds_cpu_optimizer"] = False  # it would be compiled, too
     return options
+
+
+def _tracker(context: Context) -> dict[str, Any]:
+    """What makes transformers log to Trackio or TensorBoard; W&B's run of the trial is fed by `tracking`."""
+    tracking = context.tracking
+    if tracking.to == "tensorboard":
+        place = tracking.folder / "tensorboard" / context.arm / f"seed-{context.seed}" / context.stage_id
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(place)  # what its callback reads
+    if tracking.to not in ("trackio", "tensorboard"):
+        return {"report_to": []}
+    return {"report_to": [tracking.to], **({"project": tracking.project} if tracking.to == "trackio" else {})}
 
 
 def _defaults(args: Mapping[str, Any], launch_env: LaunchEnv) -> dict[str, Any]:

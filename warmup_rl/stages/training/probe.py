@@ -17,7 +17,6 @@ from warmup_rl.interfaces.stage import Context
 from warmup_rl.stages.training.checkpoints import KEPT_WEIGHTS
 from warmup_rl.stages.training.evaluator import complete_held_out
 from warmup_rl.stages.training.saving import keep_weights
-from warmup_rl.stages.training.tracking import track
 
 if TYPE_CHECKING:
     from trl import SFTTrainer
@@ -93,10 +92,12 @@ class Probe(TrainerCallback):
     def _measure(self, step: int) -> None:
         """Adds a measurement. All ranks call it together."""
         trainer, correct = self._trainer, defaultdict[str, list[bool]](list)
+        was_training = trainer.model.training
         with torch.random.fork_rng():  # a data loader draws a seed
             rows = trainer.get_eval_dataloader()
             loss = trainer.evaluation_loop(rows, "held-out traces", prediction_loss_only=True).metrics["eval_loss"]
         trainer._metrics["eval"].clear()
+        trainer.model.train(was_training)  # else the trainer takes the metrics of this step for those of an evaluation
         for row in complete_held_out(trainer, self._context, self._problems, self._sampling):
             correct[row["domain"]].append(row["score"]["verdict"] == "correct")
         accuracy = {name: mean([float(one) for one in found]) for name, found in correct.items()}
@@ -105,7 +106,8 @@ class Probe(TrainerCallback):
         self.rows.append({"step": step, "loss": loss, "accuracy": accuracy, "retention": retention})
         if self._context.launch_env.is_main:
             append_jsonl(self._context.folder / PROBE_LOG, self.rows[-1:])
-            named = {"loss": loss, "retention": retention, **accuracy}
-            track({f"probe/{name}": value for name, value in named.items()}, step)
+        named = {"loss": loss, "retention": retention, **accuracy}
+        logs = {f"probe/{name}": value for name, value in named.items()}
+        trainer.callback_handler.call_event("on_log", trainer.args, trainer.state, trainer.control, logs=logs)
         shown = "  ".join(f"{name} {value:.2f}" for name, value in accuracy.items())
         self._context.say(f"step {step}: held-out trace loss {loss:.3f}  {shown}")

@@ -1,0 +1,227 @@
+"""`python -m warmup_rl watch RUN_FOLDER`: a run in the terminal while it goes on, read from its files only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from warmup_rl.base.console import duration, open_console
+from warmup_rl.base.errors import DataError, RunError
+from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.base.stats import mean
+from warmup_rl.cli.arguments import Arguments
+from warmup_rl.recipe import RecipeRecord, read_recipe_record
+from warmup_rl.run.cache import CacheEntry
+from warmup_rl.run.provenance import trial_records
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+REFRESH_SECONDS = 2.0
+WIDTH = 24
+"""Characters of a curve."""
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_CURVES = ("held_out/lenient", "reward", "loss")
+"""What is drawn, the first that a training has logged."""
+_RECENT = 20
+"""Logged steps whose pace gives the time left."""
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One arm with one seed (and fold), as its files say.
+
+    Attributes:
+        state: of its record.
+        stage: the stage that is being made, or the last one.
+        done: number of finished stages, of `stages`.
+        step: steps of the training that goes on, and those planned; None outside trainings.
+        curve: name and values of what a training has logged.
+        alarms: names of health rules that held.
+        left: seconds to the end of the lane; None where no finished stage like those to come tells.
+        line: what was last said.
+    """
+
+    name: str
+    state: str
+    stage: str = ""
+    done: int = 0
+    stages: int = 0
+    step: tuple[int, int] | None = None
+    curve: tuple[str, tuple[float, ...]] = ("", ())
+    alarms: tuple[str, ...] = ()
+    left: float | None = None
+    line: str = ""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command until the run is finished; prints once where the output is no terminal.
+
+    Raises:
+        RunError: not a run folder.
+    """
+    parser = Arguments("watch", "Shows a run while it goes on: arms and seeds, steps, curves, alarms, time left.")
+    parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="folder of a run: outputs/RUN_NAME")
+    folder = parser.read(arguments).folder
+    if not (folder / "recipe.yaml").is_file():
+        raise RunError(f"{folder}: not a run folder (no recipe.yaml). Give the folder of a run: outputs/RUN_NAME.")
+    from rich.live import Live
+
+    console, recipe = open_console(), read_recipe_record(folder / "recipe.yaml")
+    found = lanes(folder, recipe)
+    if not console.is_terminal:
+        console.print(table(recipe.run_name, found))
+        return
+    with Live(table(recipe.run_name, found), console=console, auto_refresh=False) as live, suppress(KeyboardInterrupt):
+        while any(lane.state != "finished" for lane in found):
+            time.sleep(REFRESH_SECONDS)
+            found = lanes(folder, recipe)
+            live.update(table(recipe.run_name, found), refresh=True)
+
+
+def lanes(folder: Path, recipe: RecipeRecord) -> list[Lane]:
+    """All arms and seeds of a run, those that have not begun included."""
+    records = {(one["arm"], one["seed"], one.get("fold")): (path, one) for path, one in _records(folder).items()}
+    known = _durations(records.values())
+    planned = [(arm, seed, None) for seed in recipe.seeds for arm in recipe.arms]
+    order = dict.fromkeys([*planned, *sorted(records, key=lambda place: (place[1], place[0], place[2] or 0))])
+    return [
+        _lane(_name(*place), *records[place], known) if place in records else Lane(_name(*place), "waits")
+        for place in order
+    ]
+
+
+def table(title: str, found: Sequence[Lane]) -> Table:
+    """The lanes as a table."""
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(title=title, box=None, padding=(0, 2, 0, 0))
+    for column in ("arm, seed", "state", "stage", "step", "curve", "last", "alarms", "left"):
+        shown.add_column(column, no_wrap=column != "alarms")
+    colours = {"finished": "green", "failed": "red", "stopped": "red", "running": "cyan"}
+    for lane in found:
+        name, values = lane.curve
+        last = f"{name.rpartition('/')[0] or name} {values[-1]:.3g}" if values else ""
+        stage = f"{min(lane.done + (lane.state == 'running'), lane.stages)}/{lane.stages} {lane.stage}"
+        step = f"{lane.step[0]}/{lane.step[1]}" if lane.step else ""
+        left = "" if lane.state != "running" else "?" if lane.left is None else duration(lane.left)
+        shown.add_row(
+            lane.name, Text(lane.state, style=colours.get(lane.state, "dim")), stage if lane.stages else "", step,
+            sparkline(values), last, Text(", ".join(lane.alarms), style="red"), left,
+        )  # fmt: skip
+    running = [lane for lane in found if lane.line and lane.state == "running"]
+    shown.caption = Text("\n".join(f"{lane.name} │ {lane.line}" for lane in running), style="dim")
+    shown.caption_justify = "left"
+    return shown
+
+
+def sparkline(values: Sequence[float], width: int = WIDTH) -> str:
+    """A curve as blocks of eight heights, from its least to its greatest value; means where there are more values."""
+    if not values:
+        return ""
+    count = min(width, len(values))
+    edges = [place * len(values) // count for place in range(count + 1)]
+    heights = [mean(values[low:high]) for low, high in zip(edges, edges[1:], strict=False)]
+    least, most = min(heights), max(heights)
+    scale = (len(_BLOCKS) - 1) / (most - least) if most > least else 0.0
+    return "".join(_BLOCKS[round((height - least) * scale)] for height in heights)
+
+
+def _records(folder: Path) -> Mapping[Path, Mapping[str, Any]]:
+    for _ in range(5):
+        with suppress(DataError, OSError):  # a record may be replaced while it is read
+            return trial_records(folder)
+        time.sleep(0.1)
+    return trial_records(folder)
+
+
+def _name(arm: str, seed: int, fold: int | None) -> str:
+    return f"{arm}, {seed}" + ("" if fold is None else f", fold {fold}")
+
+
+def _durations(records: Iterator[Any] | Any) -> dict[str, float]:
+    """Mean seconds of the finished stages of all lanes, by stage id."""
+    found: dict[str, list[float]] = {}
+    for path, record in records:
+        for stage in record["stages"]:
+            if (output := CacheEntry((path.parent / stage["folder"]).resolve())).done:
+                found.setdefault(stage["id"], []).append(float(output.record().get("seconds") or 0.0))
+    return {name: mean(seconds) for name, seconds in found.items()}
+
+
+@dataclass
+class _Log:
+    """What a stage has logged so far."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, folder: Path) -> _Log:
+        path = folder / "log.jsonl"
+        with suppress(DataError, OSError):  # its last line may be half written
+            return cls(list(read_jsonl(path)) if path.is_file() else [])
+        return cls()
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(str(row["alarm"]) for row in self.rows if "alarm" in row))
+
+    @property
+    def curve(self) -> tuple[str, tuple[float, ...]]:
+        for name in _CURVES:
+            values = tuple(float(row[name]) for row in self.rows if isinstance(row.get(name), int | float))
+            if values:
+                return name, values
+        return "", ()
+
+    @property
+    def step(self) -> tuple[int, int] | None:
+        steps = [row for row in self.rows if "of" in row]
+        return (steps[-1]["step"], steps[-1]["of"]) if steps else None
+
+    @property
+    def left(self) -> float | None:
+        """Seconds to the last step, at the pace of the last steps."""
+        rows = [row for row in self.rows if "of" in row and "loss" in row][-_RECENT:]
+        if len(rows) < 2 or rows[-1]["step"] == rows[0]["step"]:
+            return None
+        pace = (rows[-1]["at"] - rows[0]["at"]) / (rows[-1]["step"] - rows[0]["step"])
+        return float(max(0.0, pace * (rows[-1]["of"] - rows[-1]["step"])))
+
+
+def _lane(name: str, path: Path, record: Mapping[str, Any], known: Mapping[str, float]) -> Lane:
+    home = path.parent
+    stages = [(stage, (home / stage["folder"]).resolve()) for stage in record["stages"]]
+    open_ones = [(stage, folder) for stage, folder in stages if not CacheEntry(folder).done]
+    current = open_ones[0][1] if open_ones else None
+    logs = {folder: _Log.read(CacheEntry(folder).part if folder == current else folder) for _, folder in stages}
+    drawn = [log for log in logs.values() if log.curve[1]]
+    ahead = [known.get(stage["id"]) for stage, _ in open_ones]
+    if current is not None and logs[current].left is not None:
+        ahead[0] = logs[current].left
+    return Lane(
+        name=name,
+        state=record["state"],
+        stage=(open_ones or stages)[0 if open_ones else -1][0]["id"],
+        done=len(stages) - len(open_ones),
+        stages=len(stages),
+        step=logs[current].step if current is not None else None,
+        curve=drawn[-1].curve if drawn else ("", ()),
+        alarms=tuple(dict.fromkeys(rule for log in logs.values() for rule in log.alarms)),
+        left=None if None in ahead else sum(filter(None, ahead)),
+        line=_last_line(home / "run.log", name) if record["state"] == "running" else record.get("reason", ""),
+    )
+
+
+def _last_line(log: Path, name: str) -> str:
+    """The last line in a log that the run itself has said."""
+    with suppress(OSError):
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-50:]
+        said = [line.partition("│")[2].strip() for line in lines if "│" in line and line.startswith("seed ")]
+        return said[-1] if said else (lines[-1] if lines else "")
+    return ""

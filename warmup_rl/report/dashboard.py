@@ -1,0 +1,44 @@
+"""The report as a W&B run beside those of the trials: claims as its summary, tables and pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from warmup_rl.report.document import Document
+from warmup_rl.report.findings import Findings
+from warmup_rl.report.narrative import verdict
+from warmup_rl.run.tracking import COMPARISON, wandb_run
+from warmup_rl.stages.training.tracking import to_wandb
+
+
+def publish(found: Findings, document: Document, folder: Path) -> None:
+    """Writes the W&B run, if the recipe asks for W&B.
+
+    Args:
+        folder: of the report, with its pictures.
+    """
+    run = found.run
+    with wandb_run(run.recipe, run.folder, COMPARISON, COMPARISON, run.recipe.model_dump(mode="json"), print):
+        to_wandb(lambda wandb: wandb.run.summary.update(_claims(found)))
+        to_wandb(lambda wandb: wandb.log(_tables(wandb, document) | _pictures(wandb, folder)))
+
+
+def _claims(found: Findings) -> dict[str, Any]:
+    claims: dict[str, Any] = {}
+    for claim in found.claims:
+        low, high = claim.interval or (None, None)
+        figures = {"estimate": claim.estimate, "low": low, "high": high, "verdict": claim.verdict}
+        claims |= {f"claims/{claim.id}/{name}": value for name, value in figures.items() if value is not None}
+    return {**claims, "first_line": " ".join(verdict(found))}
+
+
+def _tables(wandb: Any, document: Document) -> dict[str, Any]:
+    return {
+        f"tables/{title}": wandb.Table(columns=list(table.header), data=[list(row) for row in table.rows])
+        for title, table in document.tables()
+    }
+
+
+def _pictures(wandb: Any, folder: Path) -> dict[str, Any]:
+    return {f"pictures/{path.stem}": wandb.Image(str(path)) for path in sorted(folder.glob("*.png"))}

@@ -1,0 +1,131 @@
+"""The W&B run of a trial. It is written to disk only, so that no network stops or delays a training; a process of its
+own uploads it meanwhile where there is an account."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from warmup_rl.interfaces.stage import Tracking
+from warmup_rl.recipe import RecipeRecord
+from warmup_rl.recipe.schema import stage_row
+from warmup_rl.stages.training.tracking import to_wandb
+
+if TYPE_CHECKING:
+    from warmup_rl.run.pipeline import PlannedStage, Trial
+
+FOLDER = "wandb"
+"""Folder in a run's folder that holds all W&B files of the run."""
+OFFLINE = ("offline", "disabled", "dryrun")
+"""Values of WANDB_MODE with which nothing is uploaded."""
+MEASURED = ("lenient", "strict", "well_formed", "truncated", "tokens")
+"""Figures of a measurement that are tracked."""
+COMPARISON = "comparison"
+"""Name and job type of the W&B run that holds the report."""
+
+
+@contextmanager
+def wandb_run(
+    recipe: RecipeRecord, folder: Path, name: str, job: str, config: Mapping[str, Any], say: Callable[[str], None]
+) -> Iterator[None]:
+    """Inside, a W&B run is open, if the recipe asks for it; the same one after a kill.
+
+    Args:
+        folder: the run's folder.
+        name: e.g. `warmup/seed-0`; its parts become tags.
+        job: W&B's job type.
+    """
+    if recipe.tracking.to != "wandb" or os.environ.get("WANDB_MODE") == "disabled":
+        yield
+        return
+    try:
+        place = _opened(recipe, folder, name, job, config)
+        if os.environ.get("WANDB_MODE") not in OFFLINE:
+            _upload(place)
+    except Exception as error:  # whatever W&B raises, the training goes on
+        say(f"tracking: W&B cannot be opened: {error}")
+    code = 1
+    try:
+        yield
+        code = 0
+    finally:
+        to_wandb(lambda wandb: wandb.finish(exit_code=code))
+
+
+def trial_run(trial: Trial, say: Callable[[str], None]) -> AbstractContextManager[None]:
+    """The W&B run of a trial, with the resolved recipe as its config; none for a trial that is finished."""
+    if trial.finished:
+        return nullcontext()
+    stages = [stage_row(planned.stage) for planned in trial.stages]
+    own = {"arm": trial.arm, "seed": trial.seed, "fold": trial.fold, "stages_of_arm": stages}
+    name = trial.folder.relative_to(trial.run_folder).as_posix()
+    return wandb_run(trial.recipe, trial.run_folder, name, "trial", {**trial.recipe.resolved(), **own}, say)
+
+
+def tracking_of(trial: Trial, planned: PlannedStage) -> Tracking:
+    """Where a stage's live metrics go, and what the trial has spent before it."""
+    to, project = trial.recipe.tracking.to, trial.recipe.tracking.project
+    return Tracking(to, project, trial.recipe.run_name, trial.run_folder, _spent(trial, planned))
+
+
+def _spent(trial: Trial, planned: PlannedStage) -> float:
+    """FLOPs of the finished trainings of a trial before a stage, without pretraining."""
+    before = [one for one in trial.stages[: planned.number - 1] if one.stage.role != "pretraining"]
+    done = (trial.entry(one) for one in before)
+    return sum(float(entry.record()["summary"].get("flops") or 0) for entry in done if entry.done)
+
+
+def track_stage(stage: str, record: Mapping[str, Any]) -> None:
+    """Writes the figures of a finished stage to the open W&B run, if there is one; of evaluations each measurement."""
+    summary = record["summary"]
+    found = {f"{stage}/{key}": value for key, value in summary.items() if isinstance(value, int | float)}
+    found[f"{stage}/seconds"] = record["seconds"]
+    for cell in summary.get("cells") or ():
+        place = "/".join(str(cell.get(key)) for key in ("domain", "split", "sampling", "prompt"))
+        found |= {f"{stage}/{place}/{key}": cell.get(key) for key in MEASURED}
+    to_wandb(lambda wandb: wandb.run.summary.update(found))
+
+
+def run_id(folder: Path, name: str) -> str:
+    """The id of a W&B run of a run folder; drawn once, so that a killed run goes on in the same one."""
+    path = folder / FOLDER / f"{name.replace('/', '-')}.id"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file():
+        path.write_text(secrets.token_hex(4), encoding="utf-8")
+    return path.read_text(encoding="utf-8")
+
+
+def _opened(recipe: RecipeRecord, folder: Path, name: str, job: str, config: Mapping[str, Any]) -> Path:
+    """Opens a W&B run and returns the folder of its files."""
+    import wandb
+
+    run = wandb.init(
+        project=recipe.tracking.project,
+        group=recipe.run_name,
+        job_type=job,
+        name=name,
+        tags=[recipe.run_name, *name.split("/")],
+        id=run_id(folder, name),
+        resume="allow",
+        dir=str(folder.resolve()),
+        mode="offline",
+        settings=wandb.Settings(silent=True, console="off"),
+    )
+    run.config.update(dict(config), allow_val_change=True)
+    return Path(run.settings.sync_dir)
+
+
+def _upload(place: Path) -> None:
+    """Starts the process that uploads a W&B run while it is written, if it finds an account: this process asks nobody."""
+    command: Sequence[str] = [sys.executable, "-m", "warmup_rl", "sync", str(place), "--follow", str(os.getpid())]
+    environment = {key: value for key, value in os.environ.items() if key != "WANDB_SERVICE"}  # that of this process
+    with (place / "upload.log").open("ab") as log:
+        subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment
+        )
