@@ -494,6 +494,23 @@ def test_a_recount_goes_with_its_doubt_and_its_whole_list():
     assert result.thinking == f"{RECOUNT[: RECOUNT.index('Hmm')].strip()}\n\nSo the answer is 15."
 
 
+HALF_CHECKED = """The front and back walls have 2 * 12 * 4 = 96, the side walls 2 * 5 * 4 = 40. So the paint covers \
+96 + 40 = 136.
+
+Wait, let me check the walls again. The front and back walls have 2 * 12 * 4 = 96. Yes. Correct.
+
+For the side walls: each is 5 by 4, so 20, and 20 + 20 = 40. Correct. So 96 + 40 = 136.
+
+So the answer is 136."""
+
+
+def test_a_check_that_goes_on_in_the_next_paragraph_stays():
+    problem = Problem("p", "written", "A room is 12 long, 5 wide and 4 high. How large are its walls?", "136")
+    assert clean(HALF_CHECKED, problem, Sums(name="written"))[0].thinking == HALF_CHECKED
+    checked = HALF_CHECKED[: HALF_CHECKED.index("For the side walls")] + "So the answer is 136."
+    assert "Wait" not in clean(checked, problem, Sums(name="written"))[0].thinking
+
+
 BEFORE, GONE, AFTER = "We have 3 + 4 = 7. ", "Again, 3 + 4 = 7. ", "So the answer is 7."
 SEAMS = {
     "": (BEFORE, GONE, AFTER),
@@ -510,6 +527,18 @@ SEAMS = {
     "it says something new": (BEFORE, "And 35 * 12 = 420, 420 / 20 = 21. ", AFTER),
     "what remains speaks of it": (BEFORE, GONE, "So it is 7. Both ways agree."),
 }
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        (f"{BEFORE}But 7 is not among the options. ", AFTER, "a doubt before it would stay open"),
+        (BEFORE, f"Let me think which of them is meant. {AFTER}", "a sentence after it points back"),
+    ],
+)
+def test_objections_and_choices_need_what_stands_beside_them(before, after, why):
+    cut = Cut(Span(len(before), len(before + GONE)), "redundant")
+    assert coherent(before + GONE + after, (cut,), "What is 3 + 4?") == ((), [(cut.span, why)])
 
 
 @pytest.mark.parametrize(("why", "pieces"), SEAMS.items(), ids=[why or "none" for why in SEAMS])

@@ -27,10 +27,12 @@ _POINTS_BACK = re.compile(
     rf"{_HESITATES}(?:so\b\W*)?(?:(?:also|too|then|similarly|likewise|again|in the same way|the same|same|these|those"
     r"|they|both|neither|which|the (?:other|latter|former|second|third|remaining)|as (?:before|above)"
     r"|(?:going|coming|getting) back|returning|given (?:that|this))\b"
-    r"|(?:this|that)\b(?! works out\b))",
+    r"|(?:this|that)\b(?! works out\b)|[^.,:;]*\bwhich (?:one|of|is)\b)",
     re.IGNORECASE,
 )
 """The beginning of a sentence that points back to the one before it."""
+_OBJECTS = re.compile(r"\W*(?:but|however)\b.*(?:n['’]t|\bnot?)\b", re.IGNORECASE)
+"""A sentence that says what speaks against the result."""
 _ANOTHER = re.compile(rf"{_HESITATES}another\b", re.IGNORECASE)
 _FOLLOWS = re.compile(rf"{_HESITATES}(?:so|therefore|thus|hence|then)\b", re.IGNORECASE)
 _ITEM = re.compile(rf"{_HESITATES}(\w+)\s+(?:\d+|[A-Z])\b", re.IGNORECASE)
@@ -153,7 +155,7 @@ def _seam_fault(before: str, gone: str, after: str, *, ends: bool, local: bool) 
         return "a heading before it would be empty"
     if _ANNOUNCES.search(last):
         return "a sentence before it announces it"
-    if DOUBTS.search(last):
+    if DOUBTS.search(last) or _OBJECTS.match(last):
         return "a doubt before it would stay open"
     item = _ITEM.match(first)
     if _LATER_ITEM.match(first) or item and re.search(rf"\b{item[1]}\s+(?:\d+|[A-Z])\b", gone, re.IGNORECASE):
