@@ -31,8 +31,8 @@ _POINTS_BACK = re.compile(
     re.IGNORECASE,
 )
 """The beginning of a sentence that points back to the one before it."""
-_OBJECTS = re.compile(r"\W*(?:but|however)\b.*(?:n['’]t|\bnot?)\b", re.IGNORECASE)
-"""A sentence that says what speaks against the result."""
+_OBJECTS = re.compile(r"\W*(?:but|however)\b", re.IGNORECASE)
+"""A sentence that speaks against the one before it."""
 _ANOTHER = re.compile(rf"{_HESITATES}another\b", re.IGNORECASE)
 _FOLLOWS = re.compile(rf"{_HESITATES}(?:so|therefore|thus|hence|then)\b", re.IGNORECASE)
 _ITEM = re.compile(rf"{_HESITATES}(\w+)\s+(?:\d+|[A-Z])\b", re.IGNORECASE)
