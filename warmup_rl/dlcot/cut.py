@@ -31,7 +31,7 @@ _POINTS_BACK = re.compile(
     re.IGNORECASE,
 )
 """The beginning of a sentence that points back to the one before it."""
-_OBJECTS = re.compile(r"\W*(?:but|however)\b", re.IGNORECASE)
+_OBJECTS = re.compile(r"\W*(?:but|however)\b(?!\W*(?:wait|let)\b)", re.IGNORECASE)
 """A sentence that speaks against the one before it."""
 _ANOTHER = re.compile(rf"{_HESITATES}another\b", re.IGNORECASE)
 _FOLLOWS = re.compile(rf"{_HESITATES}(?:so|therefore|thus|hence|then)\b", re.IGNORECASE)
@@ -162,7 +162,7 @@ def _seam_fault(before: str, gone: str, after: str, *, ends: bool, local: bool) 
         return "a list goes on after it"
     if first[:1].islower() or affirms(lowered(first)):
         return "a sentence after it points back"
-    if _ANOTHER.match(first) or not local and _POINTS_BACK.match(first):
+    if _ANOTHER.match(first) or not local and (_POINTS_BACK.match(first) or _OBJECTS.match(first)):
         return "a sentence after it points back"
     return ""
 
