@@ -14,7 +14,15 @@ from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Grade, Problem, Request, Score, Trace
 from warmup_rl.cleaners.dlcot import DLCoT, noticed
-from warmup_rl.dlcot.cut import Refused, coherent, cut_out, is_subsequence, require_derivation, require_repeats
+from warmup_rl.dlcot.cut import (
+    Refused,
+    coherent,
+    cut_out,
+    is_subsequence,
+    require_derivation,
+    require_repeats,
+    require_stated,
+)
 from warmup_rl.dlcot.labels import label_text
 from warmup_rl.dlcot.markers import affirms, move
 from warmup_rl.dlcot.prose import Rules
@@ -568,6 +576,25 @@ def test_the_last_answer_of_what_remains_is_as_right_as_before_and_derived(after
     else:
         with pytest.raises(Refused, match=why):
             require_derivation(before, after, problem, domain)
+
+
+@pytest.mark.parametrize(
+    ("before", "verdict", "why"),
+    [
+        ("12 * 3 = 36. So the answer is 36.\n\n", "correct", None),
+        ("12 * 3 = 36. Now what was asked for? Let me look at the question. It has two parts.", "correct", "no answer"),
+        ("12 * 3 = 35. So the answer is 35.", "correct", "no answer"),
+        ("12 * 3 = 35. So the answer is 35.", "wrong", None),
+    ],
+)
+def test_a_verification_goes_only_where_the_answer_stands_before_it(before, verdict, why):
+    problem, domain = Problem("p", "written", "What is three times twelve?", "36"), Sums(name="written")
+    trace = Trace("p", "written", (), before, "36", Score(verdict, "36", True), "m", 0)
+    if why is None:
+        require_stated(before, trace, problem, domain)
+    else:
+        with pytest.raises(Refused, match=why):
+            require_stated(before, trace, problem, domain)
 
 
 def test_what_only_repeats_cannot_take_most_values_along():

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from warmup_rl.base.types import Problem, Trace
-from warmup_rl.dlcot.labels import label_last
+from warmup_rl.dlcot.labels import label_last, label_text
 from warmup_rl.dlcot.markers import affirms, lowered
 from warmup_rl.dlcot.passages import prose_sentences
 from warmup_rl.dlcot.repeats import DOUBTS, RECENT, VALUE, Content, values_in
@@ -48,6 +48,8 @@ _NEAR = 600
 """Characters after a seam in which a noun may point back into what was cut."""
 _FEW = 3
 """Values up to which a passage is compared by its words."""
+_STATED = 3
+"""Last sentences before a verification, besides the lines of an answer, that must state the answer."""
 _MOSTLY_NEW, _LITTLE_NEW = 0.5, 0.25
 """Share of what a repetition says from which on it is none; and of all values that may vanish with repetitions."""
 
@@ -200,6 +202,17 @@ def require_derivation(before: str, after: str, problem: Problem, domain: Domain
     for value in ending:
         if old.count(value) > 1 and new.count(value) < 2:
             raise Refused("the last answer of the thinking would not be derived")
+
+
+def require_stated(before: str, trace: Trace, problem: Problem, domain: Domain) -> None:
+    """Raises `Refused` unless the last sentences before a verification state an answer, as right as that of the trace.
+
+    What is called a verification may else be the reasoning itself, or reach the answer only at its end.
+    """
+    spans = prose_sentences(before.rstrip())[-_STATED - problem.gold.strip().count("\n") :]
+    label = label_text(before[spans[0].start :], problem, domain)
+    if label == "incomplete" or label == "incorrect" and trace.score.verdict == "correct":
+        raise Refused("no answer stands before the verification")
 
 
 def require_repeats(before: str, after: str, question: str) -> None:
