@@ -110,7 +110,8 @@ def _train(command: Command, recipe: Recipe) -> int:
     from warmup_rl.run.provenance import await_claim, claim_run_folder, refuse_leaks
 
     parent, run = os.getppid(), command.trial
-    if ancestors := [parent] * (parent != run and is_launched()) + [run] * (run is not None):
+    ancestors = ([parent] if is_launched() and parent != run else []) + ([run] if run is not None else [])
+    if ancestors:
         stop_with(ancestors)
     arms, seeds, folds = selection(command, recipe)
     trials = [Trial(recipe, arm, seed, fold, command.reuse_stale) for seed in seeds for arm in arms for fold in folds]
