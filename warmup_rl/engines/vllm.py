@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from warmup_rl.base.config import ModelName, Sampling, runtime_only
+from warmup_rl.base.config import ADAPTER_FILE, ModelName, Sampling, runtime_only
 from warmup_rl.base.errors import UserError, first_line
+from warmup_rl.base.models import dtype_of
 from warmup_rl.base.types import Completion, Problem, Request
 from warmup_rl.engines.hf import Generated, generated, require_room
 from warmup_rl.engines.openai import Mode, request_body, request_seed
@@ -140,7 +142,7 @@ class Vllm(Engine):
     revision: str | None = None
     """Branch, tag or commit of a hub model."""
     dtype: str = "auto"
-    """Data type of the weights, as vLLM names it."""
+    """Data type of the weights, as vLLM names it; `auto` is the one they were saved in."""
     mode: Mode = "chat"
     """`chat`: messages through the model's chat template; `completion`: the prompt as plain text, for base models."""
     tensor_parallel: int = runtime_only(1, gt=0)
@@ -163,6 +165,11 @@ class Vllm(Engine):
         return self.tensor_parallel == 1
 
     def check(self, problem: Problem) -> None:
+        if (Path(self.model) / ADAPTER_FILE).is_file():
+            raise UserError(
+                f"teacher 'vllm': {self.model} is a model with its adapter apart, which vLLM cannot load. Merge them, "
+                f"`warmup-rl export {self.model} --to DIR`, and give that folder."
+            )
         if not is_installed():
             raise UserError(
                 f"teacher 'vllm': {NOT_INSTALLED}, or serve the model elsewhere (vllm serve MODEL) and use the teacher "
@@ -175,8 +182,9 @@ class Vllm(Engine):
     @contextmanager
     def open(self, context: EngineContext) -> Iterator[Session]:
         """Loads the model. Raises `UserError` if vLLM is missing or cannot load it."""
-        options = {"dtype": self.dtype, "tensor_parallel_size": self.tensor_parallel, **self.args}
-        options = {**on_each_rank(context.launch_env), **options}
+        dtype = dtype_of(self.model, self.revision) if self.dtype == "auto" else self.dtype
+        own = {"dtype": dtype, "tensor_parallel_size": self.tensor_parallel, **self.args}
+        options = {**on_each_rank(context.launch_env), **own}
         with opened(self.model, self.revision, context.seed, options, says="the teacher's `args`") as (llm, params):
             yield VllmSession(self, context, llm, params)
 
