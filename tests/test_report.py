@@ -183,6 +183,8 @@ def test_compute_that_cannot_be_made_equal_is_named_with_the_reason(tmp_path: Pa
 
 def test_seeds_censored_on_both_sides_are_called_so(tmp_path: Path) -> None:
     assert "| censored, censored, censored |" in text_of(tmp_path, pair(), threshold=0.95)
+    text = text_of(tmp_path / "above", pair(), threshold=0.5)
+    assert "To reach .50 on sums, warmup needs no step, since it starts above, and base needs 12.0 steps; saved" in text
 
 
 def test_words_follow_the_data(tmp_path: Path) -> None:
