@@ -158,9 +158,16 @@ def test_censored_on_both_sides_leaves_the_difference_open(tmp_path: Path) -> No
     assert (claim.bound, claim.estimate, claim.interval) == ("open", None, None)
 
 
-def test_a_threshold_that_a_start_has_already_reached_is_not_testable(tmp_path: Path) -> None:
-    claim = computed(tmp_path, pair(), {"threshold": 0.5})["efficiency.steps"]
-    assert claim.untestable.startswith("the threshold is not above both starts: warmup starts at .50 in seed 0")
+def test_a_threshold_that_the_base_has_reached_at_its_start_is_not_testable(tmp_path: Path) -> None:
+    claim = computed(tmp_path, pair(), {"threshold": 0.2})["efficiency.steps"]
+    assert claim.untestable.startswith("the threshold is not above the start: base starts at .20 in seed 0")
+
+
+def test_a_warmup_that_starts_above_the_threshold_counts_as_no_step(tmp_path: Path) -> None:
+    for unit, spent in {"steps": 12.0, "rollouts": 128 * 12.0, "tokens": 1000 * 12.0}.items():
+        claim = computed(tmp_path / unit, pair(), {"threshold": 0.5})[f"efficiency.{unit}"]
+        assert claim.values == dict.fromkeys((0, 1, 2), spent) and set(claim.right.values.values()) == {0}
+        assert claim.notes[0].startswith(f"above the threshold, so with 0 {unit}: warmup starts at .50 in seed 0")
 
 
 @pytest.mark.parametrize(

@@ -453,3 +453,22 @@ def test_check_warns_where_a_terse_corpus_meets_english_questions(folder: Path, 
         shown = " ".join(capsys.readouterr().out.split())
         warning = f"only; to its model the questions of {names} are"
         assert (warning in shown) == bool(names) and ("unknown words" in shown) == bool(names)
+
+
+@pytest.mark.parametrize(
+    ("figure", "message"),
+    [
+        ("{arm: warmpu, domain: kk, value: 0.5, source: a}", "reference.figures.0.arm: no arm 'warmpu'. Did you mean 'w"),
+        ("{arm: base, domain: math, value: 0.5, source: a}", "reference.figures.0.domain: no domain 'math'. There are: k"),
+        ("{arm: base, value: 0.5, source: a}", "reference.figures.0: give `arm` and `domain`, or `claim`"),
+        ("{claim: end.steps.target, arm: base, domain: kk, value: 0.5, source: a}", "reference.figures.0: give `arm` and"),
+        ("{arm: base, domain: kk, value: 54.0, source: a}", "reference.figures.0.value: must be at most 1.0 (got 54.0)."),
+        ("{arm: base, domain: kk, value: 0.5}", "reference.figures.0.source: missing."),
+    ],
+)  # fmt: skip
+def test_a_published_figure_stands_beside_something(tmp_path: Path, figure: str, message: str) -> None:
+    own = tmp_path / "r.yaml"
+    own.write_text(f"{RECIPE}reference: {{model: m, figures: [{figure}]}}\n")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(own)
+    assert any(message in problem for problem in caught.value.problems), caught.value.problems

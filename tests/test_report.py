@@ -183,6 +183,8 @@ def test_compute_that_cannot_be_made_equal_is_named_with_the_reason(tmp_path: Pa
 
 def test_seeds_censored_on_both_sides_are_called_so(tmp_path: Path) -> None:
     assert "| censored, censored, censored |" in text_of(tmp_path, pair(), threshold=0.95)
+    text = text_of(tmp_path / "above", pair(), threshold=0.5)
+    assert "To reach .50 on sums, warmup needs no step, since it starts above, and base needs 12.0 steps; saved" in text
 
 
 def test_words_follow_the_data(tmp_path: Path) -> None:
@@ -495,3 +497,28 @@ def test_computing_a_report_imports_no_torch(tmp_path: Path) -> None:
     code = "import sys; from warmup_rl.report.findings import compute; from warmup_rl.report.load import load; "
     code += f"compute(load(__import__('pathlib').Path({str(folder)!r}))); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_published_figures_stand_beside_ours_as_those_of_another_run(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, pair())
+    reference = {
+        "model": "Qwen2.5-3B, arXiv 2505.13718",
+        "figures": [
+            {"arm": "warmup", "domain": "sums", "value": 0.54, "source": "Table 2"},
+            {"arm": "base", "trained": True, "domain": "sums", "value": 0.578, "source": "derived"},
+            {"arm": "warmup", "domain": "kk", "value": 0.5, "source": "Table 9"},
+            {"claim": "end.steps.target", "value": -0.05, "source": "Figure 3"},
+            {"claim": "efficiency.nothing", "value": 0.1, "source": "nowhere"},
+        ],
+    }
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+    (folder / "recipe.yaml").write_text(yaml.safe_dump({**recipe, "reference": reference}), encoding="utf-8")
+    text = report(folder).read_text(encoding="utf-8")
+    part = text.partition("## Beside published figures")[2].partition("\n## ")[0]
+    assert "|  | where | this run | published: Qwen2.5-3B, arXiv 2505.13718 | source |" in part
+    assert "| warmup | sums | .75 [.63, .87] | .54 | Table 2 |" in part
+    assert "| base + RLVR | sums | .70 [.70, .70] | .58 | derived |" in part
+    assert "| +20.0 points [20.0, 20.0] | -5.0 points | Figure 3 |" in part
+    assert "| efficiency.nothing | – | – | +10.0 points | nowhere |" in part
+    assert "Targets, not results: figures of Qwen2.5-3B, arXiv 2505.13718" in part
+    assert "published" not in report(write_run(tmp_path / "without", pair())).read_text(encoding="utf-8")

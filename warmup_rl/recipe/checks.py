@@ -50,6 +50,7 @@ def cross_checks(draft: Draft, world_size: int) -> Found:
     yield from _folds(draft)
     yield from _auto_style(draft)
     yield from _tracker(draft)
+    yield from _reference(draft)
     folder = draft.data.get("output_dir", "outputs")
     if isinstance(folder, str) and folder:
         yield from _output_dir(Path(folder))
@@ -66,6 +67,18 @@ def _tracker(draft: Draft) -> Found:
     specs = map(find_spec, wanted)
     if wanted and not any(spec and spec.origin for spec in specs):  # without an origin: a plain folder of this name
         yield ("tracking",), f"the package {wanted[0]} is not installed here. pip install {wanted[0]}, or leave it out."
+
+
+def _reference(draft: Draft) -> Found:
+    """Whether published figures stand beside arms and domains that there are."""
+    given = draft.data.get("reference")
+    figures = given.get("figures") if isinstance(given, dict) else None
+    for number, figure in enumerate(figures if isinstance(figures, list) else ()):
+        for key, known in ("arm", draft.data.get("arms", {"main": {}})), ("domain", draft.domains):
+            name = figure.get(key) if isinstance(figure, dict) else None
+            if isinstance(name, str) and isinstance(known, Mapping) and name not in known:
+                hint = suggestion(name, known)
+                yield ("reference", "figures", number, key), f"no {key} {name!r}.{hint} There are: {', '.join(known)}."
 
 
 def arm_checks(draft: Draft, stages: Mapping[str, Sequence[Stage]], left_out: Mapping[str, Collection[int]]) -> Found:

@@ -88,7 +88,40 @@ class ClaimSettings(Config):
     step: int | None = Field(default=None, gt=0)
     """RLVR step at which arms are compared; default: the last one."""
     threshold: float = Field(default=0.6, gt=0, lt=1)
-    """Held-out accuracy that sample efficiency is measured to; it should lie above both starts."""
+    """Held-out accuracy that sample efficiency is measured to. The base must start below it; a warmup that starts above
+    it counts as 0 steps."""
+
+
+class ReferenceFigure(Config):
+    """A published figure: the accuracy of an arm on a domain, or the difference of a claim."""
+
+    value: float = Field(ge=-1, le=1)
+    """As a share of 1, also for differences in points."""
+    source: str = Field(min_length=1)
+    """Where it stands, and what was derived."""
+    arm: str | None = None
+    """Arm whose model it is beside."""
+    trained: bool = False
+    """Whether it is of the model after the target stage (RLVR)."""
+    domain: str | None = None
+    """Domain of the accuracy."""
+    claim: str | None = None
+    """Id of a claim of the report such as `end.steps.target`, in place of `arm` and `domain`."""
+
+    @model_validator(mode="after")
+    def _of_one_thing(self) -> ReferenceFigure:
+        if (self.claim is None) == (self.arm is None or self.domain is None):
+            raise ValueError("give `arm` and `domain`, or `claim`")
+        return self
+
+
+class ReferenceSettings(Config):
+    """Published figures that the report shows as targets; they decide nothing."""
+
+    model: str = Field(min_length=1)
+    """The model and the work that the figures are of, e.g. `Qwen2.5-3B, arXiv 2505.13718`."""
+    figures: list[ReferenceFigure] = Field(min_length=1)
+    """One row each."""
 
 
 class RecipeRecord(Config):
@@ -121,6 +154,8 @@ class RecipeRecord(Config):
     """Live metrics: wandb, trackio, tensorboard or none; by default nothing leaves the machine."""
     claims: ClaimSettings = ClaimSettings()
     """What the report's claims compare."""
+    reference: ReferenceSettings | None = None
+    """Published figures, which the report shows beside ours as those of another run."""
 
     @field_validator("seeds")
     @classmethod

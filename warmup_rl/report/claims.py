@@ -302,7 +302,10 @@ def _retention(run: Run, target: str) -> list[Claim]:
 
 
 def _efficiency(run: Run, target: str) -> list[Claim]:
-    """Steps, rollouts and tokens until held-out accuracy reaches the threshold; censored if it never does."""
+    """Steps, rollouts and tokens until held-out accuracy reaches the threshold; censored if it never does.
+
+    A warmup that starts above it needs none. A base that does has nothing to reach, which nothing can be saved of.
+    """
     threshold, base, warmup = run.claims.threshold, run.claims.base, run.claims.warmup
 
     def reached(unit: Unit, arm: str, seed: int) -> Reached:
@@ -317,13 +320,18 @@ def _efficiency(run: Run, target: str) -> list[Claim]:
             replace(side, censored=tuple(seed for seed in claim.values if reached(unit, arm, seed).censored))
             for arm, side in ((base, claim.left), (warmup, claim.right))
         )
-        starts = [(arm, seed, measures.curve(run, arm, seed)[0]) for arm in (base, warmup) for seed in claim.values]
-        high = [
-            f"{arm} starts at {share(point.lenient)} in seed {seed}"
-            for arm, seed, point in starts if point.lenient >= threshold
-        ]  # fmt: skip
-        why = f"the threshold is not above both starts: {'; '.join(high)}" if high else claim.untestable
-        return replace(claim, unit=unit, untestable=why, left=left, right=right)
+        high = {
+            arm: [
+                f"{arm} starts at {share(start)} in seed {seed}"
+                for seed in claim.values
+                if (start := measures.curve(run, arm, seed)[0].lenient) >= threshold
+            ]
+            for arm in (base, warmup)
+        }
+        why = f"the threshold is not above the start: {'; '.join(high[base])}" if high[base] else claim.untestable
+        there = f"above the threshold, so with 0 {unit}: {'; '.join(high[warmup])}"
+        notes = (*claim.notes, *([there] if high[warmup] and not why else []))
+        return replace(claim, unit=unit, untestable=why, left=left, right=right, notes=notes)
 
     return [saved("steps"), saved("rollouts"), saved("tokens")]
 

@@ -111,6 +111,11 @@ def model_rows(run: Run) -> tuple[Row, ...]:
     return tuple(row for row in rows if row.sources)
 
 
+def arm_row(run: Run, arm: str, *, trained: bool) -> Row:
+    """An arm before or after the target stage, measured or not."""
+    return _row(run, arm, models(run, arm, "end" if trained else "start"), trained=trained)
+
+
 def models(run: Run, arm: str, when: When) -> dict[int, Model]:
     """An arm's evaluated models by seed."""
     found = {seed: getattr(trial, when) for seed, trial in run.trials.get(arm, {}).items()}

@@ -343,6 +343,8 @@ def _needs(side: Side) -> str:
     last = max((side.values[seed] for seed in side.censored), default=0)
     if not reached:
         return f"{side.label} never gets there within {last:.0f} steps"
+    if not any(reached) and not side.censored:
+        return f"{side.label} needs no step, since it starts above,"
     never = f" where it gets there (in {len(side.censored)} of {len(side.values)} seeds not within {last:.0f})"
     return f"{side.label} needs {mean(reached):.1f} steps{never if side.censored else ''}"
 

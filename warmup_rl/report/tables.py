@@ -14,7 +14,7 @@ from warmup_rl.report.evidence import Cost, DomainTest, Samples
 from warmup_rl.report.findings import Labels, Outcome
 from warmup_rl.report.load import Run
 from warmup_rl.report.measures import PARTS, Gain
-from warmup_rl.report.models import Accuracy, Row, average
+from warmup_rl.report.models import Accuracy, Row, arm_row, average
 
 NOTHING = "–"
 USES = {"choice": "choice of prompt or model", "curve": "held-out curve"}
@@ -189,6 +189,27 @@ def costs_table(found: Sequence[Cost]) -> Section:
         "Time: wall clock of the stages, with whatever else ran on the machine."
     )
     return section("Cost of an arm", header, body, caption)
+
+
+def reference_table(run: Run, claims: Sequence[Claim]) -> Section:
+    """Published figures as targets beside what was measured here."""
+    given, by_id, body = run.recipe.reference, {claim.id: claim for claim in claims}, []
+    for figure in given.figures if given else ():
+        if figure.claim is not None:
+            claim = by_id.get(figure.claim)
+            named = (claim.question, claim.where) if claim else (figure.claim, NOTHING)
+            here = NOTHING if claim is None or claim.untestable else brief(claim)
+            body.append((*named, here, f"{100 * figure.value:+.1f} points", figure.source))
+        elif figure.arm is not None and figure.domain is not None:
+            row = arm_row(run, figure.arm, trained=figure.trained)
+            here = accuracy_text(row.accuracy([figure.domain], run.headline))
+            body.append((row.name, figure.domain, here, share(figure.value), figure.source))
+    model = given.model if given else ""
+    caption = (
+        f"Targets, not results: figures of {model}, measured elsewhere with other prompts, budgets and graders. "
+        "They decide nothing here."
+    )
+    return section("Beside published figures", ("", "where", "this run", f"published: {model}", "source"), body, caption)
 
 
 def without_puzzles(run: Run) -> str:

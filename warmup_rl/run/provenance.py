@@ -161,7 +161,7 @@ def missing_outputs(run_folder: Path, records: Mapping[Path, Mapping[str, Any]])
 
 def differences(old: Any, new: Any, place: str = "") -> list[str]:
     """Addresses at which two resolved recipes differ, without keys that do not affect results."""
-    if place in ("seeds", "output_dir", "tracking", "wandb", "claims"):
+    if place in ("seeds", "output_dir", "tracking", "wandb", "claims", "reference"):
         return []
     if isinstance(old, dict) and isinstance(new, dict):
         keys = dict.fromkeys([*old, *new])
