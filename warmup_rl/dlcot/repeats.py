@@ -98,7 +98,8 @@ def repetitions(text: str, question: str, passages: Sequence[Passage]) -> list[t
     A run is a passage that stands before nearly word for word; or it announces a second look or another attempt, and
     all values, and most runs of successive values, stand before it; or it checks the step in the passage before it with
     the same words, and confirms it. It has no correction in it and ends in a result or a confirmation. The passage
-    after it is no further part of it: it opens something else, or has no values. What stands before a hypothesis or a case does not count after it.
+    after it is no further part of it: it opens something else, or has no values. What stands before a hypothesis or a
+    case does not count after it.
     """
     asked = Content.of(question)
     contents = [Content.of(text[passage.start : passage.end]) for passage in passages]
