@@ -27,7 +27,7 @@ from benchmarks.figure import Figure
 
 FOLDER = Path(__file__).parent
 _FRAME = ("figure", "__main__")
-_ALONE = ("kills", "windtunnel")
+_ALONE = ("gpu", "kills", "windtunnel")
 """Commands of their own, which take long."""
 
 

@@ -61,9 +61,8 @@ def compare(world: str, summary: Mapping[str, Any]) -> Iterator[Compared]:
 def run(world: str, seeds: Sequence[int], folder: Path, extra: Sequence[str] = ()) -> Mapping[str, Any]:
     """Runs all arms of a world and returns the report's summary. Raises `CalledProcessError` if the run fails."""
     name = f"windtunnel-{world}"
-    settings = {"run_name": name, "output_dir": str(folder), **WORLDS[world].get("set", {})}
+    settings = {"run_name": name, "output_dir": str(folder), "seeds": list(seeds), **WORLDS[world].get("set", {})}
     options = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-    options += [part for seed in seeds for part in ("--seed", str(seed))]
     subprocess.run([sys.executable, "-m", "warmup_rl.train", str(RECIPE), *options, *extra], check=True)
     summary: Mapping[str, Any] = json.loads((folder / name / "report" / "summary.json").read_text("utf-8"))
     return summary

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from collections import Counter
 from dataclasses import replace
@@ -10,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from benchmarks.windtunnel import WORLDS
 from tests.synthetic_run import Trial, flat, write_run
 from tests.training_case import case, context
 from warmup_rl.base.types import Problem, Score, Trace
@@ -309,11 +310,10 @@ def test_steps_and_tokens_together_are_refused() -> None:
 # The recipe and its report
 
 
-def test_the_recipe_shares_its_base_models_with_the_demo() -> None:
-    recipes = Path(__file__).parent.parent / "recipes"
-    ablation, demo = (yaml.safe_load((recipes / name).read_text()) for name in ("ablation.yaml", "kk_warmup.yaml"))
-    assert ablation["stages"][0] == demo["stages"][0]
-    recipe = load_recipe(str(recipes / "ablation.yaml"), [], world_size=1)
+def test_the_recipe_shares_its_base_models_with_a_world_of_the_wind_tunnel() -> None:
+    recipe = load_recipe("ablation")
+    quick = load_recipe("kk_warmup", [f"{key}={json.dumps(value)}" for key, value in WORLDS["quick"]["set"].items()])
+    assert recipe.stages[0] == quick.stages[0]
     assert all(len(recipe.arm(name)) > 1 for name in recipe.arms)
 
 

@@ -98,9 +98,9 @@ def test_check_passes_what_is_odd_and_runs(model: str, tmp_path: Path, override:
 def test_check_refuses_a_run_that_the_disk_cannot_hold(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from warmup_rl.cli import check
+    from warmup_rl.cli import disk
 
-    monkeypatch.setattr(check, "parameters", lambda recipe: 10**15)
+    monkeypatch.setattr(disk, "parameters", lambda recipe: 10**15)
     with pytest.raises(UserError, match=r"output_dir: .* free, .* or more are needed for 2 models and a checkpoint"):
         plan_of(tmp_path, model)
 

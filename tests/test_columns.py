@@ -118,6 +118,24 @@ def test_the_same_layouts_are_replayed_and_graded(tmp_path, row):
         assert [verdict["verdict"] for verdict in read_jsonl(verdicts)] == ["correct"]
 
 
+def test_lists_of_responses_and_of_thinking_belong_together(tmp_path):
+    row = {"prompt": "What is 2 + 3?", "output": [SAID, "So 6."], "thinking": [THINKING, "It is 6."], "gold": "5"}
+    path, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    write_jsonl(path, [row])
+    assert main(["clean", "--in", str(path), "--out", str(out), "--domain", "math", "--steps", "dlcot"]) == 0
+    first, second = read_jsonl(out)
+    assert (first["output"], first["thinking"]) == ([SAID], [THINKING])
+    assert (second["output"], second["thinking"]) == (["So 6."], ["It is 6."])
+
+
+def test_a_response_that_ends_with_its_thinking_stays_as_it_was(tmp_path):
+    row = {"question": "What is 2 + 3?", "answer": "5", "response": "<think> It is \\(5\\). </think>"}
+    path, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    write_jsonl(path, [row])
+    assert main(["clean", "--in", str(path), "--out", str(out), "--domain", "math", "--steps", "dlcot"]) == 0
+    assert list(read_jsonl(out)) == [row]
+
+
 def test_values_are_put_where_a_path_finds_them():
     row = {"a": {"b": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y", "z": 1}]}, "c.d": 1}
     for place in ("a.b[assistant]", "a.b[assistant].z", "a.b[user]", "a.b[-1].content", "c.d"):

@@ -14,7 +14,7 @@ import torch
 
 from tests.resume_case import logs
 from tests.tiny import tiny_model
-from tests.training_case import DOMAIN, RLVR, SFT, case, context, losses
+from tests.training_case import DOMAIN, RLVR, SFT, case, context, distill, losses
 from warmup_rl.base.jsonl import read_json, read_jsonl
 from warmup_rl.base.models import load_model, with_adapter
 from warmup_rl.interfaces import chat as contract
@@ -93,7 +93,12 @@ def test_two_processes_train_one_model_as_one_process_would(distribution: str, t
     [cell] = first["summaries"]["evaluate"]["cells"]
     assert (cell["problems"], cell["lenient"]) == (5, curve[-1]["lenient"]), "the saved model is the trained one"
     contract.check(folder / "rlvr" / "model", context(folder, "rlvr", folder).response_format)
-    assert not list(folder.glob("*/*.rank*"))
+    assert not list(folder.glob("*/*rank*"))
+
+    assert first["summaries"]["distill"]["completions"] == 18 and second["summaries"]["distill"] == {}
+    distill(folder / "sft" / "model").run(context(folder, "distilled alone", folder))
+    for name in ("completions.jsonl", "traces.jsonl", "problems.jsonl"):
+        assert (folder / "distill" / name).read_bytes() == (folder / "distilled alone" / name).read_bytes()
 
 
 @pytest.mark.parametrize("distribution", ["ddp", "zero2", "zero3"])
@@ -119,6 +124,7 @@ def own_deepspeed(folder: Path, stage: int) -> str:
     settings = {
         "zero_optimization": {"stage": stage},
         "train_micro_batch_size_per_gpu": "auto",
+        "gradient_clipping": "auto",
         "bf16": {"enabled": "auto"},
     }
     (folder / "ds.json").write_text(json.dumps(settings))

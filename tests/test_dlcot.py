@@ -14,7 +14,15 @@ from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Grade, Problem, Request, Score, Trace
 from warmup_rl.cleaners.dlcot import DLCoT, noticed
-from warmup_rl.dlcot.cut import Refused, coherent, cut_out, is_subsequence, require_derivation, require_repeats
+from warmup_rl.dlcot.cut import (
+    Refused,
+    coherent,
+    cut_out,
+    is_subsequence,
+    require_derivation,
+    require_repeats,
+    require_stated,
+)
 from warmup_rl.dlcot.labels import label_text
 from warmup_rl.dlcot.markers import affirms, move
 from warmup_rl.dlcot.prose import Rules
@@ -494,6 +502,23 @@ def test_a_recount_goes_with_its_doubt_and_its_whole_list():
     assert result.thinking == f"{RECOUNT[: RECOUNT.index('Hmm')].strip()}\n\nSo the answer is 15."
 
 
+HALF_CHECKED = """The front and back walls have 2 * 12 * 4 = 96, the side walls 2 * 5 * 4 = 40. So the paint covers \
+96 + 40 = 136.
+
+Wait, let me check the walls again. The front and back walls have 2 * 12 * 4 = 96. Yes. Correct.
+
+For the side walls: each is 5 by 4, so 20, and 20 + 20 = 40. Correct. So 96 + 40 = 136.
+
+So the answer is 136."""
+
+
+def test_a_check_that_goes_on_in_the_next_paragraph_stays():
+    problem = Problem("p", "written", "A room is 12 long, 5 wide and 4 high. How large are its walls?", "136")
+    assert clean(HALF_CHECKED, problem, Sums(name="written"))[0].thinking == HALF_CHECKED
+    checked = HALF_CHECKED[: HALF_CHECKED.index("For the side walls")] + "So the answer is 136."
+    assert "Wait" not in clean(checked, problem, Sums(name="written"))[0].thinking
+
+
 BEFORE, GONE, AFTER = "We have 3 + 4 = 7. ", "Again, 3 + 4 = 7. ", "So the answer is 7."
 SEAMS = {
     "": (BEFORE, GONE, AFTER),
@@ -510,6 +535,20 @@ SEAMS = {
     "it says something new": (BEFORE, "And 35 * 12 = 420, 420 / 20 = 21. ", AFTER),
     "what remains speaks of it": (BEFORE, GONE, "So it is 7. Both ways agree."),
 }
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        (f"{BEFORE}But 7 is not among the options. ", AFTER, "a doubt before it would stay open"),
+        (f"{BEFORE}However, the question says 3 * 4. ", AFTER, "a doubt before it would stay open"),
+        (BEFORE, f"But the options do not have it. {AFTER}", "a sentence after it points back"),
+        (BEFORE, f"Let me think which of them is meant. {AFTER}", "a sentence after it points back"),
+    ],
+)
+def test_objections_and_choices_need_what_stands_beside_them(before, after, why):
+    cut = Cut(Span(len(before), len(before + GONE)), "redundant")
+    assert coherent(before + GONE + after, (cut,), "What is 3 + 4?") == ((), [(cut.span, why)])
 
 
 @pytest.mark.parametrize(("why", "pieces"), SEAMS.items(), ids=[why or "none" for why in SEAMS])
@@ -537,6 +576,25 @@ def test_the_last_answer_of_what_remains_is_as_right_as_before_and_derived(after
     else:
         with pytest.raises(Refused, match=why):
             require_derivation(before, after, problem, domain)
+
+
+@pytest.mark.parametrize(
+    ("before", "verdict", "why"),
+    [
+        ("12 * 3 = 36. So the answer is 36.\n\n", "correct", None),
+        ("12 * 3 = 36. Now what was asked for? Let me look at the question. It has two parts.", "correct", "no answer"),
+        ("12 * 3 = 35. So the answer is 35.", "correct", "no answer"),
+        ("12 * 3 = 35. So the answer is 35.", "wrong", None),
+    ],
+)
+def test_a_verification_goes_only_where_the_answer_stands_before_it(before, verdict, why):
+    problem, domain = Problem("p", "written", "What is three times twelve?", "36"), Sums(name="written")
+    trace = Trace("p", "written", (), before, "36", Score(verdict, "36", True), "m", 0)
+    if why is None:
+        require_stated(before, trace, problem, domain)
+    else:
+        with pytest.raises(Refused, match=why):
+            require_stated(before, trace, problem, domain)
 
 
 def test_what_only_repeats_cannot_take_most_values_along():

@@ -18,6 +18,7 @@ from warmup_rl.base.errors import UserError
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.models import base_of, load_model, pickled_only, require_finite, with_adapter
 from warmup_rl.cli.check import plan
+from warmup_rl.cli.command import Command
 from warmup_rl.data.traces import read_traces
 from warmup_rl.interfaces import chat
 from warmup_rl.recipe import load_recipe
@@ -32,7 +33,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return case(tmp_path_factory.mktemp("models"))
 
 
-def plan_of(folder: Path, model: str, *overrides: str) -> str:
+def plan_of(folder: Path, model: str, *overrides: str, command: Command | None = None) -> str:
     """What `check` prints of a recipe that starts from a model."""
     (folder / "recipe.yaml").write_text(
         f"run_name: x\nmodel: {model}\noutput_dir: {folder}\n"
@@ -42,7 +43,7 @@ def plan_of(folder: Path, model: str, *overrides: str) -> str:
         "  - {type: rlvr, domain: sums, steps: 2, problems: 4, sampling: {max_tokens: 8}}\n  - evaluate\n"
     )
     console = Console(file=StringIO(), width=200)
-    plan(load_recipe(folder / "recipe.yaml", list(overrides)), console=console)
+    plan(load_recipe(folder / "recipe.yaml", list(overrides)), console=console, command=command)
     return console.file.getvalue()
 
 

@@ -249,6 +249,20 @@ def test_a_killed_run_ends_its_trials_and_goes_on_where_it_was(recipe, tmp_path,
     assert not (trial.entry(trial.stages[1]).folder / "half").exists()
 
 
+def test_processes_end_with_the_run_that_started_their_launcher(recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("BLOCK_SECOND", "1")
+    arguments = [f"{tmp_path}/recipe.yaml", f"output_dir={recipe.output_dir}", "--gpus-per-run", "2", "--launch", "ddp"]
+    pretends = "from warmup_rl.run import parallel; parallel.device_groups = lambda per_run: ['0,1']"
+    command = [sys.executable, "-c", f"{pretends}; from warmup_rl.train import main; main({arguments})"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        next(line for line in process.stdout if "blocked" in line)
+        processes = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    assert len(processes) > 2 and not psutil.wait_procs(processes, timeout=60)[1]
+    with sole_process(Trial(recipe, "long", 0).folder):
+        pass
+
+
 @pytest.mark.parametrize(("number", "how"), [(signal.SIGTERM, "--arm long"), (signal.SIGUSR1, "--jobs 2")])
 def test_a_signal_stops_a_run_with_an_exit_code_of_its_own(number, how, recipe, tmp_path, monkeypatch):
     monkeypatch.setenv("BLOCK_SECOND", "1")

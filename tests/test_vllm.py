@@ -14,13 +14,16 @@ from typing import Any
 import pytest
 
 from tests.tiny import tiny_model, tiny_tokenizer
-from tests.training_case import RLVR, context
+from tests.training_case import DOMAIN, RLVR, SFT, case, context
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.base.models import load_model
 from warmup_rl.engines import vllm as engine
 from warmup_rl.engines.openai import request_seed
 from warmup_rl.interfaces import chat
+from warmup_rl.interfaces.engine import EngineContext
+from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.stages.evaluate import Evaluate
 from warmup_rl.stages.rlvr import Rlvr
 from warmup_rl.stages.training.vllm_rollouts import model_options, training_model
@@ -75,6 +78,46 @@ def test_an_evaluation_gives_vllm_ids_seeds_and_the_contracts_ends(tmp_path: Pat
     assert [(row["text"], row["tokens"], row["truncated"]) for row in rows[:2]] == [
         (" ".join(["so"] * 12), 12, True), ("so", 2, False)
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_vllm_runs_a_model_in_the_type_that_it_was_saved_in(dtype: str, tmp_path: Path, llm: type[Llm]) -> None:
+    model = str(tiny_model(tmp_path / "model", dtype=dtype))
+    given = context(tmp_path, "evaluate", Path(model))
+    Evaluate(id="evaluate").run(replace(given, evaluation=given.evaluation.model_copy(update={"engine": "vllm"})))
+    teacher = EngineContext({}, given.response_format, 3, launch_env=LaunchEnv(size=2))
+    for asked in ("auto", "float16"):
+        with engine.Vllm(model=model, dtype=asked).open(teacher):
+            pass
+    assert [made.options["dtype"] for made in llm.made] == [dtype, dtype, "float16"]
+    executor = [made.options.get("distributed_executor_backend") for made in llm.made]
+    assert executor == [None, "external_launcher", "external_launcher"]
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    """A model folder of a training with `save: adapter`."""
+    folder = case(tmp_path)
+    sft = context(folder, "sft", folder / "base")
+    SFT.model_copy(update={"epochs": 1, "lora": {"r": 4}, "save": "adapter", "dtype": "bfloat16"}).run(sft)
+    return sft.model_folder
+
+
+def test_an_adapter_saved_alone_is_merged_for_an_evaluation_and_refused_as_a_teacher(
+    tmp_path: Path, adapter: Path, llm: type[Llm], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = context(tmp_path, "evaluate", adapter)
+    given = replace(given, evaluation=given.evaluation.model_copy(update={"engine": "vllm"}))
+    for _ in range(2):  # as when the first was killed
+        Evaluate(id="evaluate").run(given)
+    for made in llm.made:
+        folder = Path(made.options["model"])
+        merged, wanted = load_model(str(folder)), load_model(str(adapter), dtype="float32")
+        assert not (folder / "adapter_config.json").exists() and made.options["dtype"] == "bfloat16"
+        assert all((one == merged.state_dict()[name]).all() for name, one in wanted.state_dict().items())
+    monkeypatch.setattr(engine, "is_installed", lambda: True)
+    with pytest.raises(UserError, match="a model with its adapter apart, which vLLM cannot load. Merge them"):
+        engine.Vllm(model=str(adapter)).check(next(DOMAIN.problems("train", 0)))
 
 
 def test_a_prompt_that_does_not_fit_is_said_before_vllm_is_asked() -> None:

@@ -1,6 +1,7 @@
 """A small training from traces to RLVR for tests: its data and contexts, and the program that a launcher starts.
 
-`accelerate launch ... -m tests.training_case FOLDER` runs SFT, RLVR with the curve, and an evaluation on every rank.
+`accelerate launch ... -m tests.training_case FOLDER` runs SFT, RLVR with the curve, an evaluation and a
+distillation on every rank.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from tests.tiny import Adding, tiny_model
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.jsonl import write_json, write_jsonl
 from warmup_rl.base.types import Trace, to_json
+from warmup_rl.engines.hf import HuggingFace
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv
+from warmup_rl.stages.distill import Distill
 from warmup_rl.stages.evaluate import Evaluate
 from warmup_rl.stages.rlvr import Rlvr
 from warmup_rl.stages.sft import Sft
@@ -37,6 +40,13 @@ RLVR = Rlvr(
     args={"learning_rate": 1e-3, "beta": 0.02},
 )
 EVALUATE = Evaluate(id="evaluate")
+
+
+def distill(model: Path) -> Distill:
+    """A distillation from a model folder."""
+    sampling = Sampling(temperature=1.0, max_tokens=12, samples=2)
+    teacher = HuggingFace(model=str(model), batch_size=4)
+    return Distill(id="distill", domain="adding", problems=9, teacher=teacher, sampling=sampling, keep_wrong=True)
 
 
 def case(folder: Path) -> Path:
@@ -80,7 +90,7 @@ def context(
 
 
 def run_all(folder: Path, launch_env: LaunchEnv) -> dict[str, Any]:
-    """SFT, RLVR with the curve, then an evaluation of what came out; what this rank found, for comparison."""
+    """SFT, RLVR with the curve, an evaluation and a distillation; what this rank found, for comparison."""
     said: list[str] = []
     sft = context(folder, "sft", folder / "base", launch_env=launch_env, say=said.append)
     rlvr = context(folder, "rlvr", sft.model_folder, launch_env=launch_env, say=said.append)
@@ -92,6 +102,7 @@ def run_all(folder: Path, launch_env: LaunchEnv) -> dict[str, Any]:
     summaries["rlvr"] = RLVR.run(rlvr)
     wait_for(rlvr.model_folder / "chat_contract.json")
     summaries["evaluate"] = EVALUATE.run(evaluate)
+    summaries["distill"] = distill(sft.model_folder).run(context(folder, "distill", folder, launch_env=launch_env))
     return {
         "launch_env": [launch_env.rank, launch_env.size, launch_env.distribution],
         "summaries": summaries,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from warmup_rl.base.console import duration, quiet_libraries, run_command
 from warmup_rl.base.errors import RunError, UserError
 from warmup_rl.base.machine import cores
-from warmup_rl.base.stopping import EXIT_STOPPED, Stopped, listen, stop_with_parent
+from warmup_rl.base.stopping import EXIT_STOPPED, Stopped, listen, stop_with
 from warmup_rl.cli.command import Command, explain, parse, selection
 from warmup_rl.recipe import Recipe, load_recipe
 from warmup_rl.recipe.shipped import find_launch_file
@@ -89,7 +89,7 @@ def launch_command(command: Command, recipe: Recipe, given: Sequence[str]) -> li
     """
     import torch
 
-    from warmup_rl.cli.check import parameters
+    from warmup_rl.cli.disk import parameters
 
     name = command.launch
     if name is None:
@@ -102,15 +102,17 @@ def launch_command(command: Command, recipe: Recipe, given: Sequence[str]) -> li
 
 
 def _train(command: Command, recipe: Recipe) -> int:
-    from warmup_rl.cli.check import require_disk
+    from warmup_rl.cli.disk import require_disk
     from warmup_rl.cli.power import resolution
     from warmup_rl.run.launch_env import is_launched, read_launch_env
     from warmup_rl.run.parallel import device_groups
     from warmup_rl.run.pipeline import Trial
     from warmup_rl.run.provenance import await_claim, claim_run_folder, refuse_leaks
 
-    if command.trial or is_launched():
-        stop_with_parent()
+    parent, run = os.getppid(), command.trial
+    ancestors = ([parent] if is_launched() and parent != run else []) + ([run] if run is not None else [])
+    if ancestors:
+        stop_with(ancestors)
     arms, seeds, folds = selection(command, recipe)
     trials = [Trial(recipe, arm, seed, fold, command.reuse_stale) for seed in seeds for arm in arms for fold in folds]
     trials = [trial for trial in trials if trial.chosen(command.only, command.until)]

@@ -62,6 +62,14 @@ def load_model(
     return model.to(device).eval()
 
 
+def dtype_of(folder_or_id: str, revision: str | None = None) -> str:
+    """The data type that a model's weights were saved in, by its config; `auto` where it does not say."""
+    from transformers import AutoConfig
+
+    dtype = AutoConfig.from_pretrained(folder_or_id, revision=revision or "main").dtype
+    return str(dtype).removeprefix("torch.") if dtype else "auto"
+
+
 def base_of(adapter: Path) -> tuple[str, str | None]:
     """The model that an adapter belongs to, and its revision: that of another stage also where both were moved.
 

@@ -6,8 +6,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 EXIT_STOPPED = 75
@@ -15,7 +15,7 @@ EXIT_STOPPED = 75
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 PARENT_POLL_SECONDS = 1.0
 _GRACE_SECONDS = 300.0
-"""How long a process whose parent has ended may take to the end of a step; its peers may be gone as well."""
+"""How long a process whose ancestor has ended may take to the end of a step; its peers may be gone as well."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -48,21 +48,35 @@ def deferred() -> Iterator[None]:
         _State.deferring = False
 
 
-def stop_with_parent() -> None:
-    """Sends this process SIGTERM when its parent ends, and ends it for certain a few minutes later.
+def stop_with(ancestors: Sequence[int]) -> None:
+    """Sends this process SIGTERM when one of its ancestors ends, and ends it for certain a few minutes later.
 
-    A launcher that is killed leaves its processes behind, which would keep GPUs and locks.
+    A launcher or a run that is killed leaves its processes behind, which would keep GPUs and locks.
+
+    Args:
+        ancestors: pids of the parent, of its parent, and so on, as they should be.
     """
-    parent = os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while _ancestors(len(ancestors)) == list(ancestors):
             time.sleep(PARENT_POLL_SECONDS)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(_GRACE_SECONDS)
         os._exit(EXIT_STOPPED)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _ancestors(count: int) -> list[int]:
+    """The pids of so many ancestors, fewer where one has just ended."""
+    import psutil
+
+    found, pid = [os.getppid()], os.getppid()
+    with suppress(psutil.Error):
+        for _ in range(count - 1):
+            pid = psutil.Process(pid).ppid()
+            found.append(pid)
+    return found
 
 
 def _on_signal(number: int, frame: Any) -> None:

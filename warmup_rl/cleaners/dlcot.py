@@ -22,6 +22,7 @@ from warmup_rl.dlcot.cut import (
     require_derivation,
     require_length,
     require_repeats,
+    require_stated,
 )
 from warmup_rl.dlcot.judge import Judge, Reader
 from warmup_rl.dlcot.structure import Ambiguous, Backend, Cut, Span, Structure
@@ -136,6 +137,8 @@ class _Cleaning:
             if self.config.redundancy != "keep_first" and all(cut.reason == "redundant" for cut in cuts):
                 require_repeats(trace.thinking, thinking, problem.question)
             require_derivation(trace.thinking, thinking, problem, domain)
+            if checks := [cut.span.start for cut in cuts if cut.reason in ("verification", "after the answer")]:
+                require_stated(trace.thinking[: checks[0]], trace, problem, domain)
         require_answer(trace, thinking, problem, domain, self.context.response_format)
         return thinking
 

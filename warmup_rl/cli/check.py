@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
-import re
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from warmup_rl.base.console import counted, open_console, size_in_words
+from warmup_rl.base.console import counted, open_console
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.stats import MIN_SEEDS
 from warmup_rl.cli.command import Command, explain, parse, selection
+from warmup_rl.cli.disk import disk_estimate, disk_lack, parameters, require_disk
 from warmup_rl.cli.power import folds, left_out_rows, resolution
 from warmup_rl.cli.prompts import show_problem
 from warmup_rl.interfaces.domain import each_fold
@@ -27,18 +24,16 @@ from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.measurement import recorded_cells, without_signal
 from warmup_rl.interfaces.stage import Context, Stage, StagePreview
 from warmup_rl.recipe import Recipe, load_recipe
+from warmup_rl.recipe.shipped import find_launch_file
 from warmup_rl.run.cache import RECORD
 from warmup_rl.run.pipeline import PlannedStage, Trial
-from warmup_rl.stages.training.checkpoints import BYTES_PER_TRAINED, BYTES_PER_WEIGHT
+from warmup_rl.stages.training.layout import layout_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 WORLD_SIZES = (1, 2, 4, 8)
 """Numbers of processes for which the plan checks the batch sizes."""
-_SMALL_VOCABULARY = 1024
-_BYTES_PER_TOKEN = 5
-"""A token is about 4 characters of English; a row of completions repeats the question and the score."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -47,8 +42,12 @@ def main(arguments: Sequence[str]) -> None:
     if command.help is not None:
         explain([command.help])
         return
-    size = command.gpus or 1
+    size = layout_of(_launch_file(command), command.gpus).size
     plan(load_recipe(command.recipe, command.overrides, world_size=size, draw=True), size, command=command)
+
+
+def _launch_file(command: Command) -> Path | None:
+    return find_launch_file(command.launch) if command.launch else None
 
 
 def prepare(
@@ -93,42 +92,40 @@ def prepare(
 
 
 def memory(prepared: Sequence[tuple[Stage, Context]], command: Command) -> Iterator[tuple[str, list[str]]]:
-    """What each training takes on a device of the launch, and what helps where it does not fit."""
+    """What each training takes on a device of the launch, and what helps where it does not fit.
+
+    Raises:
+        UserError: training is not split as the launch wants, or a DeepSpeed configuration contradicts the recipe.
+    """
     if not prepared:  # without a model torch is not needed
         return
-    from warmup_rl.recipe.shipped import find_launch_file
     from warmup_rl.run.launch_env import read_launch_env
     from warmup_rl.stages.training.base import TrainerStage
     from warmup_rl.stages.training.memory import launch_of, verdict
 
-    file = find_launch_file(command.launch) if command.launch else None
-    launch = launch_of(file, command.gpus, command.gpu_memory, read_launch_env())
+    launch = launch_of(_launch_file(command), command.gpus, command.gpu_memory, read_launch_env())
     for stage, given in prepared:
+        if not isinstance(stage, TrainerStage):
+            continue
         context = replace(given, launch_env=launch.env)
-        if isinstance(stage, TrainerStage) and (found := stage.memory(context, launch)) is not None:
+        stage.require_agreement(context, launch)
+        if (found := stage.memory(context, launch)) is not None:
             line, fits = verdict(found, launch)
             yield f"{stage.id}: {line}", [] if fits else list(stage.remedies(context))
 
 
-def require_disk(trials: Sequence[Trial]) -> None:
-    """Raises `UserError` if the disk has no room for the models of a run and a checkpoint."""
-    recipe = trials[0].recipe
-    weights, folder = parameters(recipe), Path(recipe.output_dir).absolute()
-    todo = {(trial.seed, one.key): one.stage for trial in trials for one in trial.stages if not trial.entry(one).done}
-    whole = (stage for stage in todo.values() if getattr(stage, "save", None) != "adapter")
-    models = [stage for stage in whole if "model" in stage.outputs]
-    if weights is None or not models:
-        return
-    full = any(getattr(stage, "checkpoint", None) and getattr(stage, "lora", None) is None for stage in models)
-    widths = [BYTES_PER_WEIGHT if getattr(stage, "dtype", "float32") == "float32" else 2 for stage in models]
-    needed = weights * (sum(widths) + (BYTES_PER_TRAINED if full else 0))
-    free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
-    if needed > free:
-        raise UserError(
-            f"output_dir: {folder} has {size_in_words(free)} free, {size_in_words(needed)} or more are needed for "
-            f"{counted(len(models), 'model')}{' and a checkpoint' if full else ''}. Make room, choose another disk, "
-            "run fewer seeds or arms, or train adapters (lora)."
-        )
+def _is_for_here(command: Command, needs: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the plan can be for this machine: it has the GPUs that the command asks for, and each training fits."""
+    if command.gpu_memory or any(needs.values()):
+        return False
+    asked = command.gpus_per_run or 0
+    if command.gpus or command.launch:
+        asked = layout_of(_launch_file(command), command.gpus).local
+    if not asked:
+        return True
+    import torch
+
+    return asked <= torch.cuda.device_count()
 
 
 def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, command: Command | None = None) -> None:
@@ -150,9 +147,12 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
     every = [Trial(recipe, arm, seeds[0], fold, command.reuse_stale) for arm in arms for fold in chosen]
     trials = {trial.arm: trial for trial in every if trial.fold == chosen[0]}
     tokenizer, unreachable, prepared = prepare(every)
-    if command.gpu_memory is None:  # else the plan is for another machine
-        require_disk([replace(trial, seed=seed) for trial in every for seed in seeds])
-    needs = dict(memory(prepared, command))
+    needs, seeded = dict(memory(prepared, command)), [replace(trial, seed=seed) for trial in every for seed in seeds]
+    notes = list(unreachable)
+    if not unreachable and _is_for_here(command, needs):
+        require_disk(seeded)
+    elif lack := disk_lack(seeded):
+        notes.append(f"{lack} That is no fault where the run is for another machine.")
     run = {arm: trial.chosen(command.only, command.until) for arm, trial in trials.items()}
     chosen_stages = [(trial, planned) for trial in every for planned in trial.chosen(command.only, command.until)]
     made = {planned.key: planned.stage for _, planned in chosen_stages}
@@ -163,12 +163,11 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
     marks += "   · not in this run" if command.only or command.until else ""
     marks += "   * code or endpoint changed since" if any(trial.outdated for trial in trials.values()) else ""
     console.print(Text(f"{marks}\n", style="dim"))
-    console.print(_settings(recipe, trials, _disk(recipe, made, preview), list(needs)))
+    console.print(_settings(recipe, trials, disk_estimate(recipe, made, preview), list(needs)))
     signal = (line for trial in every for line in _signal(trial))
     moved = (line for trial in every for line in trial.moved())
-    for warning in dict.fromkeys(
-        [*unreachable, *moved, *signal, *_warnings(recipe, made, preview, world_size), *left_out_rows(recipe)]
-    ):
+    notes += [*moved, *signal, *_warnings(recipe, made, preview, world_size), *left_out_rows(recipe)]
+    for warning in dict.fromkeys(notes):
         console.print(Text(f"! {warning}", style="yellow"))
     for line, helps in ((line, helps) for line, helps in needs.items() if helps):
         steps = "".join(f"\n    {number}. {step}" for number, step in enumerate(helps, start=1))
@@ -325,50 +324,6 @@ def _warnings(
         yield f"{key} fits {', '.join(map(str, fit))} {processes}, not {', '.join(map(str, dict.fromkeys(wrong)))}."
     if len(recipe.arms) > 1 and len(recipe.seeds) < MIN_SEEDS:
         yield f"{counted(len(recipe.seeds), 'seed')}: below {MIN_SEEDS} the report gives differences without intervals."
-
-
-def _disk(recipe: Recipe, made: dict[str, Stage], preview: dict[str, StagePreview]) -> str:
-    """An upper estimate of the size of the stage outputs: weights of all models, and the text of all completions."""
-    models = len(recipe.seeds) * sum("model" in stage.outputs for stage in made.values())
-    tokens = len(recipe.seeds) * sum(tokens_of(preview[key]) for key in made)
-    weights = parameters(recipe)
-    texts = tokens * _BYTES_PER_TOKEN
-    if weights is None:
-        return f"at most about {size_in_words(texts)} of text, and {counted(models, 'model')}"
-    size = weights * BYTES_PER_WEIGHT
-    total = size_in_words(models * size + texts + (BYTES_PER_TRAINED * weights if models else 0))
-    return f"at most about {total}: {counted(models, 'model')} of {size_in_words(size)}, a checkpoint, and text"
-
-
-def tokens_of(preview: StagePreview) -> int:
-    """Tokens that a stage writes at most, as far as its preview counts them."""
-    counts = preview.counts.items()
-    return sum(int(value) for name, value in counts if "tokens" in name and isinstance(value, int | float))
-
-
-def parameters(recipe: Recipe) -> int | None:
-    """Number of parameters of the model, from its files, its name or its shape; None if unknown."""
-    if recipe.model:
-        files = [*Path(recipe.model).expanduser().glob("*.safetensors")]
-        billions = re.search(r"(\d+(?:\.\d+)?)\s*([bm])\b", recipe.model.lower())
-        guess = int(float(billions[1]) * {"b": 1e9, "m": 1e6}[billions[2]]) if billions else None
-        return sum(map(_weights, files)) if files else guess
-    shape = next((getattr(stage, "model", None) for stage in recipe.stages if "model" in stage.outputs), None)
-    if not isinstance(shape, dict) or not {"hidden_size", "num_hidden_layers"} <= shape.keys():
-        return None
-    width, inner = shape["hidden_size"], shape.get("intermediate_size", 4 * shape["hidden_size"])
-    layers = shape["num_hidden_layers"] * (4 * width * width + 3 * width * inner)
-    return int(layers + width * shape.get("vocab_size", _SMALL_VOCABULARY))
-
-
-def _weights(file: Path) -> int:
-    """Number of parameters in a safetensors file, from its header, or from its size if the header is broken."""
-    try:
-        with file.open("rb") as opened:
-            header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-        return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
-    except (ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError):
-        return file.stat().st_size // BYTES_PER_WEIGHT
 
 
 def _number(value: int | float | str) -> str:

@@ -43,7 +43,7 @@ class Command:
         gpu_memory: GB of the GPU that `check` plans for; None for this machine's devices.
         rehearse: run two steps of each training and estimate the whole run, instead of running it.
         reuse_stale: reuse outputs that were made by another version of the code.
-        trial: this process runs one trial of a run that another process started.
+        trial: this process runs one trial of a run that the process with this pid started.
         help: None, or the topic to explain; empty for all topics.
     """
 
@@ -62,7 +62,7 @@ class Command:
     gpu_memory: float | None = None
     dry_run: bool = False
     rehearse: bool = False
-    trial: bool = False
+    trial: int | None = None
     reuse_stale: bool = False
     help: str | None = None
 
@@ -96,7 +96,7 @@ def options(prog: str = TRAIN) -> Arguments:
     add("--dry-run", action="store_true", help="check the recipe, print the plan, run nothing")
     stale = "reuse finished outputs with equal settings though code, a library or an endpoint has changed"
     add("--reuse-stale", action="store_true", help=stale)
-    add("--trial", action="store_true", help=argparse.SUPPRESS)
+    add("--trial", type=_whole_number(1), metavar="PID", help=argparse.SUPPRESS)
     topic = "this text, or help on a key, a plug-in (rlvr, kk) or a trainer's options (sft.args)"
     add("-h", "--help", nargs="?", const="", metavar="TOPIC", help=topic)
     return parser

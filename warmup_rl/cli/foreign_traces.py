@@ -203,7 +203,7 @@ class ForeignTraces:
         """The row with the cleaned text, also in copies of it. Of a list of responses, and of lists with an item for
         each of them, only those of this response stay."""
         parsed, text = self._parsed("", row, paths), value_at(row, paths["response"])
-        cleaned, same_answer = text, trace.answer in parsed.answers
+        cleaned, same_answer = text, trace.answer in (parsed.answers or ("",))
         if value_at(row, paths.get("thinking", "")) is not None:
             cleaned = text if same_answer else trace.answer
         elif not (same_answer and trace.thinking == parsed.thinking):

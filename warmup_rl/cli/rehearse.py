@@ -20,8 +20,9 @@ from warmup_rl.base.errors import UserError
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
 from warmup_rl.base.machine import cores
 from warmup_rl.base.types import Score, Trace, to_json
-from warmup_rl.cli.check import preview_of, tokens_of
+from warmup_rl.cli.check import preview_of
 from warmup_rl.cli.command import Command, selection
+from warmup_rl.cli.disk import tokens_of
 from warmup_rl.data.traces import read_traces
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.stage import Artifacts, Context, Stage, Tracking, artifact_path
@@ -92,12 +93,12 @@ def rehearse(recipe: Recipe, command: Command) -> None:
                     say(f"{name}: {STEPS} steps")
                 found[name] = Measured()
                 try:
-                    with _watched(found[name], stage), _alarm(each):
+                    with watched(found[name], stage), _alarm(each):
                         stage.run(context)
                 except TimeUp:
                     pass
                 finally:
-                    _finish(found[name], stage, context)
+                    finish(found[name], stage, context)
         if env.is_main:
             for line in _summary(trials, found, env.size, time.monotonic() - began):
                 print(line, flush=True)
@@ -164,7 +165,7 @@ def _longest_traces(trial: Trial, planned: PlannedStage, layout: ResponseFormat)
 
 
 @contextmanager
-def _watched(measured: Measured, stage: Any) -> Iterator[None]:
+def watched(measured: Measured, stage: Any) -> Iterator[None]:
     """Times the phases of a training, draws its longest samples first, and ends it after two steps."""
     import torch
     from transformers import Trainer, TrainerCallback
@@ -224,7 +225,8 @@ def _timed(function: Callable[..., Any], phase: str, seconds: dict[str, float]) 
     return timed
 
 
-def _finish(measured: Measured, stage: Any, context: Context) -> None:
+def finish(measured: Measured, stage: Any, context: Context) -> None:
+    """Adds what a training has left behind: its peak, beside the planned one, and its rollouts."""
     from warmup_rl.stages.training.memory import launch_of
 
     measured.peak = _peak()

@@ -106,15 +106,19 @@ def locate(row: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
 def each_response(
     rows: Iterable[tuple[str, Mapping[str, Any]]], given: Mapping[str, str]
 ) -> Iterator[tuple[str, Mapping[str, Any], dict[str, str]]]:
-    """The place, row and paths (see `locate`) of each response; a row with a list of responses comes once for each."""
+    """The place, row and paths (see `locate`) of each response; a row with a list of responses comes once for each,
+    with its own thinking if that is a list too."""
     for place, row in rows:
         paths = locate(row, given)
         if not paths.get("response", "").endswith(EACH):
             yield place, row, paths
             continue
         name = paths["response"].removesuffix(EACH)
-        for number in range(len(value_at(row, name))):
-            yield f"{place}, {name}[{number}]", row, {**paths, "response": f"{name}[{number}]"}
+        count, thinking = len(value_at(row, name)), value_at(row, paths.get("thinking", ""))
+        beside = isinstance(thinking, list) and len(thinking) == count
+        for number in range(count):
+            own = {"response": f"{name}[{number}]"} | ({"thinking": f"{paths['thinking']}[{number}]"} if beside else {})
+            yield f"{place}, {name}[{number}]", row, {**paths, **own}
 
 
 def is_conversation(value: Any) -> bool:

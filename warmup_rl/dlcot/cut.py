@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from warmup_rl.base.types import Problem, Trace
-from warmup_rl.dlcot.labels import label_last
+from warmup_rl.dlcot.labels import label_last, label_text
 from warmup_rl.dlcot.markers import affirms, lowered
 from warmup_rl.dlcot.passages import prose_sentences
 from warmup_rl.dlcot.repeats import DOUBTS, RECENT, VALUE, Content, values_in
@@ -27,10 +27,12 @@ _POINTS_BACK = re.compile(
     rf"{_HESITATES}(?:so\b\W*)?(?:(?:also|too|then|similarly|likewise|again|in the same way|the same|same|these|those"
     r"|they|both|neither|which|the (?:other|latter|former|second|third|remaining)|as (?:before|above)"
     r"|(?:going|coming|getting) back|returning|given (?:that|this))\b"
-    r"|(?:this|that)\b(?! works out\b))",
+    r"|(?:this|that)\b(?! works out\b)|[^.,:;]*\bwhich (?:one|of|is)\b)",
     re.IGNORECASE,
 )
 """The beginning of a sentence that points back to the one before it."""
+_OBJECTS = re.compile(r"\W*(?:but|however)\b(?!\W*(?:wait|let)\b)", re.IGNORECASE)
+"""A sentence that speaks against the one before it."""
 _ANOTHER = re.compile(rf"{_HESITATES}another\b", re.IGNORECASE)
 _FOLLOWS = re.compile(rf"{_HESITATES}(?:so|therefore|thus|hence|then)\b", re.IGNORECASE)
 _ITEM = re.compile(rf"{_HESITATES}(\w+)\s+(?:\d+|[A-Z])\b", re.IGNORECASE)
@@ -46,6 +48,8 @@ _NEAR = 600
 """Characters after a seam in which a noun may point back into what was cut."""
 _FEW = 3
 """Values up to which a passage is compared by its words."""
+_STATED = 3
+"""Last sentences before a verification, besides the lines of an answer, that must state the answer."""
 _MOSTLY_NEW, _LITTLE_NEW = 0.5, 0.25
 """Share of what a repetition says from which on it is none; and of all values that may vanish with repetitions."""
 
@@ -153,14 +157,14 @@ def _seam_fault(before: str, gone: str, after: str, *, ends: bool, local: bool) 
         return "a heading before it would be empty"
     if _ANNOUNCES.search(last):
         return "a sentence before it announces it"
-    if DOUBTS.search(last):
+    if DOUBTS.search(last) or _OBJECTS.match(last):
         return "a doubt before it would stay open"
     item = _ITEM.match(first)
     if _LATER_ITEM.match(first) or item and re.search(rf"\b{item[1]}\s+(?:\d+|[A-Z])\b", gone, re.IGNORECASE):
         return "a list goes on after it"
     if first[:1].islower() or affirms(lowered(first)):
         return "a sentence after it points back"
-    if _ANOTHER.match(first) or not local and _POINTS_BACK.match(first):
+    if _ANOTHER.match(first) or not local and (_POINTS_BACK.match(first) or _OBJECTS.match(first)):
         return "a sentence after it points back"
     return ""
 
@@ -198,6 +202,17 @@ def require_derivation(before: str, after: str, problem: Problem, domain: Domain
     for value in ending:
         if old.count(value) > 1 and new.count(value) < 2:
             raise Refused("the last answer of the thinking would not be derived")
+
+
+def require_stated(before: str, trace: Trace, problem: Problem, domain: Domain) -> None:
+    """Raises `Refused` unless the last sentences before a verification state an answer, as right as that of the trace.
+
+    What is called a verification may else be the reasoning itself, or reach the answer only at its end.
+    """
+    spans = prose_sentences(before.rstrip())[-_STATED - problem.gold.strip().count("\n") :]
+    label = label_text(before[spans[0].start :], problem, domain)
+    if label == "incomplete" or label == "incorrect" and trace.score.verdict == "correct":
+        raise Refused("no answer stands before the verification")
 
 
 def require_repeats(before: str, after: str, question: str) -> None:

@@ -97,8 +97,9 @@ def repetitions(text: str, question: str, passages: Sequence[Passage]) -> list[t
 
     A run is a passage that stands before nearly word for word; or it announces a second look or another attempt, and
     all values, and most runs of successive values, stand before it; or it checks the step in the passage before it with
-    the same words, and confirms it. It has no correction in it, ends in a result or a confirmation, and the
-    passage after it is no further part of it. What stands before a hypothesis or a case does not count after it.
+    the same words, and confirms it. It has no correction in it and ends in a result or a confirmation. The passage
+    after it is no further part of it: it opens something else, or has no values. What stands before a hypothesis or a
+    case does not count after it.
     """
     asked = Content.of(question)
     contents = [Content.of(text[passage.start : passage.end]) for passage in passages]
@@ -157,12 +158,8 @@ def _runs(
         if place == first and len(run.phrases) >= _FEWEST_PHRASES:
             again = again or _share(run.phrases, seen.phrases) >= _SAME_PHRASES
         step = place == first and _confirms_step(text[passage.start : passage.end], run, before)
-        if (
-            not (again or step)
-            or after.move == ""
-            and contents[place + 1].pairs
-            and (contents[place + 1].hard <= seen.hard | run.hard)
-        ):
+        goes_on = not after.move and contents[place + 1].pairs and not _BEGINS.match(text, after.start)
+        if goes_on or not (again or step):
             continue
         last = text[passage.start : passage.end]
         last = last[prose_sentences(last)[-1].start :]

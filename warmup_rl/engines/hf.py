@@ -122,6 +122,9 @@ class HuggingFace(Engine):
     def usage(self, completions: int, sampling: Sampling) -> Mapping[str, int | float | str]:
         return {"generated tokens, at most": completions * sampling.max_tokens}
 
+    def per_rank(self) -> bool:
+        return True
+
     @contextmanager
     def open(self, context: EngineContext) -> Iterator[Session]:
         """Loads the model, on a GPU if there is one.
@@ -131,7 +134,9 @@ class HuggingFace(Engine):
         """
         check(self.model, context.response_format, self.revision)
         tokenizer = load_tokenizer(self.model, self.revision)
-        yield _Session(load_model(self.model, self.revision, self.dtype), tokenizer, context, self.batch_size)
+        env = context.launch_env
+        device = f"cuda:{env.local_rank}" if env.size > 1 and env.device == "cuda" else None
+        yield _Session(load_model(self.model, self.revision, self.dtype, device), tokenizer, context, self.batch_size)
 
 
 @dataclass(frozen=True)

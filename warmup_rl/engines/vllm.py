@@ -8,17 +8,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from warmup_rl.base.config import ModelName, Sampling, runtime_only
+from warmup_rl.base.config import ADAPTER_FILE, ModelName, Sampling, runtime_only
 from warmup_rl.base.errors import UserError, first_line
+from warmup_rl.base.models import dtype_of
 from warmup_rl.base.types import Completion, Problem, Request
 from warmup_rl.engines.hf import Generated, generated, require_room
 from warmup_rl.engines.openai import Mode, request_body, request_seed
 from warmup_rl.interfaces.chat import stop_ids
 from warmup_rl.interfaces.engine import Engine, EngineContext, Session
+from warmup_rl.interfaces.stage import LaunchEnv
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -35,6 +38,11 @@ def is_installed() -> bool:
     """Whether the package vllm can be imported; a folder of that name in the working directory is not the package."""
     spec = importlib.util.find_spec("vllm")
     return spec is not None and spec.origin is not None
+
+
+def on_each_rank(launch_env: LaunchEnv) -> dict[str, Any]:
+    """Arguments of `vllm.LLM` for a model of its own on each process of a launch."""
+    return {"distributed_executor_backend": "external_launcher"} if launch_env.size > 1 else {}
 
 
 @contextmanager
@@ -134,7 +142,7 @@ class Vllm(Engine):
     revision: str | None = None
     """Branch, tag or commit of a hub model."""
     dtype: str = "auto"
-    """Data type of the weights, as vLLM names it."""
+    """Data type of the weights, as vLLM names it; `auto` is the one they were saved in."""
     mode: Mode = "chat"
     """`chat`: messages through the model's chat template; `completion`: the prompt as plain text, for base models."""
     tensor_parallel: int = runtime_only(1, gt=0)
@@ -153,7 +161,15 @@ class Vllm(Engine):
             raise ValueError(f"{owned[0]!r} is set by the teacher's key {_OWNED[owned[0]]!r}")
         return args
 
+    def per_rank(self) -> bool:
+        return self.tensor_parallel == 1
+
     def check(self, problem: Problem) -> None:
+        if (Path(self.model) / ADAPTER_FILE).is_file():
+            raise UserError(
+                f"teacher 'vllm': {self.model} is a model with its adapter apart, which vLLM cannot load. Merge them, "
+                f"`warmup-rl export {self.model} --to DIR`, and give that folder."
+            )
         if not is_installed():
             raise UserError(
                 f"teacher 'vllm': {NOT_INSTALLED}, or serve the model elsewhere (vllm serve MODEL) and use the teacher "
@@ -166,7 +182,9 @@ class Vllm(Engine):
     @contextmanager
     def open(self, context: EngineContext) -> Iterator[Session]:
         """Loads the model. Raises `UserError` if vLLM is missing or cannot load it."""
-        options = {"dtype": self.dtype, "tensor_parallel_size": self.tensor_parallel, **self.args}
+        dtype = dtype_of(self.model, self.revision) if self.dtype == "auto" else self.dtype
+        own = {"dtype": dtype, "tensor_parallel_size": self.tensor_parallel, **self.args}
+        options = {**on_each_rank(context.launch_env), **own}
         with opened(self.model, self.revision, context.seed, options, says="the teacher's `args`") as (llm, params):
             yield VllmSession(self, context, llm, params)
 

@@ -14,6 +14,7 @@ from warmup_rl.base.types import Completion, Problem, Request
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.plugins import Kind, Plugin
+from warmup_rl.interfaces.stage import LaunchEnv
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,10 @@ class EngineContext:
     Attributes:
         domains: by name.
         model: the student at the start of the stage, a folder or a hub id; only for engines that set `reads_model`.
-        folder: the stage's own folder, which survives a killed run: a place for caches.
+        folder: a folder of the stage, which survives a killed run: a place for caches. Rows of `*.jsonl` in it are kept
+            when the next run has another number of processes.
         say: prints a line for the user.
+        launch_env: this process among those that each complete a part of the requests.
     """
 
     domains: Mapping[str, Domain]
@@ -34,6 +37,7 @@ class EngineContext:
     model_revision: str | None = None
     folder: Path | None = None
     say: Callable[[str], None] = field(default=lambda line: None)
+    launch_env: LaunchEnv = LaunchEnv()
 
 
 class Session(Protocol):
@@ -56,6 +60,11 @@ class Engine(Plugin, ABC):
     @abstractmethod
     def open(self, context: EngineContext) -> AbstractContextManager[Session]:
         """Opens the engine. Raises `UserError` if it cannot serve the recipe."""
+
+    def per_rank(self) -> bool:
+        """Whether completions are computed in the process that opens the engine and depend on their request alone, so
+        that each process of a launch completes a part of the requests; otherwise the main one completes all."""
+        return False
 
     def check(self, problem: Problem) -> None:
         """Raises `UserError` if the engine cannot complete problems like this one; called before a run starts."""

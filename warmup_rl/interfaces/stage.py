@@ -218,6 +218,10 @@ class Stage(Plugin, ABC):
         """`measures` for the stage as configured."""
         return self.measures
 
+    def on_every_rank(self) -> bool:
+        """`every_rank` for the stage as configured."""
+        return self.every_rank
+
     def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
         """Names of the domains that the stage reads, given those declared; the recipe checks that they are declared."""
         return ()

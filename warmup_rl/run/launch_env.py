@@ -7,12 +7,11 @@ import os
 import re
 from itertools import takewhile
 from pathlib import Path
-from typing import cast, get_args
 
 from warmup_rl.base.errors import RunError
-from warmup_rl.base.jsonl import read_json
 from warmup_rl.base.untrusted import parse_yaml
-from warmup_rl.interfaces.stage import Distribution, LaunchEnv
+from warmup_rl.interfaces.stage import LaunchEnv
+from warmup_rl.stages.training.layout import layout_of
 
 _LAUNCHERS = ("accelerate", "accelerate-launch", "torchrun")
 
@@ -22,7 +21,8 @@ def read_launch_env() -> LaunchEnv:
 
     Raises:
         RunError: fewer processes run than were asked for (`accelerate launch --cpu --num_processes 2` without a
-            distributed configuration starts one process and says nothing).
+            distributed configuration starts one process and says nothing); or the launch splits a training in a way
+            that is not supported.
     """
     import torch
 
@@ -38,7 +38,7 @@ def read_launch_env() -> LaunchEnv:
         rank=int(os.environ.get("RANK", "0")),
         size=size,
         local_rank=int(os.environ.get("LOCAL_RANK", "0")),
-        distribution=_distribution(size),
+        distribution=layout_of().distribution,
         device="cuda" if torch.cuda.is_available() else "cpu",
     )
 
@@ -75,22 +75,6 @@ def launch_id() -> str:
     if int(os.environ.get("GROUP_WORLD_SIZE", "1")) == 1:
         parts += [str(os.getppid()), str(psutil.Process(os.getppid()).create_time())]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
-
-
-def _distribution(size: int) -> Distribution:
-    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "").lower() == "true":
-        stage = os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")
-        if (file := Path(os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE", ""))).is_file():
-            stage = str(read_json(file).get("zero_optimization", {}).get("stage", 0))
-        if (found := f"zero{stage}") in get_args(Distribution):
-            return cast(Distribution, found)
-        raise RunError(f"DeepSpeed ZeRO stage {stage!r} is not supported. Allowed: 0, 1, 2, 3 (launch/zero<N>.yaml).")
-    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
-        raise RunError(
-            "FSDP is not supported. launch/zero3.yaml splits the same over the processes, launch/zero3-offload.yaml "
-            "keeps it in the memory of the machine."
-        )
-    return "ddp" if size > 1 else "single"
 
 
 def _parent_command() -> list[str]:

@@ -141,7 +141,7 @@ def _run(job: Job, arguments: Sequence[str], say: Say, processes: set[subprocess
     ]
     if job.trial.recipe.folded:
         command += ["--fold", LAST_FOLD if job.trial.fold is None else str(job.trial.fold)]
-    command += [*until, "--threads", str(job.threads), "--trial"]
+    command += [*until, "--threads", str(job.threads), "--trial", str(os.getpid())]
     environment = {**os.environ, "OMP_NUM_THREADS": str(job.threads)}
     if devices:
         environment["CUDA_VISIBLE_DEVICES"] = devices

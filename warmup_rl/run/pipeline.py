@@ -228,7 +228,7 @@ class TrialRunner:
             return
         if not self._launch_env.is_main:
             peers = partial(require_peers, self._trial.folder)
-            if entry.await_start(launch_id(), peers) and planned.stage.every_rank:
+            if entry.await_start(launch_id(), peers) and planned.stage.on_every_rank():
                 self._execute(planned, entry)
             entry.await_done(peers)
             return

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, fields
-from itertools import chain
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -19,13 +19,14 @@ from warmup_rl.base.errors import RunError, Unscorable, UserError
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
 from warmup_rl.base.types import Completion, Problem, Request, Score, Trace, to_json, trace_from_json
 from warmup_rl.data.indexed_log import IndexedLog
+from warmup_rl.data.rank_folders import RankFolder, gather
 from warmup_rl.data.traces import PROBLEMS_FILE, open_problems
 from warmup_rl.engines.teacher_output import ParsedCompletion, TeacherFormat, parse_completion
 from warmup_rl.interfaces.domain import Domain, grading
 from warmup_rl.interfaces.engine import Engine, EngineContext, Session
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import name_of, plugin_field
-from warmup_rl.interfaces.stage import Context, DataRequest, Stage, StagePreview
+from warmup_rl.interfaces.stage import Context, DataRequest, LaunchEnv, Stage, StagePreview
 
 COMPLETIONS_FILE = "completions.jsonl"
 Pair = tuple[str, int]
@@ -90,8 +91,23 @@ class Distill(Stage):
         for _ in problems:
             pass
 
+    def on_every_rank(self) -> bool:
+        return self.teacher.per_rank()
+
+    def recover(self, folder: Path) -> None:
+        gather(folder)
+
     def run(self, context: Context) -> dict[str, Any]:
-        return _Distillation(self, context).run()
+        env = context.launch_env
+        split = env.size > 1 and self.teacher.per_rank()
+        if split:
+            part = RankFolder(context.folder, rank=env.rank, size=env.size)
+            _Distillation(self, replace(context, folder=part.path)).draw()
+            part.close()
+            if not env.is_main:
+                return {}
+            part.gather()
+        return _Distillation(self, replace(context, launch_env=LaunchEnv())).run(gathered=split)
 
 
 class _Distillation:
@@ -104,22 +120,49 @@ class _Distillation:
         self._correct: Counter[str] = Counter()
         self._usage = Usage()
 
-    def run(self) -> dict[str, Any]:
+    def run(self, *, gathered: bool = False) -> dict[str, Any]:
+        """The whole stage.
+
+        Args:
+            gathered: the log is that of several processes; it is brought into the order of one.
+        """
         stage, context, usage = self._stage, self._context, self._usage
-        problems_file = context.folder / PROBLEMS_FILE
-        write_jsonl(problems_file, map(to_json, stage.drawn(context)))
-        with ExitStack() as files:
-            self._problems = files.enter_context(closing(open_problems(problems_file)))
-            fix = f"Delete {context.folder} and run the stage again."
-            self._log = files.enter_context(closing(IndexedLog(self._log_file, self._pair, fix=fix)))
-            self._complete()
-            self._log.sync()
+        if gathered:
+            with self._opened():
+                write_jsonl(self._log_file, map(dict, self._in_order()))
+        with self._opened():
+            self._complete(again=not gathered)
             kept = write_jsonl(context.traces_file, map(to_json, self._traces()))
         context.say(usage.describe())
         if not kept:
             context.traces_file.unlink()
             raise self._no_traces()
         return {"domain": stage.domain, "problems": len(self._problems), "traces": kept, **usage.summary()}
+
+    def draw(self) -> None:
+        """Requests this process's part of the completions."""
+        with self._opened():
+            self._complete()
+
+    @contextmanager
+    def _opened(self) -> Iterator[None]:
+        folder = self._context.folder
+        write_jsonl(folder / PROBLEMS_FILE, map(to_json, self._stage.drawn(self._context)))
+        with closing(open_problems(folder / PROBLEMS_FILE)) as self._problems:
+            fix = f"Delete {folder} and run the stage again."
+            with closing(IndexedLog(self._log_file, self._pair, fix=fix)) as self._log:
+                yield
+
+    def _in_order(self) -> Iterator[Mapping[str, Any]]:
+        for some in self._rounds:
+            for problem in self._problems:
+                yield from (self._log[problem, sample] for sample in some if (problem, sample) in self._log)
+
+    @property
+    def _rounds(self) -> Sequence[Sequence[int]]:
+        """Sample numbers that are asked for together, for all problems."""
+        samples = range(self._stage.sampling.samples)
+        return [samples] if self._stage.enough is None else [[sample] for sample in samples]
 
     def _pair(self, row: Mapping[str, Any]) -> Pair:
         """The key of a completion. Raises ValueError if the stage does not ask for it."""
@@ -142,8 +185,11 @@ class _Distillation:
             "(sampling.max_tokens), easier problems, or another teacher."
         )
 
-    def _complete(self) -> None:
+    def _complete(self, *, again: bool = True) -> None:
         """Requests the completions that the log does not have yet; each is stored as it arrives.
+
+        Args:
+            again: whether those in the log are from an earlier run.
 
         Raises:
             RunError: the teacher gives up, or returns a completion that was not requested.
@@ -152,20 +198,20 @@ class _Distillation:
         if stage.enough:
             verdicts = ((problem.id, (row["score"] or {}).get("verdict")) for problem, row in self._rows())
             self._correct.update(problem_id for problem_id, verdict in verdicts if verdict == "correct")
-        if log:
+        if log and again:
             context.say(f"{len(log)} completions from an earlier run")
-        elif stage.teacher.costs:
+        elif not log and stage.teacher.costs:
             for line in _left_behind(self._log_file):
                 context.say(line)
-        step = progress(context.say, "completions", len(self._problems) * stage.sampling.samples - len(log))
-        samples = range(stage.sampling.samples)
+        env, missing = context.launch_env, len(self._problems) * stage.sampling.samples - len(log)
+        step = progress(context.say, "completions", -(-missing // env.size))
         student = context.inputs.model, context.inputs.model_revision
         engine_context = EngineContext(
-            context.domains, context.response_format, context.seed, *student, context.folder, context.say
+            context.domains, context.response_format, context.seed, *student, context.folder, context.say, env
         )
         with ExitStack() as stack:
             session: Session | None = None
-            for some in [samples] if stage.enough is None else [[sample] for sample in samples]:
+            for some in self._rounds:
                 requests = self._missing(some)
                 if (first := next(requests, None)) is None:
                     continue
@@ -181,7 +227,8 @@ class _Distillation:
                     ) from None
 
     def _missing(self, samples: Iterable[int]) -> Iterator[Request]:
-        for problem in self._problems.values():
+        env = self._context.launch_env
+        for problem in islice(self._problems.values(), env.rank, None, env.size):
             if self._stage.enough is None or self._correct[problem.id] < self._stage.enough:
                 for sample in samples:
                     if (problem.id, sample) not in self._log:

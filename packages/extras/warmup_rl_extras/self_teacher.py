@@ -83,6 +83,9 @@ class SelfTeacher(Engine):
         each = 2 if self.reflection == "student" else 1
         return {"attempts": attempts, "generated tokens, at most": each * attempts * sampling.max_tokens}
 
+    def per_rank(self) -> bool:
+        return True
+
     @contextmanager
     def open(self, context: EngineContext) -> Iterator[Session]:
         """Loads the student as the previous stages left it.

@@ -29,6 +29,7 @@ from warmup_rl.stages.training.checkpoints import (
 )
 from warmup_rl.stages.training.faults import explained
 from warmup_rl.stages.training.health import HealthSettings
+from warmup_rl.stages.training.layout import require_agreement
 from warmup_rl.stages.training.memory import Launch, Load, Need, need, remedies, shape_of
 from warmup_rl.stages.training.options import Batch, split_batch, trainer_options
 from warmup_rl.stages.training.preflight import adapted, missing_packages, model_without_weights, require_trainer
@@ -156,12 +157,7 @@ class TrainerStage(Stage):
         load, source, revision = self.memory_load(context), context.inputs.model, context.inputs.model_revision
         if load is None or source is None or not self.inputs:
             return None
-        options, adapter = self.config(replace(context, launch_env=LaunchEnv())), self.adapter()
-        if launch.env.device == "cuda":  # as the defaults are there
-            options.bf16 = bool(self.args.get("bf16", not options.fp16))
-            options.gradient_checkpointing = bool(
-                self.args.get("activation_checkpointing", self.args.get("gradient_checkpointing", True))
-            )
+        options, adapter = self._planned(context, launch), self.adapter()
         model: Any = model_without_weights(str(source), revision, options, context.stage_id)
         if adapter is not None:
             model = adapted(model, adapter, context.stage_id)
@@ -169,6 +165,23 @@ class TrainerStage(Stage):
         trained = sum(weight.numel() for weight in weights if weight.requires_grad)
         shape = shape_of(str(source), revision, trained, sum(weight.numel() for weight in weights))
         return need(shape, load, launch, options)
+
+    def require_agreement(self, context: Context, launch: Launch) -> None:
+        """Raises `UserError` where a launch's configuration of DeepSpeed contradicts the recipe."""
+        if launch.deepspeed is not None:
+            options, batch = self._planned(context, launch), self.batch(context)
+            options.per_device_train_batch_size, options.gradient_accumulation_steps = batch.micro, batch.accumulation
+            require_agreement(launch.deepspeed, options, launch.env.size, context.stage_id)
+
+    def _planned(self, context: Context, launch: Launch) -> Any:
+        """The trainer's config as it is on the device of a launch."""
+        options = self.config(replace(context, launch_env=LaunchEnv()))
+        if launch.env.device == "cuda":
+            options.bf16 = bool(self.args.get("bf16", not options.fp16))
+            options.gradient_checkpointing = bool(
+                self.args.get("activation_checkpointing", self.args.get("gradient_checkpointing", True))
+            )
+        return options
 
     def remedies(self, context: Context) -> Iterator[str]:
         """Settings that lower the memory that the stage needs under this launch, cheapest first."""

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.console import duration
 from warmup_rl.base.errors import Unscorable, UserError
-from warmup_rl.base.models import load_model
+from warmup_rl.base.models import dtype_of, load_model
 from warmup_rl.base.types import Message, Problem, to_json
 from warmup_rl.engines.hf import Generated, evaluating, stream
-from warmup_rl.engines.vllm import VllmModel, evaluated
+from warmup_rl.engines.vllm import VllmModel, evaluated, on_each_rank
 from warmup_rl.interfaces.chat import render_prompt
 from warmup_rl.interfaces.domain import Answered, Domain, score_all
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.stage import Context
+from warmup_rl.stages.training.saving import whole_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
@@ -61,7 +62,8 @@ def _gathers(trainer: Trainer) -> bool:
 
 @contextmanager
 def opened_model(context: Context, tokenizer: PreTrainedTokenizerBase) -> Iterator[PreTrainedModel | VllmModel]:
-    """The model that a stage reads, under the recipe's `evaluation.engine`, on this rank's device.
+    """The model that a stage reads, under the recipe's `evaluation.engine`, on this rank's device, in the data type
+    that it was saved in. vLLM by itself would run float32 weights in a half type.
 
     Raises:
         UserError: it cannot be loaded.
@@ -70,8 +72,9 @@ def opened_model(context: Context, tokenizer: PreTrainedTokenizerBase) -> Iterat
     if context.evaluation.engine == "transformers":
         yield load_model(source, revision, device=f"cuda:{env.local_rank}" if env.device == "cuda" else "cpu")
         return
-    each_rank = {"distributed_executor_backend": "external_launcher"} if env.size > 1 else {}
-    with evaluated(source, revision, tokenizer, context.seed, {**each_rank, **context.evaluation.vllm}) as model:
+    whole = whole_model(context).inputs
+    options = {"dtype": dtype_of(source, revision), **on_each_rank(env), **context.evaluation.vllm}
+    with evaluated(str(whole.model), whole.model_revision, tokenizer, context.seed, options) as model:
         yield model
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.console import size_in_words
-from warmup_rl.base.untrusted import parse_yaml
-from warmup_rl.interfaces.stage import Distribution, LaunchEnv
+from warmup_rl.interfaces.stage import LaunchEnv
+from warmup_rl.stages.training.layout import layout_of
 
 _TRACED = 64
 """Tokens of the sequence that a pass is counted on; all that is counted grows linearly with them."""
@@ -79,19 +79,23 @@ class Launch:
 
     Attributes:
         offload: parts that DeepSpeed keeps in main memory: `optimizer`, `weights`.
-        capacity: bytes of a device, or of main memory for all processes on a CPU; None if unknown.
+        capacity: bytes of a device, or of a machine's main memory on a CPU; None if unknown.
+        nodes: machines.
+        deepspeed: the configuration of DeepSpeed; None without it.
     """
 
     env: LaunchEnv
     offload: frozenset[str] = frozenset()
     capacity: int | None = None
+    nodes: int = 1
+    deepspeed: Mapping[str, Any] | None = None
 
     @property
     def budget(self) -> int | None:
         """Bytes that one process may take."""
         if self.capacity is None or self.env.device == "cuda":
             return self.capacity
-        return self.capacity // self.env.size
+        return self.capacity // -(-self.env.size // self.nodes)
 
 
 @dataclass(frozen=True)
@@ -189,11 +193,11 @@ def need(shape: Shape, load: Load, launch: Launch, options: Any) -> Need:
     Args:
         options: the trainer's config.
     """
-    env, zero = launch.env, int(launch.env.distribution.partition("zero")[2] or 0)
-    half = bool(options.bf16 or options.fp16)
-    weight = 2 if zero and half or _is_half(options) else 4  # under autocast the weights stay in float32
+    env, (_, deepspeed, stage) = launch.env, launch.env.distribution.partition("zero")
+    zero, half = int(stage or 0), bool(options.bf16 or options.fp16)
+    weight = 2 if deepspeed and half or _is_half(options) else 4  # under autocast the weights stay in float32
     state = next((size for part, size in _OPTIMIZER_BYTES.items() if part in str(options.optim)), 8)
-    master = 4 if zero and half else 0
+    master = 4 if deepspeed and half else 0
     split = {stage: env.size if zero >= stage else 1 for stage in (1, 2, 3)}
     frozen = weight * shape.parameters / split[3]
     parts = {
@@ -202,8 +206,8 @@ def need(shape: Shape, load: Load, launch: Launch, options: Any) -> Need:
         "optimizer": (state + master) * shape.trained / split[1] * ("optimizer" not in launch.offload),
         "reference model": frozen * load.reference,
         "gathered weights": weight * shape.parameters / shape.layers * 2 if zero == 3 else 0.0,
-        "reduction buckets": _BUCKET * shape.trained if env.distribution == "ddp" else 0.0,
-        "half-precision copies": 2.0 * shape.parameters if half and not zero else 0.0,
+        "reduction buckets": _BUCKET * shape.trained if env.distribution in ("ddp", "zero0") else 0.0,
+        "half-precision copies": 2.0 * shape.parameters if half and not deepspeed else 0.0,
         "logits": 3.0 * 4 * min(_TILE, 4096 * shape.vocabulary),
         "libraries": _CUDA if env.device == "cuda" else _PROCESS,
     }
@@ -242,21 +246,15 @@ def launch_of(file: Path | None, processes: int | None, gpu_memory: float | None
     Args:
         processes: in place of those in the file.
         gpu_memory: GB of a GPU to plan for in place of this machine's devices.
+
+    Raises:
+        RunError: training is not split in such a way.
     """
-    data = parse_yaml(file.read_text(encoding="utf-8")) or {} if file else {}
-    deepspeed = data.get("deepspeed_config") or {}
-    size = processes or int(data.get("num_processes") or env.size)
-    distribution: Distribution = env.distribution if not file else "ddp" if size > 1 else "single"
-    if data.get("distributed_type") == "DEEPSPEED":
-        known: dict[int, Distribution] = {1: "zero1", 2: "zero2", 3: "zero3"}
-        distribution = known.get(deepspeed.get("zero_stage", 2), "zero3")
-    elif not file and size > 1 and env.size == 1:
-        distribution = "ddp"
-    names = {"optimizer": "offload_optimizer_device", "weights": "offload_param_device"}
-    offload = frozenset(part for part, key in names.items() if deepspeed.get(key, "none") != "none")
+    layout = layout_of(file, processes)
     device = "cuda" if gpu_memory else env.device
     capacity = round(gpu_memory * 1e9) if gpu_memory else _capacity(env)
-    return Launch(LaunchEnv(size=size, distribution=distribution, device=device), offload, capacity)
+    planned = LaunchEnv(size=layout.size, distribution=layout.distribution, device=device)
+    return Launch(planned, layout.offload, capacity, layout.nodes, layout.deepspeed)
 
 
 def _capacity(env: LaunchEnv) -> int:
@@ -286,7 +284,7 @@ def remedies(env: LaunchEnv, args: dict[str, Any], micro: int, own: list[str], *
         yield "args.activation_checkpointing: true"
     if env.device == "cuda" and args.get("bf16") is False:
         yield "args.bf16: true"
-    following = {"ddp": "zero2", "zero1": "zero2", "zero2": "zero3", "single": "zero2"}.get(env.distribution)
+    following = {"zero2": "zero3", "zero3": None}.get(env.distribution, "zero2")
     if following and env.device == "cuda":
         yield f"launch with launch/{following}.yaml" + (" on several GPUs" if env.size == 1 else "")
     yield from own

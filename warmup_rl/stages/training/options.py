@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.errors import RunError, UserError
 from warmup_rl.interfaces.stage import Context, LaunchEnv
+from warmup_rl.stages.training.layout import require_agreement
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -63,7 +64,8 @@ def trainer_options(
         owned: options that this stage sets in addition to those of every stage, e.g. `max_steps`.
 
     Raises:
-        UserError: an option does not exist or has an invalid value.
+        UserError: an option does not exist or has an invalid value, or the configuration of DeepSpeed contradicts the
+            recipe.
         RunError: the trainer would not use the processes that were launched.
     """
     launch_env = context.launch_env
@@ -96,6 +98,8 @@ def trainer_options(
     except (TypeError, ValueError, ImportError) as error:
         raise UserError(f"{context.stage_id}.args: {kind.__name__} refuses them: {error}") from None
     _require_launch(options, launch_env)
+    if options.deepspeed_plugin is not None:
+        require_agreement(options.deepspeed_plugin.deepspeed_config, options, launch_env.size, context.stage_id)
     if launch_env.device == "cpu" and options.deepspeed_plugin is not None:
         options.deepspeed_plugin.deepspeed_config["zero_force_ds_cpu_optimizer"] = False  # it would be compiled, too
     return options

@@ -93,12 +93,14 @@ def keep_weights(trainer: Trainer, file: Path) -> None:
 
 
 def whole_model(context: Context) -> Context:
-    """The context with an ordinary model folder where the stage before has saved an adapter alone; for trainers."""
+    """The context with an ordinary model folder where the stage before has saved an adapter alone; for trainers and
+    vLLM. All ranks call it; the main one merges."""
     model, folder = str(context.inputs.model), context.folder / SCRATCH / "base"
     if not (Path(model) / ADAPTER_FILE).is_file():
         return context
-    if context.launch_env.is_main:
+    if context.launch_env.is_main and not folder.is_dir():
         aside = folder.with_name("base.part")
+        shutil.rmtree(aside, ignore_errors=True)
         shutil.copytree(model, aside, ignore=shutil.ignore_patterns("adapter_*"))
         load_model(model, dtype="float32", device="cpu").save_pretrained(str(aside))
         aside.replace(folder)

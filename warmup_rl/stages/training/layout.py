@@ -1,0 +1,179 @@
+"""How a launch splits a training over processes, and a configuration of DeepSpeed against the recipe's values."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from warmup_rl.base.errors import RunError, UserError
+from warmup_rl.base.jsonl import read_json
+from warmup_rl.base.untrusted import parse_yaml
+from warmup_rl.interfaces.stage import Distribution
+
+Settings = Mapping[str, Any]
+_AUTO = "auto"
+_OFFLOADED = {"optimizer": "offload_optimizer", "weights": "offload_param"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a launch splits a training.
+
+    Attributes:
+        size, nodes: processes, and machines that they are spread over.
+        deepspeed: the configuration of DeepSpeed; None without it.
+    """
+
+    size: int
+    nodes: int
+    distribution: Distribution
+    deepspeed: Settings | None = None
+
+    @property
+    def local(self) -> int:
+        """Processes of a machine."""
+        return -(-self.size // self.nodes)
+
+    @property
+    def offload(self) -> frozenset[str]:
+        """Parts that DeepSpeed keeps outside the GPUs: `optimizer`, `weights`."""
+        zero = (self.deepspeed or {}).get("zero_optimization") or {}
+        devices = {part: (zero.get(key) or {}).get("device") for part, key in _OFFLOADED.items()}
+        return frozenset(part for part, device in devices.items() if device not in (None, "none"))
+
+
+def layout_of(file: Path | None = None, processes: int | None = None) -> Layout:
+    """The layout of a configuration file of accelerate; without a file, that of the launch of this process.
+
+    Args:
+        processes: in place of those that the file or the launch has.
+
+    Raises:
+        RunError: training is not split in such a way; or the configuration of DeepSpeed is missing or broken.
+    """
+    settings = _of_environment() if file is None else parse_yaml(file.read_text(encoding="utf-8")) or {}
+    size = processes or int(settings.get("num_processes") or 1)
+    found = Layout(size, int(settings.get("num_machines") or 1), "ddp" if size > 1 else "single")
+    kind = str(settings.get("distributed_type") or "NO")
+    if kind == "DEEPSPEED":
+        deepspeed = _deepspeed(settings.get("deepspeed_config") or {})
+        stage = str((deepspeed.get("zero_optimization") or {}).get("stage", 0))
+        if (distribution := f"zero{stage}") not in get_args(Distribution):
+            raise RunError(f"DeepSpeed ZeRO stage {stage!r} is not supported. Allowed: 0, 1, 2, 3.")
+        return replace(found, distribution=cast(Distribution, distribution), deepspeed=deepspeed)
+    if kind != "NO" and not kind.startswith("MULTI_"):
+        raise RunError(
+            f"{kind} is not supported. launch/zero3.yaml splits the same over the processes, "
+            "launch/zero3-offload.yaml keeps it in the memory of the machine."
+        )
+    return found
+
+
+def _of_environment() -> Settings:
+    """What accelerate's launcher tells its processes, in the form of its configuration files."""
+    given = {key.removeprefix("ACCELERATE_"): value for key, value in os.environ.items() if "ACCELERATE_" in key}
+    kinds = ("DEEPSPEED", "FSDP", "MEGATRON_LM")
+    names = {
+        "deepspeed_config_file": "DEEPSPEED_CONFIG_FILE",
+        "zero_stage": "DEEPSPEED_ZERO_STAGE",
+        "offload_optimizer_device": "DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE",
+        "offload_param_device": "DEEPSPEED_OFFLOAD_PARAM_DEVICE",
+        "gradient_accumulation_steps": "GRADIENT_ACCUMULATION_STEPS",
+        "gradient_clipping": "GRADIENT_CLIPPING",
+    }
+    return {
+        "num_processes": os.environ.get("WORLD_SIZE"),
+        "num_machines": os.environ.get("GROUP_WORLD_SIZE"),
+        "distributed_type": next((kind for kind in kinds if given.get(f"USE_{kind}", "").lower() == "true"), None),
+        "deepspeed_config": {key: given[name] for key, name in names.items() if name in given},
+    }
+
+
+def _deepspeed(fields: Settings) -> Settings:
+    """DeepSpeed's configuration: the user's own file, or what accelerate makes of its fields."""
+    if file := fields.get("deepspeed_config_file"):
+        try:
+            own = read_json(Path(file))
+        except (OSError, ValueError) as error:
+            raise RunError(f"deepspeed_config_file: {file} is no readable JSON ({error}). Check the path.") from None
+        return {"gradient_accumulation_steps": 1, **own}
+    return {
+        "train_micro_batch_size_per_gpu": _AUTO,
+        "gradient_accumulation_steps": fields.get("gradient_accumulation_steps", _AUTO),
+        "gradient_clipping": fields.get("gradient_clipping", _AUTO),
+        "zero_optimization": {
+            "stage": fields.get("zero_stage", 2),
+            **{key: {"device": fields.get(f"{key}_device", "none")} for key in _OFFLOADED.values()},
+        },
+    }
+
+
+def require_agreement(deepspeed: Settings, options: Any, size: int, place: str) -> None:
+    """Raises `UserError` with all values of a configuration of DeepSpeed that are not what the recipe says.
+
+    Args:
+        options: the trainer's config.
+        size: number of processes.
+        place: id of the stage, for the message.
+    """
+    if lines := list(contradictions(deepspeed, options, size)):
+        listed = "".join(f"\n  {line}" for line in lines)
+        raise UserError(f"{place}: the configuration of DeepSpeed contradicts the recipe:{listed}")
+
+
+def contradictions(deepspeed: Settings, options: Any, size: int) -> Iterator[str]:
+    """A line for each contradiction; the trainer refuses some of them after the model is loaded, and others win."""
+    micro, passes = options.per_device_train_batch_size, options.gradient_accumulation_steps
+    wanted = {
+        "train_batch_size": size * micro * passes,
+        "train_micro_batch_size_per_gpu": micro,
+        "gradient_accumulation_steps": passes,
+        "gradient_clipping": options.max_grad_norm,
+        "bf16.enabled": bool(options.bf16),
+        "fp16.enabled": bool(options.fp16),
+    }
+    needed = {"gradient_clipping"} if options.max_grad_norm else set()
+    if "train_batch_size" not in deepspeed:
+        needed.add("train_micro_batch_size_per_gpu")
+    if optimizer := deepspeed.get("optimizer"):
+        wanted |= {
+            "optimizer.params.lr": options.learning_rate,
+            "optimizer.params.betas": [options.adam_beta1, options.adam_beta2],
+            "optimizer.params.eps": options.adam_epsilon,
+            "optimizer.params.weight_decay": options.weight_decay,
+        }
+        needed |= {key for key in wanted if key.startswith("optimizer.")}
+        kind, own = str(optimizer.get("type")), getattr(options.optim, "value", options.optim)
+        if kind.lower() not in ("adam", "adamw") or not own.startswith("adamw"):
+            yield f"optimizer.type is {kind}, the recipe's args.optim {own}. Leave the section `optimizer` out."
+    if scheduler := deepspeed.get("scheduler"):
+        own = getattr(options.lr_scheduler_type, "value", options.lr_scheduler_type)
+        yield (
+            f"scheduler.type is {scheduler.get('type')}, the recipe's args.lr_scheduler_type {own}. Leave the section "
+            "`scheduler` out."
+        )
+    for key, value in wanted.items():
+        found = _value(deepspeed, key)
+        if found is None and key in needed or found not in (None, _AUTO) and not _equal(found, value):
+            there = "missing" if found is None else found
+            yield f"{key} is {there}, by the recipe {value}. Set it to {_AUTO!r}."
+
+
+def _value(settings: Settings, address: str) -> Any:
+    found: Any = settings
+    for key in address.split("."):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found
+
+
+def _equal(found: Any, value: Any) -> bool:
+    """Whether two settings are the same; accelerate passes on numbers as text."""
+    if isinstance(value, list) and isinstance(found, list | tuple):
+        return len(found) == len(value) and all(map(_equal, found, value))
+    try:
+        return float(found) == float(value)
+    except (TypeError, ValueError):
+        return bool(found == value)
