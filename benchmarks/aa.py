@@ -1,8 +1,8 @@
 """A/A: how often the report tells two equal arms apart. Trains one arm with many seeds and splits them into two.
 
-`python -m benchmarks.aa --seeds 40` trains the arm warmup of recipes/kk_warmup.yaml, made small, with 40 seeds, then draws
-experiments of a few pairs of seeds and counts the 95% intervals that leave 0 out. It prints what that has cost; finished
-stages are kept, so that more seeds only add to it.
+`python -m benchmarks.aa --seeds 40` trains the arm warmup of recipes/kk_warmup.yaml, made small, with 40 seeds. It then
+draws experiments of a few pairs of seeds and counts the 95% intervals that leave 0 out, and prints what that has cost.
+Finished stages are kept, so that more seeds only add to it.
 """
 
 from __future__ import annotations
@@ -102,11 +102,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table.add_row(name, *("too few seeds" if share is None else f"{share:.1%}" for share in shares))
     console, seconds = Console(), cost(found)
     console.print(table)
-    low, high = wilson(0.05, max(1, given.seeds // (2 * PAIRS[0])))
-    console.print(
-        f"Experiments overlap: {given.seeds} seeds hold {given.seeds // (2 * PAIRS[0])} of {PAIRS[0]} pairs that do "
-        f"not, so that 5% lies anywhere from {low:.0%} to {high:.0%} by chance."
-    )
+    if apart := given.seeds // (2 * PAIRS[0]):
+        low, high = wilson(0.05, apart)
+        console.print(
+            f"Experiments overlap: {given.seeds} seeds hold {apart} of {PAIRS[0]} pairs that do not; with so many "
+            f"alone, 5% would come out as {low:.0%} to {high:.0%}."
+        )
     console.print(f"A seed took {duration(seconds)}; {WANTED} take {duration(WANTED * seconds)}, one after the other.")
     return 0
 

@@ -18,7 +18,15 @@ from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.stages.training import checkpointing
 from warmup_rl.stages.training.checkpoints import CheckpointSettings, checkpoints, step_of
 
-TIMES = ("step_time", "train_runtime", "train_samples_per_second", "train_steps_per_second", "train_loss", "seconds", "at")
+TIMES = (
+    "step_time",
+    "train_runtime",
+    "train_samples_per_second",
+    "train_steps_per_second",
+    "train_loss",
+    "seconds",
+    "at",
+)
 """Keys of logs that no two runs have in common; `train_loss` is a mean over what one process has trained."""
 
 

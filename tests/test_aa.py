@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.aa import ARM, RECIPE, SMALL, alarms, cost, experiments, quantities
+from benchmarks.variance import ALL, shares, spread
 from tests.synthetic_run import pair, write_run
 from warmup_rl.recipe import load_recipe
 from warmup_rl.report.load import load
@@ -46,3 +47,10 @@ def test_quantities_are_those_of_the_report(tmp_path: Path) -> None:
 
 def test_the_small_setting_is_the_shipped_recipe_with_overrides() -> None:
     assert ARM in load_recipe(RECIPE, SMALL).arms
+
+
+def test_variances_of_sources_are_shares_of_that_of_all() -> None:
+    found = {"world": {"x": {0: 0.5, 1: 0.7}}, "sft": {"x": {0: 0.6, 1: 0.6}}, ALL: {"x": {0: 0.4, 1: 0.8}}}
+    assert spread(found[ALL]["x"]) == pytest.approx(100 * 0.08**0.5)
+    assert shares(found, "x") == pytest.approx({"world": 0.25, "sft": 0.0})
+    assert shares({**found, ALL: {"x": {0: 0.5}}}, "x") == {"world": None, "sft": None}

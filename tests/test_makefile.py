@@ -33,7 +33,9 @@ def test_bare_make_lists_every_target_with_what_it_does() -> None:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_runs_shipped_recipes(name: str) -> None:
     shown = make("-n", f"experiment-{name}", "SEEDS=3 4", "LAUNCH=zero3", "GPUS=4", "ARGS=--jobs 1")
-    commands = re.findall(r"accelerate launch --config_file (\S+) --num_processes 4 -m warmup_rl\.train (.*?) &&", shown)
+    commands = re.findall(
+        r"accelerate launch --config_file (\S+) --num_processes 4 -m warmup_rl\.train (.*?) &&", shown
+    )
     assert commands
     for launch, rest in commands:
         assert find_launch_file(launch) == Path(launch)

@@ -34,6 +34,12 @@ def test_every_file_that_the_readme_names_exists():
     assert not missing
 
 
+def test_every_link_between_documents_leads_somewhere():
+    for page in (ROOT / "docs").glob("*.md"):
+        links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+        assert not [link for link in links if not (page.parent / link).exists()], page.name
+
+
 def test_the_readme_quotes_its_results_from_the_reports():
     latent, absent = ((ROOT / f"docs/results/{launch_env}/report.md").read_text() for launch_env in ("quick", "absent"))
     (table,) = re.findall(r"(?:^\| (?:model|:--|base|format-only|warmup).*\n)+", README, re.MULTILINE)

@@ -458,11 +458,11 @@ def test_check_warns_where_a_terse_corpus_meets_english_questions(folder: Path, 
 @pytest.mark.parametrize(
     ("figure", "message"),
     [
-        ("{arm: warmpu, domain: kk, value: 0.5, source: a}", "reference.figures.0.arm: no arm 'warmpu'. Did you mean 'w"),
-        ("{arm: base, domain: math, value: 0.5, source: a}", "reference.figures.0.domain: no domain 'math'. There are: k"),
+        ("{arm: warmpu, domain: kk, value: 0.5, source: a}", "reference.figures.0.arm: no arm 'warmpu'. Did"),
+        ("{arm: base, domain: math, value: 0.5, source: a}", "reference.figures.0.domain: no domain 'math'. "),
         ("{arm: base, value: 0.5, source: a}", "reference.figures.0: give `arm` and `domain`, or `claim`"),
-        ("{claim: end.steps.target, arm: base, domain: kk, value: 0.5, source: a}", "reference.figures.0: give `arm` and"),
-        ("{arm: base, domain: kk, value: 54.0, source: a}", "reference.figures.0.value: must be at most 1.0 (got 54.0)."),
+        ("{claim: end.steps.target, arm: base, domain: kk, value: 0.5, source: a}", "reference.figures.0: give `a"),
+        ("{arm: base, domain: kk, value: 54.0, source: a}", "reference.figures.0.value: must be at most 1.0 (got 54"),
         ("{arm: base, domain: kk, value: 0.5}", "reference.figures.0.source: missing."),
     ],
 )  # fmt: skip

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from tests.synthetic_run import Trial, base_trial, edit_json, flat, pair, undo, warmup_trial, write_run
 from warmup_rl.base.errors import DataError, RunError
 from warmup_rl.base.jsonl import read_jsonl, write_json, write_jsonl
+from warmup_rl.report.findings import compute
 from warmup_rl.report.load import load
 from warmup_rl.report.main import report
 from warmup_rl.report.measures import gains, split_gain
@@ -522,3 +523,23 @@ def test_published_figures_stand_beside_ours_as_those_of_another_run(tmp_path: P
     assert "| efficiency.nothing | – | – | +10.0 points | nowhere |" in part
     assert "Targets, not results: figures of Qwen2.5-3B, arXiv 2505.13718" in part
     assert "published" not in report(write_run(tmp_path / "without", pair())).read_text(encoding="utf-8")
+
+
+def test_few_seeds_have_an_interval_over_problems_that_is_called_so(tmp_path: Path) -> None:
+    found = {one.claim.id: one for one in compute(load(write_run(tmp_path / "one", pair(1)))).domains}
+    low, high = found["domain.start.sums"].within or (0.0, 0.0)
+    assert 0.35 < low < 0.5 < high < 0.65, "of 100 problems 50 more are right"
+    text = text_of(tmp_path / "two", pair(2))
+    assert "| these models alone [95%] | p (Holm) |" in text and "it says nothing about other seeds" in text
+    assert all(one.within is None for one in compute(load(write_run(tmp_path / "three", pair(3)))).domains)
+    assert "these models alone" not in text_of(tmp_path / "again", pair(3))
+
+
+def test_a_report_says_what_its_seeds_vary(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, pair())
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+    (folder / "recipe.yaml").write_text(yaml.safe_dump({**recipe, "vary": ["rlvr", "eval"]}), encoding="utf-8")
+    text = report(folder).read_text(encoding="utf-8")
+    assert (
+        "3 seeds that vary rlvr, eval only, with world, examples, sft as in seed 0. Differences are in points" in text
+    )

@@ -97,6 +97,17 @@ def test_seeds_share_nothing(recipe):
     assert not {step.key for step in first.stages} & {step.key for step in second.stages}
 
 
+def test_seeds_share_the_stages_that_they_do_not_vary(recipe, tmp_path):
+    def keys(*vary):
+        given = load_recipe(str(tmp_path / "recipe.yaml"), [f"vary=[{', '.join(vary)}]", "seeds=[4, 5]"])
+        trials = [Trial(given, "long", seed) for seed in given.seeds]
+        return [[planned.key for planned in trial.stages] for trial in trials]
+
+    first, second = keys("sft", "rlvr", "eval")
+    assert first == second, "stages without a role draw examples"
+    assert all(one != other for one, other in zip(*keys("examples"), strict=True))
+
+
 def test_a_failed_run_goes_on_at_its_first_unfinished_stage(recipe, monkeypatch):
     monkeypatch.setenv("BREAK_THIRD", "1")
     with pytest.raises(RuntimeError, match="BREAK_THIRD is set"):

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmup_rl.base.stats import detectable, first_reached, holm, interpolate, mean, t_interval, t_test, wilson
+from warmup_rl.base.stats import (
+    bootstrap,
+    detectable,
+    first_reached,
+    holm,
+    interpolate,
+    mean,
+    t_interval,
+    t_test,
+    wilson,
+)
 
 shares = st.floats(0, 1)
 values = st.lists(st.floats(-1, 1), min_size=3, max_size=12)
@@ -111,3 +121,14 @@ def test_a_difference_that_is_called_detectable_is_found_four_times_in_five() ->
         low, _ = t_interval([rng.gauss(half, 1.069) for _ in range(8)]) or (0.0, 0.0)
         found += low > 0
     assert 0.74 < found / 2000 < 0.86
+
+
+@given(st.lists(st.sampled_from([-1.0, 0.0, 1.0]), min_size=2, max_size=30))
+def test_a_bootstrap_interval_lies_within_the_values_and_comes_out_the_same_again(numbers: list[float]) -> None:
+    low, high = bootstrap(numbers, "some")
+    assert min(numbers) <= low <= high <= max(numbers) and bootstrap(numbers, "some") == (low, high)
+
+
+def test_a_bootstrap_interval_is_as_wide_as_the_normal_one() -> None:
+    low, high = bootstrap([1.0, 0.0] * 200, "wide")
+    assert (low, high) == pytest.approx((0.5 - 1.96 * 0.025, 0.5 + 1.96 * 0.025), abs=0.006)

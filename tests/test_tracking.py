@@ -1,4 +1,4 @@
-"""Trackers: W&B's files of a run are read back; no tracker stops a run; names and axes are those that are documented."""
+"""Trackers: W&B's files of a run are read back; no tracker stops a run; names and axes are documented."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ from warmup_rl.stages.training.tracking import track
 ROOT = Path(__file__).parent.parent
 DOCUMENT = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
 SMALL = [
-    "stages.pretrain.corpus.share=0.01", "stages.distill.problems=12", "stages.sft.epochs=1", "stages.sft.probe={points: 2, traces: 4}",
-    "stages.rlvr.problems=6", "stages.rlvr.steps=3", "stages.rlvr.prompts_per_step=4", "stages.rlvr.generations=4",
-    "stages.rlvr.sampling.max_tokens=16", "stages.rlvr.args.beta=0.01", "stages.rlvr.reward={correct: 1, overlong: 0.1}",
-    "stages.before.prompts=[open]", "evaluation.problems=4", "evaluation.curve_problems=4", "evaluation.every=2",
+    "stages.pretrain.corpus.share=0.01", "stages.distill.problems=12", "stages.sft.epochs=1",
+    "stages.sft.probe={points: 2, traces: 4}", "stages.rlvr.problems=6", "stages.rlvr.steps=3",
+    "stages.rlvr.prompts_per_step=4", "stages.rlvr.generations=4", "stages.rlvr.sampling.max_tokens=16",
+    "stages.rlvr.args.beta=0.01", "stages.rlvr.reward={correct: 1, overlong: 0.1}", "stages.before.prompts=[open]",
+    "evaluation.problems=4", "evaluation.curve_problems=4", "evaluation.every=2",
     "evaluation.samplings={greedy: {max_tokens: 16}}",
 ]  # fmt: skip
 OURS = ("_timestamp", "_runtime", "_step", "_wandb", "first_line")

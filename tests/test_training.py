@@ -18,7 +18,7 @@ from warmup_rl.data.rank_files import RankFiles
 from warmup_rl.interfaces import chat as contract
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import build
-from warmup_rl.interfaces.stage import SCRATCH, Tracking
+from warmup_rl.interfaces.stage import SCRATCH
 from warmup_rl.stages.rlvr import Rlvr
 from warmup_rl.stages.sft import IGNORED, Sft, encode, require_supervised_end
 from warmup_rl.stages.training.prompt_plan import prompt_plan
@@ -181,24 +181,6 @@ def test_a_saved_model_with_a_missing_or_infinite_weight_is_refused(tmp_path: Pa
     save_file({**kept, name: tensor * float("inf")}, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(RunError, match="not finite"):
         check_saved(folder)
-
-
-def test_tracking_works_without_an_account(warm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import dataclasses
-
-    import wandb
-
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    given = dataclasses.replace(
-        context(warm, "tracked", warm / "base"), tracking=Tracking("project", "group", ("a tag",))
-    )
-    stage = Sft(id="sft", batch_size=16, args={"learning_rate": 1e-3})
-    stage.run(given)
-    assert wandb.run is None, "the next stage gets a run of its own"
-    stage.recover(given.folder)
-    stage.run(given)  # after a kill
-    runs = list((given.folder / "wandb").glob("offline-run-*/*.wandb"))
-    assert len(runs) == 2 and len({run.name for run in runs}) == 1, "it goes on in the same W&B run"
 
 
 # Reinforcement learning

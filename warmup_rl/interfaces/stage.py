@@ -95,6 +95,8 @@ class Context:
     Attributes:
         folder: the stage's own folder, for all of its files.
         inputs: artifacts of the stages before it.
+        seed: of all that the stage draws but its problems.
+        drawn_with: seed of the problems; None for the same.
         say: prints a line for the user, on the main process only.
     """
 
@@ -108,7 +110,13 @@ class Context:
     stage_id: str = ""
     launch_env: LaunchEnv = LaunchEnv()
     tracking: Tracking = Tracking()
+    drawn_with: int | None = None
     say: Callable[[str], None] = field(default=lambda line: None)
+
+    @property
+    def examples_seed(self) -> int:
+        """Seed of the training problems and puzzles."""
+        return self.seed if self.drawn_with is None else self.drawn_with
 
     def output(self, kind: str) -> Path:
         """Where the stage writes an artifact that it declares in `outputs`: a file, or a folder that it makes."""

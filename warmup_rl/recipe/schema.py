@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -47,6 +47,11 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,9
 RunName = Annotated[Name, _free(CACHE_FOLDER, "contamination")]
 ArmName = Annotated[Name, _free("report", "recipe.yaml", "run.json", "wandb", "tensorboard")]
 Seed = Annotated[int, Field(ge=0)]
+Source = Literal["world", "examples", "sft", "rlvr", "eval"]
+SOURCES: Mapping[str, Source] = {
+    "pretraining": "world", "traces": "examples", "warmup": "sft", "target": "rlvr", "evaluation": "eval",
+}  # fmt: skip
+"""What the seed of a stage varies, by the stage's role; of other stages, their examples."""
 LAST_FOLD = "last"
 """Name, on the command line, of the model that is trained on all rows of a domain with folds."""
 
@@ -136,6 +141,9 @@ class RecipeRecord(Config):
     """Name of the run's folder under `output_dir`."""
     seeds: list[Seed] = Field(default=[0], min_length=1)
     """A whole run for each: the seed varies base model, traces, prompts and sampling, never the evaluation problems."""
+    vary: list[Source] = Field(default=list(get_args(Source)), min_length=1)
+    """What a seed varies: the pretrained `world`, the `examples` (puzzles, traces, RLVR problems), the order of `sft`,
+    the sampling of `rlvr`, that of `eval`. All else is as under the first of `seeds`."""
     output_dir: Path = Path("outputs")
     """Folder for runs, and for the cache of stage outputs that runs share."""
     model: str | None = Field(default=None, min_length=1)
@@ -174,6 +182,10 @@ class Recipe(RecipeRecord):
     """Families of problems by name, each with its plug-in's keys and `type` (default: the name itself)."""
     stages: list[Annotated[Stage, plugin_field("stage")]] = Field(min_length=1)
     """The stages in order: a stage's type, or a mapping with `type`, its keys, and an `id` where types repeat."""
+
+    def seed_of(self, source: Source, seed: int) -> int:
+        """The seed that something is drawn with in the trials of a seed."""
+        return seed if source in self.vary else self.seeds[0]
 
     @property
     def folded(self) -> str | None:
@@ -228,7 +240,7 @@ class Recipe(RecipeRecord):
                 stage.id,
                 draw,
                 domains[draw.domain],
-                seed if draw.seed is None else draw.seed,
+                self.seed_of("examples", seed) if draw.seed is None else draw.seed,
             )
             for draw in stage.data_requests(evaluation, domains)
         ]

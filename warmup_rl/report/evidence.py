@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.jsonl import read_json
-from warmup_rl.base.stats import MIN_SEEDS, holm, mean, standard_error, t_test
+from warmup_rl.base.stats import MIN_SEEDS, bootstrap, holm, mean, standard_error, t_test
 from warmup_rl.report import measures
 from warmup_rl.report.claims import Claim, compare, share
 from warmup_rl.report.load import Run
@@ -25,10 +25,17 @@ GUESSED = 0.5
 
 @dataclass(frozen=True)
 class DomainTest:
-    """The difference between the compared arms on one domain; `p` is corrected over the domains, None below 6 seeds."""
+    """The difference between the compared arms on one domain.
+
+    Attributes:
+        p: corrected over the domains; None below 6 seeds.
+        within: 95% bootstrap interval over the problems of these models alone, which says nothing about other seeds;
+            None where there are seeds enough for an interval over them.
+    """
 
     claim: Claim
     p: float | None
+    within: tuple[float, float] | None = None
 
 
 def domain_tests(run: Run) -> tuple[DomainTest, ...]:
@@ -46,8 +53,21 @@ def domain_tests(run: Run) -> tuple[DomainTest, ...]:
             if not claim.untestable:
                 tested.append(claim)
         corrected = holm([t_test(list(claim.values.values())) for claim in tested])
-        found += [DomainTest(claim, p) for claim, p in zip(tested, corrected, strict=True)]
+        found += [DomainTest(claim, p, _within(run, claim, when)) for claim, p in zip(tested, corrected, strict=True)]
     return tuple(found)
+
+
+def _within(run: Run, claim: Claim, when: When) -> tuple[float, float] | None:
+    """The interval over problems, paired by problem, where there are too few seeds for one over seeds."""
+    differences: dict[str, list[float]] = {}
+    for seed in () if len(claim.values) >= MIN_SEEDS else claim.values:
+        for arm, sign in zip(measures.compared(run), (1, -1), strict=True):
+            model = measures.model(run, arm, seed, when)
+            rows = model.graded.get((run.headline, model.style, claim.where), {})
+            size = len(claim.values) * max(Counter(problem for problem, _ in rows).values(), default=1)
+            for (problem, _), row in rows.items():
+                differences.setdefault(problem, []).append(sign * (row["verdict"] == "correct") / size)
+    return bootstrap([sum(one) for one in differences.values()], claim.id) if differences else None
 
 
 @dataclass(frozen=True)

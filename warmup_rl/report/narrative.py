@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from warmup_rl.base.console import counted, shortened
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.stats import MIN_SEEDS, detectable, mean, resolvable
+from warmup_rl.recipe.schema import Source
 from warmup_rl.report.claims import MEET, Claim, Meeting, Side, Verdict, share
 from warmup_rl.report.document import Section
 from warmup_rl.report.findings import Findings, Outcome
@@ -109,6 +110,11 @@ def seeds_note(found: Findings) -> str:
     seeds = counted(count, "seed")
     if count < len(run.seeds):
         seeds = f"{count} of {len(run.seeds)} seeds have both sides of a difference"
+    kept = [source for source in get_args(Source) if source not in run.recipe.vary]
+    if kept:
+        seeds += (
+            f" that vary {', '.join(run.recipe.vary)} only, with {', '.join(kept)} as in seed {run.recipe.seeds[0]}"
+        )
     if count < MIN_SEEDS:
         return (
             f"{seeds}. Differences are in points. No interval over seeds is given below {MIN_SEEDS}: a difference of a "

@@ -41,9 +41,10 @@ class ClaimJson(TypedDict):
 
 
 class TestJson(ClaimJson):
-    """A claim on one domain with its corrected p-value."""
+    """A claim on one domain with its corrected p-value, and the interval over the problems of these models alone."""
 
     p: float | None
+    within: Interval | None
 
 
 class DomainJson(TypedDict):
@@ -106,7 +107,7 @@ def summary(found: Findings) -> dict[str, Any]:
         "arms_meet": asdict(found.meeting),
         "models": [_model(found, row, sampling) for row in found.rows for sampling in run.samplings],
         "gains": [asdict(gain) for gain in found.gains],
-        "domains": [{**one.claim.to_json(), "p": one.p} for one in found.domains],
+        "domains": [{**one.claim.to_json(), "p": one.p, "within": one.within} for one in found.domains],
         "samples": [asdict(one) for one in found.samples],
         "costs": [asdict(one) for one in found.costs],
         "labels": [asdict(one) for one in found.labels],

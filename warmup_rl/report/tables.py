@@ -145,17 +145,24 @@ def labels_table(found: Sequence[Labels]) -> Section:
 
 def domains_table(tests: Sequence[DomainTest]) -> Section:
     """Differences by domain, with p-values that are corrected for the number of domains."""
-    body = []
+    body, few = [], any(one.within for one in tests)
     for one in tests:
         claim = one.claim
         p = NOTHING if one.p is None else f"{one.p:.3f}".removeprefix("0") if one.p >= 0.001 else "< .001"
         sides = (_side_text(claim, claim.left), _side_text(claim, claim.right))
-        body.append((claim.question, claim.where, *sides, amount(claim), p))
+        ends = one.within and f"[{', '.join(f'{100 * end:+.1f}' for end in one.within)}]"
+        body.append((claim.question, claim.where, *sides, amount(claim), *([ends or NOTHING] if few else []), p))
     caption = (
         f"p: paired t-test over seeds, Holm's correction over the domains of a comparison; none below {MIN_SEEDS_P} "
         "seeds."
     )
-    header = ("left - right", "domain", "left", "right", "difference [95% interval]", "p (Holm)")
+    if few:
+        caption += (
+            " These models alone: bootstrap over the problems of the models that were trained, paired by problem; it "
+            "says nothing about other seeds."
+        )
+    alone = ["these models alone [95%]"] if few else []
+    header = ("left - right", "domain", "left", "right", "difference [95% interval]", *alone, "p (Holm)")
     return section("By domain", header, body, caption)
 
 
@@ -209,7 +216,9 @@ def reference_table(run: Run, claims: Sequence[Claim]) -> Section:
         f"Targets, not results: figures of {model}, measured elsewhere with other prompts, budgets and graders. "
         "They decide nothing here."
     )
-    return section("Beside published figures", ("", "where", "this run", f"published: {model}", "source"), body, caption)
+    return section(
+        "Beside published figures", ("", "where", "this run", f"published: {model}", "source"), body, caption
+    )
 
 
 def without_puzzles(run: Run) -> str:

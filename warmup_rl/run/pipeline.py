@@ -19,18 +19,17 @@ from warmup_rl.base.models import require_finite
 from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.interfaces.format import STYLES, ResponseFormat
 from warmup_rl.interfaces.measurement import best_style, recorded_cells
-from warmup_rl.interfaces.plugins import data_digests, data_files
 from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, artifact_path
 from warmup_rl.recipe import Recipe, dump, trial_name
-from warmup_rl.recipe.schema import CACHE_FOLDER
-from warmup_rl.run.cache import RECORD, CacheEntry, key_of, model_key, stale_key
-from warmup_rl.run.code_digest import code_digest
+from warmup_rl.recipe.schema import CACHE_FOLDER, SOURCES
+from warmup_rl.run.cache import RECORD, CacheEntry, model_key, stale_key
 from warmup_rl.run.failures import require_peers
 from warmup_rl.run.harm import stop_after_harm, warmup_alarms
 from warmup_rl.run.launch_env import launch_id
 from warmup_rl.run.live_report import rewrite_report
 from warmup_rl.run.model_card import write_card
 from warmup_rl.run.provenance import addresses, versions
+from warmup_rl.run.stage_key import stage_key
 from warmup_rl.run.tracking import track_stage, tracking_of, trial_run
 
 Say = Callable[[str], None]
@@ -100,6 +99,10 @@ class Trial:
     def name(self) -> str:
         return trial_name(*self.place)
 
+    def seed_of(self, stage: Stage) -> int:
+        """The seed of what a stage draws, its problems aside."""
+        return self.recipe.seed_of(SOURCES.get(stage.role, "examples"), self.seed)
+
     @cached_property
     def stages(self) -> tuple[PlannedStage, ...]:
         """The stages of the arm with their keys, known before anything runs."""
@@ -108,7 +111,7 @@ class Trial:
         stages, judged = list[PlannedStage](), ""
         for number, stage in enumerate(self.recipe.stages_of(self.arm, self.fold), start=1):
             inputs: dict[str, str] = {kind: given[kind] for kind in sorted(stage.required_inputs())}
-            current, data = _stage_key(self, stage, inputs, judged)
+            current, data = stage_key(self, stage, inputs, judged)
             key = stale_key(self._cache, stage.type, current) if self.reuse_stale else current
             planned = PlannedStage(number, stage, key, current, inputs, data)
             given |= {kind: planned.key for kind in stage.outputs}
@@ -287,7 +290,8 @@ class TrialRunner:
             domains=domains,
             response_format=trial.format,
             evaluation=evaluation,
-            seed=trial.seed,
+            seed=trial.seed_of(planned.stage),
+            drawn_with=recipe.seed_of("examples", trial.seed),
             arm=trial.arm,
             stage_id=planned.stage.id,
             launch_env=self._launch_env,
@@ -312,7 +316,7 @@ class TrialRunner:
             "config": dump(planned.stage),
             "inputs": dict(planned.inputs),
             "data": dict(planned.data),
-            "seed": self._trial.seed,
+            "seed": self._trial.seed_of(planned.stage),
             "summary": summary,
             "seconds": seconds,
             "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -365,31 +369,3 @@ class TrialRunner:
         }
         trial.folder.mkdir(parents=True, exist_ok=True)
         write_json(trial.folder / "run.json", record)
-
-
-def _stage_key(trial: Trial, stage: Stage, inputs: Mapping[str, str], judged: str) -> tuple[str, dict[str, str]]:
-    """The key of a stage's output, and the digests of the data files in it.
-
-    Args:
-        judged: key of the evaluation before it that decides a prompt style `auto`.
-    """
-    wanted = trial.recipe.format_of(trial.arm)
-    domains, evaluation = trial.recipe.seen_by(stage, trial.fold)
-    used = {name: domains[name] for name in sorted(stage.domains_used(evaluation, domains))}
-    data = data_files([stage, *used.values()])
-    settings = key_of(
-        {
-            "type": stage.type,
-            "config": dump(stage, runtime_only=False),
-            "inputs": dict(inputs),
-            "seed": trial.seed,
-            "domains": {name: dump(domain, runtime_only=False) for name, domain in used.items()},
-            "data": [data, data_digests([stage, *used.values()])],
-            "format": [stage.format_settings(wanted), judged if wanted.think == "auto" else ""],
-            "evaluation": dump(evaluation) if stage.reads_evaluation() else None,
-        }
-    )
-    made_by = code_digest([stage, *used.values()], stage.code())
-    if places := list(addresses(dump(stage))):  # equal names at two addresses may be two models
-        made_by = key_of([made_by, places])[: len(made_by)]
-    return f"{settings}-{made_by}", data

@@ -122,7 +122,7 @@ def _opened(recipe: RecipeRecord, folder: Path, name: str, job: str, config: Map
 
 
 def _upload(place: Path) -> None:
-    """Starts the process that uploads a W&B run while it is written, if it finds an account: this process asks nobody."""
+    """Starts the process that uploads a W&B run while it is written, if it finds an account; this one asks nobody."""
     command: Sequence[str] = [sys.executable, "-m", "warmup_rl", "sync", str(place), "--follow", str(os.getpid())]
     environment = {key: value for key, value in os.environ.items() if key != "WANDB_SERVICE"}  # that of this process
     with (place / "upload.log").open("ab") as log:

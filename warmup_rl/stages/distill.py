@@ -82,7 +82,7 @@ class Distill(Stage):
 
     def drawn(self, context: Context) -> Iterator[Problem]:
         """The problems that the teacher solves. Raises as `DataRequest.problems` does."""
-        return self._request.problems(context.domains[self.domain], context.seed)
+        return self._request.problems(context.domains[self.domain], context.examples_seed)
 
     def prepare(self, context: Context) -> None:
         """Raises `UserError` if the domain has too few train problems, or the teacher cannot complete them."""

@@ -228,7 +228,7 @@ class Rlvr(TrainerStage):
                 "number for each outcome, or leave `reward` out."
             )
         if not self.pick:
-            require_sound_golds(domain, list(self._request.problems(domain, context.seed)))
+            require_sound_golds(domain, list(self._request.problems(domain, context.examples_seed)))
         if context.evaluation.every:
             domain.take("test", context.evaluation.seed, context.evaluation.curve_problems)
         trainer_class(self.trainer, f"{context.stage_id}.trainer", self._variants)
@@ -253,7 +253,7 @@ class Rlvr(TrainerStage):
         layouts = [layout.under(style) for style in STYLES] if layout.think == "auto" else [layout]
         prompts = [
             chat.render_prompt(tokenizer, domain.prompt(problem), one)
-            for problem in self._request.problems(domain, context.seed)
+            for problem in self._request.problems(domain, context.examples_seed)
             for one in layouts
         ]
         return max(map(len, tokenizer(prompts).input_ids), default=0)
@@ -343,7 +343,7 @@ class Rlvr(TrainerStage):
 
     def _task(self, context: Context, tokenizer: PreTrainedTokenizerBase, contract: chat.ChatContract) -> Task:
         domain, layout = context.domains[self.domain], context.response_format
-        problems = self._picked(context) if self.pick else list(self._request.problems(domain, context.seed))
+        problems = self._picked(context) if self.pick else list(self._request.problems(domain, context.examples_seed))
         prompts = [chat.render_prompt(tokenizer, domain.prompt(problem), layout) for problem in problems]
         lengths = [len(ids) for ids in tokenizer(prompts).input_ids]
         stop_ids = frozenset(contract.stop_ids)
@@ -358,7 +358,9 @@ class Rlvr(TrainerStage):
                 f"{context.stage_id}.pick: the triage stage has {triage['pool']} problems of {triage['domain']!r}, "
                 f"{self.problems} of {self.domain!r} are asked for. Set `domain` and `pool` of the triage stage."
             )
-        pool = {one.id: one for one in context.domains[self.domain].each("train", context.seed, triage["pool"])}
+        pool = {
+            one.id: one for one in context.domains[self.domain].each("train", context.examples_seed, triage["pool"])
+        }
         return [pool[one] for one in triage["orders"][self.pick][: self.problems]]
 
     def _trainer(

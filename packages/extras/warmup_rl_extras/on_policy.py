@@ -115,7 +115,7 @@ class OnPolicyDistillation(TrainerStage):
         from trl import DistillationTrainer
 
         domain, layout = context.domains[self.domain], context.response_format
-        problems = domain.take("train", context.seed, self.problems)
+        problems = domain.take("train", context.examples_seed, self.problems)
         texts = [chat.render_prompt(tokenizer, domain.prompt(problem), layout) for problem in problems]
         plan = prompt_plan(problems=len(texts), prompts_per_step=self.batch_size, steps=self.steps, seed=context.seed)
         prompts = [texts[index] for step in plan for index in step]  # TRL leaves out batches that are not full

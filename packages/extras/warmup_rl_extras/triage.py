@@ -55,10 +55,10 @@ class Triage(Stage):
 
     def prepare(self, context: Context) -> None:
         domain = context.domains[self.domain]
-        require_sound_golds(domain, domain.take("train", context.seed, self.pool))
+        require_sound_golds(domain, domain.take("train", context.examples_seed, self.pool))
 
     def run(self, context: Context) -> dict[str, Any]:
-        problems = context.domains[self.domain].take("train", context.seed, self.pool)
+        problems = context.domains[self.domain].take("train", context.examples_seed, self.pool)
         layout = context.response_format
         if not complete(context, [Job("train", layout.think, "triage", problems, self.sampling, layout)]):
             return {}
