@@ -70,7 +70,7 @@ RULES: tuple[Rule, ...] = (
     Rule("no_signal", "silent", 1, 5, "share of groups with equal rewards", f"{_AXOLOTL}: silent groups above .8",
          "the rewards do not tell completions apart",
          "Raise generations or sampling.temperature, or change the reward.", of_correctness=True),
-    Rule("entropy", "entropy", 0.01, 3, "nats a token", f"{_AXOLOTL}: below .01 it has collapsed",
+    Rule("entropy", "rollout_entropy", 0.01, 3, "nats a token", f"{_AXOLOTL}: below .01 it has collapsed",
          "the model draws the same completion every time", "Lower args.learning_rate, or raise args.epsilon_high.",
          below=True),
     Rule("entropy_growth", "entropy_growth", 3, 2, "entropy over its median of the first steps, where above 1 nat",
@@ -180,6 +180,8 @@ def figures(rows: Sequence[Row], *, budget: int | None = None, held_out: int = 0
     if silent is not None:
         one_sided = max(row.get("groups_right", 0.0), row.get("groups_wrong", 0.0))
         row["silent"] = silent if one_sided < 0.9 else None
+    if "reward" in row:  # traces may be as predictable as they like
+        row["rollout_entropy"] = row.get("entropy")
     row |= _gradients(rows)
     if len(rows) > 6:
         row |= _growths(rows, budget)
