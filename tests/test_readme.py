@@ -41,8 +41,8 @@ def test_every_link_between_documents_leads_somewhere():
 
 
 def test_the_readme_quotes_its_results_from_the_reports():
-    latent, absent = ((ROOT / f"docs/results/{launch_env}/report.md").read_text() for launch_env in ("quick", "absent"))
+    demo, absent = ((ROOT / f"docs/results/{world}/report.md").read_text() for world in ("demo", "absent"))
     (table,) = re.findall(r"(?:^\| (?:model|:--|base|format-only|warmup).*\n)+", README, re.MULTILINE)
-    assert table in latent
-    assert all(line in latent for line in re.findall(r"^- \*\*\w[\w ]*\.\*\* .*$", README, re.MULTILINE))
+    assert table in demo
+    assert all(line in demo for line in re.findall(r"^- \*\*\w[\w ]*\.\*\* .*$", README, re.MULTILINE))
     assert re.search(r"^> (.*)$", README, re.MULTILINE).group(1) in absent

@@ -178,7 +178,8 @@ def registration(run: Run) -> str:
     fixed, now = {**record["claims"], "seeds": record["seeds"]}, {**run.claims.model_dump(mode="json")}
     now["seeds"] = list(run.recipe.seeds)
     changed = [f"{key} {fixed.get(key)} → {value}" for key, value in now.items() if fixed.get(key) != value]
-    changed += [f"seed {seed} was not planned" for seed in run.seeds if seed not in record["seeds"]]
+    if further := [seed for seed in run.seeds if seed not in record["seeds"]]:
+        changed.append(f"seeds that were not planned: {', '.join(map(str, further))}")
     revision = f", revision {record['revision']}" if record["revision"] else ""
     intact = "" if claims_digest(record["claims"]) == record["sha256"] else " The record does not match its SHA-256."
     listed = ", ".join(f"{key} {value}" for key, value in fixed.items() if value is not None)

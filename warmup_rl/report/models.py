@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from warmup_rl.base.console import counted
 from warmup_rl.base.stats import mean, t_interval, wilson
 from warmup_rl.interfaces.measurement import Cell
 from warmup_rl.report import measures
@@ -143,7 +144,7 @@ def best_prompt(run: Run) -> str:
     picked = _picked(run).items()
     own = arm_styles(run, run.claims.base)
     counts = Counter(STYLES.get(style, style) + ", the arm's own" * (style == own.get(seed)) for seed, style in picked)
-    return "; ".join(f"{name} in {n} seeds" if len(counts) > 1 else name for name, n in counts.most_common())
+    return "; ".join(f"{name} in {counted(n, 'seed')}" if len(counts) > 1 else name for name, n in counts.most_common())
 
 
 def own_is_best(run: Run) -> bool:
