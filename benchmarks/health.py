@@ -1,7 +1,9 @@
 """Provokes faults in trainings of the nano model and counts the steps until a health rule finds them.
 
-`python -m benchmarks.health --folder DIR [--model FOLDER] [--seeds 3]`; the model is the output of the stage `pretrain`
-of the nano recipe, which is made first where none is given. Arms whose name begins with `healthy` must stay silent.
+`python -m benchmarks.health --folder DIR [--model FOLDER] [--seeds 0 1 2] [--write]`; the model is the output of the
+stage `pretrain` of the nano recipe, which is made first where none is given. Arms whose name begins with `healthy` must
+stay silent. Trainings run one after the other on one core; the same command goes on where it was stopped. Limits are
+tuned on other seeds than those that are reported.
 """
 
 from __future__ import annotations
@@ -10,13 +12,14 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from warmup_rl.base.jsonl import read_json, read_jsonl
+from warmup_rl.base.jsonl import read_json, read_jsonl, write_json
 from warmup_rl.stages.training.health import alarms
 
+RESULT = Path(__file__).parent / "results" / "health.json"
 RECIPE = Path(__file__).parents[1] / "recipes" / "kk_warmup.yaml"
 BUDGET, STEPS, WITHIN = 64, 14, 5
 RATE, REWARD = "rlvr.args.learning_rate", "rlvr.reward"
@@ -27,12 +30,13 @@ RL: dict[str, dict[str, Any]] = {
     "healthy_kl": {"rlvr.args.beta": 0.02},
     "healthy_grpo": {"rlvr.args.loss_type": "grpo"},
     "healthy_two_updates": {"rlvr.updates_per_step": 2},
+    "healthy_control": {REWARD: {"form": "required", "correct": 1.0, "wrong": 1.0}},
     "budget_far_too_small": {"rlvr.sampling.max_tokens": 4},
     "budget_too_small": {"rlvr.sampling.max_tokens": 18},
     "too_hard": {"rlvr.domain": "hard"},
     "too_easy": {"rlvr.domain": "easy"},
     "no_signal": {REWARD: {"correct": 1.0, "wrong": 1.0, "no_answer": 1.0}},
-    "flipped": {REWARD: {"correct": 0.0, "wrong": 1.0, "no_answer": 1.0}, RATE: 1.0e-3},
+    "rate_too_high_without_clipping": {RATE: 1.0e-2, "rlvr.args.max_grad_norm": 1000.0},
     "rate_too_high": {RATE: 3.0e-2},
     "rate_too_high_with_kl": {RATE: 3.0e-3, "rlvr.args.beta": 1.0e-4},
     "too_cold": {"rlvr.sampling.temperature": 0.05},
@@ -45,7 +49,7 @@ SFT: dict[str, dict[str, Any]] = {
 }
 
 
-def recipe(model: Path, seeds: int) -> dict[str, Any]:
+def recipe(model: Path, seeds: Sequence[int]) -> dict[str, Any]:
     """The recipe of all arms, as data."""
     traces = ["distill", "clean", "sft"]
     arms = {name: {"leave_out": traces, "set": change} for name, change in RL.items()}
@@ -55,7 +59,7 @@ def recipe(model: Path, seeds: int) -> dict[str, Any]:
     return {
         "run_name": "health",
         "model": str(model),
-        "seeds": list(range(seeds)),
+        "seeds": list(seeds),
         "domains": {
             "kk": {"people": [2, 3], "phrasing": "terse"},
             **{name: {**registers, "updates": span} for name, span in updates.items()},
@@ -89,7 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--model", type=Path)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--write", action="store_true", help=f"write {RESULT.name} beside the other results")
     parser.add_argument("--logs", type=Path, nargs="*", default=[], help="log.jsonl files of other, healthy runs")
     given = parser.parse_args(arguments)
     given.folder.mkdir(parents=True, exist_ok=True)
@@ -99,8 +104,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         [given.model] = given.folder.glob("cache/pretrain-*/model")
     path = given.folder / "recipe.yaml"
     path.write_text(json.dumps(recipe(given.model, given.seeds)), encoding="utf-8")
-    subprocess.run([*train, str(path), f"output_dir={given.folder}"], check=False)  # some arms may end with an error
-    missed = _report(given.folder / "health", given.seeds)
+    one_core = ["--jobs", "1", "--threads", "1"]
+    subprocess.run([*train, str(path), f"output_dir={given.folder}", *one_core], check=False)  # some arms may fail
+    found = {arm: [_one(given.folder / "health", arm, seed) for seed in given.seeds] for arm in (*RL, *SFT)}
+    missed = _report(found)
+    if given.write:
+        command = f"python -m benchmarks.health --folder DIR --seeds {' '.join(map(str, given.seeds))} --write"
+        write_json(RESULT, {"command": command, "within": WITHIN, "missed": missed, "runs": found})
     for log in given.logs:
         raised = recorded(list(read_jsonl(log)))
         print(f"{log}: {raised or 'no alarm'}")
@@ -114,19 +124,25 @@ def recorded(rows: list[dict[str, Any]]) -> list[str]:
     return [f"step {step}: {rule.name}" for step, rule in raised]
 
 
-def _report(run: Path, seeds: int) -> list[str]:
-    missed = []
-    for arm in (*RL, *SFT):
-        for seed in range(seeds):
-            logs = [*run.glob(f"{arm}/seed-{seed}/*-{'sft' if arm in SFT else 'rlvr'}/log.jsonl")]
-            raised = [row for row in read_jsonl(logs[0]) if "alarm" in row] if logs else []
-            state = read_json(run / arm / f"seed-{seed}" / "run.json")["state"]
-            right = not raised if arm.startswith("healthy") else state == "failed" or bool(raised)
-            late = "" if not raised or raised[0]["step"] <= WITHIN else ", late"
-            print(f"{arm} {seed}: {state}, {[(one['step'], one['alarm']) for one in raised]}{late}")
-            if not right or late and not arm.startswith("healthy"):
-                missed.append(f"{arm} {seed}")
-    print(f"{len(missed)} of {(len(RL) + len(SFT)) * seeds} runs are not as they should be: {', '.join(missed) or '-'}")
+def _one(run: Path, arm: str, seed: int) -> dict[str, Any]:
+    """How a run ended, its alarms, and whether that is as it should be."""
+    logs = [*run.glob(f"{arm}/seed-{seed}/*-{'sft' if arm in SFT else 'rlvr'}/log.jsonl")]
+    raised = [[row["step"], row["alarm"]] for row in read_jsonl(logs[0]) if "alarm" in row] if logs else []
+    state = read_json(run / arm / f"seed-{seed}" / "run.json")["state"]
+    if arm.startswith("healthy"):
+        right = state == "finished" and not raised
+    else:
+        right = raised[0][0] <= WITHIN if raised else state == "failed"
+    return {"seed": seed, "state": state, "alarms": raised, "right": right}
+
+
+def _report(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    for arm, runs in found.items():
+        for one in runs:
+            print(f"{arm} {one['seed']}: {one['state']}, {one['alarms']}{'' if one['right'] else ', WRONG'}")
+    missed = [f"{arm} {one['seed']}" for arm, runs in found.items() for one in runs if not one["right"]]
+    total = sum(map(len, found.values()))
+    print(f"{len(missed)} of {total} runs are not as they should be: {', '.join(missed) or '-'}")
     return missed
 
 

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests import warmup_case
 from tests.resume_case import logs
 from tests.tiny import tiny_model
 from tests.training_case import DOMAIN, RLVR, SFT, case, context, distill, losses
 from warmup_rl.base.jsonl import read_json, read_jsonl
 from warmup_rl.base.models import load_model, with_adapter
 from warmup_rl.interfaces import chat as contract
+from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.stages.training.prompt_plan import prompt_plan
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -157,6 +159,32 @@ def test_what_is_saved_does_not_depend_on_the_launch(distribution: str, tmp_path
             assert float((moved != 0).float().mean()) > 0.9, (
                 "rounded to bfloat16, nearly all weights would be as before"
             )
+
+
+@pytest.mark.parametrize("distribution", ["ddp", "zero3"])
+def test_two_processes_measure_a_warmup_keep_a_model_and_distill_as_one(distribution: str, tmp_path: Path) -> None:
+    folders = {size: case(tmp_path / size) for size in ("one", "two")}
+    for folder in folders.values():
+        tiny_model(folder / "teacher", seed=7)
+    warmup_case.run_all(folders["one"], LaunchEnv())
+    launch(distribution, folders["two"], "tests.warmup_case")
+    for name in (*warmup_case.STAGES, "opd"):
+        one, first, second = (
+            read_json(folders[size] / f"{name}.rank{rank}.json") for size, rank in (("one", 0), ("two", 0), ("two", 1))
+        )
+        assert first == second
+        if name == "heldout_loss":
+            kept = next(row["loss"] for row in first["probe"] if row["step"] == first["kept_step"])
+            again = context(folders["two"], "again", folders["two"] / name / "model")
+            measured = warmup_case.STAGES[name].model_copy(update={"args": {"learning_rate": 0.0}, "epochs": 1})
+            assert first["kept_step"] == 4 and measured.run(again)["probe"][0]["loss"] == pytest.approx(kept, rel=1e-4)
+            continue
+        tolerance = 0.05 if name == "opd" else 2e-3  # TRL's trainer draws other answers on other ranks
+        told = [losses(folder / name / "log.jsonl") for folder in folders.values()]
+        assert told[1] == pytest.approx(told[0], rel=tolerance) and told[1][-1] < told[1][0]
+        for mine, theirs in zip(first.get("probe", ()), one.get("probe", ()), strict=True):
+            assert mine["loss"] == pytest.approx(theirs["loss"], rel=tolerance)
+            assert (mine["accuracy"], mine["retention"]) == (theirs["accuracy"], theirs["retention"])
 
 
 def test_torchrun_starts_processes_on_two_nodes(tmp_path: Path, single: Path) -> None:

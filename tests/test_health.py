@@ -99,6 +99,8 @@ def test_a_reward_says_whether_its_training_is_a_control(tmp_path: Path) -> None
         ({"form": "required", "correct": 1.0, "wrong": 1.0}, True),
         ({"control": "random"}, True),
         ({"correct": 0.5, "wrong": -1.0}, False),
+        ({"correct": 0.0, "wrong": 1.0}, True),
+        ({"correct": 1.0, "wrong": 1.0, "no_answer": 1.0}, False),
     ):
         stage = build("stage", {"type": "rlvr", "domain": "adding", "steps": 1, "reward": reward})
         assert stage.is_control(context(tmp_path, "rlvr", tmp_path)) is is_control

@@ -282,7 +282,8 @@ class Rlvr(TrainerStage):
         return super().run(context)
 
     def is_control(self, context: Context) -> bool:
-        return self._reward(context.domains[self.domain]).control_name is not None
+        reward = self._reward(context.domains[self.domain])
+        return reward.control_name is not None and not reward.is_constant
 
     def tags(self, context: Context, summary: Mapping[str, Any]) -> dict[str, str]:
         name = self._reward(context.domains[self.domain]).control_name

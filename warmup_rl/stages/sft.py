@@ -182,7 +182,7 @@ class Sft(TrainerStage):
         from datasets import Dataset
         from trl import SFTTrainer
 
-        from warmup_rl.stages.training.batches import SortedSteps
+        from warmup_rl.stages.training.batches import SortedSteps, with_filler
 
         traces, held = self._split(list(read_traces(context.inputs["traces"])), context)
         limit = self.max_tokens or context_length(context)
@@ -214,11 +214,12 @@ class Sft(TrainerStage):
             peft_config=self.adapter(),
         )
         require_supervised_end(trainer, tokenizer, whole=self._whole)
+        per_epoch = math.ceil(len(trainer.train_dataset) / stage.batch_size)
         if config.train_sampling_strategy == "random":
             lengths = [len(ids) for ids in trainer.train_dataset["input_ids"]]
+            trainer.train_dataset = with_filler(trainer.train_dataset)
             sampler = SortedSteps(lengths, step=stage.batch_size, seed=context.seed)
             trainer._get_train_sampler = lambda dataset=None: sampler
-        per_epoch = math.ceil(len(trainer.train_dataset) / stage.batch_size)
         result = self._fit(trainer, context, tokenizer, {trace.domain for trace in traces})
         if self.steps or self.tokens:
             epochs = result["steps"] / per_epoch

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import Sampler
+
+from warmup_rl.stages.training import IGNORED
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 Rows = dict[str, Any]
 """Inputs of a pass of GRPOTrainer by name: tensors with a row for each completion, and totals without rows."""
@@ -34,10 +39,12 @@ class PlanSampler(Sampler[int]):
 class SortedSteps(Sampler[int]):
     """Shuffled as by accelerate, then sorted by length within each optimizer step, longest first.
 
-    So the passes of a step, and the ranks, have rows of nearly equal length. The rows of a step stay the same.
+    So the passes of a step, and the ranks, have rows of nearly equal length. The rows of a step stay the same. The last
+    step of an epoch is filled up with the row behind them, which has no labels: accelerate fills up the passes of its
+    ranks with other rows, which would be trained on twice.
 
     Args:
-        lengths: tokens of each row of the dataset.
+        lengths: tokens of each row of the dataset but the last.
         step: rows in an optimizer step, over all ranks.
     """
 
@@ -52,10 +59,20 @@ class SortedSteps(Sampler[int]):
         generator = torch.Generator().manual_seed(self._seed + self._epoch)
         order = torch.randperm(len(self._lengths), generator=generator).tolist()
         for start in range(0, len(order), self._step):
-            yield from sorted(order[start : start + self._step], key=lambda index: -self._lengths[index])
+            rows = sorted(order[start : start + self._step], key=lambda index: -self._lengths[index])
+            yield from rows + [len(self._lengths)] * (self._step - len(rows))
 
     def __len__(self) -> int:
-        return len(self._lengths)
+        return -(-len(self._lengths) // self._step) * self._step
+
+
+def with_filler(rows: Dataset) -> Dataset:
+    """The rows of a supervised training, and behind them the shortest again without labels, for `SortedSteps`."""
+    from datasets import Dataset, concatenate_datasets
+
+    shortest = min(rows, key=lambda row: len(row["input_ids"]))
+    filler = {**shortest, "labels": [IGNORED] * len(shortest["labels"])}
+    return concatenate_datasets([rows, Dataset.from_list([filler], features=rows.features)])
 
 
 def passes_over(update: Rows, live: torch.Tensor, count: int, loss_type: str) -> list[Rows]:

@@ -13,7 +13,9 @@ from transformers import TrainerCallback, TrainerState
 from warmup_rl.base.jsonl import append_jsonl
 from warmup_rl.base.stats import mean
 from warmup_rl.base.types import Problem
+from warmup_rl.engines.hf import evaluating
 from warmup_rl.interfaces.stage import Context
+from warmup_rl.stages.training import IGNORED
 from warmup_rl.stages.training.checkpoints import KEPT_WEIGHTS
 from warmup_rl.stages.training.evaluator import complete_held_out
 from warmup_rl.stages.training.saving import keep_weights
@@ -89,15 +91,25 @@ class Probe(TrainerCallback):
             return ""
         return ", ".join(f"{name} {start[name]:.2f} before, {kept[name]:.2f} after" for name in start)
 
+    def _held_out_loss(self) -> float:
+        """Mean loss of a trained token of the held-out traces. Trainer.evaluate has a mean over batches in its place,
+        which depends on the number of processes."""
+        trainer, model, env = self._trainer, self._trainer.model_wrapped, self._context.launch_env
+        size, rows = trainer.args.per_device_eval_batch_size, list(trainer.eval_dataset)
+        total = torch.zeros(2, dtype=torch.float64, device=trainer.args.device)
+        with torch.no_grad(), evaluating(model):
+            for start in range(0, len(rows), size * env.size):  # as many passes on each rank, as ZeRO-3 wants it
+                mine = rows[start + env.rank : start + size * env.size : env.size]
+                inputs = trainer._prepare_inputs(trainer.data_collator(mine or rows[:1]))
+                tokens = (inputs["labels"][:, 1:] != IGNORED).sum() * bool(mine)
+                total += torch.stack([model(**inputs).loss * tokens, tokens]).to(total.dtype)
+        loss, tokens = trainer.accelerator.reduce(total).tolist()
+        return float(loss / tokens)
+
     def _measure(self, step: int) -> None:
         """Adds a measurement. All ranks call it together."""
         trainer, correct = self._trainer, defaultdict[str, list[bool]](list)
-        was_training = trainer.model.training
-        with torch.random.fork_rng():  # a data loader draws a seed
-            rows = trainer.get_eval_dataloader()
-            loss = trainer.evaluation_loop(rows, "held-out traces", prediction_loss_only=True).metrics["eval_loss"]
-        trainer._metrics["eval"].clear()
-        trainer.model.train(was_training)  # else the trainer takes the metrics of this step for those of an evaluation
+        loss = self._held_out_loss()
         for row in complete_held_out(trainer, self._context, self._problems, self._sampling):
             correct[row["domain"]].append(row["score"]["verdict"] == "correct")
         accuracy = {name: mean([float(one) for one in found]) for name, found in correct.items()}

@@ -61,6 +61,12 @@ class Reward(Config):
         return "flipped" if self.correct < self.wrong else "format"
 
     @property
+    def is_constant(self) -> bool:
+        """Whether it pays the same for every answer, which is no control but a mistake."""
+        outcomes = {self.correct, self.wrong, self.no_answer, *([self.bad_format] if self.form == "required" else [])}
+        return len(outcomes) == 1 and not (self.control or self.well_formed or self.overlong)
+
+    @property
     def part_names(self) -> tuple[str, ...]:
         """Names of the parts that are logged; empty where the outcome is all that counts."""
         added = tuple(name for name in ("well_formed", "overlong") if getattr(self, name))
