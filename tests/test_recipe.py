@@ -349,7 +349,7 @@ MEASURES = f"{PLUGINS}:Measure"
      "got '4'."),
     ("stages.learn.steps.x=1", "stages.learn.steps.x: stages.4.steps is 8: there is nothing inside it to set."),
     ("nothing.here=1", "nothing: unknown key (got a mapping with here). Allowed: arms, claims, domains, evaluation, "
-     "format, model, model_revision, output_dir, run_name, seeds, stages, tracking."),
+     "format, model, model_revision, output_dir, reference, run_name, seeds, stages, tracking, vary."),
     ("seeds=[1", "seeds: not YAML: while parsing a flow sequence: expected ',' or ']', but got '<stream end>'."),
     ("run_name", "run_name: write it as address=value, e.g. stages.sft.args.learning_rate=1e-6."),
     ("domains.small..size=1", "domains.small..size: an address is keys joined by single dots."),
