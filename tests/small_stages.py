@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+from warmup_rl.base.config import runtime_only
 from warmup_rl.base.types import Grade, Problem, Split
 from warmup_rl.interfaces.domain import Domain, problem_id, split_of
 from warmup_rl.interfaces.stage import Context, Stage
+from warmup_rl.stages.training.health import HealthSettings
 
 
 class Doubles(Domain):
@@ -66,6 +68,14 @@ class Train(Make):
         return (self.domain,) if self.domain else ()
 
 
+class Warm(Train):
+    """Trains as a warmup."""
+
+    type: ClassVar[str] = "warm"
+    role: ClassVar[str] = "warmup"
+    health: HealthSettings = runtime_only("warn")
+
+
 class Pair(Stage):
     """Hands on an artifact of a kind of its own."""
 
@@ -88,13 +98,22 @@ class Read(Stage):
 
 
 class Measure(Stage):
-    """Finds that a model is right on half of two problems."""
+    """Finds that a model is right on a share of some problems, half of two by default."""
 
     type: ClassVar[str] = "measure"
     role: ClassVar[str] = "evaluation"
     inputs: ClassVar[frozenset] = frozenset({"model"})
+    right: float = 0.5
+    of: int = 2
 
     def run(self, context: Context) -> dict[str, Any]:
-        shares = {"lenient": 0.5, "strict": 0.25, "well_formed": 0.5, "truncated": 0.0, "tokens": 3.0, "chance": 0.001}
+        shares = {
+            "lenient": self.right,
+            "strict": 0.25,
+            "well_formed": 0.5,
+            "truncated": 0.0,
+            "tokens": 3.0,
+            "chance": 0.001,
+        }
         place = {"split": "test", "prompt": "open", "sampling": "greedy", "domain": "doubles"}
-        return {"cells": [{**place, **shares, "problems": 2, "samples": 1, "shows_work": None}]}
+        return {"cells": [{**place, **shares, "problems": self.of, "samples": 1, "shows_work": None}]}

@@ -541,7 +541,6 @@ SEAMS = {
     ("before", "after", "why"),
     [
         (f"{BEFORE}But 7 is not among the options. ", AFTER, "a doubt before it would stay open"),
-        (f"{BEFORE}However, the question says 3 * 4. ", AFTER, "a doubt before it would stay open"),
         (BEFORE, f"But the options do not have it. {AFTER}", "a sentence after it points back"),
         (BEFORE, f"Let me think which of them is meant. {AFTER}", "a sentence after it points back"),
     ],

@@ -13,7 +13,13 @@ from tests.training_case import context
 from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.interfaces.plugins import build
-from warmup_rl.stages.training.health import NAMES, RULES, alarms
+from warmup_rl.interfaces.stage import LaunchEnv
+from warmup_rl.recipe import load_recipe
+from warmup_rl.report.findings import provenance
+from warmup_rl.report.load import load
+from warmup_rl.run.pipeline import Trial, TrialRunner
+from warmup_rl.run.provenance import claim_run_folder
+from warmup_rl.stages.training.health import AFTER_WARMUP, NAMES, RULES, alarms
 
 DOCS = Path(__file__).parents[1] / "docs" / "training.md"
 
@@ -65,6 +71,8 @@ def found(rows: list[dict[str, Any]]) -> list[tuple[int, str]]:
 
 def test_a_healthy_log_raises_no_alarm() -> None:
     assert found([healthy(step) for step in range(40)]) == []
+    predictable = [{"loss": 1.2 / (step + 1), "grad_norm": 0.5, "entropy": 0.005} for step in range(40)]
+    assert found(predictable) == []  # SFT on terse traces
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -75,6 +83,69 @@ def test_a_fault_is_found_within_five_steps_and_said_once(name: str) -> None:
     assert len(named) == 1 and 1 <= named[0] <= 5
 
 
+@pytest.mark.parametrize("name", FAULTS)
+def test_in_a_control_that_accuracy_stays_away_is_no_fault(name: str) -> None:
+    rows = [healthy(step) for step in range(20)]
+    rows += [{**healthy(step), **FAULTS[name](step - 19)} for step in range(20, 27)]
+    steps = range(20, len(rows) + 1)
+    raised = {rule.name for step in steps for rule in alarms(rows[:step], budget=96, held_out=100, is_control=True)}
+    excused = {"all_wrong", "all_right", "no_signal", "collapse", "held_out"}
+    assert raised & excused == set() and (name in raised or name in excused)
+
+
+def test_a_reward_says_whether_its_training_is_a_control(tmp_path: Path) -> None:
+    for reward, is_control in (
+        ({}, False),
+        ({"form": "required", "correct": 1.0, "wrong": 1.0}, True),
+        ({"control": "random"}, True),
+        ({"correct": 0.5, "wrong": -1.0}, False),
+    ):
+        stage = build("stage", {"type": "rlvr", "domain": "adding", "steps": 1, "reward": reward})
+        assert stage.is_control(context(tmp_path, "rlvr", tmp_path)) is is_control
+
+
+STAGES = Path(__file__).with_name("small_stages.py")
+WARMED = f"""
+run_name: warmed
+domains: {{doubles: {{type: {STAGES}:Doubles}}}}
+stages:
+  - {{type: "{STAGES}:Make", id: base}}
+  - {{type: "{STAGES}:Measure", id: before, right: 0.6, of: 200}}
+  - {{type: "{STAGES}:Warm", id: sft}}
+  - {{type: "{STAGES}:Measure", id: after, right: 0.4, of: 200}}
+  - {{type: "{STAGES}:Train", id: last}}
+"""
+
+
+def warmed(folder: Path, *overrides: str) -> tuple[Trial, list[str]]:
+    folder.mkdir(exist_ok=True)
+    (folder / "recipe.yaml").write_text(WARMED)
+    recipe = load_recipe(folder / "recipe.yaml", [f"output_dir={folder}", *overrides])
+    claim_run_folder(recipe)
+    trial = Trial(recipe, "main", 0)
+    said: list[str] = []
+    TrialRunner(trial, LaunchEnv(), said.append).run()
+    return trial, said
+
+
+def test_a_warmup_that_costs_accuracy_is_an_alarm_of_its_evaluation_and_in_the_report(tmp_path: Path) -> None:
+    trial, said = warmed(tmp_path)
+    (alarm,) = trial.entry(trial.stages[3]).record()["summary"]["alarms"]
+    assert alarm["rule"] == "after_warmup" and "doubles 0.60 → 0.40 (greedy, prompt style open)" in alarm["text"]
+    assert f"after: health, after_warmup: {alarm['text']}" in said and trial.done
+    assert f"after: the health rule after_warmup held: {alarm['text']}" in provenance(load(trial.run_folder)).warnings
+    assert not any("health" in line for line in warmed(tmp_path / "within", "stages.after.right=0.55")[1])
+
+
+def test_a_run_stops_after_a_warmup_that_costs_accuracy_where_the_recipe_says_so(tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(RunError, match=r"after: stopped by the health rule after_warmup: .*`health: {after_war"):
+            warmed(tmp_path, "stages.sft.health={after_warmup: stop}")
+    trial, _ = warmed(tmp_path, "stages.sft.health=warn")
+    assert trial.done
+    assert not any("after_warmup" in line for line in warmed(tmp_path / "off", "stages.sft.health=off")[1])
+
+
 def test_a_loss_that_rises_is_found() -> None:
     rows = [{"loss": 2.0 * 0.95**step, "grad_norm": 1.0} for step in range(10)]
     assert found(rows) == []
@@ -83,8 +154,10 @@ def test_a_loss_that_rises_is_found() -> None:
 
 
 def test_every_rule_is_provoked_and_documented() -> None:
-    assert {*FAULTS, "loss"} == set(NAMES)
+    assert {*FAULTS, "loss", AFTER_WARMUP.name} == set(NAMES)
     text = DOCS.read_text(encoding="utf-8")
+    correctness = ", ".join(f"`{rule.name}`" for rule in RULES if rule.of_correctness)
+    assert f"A control, whose reward does not pay correct answers more than wrong ones, has no {correctness}." in text
     for rule in RULES:
         assert f"| `{rule.name}` | {rule.shown} | {rule.source} | {rule.cause}. {rule.remedy} |" in text
 

@@ -157,7 +157,7 @@ def _seam_fault(before: str, gone: str, after: str, *, ends: bool, local: bool) 
         return "a heading before it would be empty"
     if _ANNOUNCES.search(last):
         return "a sentence before it announces it"
-    if DOUBTS.search(last) or _OBJECTS.match(last):
+    if DOUBTS.search(last) or _OBJECTS.match(last) and _FOLLOWS.match(first):
         return "a doubt before it would stay open"
     item = _ITEM.match(first)
     if _LATER_ITEM.match(first) or item and re.search(rf"\b{item[1]}\s+(?:\d+|[A-Z])\b", gone, re.IGNORECASE):

@@ -24,6 +24,7 @@ _SMALL_TALK = frozenset(
 _PLANS = re.compile(r"\b(?:let me|let['’]s|consider|need to|can be|try|maybe|perhaps)\b")
 _BEGINS = re.compile(r"[\W_]*(?:wait|hm+|hold on|alternatively|another)\b", re.IGNORECASE)
 """The beginning of a passage that does not go on with what stands before it."""
+_ASKS = re.compile(r"[^.!?\n]*\?")
 _SUPPOSES = re.compile(
     r"\b(?:[Ss]uppose|[Aa]ssum(?:e|ing)|[Tt]ry the hypothesis|[Ll]et['’]s say|[Aa]lternatively, (?:\w+ ){0,3}if)\b"
 )
@@ -158,7 +159,8 @@ def _runs(
         if place == first and len(run.phrases) >= _FEWEST_PHRASES:
             again = again or _share(run.phrases, seen.phrases) >= _SAME_PHRASES
         step = place == first and _confirms_step(text[passage.start : passage.end], run, before)
-        goes_on = not after.move and contents[place + 1].pairs and not _BEGINS.match(text, after.start)
+        new = after.move or _BEGINS.match(text, after.start) or _ASKS.match(text, after.start)
+        goes_on = not new and contents[place + 1].pairs
         if goes_on or not (again or step):
             continue
         last = text[passage.start : passage.end]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,8 +12,6 @@ from warmup_rl.base.errors import DataError
 from warmup_rl.base.stats import difference_error
 
 Row = dict[str, Any]
-_NORMAL = 1.96
-"""Standard errors of a 95% interval."""
 R = TypeVar("R")
 
 
@@ -129,22 +127,14 @@ def without_signal(found: Iterable[Cell]) -> list[str]:
     ]
 
 
-def fallen(before: Iterable[Cell], after: Iterable[Cell]) -> list[str]:
-    """A line for each domain on which a model is less accurate than the one before, by more than the difference's 95%
-    interval, under the same prompt style and sampling."""
+def drops(before: Iterable[Cell], after: Iterable[Cell]) -> Iterator[tuple[Cell, Cell, float]]:
+    """Test cells under the same prompt style and sampling before and after a stage, and how far accuracy has fallen in
+    standard errors of the difference."""
     known = {(cell.split, cell.prompt, cell.sampling, cell.domain): cell for cell in before if cell.split == "test"}
-    lines = []
     for cell in after:
-        old = known.get((cell.split, cell.prompt, cell.sampling, cell.domain))
-        if old is None:
-            continue
-        error = difference_error((old.lenient, old.problems), (cell.lenient, cell.problems))
-        if old.lenient - cell.lenient > _NORMAL * error:
-            lines.append(
-                f"{cell.domain}: {old.lenient:.2f} before the warmup, {cell.lenient:.2f} after it ({cell.sampling}, "
-                f"prompt style {cell.prompt}), beyond its 95% interval. Lower sft.args.learning_rate or sft.epochs."
-            )
-    return lines
+        if (old := known.get((cell.split, cell.prompt, cell.sampling, cell.domain))) is not None:
+            error = difference_error((old.lenient, old.problems), (cell.lenient, cell.problems))
+            yield old, cell, (old.lenient - cell.lenient) / error
 
 
 def cells(rows: Iterable[Row]) -> list[Cell]:

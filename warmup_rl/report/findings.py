@@ -161,8 +161,8 @@ def _alarms(outputs: Iterable[StageOutput]) -> Iterator[str]:
         for alarm in {one["rule"]: one for one in reversed(stage.summary.get("alarms") or ())}.values():
             found[stage.id, alarm["rule"]].append(alarm)
     for (stage_id, rule), raised in found.items():
-        steps = ", ".join(str(one["step"]) for one in raised)
-        yield f"{stage_id}: the health rule {rule} held from step {steps} on: {raised[0]['text']}"
+        steps = ", ".join(str(one["step"]) for one in raised if "step" in one)
+        yield f"{stage_id}: the health rule {rule} held{f' from step {steps} on' * bool(steps)}: {raised[0]['text']}"
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,13 @@ from warmup_rl.base.jsonl import read_json, write_json
 from warmup_rl.base.models import require_finite
 from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.interfaces.format import STYLES, ResponseFormat
-from warmup_rl.interfaces.measurement import best_style, fallen, recorded_cells
+from warmup_rl.interfaces.measurement import best_style, recorded_cells
 from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, artifact_path
 from warmup_rl.recipe import Recipe, dump, trial_name
 from warmup_rl.recipe.schema import CACHE_FOLDER, SOURCES
 from warmup_rl.run.cache import RECORD, CacheEntry, model_key, stale_key
 from warmup_rl.run.failures import require_peers
+from warmup_rl.run.harm import stop_after_harm, warmup_alarms
 from warmup_rl.run.launch_env import launch_id
 from warmup_rl.run.live_report import rewrite_report
 from warmup_rl.run.model_card import write_card
@@ -207,6 +208,7 @@ class TrialRunner:
             with trial_run(self._trial, self._say) if self._launch_env.is_main else nullcontext():
                 for planned in chosen:
                     self._step(planned)
+                    stop_after_harm(self._trial, planned)
         except BaseException as error:
             state = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
             self._record(state, f"{type(error).__name__}: {error}")
@@ -238,26 +240,19 @@ class TrialRunner:
                 entry.open_part(planned.stage.recover, launch=launch_id())
                 start = time.monotonic()
                 summary = self._execute(planned, entry)
+                if alarms := warmup_alarms(self._trial, planned, summary):
+                    summary = {**summary, "alarms": alarms}
                 seconds = round(time.monotonic() - start, 1)
                 write_json(entry.part / PROBLEMS, self._problems(planned))
                 entry.finish(self._stage_record(planned, summary, seconds))
                 self._say(f"{name}: done in {duration(seconds)}")
-                for line in self._fallen(planned):
-                    self._say(f"{name}: {line}")
+                for alarm in alarms:
+                    self._say(f"{name}: health, {alarm['rule']}: {alarm['text']}")
         write_card(self._trial, planned)
         self._link(planned)
         self._record("running")
         track_stage(planned.stage.id, entry.record())
         rewrite_report(self._trial)
-
-    def _fallen(self, planned: PlannedStage) -> list[str]:
-        """Where the model after a warmup does worse than the one before it, by the evaluations around it."""
-        roles = [one.stage.role for one in self._trial.stages[: planned.number]]
-        first = roles.index("evaluation") if "evaluation" in roles else planned.number
-        if planned.stage.role != "evaluation" or "warmup" not in roles[first:] or "target" in roles:
-            return []
-        entries = (self._trial.entry(one) for one in (self._trial.stages[first], planned))
-        return fallen(*(recorded_cells(one.record(), one.folder / RECORD) for one in entries))
 
     def _execute(self, planned: PlannedStage, entry: CacheEntry) -> dict[str, Any]:
         return planned.stage.run(self.context(planned, entry.part, self._artifacts(planned)))

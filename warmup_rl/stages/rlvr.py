@@ -281,6 +281,9 @@ class Rlvr(TrainerStage):
             )
         return super().run(context)
 
+    def is_control(self, context: Context) -> bool:
+        return self._reward(context.domains[self.domain]).control_name is not None
+
     def tags(self, context: Context, summary: Mapping[str, Any]) -> dict[str, str]:
         name = self._reward(context.domains[self.domain]).control_name
         return {"control": f"{name} reward"} if name else {}

@@ -206,6 +206,11 @@ class TrainerStage(Stage):
         """What a user of the trained model must know about this training, by tag; later stages pass tags on."""
         return {}
 
+    def is_control(self, context: Context) -> bool:
+        """Whether the training is a control that does not pay correct answers more than wrong ones: that accuracy stays
+        away is no fault then."""
+        return False
+
     def recover(self, folder: Path) -> None:
         recover(folder)
 
@@ -290,7 +295,7 @@ class TrainerStage(Stage):
         resumed = _newest(context)
         trainer.remove_callback(PrinterCallback)
         finite = FiniteSteps(context, trainer)
-        health = Health(context, self.health, trainer)
+        health = Health(context, self.health, trainer, is_control=self.is_control(context))
         tracked = Tracked(context, trainer, steps_each=steps_each)
         own = [tracked, finite, *(callbacks or [Progress(context)]), health]
         keeper = Checkpoints(self.checkpoint, context, trainer, stateful([*own, *carried]), steps_each=steps_each)

@@ -121,12 +121,17 @@ class Health(TrainerCallback):
 
     An alarm is printed, appended to `log.jsonl`, sent to the open W&B run, and kept for the stage's record.
 
+    Args:
+        is_control: the reward does not pay correct answers more than wrong ones.
+
     Attributes:
         alarms: step, rule and text of each alarm so far.
     """
 
-    def __init__(self, context: Context, settings: HealthSettings, trainer: Trainer) -> None:
-        self._context, self._settings, self._trainer = context, settings, trainer
+    def __init__(
+        self, context: Context, settings: HealthSettings, trainer: Trainer, *, is_control: bool = False
+    ) -> None:
+        self._context, self._settings, self._trainer, self._is_control = context, settings, trainer, is_control
         self._rows: list[dict[str, float]] = []
         self._figures: list[dict[str, Any]] = []
         self.alarms: list[dict[str, Any]] = []
@@ -150,7 +155,7 @@ class Health(TrainerCallback):
         most = self._context.evaluation.curve_problems if curve else 0
         latest = figures(self._rows, budget=getattr(args, "max_completion_length", None), held_out=most)
         self._figures = [*self._figures, latest][-MOST_STEPS:]
-        for rule in raised(self._figures):
+        for rule in raised(self._figures, is_control=self._is_control):
             self._raise(rule, state.global_step)
 
     def _raise(self, rule: Rule, step: int) -> None:

@@ -27,6 +27,7 @@ class Rule:
         steps: logged steps in a row.
         means: what the figure is, in words.
         source: of the limit.
+        of_correctness: it is a fault only where the reward pays correct answers more than wrong ones.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Rule:
     cause: str
     remedy: str
     below: bool = False
+    of_correctness: bool = False
 
     @property
     def shown(self) -> str:
@@ -61,14 +63,14 @@ RULES: tuple[Rule, ...] = (
          "Raise sampling.max_tokens, or cut long traces in a clean stage."),
     Rule("all_wrong", "groups_wrong", 0.9, 5, "share of groups without a right answer",
          f"{_AXOLOTL}: silent groups above .8", "the problems are too hard for the model",
-         "Use easier problems, more generations, or a longer warmup."),
+         "Use easier problems, more generations, or a longer warmup.", of_correctness=True),
     Rule("all_right", "groups_right", 0.9, 5, "share of groups without a wrong answer",
          f"{_AXOLOTL}: silent groups above .8", "there is nothing left to learn",
-         "Use harder problems or fewer steps."),
+         "Use harder problems or fewer steps.", of_correctness=True),
     Rule("no_signal", "silent", 1, 5, "share of groups with equal rewards", f"{_AXOLOTL}: silent groups above .8",
          "the rewards do not tell completions apart",
-         "Raise generations or sampling.temperature, or change the reward."),
-    Rule("entropy", "entropy", 0.01, 3, "nats a token", f"{_AXOLOTL}: below .01 it has collapsed",
+         "Raise generations or sampling.temperature, or change the reward.", of_correctness=True),
+    Rule("entropy", "rollout_entropy", 0.01, 3, "nats a token", f"{_AXOLOTL}: below .01 it has collapsed",
          "the model draws the same completion every time", "Lower args.learning_rate, or raise args.epsilon_high.",
          below=True),
     Rule("entropy_growth", "entropy_growth", 3, 2, "entropy over its median of the first steps, where above 1 nat",
@@ -88,11 +90,11 @@ RULES: tuple[Rule, ...] = (
     Rule("collapse", "accuracy_lost", 0.5, 1,
          "share of the best rollout accuracy (median of 3 steps) that is lost, from .2 on",
          "own runs: healthy ones lose less than .35", "the training has broken what it had learned",
-         "Lower args.learning_rate."),
+         "Lower args.learning_rate.", of_correctness=True),
     Rule("held_out", "held_out_drop", 3, 1,
          "held-out accuracy below its best, in standard errors, while the reward rises",
          "three standard errors of the difference", "the model learns its problems by heart, or games the grader",
-         "Use more problems or fewer steps, and read the rollouts."),
+         "Use more problems or fewer steps, and read the rollouts.", of_correctness=True),
     Rule("mismatch", "sampling/sampling_logp_difference/mean", 0.1, 3,
          "mean difference of log-probabilities, sampler to trainer", f"{_AXOLOTL}: healthy below .1, broken above 1",
          "rollout engine and trainer do not compute the same",
@@ -100,7 +102,12 @@ RULES: tuple[Rule, ...] = (
     Rule("loss", "loss_growth", 1.3, 1, "loss over that of the first steps (medians of 3)",
          "a loss that rises is not trained", "the learning rate is too high",
          "Lower args.learning_rate, or add args.warmup_steps."),
+    Rule("after_warmup", "warmup_drop", 1.96, 1,
+         "accuracy before the warmup less that after it, in standard errors of the difference", "its 95% interval",
+         "the warmup has cost accuracy", "Lower args.learning_rate or epochs of the warmup."),
 )  # fmt: skip
+AFTER_WARMUP = RULES[-1]
+"""Applied to evaluations, not to the trainer's log."""
 NAMES = tuple(rule.name for rule in RULES)
 MOST_STEPS = max(rule.steps for rule in RULES) + 1
 """Steps in a row that decide whether a rule holds newly."""
@@ -127,22 +134,31 @@ def action(settings: HealthSettings, rule: str) -> Action:
     return settings.get(rule, "warn") if isinstance(settings, dict) else settings
 
 
-def alarms(rows: Sequence[Row], *, budget: int | None = None, held_out: int = 0) -> list[Rule]:
+def alarms(
+    rows: Sequence[Row], *, budget: int | None = None, held_out: int = 0, is_control: bool = False
+) -> list[Rule]:
     """The rules that hold at the last of the rows and did not at the one before.
 
     Args:
         rows: what the trainer has logged so far, with `held_out` at the steps of the curve.
         budget: most tokens of a completion.
         held_out: problems of the curve.
+        is_control: as for `raised`.
     """
     places = range(max(0, len(rows) - MOST_STEPS), len(rows))
-    return raised([figures(rows[: place + 1], budget=budget, held_out=held_out) for place in places])
+    found = [figures(rows[: place + 1], budget=budget, held_out=held_out) for place in places]
+    return raised(found, is_control=is_control)
 
 
-def raised(found: Sequence[Row]) -> list[Rule]:
-    """The rules that hold at the last of the `figures` of steps in a row and did not at the one before; the last
-    `MOST_STEPS` are enough."""
-    holds = [rule for rule in RULES if _row_of(rule, found) >= rule.steps]
+def raised(found: Sequence[Row], *, is_control: bool = False) -> list[Rule]:
+    """The rules that hold at the last of the `figures` of steps in a row and did not at the one before.
+
+    Args:
+        found: the last `MOST_STEPS` are enough.
+        is_control: the reward does not pay correct answers more than wrong ones.
+    """
+    rules = [rule for rule in RULES if not (is_control and rule.of_correctness)]
+    holds = [rule for rule in rules if _row_of(rule, found) >= rule.steps]
     return [rule for rule in holds if _row_of(rule, found[:-1]) < rule.steps]
 
 
@@ -164,6 +180,8 @@ def figures(rows: Sequence[Row], *, budget: int | None = None, held_out: int = 0
     if silent is not None:
         one_sided = max(row.get("groups_right", 0.0), row.get("groups_wrong", 0.0))
         row["silent"] = silent if one_sided < 0.9 else None
+    if "reward" in row:  # traces may be as predictable as they like
+        row["rollout_entropy"] = row.get("entropy")
     row |= _gradients(rows)
     if len(rows) > 6:
         row |= _growths(rows, budget)

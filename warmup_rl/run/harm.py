@@ -1,0 +1,58 @@
+"""Whether a warmup has cost accuracy: the evaluations before and after it, by the health rule `after_warmup`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from warmup_rl.base.errors import RunError
+from warmup_rl.interfaces.measurement import drops, recorded_cells
+from warmup_rl.run.cache import RECORD
+from warmup_rl.stages.training.health import AFTER_WARMUP, HealthSettings, action
+
+if TYPE_CHECKING:
+    from warmup_rl.run.pipeline import PlannedStage, Trial
+
+
+def warmup_alarms(trial: Trial, planned: PlannedStage, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The alarm of the first evaluation after a warmup and before RLVR, for its record; empty where there is none.
+
+    Args:
+        summary: of the evaluation.
+    """
+    before = next((one for one in trial.stages[: planned.number - 1] if one.stage.role == "evaluation"), None)
+    settings = _settings(trial, planned)
+    if before is None or settings is None or action(settings, AFTER_WARMUP.name) == "off":
+        return []
+    entry = trial.entry(before)
+    old = recorded_cells(entry.record(), entry.folder / RECORD)
+    new = recorded_cells({"summary": summary}, trial.entry(planned).folder / RECORD)
+    lines = [
+        f"{cell.domain} {was.lenient:.2f} → {cell.lenient:.2f} ({cell.sampling}, prompt style {cell.prompt})"
+        for was, cell, errors in drops(old, new)
+        if AFTER_WARMUP.broken_by(errors)
+    ]
+    text = f"{AFTER_WARMUP.cause}: {'; '.join(lines)} ({AFTER_WARMUP.shown}). {AFTER_WARMUP.remedy}"
+    return [{"rule": AFTER_WARMUP.name, "text": text}] if lines else []
+
+
+def stop_after_harm(trial: Trial, planned: PlannedStage) -> None:
+    """Raises `RunError` after an evaluation with that alarm, where the recipe wants to stop at it."""
+    settings = _settings(trial, planned)
+    if settings is None or action(settings, AFTER_WARMUP.name) != "stop":
+        return
+    for alarm in trial.entry(planned).record()["summary"].get("alarms", ()):
+        raise RunError(
+            f"{planned.stage.id}: stopped by the health rule {alarm['rule']}: {alarm['text']} "
+            f"`health: {{{alarm['rule']}: warn}}` of the warmup goes on."
+        )
+
+
+def _settings(trial: Trial, planned: PlannedStage) -> HealthSettings | None:
+    """The health settings of the warmup that an evaluation measures; None where it does not measure one."""
+    done = [one.stage for one in trial.stages[: planned.number - 1]]
+    roles = [stage.role for stage in done]
+    if planned.stage.role != "evaluation" or "evaluation" not in roles or "target" in roles:
+        return None
+    warmups = [stage for stage in done[roles.index("evaluation") :] if stage.role == "warmup"]
+    return getattr(warmups[-1], "health", "warn") if warmups else None
