@@ -73,7 +73,7 @@ def test_an_arm_and_seed_is_one_wandb_run_and_the_report_another(tracked: Tracke
     assert {run.group for run in runs.values()} == {"kk-warmup"} and {run.exit_code for run in runs.values()} == {0}
     assert {run.project for run in runs.values()} == {"warmup-rl"}
     warmup = runs["warmup/seed-0"]
-    assert warmup.job_type == "trial" and warmup.tags == ("kk-warmup", "warmup", "seed-0")
+    assert warmup.job_type == "trial" and warmup.tags == ("warmup", "seed-0")
     resolved = json.loads(json.dumps(read_recipe_record(folder / "recipe.yaml").model_dump(mode="json")))
     assert {key: warmup.config[key] for key in resolved} == resolved
     assert (warmup.config["arm"], warmup.config["seed"]) == ("warmup", 0)
@@ -144,7 +144,7 @@ def test_the_comparison_has_claims_tables_and_pictures(tracked: Tracked) -> None
     claims = {claim["id"]: claim["verdict"] for claim in found["claims"]}
     assert {key: comparison.summary[f"claims/{key}/verdict"] for key in claims} == claims
     logged = {name for row in comparison.rows for name in row}
-    assert {"tables/Claims", "tables/Cost of an arm", "pictures/accuracy"} <= {
+    assert {"tables/Claims", "tables/Cost of an arm", "tables/Outcomes by step", "pictures/accuracy"} <= {
         "/".join(name.split("/")[:2]) for name in logged
     }
 

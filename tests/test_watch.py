@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 
@@ -57,6 +60,23 @@ def test_a_run_that_goes_on_shows_where_each_lane_is(tmp_path: Path) -> None:
     assert by_name["base, 2"].state == "waits" and by_name["warmup, 0"].state == "finished"
     text = shown(folder)
     assert "9 min 30 s" in text and "3/20" in text and "no_signal" in text and "base, 1 │ rlvr: step 3/20" in text
+
+
+def test_a_lane_that_failed_says_why(tmp_path: Path) -> None:
+    folder = going_on(tmp_path)
+    edit_json(folder / "base/seed-1/run.json", state="failed", reason="RunError: the disk is full")
+    assert "base, 1 │ RunError: the disk is full" in shown(folder)
+
+
+def test_a_terminal_gets_colours_and_not_their_codes(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, pair(1))
+    terminal, screen = os.openpty()
+    subprocess.run([sys.executable, "-m", "warmup_rl", "watch", str(folder)], stdout=screen, timeout=120, check=True,
+                   env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "150"})  # fmt: skip
+    os.close(screen)
+    written = os.read(terminal, 100_000).decode()
+    os.close(terminal)
+    assert "\x1b[32mfinished" in written and "\\x1b" not in written
 
 
 def test_the_curve_is_of_the_first_kind_that_was_logged(tmp_path: Path) -> None:

@@ -279,7 +279,7 @@ def _settings(recipe: Recipe, trials: dict[str, Trial], disk: str, needs: Sequen
     for line in needs:
         table.add_row("memory", Text(line))
     to, project = recipe.tracking.to, recipe.tracking.project
-    named = f", project {project}, group {recipe.run_name}" if to in ("wandb", "trackio") else ""
+    named = {"wandb": f", project {project}, group {recipe.run_name}", "trackio": f", project {project}"}.get(to, "")
     table.add_row("tracking", Text(f"{to}{named}"))
     return table
 

@@ -209,9 +209,10 @@ def recipes(arguments: Sequence[str]) -> None:
     Arguments("recipes", "Lists the recipes and launch files that come with the package.").read(arguments)
     for kind, use in (("recipes", "warmup-rl train NAME"), ("launch", "warmup-rl train RECIPE --gpus N --launch NAME")):
         files = shipped(kind)  # type: ignore[arg-type]
+        width = max(map(len, files)) + 1
         print(f"{kind} ({use}), in {next(iter(files.values())).parent}")
         for name, file in files.items():
-            print(f"  {name:<14}{first_comment(file)}")
+            print(f"  {name:<{width}}{first_comment(file)}")
 
 
 def report(arguments: Sequence[str]) -> None:

@@ -43,7 +43,7 @@ class Lane:
         curve: name and values of what a training has logged.
         alarms: names of health rules that held.
         left: seconds to the end of the lane; None where no finished stage like those to come tells.
-        line: what was last said.
+        line: what was last said, or why it ended.
     """
 
     name: str
@@ -76,7 +76,8 @@ def main(arguments: Sequence[str]) -> None:
     if not console.is_terminal:
         console.print(table(recipe.run_name, found))
         return
-    with Live(table(recipe.run_name, found), console=console, auto_refresh=False) as live, suppress(KeyboardInterrupt):
+    shown = Live(table(recipe.run_name, found), console=console, auto_refresh=False, redirect_stdout=False)
+    with shown as live, suppress(KeyboardInterrupt):
         while any(lane.state != "finished" for lane in found):
             time.sleep(REFRESH_SECONDS)
             found = lanes(folder, recipe)
@@ -114,8 +115,8 @@ def table(title: str, found: Sequence[Lane]) -> Table:
             lane.name, Text(lane.state, style=colours.get(lane.state, "dim")), stage if lane.stages else "", step,
             sparkline(values), last, Text(", ".join(lane.alarms), style="red"), left,
         )  # fmt: skip
-    running = [lane for lane in found if lane.line and lane.state == "running"]
-    shown.caption = Text("\n".join(f"{lane.name} │ {lane.line}" for lane in running), style="dim")
+    said = [f"{lane.name} │ {lane.line}" for lane in found if lane.line and lane.state != "finished"]
+    shown.caption = Text("\n".join(said), style="dim")
     shown.caption_justify = "left"
     return shown
 

@@ -73,7 +73,7 @@ class TrackingSettings(Config):
     to: Tracker = "wandb"
     """Tracker: wandb (one W&B run an arm and seed), trackio, tensorboard, or none. None of them needs an account."""
     project: str = Field(default="warmup-rl", min_length=1)
-    """Project of W&B or Trackio; in it the run's name is the group of its arms and seeds."""
+    """Project of W&B or Trackio; in W&B the run's name is the group of its arms and seeds."""
 
     @model_validator(mode="before")
     @classmethod

@@ -8,6 +8,7 @@ from typing import Any
 from warmup_rl.report.document import Document
 from warmup_rl.report.findings import Findings
 from warmup_rl.report.narrative import verdict
+from warmup_rl.report.outputs import OUTCOMES
 from warmup_rl.run.tracking import COMPARISON, wandb_run
 from warmup_rl.stages.training.tracking import to_wandb
 
@@ -21,7 +22,7 @@ def publish(found: Findings, document: Document, folder: Path) -> None:
     run = found.run
     with wandb_run(run.recipe, run.folder, COMPARISON, COMPARISON, run.recipe.model_dump(mode="json"), print):
         to_wandb(lambda wandb: wandb.run.summary.update(_claims(found)))
-        to_wandb(lambda wandb: wandb.log(_tables(wandb, document) | _pictures(wandb, folder)))
+        to_wandb(lambda wandb: wandb.log(_tables(wandb, found, document) | _pictures(wandb, folder)))
 
 
 def _claims(found: Findings) -> dict[str, Any]:
@@ -33,10 +34,17 @@ def _claims(found: Findings) -> dict[str, Any]:
     return {**claims, "first_line": " ".join(verdict(found))}
 
 
-def _tables(wandb: Any, document: Document) -> dict[str, Any]:
+def _tables(wandb: Any, found: Findings, document: Document) -> dict[str, Any]:
+    """All tables of the report, and what became of the rollouts at each step of each arm and seed."""
+    tables: dict[str, Any] = {title: (table.header, table.rows) for title, table in document.tables()}
+    outcomes = [
+        (trial.arm, trial.seed, step, shares["reward"], *(shares.get(name) for name in OUTCOMES))
+        for trial in found.run.every_trial if trial.target for step, shares in trial.target.rollouts.items()
+    ]  # fmt: skip
+    tables["Outcomes by step"] = ("arm", "seed", "step", "reward", *OUTCOMES), outcomes
     return {
-        f"tables/{title}": wandb.Table(columns=list(table.header), data=[list(row) for row in table.rows])
-        for title, table in document.tables()
+        f"tables/{title}": wandb.Table(columns=list(header), data=[list(row) for row in rows])
+        for title, (header, rows) in tables.items()
     }
 
 

@@ -110,7 +110,7 @@ def _opened(recipe: RecipeRecord, folder: Path, name: str, job: str, config: Map
         group=recipe.run_name,
         job_type=job,
         name=name,
-        tags=[recipe.run_name, *name.split("/")],
+        tags=[part[:64] for part in name.split("/")],  # no more is allowed
         id=run_id(folder, name),
         resume="allow",
         dir=str(folder.resolve()),
