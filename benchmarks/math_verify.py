@@ -19,9 +19,10 @@ def pairs(folder: Path) -> Iterator[tuple[str, str, bool]]:
     """Reference, answer and label of each pair; those whose label depends on an option are left out."""
     for file in sorted(folder.glob("tests/test_*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            texts = [item.value for item in getattr(node, "elts", ()) if isinstance(item, ast.Constant)]
-            if isinstance(node, ast.Tuple) and list(map(type, texts)) == [str, str, int] and texts[2] in (0, 1):
-                yield texts[0], texts[1], bool(texts[2])
+            parts = node.elts if isinstance(node, ast.Tuple) else []
+            match [part.value for part in parts if isinstance(part, ast.Constant)]:
+                case [str(gold), str(said), 0 | 1 as right]:
+                    yield gold, said, bool(right)
 
 
 def main(folder: str) -> None:

@@ -73,7 +73,7 @@ _SILENT = frozenset(
 )
 _UPRIGHT = frozenset("text mathrm rm textrm textbf textit mbox mathbf textnormal operatorname mathsf textsf bf".split())
 _PLAIN = {
-    **{name: f"\\{name}" for name in (*GREEK, *FUNCTIONS, "pi", "sqrt", "abs", "infinity", "inf", "asin", "acos", "atan")
+    **{name: f"\\{name}" for name in (*GREEK, *FUNCTIONS, "pi", "sqrt", "abs")
        if len(name) > 2 or name in ("pi", "ln", "mu", "xi")},
     "infinity": "\\infty", "inf": "\\infty", "asin": "\\arcsin", "acos": "\\arccos", "atan": "\\arctan",
 }  # fmt: skip
