@@ -48,6 +48,23 @@ def test_unclear_answers_are_refused_with_a_reason(answer):
     assert grade.note
 
 
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ("Jack is a knight, as is Ann. Jackson is a knave.", "correct"),
+        ("Ann is a knight, as is Jack, and Jackson is a knave.", "correct"),
+        ("Jackson is a knave. Jack is a knight, and so is Ann.", "correct"),
+        ("Jackson is a knave. Jack is a knight. So is Ann.", "correct"),
+        ("Jack is a knight, and so are Jackson and Ann.", "wrong"),
+        ("Ann is a knight. Jackson is a knave, as is Jack.", "wrong"),
+        ("Jack is a knight, as is Ann a knave, and Jackson is a knave.", "wrong"),
+        ("Jack is a knight, as is clear. Jackson is a knave.", "wrong"),
+    ],
+)
+def test_a_role_that_is_given_by_comparison_counts(answer, found):
+    assert verdict(answer) == found
+
+
 @pytest.mark.parametrize("answer", NOTHING.values(), ids=NOTHING)
 def test_texts_without_role_words_are_no_answer(answer):
     assert verdict(answer) == "none"

@@ -46,6 +46,25 @@ def test_what_means_the_reference_is_correct(gold: str, answer: str) -> None:
     assert same_answer(gold=gold, answer=answer).verdict == "correct"
 
 
+@pytest.mark.parametrize(
+    ("gold", "answer", "other"),
+    [
+        ("12", r"(f\circ g)(2)=12", r"(f\circ g)(2)=13"),
+        ("12", "(f \u2218 g)(2) = 12", "(f \u2218 g)(2) = 2"),
+        ("4x^2+1", r"(f\circ g)(x)=4x^2+1", r"(f\circ g)(x)=4x^2-1"),
+        (r"\sqrt[3]{5}", "cbrt(5)", "cbrt(6)"),
+        (r"2\sqrt[3]{2}", "2cbrt(2)", "cbrt(4)"),
+        ("|x-3|", "abs(x - 3)", "abs(x+3)"),
+        ("5", "abs(-5)", "-abs(-5)"),
+        ("72", "#### 72 (48+24)", "#### 72 (48+25)"),
+        ("42", "#### $42", "#### not 42"),
+        ("1200", "#### 1,200 dollars", "#### 1,200 or 1,300"),
+    ],
+)
+def test_names_of_functions_and_marks_of_answers_are_read(gold: str, answer: str, other: str) -> None:
+    assert [same_answer(gold=gold, answer=text).verdict for text in (answer, other)] == ["correct", "wrong"]
+
+
 @pytest.mark.parametrize(("gold", "answer"), DIFFERENT)
 def test_what_does_not_mean_the_reference_is_wrong(gold: str, answer: str) -> None:
     assert same_answer(gold=gold, answer=answer).verdict == "wrong"

@@ -79,14 +79,15 @@ def same_answer(*, gold: str, answer: str, question: str = "") -> Grade:
 
 
 def final_answer(text: str, *, boxed_only: bool = False) -> str | None:
-    """The content of the last balanced `\\boxed{}`, or the text itself if it has no box; None if that is empty.
+    """The content of the last balanced `\\boxed{}`; without a box what stands behind the last `####` (the mark of
+    GSM8K), else the text itself. None if that is empty.
 
     Args:
         boxed_only: return None for a text without a box.
     """
     if boxed_only or _has_box(text):
         return boxed(text)
-    return text.strip() or None
+    return text.rpartition("####")[2].strip() or None
 
 
 def _whole_answer(text: str) -> str | None:

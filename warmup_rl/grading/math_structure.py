@@ -98,7 +98,7 @@ def split(tokens: Tokens, *separators: str) -> list[Tokens]:
 def symbol(tokens: Tokens) -> str:
     """The name that a side of an equation is, such as `x`, `f(x)`, `a_1`, `\\theta`, `Area` or `(x,y)`; else empty."""
     text = spelled(tokens)
-    if len(tokens) > 2 and tokens[0].text == "(" and tokens[-1].text == ")":
+    if len(tokens) > 2 and tokens[0].text == "(" and encloses(tokens):
         return text if all(map(symbol, split(tokens[1:-1], ","))) else ""
     known = all(token.kind != "command" or token.text in ("\\overline", "\\widehat", "\\vec") for token in tokens)
     return text if known and text not in ("e", "i", "\\pi") and _SYMBOL.fullmatch(text) else ""

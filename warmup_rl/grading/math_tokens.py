@@ -37,7 +37,7 @@ _UNICODE = str.maketrans({
     "\u00a2": "\\text{ cents}",
     "\u221a": "\\sqrt ", "\u221b": "\\sqrt[3] ", "\u221c": "\\sqrt[4] ", "\u2713": "", "\u2192": "\\to ",
     "\u230a": "\\lfloor ", "\u230b": "\\rfloor ", "\u2308": "\\lceil ", "\u2309": "\\rceil ", "\u2216": "\\setminus ",
-    "\u201c": "", "\u201d": "",
+    "\u201c": "", "\u201d": "", "\u2218": "\\circ ",
 })  # fmt: skip
 _SCRIPTS = re.compile(
     r"[\u00b2\u00b3\u00b9\u2070-\u207f]+|[\u2080-\u208e]+|[\u00bc-\u00be\u2150-\u215e]|[\u0391-\u03c9]"
@@ -73,7 +73,7 @@ _SILENT = frozenset(
 )
 _UPRIGHT = frozenset("text mathrm rm textrm textbf textit mbox mathbf textnormal operatorname mathsf textsf bf".split())
 _PLAIN = {
-    **{name: f"\\{name}" for name in (*GREEK, *FUNCTIONS, "pi", "sqrt", "infinity", "inf", "asin", "acos", "atan")
+    **{name: f"\\{name}" for name in (*GREEK, *FUNCTIONS, "pi", "sqrt", "abs")
        if len(name) > 2 or name in ("pi", "ln", "mu", "xi")},
     "infinity": "\\infty", "inf": "\\infty", "asin": "\\arcsin", "acos": "\\arccos", "atan": "\\arctan",
 }  # fmt: skip
@@ -82,6 +82,7 @@ _NUMBER = re.compile(r"(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d{1,4}(?![\w.]))?", r
 _THOUSANDS = re.compile(
     r"(?<![\d.])\d{1,3}(?:(?:,\\!\s?|\{,\}|\\[,!;: ]|,|[ ~])\d{3}(?!\d))+(?:\.\d+)?(?![\d.]*[eE][+-]?\d)", re.ASCII
 )
+_CUBE_ROOT = re.compile(r"(?<![A-Za-z\\])cbrt(?![A-Za-z])")
 _ESCAPED = re.compile(r"\\\\(?=[A-Za-z])")
 _SEPARATORS = re.compile(r"[^\d.]+")
 _TOKEN = re.compile(
@@ -103,7 +104,7 @@ def tokenize(text: str) -> list[Token]:
     """The tokens of a text, without layout, dollar signs around formulas and Markdown."""
     if "\\begin" not in text:  # where `\\\\` starts no row, it is a backslash that was escaped twice
         text = _ESCAPED.sub("\\\\", text)
-    found = _Tokenizer(_plain_scripts(text)).run()
+    found = _Tokenizer(_CUBE_ROOT.sub(r"\\sqrt[3] ", _plain_scripts(text))).run()
     if sum(token.text == "$" for token in found) % 2:
         return [token._replace(text="\\$") if token.text == "$" else token for token in found]
     return [token for token in found if token.text != "$"]
@@ -204,7 +205,7 @@ class _Tokenizer:
     def _word(self, word: str) -> None:
         if (canonical := _PLAIN.get(word)) and not any(self._braces):
             kind: Kind = "mark" if canonical == "\\infty" else "name" if canonical[1:] not in FUNCTIONS else "command"
-            self._add("command" if canonical == "\\sqrt" else kind, canonical)
+            self._add("command" if canonical in ("\\sqrt", "\\abs") else kind, canonical)
         elif len(word) == 1 and not (any(self._braces) and word == "s"):
             self._add("name", word)
         else:

@@ -291,6 +291,8 @@ class _Parser:
         if text == "\\sqrt":
             index = self._bracketed("[") if self._take("[") else ("n", Fraction(2), "2")
             return ("root", index, self._argument())
+        if text == "\\abs":
+            return ("abs", self._argument())
         if text in ("\\sum", "\\prod"):
             return self._series(text[1:])
         if text in _NAMED_OBJECTS:

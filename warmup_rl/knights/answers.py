@@ -58,7 +58,7 @@ class _Unclear(Exception):
 
 def read_answer(text: str, names: Sequence[str], roles: Roles) -> Reading:
     """Reads the roles from lists, tables and sentences: `(1) Hal is a knight`, `Hal: knight`, `Hal=knight`,
-    `Hal and Bob are knights`, `Knights: Hal, Bob`.
+    `Hal and Bob are knights`, `Hal is a knight, as is Bob`, `Knights: Hal, Bob`.
 
     Refuses an answer with a role word that belongs to no person, both roles for one person, a person without a role,
     negations, alternatives, conditions or reported speech, and one that goes on behind the roles with a sentence or
@@ -162,7 +162,22 @@ def _people_then_role(tokens: Sequence[_Token], position: int) -> tuple[list[int
     role = tokens[role_at]
     if role.many != (len(people) > 1):
         raise _Unclear(f"{role.text!r} for {len(people)} people")
-    return people, role, role_at + 1
+    alike, after = _alike(tokens, role_at + 1)
+    return people + alike, role, after
+
+
+def _alike(tokens: Sequence[_Token], position: int) -> tuple[list[int], int]:
+    """The people of `, as is Hal` or `, and so are Hal and Bob` behind a role, and the position after them."""
+    start = position
+    while start < len(tokens) and tokens[start].kind in ("and", "end"):
+        start += 1
+    said = [token.text for token in tokens[start : start + 2]]
+    if said[:1] not in (["as"], ["so"]) or said[1:] not in (["is"], ["are"]):
+        return [], position
+    people, after = _people(tokens, start + 2, {"and"} if said[1] == "are" else set())
+    if after < len(tokens) and tokens[after].kind in ("link", "role"):
+        raise _Unclear(f"{tokens[after].text!r} behind {' '.join(said)!r}")
+    return people, after if people else position
 
 
 def _role_then_people(tokens: Sequence[_Token], position: int) -> tuple[list[int], int]:
