@@ -306,7 +306,7 @@ def test_a_report_that_fails_costs_no_output(recipe, tmp_path, monkeypatch, caps
 
     assert train(tmp_path).returncode == 0
 
-    def fail(folder):
+    def fail(folder, **options):
         raise KeyError("a figure")
 
     monkeypatch.setattr(main, "report", fail)
