@@ -64,7 +64,7 @@ $(EXPERIMENTS): experiment-%: install
 	$(foreach name,$(RECIPES_$*),$(TRAIN) recipes/$(name).yaml $(TRIALS) &&) true
 
 test: install ## all tests but those of vLLM
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-fast: install ## tests of pure code, under a minute
 	$(BIN)/python -m pytest -m unit -n 2 $(ARGS)

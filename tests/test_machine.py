@@ -1,10 +1,26 @@
-"""What this machine gives: packages that are installed, not folders that are named like them."""
+"""What this machine gives: cores that are shared, and packages that are installed, not folders named like them."""
 
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from warmup_rl.base.machine import hide_folders
+import pytest
+
+from warmup_rl.base.machine import hide_folders, share_cores
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, "10000"), ({"OMP_WAIT_POLICY": "active"}, None), ({"GOMP_SPINCOUNT": "7"}, "7")],
+)
+def test_waiting_threads_sleep_soon_unless_the_user_decides(given, spins, monkeypatch):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    share_cores()
+    assert os.environ.get("GOMP_SPINCOUNT") == spins
 
 
 def test_a_folder_in_the_working_directory_does_not_pass_for_a_package(tmp_path, monkeypatch):

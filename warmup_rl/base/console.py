@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.files import DISK_FULL
+from warmup_rl.base.machine import share_cores
 from warmup_rl.base.untrusted import printable
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def run_command(command: Callable[[], int], *, quiet: bool = False) -> int:
     Returns:
         The command's exit code; 2 for a `UserError`, and where the system cannot read or write a file.
     """
+    share_cores()
     out, err = (one if isinstance(one, _Printable) else _Printable(one) for one in (sys.stdout, sys.stderr))
     with redirect_stdout(out), redirect_stderr(err):  # type: ignore[type-var]
         try:

@@ -19,6 +19,16 @@ def cores() -> int:
     return max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE") or 1))
 
 
+def share_cores() -> None:
+    """Lets a thread that waits for others sleep after some 10 µs, unless the environment says otherwise.
+
+    GNU OpenMP, which torch computes with on a CPU, lets it spin for milliseconds. With other work on the machine, two
+    threads are then slower than one, many times over. It is read when torch is loaded.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
 @cache
 def hide_folders() -> None:
     """Keeps plain folders of the working directory from being taken for packages that libraries use where installed.

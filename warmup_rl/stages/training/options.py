@@ -72,6 +72,8 @@ def trainer_options(
     if not launch_env.distribution.startswith("zero"):
         sys.modules.setdefault("deepspeed", None)  # type: ignore[arg-type]  # accelerate imports it wherever it can
     elif launch_env.device == "cpu":
+        if sys.modules.get("deepspeed", ...) is None:  # hidden for a training before this one
+            del sys.modules["deepspeed"]
         import deepspeed.ops
 
         # Keeps DeepSpeed on gloo: its shared-memory operator for CPUs would be compiled first (30 s, needs a compiler).
