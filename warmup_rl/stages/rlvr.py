@@ -359,9 +359,8 @@ class Rlvr(TrainerStage):
                 f"{context.stage_id}.pick: the triage stage has {triage['pool']} problems of {triage['domain']!r}, "
                 f"{self.problems} of {self.domain!r} are asked for. Set `domain` and `pool` of the triage stage."
             )
-        pool = {
-            one.id: one for one in context.domains[self.domain].each("train", context.examples_seed, triage["pool"])
-        }
+        drawn = context.domains[self.domain].each("train", context.examples_seed, triage["pool"])
+        pool = {one.id: one for one in drawn}
         return [pool[one] for one in triage["orders"][self.pick][: self.problems]]
 
     def _trainer(
