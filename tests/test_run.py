@@ -363,6 +363,20 @@ class FakeProcess:
         return 0
 
 
+@pytest.mark.parametrize("left", [["long"], ["long", "short"]])
+def test_finished_trials_take_no_share_of_the_machine(recipe, tmp_path, monkeypatch, left):
+    monkeypatch.setattr(Trial, "finished", property(lambda trial: trial.arm not in left))
+    started = []
+    monkeypatch.setattr(
+        "warmup_rl.train._side_by_side", lambda command, trials, workers, devices: started.append(workers)
+    )
+    monkeypatch.setattr("warmup_rl.train._in_this_process", lambda *given: started.append(1))
+    monkeypatch.setattr("warmup_rl.train._report", lambda folder: None)
+    monkeypatch.setattr("warmup_rl.train.cores", lambda: 8)
+    assert train_main([str(tmp_path / "recipe.yaml"), f"output_dir={tmp_path / 'outputs'}"]) == 0
+    assert started == [len(left)]
+
+
 @pytest.mark.parametrize(
     ("visible", "per_run", "groups"),
     [(None, 1, ["0", "1", "2", "3"]), (None, 2, ["0,1", "2,3"]), ("7, 5,4,2", 2, ["7,5", "4,2"]), (None, 3, ["0,1,2"])],

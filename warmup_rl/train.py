@@ -121,7 +121,7 @@ def _train(command: Command, recipe: Recipe) -> int:
     if _is_main() and not command.trial:
         for line in sorted({line for trial in trials for line in trial.moved()}):
             print(line, flush=True)
-    if not all(trial.finished for trial in trials):
+    if waiting := [trial for trial in trials if not trial.finished]:
         launch_env = read_launch_env()
         if not command.trial:  # the run that started this trial has checked for leaks and claimed the folder
             if launch_env.is_main:
@@ -135,7 +135,7 @@ def _train(command: Command, recipe: Recipe) -> int:
         several = not (launch_env.size > 1 or command.gpus or command.trial or command.only or command.until)
         on_gpus = several and (launch_env.device == "cuda" or command.gpus_per_run)
         devices = device_groups(command.gpus_per_run or 1) if on_gpus else []
-        most = min(len(devices) or len(trials), len(trials)) if several else 1
+        most = min(len(devices) or len(waiting), len(waiting)) if several else 1
         workers = min(command.jobs or len(devices) or cores(), most)
         if workers > 1 or command.gpus_per_run:
             _side_by_side(command, trials, workers, devices)
