@@ -40,7 +40,15 @@ SHORT = [
     "evaluation.curve_problems=4",
     "evaluation.samplings={greedy: {max_tokens: 16}}",
 ]
-TIMES = ("step_time", "train_runtime", "train_samples_per_second", "train_steps_per_second", "train_loss", "seconds")
+TIMES = (
+    "at",
+    "step_time",
+    "train_runtime",
+    "train_samples_per_second",
+    "train_steps_per_second",
+    "train_loss",
+    "seconds",
+)
 
 
 @dataclass

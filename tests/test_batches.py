@@ -141,7 +141,7 @@ def test_sorted_steps_have_the_rows_of_accelerates_shuffle() -> None:
 
     lengths = [random.Random(0).randrange(10, 90) for _ in range(30)]
     theirs = SeedableRandomSampler(lengths, data_seed=5, generator=torch.Generator())
-    ours = SortedSteps(lengths, step=8, seed=5)
+    ours = SortedSteps(lengths, step=8, seed=5, drop_last=False)
     for epoch in (0, 1, 3):
         theirs.set_epoch(epoch)
         ours.set_epoch(epoch)
@@ -151,6 +151,8 @@ def test_sorted_steps_have_the_rows_of_accelerates_shuffle() -> None:
             assert sorted(step) == sorted(wanted[start : start + 8])
             assert [lengths[index] for index in step] == sorted((lengths[index] for index in step), reverse=True)
         assert len(found) == len(ours) == 32 and found[30:] == [30, 30], "full steps, the last with rows without labels"
+    dropped = SortedSteps(lengths, step=8, seed=5, drop_last=True)
+    assert len(list(dropped)) == len(dropped) == 24 and dropped.steps == 3
 
 
 def test_sft_loses_nothing_by_small_passes(warm: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -218,7 +218,9 @@ class Sft(TrainerStage):
         if config.train_sampling_strategy == "random":
             lengths = [len(ids) for ids in trainer.train_dataset["input_ids"]]
             trainer.train_dataset = with_filler(trainer.train_dataset)
-            sampler = SortedSteps(lengths, step=stage.batch_size, seed=context.seed)
+            drop_last = config.dataloader_drop_last
+            sampler = SortedSteps(lengths, step=stage.batch_size, seed=context.seed, drop_last=drop_last)
+            per_epoch = sampler.steps
             trainer._get_train_sampler = lambda dataset=None: sampler
         result = self._fit(trainer, context, tokenizer, {trace.domain for trace in traces})
         if self.steps or self.tokens:

@@ -46,10 +46,12 @@ class SortedSteps(Sampler[int]):
     Args:
         lengths: tokens of each row of the dataset but the last.
         step: rows in an optimizer step, over all ranks.
+        drop_last: leave out the last step of an epoch if it is not full.
     """
 
-    def __init__(self, lengths: Sequence[int], *, step: int, seed: int) -> None:
+    def __init__(self, lengths: Sequence[int], *, step: int, seed: int, drop_last: bool) -> None:
         self._lengths, self._step, self._seed, self._epoch = lengths, step, seed, 0
+        self.steps = len(lengths) // step if drop_last else -(-len(lengths) // step)
 
     def set_epoch(self, epoch: int) -> None:
         """Decides the order; called by accelerate, also when a training is resumed."""
@@ -58,12 +60,12 @@ class SortedSteps(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self._seed + self._epoch)
         order = torch.randperm(len(self._lengths), generator=generator).tolist()
-        for start in range(0, len(order), self._step):
+        for start in range(0, len(self), self._step):
             rows = sorted(order[start : start + self._step], key=lambda index: -self._lengths[index])
             yield from rows + [len(self._lengths)] * (self._step - len(rows))
 
     def __len__(self) -> int:
-        return -(-len(self._lengths) // self._step) * self._step
+        return self.steps * self._step
 
 
 def with_filler(rows: Dataset) -> Dataset:
