@@ -11,6 +11,7 @@ import pytest
 from tests.synthetic_run import BASE_CURVE, Trial, base_trial, flat, pair, undo, warmup_trial, write_run
 from warmup_rl.report.claims import Claim, claims, meeting
 from warmup_rl.report.load import load
+from warmup_rl.report.models import own_is_best
 
 
 def computed(root: Path, trials: Sequence[Trial], settings: Mapping[str, object] | None = None) -> dict[str, Claim]:
@@ -43,6 +44,18 @@ def test_the_best_prompt_is_picked_on_validation_even_where_another_is_better_on
 def test_the_recipes_own_prompt_is_a_candidate_too(tmp_path: Path) -> None:
     trials = [warmup_trial(), replace(base_trial(start=0.4), prompts={"free": (flat(0.3), flat(0.6))})]
     assert computed(tmp_path, trials)["transfer.best_prompt"].estimate == pytest.approx(0.7 - 0.4)
+
+
+def test_the_same_prompt_is_that_of_the_warmup_where_the_base_trains_under_another(tmp_path: Path) -> None:
+    trials = [warmup_trial(), replace(base_trial(start=0.4), prompts={"free": (flat(0.6), flat(0.5))})]
+    folder = write_run(tmp_path, trials)
+    record = folder / "base" / "seed-0" / "run.json"
+    record.write_text(record.read_text().replace('"style": "open"', '"style": "free"'))
+    run = load(folder)
+    found = {claim.id: claim for claim in claims(run)}
+    assert found["transfer.recipe_prompt"].estimate == pytest.approx(0.7 - 0.4)
+    assert found["transfer.best_prompt"].estimate == pytest.approx(0.7 - 0.5)
+    assert own_is_best(run, "base") and not own_is_best(run, "warmup")
 
 
 def test_without_other_prompts_or_control_those_comparisons_say_what_is_missing(tmp_path: Path) -> None:

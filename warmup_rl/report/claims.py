@@ -197,12 +197,17 @@ def meeting(run: Run) -> Meeting:
 def _transfer(run: Run) -> list[Claim]:
     names, domains = run.claims, run.transfer
 
+    def base(seed: int, prompt: str) -> float:
+        return measures.accuracy(run, measures.model(run, names.base, seed, "start"), domains, prompt)
+
+    def same(seed: int) -> float:
+        return base(seed, measures.model(run, names.warmup, seed, "start").style)
+
     def best(seed: int) -> float:
-        base = measures.model(run, names.base, seed, "start")
-        return measures.accuracy(run, base, domains, measures.best_prompt(run, seed))
+        return base(seed, measures.best_prompt(run, seed))
 
     against = {
-        "recipe_prompt": ("warmup - base, same prompt", "base", _of(run, names.base, "start", domains)),
+        "recipe_prompt": ("warmup - base, same prompt", "base", same),
         "best_prompt": ("warmup - base under its best prompt (picked on validation)", "base, best prompt", best),
         "format_only": ("warmup - format-only control", "control", _of(run, names.format_only, "final", domains)),
     }

@@ -222,7 +222,7 @@ def gains(run: Run) -> tuple[Gain, ...]:
             with suppress(NotMeasured):
                 before, after = (model(run, arm, seed, when) for arm, when in (old, new))
                 for domain in run.measured:
-                    sides = [one.graded.get((run.headline, one.style, domain)) for one in (before, after)]
+                    sides = [one.graded.get((run.headline, after.style, domain)) for one in (before, after)]
                     if sides[0] and sides[1]:
                         net = split_gain(sides[0], sides[1])
                         shares[domain][seed] = {part: count / len(sides[0]) for part, count in net.items()}

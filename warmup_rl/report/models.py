@@ -147,9 +147,9 @@ def best_prompt(run: Run) -> str:
     return "; ".join(f"{name} in {counted(n, 'seed')}" if len(counts) > 1 else name for name, n in counts.most_common())
 
 
-def own_is_best(run: Run) -> bool:
-    """Whether the base arm's own prompt style is its best in every seed: it then has no row of its own."""
-    picked, own = _picked(run), arm_styles(run, run.claims.base)
+def own_is_best(run: Run, arm: str) -> bool:
+    """Whether the base's best prompt style is an arm's own in every seed."""
+    picked, own = _picked(run), arm_styles(run, arm)
     return bool(picked) and all(own.get(seed) == style for seed, style in picked.items())
 
 
@@ -198,7 +198,7 @@ def _other_prompts(run: Run, arm: str, base: Mapping[int, Model]) -> list[Row]:
         sources = {seed: (model, style) for seed, model in base.items() if style in model.prompts()}
         rows.append(Row(f"{_named(run, arm)[0]}, {STYLES.get(style, style)}", "prompt", False, sources))
     picked = _picked(run)
-    if not picked or own_is_best(run):
+    if not picked or own_is_best(run, run.claims.base):  # it has a row already
         return rows
     name = f"base, best prompt (picked on validation: {best_prompt(run)})"
     return [*rows, Row(name, "best prompt", False, {seed: (base[seed], style) for seed, style in picked.items()})]

@@ -243,7 +243,7 @@ def _transfer(found: Findings, by_id: Mapping[str, Claim]) -> str:
         "the base under its best prompt": by_id["transfer.best_prompt"],
         "the format-only control": by_id["transfer.format_only"],
     }
-    if own_is_best(run):
+    if own_is_best(run, run.claims.warmup):
         del claims["the base under its best prompt"]
         claims = {f"{other}, which is its best" if "same" in other else other: claims[other] for other in claims}
     where = by_id["transfer.recipe_prompt"].where.replace("mean of", "the mean of")
