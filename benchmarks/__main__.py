@@ -26,9 +26,6 @@ from rich.table import Table
 from benchmarks.figure import Figure
 
 FOLDER = Path(__file__).parent
-_FRAME = ("figure", "__main__")
-_ALONE = ("gpu", "kills", "windtunnel")
-"""Commands of their own, which take long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ class Result:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the benchmarks and returns the exit code: 0 all goals met, 1 one is not, 2 a name is unknown."""
-    names = sorted(module.name for module in iter_modules([str(FOLDER)]) if module.name not in (*_FRAME, *_ALONE))
+    names = benchmark_names()
     parser = argparse.ArgumentParser("python -m benchmarks", description="Measures speed and memory.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"all where none is given: {', '.join(names)}")
     parser.add_argument("--out", type=Path, default=FOLDER / "results", help="folder of the results")
@@ -62,6 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _print(results)
     _write_page(given.out, names)
     return int(any(figure.met is False for result in results for figure in result.figures))
+
+
+def benchmark_names() -> list[str]:
+    """The modules of this folder that have figures; the others are commands of their own, or serve them."""
+    names = sorted(module.name for module in iter_modules([str(FOLDER)]) if module.name != "__main__")
+    return [name for name in names if hasattr(import_module(f"benchmarks.{name}"), "figures")]
 
 
 def _run(name: str) -> Result:

@@ -49,6 +49,7 @@ TIMES = (
     "train_loss",
     "seconds",
 )
+"""Keys of logs that no two runs have in common; `train_loss` is a mean over what one process has trained."""
 
 
 @dataclass
@@ -88,10 +89,13 @@ def made(folder: Path) -> dict[str, Any]:
         [home] = (path for path in (folder / "cache").glob(f"{stage}-*") if path.is_dir())
         found[f"{stage} weights"] = (home / "model" / "model.safetensors").read_bytes()
         found[f"{stage} summary"] = read_json(home / "stage.json")["summary"]
-        for log in home.glob("*.jsonl"):
-            rows = [{key: value for key, value in row.items() if key not in TIMES} for row in read_jsonl(log)]
-            found[f"{stage} {log.name}"] = rows
+        found |= {f"{stage} {log.name}": without_times(log) for log in home.glob("*.jsonl")}
     return found
+
+
+def without_times(log: Path) -> list[dict[str, Any]]:
+    """The rows of a log without the keys that no two runs have in common."""
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in read_jsonl(log)]
 
 
 def kill(folder: Path, seconds: float, outcome: Outcome) -> bool:

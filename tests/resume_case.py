@@ -11,23 +11,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from benchmarks.kills import without_times
 from tests.training_case import RLVR, SFT, context, wait_for
 from warmup_rl.base import stopping
-from warmup_rl.base.jsonl import read_jsonl, write_json
+from warmup_rl.base.jsonl import write_json
 from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.stages.training import checkpointing
 from warmup_rl.stages.training.checkpoints import CheckpointSettings, checkpoints, step_of
-
-TIMES = (
-    "step_time",
-    "train_runtime",
-    "train_samples_per_second",
-    "train_steps_per_second",
-    "train_loss",
-    "seconds",
-    "at",
-)
-"""Keys of logs that no two runs have in common; `train_loss` is a mean over what one process has trained."""
 
 
 class Killed(Exception):
@@ -71,10 +61,7 @@ def with_checkpoints(stage: Any, every: int | str = 2, **update: Any) -> Any:
 
 def logs(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """The rows of all logs without what takes time."""
-    return {
-        path.name: [{key: value for key, value in row.items() if key not in TIMES} for row in read_jsonl(path)]
-        for path in sorted(folder.glob("*.jsonl"))
-    }
+    return {path.name: without_times(path) for path in sorted(folder.glob("*.jsonl"))}
 
 
 def run_all(folder: Path, launch_env: LaunchEnv) -> None:
