@@ -51,11 +51,7 @@ def json_line(value: Any) -> bytes:
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a file.
-
-    Raises:
-        DataError: the file is missing, or a row is not a JSON object; the message names file and line.
-    """
+    """Rows of a file. Raises `DataError` with file and line if it is missing, or a row is not a JSON object."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             yield from (row for _, row in objects(path, file))
@@ -73,13 +69,9 @@ def objects(path: Path, file: TextIO, *, repair: bool = False) -> Iterator[tuple
 
 
 def lines(path: Path, file: TextIO, *, long: bool = False) -> Iterator[str]:
-    """The lines of a file, which may be gzipped.
+    """The lines of a file, which may be gzipped; if `long`, one longer than `MAX_LINE` comes in pieces.
 
-    Args:
-        long: whether a line longer than `MAX_LINE` is allowed; it comes in pieces.
-
-    Raises:
-        DataError: a line is too long, or a small gzip file holds a huge text.
+    Raises `DataError` for a line that is too long, or a small gzip file that holds a huge text.
     """
     most = max(MAX_LINE, MAX_GROWTH * path.stat().st_size) if path.suffix == ".gz" else math.inf
     total = 0

@@ -18,23 +18,15 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Arguments(argparse.ArgumentParser):
-    """An argument parser for `python -m warmup_rl COMMAND`.
-
-    Args:
-        command: its name.
-        about: what it does, one sentence.
-    """
+    """An argument parser for `python -m warmup_rl COMMAND`, given a sentence about what it does."""
 
     def __init__(self, command: str, about: str, **options: Any) -> None:
         prog = options.pop("prog", f"python -m warmup_rl {command}")
         super().__init__(prog, description=about, allow_abbrev=False, **options)
 
     def read(self, arguments: Sequence[str], known: Iterable[str] = ()) -> argparse.Namespace:
-        """The parsed command line. Raises `UserError` where it is wrong.
-
-        Args:
-            known: names that are suggested for an unknown option beside those of this parser.
-        """
+        """The parsed command line; `known` names are suggested for an unknown option too. Raises `UserError` if it is
+        wrong."""
         found, unknown = self.parse_known_intermixed_args(list(arguments))
         if unknown:
             options = [name for action in self._actions for name in action.option_strings]
@@ -48,14 +40,11 @@ class Arguments(argparse.ArgumentParser):
 
 
 def build(model: type[Model], given: dict[str, Any], where: str, *, by_option: bool = False) -> Model:
-    """Builds a config from keys.
+    """Builds a config from keys. Raises `UserError` with everything that is wrong with them, and what is allowed.
 
     Args:
         where: prefix of the messages.
         by_option: each key was given as an option of the command line (`max_ratio` as `--max-ratio`).
-
-    Raises:
-        UserError: everything that is wrong with the keys, with what is allowed.
     """
     try:
         return model.model_validate(given)

@@ -55,12 +55,9 @@ def prepare(
 ) -> tuple[PreTrainedTokenizerBase | None, list[str], list[tuple[Stage, Context]]]:
     """Prepares every stage as a run does before its first one, for recipes that name a model.
 
-    Returns:
-        The model's tokenizer; None, with a warning, where a hub model cannot be reached from here. And the stages that
-        were prepared.
-
-    Raises:
-        UserError: the model or a stage cannot be used; `ContractError` where the model was trained on another format.
+    Returns the model's tokenizer (None, with a warning, where a hub model cannot be reached from here) and the stages
+    that were prepared. Raises `UserError` if the model or a stage cannot be used; `ContractError` where the model was
+    trained on another format.
     """
     from warmup_rl.base.models import require_finite
     from warmup_rl.interfaces import chat
@@ -92,11 +89,8 @@ def prepare(
 
 
 def memory(prepared: Sequence[tuple[Stage, Context]], command: Command) -> Iterator[tuple[str, list[str]]]:
-    """What each training takes on a device of the launch, and what helps where it does not fit.
-
-    Raises:
-        UserError: training is not split as the launch wants, or a DeepSpeed configuration contradicts the recipe.
-    """
+    """What each training takes on a device of the launch, and what helps where it does not fit. Raises `UserError` if
+    training is not split as the launch wants, or a DeepSpeed configuration contradicts the recipe."""
     if not prepared:  # without a model torch is not needed
         return
     from warmup_rl.run.launch_env import read_launch_env
@@ -129,16 +123,9 @@ def _is_for_here(command: Command, needs: Mapping[str, Sequence[str]]) -> bool:
 
 
 def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, command: Command | None = None) -> None:
-    """Prints what a run of the recipe will do, without doing it.
+    """Prints what a run of the recipe, or the part that `command` runs, will do in `world_size` processes.
 
-    Args:
-        world_size: processes of this launch.
-        console: where to print; stdout by default.
-        command: which part of the recipe is run; all of it by default.
-
-    Raises:
-        UserError: the command asks for an arm or a stage that the recipe does not have, or the model in a folder
-            cannot be used.
+    Raises `UserError` if there is no such arm or stage, or the model in a folder cannot be used.
     """
     console = console or open_console()
     command = command or Command()

@@ -39,14 +39,7 @@ MIN_DISK = 20 * 2**30
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was checked.
-
-    Attributes:
-        part: the group it belongs to, e.g. `sandbox`.
-        found: what there is, or why not.
-        fix: how to get it; printed if it is missing.
-        optional: only some recipes need it.
-    """
+    """One thing that was checked: what there is or why not, how to get it, and whether only some recipes need it."""
 
     part: str
     name: str

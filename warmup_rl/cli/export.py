@@ -48,11 +48,8 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def push(folder: Path, name: str, *, public: bool) -> str:
-    """Uploads a folder to a model on the hub, which is made if there is none; returns a line for the user.
-
-    Raises:
-        UserError: the hub refuses it or cannot be reached; the folder is kept.
-    """
+    """Uploads a folder to a model on the hub, which is made if there is none; returns a line for the user. Raises
+    `UserError` where the hub refuses it or cannot be reached; the folder is kept."""
     from huggingface_hub import HfApi
 
     try:
@@ -80,9 +77,8 @@ def export(
     The chat template of the copy ends its prompts as the model was trained: it adds the format's instruction to the
     last question, unless that ends with it, and opens the think tag where the contract says so.
 
-    Raises:
-        UserError: there is no model, `to` is not empty, the template cannot be changed so, or the model is tagged and
-            `tagged` is not set.
+    Raises `UserError` if there is no model, `to` is not empty, the template cannot be changed so, or the model is
+    tagged and `tagged` is not set.
     """
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"{to}: exists already. Choose a new folder.")
@@ -121,11 +117,8 @@ def export(
 
 
 def merge_adapter(adapter: Path, to: Path, base: str | None = None, dtype: str = "float32") -> str:
-    """Saves the model of a peft adapter and its base as one; returns the base.
-
-    Raises:
-        UserError: the base cannot be loaded, or the adapter does not fit it.
-    """
+    """Saves the model of a peft adapter and its base as one; returns the base. Raises `UserError` if the base cannot be
+    loaded, or the adapter does not fit it."""
     import torch
     from transformers import AutoTokenizer
 

@@ -27,14 +27,7 @@ _CHUNK = 256
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the command.
-
-    Returns:
-        The exit code: 1 if a self-test fails.
-
-    Raises:
-        UserError: the command line or a row is wrong.
-    """
+    """Runs the command; returns 1 if a self-test fails. Raises `UserError` if the command line or a row is wrong."""
     given = _arguments().read(arguments)
     domain, response_format = _grader(given)
     if given.self_test:
@@ -117,11 +110,8 @@ def _arguments() -> Arguments:
 def _verdicts(
     domain: Domain, rows: Source, form: ResponseFormat | None, think: str, counts: Mapping[str, Counter[str]]
 ) -> Iterator[dict[str, Any]]:
-    """Verdicts in the order of the rows, counted; graded in parallel if grading waits for other processes.
-
-    Args:
-        form: of the completions; None for bare answers.
-    """
+    """Verdicts in the order of the rows, counted; in parallel if grading waits for other processes. `form` is None for
+    bare answers."""
 
     def verdict(placed: tuple[str, dict[str, Any]]) -> dict[str, Any]:
         return _verdict(domain, *placed, form, think)

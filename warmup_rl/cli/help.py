@@ -29,10 +29,7 @@ _BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 def help_text(topic: str) -> str:
     """Help on everything (an empty topic), or on a key, a plug-in (`rlvr`, `kk`, `solver`) or a trainer (`sft.args`).
-
-    Raises:
-        UserError: there is no such topic.
-    """
+    Raises `UserError` if there is no such topic."""
     lines = _everything() if not topic else _on(topic.removeprefix("stages.").removeprefix("domains."))
     return "\n".join(lines)
 

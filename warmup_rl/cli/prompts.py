@@ -23,14 +23,11 @@ def show_problem(
     layout: ResponseFormat,
     tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> None:
-    """Prints the prompt, shortened in the middle, and the reference answer.
+    """Prints the prompt, shortened in the middle, and the reference answer. Raises as `render_prompt`.
 
     Args:
         layout: with its instruction written out (`ResponseFormat.asks`).
         tokenizer: renders the prompt with its chat template; without one the last question is shown.
-
-    Raises:
-        ContractError: as `render_prompt`.
     """
     from warmup_rl.interfaces.chat import render_prompt
 

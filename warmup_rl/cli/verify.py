@@ -45,10 +45,8 @@ class Regraded:
     """The result of grading one file of completions again.
 
     Attributes:
-        rows: graded again.
-        skipped: rows without a problem in the recipe, or with a grader error.
-        changed: rows with another verdict or form than stored.
-        example: the first changed row.
+        rows, skipped: graded again; without a problem in the recipe, or with a grader error.
+        changed, example: rows with another verdict or form than stored, and the first of them.
         figures: a line for each figure of the stage summary that would change.
     """
 
@@ -60,11 +58,8 @@ class Regraded:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit code: 1 where files are damaged, data files have changed, or figures would change.
-
-    Raises:
-        UserError: not a run folder, or its recipe can no longer be loaded.
-    """
+    """Returns 1 where files are damaged, data files have changed, or figures would change. Raises `UserError` if it is
+    not a run folder, or its recipe can no longer be loaded."""
     parser = Arguments("verify", "Checks the files of a run, and grades its stored completions again.")
     parser.add_argument("run", type=Path, help="folder of a run, such as outputs/kk-warmup")
     parser.add_argument("--files-only", action="store_true", help="check sizes and hashes, grade nothing again")
@@ -84,11 +79,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _outputs(run: Path, records: Mapping[Path, Mapping[str, Any]]) -> Iterator[Output]:
-    """The finished outputs of all trials, each once, with the first trial that uses it.
-
-    Raises:
-        RunError: not a run folder.
-    """
+    """The finished outputs of all trials, each once, with the first trial that uses it. Raises `RunError` if there are
+    none."""
     if not records:
         raise RunError(f"{run}: not a run folder (no ARM/seed-N/run.json). Give the folder of a run: outputs/RUN_NAME.")
     seen: set[Path] = set()

@@ -36,9 +36,7 @@ class Lane:
     """One arm with one seed (and fold), as its files say.
 
     Attributes:
-        state: of its record.
-        stage: the stage that is being made, or the last one.
-        done: number of finished stages, of `stages`.
+        stage: the one that is being made, or the last one; `done` of `stages` are finished.
         step: steps of the training that goes on, and those planned; None outside trainings.
         curve: name and values of what a training has logged.
         alarms: names of health rules that held.
@@ -59,11 +57,8 @@ class Lane:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Runs the command until the run is finished; prints once where the output is no terminal.
-
-    Raises:
-        RunError: not a run folder.
-    """
+    """Runs the command until the run is finished; prints once where the output is no terminal. Raises `RunError` if it
+    is not a run folder."""
     parser = Arguments("watch", "Shows a run while it goes on: arms and seeds, steps, curves, alarms, time left.")
     parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="folder of a run: outputs/RUN_NAME")
     folder = parser.read(arguments).folder

@@ -133,11 +133,8 @@ class Claim:
 def compare(
     run: Run, id: str, question: str, where: str, left: Named, right: Named, closed: str = "", notes: Sequence[str] = ()
 ) -> Claim:
-    """Measures both sides in all seeds that have both; the notes name the other seeds.
-
-    Args:
-        closed: why the claim is not testable although both sides may be measured.
-    """
+    """Measures both sides in all seeds that have both; the notes name the other seeds. `closed` says why the claim is
+    not testable although both sides may be measured."""
     lefts: dict[int, float] = {}
     rights: dict[int, float] = {}
     absent: dict[str, list[int]] = {}

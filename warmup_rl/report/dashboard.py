@@ -14,11 +14,7 @@ from warmup_rl.stages.training.tracking import to_wandb
 
 
 def publish(found: Findings, document: Document, folder: Path) -> None:
-    """Writes the W&B run, if the recipe asks for W&B.
-
-    Args:
-        folder: of the report, with its pictures.
-    """
+    """Writes the W&B run, if the recipe asks for W&B, with the pictures in the report's folder."""
     run = found.run
     with wandb_run(run.recipe, run.folder, COMPARISON, COMPARISON, run.recipe.model_dump(mode="json"), print):
         to_wandb(lambda wandb: wandb.run.summary.update(_claims(found)))

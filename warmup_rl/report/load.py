@@ -56,8 +56,7 @@ class Run:
     """A run as its files describe it, finished or not.
 
     Attributes:
-        public: names of domains with published problems.
-        for_warmup: names of domains meant for the warmup (Knights & Knaves); they do not count as transfer.
+        public, for_warmup: domains with published problems, and those (Knights & Knaves) that do not count as transfer.
         trials: by arm, then seed.
     """
 
@@ -145,12 +144,8 @@ class Run:
 
 
 def load(folder: Path) -> Run:
-    """Reads a run folder; unfinished stages are left out.
-
-    Raises:
-        RunError: not a run folder, or finished stages are missing.
-        DataError: a file is broken.
-    """
+    """Reads a run folder; unfinished stages are left out. Raises `RunError` if it is none, or finished stages are
+    missing; `DataError` if a file is broken."""
     if not (folder / "recipe.yaml").is_file():
         raise RunError(f"{folder}: not a run folder (no recipe.yaml). Give the folder of a run: outputs/RUN_NAME.")
     recipe = read_recipe_record(folder / "recipe.yaml")

@@ -107,11 +107,8 @@ def read_off(points: Sequence[CurvePoint], spent: Callable[[CurvePoint], float],
 
 
 def claim_step(run: Run, seed: int) -> tuple[float, bool]:
-    """The training step at which end points are compared (the recipe's, or the last one that both arms have).
-
-    Returns:
-        the step, and whether both arms end there, so that their final evaluations are the end points.
-    """
+    """The training step at which end points are compared (the recipe's, or the last one that both arms have), and
+    whether both arms end there, so that their final evaluations are the end points."""
     ends = {target_stage(run, arm, seed).number("steps") for arm in compared(run)}
     step = float(run.claims.step or min(ends))
     return step, ends == {step}
@@ -185,11 +182,8 @@ class Gain:
 
 
 def split_gain(old: Graded, new: Graded) -> dict[str, int]:
-    """The parts of a `Gain` as counts, for two models that answered the same problems.
-
-    Raises:
-        DataError: the two do not hold the same problems and samples.
-    """
+    """The parts of a `Gain` as counts. Raises `DataError` if the two models did not answer the same problems and
+    samples."""
     if old.keys() != new.keys():
         raise DataError(
             f"two evaluations to compare hold different problems ({len(old)} and {len(new)} completions, "

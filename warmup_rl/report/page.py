@@ -157,10 +157,8 @@ def _sides(columns: Sequence[Row]) -> tuple[int, int]:
 
 
 def _problems(headline: str, columns: Sequence[Row]) -> list[Problem]:
-    """Each measured problem with the completions of the models under the headline sampling.
-
-    `a` holds completions as [column, seed, sample, what became of it, tokens, text].
-    """
+    """Each measured problem with the completions of the models under the headline sampling, `a`, as [column, seed,
+    sample, what became of it, tokens, text]."""
     problems: dict[tuple[str, str], Problem] = {}
     for number, row in enumerate(columns):
         for seed, (model, style) in row.sources.items():

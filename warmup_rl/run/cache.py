@@ -32,12 +32,7 @@ _NOT_RECORDED = (SCRATCH, RECORD)
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """The place of one stage output.
-
-    Attributes:
-        folder: the finished output; it exists only when finished.
-        part: the folder in which it is made.
-    """
+    """The place of one stage output: `folder`, which exists only when finished, and `part`, in which it is made."""
 
     folder: Path
 
@@ -93,11 +88,7 @@ class CacheEntry:
         shutil.rmtree(self.folder / SCRATCH, ignore_errors=True)
 
     def damage(self, within: str = "") -> list[str]:
-        """What is wrong with the stored files, one line each; empty if none has changed.
-
-        Args:
-            within: a file, or a folder, of the output; all of it if empty.
-        """
+        """What is wrong with the stored files, or those within a file or folder of the output, one line each."""
         recorded: dict[str, dict[str, Any]] = self.record().get("files", {})
         wanted = {name: found for name, found in recorded.items() if not within or Path(name).is_relative_to(within)}
         return list(damage(self.folder, wanted))
@@ -114,11 +105,8 @@ class CacheEntry:
         _VERIFIED.add(key)
 
     def await_start(self, launch: str, meanwhile: Callable[[], None]) -> bool:
-        """For ranks other than the main one: True when this launch begins to make the output, False when it is done.
-
-        Args:
-            meanwhile: called again and again; may raise.
-        """
+        """For ranks other than the main one: True when this launch begins to make the output, False when it is done;
+        meanwhile calls a function, which may raise."""
         marker = self.part / ".launch"
         while True:
             if self.done:
@@ -144,11 +132,7 @@ def key_of(content: Any) -> str:
 
 
 def stale_key(cache: Path, type: str, key: str) -> str:
-    """The key itself if its output exists, otherwise that of the newest output with equal settings but other code.
-
-    Args:
-        key: `SETTINGS-CODE`.
-    """
+    """The key `SETTINGS-CODE` itself if its output exists, otherwise that of the newest output with equal settings."""
     if (cache / f"{type}-{key}" / RECORD).is_file():
         return key
     settings = key.partition("-")[0]

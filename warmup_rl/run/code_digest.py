@@ -117,10 +117,7 @@ def _closure(roots: set[str]) -> tuple[set[str], set[str]]:
 
 @cache
 def _data_files(folder: str) -> tuple[Path, ...]:
-    """Data files beside sources of this package, and in subfolders of theirs that hold no modules.
-
-    A user's folder may hold anything, so none count there.
-    """
+    """Data files beside sources of this package, and in subfolders without modules; none of a user's folder."""
     if not _package_of(folder)[1:] or _package_of(folder)[0] not in PROJECT:
         return ()
     inside = [path for path in sorted(Path(folder).iterdir()) if not (path / "__init__.py").exists()]

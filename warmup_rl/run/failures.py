@@ -26,11 +26,8 @@ def require_peers(trial: Path) -> None:
 
 
 def leave_together(trial: Path, launch_env: LaunchEnv) -> None:
-    """Tells the other ranks that the trial failed on this one, and returns when they have left it too.
-
-    Raises:
-        RunError: they do not leave it, but wait for this rank in a collective, so the launch has to end.
-    """
+    """Tells the other ranks that the trial failed on this one, and returns when they have left it too. Raises
+    `RunError` where they wait for this rank in a collective, so the launch has to end."""
     trial.mkdir(parents=True, exist_ok=True)
     (trial / f".failed.rank{launch_env.rank}").write_text(launch_id(), encoding="utf-8")
     deadline = time.monotonic() + _MEET_SECONDS

@@ -19,10 +19,8 @@ _LAUNCHERS = ("accelerate", "accelerate-launch", "torchrun")
 def read_launch_env() -> LaunchEnv:
     """Reads the launcher's environment and checks it against the launcher's command line.
 
-    Raises:
-        RunError: fewer processes run than were asked for (`accelerate launch --cpu --num_processes 2` without a
-            distributed configuration starts one process and says nothing); or the launch splits a training in a way
-            that is not supported.
+    Raises `RunError` if fewer processes run than were asked for (`accelerate launch --cpu --num_processes 2` without a
+    distributed configuration starts one and says nothing), or a training is split in a way that is not supported.
     """
     import torch
 

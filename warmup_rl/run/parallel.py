@@ -50,11 +50,8 @@ def first_jobs(trials: Sequence[Trial], workers: int) -> list[Job]:
 
 
 def device_groups(per_run: int) -> list[str]:
-    """The GPUs that this process sees, in groups of `per_run`, each as a value of CUDA_VISIBLE_DEVICES.
-
-    Raises:
-        UserError: there are fewer than `per_run`.
-    """
+    """The GPUs that this process sees, in groups of `per_run`, each as a value of CUDA_VISIBLE_DEVICES. Raises
+    `UserError` if there are fewer."""
     import torch
 
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -68,14 +65,13 @@ def device_groups(per_run: int) -> list[str]:
 def run_side_by_side(
     trials: Sequence[Trial], arguments: Sequence[str], workers: int, say: Say, devices: Sequence[str] = ()
 ) -> list[tuple[Trial, int]]:
-    """Runs all trials, at most `workers` at a time; a trial that fails does not stop the others.
+    """Runs all trials, at most `workers` at a time; one that fails does not stop the others.
 
     Args:
         arguments: recipe and overrides, as on the command line.
         devices: groups of GPUs, one for each worker; each trial gets one that is free.
 
-    Returns:
-        The trials that failed, with the exit code of their process.
+    Returns the trials that failed, with the exit code of their process.
     """
     threads = max(1, cores() // workers)
     first = first_jobs(trials, workers)

@@ -42,8 +42,7 @@ class PlannedStage:
     """A stage of one arm and seed, with the key of its output and of what it reads.
 
     Attributes:
-        key: `SETTINGS-CODE`: a hash of the settings and inputs of the stage, and one of its code and of the addresses
-            of its endpoints.
+        key: `SETTINGS-CODE`: hashes of the stage's settings and inputs, and of its code and its endpoints' addresses.
         current: the key with what is current of these; differs from `key` only if an older output is reused.
         inputs: keys of the artifacts that the stage reads, by kind.
         data: digests of the data files that the stage and its domains name, by path.
@@ -188,9 +187,8 @@ class TrialRunner:
     def run(self, *, only: str | None = None, until: str | None = None) -> None:
         """Runs what is not done yet of the stages that `Trial.chosen` gives.
 
-        Raises:
-            RunError: the arm has no such stage, or an input of the stage `only` is missing.
-            UserError: the recipe's model cannot be loaded, or its folder holds weights that are not finite.
+        Raises `RunError` if the arm has no such stage, or an input of the stage `only` is missing; `UserError` if the
+        recipe's model cannot be loaded, or its folder holds weights that are not finite.
         """
         chosen = self._trial.chosen(only, until)
         if not chosen:
