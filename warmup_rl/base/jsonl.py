@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -127,19 +128,8 @@ def _part(path: Path) -> Path:
 
 
 def _cut_torn_tail(file: Any) -> None:
-    end = file.seek(0, os.SEEK_END)
-    if end == 0:
-        return
-    file.seek(-1, os.SEEK_END)
-    if file.read(1) == b"\n":
-        return
-    position = end
-    while position > 0:
-        step = min(65536, position)
-        file.seek(position - step)
-        newline = file.read(step).rfind(b"\n")
-        if newline >= 0:
-            file.truncate(position - step + newline + 1)
-            return
-        position -= step
-    file.truncate(0)
+    if size := file.seek(0, os.SEEK_END):
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            whole = content.rfind(b"\n") + 1
+        if whole < size:
+            file.truncate(whole)

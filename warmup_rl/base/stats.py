@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean as mean
 
 MIN_SEEDS = 3
 """With fewer seeds there is no t-interval."""
@@ -24,13 +25,6 @@ class Reached:
     @property
     def censored(self) -> bool:
         return self.index is None
-
-
-def mean(values: Sequence[float]) -> float:
-    """Arithmetic mean. Raises ValueError for no values."""
-    if not values:
-        raise ValueError("mean of no values")
-    return math.fsum(values) / len(values)
 
 
 def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from warmup_rl.base.errors import UserError
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.plugins import TABLE, describe_exception, load, suggestion
-from warmup_rl.recipe.document import parse_value
+from warmup_rl.recipe.document import Document, Origin, parse_value, set_value
 from warmup_rl.recipe.validation_errors import complaints
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -69,20 +69,18 @@ def option(key: str) -> str:
 
 
 def read_settings(settings: Iterable[str], option: str = "") -> dict[str, Any]:
-    """Keys from `KEY=VALUE` each, the value as YAML; dots in a key address a mapping inside. Raises `UserError`."""
-    fields: dict[str, Any] = {}
+    """Keys from `KEY=VALUE` each, as overrides of a recipe are written. Raises `UserError`."""
+    document = Document(option, {})
     for setting in settings:
         key, equals, value = setting.partition("=")
-        if not equals:
-            raise UserError(f"{option} {setting}: KEY=VALUE is needed, such as levels=[3,5].".strip())
-        part: dict[str, Any] = fields
-        *parents, last = key.split(".")
-        for parent in parents:
-            part = part.setdefault(parent, {})
-            if not isinstance(part, dict):
-                raise UserError(f"{option} {setting}: {parent} is {part!r}: there is nothing inside to set.".strip())
-        part[last] = parse_value(value, f"{option} {key}".strip())
-    return fields
+        where = f"{option} {key}".strip()
+        try:
+            if not equals:
+                raise ValueError("KEY=VALUE is needed, such as levels=[3,5].")
+            set_value(document, key, parse_value(value, where), Origin(option, key))
+        except ValueError as error:
+            raise UserError(f"{where}: {error}") from None
+    return document.data
 
 
 def configured_domain(name: str, settings: Iterable[str] = ()) -> Domain:

@@ -11,21 +11,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from warmup_rl.base.console import counted, open_console
+from warmup_rl.base.console import counted, open_console, shortened
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.stats import MIN_SEEDS
+from warmup_rl.base.types import Problem
 from warmup_rl.cli.command import Command, explain, parse, selection
 from warmup_rl.cli.disk import disk_estimate, disk_lack, parameters, require_disk
 from warmup_rl.cli.power import folds, left_out_rows, resolution
-from warmup_rl.cli.prompts import show_problem
-from warmup_rl.interfaces.domain import each_fold
+from warmup_rl.interfaces import chat
+from warmup_rl.interfaces.domain import Domain, each_fold
 from warmup_rl.interfaces.engine import Engine
 from warmup_rl.interfaces.format import ResponseFormat
-from warmup_rl.interfaces.measurement import recorded_cells, without_signal
+from warmup_rl.interfaces.measurement import without_signal
 from warmup_rl.interfaces.stage import Context, Stage, StagePreview
 from warmup_rl.recipe import Recipe, load_recipe
 from warmup_rl.recipe.shipped import find_launch_file
-from warmup_rl.run.cache import RECORD
 from warmup_rl.run.pipeline import PlannedStage, Trial
 from warmup_rl.stages.training.layout import layout_of
 
@@ -60,7 +60,6 @@ def prepare(
     trained on another format.
     """
     from warmup_rl.base.models import require_finite
-    from warmup_rl.interfaces import chat
     from warmup_rl.run.launch_env import read_launch_env
     from warmup_rl.run.pipeline import TrialRunner
 
@@ -175,6 +174,26 @@ def _show_problems(
             show_problem(console, title, domain, problem, layout.asks(terse=domain.is_terse), tokenizer)
 
 
+def show_problem(
+    console: Console,
+    title: str,
+    domain: Domain,
+    problem: Problem,
+    layout: ResponseFormat,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+) -> None:
+    """Prints the prompt, shortened in the middle, and the reference answer. Raises as `render_prompt`.
+
+    Args:
+        layout: with its instruction written out (`ResponseFormat.asks`).
+        tokenizer: renders the prompt with its chat template; without one the last question is shown.
+    """
+    messages = domain.prompt(problem)
+    prompt = chat.render_prompt(tokenizer, messages, layout) if tokenizer else layout.ask(messages)[-1]["content"]
+    console.print(f"\n--- {title} ---\n{shortened(prompt.rstrip())}", markup=False)
+    console.print(f"--- gold: {shortened(domain.reference(problem))}", markup=False)
+
+
 def _signal(trial: Trial) -> Iterator[str]:
     """What finished evaluations say of the starts of trainings with rewards."""
     evaluations = [one for one in trial.stages if one.stage.role == "evaluation" and trial.entry(one).done]
@@ -184,7 +203,7 @@ def _signal(trial: Trial) -> Iterator[str]:
             cell
             for one in evaluations
             if one.inputs.get("model") == planned.inputs.get("model")
-            for cell in recorded_cells(trial.entry(one).record(), trial.entry(one).folder / RECORD)
+            for cell in trial.entry(one).cells()
             if cell.domain in trained
         )
         yield from (f"{trial.name}, {planned.stage.id}: {line}" for line in without_signal(found))

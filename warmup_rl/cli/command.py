@@ -61,8 +61,9 @@ class Command:
 def options(prog: str = TRAIN) -> Arguments:
     """The parser of the options; overrides of the recipe's keys that look like options are not among them."""
     about, usage = "Runs all arms and seeds of a recipe.", f"{prog} RECIPE [KEY=VALUE ...]"
-    fixed: dict[str, Any] = {"prog": prog, "usage": usage, "epilog": _KEYS, "add_help": False}
-    parser = Arguments("train", about, argument_default=argparse.SUPPRESS, **fixed)
+    parser = Arguments(
+        "train", about, prog=prog, usage=usage, epilog=_KEYS, add_help=False, argument_default=argparse.SUPPRESS
+    )
     add = parser.add_argument
     add("words", nargs="*", help=argparse.SUPPRESS)
     add("--config", action="append", metavar="RECIPE", help="the recipe, if it is not given by its bare name")
@@ -152,14 +153,11 @@ def selection(command: Command, recipe: Recipe) -> tuple[tuple[str, ...], tuple[
     Raises `UserError` for one that the recipe does not have."""
     for name in command.arms:
         recipe.arm(name)
-    wrong = [fold for fold in command.folds if fold not in recipe.folds]
-    if wrong or command.folds and not recipe.folded:
-        have = (
-            f"Folds: {', '.join(map(str, recipe.folds[:-1]))}, {LAST_FOLD}."
-            if recipe.folded
-            else "No domain has folds."
-        )
-        raise UserError(f"--fold: no fold {wrong[0] if wrong else LAST_FOLD}. {have}")
+    wrong = [fold for fold in command.folds if fold not in recipe.folds or not recipe.folded]
+    if wrong:
+        listed = ", ".join(map(str, recipe.folds[:-1]))
+        have = f"Folds: {listed}, {LAST_FOLD}." if recipe.folded else "No domain has folds."
+        raise UserError(f"--fold: no fold {LAST_FOLD if wrong[0] is None else wrong[0]}. {have}")
     arms = tuple(dict.fromkeys(command.arms)) or tuple(recipe.arms)
     seeds = tuple(dict.fromkeys(command.seeds)) or tuple(recipe.seeds)
     folds = tuple(dict.fromkeys(command.folds)) or recipe.folds

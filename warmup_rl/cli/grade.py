@@ -15,7 +15,7 @@ from typing import Any
 from warmup_rl.base.errors import DataError, Unscorable, UserError
 from warmup_rl.base.jsonl import write_jsonl
 from warmup_rl.base.machine import cores
-from warmup_rl.base.types import Problem, Score, Split
+from warmup_rl.base.types import Grade, Problem, Score, Split
 from warmup_rl.cli.arguments import Arguments, configured_domain
 from warmup_rl.data.columns import locate, value_at
 from warmup_rl.data.datasets import Source
@@ -133,7 +133,7 @@ def _verdict(
     try:
         problem = domain.read(fields, place)
         with grading(problem):
-            score = _whole(domain, text, problem, form, think) if form else _bare(domain, text, problem)
+            score = _score(domain, text, problem, form, think)
         found = {"outcome": score.outcome, "verdict": score.verdict, "extracted": score.extracted, "note": score.note}
     except (DataError, Unscorable) as error:
         found = {"outcome": "unscorable", "verdict": "unscorable", "extracted": None, "note": str(error)}
@@ -158,14 +158,11 @@ def _text_and_fields(row: Mapping[str, Any], answers: bool, place: str) -> tuple
     return str(value), others
 
 
-def _bare(domain: Domain, answer: str, problem: Problem) -> Score:
-    if not answer.strip():
-        return Score("none", None, True, "empty answer")
-    grade = domain.grade(answer, problem)
-    return Score(grade.verdict, grade.extracted, True, grade.note)
-
-
-def _whole(domain: Domain, text: str, problem: Problem, form: ResponseFormat, think: str) -> Score:
+def _score(domain: Domain, text: str, problem: Problem, form: ResponseFormat | None, think: str) -> Score:
+    """The score of a completion, or of a bare answer where it has no form."""
+    if form is None:
+        grade = domain.grade(text, problem) if text.strip() else Grade("none", note="empty answer")
+        return Score(grade.verdict, grade.extracted, True, grade.note)
     if think == "auto":
         think = "free" if text.lstrip().startswith(THINK_OPEN) else "open"
     return domain.score(text, problem, form.model_copy(update={"think": think}))

@@ -75,9 +75,10 @@ class Samples:
     """Several completions a problem of one model on one domain, mean over seeds.
 
     Attributes:
-        average, any: avg@k and pass@k; None where guessing alone would come to `GUESSED`.
-        error: standard error of avg@k, over seeds from 3 seeds on, otherwise over the problems of a model.
+        average: avg@k.
+        error: its standard error, over seeds from 3 seeds on, otherwise over the problems of a model.
         majority: share of problems whose most frequent answer is correct; the first sampled wins ties.
+        any: pass@k; None where guessing alone would come to `GUESSED`.
     """
 
     model: str
@@ -132,7 +133,9 @@ class Cost:
     """What one seed of an arm costs after the base model, without evaluation; means over seeds.
 
     Attributes:
-        taught, trained, generated: tokens of a teacher; with loss in supervised training, over all epochs; of rollouts.
+        taught: tokens that a teacher wrote.
+        trained: tokens with loss in supervised training, over all epochs.
+        generated: tokens of rollouts.
         seconds: wall clock of the stages.
         flops: of training and of teachers that are models.
     """

@@ -18,6 +18,7 @@ from warmup_rl.base.errors import DataError, RunError
 from warmup_rl.base.files import damage, files_in, fingerprints, share, sync, sync_files
 from warmup_rl.base.jsonl import read_json
 from warmup_rl.data.datasets import file_digest
+from warmup_rl.interfaces.measurement import Cell, recorded_cells
 from warmup_rl.interfaces.stage import SCRATCH
 
 RECORD = "stage.json"
@@ -54,6 +55,10 @@ class CacheEntry:
                 f"{path} was changed after it was written. Delete the folder {self.folder} and run the recipe again."
             )
         return record
+
+    def cells(self) -> list[Cell]:
+        """The measurements of a finished evaluation; none for other stages."""
+        return recorded_cells(self.record(), self.folder / RECORD)
 
     def locked(self, waiting: Callable[[str], None]) -> AbstractContextManager[None]:
         """Holds the right to make this output; calls `waiting` once with the pid if another process holds it."""

@@ -20,8 +20,7 @@ def warmup_alarms(trial: Trial, planned: PlannedStage, summary: Mapping[str, Any
     settings = _settings(trial, planned)
     if before is None or settings is None or action(settings, AFTER_WARMUP.name) == "off":
         return []
-    entry = trial.entry(before)
-    old = recorded_cells(entry.record(), entry.folder / RECORD)
+    old = trial.entry(before).cells()
     new = recorded_cells({"summary": summary}, trial.entry(planned).folder / RECORD)
     lines = [
         f"{cell.domain} {was.lenient:.2f} → {cell.lenient:.2f} ({cell.sampling}, prompt style {cell.prompt})"

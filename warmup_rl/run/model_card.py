@@ -11,9 +11,8 @@ import yaml
 
 from warmup_rl.base.config import ADAPTER_FILE
 from warmup_rl.base.models import read_tags
-from warmup_rl.interfaces.measurement import recorded_cells
 from warmup_rl.recipe import dump
-from warmup_rl.run.cache import CARD, RECORD
+from warmup_rl.run.cache import CARD
 from warmup_rl.run.provenance import versions
 
 if TYPE_CHECKING:
@@ -55,26 +54,14 @@ def _lines(trial: Trial, made: PlannedStage, folder: Path) -> Iterator[str]:
         "stages": [dump(one.stage) for one in stages],
     }
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-    yield from (
-        "## Recipe",
-        "",
-        f"Seed {trial.seed}. The stages that made this model:",
-        "",
-        "```yaml",
-        text + "```",
-        "",
-    )
+    yield from ("## Recipe", "", f"Seed {trial.seed}. The stages that made this model:", "")
+    yield from ("```yaml", text + "```", "")
     yield f"Versions: {', '.join(f'{name} {version}' for name, version in versions().items())}."
 
 
 def _results(trial: Trial, made: PlannedStage) -> Iterator[str]:
     measured = [one for one in trial.stages if one.inputs.get("model") == made.key and trial.entry(one).done]
-    cells = [
-        cell
-        for one in measured
-        for cell in recorded_cells(trial.entry(one).record(), trial.entry(one).folder / RECORD)
-        if cell.split == "test"
-    ]
+    cells = [cell for one in measured for cell in trial.entry(one).cells() if cell.split == "test"]
     if not cells:
         yield "Not measured yet."
         return

@@ -18,19 +18,17 @@ from warmup_rl.base.jsonl import read_json, write_json
 from warmup_rl.base.models import require_finite
 from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.interfaces.format import STYLES, ResponseFormat
-from warmup_rl.interfaces.measurement import best_style, recorded_cells
+from warmup_rl.interfaces.measurement import best_style
 from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, artifact_path
 from warmup_rl.recipe import Recipe, dump, trial_name
 from warmup_rl.recipe.schema import CACHE_FOLDER, SOURCES
-from warmup_rl.run.cache import RECORD, CacheEntry, model_key, stale_key
-from warmup_rl.run.failures import require_peers
+from warmup_rl.run.cache import CacheEntry, model_key, stale_key
 from warmup_rl.run.harm import stop_after_harm, warmup_alarms
-from warmup_rl.run.launch_env import launch_id
-from warmup_rl.run.live_report import rewrite_report
+from warmup_rl.run.launch_env import launch_id, require_peers
 from warmup_rl.run.model_card import write_card
 from warmup_rl.run.provenance import addresses, versions
 from warmup_rl.run.stage_key import stage_key
-from warmup_rl.run.tracking import track_stage, tracking_of, trial_run
+from warmup_rl.run.tracking import rewrite_report, track_stage, tracking_of, trial_run
 
 Say = Callable[[str], None]
 PROBLEMS = "problems.json"
@@ -133,7 +131,7 @@ class Trial:
         if wanted.think != "auto" or judge is None or not (entry := self.entry(judge)).done:
             return wanted
         styles = [style for style in STYLES if style in judge.stage.compared_styles()]
-        return wanted.under(best_style(recorded_cells(entry.record(), entry.folder / RECORD), styles))
+        return wanted.under(best_style(entry.cells(), styles))
 
     @property
     def _cache(self) -> Path:

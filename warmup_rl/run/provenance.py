@@ -133,6 +133,12 @@ def trial_records(run_folder: Path) -> dict[Path, dict[str, Any]]:
     return {path: read_json(path, delete=path.parent) for path in sorted(paths)}
 
 
+def require_run_folder(folder: Path) -> None:
+    """Raises `RunError` if a folder is not that of a run."""
+    if not (folder / "recipe.yaml").is_file():
+        raise RunError(f"{folder}: not a run folder (no recipe.yaml). Give the folder of a run: outputs/RUN_NAME.")
+
+
 def missing_outputs(run_folder: Path, records: Mapping[Path, Mapping[str, Any]]) -> str:
     """What to do about outputs of stages that are recorded as done and not there; empty where all are."""
     folders = [
