@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from warmup_rl.base.errors import DataError
+from warmup_rl.base.files import aside
 from warmup_rl.base.untrusted import parse_json
 
 MAX_LINE = 1 << 26
@@ -20,17 +21,12 @@ MAX_GROWTH = 200
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
-    """Writes all rows atomically, so that readers never see a partial file. Returns the number of rows."""
-    part = _part(path)
+    """Writes all rows atomically. Returns the number of rows."""
     count = 0
-    try:
-        with part.open("wb") as file:
-            for row in rows:
-                file.write(json_line(row))
-                count += 1
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with aside(path) as part, part.open("wb") as file:
+        for row in rows:
+            file.write(json_line(row))
+            count += 1
     return count
 
 
@@ -117,14 +113,8 @@ def read_json(path: Path, *, delete: Path | None = None) -> dict[str, Any]:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes one JSON value atomically."""
-    part = _part(path)
-    part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
-
-
-def _part(path: Path) -> Path:
-    """A temporary path for each process, so that two processes can write the same file."""
-    return path.with_name(f"{path.name}.{os.getpid()}.part")
+    with aside(path) as part:
+        part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _cut_torn_tail(file: Any) -> None:

@@ -80,7 +80,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def lanes(folder: Path, recipe: RecipeRecord) -> list[Lane]:
     """All arms and seeds of a run, those that have not begun included."""
-    records = {(one["arm"], one["seed"], one.get("fold")): (path, one) for path, one in _records(folder).items()}
+    records = {(one["arm"], one["seed"], one.get("fold")): (path, one) for path, one in trial_records(folder).items()}
     known = _durations(records.values())
     planned = [(arm, seed, None) for seed in recipe.seeds for arm in recipe.arms]
     order = dict.fromkeys([*planned, *sorted(records, key=lambda place: (place[1], place[0], place[2] or 0))])
@@ -125,14 +125,6 @@ def sparkline(values: Sequence[float], width: int = WIDTH) -> str:
     least, most = min(heights), max(heights)
     scale = (len(_BLOCKS) - 1) / (most - least) if most > least else 0.0
     return "".join(_BLOCKS[round((height - least) * scale)] for height in heights)
-
-
-def _records(folder: Path) -> Mapping[Path, Mapping[str, Any]]:
-    for _ in range(5):
-        with suppress(DataError, OSError):  # a record may be replaced while it is read
-            return trial_records(folder)
-        time.sleep(0.1)
-    return trial_records(folder)
 
 
 def _name(arm: str, seed: int, fold: int | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from warmup_rl.base.config import ADAPTER_FILE
+from warmup_rl.base.files import aside
 from warmup_rl.base.models import read_tags
 from warmup_rl.recipe import dump
 from warmup_rl.run.cache import CARD
@@ -25,9 +25,8 @@ def write_card(trial: Trial, planned: PlannedStage) -> None:
     made = next((one for one in trial.stages if one.key == key), None)
     if made is None or not ((folder := trial.entry(made).folder / "model") / "config.json").is_file():
         return
-    text = "\n".join(_lines(trial, made, folder)) + "\n"
-    (aside := folder / f".{CARD}.{os.getpid()}").write_text(text, encoding="utf-8")
-    aside.replace(folder / CARD)
+    with aside(folder / CARD) as part:
+        part.write_text("\n".join(_lines(trial, made, folder)) + "\n", encoding="utf-8")
 
 
 def _lines(trial: Trial, made: PlannedStage, folder: Path) -> Iterator[str]:

@@ -19,7 +19,7 @@ from warmup_rl.base.errors import RunError, Unscorable, UserError
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
 from warmup_rl.base.types import Completion, Problem, Request, Score, Trace, to_json, trace_from_json
 from warmup_rl.data.indexed_log import IndexedLog
-from warmup_rl.data.rank_folders import RankFolder, gather
+from warmup_rl.data.ranks import RankFolder, gather
 from warmup_rl.data.traces import PROBLEMS_FILE, open_problems
 from warmup_rl.engines.teacher_output import ParsedCompletion, TeacherFormat, parse_completion
 from warmup_rl.interfaces.domain import Domain, grading

@@ -14,7 +14,7 @@ from warmup_rl.base.config import Sampling
 from warmup_rl.base.console import counted
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.types import Message, Problem, Split
-from warmup_rl.data.rank_files import RankFiles
+from warmup_rl.data.ranks import RankFiles
 from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings

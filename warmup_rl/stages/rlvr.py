@@ -16,7 +16,7 @@ from warmup_rl.base.errors import UserError
 from warmup_rl.base.jsonl import read_json, read_jsonl, write_jsonl
 from warmup_rl.base.models import read_tags
 from warmup_rl.base.types import Problem
-from warmup_rl.data.rank_files import RankFiles
+from warmup_rl.data.ranks import RankFiles
 from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from warmup_rl.base.config import Config
 from warmup_rl.base.errors import Unscorable, UserError
 from warmup_rl.base.types import Problem, Score, to_json
-from warmup_rl.data.rank_files import RankFiles
+from warmup_rl.data.ranks import RankFiles
 from warmup_rl.interfaces.domain import Answered, Domain, score_all
 from warmup_rl.interfaces.stage import Context
 from warmup_rl.stages.training.problem_record import ProblemRecord
