@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import time
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
@@ -47,7 +48,11 @@ def read_launch_env() -> LaunchEnv:
 
 def asked_processes(command: list[str] | None = None) -> int | None:
     """The number of processes that the parent's `accelerate launch -m` or `torchrun -m` asks for; None if not given."""
-    words = _parent_command() if command is None else command
+    import psutil
+
+    words = command or []
+    with suppress(psutil.Error):
+        words = psutil.Process(os.getppid()).cmdline() if command is None else command
     launcher = next((i for i, word in enumerate(words) if Path(word).name in _LAUNCHERS), None)
     if launcher is None:
         return None
@@ -101,12 +106,3 @@ def leave_together(trial: Path, launch_env: LaunchEnv) -> None:
         if time.monotonic() > deadline:
             raise RunError(f"{trial}: rank {launch_env.rank} failed while others wait for it, so the launch ends.")
         time.sleep(POLL_SECONDS)
-
-
-def _parent_command() -> list[str]:
-    import psutil
-
-    try:
-        return psutil.Process(os.getppid()).cmdline()
-    except psutil.Error:
-        return []

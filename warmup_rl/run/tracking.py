@@ -53,7 +53,8 @@ def wandb_run(
     try:
         place = _opened(recipe, folder, name, job, config)
         if os.environ.get("WANDB_MODE") not in OFFLINE:
-            _upload(place)
+            with (place / "upload.log").open("ab") as log:  # finds an account or ends; this process asks nobody
+                _start("sync", str(place), "--follow", str(os.getpid()), log=log)
     except Exception as error:  # whatever W&B raises, the training goes on
         say(f"tracking: W&B cannot be opened: {error}")
     code = 1
@@ -125,12 +126,6 @@ def _opened(recipe: RecipeRecord, folder: Path, name: str, job: str, config: Map
     )
     run.config.update(dict(config), allow_val_change=True)
     return Path(run.settings.sync_dir)
-
-
-def _upload(place: Path) -> None:
-    """Starts the process that uploads a W&B run while it is written, if it finds an account; this one asks nobody."""
-    with (place / "upload.log").open("ab") as log:
-        _start("sync", str(place), "--follow", str(os.getpid()), log=log)
 
 
 def rewrite_report(trial: Trial) -> None:
