@@ -38,13 +38,8 @@ _SYNC_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Job:
-    """Problems measured under one prompt style and one sampling.
-
-    Attributes:
-        sampling: its name, and `drawn` what it stands for.
-        layout: of the prompts.
-        examples: turns before each question, by domain.
-    """
+    """Problems measured under one prompt style and one sampling, `drawn`; `examples` are turns before each question, by
+    domain."""
 
     split: Split
     prompt: str
@@ -152,26 +147,25 @@ class Evaluate(Stage):
 
     def _examples(self, context: Context, style: PromptStyle) -> dict[str, tuple[Message, ...]]:
         """Solved train problems of each domain as turns; empty for a style without any."""
-        turns: dict[str, tuple[Message, ...]] = {}
-        if style in _FEW_SHOT:
-            layout = context.response_format.under("free")
-            for name in self.domains_used(context.evaluation, context.domains):
-                domain = context.domains[name]
-                turns[name] = tuple(
-                    turn
-                    for problem in domain.take("train", context.evaluation.seed, self.shots)
-                    for turn in (*domain.prompt(problem), _solved(domain, problem, layout if "cot" in style else None))
-                )
-        return turns
+        if style not in _FEW_SHOT:
+            return {}
+        layout = context.response_format.under("free") if "cot" in style else None
+        used = {name: context.domains[name] for name in self.domains_used(context.evaluation, context.domains)}
+        return {
+            name: tuple(
+                turn
+                for problem in domain.take("train", context.evaluation.seed, self.shots)
+                for turn in (*domain.prompt(problem), _solved(domain, problem, layout))
+            )
+            for name, domain in used.items()
+        }
 
 
 def complete(context: Context, jobs: Sequence[Job]) -> bool:
     """Completes and scores the problems of all jobs with the stage's model, into `completions.jsonl`.
 
-    All ranks call it, each on its part; what an earlier run has left is not drawn again.
-
-    Returns:
-        Whether this is the main process, which then has the whole file.
+    All ranks call it, each on its part; what an earlier run has left is not drawn again. Returns whether this is the
+    main process, which then has the whole file.
     """
     source, revision, env = str(context.inputs.model), context.inputs.model_revision, context.launch_env
     own = context.response_format
@@ -233,12 +227,10 @@ def _measure(
 def _solved(domain: Domain, problem: Problem, layout: ResponseFormat | None) -> Message:
     """The answer turn of a solved problem: its worked solution in a layout, or the bare answer."""
     answer = domain.reference(problem)
-    worked = domain.solution(problem) if layout else None
-    bare = f"{ANSWER_OPEN} {answer} {ANSWER_CLOSE}"
-    return {
-        "role": "assistant",
-        "content": layout.render(thinking=worked, answer=answer) if layout and worked else bare,
-    }
+    content = f"{ANSWER_OPEN} {answer} {ANSWER_CLOSE}"
+    if layout and (worked := domain.solution(problem)):
+        content = layout.render(thinking=worked, answer=answer)
+    return {"role": "assistant", "content": content}
 
 
 def _lines(found: Sequence[Cell]) -> list[str]:

@@ -29,8 +29,8 @@ from warmup_rl.stages.training.checkpoints import (
 )
 from warmup_rl.stages.training.faults import explained
 from warmup_rl.stages.training.health import HealthSettings
-from warmup_rl.stages.training.layout import require_agreement
-from warmup_rl.stages.training.memory import Launch, Load, Need, need, remedies, shape_of
+from warmup_rl.stages.training.layout import Launch, require_agreement
+from warmup_rl.stages.training.memory import Load, Need, need, remedies, shape_of
 from warmup_rl.stages.training.options import Batch, split_batch, trainer_options
 from warmup_rl.stages.training.preflight import adapted, missing_packages, model_without_weights, require_trainer
 from warmup_rl.stages.training.saving import Kept, whole_model
@@ -40,40 +40,30 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 
 
-_CHECKPOINTS = "use `checkpoint: {every: ..., keep: ...}` of the stage"
-_MEASURED = "held-out accuracy is measured by `evaluation.every` and by `evaluate` stages"
-_LAUNCHED = "the launcher decides on the hardware: choose a file under launch/"
-OWNED: dict[str, str] = {
-    "output_dir": "set the output location with output_dir and run_name in the recipe",
-    "seed": "use the recipe's `seeds`",
-    "data_seed": "use the recipe's `seeds`",
-    "run_name": "use the recipe's `run_name`",
-    "report_to": "use the recipe's `tracking`",
-    "project": "use the recipe's `tracking: {project: ...}`",
-    "gradient_accumulation_steps": "it follows from `batch_size` and the number of processes",
-    "enable_jit_checkpoint": _CHECKPOINTS,
-    "auto_find_batch_size": "give the largest micro batch as `per_device_train_batch_size`",
-    "num_train_epochs": "epochs",
-    "max_steps": "epochs",
-    "use_cpu": "a GPU is used where there is one",
-    "deepspeed": _LAUNCHED,
-    "fsdp": _LAUNCHED,
-    "fsdp_config": _LAUNCHED,
-    "save_strategy": _CHECKPOINTS,
-    "save_steps": _CHECKPOINTS,
-    "save_total_limit": _CHECKPOINTS,
-    "save_only_model": _CHECKPOINTS,
-    "load_best_model_at_end": "`keep` of an sft stage says which model is kept; elsewhere it is that of the last step",
-    "resume_from_checkpoint": "the same command resumes from the newest checkpoint by itself",
-    "ignore_data_skip": "the same command resumes from the newest checkpoint exactly",
-    "restore_callback_states_from_checkpoint": "the same command resumes from the newest checkpoint exactly",
-    "do_eval": _MEASURED,
-    "eval_strategy": _MEASURED,
-    "eval_steps": _MEASURED,
-    "remove_unused_columns": "the stage makes the columns that it needs",
-    "disable_tqdm": "the stage shows its own progress",
-    "push_to_hub": "push the finished model, with its results: warmup-rl export TRIAL --to DIR --push OWNER/NAME",
+_OWNERS = {
+    "set the output location with output_dir and run_name in the recipe": "output_dir",
+    "use the recipe's `seeds`": "seed data_seed",
+    "use the recipe's `run_name`": "run_name",
+    "use the recipe's `tracking`": "report_to",
+    "use the recipe's `tracking: {project: ...}`": "project",
+    "it follows from `batch_size` and the number of processes": "gradient_accumulation_steps",
+    "give the largest micro batch as `per_device_train_batch_size`": "auto_find_batch_size",
+    "epochs": "num_train_epochs max_steps",
+    "a GPU is used where there is one": "use_cpu",
+    "the launcher decides on the hardware: choose a file under launch/": "deepspeed fsdp fsdp_config",
+    "use `checkpoint: {every: ..., keep: ...}` of the stage": (
+        "enable_jit_checkpoint save_strategy save_steps save_total_limit save_only_model"
+    ),
+    "`keep` of an sft stage says which model is kept; elsewhere it is that of the last step": "load_best_model_at_end",
+    "the same command resumes from the newest checkpoint exactly": (
+        "resume_from_checkpoint ignore_data_skip restore_callback_states_from_checkpoint"
+    ),
+    "held-out accuracy is measured by `evaluation.every` and by `evaluate` stages": "do_eval eval_strategy eval_steps",
+    "the stage makes the columns that it needs": "remove_unused_columns",
+    "the stage shows its own progress": "disable_tqdm",
+    "push the finished model, with its results: warmup-rl export TRIAL --to DIR --push OWNER/NAME": "push_to_hub",
 }
+OWNED = {option: owner for owner, options in _OWNERS.items() for option in options.split()}
 """Options that are not allowed in the `args` of a training stage: the key to use instead, or the reason."""
 
 

@@ -57,7 +57,6 @@ class Checkpoints(TrainerCallback):
     save those.
 
     Args:
-        settings: None for no checkpoints.
         carried: objects whose state goes on, by name, those of the trainer's own excepted.
         steps_each: optimizer steps per step of the recipe.
     """
@@ -121,11 +120,8 @@ class Checkpoints(TrainerCallback):
         return [bool(count) for count in votes.tolist()]
 
     def _require_finite_weights(self) -> None:
-        wrong = not all(
-            bool(torch.isfinite(getattr(weight, "ds_tensor", weight)).all())
-            for weight in self._trainer.model.parameters()
-        )
-        if any(self._agree(wrong)):
+        weights = (getattr(weight, "ds_tensor", weight) for weight in self._trainer.model.parameters())
+        if any(self._agree(not all(bool(torch.isfinite(weight).all()) for weight in weights))):
             raise RunError(
                 f"{self._context.stage_id}: the weights have values that are not finite after optimizer step "
                 f"{self._trainer.state.global_step}. {last_in_words(self._context)} Lower args.learning_rate."
@@ -146,11 +142,9 @@ class Checkpoints(TrainerCallback):
 
     def _state(self) -> dict[str, Any]:
         trainer = self._trainer
-        loose = {name: getattr(trainer, name) for name in _LOOSE if hasattr(trainer, name)}
-        metrics = {mode: dict(values) for mode, values in getattr(trainer, "_metrics", {}).items()}
         return {
-            "trainer": loose,
-            "metrics": metrics,
+            "trainer": {name: getattr(trainer, name) for name in _LOOSE if hasattr(trainer, name)},
+            "metrics": {mode: dict(values) for mode, values in getattr(trainer, "_metrics", {}).items()},
             "reference": [weight.detach() for weight in self._moving_reference()],
             **{name: carried.state_dict() for name, carried in self._carried.items()},
         }

@@ -63,11 +63,8 @@ def _gathers(trainer: Trainer) -> bool:
 @contextmanager
 def opened_model(context: Context, tokenizer: PreTrainedTokenizerBase) -> Iterator[PreTrainedModel | VllmModel]:
     """The model that a stage reads, under the recipe's `evaluation.engine`, on this rank's device, in the data type
-    that it was saved in. vLLM by itself would run float32 weights in a half type.
-
-    Raises:
-        UserError: it cannot be loaded.
-    """
+    that it was saved in (vLLM by itself would run float32 weights in a half type). Raises `UserError` if it cannot be
+    loaded."""
     source, revision, env = str(context.inputs.model), context.inputs.model_revision, context.launch_env
     if context.evaluation.engine == "transformers":
         yield load_model(source, revision, device=f"cuda:{env.local_rank}" if env.device == "cuda" else "cpu")
@@ -99,7 +96,6 @@ def complete_and_score(
 
     Args:
         wanted: problems with the number of the sample to draw.
-        domains: by name; each problem is scored by the one that it names.
         messages_of: the prompt of a problem, where it is not the domain's own.
 
     Raises:
@@ -206,6 +202,6 @@ def complete_held_out(
             seed=context.evaluation.seed,
             synced_gpus=is_sharded(trainer),
         )
-        mine_scored = list(rows)
-    found = {(row["domain"], row["problem_id"]): row for row in gather_object(mine_scored)}
+        scored = list(rows)
+    found = {(row["domain"], row["problem_id"]): row for row in gather_object(scored)}
     return [found[problem.domain, problem.id] for problem in problems]

@@ -31,7 +31,6 @@ class Probe(TrainerCallback):
     """Measures at the start and at equal distances up to the last step, and saves each model that is the best so far.
 
     Args:
-        problems: validation problems of all measured domains.
         trained: the domains of the traces; retention is the mean accuracy on the others, where there are any.
         points: number of measurements after the start.
 
