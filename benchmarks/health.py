@@ -120,9 +120,7 @@ def recorded(rows: list[dict[str, Any]]) -> list[str]:
     """The alarms of a log that was written without them."""
     rows = [row for row in rows if "loss" in row]
     found = [figures(rows[: place + 1]) for place in range(len(rows))]
-    return [
-        f"step {row['step']}: {rule.name}" for place, row in enumerate(rows) for rule in raised(found[: place + 1])
-    ]
+    return [f"step {row['step']}: {rule.name}" for place, row in enumerate(rows) for rule in raised(found[: place + 1])]
 
 
 def _one(run: Path, arm: str, seed: int) -> dict[str, Any]:

@@ -74,8 +74,7 @@ def decode(
         prompts_ids: non-empty.
         draws: for each prompt a source of uniform numbers in [0, 1), one per sampled token, so that a completion does
             not depend on the rest of the batch, up to rounding.
-        on_step: called after each step with the number of tokens drawn in it.
-        synced: take as many steps as the slowest rank of the process group.
+        on_step, synced: as `on_step` and `synced_gpus` of `engines.hf.stream`.
     """
     width, device = max(map(len, prompts_ids)), model.device
     places = {tuple(ids): place for place, ids in enumerate(dict.fromkeys(map(tuple, prompts_ids)))}

@@ -110,11 +110,8 @@ class Client:
         self._answered, self._last_message = 0, -_SECONDS_BETWEEN_MESSAGES
 
     def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
-        """Completions as they arrive.
-
-        Raises:
-            UserError: the server refuses or is out of service; everything that finished before has been yielded.
-        """
+        """Completions as they arrive. Raises `UserError` if the server refuses or is out of service, after everything
+        that finished before has been yielded."""
         source, done = iter(requests), queue.SimpleQueue[Future[Completion]]()
         in_flight: set[Future[Completion]] = set()
         refusal: UserError | None = None
@@ -302,11 +299,8 @@ async def _limit(response: Any) -> None:
 
 
 def read_reply(content: bytes, mask: Callable[[str], str] = str) -> Reply | Failure:
-    """Reads the body of an answer in either mode; a body without a completion is a failure.
-
-    Args:
-        mask: applied to all texts of the completion.
-    """
+    """Reads the body of an answer in either mode; a body without a completion is a failure. `mask` is applied to all
+    texts of the completion."""
     if not content.strip():
         return Failure("an empty body")
     try:
@@ -338,14 +332,8 @@ def read_reply(content: bytes, mask: Callable[[str], str] = str) -> Reply | Fail
 
 
 def wait_seconds(failures: int, headers: Mapping[str, str], *, backoff: float, draw: float, now: float) -> float:
-    """Seconds before a retry: doubled after each failure, with jitter, and at least what the server asks for.
-
-    Args:
-        failures: in a row, from 1.
-        headers: of the answer, lower case or case-insensitive.
-        draw: uniform in [0, 1).
-        now: seconds since the epoch.
-    """
+    """Seconds before a retry: doubled after each of the failures in a row, with jitter, and at least what the server
+    asks for, given a draw from [0, 1) and the seconds since the epoch."""
     doubled = min(_LONGEST_BACKOFF, backoff * 2.0 ** min(failures - 1, 32))
     return max(doubled * (0.5 + draw / 2), _retry_after(headers.get("retry-after", ""), now))
 

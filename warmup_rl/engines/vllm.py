@@ -47,15 +47,8 @@ def on_each_rank(launch_env: LaunchEnv) -> dict[str, Any]:
 
 @contextmanager
 def opened(model: str, revision: str | None, seed: int, options: Mapping[str, Any], *, says: str) -> Iterator[Any]:
-    """A `vllm.LLM`, and the class `vllm.SamplingParams`.
-
-    Args:
-        options: of `vllm.LLM`.
-        says: where the recipe has them, for messages.
-
-    Raises:
-        UserError: vLLM is missing or cannot load the model.
-    """
+    """A `vllm.LLM` with its options, which `says` is the place of in a recipe, and the class `vllm.SamplingParams`.
+    Raises `UserError` if vLLM is missing or cannot load the model."""
     try:
         from vllm import LLM, SamplingParams  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
@@ -110,14 +103,7 @@ class VllmModel:
 def evaluated(
     model: str, revision: str | None, tokenizer: PreTrainedTokenizerBase, seed: int, options: Mapping[str, Any]
 ) -> Iterator[VllmModel]:
-    """A model folder or hub model for `complete_and_score`.
-
-    Args:
-        options: more arguments of `vllm.LLM`.
-
-    Raises:
-        UserError: vLLM is missing or cannot load the model.
-    """
+    """A model folder or hub model for `complete_and_score`, with more arguments of `vllm.LLM`. Raises as `opened`."""
     with opened(model, revision, seed, options, says="`evaluation.vllm`") as (llm, sampling_params):
         config = llm.llm_engine.model_config
         stops = stop_ids(tokenizer, config.try_get_generation_config().get("eos_token_id"))
@@ -207,24 +193,19 @@ class VllmSession:
         while batch := list(islice(iterator, config.batch_size)):
             bodies = [
                 request_body(
-                    request,
-                    sampling,
-                    mode=config.mode,
-                    seed=context.seed,
-                    extra=config.extra,
+                    request, sampling, mode=config.mode, seed=context.seed, extra=config.extra,
                     response_format=context.response_format,
-                )  # fmt: skip
+                )
                 for request in batch
-            ]
+            ]  # fmt: skip
             prompts = [body.pop("messages" if config.mode == "chat" else "prompt") for body in bodies]
             complete = self._llm.chat if config.mode == "chat" else self._llm.generate
             try:
                 results = complete(prompts, [self._sampling_params(**body) for body in bodies], use_tqdm=False)
             except (ValueError, TypeError) as error:
-                reason = first_line(error)
                 raise UserError(
-                    f"teacher 'vllm': vLLM refuses the requests ({reason}). See `sampling`, `extra` and `args` "
-                    "(max_model_len holds prompt and completion)."
+                    f"teacher 'vllm': vLLM refuses the requests ({first_line(error)}). See `sampling`, `extra` and "
+                    "`args` (max_model_len holds prompt and completion)."
                 ) from None
             for request, result in zip(batch, results, strict=True):
                 made = result.outputs[0]  # of a `vllm.RequestOutput`

@@ -143,14 +143,8 @@ def load(kind: Kind, name: str) -> type[Any]:
 
 
 def import_class(name: str, what: str) -> type[Any]:
-    """The class behind an import string, `pkg.module:Class` or `./file.py:Class`.
-
-    Args:
-        what: the subject of messages.
-
-    Raises:
-        UserError: missing file or module, no such class, or an error in the module.
-    """
+    """The class behind an import string, `pkg.module:Class` or `./file.py:Class`. Raises `UserError`, beginning with
+    `what`, for a missing file or module, no such class, or an error in the module."""
     module_name, colon, class_name = name.rpartition(":")
     if not colon:
         raise UserError(f"{what}: give pkg.module:Class or ./file.py:Class.")

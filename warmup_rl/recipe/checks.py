@@ -13,7 +13,7 @@ from warmup_rl.base.config import Sampling, existing_model
 from warmup_rl.base.models import pickled_only
 from warmup_rl.base.untrusted import parse_json
 from warmup_rl.engines.vllm import NOT_INSTALLED, is_installed
-from warmup_rl.interfaces.domain import Domain, is_folded
+from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import suggestion
 from warmup_rl.interfaces.stage import Stage
@@ -249,7 +249,7 @@ def _claimed_arms(draft: Draft) -> Found:
 
 
 def _folds(draft: Draft) -> Found:
-    folded = [name for name, domain in draft.domains.items() if domain is not None and is_folded(domain)]
+    folded = [name for name, domain in draft.domains.items() if domain and domain.fold_count]
     for name in folded[1:]:
         yield ("domains", name, "folds"), f"domain {folded[0]!r} has folds already; only one domain of a recipe may."
     if folded and draft.evaluation and folded[0] not in draft.evaluation.measured(draft.domains):

@@ -21,7 +21,7 @@ from pydantic import (
 from warmup_rl.base.config import Config, is_runtime_only
 from warmup_rl.base.errors import DataError, UserError
 from warmup_rl.base.untrusted import parse_yaml
-from warmup_rl.interfaces.domain import Domain, is_folded
+from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.plugins import Plugin, name_of, plugin_field, suggestion
@@ -190,7 +190,7 @@ class Recipe(RecipeRecord):
     @property
     def folded(self) -> str | None:
         """Name of the domain that the run cross-validates on."""
-        return next((name for name, domain in self.domains.items() if is_folded(domain)), None)
+        return next((name for name, domain in self.domains.items() if domain.fold_count), None)
 
     @property
     def folds(self) -> tuple[int | None, ...]:
