@@ -234,14 +234,9 @@ class Recipe(RecipeRecord):
     def asked_by(self, stage: Stage, arm: str, seed: int, fold: int | None = None) -> list[StageRequest]:
         """The problems that a stage asks for."""
         domains, evaluation = self.seen_by(stage, fold)
+        name, own = trial_name(arm, seed, fold), self.seed_of("examples", seed)
         return [
-            StageRequest(
-                trial_name(arm, seed, fold),
-                stage.id,
-                draw,
-                domains[draw.domain],
-                self.seed_of("examples", seed) if draw.seed is None else draw.seed,
-            )
+            StageRequest(name, stage.id, draw, domains[draw.domain], own if draw.seed is None else draw.seed)
             for draw in stage.data_requests(evaluation, domains)
         ]
 
@@ -263,11 +258,7 @@ class Recipe(RecipeRecord):
 
 
 def read_recipe_record(path: Path) -> RecipeRecord:
-    """The resolved recipe of a run folder.
-
-    Raises:
-        DataError: the file is not YAML, or not a resolved recipe of this version.
-    """
+    """The resolved recipe of a run folder. Raises `DataError` if the file is not one of this version."""
     try:
         given = parse_yaml(path.read_text(encoding="utf-8"))
         if isinstance(given, dict):
