@@ -47,12 +47,8 @@ class _Abandoned(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A usable answer of an endpoint.
-
-    Attributes:
-        thinking: the reasoning, if the server returns it separately.
-        tokens: of the completion, including reasoning; estimated from the text if the server does not say.
-    """
+    """A usable answer of an endpoint, with the reasoning apart if the server returns it so; `tokens` count it too, and
+    are estimated from the text if the server does not say."""
 
     text: str
     thinking: str | None
@@ -63,12 +59,8 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An attempt without a usable answer, which may be retried.
-
-    Attributes:
-        limited: the server limits the rate of requests.
-        empty: the completion to use if retries do not help; None if the answer is not from a model at all.
-    """
+    """An attempt without a usable answer, which may be retried, also because the server limits the rate; `empty` is the
+    completion to use if retries do not help, None if the answer is not from a model at all."""
 
     reason: str
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -67,13 +67,8 @@ def opened(model: str, revision: str | None, seed: int, options: Mapping[str, An
 
 @dataclass(frozen=True)
 class VllmModel:
-    """A model under vLLM where evaluation has one of transformers.
-
-    Attributes:
-        stops: tokens that end a completion.
-        context: longest prompt and completion together, in tokens.
-        at_once: prompts a call of `draw`.
-    """
+    """A model under vLLM where evaluation has one of transformers: tokens that end a completion, the longest prompt and
+    completion together, in tokens, and prompts a call of `draw`."""
 
     draw: Draw
     stops: tuple[int, ...]
@@ -176,12 +171,7 @@ class Vllm(Engine):
 
 
 class VllmSession:
-    """An open model.
-
-    Args:
-        llm: a `vllm.LLM`, of which `chat` and `generate` are used.
-        sampling_params: the class `vllm.SamplingParams`.
-    """
+    """An open `vllm.LLM`, of which `chat` and `generate` are used, with the class `vllm.SamplingParams`."""
 
     def __init__(self, config: Vllm, context: EngineContext, llm: Any, sampling_params: Any) -> None:
         self._config, self._context, self._llm, self._sampling_params = config, context, llm, sampling_params

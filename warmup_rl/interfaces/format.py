@@ -32,9 +32,8 @@ class ResponseParts:
 
     Attributes:
         thinking: None where no think block was closed.
-        answer: None where there is no answer part at all (the thinking never ended).
+        answer: None where there is no answer part at all (the thinking never ended); `tagged` if it has an answer tag.
         well_formed: exactly the recipe's format, nothing beside it but white space.
-        tagged: whether the answer part has an answer tag.
     """
 
     thinking: str | None

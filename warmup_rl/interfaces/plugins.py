@@ -119,11 +119,8 @@ _GIVEN_NAMES: dict[type[Any], str] = {}
 
 
 def load(kind: Kind, name: str) -> type[Any]:
-    """The class of a plug-in, given its name, `pkg.module:Class` or `./file.py:Class`.
-
-    Raises:
-        UserError: unknown name (with the nearest one), missing file or module, no such class, or one of another kind.
-    """
+    """The class of a plug-in, given its name, `pkg.module:Class` or `./file.py:Class`. Raises `UserError` for unknown
+    names, a missing file or module, no such class, or one of another kind."""
     if name.endswith(".py"):
         raise UserError(f"a file may hold several classes: add the one that is the {kind}, {name}:NAME.")
     if name not in TABLE[kind] and ":" not in name:
@@ -171,11 +168,8 @@ def name_of(plugin: type[Any]) -> str:
 
 
 def build(kind: Kind, given: Any) -> Any:
-    """The plug-in that a recipe describes by a name, or by a mapping with `type` and the plug-in's own keys.
-
-    Raises:
-        ValidationError: it is invalid; the error type is `plugin` if the class cannot be loaded.
-    """
+    """The plug-in that a recipe describes by a name, or by a mapping with `type` and the plug-in's own keys. Raises
+    ValidationError if it is invalid, of type `plugin` if the class cannot be loaded."""
     if isinstance(given, BaseModel):
         return given
     fields = {"type": given} if isinstance(given, str) else given

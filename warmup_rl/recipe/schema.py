@@ -287,10 +287,8 @@ def stage_row(stage: Stage) -> dict[str, Any]:
 def dump(value: Any, *, runtime_only: bool = True) -> Any:
     """JSON values for a config, plug-ins inside it with their `type`; cache keys are hashes of it.
 
-    A stage's id and a domain's name are left out: they do not affect outputs.
-
-    Args:
-        runtime_only: with the fields that do not affect outputs either (see `warmup_rl.base.config.runtime_only`).
+    A stage's id and a domain's name, which do not affect outputs, are left out, other fields that do not only without
+    `runtime_only` (see `warmup_rl.base.config.runtime_only`).
     """
     if isinstance(value, BaseModel):
         kept = {

@@ -271,10 +271,7 @@ MODEL_KEYWORDS = {"torch_dtype": "Use 'dtype'.", "use_flash_attention_2": "Use '
 """Old keywords inside `model_init_kwargs`."""
 
 MEANT = {
-    (
-        "loss_type",
-        "gspo",
-    ): "GSPO is `importance_sampling_level: sequence` with `loss_type: grpo`, and a small `epsilon`."
+    ("loss_type", "gspo"): "GSPO is `importance_sampling_level: sequence`, `loss_type: grpo` and a small `epsilon`."
 }
 """What to set for the name of a method that is no value of the option."""
 

@@ -121,9 +121,10 @@ class Evaluate(Stage):
         return {"cells": [asdict(cell) for cell in found]}
 
     def _jobs(self, context: Context) -> list[Job]:
-        settings, styles = context.evaluation, self._styles(context)
+        settings, own = context.evaluation, context.response_format
+        think: PromptStyle = own.think if own.think != "auto" else "open"  # undecided only while the run is prepared
+        styles = self.prompts or [think]
         examples = {style: self._examples(context, style) for style in styles}
-        own = context.response_format
 
         def job(split: Literal["test", "validation"], style: PromptStyle, name: str) -> Job:
             layout = own.under(style) if self.prompts else own
@@ -134,10 +135,6 @@ class Evaluate(Stage):
         if len(styles) > 1:
             jobs += [job("validation", style, settings.headline) for style in styles]
         return jobs
-
-    def _styles(self, context: Context) -> list[PromptStyle]:
-        own = context.response_format.think
-        return self.prompts or [own if own != "auto" else "open"]  # undecided only while the run is prepared
 
     def _problems(self, context: Context, split: Literal["test", "validation"]) -> tuple[Problem, ...]:
         settings = context.evaluation

@@ -314,10 +314,8 @@ def encode(
 
 
 def token_segments(tokenizer: PreTrainedTokenizerBase, completion: str, thinking: str) -> list[SegmentKind | None]:
-    """The segment kind of each token of a rendered completion; None for tags and answer.
-
-    The last character of a token counts, since tokens include the white space before a word, not that after it. Raises
-    `UserError` for a tokenizer that cannot map its tokens to characters.
+    """The segment kind of each token of a rendered completion by its last character (tokens include the white space
+    before a word); None for tags and answer. Raises `UserError` for a tokenizer that cannot map tokens to characters.
     """
     if not tokenizer.is_fast:
         raise UserError(

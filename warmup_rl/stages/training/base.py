@@ -217,11 +217,8 @@ class TrainerStage(Stage):
         return trainer_options(kind, self.args, context, self.batch(context), **owned)
 
     def batch(self, context: Context, largest: int | None = None) -> Batch:
-        """How the sequences of an optimizer step are split over processes and passes.
-
-        Args:
-            largest: sequences per device and pass where `args` do not say; default: that of `split_batch`.
-        """
+        """How the sequences of an optimizer step are split over processes and passes; `largest` as for `split_batch`,
+        where `args` do not say."""
         return split_batch(
             self.sequences_per_update,
             context.launch_env,
@@ -231,10 +228,7 @@ class TrainerStage(Stage):
 
     def adapter(self) -> Any:
         """The LoraConfig of `lora` (default: all linear layers) for a trainer's `peft_config`, None without `lora`.
-
-        Raises:
-            UserError: peft does not know an option or refuses its value.
-        """
+        Raises `UserError` if peft does not know an option or refuses its value."""
         if self.lora is None:
             return None
         from peft import LoraConfig
@@ -255,13 +249,12 @@ class TrainerStage(Stage):
         steps_each: int = 1,
         chosen: Callable[[], Path | None] = lambda: None,
     ) -> dict[str, Any]:
-        """Trains and saves the model; all ranks call it together. Returns figures for the stage's summary.
-
-        A training that was stopped is resumed from its newest checkpoint.
+        """Trains and saves the model, resuming from the newest checkpoint; all ranks call it together. Returns figures
+        for the stage's summary.
 
         Args:
             callbacks: in place of `Progress`.
-            carried: other objects with a state that checkpoints carry on, see `checkpointing.Stateful`.
+            carried: other objects with a state that checkpoints carry on, see `checkpointing.stateful`.
             steps_each: optimizer steps per step of the recipe; checkpoints are saved between those.
             chosen: after the training, the file of `keep_weights` whose weights are saved in place of the last ones.
 

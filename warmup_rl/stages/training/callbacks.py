@@ -51,12 +51,8 @@ def describe_rollouts(curve: Mapping[int, float]) -> Describe:
 
 
 class Progress(TrainerCallback):
-    """Appends every logged step to `log.jsonl` and prints about twenty lines per training.
-
-    Args:
-        describe: the text between step and time left, given the latest value of everything that was logged.
-        steps_each: optimizer steps per step of the recipe.
-    """
+    """Appends every logged step to `log.jsonl` and prints about twenty lines per training: what `describe` makes of the
+    latest value of everything that was logged."""
 
     def __init__(self, context: Context, describe: Describe = describe_loss, *, steps_each: int = 1) -> None:
         self._context, self._describe, self._each = context, describe, steps_each
@@ -114,9 +110,6 @@ class Health(TrainerCallback):
     """Applies the health rules to every logged step.
 
     An alarm is printed, appended to `log.jsonl`, sent to the open W&B run, and kept for the stage's record.
-
-    Args:
-        is_control: the reward does not pay correct answers more than wrong ones.
 
     Attributes:
         alarms: step, rule and text of each alarm so far.

@@ -6,10 +6,11 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.utils import reduce
+from torch.distributed.checkpoint.stateful import Stateful
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from warmup_rl.base.console import size_in_words
@@ -35,17 +36,6 @@ _PATIENCE, _FP16_PATIENCE = 3, 30
 """Steps in a row without a finite gradient before a training ends; float16 begins by finding its scale."""
 
 
-@runtime_checkable
-class Stateful(Protocol):
-    """What a checkpoint carries on, with the interface of PyTorch: a callback, or another object of the training."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """The state, of types that `torch.load` reads with `weights_only`."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over a state."""
-
-
 class AlreadyTrained(Exception):
     """The checkpoint that a training was resumed from is that of its last step."""
 
@@ -58,7 +48,6 @@ class Checkpoints(TrainerCallback):
 
     Args:
         carried: objects whose state goes on, by name, those of the trainer's own excepted.
-        steps_each: optimizer steps per step of the recipe.
     """
 
     def __init__(
@@ -171,9 +160,6 @@ class FiniteSteps(TrainerCallback):
     """Skips optimizer steps whose gradient is not finite, counts them, and ends a training after three in a row.
 
     DeepSpeed skips such steps itself. Data and schedule move on, so that the next step is another one.
-
-    Attributes:
-        skipped: optimizer steps so far that have changed nothing.
     """
 
     def __init__(self, context: Context, trainer: Trainer) -> None:
@@ -239,5 +225,6 @@ def make_room(context: Context, parameters: int, step: int) -> None:
 
 
 def stateful(objects: Iterable[Any]) -> dict[str, Stateful]:
-    """Those of the objects that have a state to carry on, by class name."""
+    """Those of the objects that have a state to carry on, of types that `torch.load` reads with `weights_only`, by
+    class name."""
     return {type(one).__name__: one for one in objects if isinstance(one, Stateful)}

@@ -29,9 +29,6 @@ class Curve(TrainerCallback):
     A run with the curve has the same rollouts as one without. Problems and completion budget are those of the recipe's
     evaluation, so that the last point agrees with an `evaluate` stage.
 
-    Args:
-        steps_each: optimizer steps per RLVR step.
-
     Attributes:
         points: lenient accuracy by step, so far.
     """

@@ -146,11 +146,9 @@ def complete_and_score(
 
 
 class Progress:
-    """Prints, at most every 20 seconds, how many completions are done, how fast tokens are drawn, and the time left.
-
-    The time left assumes that a completion that is being drawn goes on to half of what its budget leaves, and that one
-    that waits is as long as the mean of the others.
-    """
+    """Prints, at most every 20 seconds, how many completions are done, how fast tokens are drawn, and the time left: a
+    completion that is being drawn is taken to go on to half of what its budget leaves, one that waits to be as long as
+    the mean of the others."""
 
     def __init__(self, say: Callable[[str], None], name: str, total: int, max_tokens: int) -> None:
         self._say, self._name, self._total, self._budget = say, name, total, max_tokens
@@ -182,10 +180,8 @@ class Progress:
 def complete_held_out(
     trainer: Trainer, context: Context, problems: Sequence[Problem], sampling: Sampling
 ) -> list[dict[str, Any]]:
-    """Scored completions of problems by the model that is being trained, in their order, on every rank.
-
-    Random state, mode and generation config of the model stay as they were. All ranks call it together.
-    """
+    """Scored completions of problems by the model that is being trained, in their order, on every rank; all call it
+    together. Random state, mode and generation config of the model stay as they were."""
     from accelerate.utils import gather_object
 
     launch_env = context.launch_env

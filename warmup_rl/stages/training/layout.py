@@ -55,14 +55,9 @@ class Launch:
 
 
 def layout_of(file: Path | None = None, processes: int | None = None) -> Launch:
-    """The launch of a configuration file of accelerate, on CPUs; without a file, that of this process.
-
-    Args:
-        processes: in place of those that the file or the launch has.
-
-    Raises:
-        RunError: training is not split in such a way; or the configuration of DeepSpeed is missing or broken.
-    """
+    """The launch of a configuration file of accelerate, on CPUs, with so many processes in place of its own; without a
+    file, that of this process. Raises `RunError` if training is not split in such a way, or the configuration of
+    DeepSpeed is missing or broken."""
     settings = _of_environment() if file is None else parse_yaml(file.read_text(encoding="utf-8")) or {}
     size = processes or int(settings.get("num_processes") or 1)
     env = LaunchEnv(size=size, distribution="ddp" if size > 1 else "single")

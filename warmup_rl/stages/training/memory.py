@@ -56,14 +56,8 @@ class Shape:
 
 @dataclass(frozen=True)
 class Load:
-    """What a stage puts on a device at a time.
-
-    Attributes:
-        sequences: of a forward and backward pass.
-        length: tokens of the longest; None where that is not known before the stages before it have run.
-        rollouts: sequences that are drawn at a time.
-        reference: whether a frozen copy of the model is kept.
-    """
+    """What a stage puts on a device at a time: sequences of a forward and backward pass, tokens of the longest (None
+    where only the stages before it will tell), sequences that are drawn, and maybe a frozen copy of the model."""
 
     sequences: int
     length: int | None
@@ -202,15 +196,7 @@ def verdict(found: Need, launch: Launch) -> tuple[str, bool]:
 
 
 def launch_of(file: Path | None, processes: int | None, gpu_memory: float | None, env: LaunchEnv) -> Launch:
-    """The launch to plan for: that of this process, or of a configuration of accelerate.
-
-    Args:
-        processes: in place of those in the file.
-        gpu_memory: GB of a GPU to plan for in place of this machine's devices.
-
-    Raises:
-        RunError: training is not split in such a way.
-    """
+    """The launch to plan for, as `layout_of` finds it, on GPUs with so many GB, or on this machine's devices."""
     launch = layout_of(file, processes)
     capacity = round(gpu_memory * 1e9) if gpu_memory else _capacity(env)
     return replace(launch, env=replace(launch.env, device="cuda" if gpu_memory else env.device), capacity=capacity)
@@ -231,12 +217,8 @@ def _capacity(env: LaunchEnv) -> int:
 
 
 def remedies(env: LaunchEnv, args: dict[str, Any], micro: int, own: list[str], *, adaptable: bool) -> Iterator[str]:
-    """Settings that lower the memory that a training needs under a launch, cheapest first.
-
-    Args:
-        own: those of the stage itself.
-        adaptable: whether an adapter may be trained in place of all weights.
-    """
+    """Settings that lower the memory that a training needs under a launch, cheapest first; `own` are the stage's, and
+    `adaptable` says whether an adapter may be trained in place of all weights."""
     if micro > 1:
         yield f"args.per_device_train_batch_size: {micro // 2} (now {micro}); the result is the same, but slower"
     if not args.get("activation_checkpointing", args.get("gradient_checkpointing", env.device == "cuda")):

@@ -29,15 +29,9 @@ class Batch:
 def split_batch(
     sequences: int, launch_env: LaunchEnv, *, largest: int | None = None, says: str = "batch_size"
 ) -> Batch:
-    """Splits the sequences of an optimizer step over the processes of a launch, in as few passes as possible.
-
-    Args:
-        largest: limit of sequences per device and pass; default: 8 on a GPU, none on a CPU.
-        says: the source of the number, for the error message.
-
-    Raises:
-        UserError: the sequences cannot be split equally.
-    """
+    """Splits the sequences of an optimizer step over the processes of a launch, in as few passes as possible, at most
+    `largest` per device and pass (default: 8 on a GPU). Raises `UserError`, beginning with `says`, if they cannot be
+    split equally."""
     if sequences % launch_env.size:
         size = launch_env.size
         multiples = [number for number in (sequences // size * size, (sequences // size + 1) * size) if number]
@@ -60,10 +54,8 @@ def trainer_options(
     """The config object of a trainer: our defaults, the recipe's `args`, and over them the options of every stage and
     `owned`, those of this one.
 
-    Raises:
-        UserError: an option does not exist or has an invalid value, or the configuration of DeepSpeed contradicts the
-            recipe.
-        RunError: the trainer would not use the processes that were launched.
+    Raises `UserError` for an option that does not exist or has an invalid value, or if the configuration of DeepSpeed
+    contradicts the recipe, and `RunError` if the trainer would not use the processes that were launched.
     """
     launch_env = context.launch_env
     if not launch_env.distribution.startswith("zero"):
