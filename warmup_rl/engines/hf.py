@@ -132,7 +132,6 @@ class _Session:
     batch_size: int
 
     def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
-        """Completions in the order of the requests, a batch at a time."""
         iterator = iter(requests)
         while batch := list(islice(iterator, self.batch_size)):
             prompts = [render_prompt(self.tokenizer, one.messages, self.context.response_format) for one in batch]

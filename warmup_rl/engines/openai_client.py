@@ -190,7 +190,6 @@ class Client:
         raise UserError(await self._refused(status, message, request))
 
     async def _post(self, body: dict[str, Any]) -> bytes:
-        """The body of a successful answer."""
         chat = self._config.mode == "chat"
         endpoint, prompt = (self._client.chat.completions, "messages") if chat else (self._client.completions, "prompt")
         arguments: Any = {prompt: body.pop(prompt), "model": self._config.model, "extra_body": body}
@@ -262,7 +261,6 @@ class Client:
 
 
 async def _close(client: AsyncOpenAI) -> None:
-    """Cancels requests in flight, then closes the client."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
@@ -371,7 +369,6 @@ def _text(content: Any) -> str | None:
 
 
 def _tokens(usage: Any, text: str) -> tuple[int, int]:
-    """Tokens of completion and prompt."""
     counts = usage if isinstance(usage, dict) else {}
     given = [counts.get(key) for key in ("completion_tokens", "prompt_tokens")]
     completion, prompt = (n if type(n) is int and 0 <= n <= _MOST_TOKENS else None for n in given)

@@ -177,7 +177,6 @@ class VllmSession:
         self._config, self._context, self._llm, self._sampling_params = config, context, llm, sampling_params
 
     def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
-        """Completions in the order of the requests, a batch at a time."""
         iterator = iter(requests)
         config, context = self._config, self._context
         while batch := list(islice(iterator, config.batch_size)):

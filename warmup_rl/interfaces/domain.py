@@ -199,7 +199,6 @@ class Domain(Plugin, ABC):
         return self.finite and split != "train"
 
     def take(self, split: Split, seed: int, count: int) -> list[Problem]:
-        """`each` as a list."""
         return list(self.each(split, seed, count))
 
 

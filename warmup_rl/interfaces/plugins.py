@@ -328,8 +328,6 @@ def _is_in(folder: Path, file: str | None) -> bool:
 
 
 class _FolderFinder(MetaPathFinder):
-    """Finds the named modules in a folder."""
-
     def __init__(self, folder: Path, names: Collection[str]) -> None:
         self._folder, self._names = str(folder), names
 

@@ -35,12 +35,10 @@ class Option:
 
     @cached_property
     def annotation(self) -> str:
-        """Its type as written in the source."""
         return ast.unparse(self.statement.annotation)
 
     @property
     def default(self) -> str:
-        """Its default as written in the source."""
         default = self._parts.get("default") or self._parts.get("default_factory")
         return ast.unparse(default) if default is not None else ""
 

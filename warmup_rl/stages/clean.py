@@ -122,7 +122,6 @@ class Counts:
     outcomes: dict[str, Counter[str]] = field(default_factory=dict)
 
     def add(self, row: Row) -> None:
-        """Adds a row of the log."""
         before, after = row["tokens"]
         self.read += 1
         self.tokens_before += before
@@ -362,6 +361,5 @@ class _Cleaning:
         }
 
     def _tokens(self, trace: Trace) -> int:
-        """Tokens of the rendered trace."""
         count = self._context.count_tokens
         return count(trace.thinking) + count(trace.answer) + self._frame

@@ -136,7 +136,6 @@ class _Distillation:
         return {"domain": stage.domain, "problems": len(self._problems), "traces": kept, **usage.summary()}
 
     def draw(self) -> None:
-        """Requests this process's part of the completions."""
         with self._opened():
             self._complete()
 

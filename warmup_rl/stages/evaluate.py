@@ -109,7 +109,6 @@ class Evaluate(Stage):
         )
 
     def prepare(self, context: Context) -> None:
-        """Raises `SpaceError` where a domain has too few problems."""
         self._jobs(context)
 
     def run(self, context: Context) -> dict[str, Any]:

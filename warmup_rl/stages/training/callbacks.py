@@ -24,7 +24,6 @@ _LINES = 20
 
 
 def describe_loss(row: Mapping[str, Any]) -> str:
-    """The progress line of a supervised training."""
     return f"loss {row['loss']:.3f}  lr {row.get('learning_rate', 0.0):.1e}"
 
 

@@ -55,7 +55,6 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def step_of(checkpoint: Path) -> int:
-    """The number of optimizer steps before a checkpoint."""
     return int(checkpoint.name.removeprefix("step-"))
 
 
@@ -88,7 +87,6 @@ def launch_of(context: Context) -> list[Any]:
 
 
 def manifest_of(checkpoint: Path) -> dict[str, Any]:
-    """The record of a checkpoint."""
     return read_json(checkpoint / MANIFEST, delete=checkpoint)
 
 

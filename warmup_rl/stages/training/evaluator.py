@@ -171,7 +171,6 @@ class Progress:
         self._say(f"{self._name}: {self._done} of {self._total}, {rate:,.0f} tokens/s, about {duration(left)} left")
 
     def finished(self, lengths: Iterator[int]) -> None:
-        """Counts finished completions, given their lengths in tokens."""
         for length in lengths:
             self._done += 1
             self._done_tokens += length

@@ -40,7 +40,6 @@ class Rule:
 
     @property
     def shown(self) -> str:
-        """The condition in words."""
         steps = f" at {self.steps} steps in a row" if self.steps > 1 else ""
         return f"{self.means}: {'at most' if self.below else 'at least'} {self.limit:g}{steps}"
 

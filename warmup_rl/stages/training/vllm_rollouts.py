@@ -76,7 +76,6 @@ class VllmRollouts(Config):
             yield "args.vllm_importance_sampling_mode: loss_type vespo needs token_truncate or token_mask."
 
     def options(self) -> dict[str, Any]:
-        """The options of GRPOConfig."""
         return {
             "use_vllm": True,
             "vllm_mode": self.mode,
