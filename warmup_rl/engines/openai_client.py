@@ -148,7 +148,11 @@ class Client:
                     await self._wait(reply, failures)
                     continue
                 if reply.empty is None:
-                    raise self._out_of_service(reply.reason, attempts)
+                    raise UserError(
+                        f"{self._config.base_url} gave no usable answer to a request in {counted(attempts, 'attempt')};"
+                        f" the last error: {reply.reason}. Check the server, or adjust `retries`, `timeout` and "
+                        "`concurrency` to its capacity."
+                    )
                 reply = reply.empty
             self._answered += 1
             return self._completion(request, reply, attempts)
@@ -220,12 +224,6 @@ class Client:
             cost=(reply.prompt_tokens * self._config.price_in + reply.tokens * self._config.price_out) / 1e6,
             prompt_tokens=reply.prompt_tokens,
             attempts=attempts,
-        )
-
-    def _out_of_service(self, reason: str, attempts: int) -> UserError:
-        return UserError(
-            f"{self._config.base_url} gave no usable answer to a request in {counted(attempts, 'attempt')}; the last "
-            f"error: {reason}. Check the server, or adjust `retries`, `timeout` and `concurrency` to its capacity."
         )
 
     async def _refused(self, status: int, message: str, request: Request) -> str:

@@ -302,8 +302,8 @@ def _imports_beside(folder: Path) -> Iterator[None]:
     """
     inside = set() if (folder / "__init__.py").is_file() else {path.stem for path in folder.glob("*.py")}
     installed = {name for name in inside if PathFinder.find_spec(name, _LIBRARIES)} | sys.stdlib_module_names
-    found_anyway = {name for name in inside if (spec := PathFinder.find_spec(name)) and _is_in(folder, spec.origin)}
-    names = inside - installed - found_anyway
+    origins = {name: getattr(PathFinder.find_spec(name), "origin", None) for name in inside - installed}
+    names = {name for name, file in origins.items() if file is None or Path(file).resolve().parent != folder}
 
     def named() -> dict[str, ModuleType]:
         return {name: module for name, module in sys.modules.items() if name.partition(".")[0] in names}
@@ -321,10 +321,6 @@ def _imports_beside(folder: Path) -> Iterator[None]:
         for name in _BESIDE[folder]:
             del sys.modules[name]
         sys.modules.update(others)
-
-
-def _is_in(folder: Path, file: str | None) -> bool:
-    return file is not None and Path(file).resolve().parent == folder
 
 
 class _FolderFinder(MetaPathFinder):

@@ -155,7 +155,9 @@ def need(shape: Shape, load: Load, launch: Launch, options: Any) -> Need:
     """What a training takes on each device, given the trainer's config."""
     env, (_, deepspeed, stage) = launch.env, launch.env.distribution.partition("zero")
     zero, half = int(stage or 0), bool(options.bf16 or options.fp16)
-    weight = 2 if deepspeed and half or _is_half(options) else 4  # under autocast the weights stay in float32
+    dtype = str((getattr(options, "model_init_kwargs", None) or {}).get("dtype", "")).removeprefix("torch.")
+    is_half = deepspeed and half or dtype in ("bfloat16", "float16", "half")
+    weight = 2 if is_half else 4  # under autocast the weights stay in float32
     state = next((size for part, size in _OPTIMIZER_BYTES.items() if part in str(options.optim)), 8)
     master = 4 if deepspeed and half else 0
     split = {stage: env.size if zero >= stage else 1 for stage in (1, 2, 3)}
@@ -175,11 +177,6 @@ def need(shape: Shape, load: Load, launch: Launch, options: Any) -> Need:
     layers = shape.layers * shape.kept + 2 * shape.layer if checkpointed else (shape.layers + 1) * shape.layer
     per_token = (layers + shape.outside) * (_MIXED if half else 1)
     return Need(parts, per_token, shape.cache * (1 + 1 / shape.layers) * (0.75 if half else 1), load)
-
-
-def _is_half(options: Any) -> bool:
-    dtype = str((getattr(options, "model_init_kwargs", None) or {}).get("dtype", ""))
-    return dtype.removeprefix("torch.") in ("bfloat16", "float16", "half")
 
 
 def verdict(found: Need, launch: Launch) -> tuple[str, bool]:
