@@ -209,8 +209,9 @@ class Stage(Plugin, ABC):
         return self.every_rank
 
     def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
-        """Names of the domains that the stage reads, given those declared; the recipe checks that they are declared."""
-        return ()
+        """Names of the domains that the stage reads, given those declared; the recipe checks that they are declared.
+        Here: those that it asks for problems."""
+        return tuple(dict.fromkeys(request.domain for request in self.data_requests(evaluation, domains)))
 
     def data_requests(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[DataRequest]:
         """The problems that the stage will ask for, given the declared domains.

@@ -61,9 +61,6 @@ class Distill(Stage):
     def required_inputs(self) -> frozenset[str]:
         return frozenset({"model"}) if self.teacher.reads_model else self.inputs
 
-    def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
-        return (self.domain,)
-
     def data_requests(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[DataRequest]:
         return (self._request,)
 

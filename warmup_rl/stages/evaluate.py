@@ -68,12 +68,9 @@ class Evaluate(Stage):
     shots: int = Field(default=2, gt=0)
     """Solved train problems before each question under `few_shot` and `few_shot_cot`."""
 
-    def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
-        return evaluation.measured(domains)
-
     def data_requests(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[DataRequest]:
         styles = self.prompts or []
-        for name in self.domains_used(evaluation, domains):
+        for name in evaluation.measured(domains):
             yield DataRequest(name, "test", evaluation.problems, "evaluation.problems", evaluation.seed)
             if len(styles) > 1:
                 yield DataRequest(name, "validation", evaluation.validation, "evaluation.validation", evaluation.seed)
@@ -138,15 +135,15 @@ class Evaluate(Stage):
     def _problems(self, context: Context, split: Literal["test", "validation"]) -> tuple[Problem, ...]:
         settings = context.evaluation
         count = settings.problems if split == "test" else settings.validation
-        names = self.domains_used(settings, context.domains)
-        return tuple(problem for name in names for problem in context.domains[name].take(split, settings.seed, count))
+        measured = [context.domains[name] for name in settings.measured(context.domains)]
+        return tuple(problem for domain in measured for problem in domain.take(split, settings.seed, count))
 
     def _examples(self, context: Context, style: PromptStyle) -> dict[str, tuple[Message, ...]]:
         """Solved train problems of each domain as turns; empty for a style without any."""
         if style not in _FEW_SHOT:
             return {}
         layout = context.response_format.under("free") if "cot" in style else None
-        used = {name: context.domains[name] for name in self.domains_used(context.evaluation, context.domains)}
+        used = {name: context.domains[name] for name in context.evaluation.measured(context.domains)}
         return {
             name: tuple(
                 turn

@@ -107,13 +107,10 @@ class Sft(TrainerStage):
     def code(self) -> tuple[str, ...]:
         return (PROBE,) if self.probe else ()
 
-    def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
-        return evaluation.measured(domains) if self.probe else ()
-
     def data_requests(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[DataRequest]:
-        for name in self.domains_used(evaluation, domains):
-            assert self.probe is not None
-            yield DataRequest(name, "validation", self.probe.problems, "probe.problems", evaluation.seed)
+        if self.probe:
+            for name in evaluation.measured(domains):
+                yield DataRequest(name, "validation", self.probe.problems, "probe.problems", evaluation.seed)
 
     def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
         length = {"steps": self.steps} if self.steps else {"tokens": self.tokens} if self.tokens else {}
@@ -258,7 +255,7 @@ class Sft(TrainerStage):
         evaluation, domains = context.evaluation, context.domains
         problems = [
             problem
-            for name in self.domains_used(evaluation, domains)
+            for name in evaluation.measured(domains)
             for problem in domains[name].take("validation", evaluation.seed, self.probe.problems)
         ]
         probe = import_class(PROBE, PROBE)(
