@@ -125,8 +125,7 @@ class TrainerStage(Stage):
         if self.inputs and context.inputs.model is not None:
             source, revision = str(context.inputs.model), context.inputs.model_revision
             model = model_without_weights(source, revision, options, context.stage_id)
-            if adapter is not None:
-                adapted(copy.deepcopy(model), adapter, context.stage_id)
+            adapted(copy.deepcopy(model), adapter, context.stage_id)
             if options.deepspeed_plugin is None:
                 tokenizer = chat.load_tokenizer(source, revision)
                 require_trainer(self.trainer_kind(), model, options, adapter, tokenizer, context.stage_id)
@@ -149,9 +148,7 @@ class TrainerStage(Stage):
             return None
         options, adapter = self._planned(context, launch), self.adapter()
         model: Any = model_without_weights(str(source), revision, options, context.stage_id)
-        if adapter is not None:
-            model = adapted(model, adapter, context.stage_id)
-        weights = list(model.parameters())
+        weights = list(adapted(model, adapter, context.stage_id).parameters())
         trained = sum(weight.numel() for weight in weights if weight.requires_grad)
         shape = shape_of(str(source), revision, trained, sum(weight.numel() for weight in weights))
         return need(shape, load, launch, options)
@@ -264,42 +261,36 @@ class TrainerStage(Stage):
         """
         from transformers import PrinterCallback
 
+        from warmup_rl.stages.training import checkpointing
         from warmup_rl.stages.training.callbacks import Health, Progress, Tracked
-        from warmup_rl.stages.training.checkpointing import (
-            AlreadyTrained,
-            Checkpoints,
-            FiniteSteps,
-            make_room,
-            require_room,
-            stateful,
-        )
         from warmup_rl.stages.training.saving import parameter_count, save
 
         resumed = _newest(context)
         trainer.remove_callback(PrinterCallback)
-        finite = FiniteSteps(context, trainer)
+        finite = checkpointing.FiniteSteps(context, trainer)
         health = Health(context, self.health, trainer, is_control=self.is_control(context))
         tracked = Tracked(context, trainer, steps_each=steps_each)
         own = [tracked, finite, *(callbacks or [Progress(context)]), health]
-        keeper = Checkpoints(self.checkpoint, context, trainer, stateful([*own, *carried]), steps_each=steps_each)
+        states = checkpointing.stateful([*own, *carried])
+        keeper = checkpointing.Checkpoints(self.checkpoint, context, trainer, states, steps_each=steps_each)
         for callback in (*own, keeper):
             trainer.add_callback(callback)
         parameters = parameter_count(trainer.model)
-        require_room(trainer, context, self.checkpoint, parameters)
-        with deferred(), suppress(AlreadyTrained):
+        checkpointing.require_room(trainer, context, self.checkpoint, parameters)
+        with deferred(), suppress(checkpointing.AlreadyTrained):
             trainer.train(resume_from_checkpoint=resumed)
         planned, done = trainer.state.max_steps, trainer.state.global_step
         if done != planned:
             context.say(f"{planned} optimizer steps were planned, the trainer has ended after {done}")
         if context.launch_env.is_main:
-            make_room(context, parameters, done)
+            checkpointing.make_room(context, parameters, done)
         response_format = context.response_format if self.inputs else None
         save(trainer, context, tokenizer, response_format, kept=self.save, dtype=self.dtype, chosen=chosen())
         losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
         first, last = (losses[0], losses[-1]) if losses else (None, None)
         noted = {"skipped_steps": finite.skipped, "alarms": health.alarms}
-        noted = {key: value for key, value in noted.items() if value}
-        return {"steps": done, **noted, "parameters": parameters, "first_loss": first, "last_loss": last}
+        figures = {"parameters": parameters, "first_loss": first, "last_loss": last}
+        return {"steps": done, **{key: value for key, value in noted.items() if value}, **figures}
 
 
 def _newest(context: Context) -> str | None:

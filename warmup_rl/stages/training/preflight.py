@@ -134,7 +134,9 @@ def low_adapter_rate(lora: Any, args: Mapping[str, Any], default: float, least: 
 
 
 def adapted(model: PreTrainedModel, adapter: Any, place: str) -> PreTrainedModel:
-    """The model with the adapter in it. Raises `UserError` where it has no such modules, or peft refuses it."""
+    """The model with the adapter, if any. Raises `UserError` where it has no such modules, or peft refuses it."""
+    if adapter is None:
+        return model
     from peft import inject_adapter_in_model
 
     modules = dict(model.named_modules())
