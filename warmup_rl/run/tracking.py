@@ -92,7 +92,7 @@ def track_stage(stage: str, record: Mapping[str, Any]) -> None:
     """Writes the figures of a finished stage to the open W&B run, if there is one; of evaluations each measurement."""
     summary = record["summary"]
     found = {f"{stage}/{key}": value for key, value in summary.items() if isinstance(value, int | float)}
-    found[f"{stage}/seconds"] = record["seconds"]
+    found |= {f"{stage}/seconds": record["seconds"], f"{stage}/alarms": len(summary.get("alarms", ()))}
     for cell in summary.get("cells") or ():
         place = "/".join(str(cell.get(key)) for key in ("domain", "split", "sampling", "prompt"))
         found |= {f"{stage}/{place}/{key}": cell.get(key) for key in MEASURED}
