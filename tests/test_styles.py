@@ -54,6 +54,29 @@ def test_where_a_form_is_wanted_the_prompt_asks_for_it():
     assert asked["open"].under("free") == asked["free"] and asked["open"].under("few_shot").instruction == ""
 
 
+@pytest.mark.parametrize(
+    ("given", "validation", "curve"),
+    [
+        ({"problems": 4}, 4, 4),
+        ({"problems": 500}, 100, 100),
+        ({}, 100, 100),
+        ({"problems": 4, "validation": 20}, 20, 4),
+        ({"problems": 4, "curve_problems": 6}, 4, 6),
+    ],
+)
+def test_what_is_measured_beside_the_test_problems_is_no_more_than_they_are(tmp_path, given, validation, curve):
+    loaded = recipe(tmp_path, evaluation=given)
+    assert (loaded.evaluation.validation, loaded.evaluation.curve_problems) == (validation, curve)
+    before, domains = loaded.stages[0], loaded.domains
+    split = {request.split: request.count for request in before.data_requests(loaded.evaluation, domains)}
+    assert split["validation"] == validation
+    test, styles, budget = loaded.evaluation.problems, 4, before.preview(loaded.evaluation, domains).counts
+    assert budget["completions"] == styles * len(domains) * (test + validation)
+    assert load_recipe(tmp_path / "recipe.yaml", ["evaluation.problems=3"]).evaluation.validation == min(
+        given.get("validation", 3), 100
+    )
+
+
 def test_auto_takes_the_best_style_on_validation_problems_and_the_first_of_equals():
     found = [cell("open", 0.2), cell("free", 0.5), cell("plain", 0.5), cell("plain", 0.9, split="test")]
     assert best_style(found, ["open", "free", "plain"]) == "free"

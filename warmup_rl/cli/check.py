@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> None:
     if command.help is not None:
         explain([command.help])
         return
-    size = layout_of(_launch_file(command), command.gpus).size
+    size = layout_of(_launch_file(command), command.gpus).env.size
     plan(load_recipe(command.recipe, command.overrides, world_size=size, draw=True), size, command=command)
 
 

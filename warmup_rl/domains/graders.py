@@ -175,8 +175,8 @@ class ChoiceGrader(Grader):
         return choose(gold=problem.gold, answer=answer, letters=letters, question=question)
 
     def final_answer(self, text: str, problem: Problem) -> str | None:
-        """All of a text that boxes a letter or calls one the answer, else its last line."""
-        return final_choice(text)
+        """All of a text that boxes an option or calls one the answer, else its last line."""
+        return final_choice(text, problem.question)
 
     def chance_accuracy(self, problem: Problem) -> float:
         return 1 / len(problem.meta["letters"])

@@ -43,6 +43,18 @@ _CALLED_RIGHT = re.compile(
     r"\(?([A-Z])\)?[\s.!]{0,3}$"
 )
 """A letter that is called right, or that ends a text as a choice."""
+_LEFT_OVER = re.compile(
+    rf"(?i:\b(?:(?:that|this|it|which)\s(?:only\s|just\s)?leaves|,\sleaving|(?:left|remains) is|left with)"
+    rf"(?:\s(?:us|me|you|only|just|with))*)\s(?:the\s)?{_NAMED}\(?([A-Z])(?![\w'])"
+    r"|(?i:\bonly (?:answer|option|choice|one|candidate|possibility) (?:left|remaining|standing) is\s)"
+    r"\(?([A-Z])(?![\w'])"
+    r"|(?<![\w'])\(?([A-Z])\)?\s(?:alone\s)?(?:remains|survives|(?:is|being)\s(?:the\s(?:only|last|one)\s(?:\w+\s)?)?"
+    r"(?:left|remaining|standing))(?!\w)"
+)
+"""A letter that is left when the others are ruled out."""
+_CLOSED = re.compile(r"[\s)\]}'.!]*(?:$|[,;:]|\.\s|\s(?:because|since|as)\b)")
+_OPEN = re.compile(r"\b(?:if|unless|whether|suppos\w+|assum\w+|would|could|might|may)\b", re.IGNORECASE)
+_REFUSED = re.compile(r"\b(?:not(?!\s\(?[A-Z]\b)|wrong|false|incorrect|impossible)\b|n't\b", re.IGNORECASE)
 _LAST_LINE = 400
 """Characters of the last line in which a letter is called right."""
 _CLAUSE = re.compile(r"[.,;:!?\n]|\b(?:so|then|therefore|thus|hence|but)\b", re.IGNORECASE)
@@ -71,6 +83,8 @@ _SECOND_THOUGHTS = "actually|wait|hmm|sorry|correction|oops|on second"
 _CORRECTED = re.compile(rf"{_NEXT}(?:{_SECOND_THOUGHTS}|no)\b", re.IGNORECASE)
 _WITHDRAWN = re.compile(rf"{_NEXT}(?:{_SECOND_THOUGHTS})\b", re.IGNORECASE)
 """What takes a claim back where another follows; a bare "No" between two claims leaves both."""
+_PHRASE_START = r"(?<![\w.+-])(?:(?:the|an?)\s)?"
+_PHRASE_END = r"(?=\s*(?:$|[\n,;!?)\]}]|\.(?!\d))|\s(?:is|must|because|since|as|and|or|alone|remains|survives)\b)"
 _DASH = re.compile(r"[\s)\]}'.:]*(?:-\s)?\s*")
 _OPTION = re.compile(r"^\s{0,8}\(?([A-Z])[.):]\s+(.*)$", re.MULTILINE)
 _ARTICLE = re.compile(r"\s+(?!(?:is|because|since|as|or|and|with|which|if|unless|to|rather)\b)[a-z]")
@@ -94,17 +108,20 @@ def choose(*, gold: str, answer: str, letters: str, question: str = "") -> Grade
     """Grades `answer` against the letter `gold`.
 
     A letter counts if it is boxed, follows "answer is" or "answer:", stands alone, or starts the answer, as in
-    `B. south` or `B (south)`. Two different letters claimed in the same way are wrong; so are a letter that is not an
-    option, and a letter before the text of another option. Claims that are denied, hypothetical or taken back do not
-    count, nor do options that are listed behind the answer.
+    `B. south` or `B (south)`; where no letter does, the whole text of an option counts as its letter. Two different
+    letters claimed in the same way are wrong; so are a letter that is not an option, and a letter before the text of
+    another option. Claims that are denied, hypothetical or taken back do not count, nor do options that are listed
+    behind the answer.
 
     Args:
         letters: the letters of the options, e.g. `ABCD`.
         question: contains a line such as `B. south` for each option, if their texts are to be compared.
     """
     text = _plain_text(answer)
-    options = {letter: _plain(wording) for letter, wording in _OPTION.findall(_MARKUP.sub("", question))}
-    claims = _boxed(text) or _stated(text, letters, options) or _alone(text) or _called_right(text, letters, options)
+    options = _options(question)
+    claims = _claims(text, letters, options)
+    if not any(claim.letters for claim in claims) and (lettered := _lettered(text, options)) != text:
+        claims = _claims(lettered, letters, options)
     back = [place for place, claim in enumerate(claims[:-1], start=1) if _WITHDRAWN.match(claim.behind)]
     claims = claims[back[-1] if back else 0 :]
     claimed = list(dict.fromkeys("".join(claim.letters for claim in claims)))
@@ -123,12 +140,13 @@ def choose(*, gold: str, answer: str, letters: str, question: str = "") -> Grade
     return Grade("correct" if letter == gold else "wrong", letter)
 
 
-def final_choice(text: str) -> str:
-    """The part of a text that states its choice: all of it where a letter is boxed or called the answer, else the last
-    line."""
+def final_choice(text: str, question: str = "") -> str:
+    """The part of a text that states its choice: all of it where a letter, or the text of an option in the question, is
+    boxed or called the answer, else the last line."""
     plain = _plain_text(text)
-    if not plain or _boxed(plain) or _stated(plain, string.ascii_uppercase, {}):
-        return text
+    for said in (plain, _lettered(plain, _options(question))):
+        if not said or _boxed(said) or _stated(said, string.ascii_uppercase, {}):
+            return text
     return plain.splitlines()[-1]
 
 
@@ -142,6 +160,26 @@ def _plain_text(text: str) -> str:
     text = unicodedata.normalize("NFKC", text[-MAX_LENGTH:])
     text = "".join(one for one in text if one.isascii() or unicodedata.category(one) != "Cf")
     return _MARKUP.sub("", text).strip()
+
+
+def _options(question: str) -> dict[str, str]:
+    """The texts of the options in a question, by letter."""
+    return {letter: _plain(wording) for letter, wording in _OPTION.findall(_MARKUP.sub("", question))}
+
+
+def _claims(text: str, letters: str, options: dict[str, str]) -> list[_Claim]:
+    return _boxed(text) or _stated(text, letters, options) or _alone(text) or _called_right(text, letters, options)
+
+
+def _lettered(text: str, options: dict[str, str]) -> str:
+    """The text with the letter of an option in place of its whole wording, where that is a phrase of its own; wordings
+    that two options share stay."""
+    found = {wording: letter for letter, wording in options.items() if [*options.values()].count(wording) == 1}
+    patterns = [r"\s+".join(map(re.escape, wording.split())) for wording in sorted(found, key=len, reverse=True)]
+    if not any(patterns):
+        return text
+    whole = re.compile(rf"{_PHRASE_START}({'|'.join(filter(None, patterns))}){_PHRASE_END}", re.IGNORECASE)
+    return whole.sub(lambda match: found.get(_plain(match[1]), match[1]), text)
 
 
 def _boxed(text: str) -> list[_Claim]:
@@ -219,7 +257,26 @@ def _called_right(text: str, letters: str, options: dict[str, str]) -> list[_Cla
         if letter in letters and not _DENIED.search(_clause(line[max(0, match.start() - _BEFORE) : match.start()])):
             claimed = letter + "".join(_further(letter, behind, letters, options))
             found.append(_Claim("" if _TAKEN_BACK.match(behind) else claimed, behind, not _CORRECTED.match(behind)))
-    return found
+    return found or _left_over(line, letters, options)
+
+
+def _left_over(line: str, letters: str, options: dict[str, str]) -> list[_Claim]:
+    """The letter of a last sentence such as `That leaves B.` or `So only B remains.`"""
+    match = [*_LEFT_OVER.finditer(line)][-1:]
+    if not match:
+        return []
+    letter, behind = next(filter(None, match[0].groups())), line[match[0].end() :]
+    before = line[: match[0].start()]
+    sentence = before[max((end.end() for end in _SENTENCE_END.finditer(before)), default=0) :]
+    own = options.get(letter, "")
+    closed = _CLOSED.match(behind) or own and _wording(behind).startswith(own)
+    reason = _REASON.split(behind, maxsplit=1)[0]
+    if letter not in letters or not closed or _OPEN.search(sentence) or _REFUSED.search(reason):
+        return []
+    if _DENIED.search(_clause(sentence)):
+        return []
+    claimed = letter + "".join(_further(letter, behind, letters, options))
+    return [_Claim(claimed, behind, not _CORRECTED.match(behind))]
 
 
 def _alone(text: str) -> list[_Claim]:

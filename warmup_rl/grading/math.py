@@ -14,9 +14,11 @@ from fractions import Fraction
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Grade
 from warmup_rl.grading.final_answer import FORMULA, boxed, boxes
+from warmup_rl.grading.math_matrices import folded
+from warmup_rl.grading.math_remarks import without_remark
 from warmup_rl.grading.math_structure import Shape, region, shape
-from warmup_rl.grading.math_tokens import Tokens, encloses, plain, tokenize
-from warmup_rl.grading.math_tree import Tree, children, form, names
+from warmup_rl.grading.math_tokens import OPERATIONS, Tokens, plain, tokenize
+from warmup_rl.grading.math_tree import Tree, children, form, names, parse
 from warmup_rl.grading.math_value import equal, proportional, rounds_to, value
 from warmup_rl.grading.math_words import NUMBERS, Answer, read_answer, split_answer, with_letter_unit
 from warmup_rl.grading.math_worker import SECONDS, verify
@@ -124,6 +126,7 @@ def _difference(reference: Answer, given: Answer, question: str) -> str | None:
         raise _Unreadable
     if reference.text == given.text and (reference.unit == given.unit or not (reference.unit and given.unit)):
         return None
+    reference, given = without_remark(reference, given.unit), without_remark(given, reference.unit)
     (letter, expected), (other, found) = _choice(reference), _choice(given)
     letters = letter or other and _letter(reference), other or letter and _letter(given)
     if all(letters):
@@ -135,7 +138,7 @@ def _difference(reference: Answer, given: Answer, question: str) -> str | None:
     units = {reference.unit, given.unit} - {""}
     if len(units) > 1:
         return f"the unit is {given.unit}, not {reference.unit}"
-    one, two = shape(reference.tokens), _without_working(shape(given.tokens), given)
+    one, two = shape(reference.tokens), shape(given.tokens)
     if reference.unit == given.unit and given.unit.startswith("mod ") and _congruent(one, two, given.unit):
         return None
     if one.kind == "base" and two.text == one.brackets.partition("_")[0]:
@@ -157,17 +160,6 @@ def _congruent(one: Shape, two: Shape, modulus: str) -> bool:
     trees = [found.parts[-1].tree if found.kind == "equation" else found.tree for found in (one, two)]
     numbers = [number for tree in trees if tree and isinstance(number := value(tree), Fraction)]
     return len(numbers) == len(trees) and (numbers[0] - numbers[1]) % int(modulus.removeprefix("mod ")) == 0
-
-
-def _without_working(found: Shape, answer: Answer) -> Shape:
-    """The result of `72 (48+24)`: a calculation in brackets behind its own result counts as a remark."""
-    tokens = answer.tokens
-    opening = next((place for place, token in enumerate(tokens) if token.text == "("), 0)
-    if not opening or not tokens[opening].spaced or not encloses(tokens[opening:]):
-        return found
-    result, working = shape(split_answer(tokens[:opening]).tokens), shape(tokens[opening + 1 : -1]).tree
-    calculates = working and working[0] not in ("n", "v", "c") and not names(working)
-    return result if calculates and result.tree and working and equal(result.tree, working) else found
 
 
 def _choice(answer: Answer) -> tuple[str, Answer]:
@@ -323,6 +315,7 @@ def _collections(reference: Shape, given: Shape) -> str | None:
 
 def _same_vector(matrix: Tree | None, vector: Shape) -> bool:
     """Whether a matrix of one row or column has the members of a tuple."""
+    matrix = matrix and folded(matrix)
     if matrix is None or matrix[0] != "matrix":
         return False
     rows = [children(row) for row in children(matrix)]
@@ -372,7 +365,10 @@ def _copied(given: Answer, reference: Answer, question: str) -> bool:
     if _contains(tokenize(question), tokenize(found.text)):
         return True
     formulas = [next(filter(None, groups)) for groups in FORMULA.findall(question)]
-    return form(found.tree) in {form(part) for one in formulas for part in _expressions(shape(tokenize(one)))}
+    known = {form(part) for one in formulas for part in _expressions(shape(tokenize(one)))}
+    known |= {form(parse([token])) for token in tokenize(question) if token.kind == "number"}
+    asked = inner[0] in (*OPERATIONS, "floor", "ceil") and all(form(part) in known for part in children(inner))
+    return asked or form(found.tree) in known
 
 
 def _contains(text: Tokens, part: Tokens) -> bool:

@@ -49,8 +49,10 @@ GREEK = frozenset(
 )
 OPENING, CLOSING = ("(", "[", "{", "\\{", "\\begin"), (")", "]", "}", "\\}", "\\end")
 FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln exp".split()
+    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh coth sech csch log ln exp".split()
 )  # fmt: skip
+OPERATIONS = frozenset("gcd lcm max min".split())
+"""Functions of any number of arguments, in any order."""
 _SPELLINGS = {
     name: canonical
     for canonical, names in {
@@ -68,31 +70,36 @@ _SPELLINGS = {
 _MARKS = frozenset("le ge ne cup cap setminus in pm emptyset infty circ lor land approx to lfloor rfloor lceil rceil "
                    "angle triangle mp".split())  # fmt: skip
 _SILENT = frozenset(
-    "left right displaystyle textstyle limits nolimits quad qquad boldsymbol bm pmb underline mathit checkmark "
+    "left right displaystyle textstyle limits nolimits boldsymbol bm pmb underline mathit checkmark "
     "blacksquare square Box qed therefore newline hfill notag nonumber".split()
 )
 _UPRIGHT = frozenset("text mathrm rm textrm textbf textit mbox mathbf textnormal operatorname mathsf textsf bf".split())
 _PLAIN = {
-    **{name: f"\\{name}" for name in (*GREEK, *FUNCTIONS, "pi", "sqrt", "abs")
+    **{name: f"\\{name}" for name in (*GREEK, *FUNCTIONS, "pi", "sqrt", "abs", "floor", "ceil")
        if len(name) > 2 or name in ("pi", "ln", "mu", "xi")},
     "infinity": "\\infty", "inf": "\\infty", "asin": "\\arcsin", "acos": "\\arccos", "atan": "\\arctan",
 }  # fmt: skip
 """Names that are written without a backslash."""
+_WITH_ARGUMENT = ("\\sqrt", "\\abs", "\\floor", "\\ceil")
 _NUMBER = re.compile(r"(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d{1,4}(?![\w.]))?", re.ASCII)
 _THOUSANDS = re.compile(
     r"(?<![\d.])\d{1,3}(?:(?:,\\!\s?|\{,\}|\\[,!;: ]|,|[ ~])\d{3}(?!\d))+(?:\.\d+)?(?![\d.]*[eE][+-]?\d)", re.ASCII
 )
 _CUBE_ROOT = re.compile(r"(?<![A-Za-z\\])cbrt(?![A-Za-z])")
+_ARGUMENTS = re.compile(r"\s{0,3}\}?\s{0,3}(?:\\left\s{0,3})?(?:\(|\\\{)[^,;]{1,100},")
+"""What follows the name of one of `OPERATIONS`, which else may be a word or a unit, as in `5 min`."""
+_CALLED = re.compile(r"\}\s{0,3}(?:\\left\s{0,3})?\(")
+"""What follows the name of a function in `\\operatorname{sin}(x)`."""
 _ESCAPED = re.compile(r"\\\\(?=[A-Za-z])")
 _SEPARATORS = re.compile(r"[^\d.]+")
 _TOKEN = re.compile(
-    r"(?P<space>\s+|~|\\[,;:! ]|\\(?:h?space|(?:text)?color)\s*\{[^{}]*\}|\\\\(?=\s*$)"
+    r"(?P<space>\s+|~|\\q?quad|\\[,;:! ]|\\(?:h?space|(?:text)?color)\s*\{[^{}]*\}|\\\\(?=\s*$)"
     r"|\\[hv]?phantom\s*(?:\{[^{}]*\}|.))"
     r"|(?P<reals>\\(?:mathbb|Bbb|mathbf|text)\s*(?:\{\s*R\s*\}|R(?![A-Za-z])))"
     r"|\\[bB]igg?[lrm]?(?![A-Za-z])"
     r"|\\(?P<command>[A-Za-z]+)"
     r"|</?(?P<tag>[a-z]{1,6})(?:\s[^<>]*)?>"
-    r"|(?P<word>[ap]\.m\.?(?![A-Za-z])|[A-Za-z]+)"
+    r"|(?P<word>(?:[ap]\.m|i\.e)\.?(?![A-Za-z])|[A-Za-z]+)"
     r"|(?P<mark>\\[\[\]()]|<=|>=|!=|\*\*|\\[{}%$|&#]|\\\\|.)",
     re.DOTALL,
 )
@@ -203,9 +210,12 @@ class _Tokenizer:
             self._brackets += (text in ("(", "[", "\\{")) - (text in (")", "]", "\\}"))
 
     def _word(self, word: str) -> None:
-        if (canonical := _PLAIN.get(word)) and not any(self._braces):
+        called = _CALLED.match(self._text, self._place)
+        if (canonical := _PLAIN.get(word)) and (called or not any(self._braces)):
             kind: Kind = "mark" if canonical == "\\infty" else "name" if canonical[1:] not in FUNCTIONS else "command"
-            self._add("command" if canonical in ("\\sqrt", "\\abs") else kind, canonical)
+            self._add("command" if canonical in _WITH_ARGUMENT else kind, canonical)
+        elif word in OPERATIONS and _ARGUMENTS.match(self._text, self._place):
+            self._add("command", f"\\{word}")
         elif len(word) == 1 and not (any(self._braces) and word == "s"):
             self._add("name", word)
         else:

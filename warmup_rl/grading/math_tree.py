@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-from warmup_rl.grading.math_tokens import FUNCTIONS, Token, Tokens, spelled
+from warmup_rl.grading.math_tokens import FUNCTIONS, OPERATIONS, Token, Tokens, spelled
 
 Tree: TypeAlias = tuple[Any, ...]
 """An operation and its operands, such as `("+", ("v", "x"), ("n", Fraction(1), "1"))`. Leaves: `n` number and its
@@ -18,6 +18,7 @@ _CONSTANTS = {"e": "e", "i": "i", "\\pi": "pi"}
 _NAMED_OBJECTS = tuple(
     f"\\{name}" for name in "overline widehat vec bar angle triangle hat dot ddot tilde overrightarrow".split()
 )
+_TWO_NUMBERS = ["(", "number", ",", "number", ")"]
 _MATRICES = ("pmatrix", "bmatrix", "matrix", "array")
 
 
@@ -56,6 +57,8 @@ def form(tree: Tree) -> str:
         neutral = "0" if kind == "+" else "1"
         parts = sorted(part for part in map(form, _flat(kind, tree)) if part != neutral) or [neutral]
         return parts[0] if len(parts) == 1 else f"({kind} {' '.join(parts)})"
+    if kind in OPERATIONS:
+        return f"({kind} {' '.join(sorted(map(form, children(tree))))})"
     if kind in ("/", "^") and form(tree[2]) == "1":
         return form(tree[1])
     return f"({kind} {' '.join(form(part) if isinstance(part, tuple) else str(part) for part in tree[1:])})"
@@ -183,6 +186,10 @@ class _Parser:
             return self._name(token.text)
         if token.kind == "word":
             raise Unparsed(f"the word {token.text!r}")
+        if token.text in ("_", "^"):
+            return self._choices(self._argument())
+        if token.text == "{" and self._take("}"):
+            return self._primary()
         if token.text in _CLOSING:
             return self._bracketed(token.text)
         if token.text == "|":
@@ -274,6 +281,8 @@ class _Parser:
         return self._tokens[start + 1 : self._place - 1]
 
     def _name(self, text: str) -> Tree:
+        if text == "C" and (chosen := self._chosen()):
+            return chosen
         if self._take("_") and (index := spelled(self._group())):
             return ("v", f"{text}_{index}")
         while self._take("'"):
@@ -291,8 +300,10 @@ class _Parser:
         if text == "\\sqrt":
             index = self._bracketed("[") if self._take("[") else ("n", Fraction(2), "2")
             return ("root", index, self._argument())
-        if text == "\\abs":
-            return ("abs", self._argument())
+        if text in ("\\abs", "\\floor", "\\ceil"):
+            return (text[1:], self._argument())
+        if text[1:] in OPERATIONS:
+            return self._operation(text[1:])
         if text in ("\\sum", "\\prod"):
             return self._series(text[1:])
         if text in _NAMED_OBJECTS:
@@ -313,6 +324,36 @@ class _Parser:
             return ("f", f"arc{name}", argument)
         tree = ("log", base, argument) if base else ("f", name, argument)
         return tree if power is None else ("^", tree, power)
+
+    def _operation(self, name: str) -> Tree:
+        """`\\gcd(4,6)`, `\\max\\{1,2,3\\}`."""
+        opening = self._take("(", "[", "\\{")
+        if opening is None:
+            raise Unparsed(f"{name} without its arguments")
+        parts = [self.sum()]
+        while self._take(","):
+            parts.append(self.sum())
+        self._expect({"(": ")", "[": "]"}.get(opening.text, "\\}"))
+        return (name, *parts)
+
+    def _choices(self, count: Tree) -> Tree:
+        """What follows `{}_6` and `^6` in `{}_6C_3` and `^6P_3`."""
+        name = self._take("C", "P")
+        if name is None:
+            raise Unparsed("an index without its name")
+        self._expect("_")
+        taken = self._argument()
+        if name.text == "C":
+            return ("binom", count, taken)
+        return ("/", ("!", count), ("!", ("+", count, ("-", taken))))
+
+    def _chosen(self) -> Tree | None:
+        """What stands in the brackets of `C(6,3)`, as a binomial coefficient."""
+        inner = self._tokens[self._place : self._place + 5]
+        if [token.kind if token.kind == "number" else token.text for token in inner] != _TWO_NUMBERS:
+            return None
+        self._place += 5
+        return ("binom", *(("n", Fraction(token.text), token.text) for token in inner[1:4:2]))
 
     def _series(self, kind: str) -> Tree:
         self._expect("_")

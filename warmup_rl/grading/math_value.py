@@ -15,6 +15,7 @@ from typing import Any
 
 import mpmath
 
+from warmup_rl.grading.math_matrices import folded
 from warmup_rl.grading.math_tokens import tokenize
 from warmup_rl.grading.math_tree import Tree, Unparsed, children, names, parse
 
@@ -107,7 +108,8 @@ def _literal(tree: Tree) -> Fraction | None:
 
 
 def equal(one: Tree, other: Tree) -> bool:
-    """Whether two expressions have the same value, at all points where both are defined."""
+    """Whether two expressions have the same value, at all points where both are defined; for matrices, their cells."""
+    one, other = folded(one), folded(other)
     if {one[0], other[0]} & {"matrix", "row"}:
         return one[0] == other[0] and len(one) == len(other) and all(map(equal, children(one), children(other)))
     points = 0
@@ -157,7 +159,7 @@ def rounds_to_places(decimal: Tree, exact: Tree) -> bool:
 def _values(one: Tree, other: Tree) -> Iterator[tuple[Number, Number]]:
     """The values of both at the points where both are defined."""
     variables = sorted(names(one) | names(other))
-    whole = any(_has(tree, "!", "binom", "sum", "prod") for tree in (one, other))
+    whole = any(_has(tree, "!", "binom", "sum", "prod", "gcd", "lcm") for tree in (one, other))
     for number in range(_POINTS if variables else 1):
         point = _point(variables, number, whole)
         try:
@@ -269,6 +271,8 @@ class _Evaluation:
             return Fraction(math.factorial(self._whole(operands[0], 2000)))
         if kind == "binom":
             return Fraction(math.comb(*(self._whole(one, 5000) for one in operands)))
+        if kind in ("gcd", "lcm"):
+            return Fraction(getattr(math, kind)(*(self._whole(one, math.inf) for one in operands)))
         if kind == "root":
             return self._root(*operands)
         if not all(isinstance(one, Fraction) for one in operands) or kind == "deg":
@@ -311,7 +315,7 @@ class _Evaluation:
             return -self._mp.root(-number, degree)
         return self._mp.root(number, degree)
 
-    def _whole(self, number: Number, most: int) -> int:
+    def _whole(self, number: Number, most: float) -> int:
         if not isinstance(number, Fraction) or number.denominator > 1 or not 0 <= number <= most:
             raise Undefined("not a small whole number")
         return int(number)
@@ -340,7 +344,7 @@ class _Evaluation:
 
 
 _OPERATIONS: dict[str, Callable[..., Number]] = {
-    "-": operator.neg, "*": operator.mul, "/": operator.truediv, "abs": abs,
+    "-": operator.neg, "*": operator.mul, "/": operator.truediv, "abs": abs, "max": max, "min": min,
     "floor": lambda number: Fraction(math.floor(number)), "ceil": lambda number: Fraction(math.ceil(number)),
     "deg": lambda number: number * _CONTEXT.mp.pi / 180,
 }  # fmt: skip

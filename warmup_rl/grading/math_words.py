@@ -28,7 +28,7 @@ _PHRASES = {
 }  # fmt: skip
 _LEAD = frozenset(
     "so thus hence therefore finally the final correct answer answers result results value values solution solutions "
-    "is are equals that which we get have obtain find of it our".split()
+    "is are equals that which we get have obtain find of it our ie".split()
 )
 """Words that may stand before an answer."""
 _NOUNS = {"answer", "result", "value", "solution"}
@@ -138,12 +138,35 @@ def split_answer(tokens: Tokens) -> Answer:
 def meaning_of(words: str) -> str:
     """The mathematics that words such as `seven` or `no solution` stand for; empty for all others."""
     sign, number = ("-", words.split(" ", 1)[1]) if words.startswith(("negative ", "minus ")) else ("", words)
-    if (joined := number.replace(" ", "-")) in NUMBERS:
-        return f"{sign}{NUMBERS[joined]}"
-    count, _, scale = words.rpartition(" ")
-    if scale in _SCALES and (not count or count in NUMBERS):
-        return str(NUMBERS.get(count, 1) * _SCALES[scale])
-    return next((value for phrase, value in _PHRASES.items() if re.fullmatch(phrase, words)), "")
+    if (spoken := _spoken(number)) is not None:
+        return f"{sign}{spoken}"
+    spaced = words.replace("-", " ")
+    return next((value for phrase, value in _PHRASES.items() if re.fullmatch(phrase, spaced)), "")
+
+
+def _spoken(words: str) -> int | None:
+    """The value of `seven`, `two dozen` or `one thousand two hundred and five`; None if it is no number."""
+    for name, scale in reversed(_SCALES.items()):
+        count, found, rest = f" {words}".partition(f" {name}")
+        if found:
+            times = _spoken(count.strip()) if count else 1
+            more = _spoken(rest.strip(" ,").removeprefix("and ")) if rest else 0
+            fits = times and more is not None and more < scale and (times < 100 or scale > 100)
+            return times * scale + more if times and more is not None and fits else None
+    return NUMBERS.get(words.replace(" ", "-"))
+
+
+def changes_value(words: str) -> bool:
+    """Whether one of these words changes the value that it stands beside, or says that it is another one; `or` before
+    the same value does not."""
+    return bool(_NO_UNIT.search(words.lower().removeprefix("or")))
+
+
+def in_words(tokens: Tokens) -> bool:
+    """Whether a remark is words alone, none of which changes a value, such as `in total`."""
+    text = " ".join(token.text.lower() for token in tokens if token.kind == "word")
+    plain = all(token.kind == "word" or token.text in (",", "-", "'") for token in tokens)
+    return plain and max(map(len, text.split()), default=0) > 3 and not _NO_UNIT.search(text) and not _number_in(text)
 
 
 def with_letter_unit(answer: Answer, unit: str) -> Answer:
@@ -313,7 +336,7 @@ def _is_unit(tail: Tokens) -> bool:
     if "\\circ" in [token.text for token in tail]:
         return text in ("", "C", "F")
     text = re.sub(r"(?<=\w) (?:squared|cubed)\b", "", text)
-    if NUMBERS.keys() & set(re.split(r"[^a-z]+", text.lower())) or _NO_UNIT.search(text) and text != "times":
+    if _number_in(text) or _NO_UNIT.search(text) and text != "times":
         return False
     if all(token.upright or token.kind in ("mark", "number") for token in tail):
         return True
@@ -321,6 +344,10 @@ def _is_unit(tail: Tokens) -> bool:
         return (tail[0].spaced or len(words[0]) > 1) and all(word in _SPACED_UNITS or _known(word) for word in words)
     plural = bool(_PLURAL.fullmatch(text)) and (tail[0].spaced or len(words) == 1)
     return plural or all(map(_known, words))
+
+
+def _number_in(text: str) -> bool:
+    return bool(NUMBERS.keys() & set(re.split(r"[^a-z]+", text.lower())))
 
 
 def _known(word: str) -> bool:

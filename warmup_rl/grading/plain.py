@@ -14,6 +14,7 @@ import regex
 from warmup_rl.base.types import Grade
 from warmup_rl.grading.final_answer import boxed, last_block
 from warmup_rl.grading.math import MAX_LENGTH, final_answer
+from warmup_rl.grading.math_remarks import without_remark
 from warmup_rl.grading.math_value import rational
 from warmup_rl.grading.math_words import read_answer, without_unit
 
@@ -43,7 +44,9 @@ def same_number(
     extracted = _NAME.sub("", final_answer(answer) or "") or None
     if extracted is None or len(extracted) > MAX_LENGTH:
         return Grade("none", None, "not one number")
-    given, reference = (read_answer(without_unit(text, units)) for text in (extracted, final_answer(gold) or gold))
+    given, reference = (
+        without_remark(read_answer(without_unit(text, units))) for text in (extracted, final_answer(gold) or gold)
+    )
     value, expected = rational(given.text), rational(reference.text)
     if value is None:
         return Grade("none", extracted, "not one number")

@@ -19,6 +19,9 @@ DOUBTS = (
 """Words that make an answer unclear anywhere: negation, alternatives, conditions, reported speech, doubt."""
 LINKS = "is are was were be must a an the both all indeed also likewise thus therefore hence then".split()
 """Words allowed between a person and a role."""
+_TOO, _COPULAS = frozenset("too likewise also similarly".split()), frozenset("is are both all".split())
+"""Words of a clause that leaves the role out, since it is that of somebody else: `Ann is too`."""
+_AS_WELL = re.compile(r"\bas well\b(?! as)", re.IGNORECASE)
 _IS = re.compile(r"(?<=\w)['’]s(?=\s+(?:an?|the)\s)")
 
 _MARKUP = re.compile(r"\\[a-zA-Z]+|[*_`\"'$#{}<>“”‘’]|\\[()\[\]]")
@@ -58,7 +61,7 @@ class _Unclear(Exception):
 
 def read_answer(text: str, names: Sequence[str], roles: Roles) -> Reading:
     """Reads the roles from lists, tables and sentences: `(1) Hal is a knight`, `Hal: knight`, `Hal=knight`,
-    `Hal and Bob are knights`, `Hal is a knight, as is Bob`, `Knights: Hal, Bob`.
+    `Hal and Bob are knights`, `Hal is a knight, as is Bob`, `Hal is a knight. Bob is too.`, `Knights: Hal, Bob`.
 
     Refuses an answer with a role word that belongs to no person, both roles for one person, a person without a role,
     negations, alternatives, conditions or reported speech, and one that goes on behind the roles with a sentence or
@@ -82,10 +85,12 @@ def final_statement(text: str, names: Sequence[str], roles: Roles) -> str | None
     None where some person gets no role in the whole text. Whether what they say is clear is for `read_answer` to tell.
     """
     words = {form for word in (roles.truthful, roles.liar) for form in (word.lower(), plural(word.lower()))}
-    missing, kept = {name.lower() for name in names}, list[str]()
-    for sentence in reversed(_SENTENCE.split(text)):
+    everybody = {name.lower() for name in names}
+    missing, kept = set(everybody), list[str]()
+    for sentence in reversed(_SENTENCE.split(_AS_WELL.sub("too", text))):
         low = set(re.findall(r"\w+", sentence.lower()))
-        if low & words and low & {name.lower() for name in names}:
+        alike = low & {*_TOO, "so", "as"} and low <= {*everybody, *_TOO, *_COPULAS, "so", "as", "and"}
+        if (low & words or alike) and low & everybody:
             kept.append(sentence)
             missing -= low
             if not missing:
@@ -167,17 +172,36 @@ def _people_then_role(tokens: Sequence[_Token], position: int) -> tuple[list[int
 
 
 def _alike(tokens: Sequence[_Token], position: int) -> tuple[list[int], int]:
-    """The people of `, as is Hal` or `, and so are Hal and Bob` behind a role, and the position after them."""
-    start = position
-    while start < len(tokens) and tokens[start].kind in ("and", "end"):
-        start += 1
-    said = [token.text for token in tokens[start : start + 2]]
-    if said[:1] not in (["as"], ["so"]) or said[1:] not in (["is"], ["are"]):
-        return [], position
-    people, after = _people(tokens, start + 2, {"and"} if said[1] == "are" else set())
-    if after < len(tokens) and tokens[after].kind in ("link", "role"):
-        raise _Unclear(f"{tokens[after].text!r} behind {' '.join(said)!r}")
-    return people, after if people else position
+    """The people who are said to be the same behind a role, and the position after them: `, as is Hal`,
+    `. So are Hal and Bob.`, `. Hal is too.`, `and Hal likewise`."""
+    found: list[int] = []
+    while True:
+        start = position
+        while start < len(tokens) and tokens[start].kind in ("and", "end"):
+            start += 1
+        said = [token.text for token in tokens[start : start + 2]]
+        if said[:1] in (["as"], ["so"]) and said[1:] in (["is"], ["are"]):
+            people, after = _people(tokens, start + 2, {"and"} if said[1] == "are" else set())
+            if after < len(tokens) and tokens[after].kind in ("link", "role"):
+                raise _Unclear(f"{tokens[after].text!r} behind {' '.join(said)!r}")
+        else:
+            people, after = _too(tokens, start)
+        if not people:
+            return found, position
+        found, position = found + people, after
+
+
+def _too(tokens: Sequence[_Token], start: int) -> tuple[list[int], int]:
+    """The people of a clause that says only that they are the same, such as `Hal is too`, and its end; else nobody."""
+    for end in range(start, len(tokens) + 1):
+        token = tokens[end] if end < len(tokens) else _Token("end", "")
+        if token.kind in ("role", "doubt", "nobody"):
+            break
+        people = [one.person for one in tokens[start:end] if one.kind == "person"]
+        said = {one.text for one in tokens[start:end] if one.kind not in ("person", "and")}
+        if (token.kind in ("and", "end") or token.text == "but") and people and said & _TOO and said <= _TOO | _COPULAS:
+            return people, end
+    return [], start
 
 
 def _role_then_people(tokens: Sequence[_Token], position: int) -> tuple[list[int], int]:
@@ -210,7 +234,9 @@ def _people(tokens: Sequence[_Token], position: int, separators: set[str]) -> tu
 
 
 def _tokens(text: str, names: Sequence[str], roles: Roles) -> list[_Token]:
-    text = _IS.sub(" is", text).replace("n't", " not").replace("n’t", " not").replace("!=", " not ")
+    text = (
+        _AS_WELL.sub("too", _IS.sub(" is", text)).replace("n't", " not").replace("n’t", " not").replace("!=", " not ")
+    )
     text = _NUMBER.sub(" ", _MARKUP.sub("", _BULLET.sub("", text)))
     persons = {name: person for person, name in enumerate(names)}
     lower = {name.lower(): person for name, person in persons.items() if name.lower() not in (*LINKS, *DOUBTS)}

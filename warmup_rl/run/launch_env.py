@@ -41,7 +41,7 @@ def read_launch_env() -> LaunchEnv:
         rank=int(os.environ.get("RANK", "0")),
         size=size,
         local_rank=int(os.environ.get("LOCAL_RANK", "0")),
-        distribution=layout_of().distribution,
+        distribution=layout_of().env.distribution,
         device="cuda" if torch.cuda.is_available() else "cpu",
     )
 
