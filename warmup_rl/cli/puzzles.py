@@ -18,7 +18,6 @@ from warmup_rl.interfaces.domain import split_of
 from warmup_rl.knights.perturb import PERTURBATIONS
 from warmup_rl.knights.published import check_file, check_suffix, row_file, row_schema, to_row
 from warmup_rl.knights.space import all_keys, estimate_space
-from warmup_rl.recipe.document import parse_value
 
 if TYPE_CHECKING:
     import argparse
@@ -84,11 +83,9 @@ def _domain(given: argparse.Namespace) -> KnightsKnaves:
     from warmup_rl.domains.kk import KnightsKnaves
 
     keys: dict[str, Any] = {"perturb": given.perturb}
-    for key in ("depth", "width", "deeper"):
-        if (text := getattr(given, key)) is not None:
-            keys[key] = parse_value(text, f"puzzles: --{key}")
+    keys |= {key: _number(text) for key in ("depth", "width", "deeper") if (text := getattr(given, key)) is not None}
     if given.people:
-        numbers = [parse_value(part, "puzzles: --people") for part in given.people.split("-")]
+        numbers = [_number(part) for part in given.people.split("-")]
         keys["people"] = numbers[0] if len(numbers) == 1 else numbers
     if given.names:
         keys["names"] = int(given.names) if given.names.isdecimal() else given.names.split(",")
@@ -101,6 +98,14 @@ def _domain(given: argparse.Namespace) -> KnightsKnaves:
         keys["file"] = str(given.source)
     keys = {key: value for key, value in keys.items() if value is not None}
     return build(KnightsKnaves, keys, "puzzles", by_option=True)
+
+
+def _number(text: str) -> int | float | str:
+    """A number if it is one; other text is refused by the settings."""
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        return text
 
 
 def _make(domain: KnightsKnaves, given: argparse.Namespace) -> None:

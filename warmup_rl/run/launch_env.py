@@ -51,8 +51,9 @@ def asked_processes(command: list[str] | None = None) -> int | None:
     import psutil
 
     words = command or []
-    with suppress(psutil.Error):
-        words = psutil.Process(os.getppid()).cmdline() if command is None else command
+    if command is None:
+        with suppress(psutil.Error):
+            words = psutil.Process(os.getppid()).cmdline()
     launcher = next((i for i, word in enumerate(words) if Path(word).name in _LAUNCHERS), None)
     if launcher is None:
         return None
