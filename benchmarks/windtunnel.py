@@ -70,7 +70,7 @@ def run(world: str, seeds: Sequence[int], folder: Path, extra: Sequence[str] = (
     train(name, seeds, folder, [*overrides, *extra, *pretrained])
     if "truth" in made:
         yield from compare(world, json.loads((folder / name / "report" / "summary.json").read_text("utf-8")))
-    for model in sorted((folder / name / "base").glob("seed-*/pretrain/model")) if "seen" in made else ():
+    for model in sorted((folder / name / "base").glob("seed-*/01-pretrain/model")) if "seen" in made else ():
         yield from probed(world, model, load_recipe(RECIPE, overrides))
 
 
