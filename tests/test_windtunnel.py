@@ -8,7 +8,6 @@ import pytest
 
 from benchmarks.trials import RECIPE
 from benchmarks.windtunnel import WORLDS, Compared, compare
-from warmup_rl.nano.corpus import Nano
 from warmup_rl.recipe import load_recipe
 
 RESULTS = RECIPE.parents[1] / "docs" / "results"
@@ -25,11 +24,11 @@ def test_the_contaminated_corpus_holds_the_problems_that_an_evaluation_asks():
     changes = WORLDS["contaminated"]["set"]
     recipe = load_recipe(RECIPE, [f"{key}={json.dumps(value)}" for key, value in changes.items()])
     corpus = recipe.stages[0].corpus
-    leaked = [document for document in corpus.documents(0) if document.kind == "sums/leaked"]
-    asked = recipe.domains["sums"].take("test", recipe.evaluation.seed, corpus.problems)
-    assert len(leaked) == corpus.copies * len(asked)
-    assert all(any(problem.question in document.text for document in leaked) for problem in asked)
-    assert not any(problem.question in document.text for problem in asked for document in Nano(share=0.3).documents(0))
+    asked = {
+        problem.question for problem in recipe.domains["sums"].take("test", recipe.evaluation.seed, corpus.problems)
+    }
+    met = [document.text.split("<|assistant|>")[0].removeprefix("<|doc|>").strip() for document in corpus.documents(0)]
+    assert sum(question in asked for question in met) == corpus.copies * len(asked)
 
 
 @pytest.mark.parametrize(
