@@ -47,8 +47,12 @@ class Unscorable(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of a library's message; the error's class where it has none."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """The first line of a library's message, with the next one where it only announces that; the error's class where
+    there is none."""
+    if isinstance(error, KeyError):
+        return f"unknown {error}"  # its text is the key alone
+    first, *rest = str(error).strip().splitlines() or [type(error).__name__]
+    return f"{first} {rest[0].strip()}" if first.endswith(":") and rest else first
 
 
 def shown(value: Any) -> str:

@@ -51,6 +51,11 @@ def aside(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def real(path: Path) -> Path:
+    """The path without links. Unlike `Path.resolve`, which raises `RuntimeError` then, it lets links in a loop be."""
+    return Path(os.path.realpath(path.expanduser()))
+
+
 def share(folder: Path) -> None:
     """Lets others read the files below a folder as far as the umask allows it; some libraries write for one user."""
     os.umask(mask := os.umask(0))

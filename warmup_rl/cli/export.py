@@ -10,14 +10,14 @@ from typing import Any
 
 from warmup_rl.base.config import ADAPTER_FILE, is_adapter
 from warmup_rl.base.errors import UserError, first_line
-from warmup_rl.base.jsonl import read_json
-from warmup_rl.base.models import base_of, load_model, read_tags, with_adapter
+from warmup_rl.base.models import base_of, load_model, read_tags, require_finite, with_adapter
 from warmup_rl.base.types import Message
 from warmup_rl.cli.arguments import Arguments
 from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.format import THINK_OPEN, ResponseFormat
 from warmup_rl.interfaces.plugins import suggestion
 from warmup_rl.run.cache import RECORD, CacheEntry
+from warmup_rl.run.provenance import trial_record
 
 _PROBES: tuple[tuple[Message, ...], ...] = (chat.PROBE[:1], chat.PROBE)
 
@@ -88,6 +88,7 @@ def export(
     if (tags := read_tags(folder)) and not tagged:
         named = ", ".join(f"{tag} ({why})" for tag, why in tags.items())
         raise UserError(f"{folder}: this model is tagged: {named}. It is no final model; to export it, add --tagged.")
+    require_finite(folder)
     contract, response_format = folder / chat.CONTRACT_FILE, None
     if contract.is_file():
         response_format = chat.read_contract(contract).response_format
@@ -142,7 +143,8 @@ def _model_folder(source: Path, stage: str | None) -> Path:
         CacheEntry(source).require_whole("model")
         return source / "model"
     record = source / "run.json"
-    stages = read_json(record).get("stages") if record.is_file() else None
+    is_trial = record.exists() and not (source / "recipe.yaml").exists()
+    stages = trial_record(record)["stages"] if is_trial else None
     if stages is None:
         trials = ", ".join(map(str, sorted(source.glob("*/seed-*"))))
         where = f" It is the folder of a run; its trials: {trials}." if trials else ""

@@ -20,7 +20,7 @@ from warmup_rl.interfaces.measurement import cells
 from warmup_rl.recipe import load_recipe
 from warmup_rl.run.cache import CacheEntry
 from warmup_rl.run.pipeline import PlannedStage, Trial
-from warmup_rl.run.provenance import missing_outputs, trial_records
+from warmup_rl.run.provenance import TrialRecord, missing_outputs, trial_records
 
 _CHUNK = 512
 _FIGURES = ("lenient", "strict", "well_formed")
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if wrong else 0
 
 
-def _outputs(run: Path, records: Mapping[Path, Mapping[str, Any]]) -> Iterator[Output]:
+def _outputs(run: Path, records: Mapping[Path, TrialRecord]) -> Iterator[Output]:
     """The finished outputs of all trials, each once, with the first trial that uses it. Raises `RunError` if there are
     none."""
     if not records:

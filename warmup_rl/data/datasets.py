@@ -221,5 +221,5 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 for row in batch.to_pylist():
                     number += 1
                     yield f"{path}:{number}", row
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:  # Arrow has no class of its own for a broken file
         raise DataError(f"{path}: not a Parquet file ({first_line(error)}).") from None
