@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -50,8 +51,8 @@ def run_command(command: Callable[[], int], *, quiet: bool = False) -> int:
         except UserError as error:
             line = str(error)
         except OSError as error:
-            if error.filename is None and error.errno not in DISK_FULL:
-                raise
+            if error.errno == errno.ENOENT or error.filename is None and error.errno not in DISK_FULL:
+                raise  # the code looks for files before it opens them
             fix = (
                 " Finished work is kept: free some space and run the same command." if error.errno in DISK_FULL else ""
             )

@@ -92,6 +92,7 @@ def export(
     contract, response_format = folder / chat.CONTRACT_FILE, None
     if contract.is_file():
         response_format = chat.read_contract(contract).response_format
+    tokenizer = chat.load_tokenizer(folder)  # what is wrong with it is found before anything is written
     ignored = shutil.ignore_patterns(chat.CONTRACT_FILE, "adapter_*")
     shutil.copytree(folder, to, ignore=ignored, dirs_exist_ok=True)
     if (folder / ADAPTER_FILE).is_file():
@@ -99,7 +100,6 @@ def export(
     if response_format is None:
         yield f"{to}: a copy of {folder}; it was trained on no response format, so its chat template is as it was"
         return
-    tokenizer = chat.load_tokenizer(folder)
     wanted = [chat.render_prompt(tokenizer, messages, response_format) for messages in _PROBES]
     tokenizer.chat_template = _each_template(tokenizer, response_format)
     chat.stamp(to, tokenizer, response_format)

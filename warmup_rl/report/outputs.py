@@ -32,9 +32,15 @@ def became(row: Mapping[str, Any]) -> str:
 
 
 @with_config(ConfigDict(extra="allow"))
+class _Score(TypedDict):
+    verdict: str
+
+
+@with_config(ConfigDict(extra="allow"))
 class _Rollout(TypedDict):
     step: int
     reward: NotRequired[float | None]
+    score: NotRequired[_Score | None]
 
 
 @with_config(ConfigDict(extra="allow"))
@@ -46,7 +52,7 @@ class _Completion(TypedDict):
     problem_id: str
     sample: int
     truncated: bool
-    score: dict[str, Any]
+    score: _Score
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from warmup_rl.interfaces.stage import Context, StagePreview
 from warmup_rl.stages.training import IGNORED
 from warmup_rl.stages.training.base import TrainerStage
 from warmup_rl.stages.training.faults import explained
-from warmup_rl.stages.training.preflight import require_forward
+from warmup_rl.stages.training.preflight import require_model
 from warmup_rl.stages.training.saving import Kept
 from warmup_rl.stages.training.tracking import training
 
@@ -81,9 +81,10 @@ class Pretrain(TrainerStage):
 
     def draft(self, folder: Path) -> bool:
         tokenizer = self.corpus.tokenizer()
-        require_forward(self._config(tokenizer), f"{self.id}.model")
-        self._config(tokenizer).save_pretrained(str(folder))
+        config = self._config(tokenizer)
+        config.save_pretrained(str(folder))
         chat.stamp(folder, tokenizer, None)
+        require_model(config, tokenizer, f"{self.id}.model")
         return True
 
     def run(self, context: Context) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def _deepspeed(fields: Settings) -> Settings:
             own = parse_object(file, read_text(Path(file)))
         except OSError as error:
             why = error.strerror
-            raise RunError(f"deepspeed_config_file: {file} cannot be read ({why}). Check the path.") from None
+            raise RunError(f"deepspeed_config_file: {file} is no readable JSON ({why}). Check the path.") from None
         shaped(_DeepSpeed, own, file, "Make it a configuration of DeepSpeed.")
         return {"gradient_accumulation_steps": 1, **own}
     return {

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import UserError, first_line
 from warmup_rl.base.machine import hide_folders
 from warmup_rl.interfaces.stage import Context
@@ -142,6 +143,7 @@ def _build(kind: type[Trainer], model: Any, options: Any, adapter: Any, tokenize
 def _take_step(kind: type[Trainer], options: Any, tokenizer: PreTrainedTokenizerBase) -> None:
     """A whole optimizer step on a tiny model, rollouts included: some options are read at that time only."""
     from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback
+    from transformers.utils import logging
 
     library = next(base for base in kind.__mro__ if base.__module__.partition(".")[0] in ("trl", "transformers"))
     config = LlamaConfig(
@@ -155,18 +157,22 @@ def _take_step(kind: type[Trainer], options: Any, tokenizer: PreTrainedTokenizer
         options.steps_per_generation = options.num_iterations = 1
     model = LlamaForCausalLM(config)
     if getattr(options, "beta", 0):
+        logging.disable_progress_bar()
         model.save_pretrained(options.output_dir)
         model.config._name_or_path = options.output_dir  # where a reference is loaded from
     trainer = _build(library, model, options, None, tokenizer)
     trainer.remove_callback(PrinterCallback)
     trainer.train()
+    logging.enable_progress_bar()
 
 
-def require_forward(config: PretrainedConfig, place: str) -> None:
-    """Builds a model from scratch and has it take a training pass, unless it is large. Raises `UserError` if
-    transformers or torch refuses its config."""
+def require_model(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, place: str) -> None:
+    """Builds a model from scratch and has it take a training pass and complete prompts, unless it is large. Raises
+    `UserError` if transformers or torch refuses its config, or completions cannot be drawn from it."""
     import torch
     from transformers import AutoModelForCausalLM
+
+    from warmup_rl.engines.hf import generate
 
     try:
         with torch.device("meta"):
@@ -176,6 +182,12 @@ def require_forward(config: PretrainedConfig, place: str) -> None:
                 model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
                 tokens = torch.ones(1, 8, dtype=torch.long)
                 model.train()(input_ids=tokens, labels=tokens).loss.backward()
+                model.generation_config.eos_token_id = list(range(0, len(tokenizer), 2))  # rows end one by one
+                prompts, sampling = (
+                    ["? " * (1 + number) for number in range(8)],
+                    Sampling(temperature=1.0, max_tokens=8),
+                )
+                generate(model, tokenizer, prompts, sampling, batch_size=8, seed=0)
     except Exception as error:  # what a model raises depends on its class
         raise UserError(f"{place}: transformers refuses it: {first_line(error)}") from None
 
