@@ -105,6 +105,7 @@ FROM_SCRATCH = [
     (f"{ARGS}={{bf16: true, fp16: true}}", r"rlvr.*fp16"),
     (f"{ARGS}.lr_scheduler_type=cosine_with_min_lr", r"rlvr: .*min_lr"),
     # options that are read at the first step
+    (f"{LORA}={{r: 2, alora_invocation_tokens: [1]}}", r"rlvr\.lora: such an adapter cannot be merged \(aLoRA"),
     (f"{ARGS}.min_p=2.0", r"rlvr: a step with these options fails: `min_p`"),
     (f"{ARGS}.repetition_penalty=-1.0", r"rlvr: a step with these options fails: `penalty`"),
     (f"{ARGS}={{beta: 0.1, sync_ref_model: true, ref_model_sync_steps: 0}}", r"a step .*fails: .*zero"),

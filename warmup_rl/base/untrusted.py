@@ -8,7 +8,7 @@ import re
 import sys
 from contextlib import suppress
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -49,7 +49,8 @@ def shaped(kind: type[T], value: Any, source: object, fix: str) -> T:
     """A JSON value as the type that it should have. Raises `DataError` that begins with `source`, names the key that is
     missing or of another type, and ends with `fix`."""
     try:
-        return _adapter(kind).validate_python(value)
+        found: T = _adapter(cast(Any, kind)).validate_python(value)
+        return found
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         place, last = ".".join(map(str, fault["loc"])), fault["loc"][-1:]

@@ -32,7 +32,13 @@ from warmup_rl.stages.training.health import HealthSettings
 from warmup_rl.stages.training.layout import Launch, require_agreement
 from warmup_rl.stages.training.memory import Load, Need, need, remedies, shape_of
 from warmup_rl.stages.training.options import Batch, split_batch, trainer_options
-from warmup_rl.stages.training.preflight import adapted, missing_packages, model_without_weights, require_trainer
+from warmup_rl.stages.training.preflight import (
+    adapted,
+    missing_packages,
+    model_without_weights,
+    require_merge,
+    require_trainer,
+)
 from warmup_rl.stages.training.saving import Kept, whole_model
 from warmup_rl.stages.training.tracking import clean_up, training
 
@@ -132,6 +138,8 @@ class TrainerStage(Stage):
             if options.deepspeed_plugin is None:
                 tokenizer = chat.load_tokenizer(source, revision)
                 require_trainer(self.trainer_kind(), model, options, adapter, tokenizer, context.stage_id)
+                if adapter is not None and self.save != "adapter":
+                    require_merge(adapter, tokenizer, context.stage_id)
         clean_up()
 
     def trainer_kind(self) -> Any:

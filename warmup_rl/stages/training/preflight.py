@@ -28,6 +28,11 @@ _LOADING = frozenset({
     "variant", "weights_only",
 })  # fmt: skip
 """Options of `from_pretrained` that are not fields of a model's config."""
+_NAMED = (
+    "modules_to_save", "exclude_modules", "layers_to_transform", "target_parameters", "trainable_token_indices",
+    "rank_pattern", "alpha_pattern",
+)  # fmt: skip
+"""Options of an adapter that name parts of the model."""
 _QUICK = 10**8
 """Weights of a model that is built in a second."""
 _QUANTIZATION = ("load_in_4bit", "load_in_8bit", "quantization_config")
@@ -142,20 +147,15 @@ def _build(kind: type[Trainer], model: Any, options: Any, adapter: Any, tokenize
 
 def _take_step(kind: type[Trainer], options: Any, tokenizer: PreTrainedTokenizerBase) -> None:
     """A whole optimizer step on a tiny model, rollouts included: some options are read at that time only."""
-    from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback
+    from transformers import PrinterCallback
     from transformers.utils import logging
 
     library = next(base for base in kind.__mro__ if base.__module__.partition(".")[0] in ("trl", "transformers"))
-    config = LlamaConfig(
-        vocab_size=max(8, len(tokenizer)), hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-        num_attention_heads=1, max_position_embeddings=64, bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
     options.max_steps, options.per_device_train_batch_size, options.gradient_accumulation_steps = 1, 2, 1
     if hasattr(options, "num_generations"):
         options.num_generations = options.generation_batch_size = options.max_completion_length = 2
         options.steps_per_generation = options.num_iterations = 1
-    model = LlamaForCausalLM(config)
+    model = _tiny_model(tokenizer)
     if getattr(options, "beta", 0):
         logging.disable_progress_bar()
         model.save_pretrained(options.output_dir)
@@ -164,6 +164,35 @@ def _take_step(kind: type[Trainer], options: Any, tokenizer: PreTrainedTokenizer
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     logging.enable_progress_bar()
+
+
+def _tiny_model(tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=max(8, len(tokenizer)), hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        num_attention_heads=1, max_position_embeddings=64, bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    return LlamaForCausalLM(config)
+
+
+def require_merge(adapter: Any, tokenizer: PreTrainedTokenizerBase, place: str) -> None:
+    """Raises `UserError` if peft cannot merge such an adapter, as saving does: tried on a tiny model, of which it
+    adapts all linear layers."""
+    from peft import get_peft_model
+
+    adapter = copy.deepcopy(adapter)
+    adapter.target_modules, adapter.init_lora_weights = "all-linear", False
+    for name in _NAMED:
+        setattr(adapter, name, {} if "pattern" in name else None)
+    try:
+        get_peft_model(_tiny_model(tokenizer), adapter).merge_and_unload()
+    except Exception as error:  # what peft raises depends on the option
+        raise UserError(
+            f"{place}.lora: such an adapter cannot be merged ({first_line(error)}). Leave the option out, or set "
+            "`save: adapter`."
+        ) from None
 
 
 def require_model(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, place: str) -> None:
@@ -184,7 +213,7 @@ def require_model(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, 
                 model.train()(input_ids=tokens, labels=tokens).loss.backward()
                 model.generation_config.eos_token_id = list(range(0, len(tokenizer), 2))  # rows end one by one
                 prompts, sampling = (
-                    ["? " * (1 + number) for number in range(8)],
+                    ["? " * (1 + number // 2) for number in range(8)],
                     Sampling(temperature=1.0, max_tokens=8),
                 )
                 generate(model, tokenizer, prompts, sampling, batch_size=8, seed=0)
