@@ -266,13 +266,20 @@ WRONG_RECORDS = [
 
 
 @pytest.mark.parametrize(("file", "change", "message"), WRONG_RECORDS)
-@pytest.mark.parametrize("command", ["report", "watch", "verify", "export"])
+@pytest.mark.parametrize("command", ["report", "watch", "verify"])
 def test_a_record_with_values_of_another_type_is_one_line(tmp_path, capsys, file, change, message, command):
     run = write_run(tmp_path, pair(1))
     edit_json(run / file, **change)
-    given = [str(run / "base" / "seed-0"), "--to", str(tmp_path / "out")] if command == "export" else [str(run)]
-    assert main([command, *given]) == 2
+    assert main([command, str(run)]) == 2
     assert re.search(rf"^\S*run.json: {message}[^\n]*Run the recipe again to rewrite it.$", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("stages", ["x", [1], [{"id": "sft", "folder": 5, "outputs": ["model"], "done": True}]])
+def test_export_reads_the_stages_of_a_trial_as_what_they_should_be(tmp_path, capsys, stages):
+    (trial := tmp_path / "seed-0").mkdir()
+    (trial / "run.json").write_text(json.dumps({"stages": stages}))
+    assert main(["export", str(trial), "--to", str(tmp_path / "out")]) == 2
+    assert re.search(r"run.json: stages: .*Run the recipe again to rewrite it", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

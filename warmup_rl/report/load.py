@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from warmup_rl.base.console import counted
 from warmup_rl.base.errors import RunError
@@ -160,10 +161,10 @@ def load(folder: Path) -> Run:
     for arm, seed in sorted({name[:2] for name in found}, key=lambda name: (order.get(name[0], len(order)), name)):
         folds = {fold: one for (a, s, fold), one in found.items() if (a, s) == (arm, seed) and fold is not None}
         trials.setdefault(arm, {})[seed] = replace(found.get((arm, seed, None)) or Trial(arm, seed), folds=folds)
-    record = read_json(folder / "run.json", delete=folder) if (folder / "run.json").is_file() else {}
+    own = read_json(folder / "run.json", delete=folder) if (folder / "run.json").is_file() else {}
     fix = "Run the recipe again to rewrite it."
     public, for_warmup = (
-        shaped(tuple[str, ...], record.get(name) or (), folder / "run.json", fix) for name in ("public", "for_warmup")
+        shaped(tuple[str, ...], own.get(name) or (), folder / "run.json", fix) for name in ("public", "for_warmup")
     )
     run = Run(folder, recipe, public, for_warmup, trials)
     if not run.folded:
@@ -198,7 +199,7 @@ def _trial(path: Path, record: TrialRecord) -> Trial:
 
 def _stage(folder: Path, entry: StageEntry) -> StageOutput:
     output = CacheEntry((folder / entry["folder"]).resolve())
-    kept = {name: entry[name] for name in ("id", "role", "stale") if name in entry}
+    kept: dict[str, Any] = {name: value for name, value in entry.items() if name in ("id", "role", "stale")}
     return read_record(StageOutput, {**output.record(), **kept, "folder": output.folder}, output.folder / RECORD)
 
 

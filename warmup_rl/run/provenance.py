@@ -160,13 +160,8 @@ def versions() -> Mapping[str, str]:
 def trial_records(run_folder: Path) -> dict[Path, TrialRecord]:
     """The records of a run's trials, those of folds included, by their file `run.json`. Raises `DataError`."""
     paths = [*run_folder.glob("*/seed-*/run.json"), *run_folder.glob("*/seed-*/fold-*/run.json")]
-    return {path: trial_record(path) for path in sorted(paths)}
-
-
-def trial_record(path: Path) -> TrialRecord:
-    """The record of a trial. Raises `DataError`."""
-    found = read_json(path, delete=path.parent)
-    return shaped(TrialRecord, found, path, "Run the recipe again to rewrite it.")
+    fix = "Run the recipe again to rewrite it."
+    return {path: shaped(TrialRecord, read_json(path, delete=path.parent), path, fix) for path in sorted(paths)}
 
 
 def require_run_folder(folder: Path) -> None:
