@@ -14,7 +14,7 @@ TRAIN   = accelerate launch --config_file $(or $(wildcard $(LAUNCH)),launch/$(LA
 TRIALS  = $(foreach seed,$(SEEDS),--seed $(seed)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo absent experiment test test-fast test-vllm ablation windtunnel aa check bench clean
+.PHONY: help install demo absent dashboard experiment test test-fast test-vllm ablation windtunnel aa check bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-26s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ demo: install ## the main job on nano: arms, control and report, about seven min
 
 absent: install ## the setting in which warmup must not help: the targets' skill is not in pretraining
 	$(TRAIN) $(RECIPE) run_name=kk-absent stages.pretrain.corpus.setting=absent $(TRIALS)
+
+dashboard: install ## RUN's W&B workspace: arms laid over each other on three budgets (RUN=outputs/NAME, an account)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dashboard]'
+	$(BIN)/python -m warmup_rl dashboard $(RUN) $(ARGS)
 
 ablation: install ## which part of a warmup trace carries the transfer: 16 arms, 5 seeds
 	$(TRAIN) recipes/ablation.yaml $(foreach seed,0 1 2 3 4,--seed $(seed)) $(ARGS)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.trials import train
 from warmup_rl.base.console import duration
 from warmup_rl.base.stats import mean, wilson
 from warmup_rl.report import measures
@@ -24,7 +24,6 @@ from warmup_rl.report.claims import Claim, Side
 from warmup_rl.report.load import Run, load
 from warmup_rl.report.measures import When
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "kk_warmup.yaml"
 ARM = "warmup"
 SMALL = (
     "stages.pretrain.corpus.share=0.3", "stages.distill.problems=150", "stages.before.prompts=[open]",
@@ -38,14 +37,6 @@ WANTED = 40
 """Seeds of a run that says something."""
 Quantities = Mapping[str, Mapping[int, float]]
 """What is compared, by name: a value for each seed."""
-
-
-def run(name: str, seeds: Sequence[int], folder: Path, overrides: Sequence[str], arms: Sequence[str] = ()) -> Run:
-    """Trains the recipe with seeds and reads its files. Raises `CalledProcessError` if the run fails."""
-    options = [f"run_name={name}", f"output_dir={folder}", f"seeds={list(seeds)}", *overrides]
-    options += [part for arm in arms for part in ("--arm", arm)]
-    subprocess.run([sys.executable, "-m", "warmup_rl.train", str(RECIPE), *options], check=True)
-    return load(folder / name)
 
 
 def quantities(found: Run, arm: str = ARM) -> Quantities:
@@ -93,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=Path("outputs"))
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="further overrides")
     given = parser.parse_args(arguments)
-    found = run("aa", range(given.seeds), given.folder, [*SMALL, *given.set], [ARM])
+    found = load(train("aa", range(given.seeds), given.folder, [*SMALL, *given.set, "--arm", ARM]))
     table = Table(title=f"Two equal arms told apart at 95%, {given.seeds} seeds, {DRAWS} experiments each")
     for column in ("", *(f"{pairs} pairs" for pairs in PAIRS)):
         table.add_column(column)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.jsonl import read_json, read_jsonl, write_json
-from warmup_rl.stages.training.health import alarms
+from warmup_rl.stages.training.health import figures, raised
 
 RESULT = Path(__file__).parent / "results" / "health.json"
 RECIPE = Path(__file__).parents[1] / "recipes" / "kk_warmup.yaml"
@@ -112,28 +112,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = f"python -m benchmarks.health --folder DIR --seeds {' '.join(map(str, given.seeds))} --write"
         write_json(RESULT, {"command": command, "within": WITHIN, "missed": missed, "runs": found})
     for log in given.logs:
-        raised = recorded(list(read_jsonl(log)))
-        print(f"{log}: {raised or 'no alarm'}")
+        print(f"{log}: {recorded(list(read_jsonl(log))) or 'no alarm'}")
     return int(bool(missed))
 
 
 def recorded(rows: list[dict[str, Any]]) -> list[str]:
     """The alarms of a log that was written without them."""
     rows = [row for row in rows if "loss" in row]
-    raised = [(rows[place - 1]["step"], rule) for place in range(1, len(rows) + 1) for rule in alarms(rows[:place])]
-    return [f"step {step}: {rule.name}" for step, rule in raised]
+    found = [figures(rows[: place + 1]) for place in range(len(rows))]
+    return [f"step {row['step']}: {rule.name}" for place, row in enumerate(rows) for rule in raised(found[: place + 1])]
 
 
 def _one(run: Path, arm: str, seed: int) -> dict[str, Any]:
     """How a run ended, its alarms, and whether that is as it should be."""
     logs = [*run.glob(f"{arm}/seed-{seed}/*-{'sft' if arm in SFT else 'rlvr'}/log.jsonl")]
-    raised = [[row["step"], row["alarm"]] for row in read_jsonl(logs[0]) if "alarm" in row] if logs else []
+    alarms = [[row["step"], row["alarm"]] for row in read_jsonl(logs[0]) if "alarm" in row] if logs else []
     state = read_json(run / arm / f"seed-{seed}" / "run.json")["state"]
     if arm.startswith("healthy"):
-        right = state == "finished" and not raised
+        right = state == "finished" and not alarms
     else:
-        right = raised[0][0] <= WITHIN if raised else state == "failed"
-    return {"seed": seed, "state": state, "alarms": raised, "right": right}
+        right = alarms[0][0] <= WITHIN if alarms else state == "failed"
+    return {"seed": seed, "state": state, "alarms": alarms, "right": right}
 
 
 def _report(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:

@@ -16,9 +16,11 @@ from typing import get_args
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.aa import ARM, SMALL, Quantities, cost, quantities, run
+from benchmarks.aa import ARM, SMALL, Quantities, cost, quantities
+from benchmarks.trials import train
 from warmup_rl.base.console import duration
 from warmup_rl.recipe.schema import Source
+from warmup_rl.report.load import load
 
 ALL = "all"
 
@@ -48,9 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seconds = 0.0
     for source in (*get_args(Source), ALL):
         vary = [source] if source != ALL else list(get_args(Source))
-        trained = run(
-            f"variance-{source}", range(given.seeds), given.folder, [*SMALL, f"vary={vary}", *given.set], [ARM]
-        )
+        options = [*SMALL, f"vary={vary}", *given.set, "--arm", ARM]
+        trained = load(train(f"variance-{source}", range(given.seeds), given.folder, options))
         found[source], seconds = quantities(trained), seconds + given.seeds * cost(trained)
     table = Table(title=f"Standard deviation over {given.seeds} seeds in points (share of the variance under all)")
     for column in ("the seeds vary", *found[ALL]):

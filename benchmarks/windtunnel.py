@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,10 +19,15 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "kk_warmup.yaml"
+from benchmarks.trials import RECIPE, train
+from warmup_rl.recipe import Recipe, load_recipe
+from warmup_rl_extras import contamination
+
 WORLDS: Mapping[str, Mapping[str, Any]] = yaml.safe_load(Path(__file__).with_name("worlds.yaml").read_text("utf-8"))
+QUESTIONS = 100
+"""Questions that a model is asked to complete, per domain."""
 Judgement = Literal["found", "missed", "false", "not testable"]
-_SIDES = {"above": {"above"}, "below": {"below"}, "level": set(), "not above": {"below"}}
+_SIDES = {"above": {"above"}, "below": {"below"}, "level": set(), "not above": {"below"}, "seen": {"seen"}}
 """The verdicts that a truth allows, beside none."""
 
 
@@ -40,9 +44,9 @@ class Compared:
     @property
     def judgement(self) -> Judgement:
         """`false`: the report claims what is not so; `missed`: it does not claim what is so."""
-        if self.verdict in ("above", "below"):
-            return "found" if self.verdict in _SIDES[self.truth] else "false"
-        if self.truth in ("above", "below"):
+        if self.verdict in ("above", "below", "seen"):
+            return "found" if self.verdict in _SIDES.get(self.truth, ()) else "false"
+        if self.truth in ("above", "below", "seen"):
             return "not testable" if self.verdict == "not testable" else "missed"
         return "found"
 
@@ -54,18 +58,29 @@ def compare(world: str, summary: Mapping[str, Any]) -> Iterator[Compared]:
         summary: `summary.json` of a report.
     """
     claims = {claim["id"]: claim for claim in summary["claims"]}
-    for name, truth in WORLDS[world]["truth"].items():
+    for name, truth in WORLDS[world].get("truth", {}).items():
         yield Compared(world, name, truth, claims[name]["verdict"], claims[name]["estimate"])
 
 
-def run(world: str, seeds: Sequence[int], folder: Path, extra: Sequence[str] = ()) -> Mapping[str, Any]:
-    """Runs all arms of a world and returns the report's summary. Raises `CalledProcessError` if the run fails."""
-    name = f"windtunnel-{world}"
-    settings = {"run_name": name, "output_dir": str(folder), "seeds": list(seeds), **WORLDS[world].get("set", {})}
-    options = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-    subprocess.run([sys.executable, "-m", "warmup_rl.train", str(RECIPE), *options, *extra], check=True)
-    summary: Mapping[str, Any] = json.loads((folder / name / "report" / "summary.json").read_text("utf-8"))
-    return summary
+def run(world: str, seeds: Sequence[int], folder: Path, extra: Sequence[str] = ()) -> Iterator[Compared]:
+    """Runs a world and compares; one without claims is only pretrained. Raises `CalledProcessError` if that fails."""
+    name, made = f"windtunnel-{world}", WORLDS[world]
+    overrides = [f"{key}={json.dumps(value)}" for key, value in made.get("set", {}).items()]
+    pretrained = [] if "truth" in made else ["--arm", "base", "--until", "pretrain"]
+    train(name, seeds, folder, [*overrides, *extra, *pretrained])
+    if "truth" in made:
+        yield from compare(world, json.loads((folder / name / "report" / "summary.json").read_text("utf-8")))
+    for model in sorted((folder / name / "base").glob("seed-*/01-pretrain/model")) if "seen" in made else ():
+        yield from probed(world, model, load_recipe(RECIPE, overrides))
+
+
+def probed(world: str, model: Path, recipe: Recipe) -> Iterator[Compared]:
+    """What the command `contamination` says of the domains in `seen`."""
+    for name, seen in WORLDS[world]["seen"].items():
+        domain, seed = recipe.domains[name], recipe.evaluation.seed
+        found, control = contamination.measure(str(model), None, domain, "test", seed, QUESTIONS)
+        says = "seen" if contamination.has_met(found, control) else "unseen"
+        yield Compared(world, f"contamination.{name}", "seen" if seen else "unseen", says, found.share - control.share)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,11 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if unknown := [world for world in given.worlds if world not in WORLDS]:
         parser.error(f"unknown world {unknown[0]!r}. There are: {', '.join(WORLDS)}.")
-    rows = [
-        row
-        for world in given.worlds or WORLDS
-        for row in compare(world, run(world, given.seeds, given.folder, given.set))
-    ]
+    rows = [row for world in given.worlds or WORLDS for row in run(world, given.seeds, given.folder, given.set)]
     table = Table(title=f"Truth and report, {len(given.seeds)} seeds")
     for column in ("world", "claim", "truth", "report", "estimate", ""):
         table.add_column(column)

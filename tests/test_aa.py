@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.aa import ARM, RECIPE, SMALL, alarms, cost, experiments, quantities
+from benchmarks.aa import ARM, SMALL, alarms, cost, experiments, quantities
+from benchmarks.trials import RECIPE
 from benchmarks.variance import ALL, shares, spread
 from tests.synthetic_run import pair, write_run
 from warmup_rl.recipe import load_recipe

@@ -45,7 +45,8 @@ def test_a_users_own_configuration_of_deepspeed_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], distribution: str, offload: set[str]
 ) -> None:
     found = layout_of(own(tmp_path, settings, num_machines=2))
-    assert (found.distribution, found.offload, found.size, found.nodes, found.local) == (distribution, offload, 4, 2, 2)
+    split = found.env.distribution, found.offload, found.env.size, found.nodes, found.local
+    assert split == (distribution, offload, 4, 2, 2)
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     monkeypatch.setenv("ACCELERATE_DEEPSPEED_CONFIG_FILE", str(tmp_path / "ds.json"))
     monkeypatch.setenv("WORLD_SIZE", "4")
@@ -68,8 +69,8 @@ def test_a_launch_file_splits_as_accelerate_tells_its_processes(name: str, monke
             monkeypatch.setenv(key, value)
     monkeypatch.setenv("WORLD_SIZE", words[3])
     found, planned = layout_of(), layout_of(Path(file), int(words[3]))
-    assert (found.distribution, found.offload, found.size) == (planned.distribution, planned.offload, planned.size)
-    assert found.distribution == name.removesuffix("-offload") and bool(found.offload) == ("offload" in name)
+    assert (found.env, found.offload) == (planned.env, planned.offload)
+    assert found.env.distribution == name.removesuffix("-offload") and bool(found.offload) == ("offload" in name)
 
 
 def test_without_sharding_deepspeed_takes_what_ddp_takes(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from filelock import FileLock
 from tests.synthetic_run import pair, write_run
 from warmup_rl.__main__ import main
 from warmup_rl.report.main import report
-from warmup_rl.run import live_report
-from warmup_rl.run.live_report import REWRITE_SECONDS, rewrite_report
+from warmup_rl.run import tracking
+from warmup_rl.run.tracking import REWRITE_SECONDS, rewrite_report
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     commands: list[list[str]] = []
-    monkeypatch.setattr(live_report.subprocess, "Popen", lambda command, **options: commands.append(command))
+    monkeypatch.setattr(tracking.subprocess, "Popen", lambda command, **options: commands.append(command))
     return commands
 
 

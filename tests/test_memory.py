@@ -13,7 +13,8 @@ from tests.test_given_models import plan_of
 from tests.tiny import tiny_model
 from warmup_rl.interfaces.stage import Distribution, LaunchEnv
 from warmup_rl.recipe.shipped import find_launch_file
-from warmup_rl.stages.training.memory import Launch, Load, Shape, launch_of, need, shape_of, verdict
+from warmup_rl.stages.training.layout import Launch
+from warmup_rl.stages.training.memory import Load, Shape, launch_of, need, shape_of, verdict
 
 SHAPE = Shape(
     1_000_000_000, 1_000_000_000, 20, layer=40_000, kept=4_000, outside=10_000, cache=50_000, vocabulary=50_000
@@ -40,7 +41,8 @@ def test_zero_splits_optimizer_gradients_and_weights(
 
 
 def test_what_is_offloaded_is_not_on_the_gpu() -> None:
-    found = parts("zero3", 4, offload=frozenset({"weights", "optimizer"}))
+    zero = {"offload_optimizer": {"device": "cpu"}, "offload_param": {"device": "cpu"}}
+    found = parts("zero3", 4, deepspeed={"zero_optimization": zero})
     assert found["weights"] == found["optimizer"] == 0 and found["gradients"] == 1e9
 
 

@@ -194,6 +194,8 @@ def test_words_follow_the_data(tmp_path: Path) -> None:
     assert "RLVR itself gains less after warmup than from base" in ahead
     same = [warmup_trial(start=0.4, end=0.65), base_trial(start=0.25, end=0.5)]
     assert "RLVR itself gains as much after warmup as from base" in text_of(tmp_path / "same", same)
+    few = [warmup_trial(start=0.4, end=0.69), base_trial(start=0.25, end=0.5)]
+    assert "RLVR itself gains more after warmup than from base on sums (+4.0" in text_of(tmp_path / "few", few)
     losing = [trial for s in range(3) for trial in (warmup_trial(s, 0.3 - s / 100), base_trial(s, 0.5))]
     assert "behind the base under the same prompt (-21.0 points [" in text_of(tmp_path / "behind", losing)
     mixed = [trial for s in range(3) for trial in (warmup_trial(s, (0.4, 0.6, 0.5)[s]), base_trial(s, 0.49))]

@@ -169,5 +169,11 @@ def test_two_runs_are_laid_over_each_other(tmp_path: Path) -> None:
     assert "made-up: base" in columns and "other: warmup" in columns
 
 
+def test_two_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    first, second = (write_run(tmp_path / name, pair(1)) for name in ("old", "new"))
+    text = beside(first, second).with_name("report.md").read_text(encoding="utf-8")
+    assert f"# {first} and {second}" in text and "The recipes do not differ." in text
+
+
 def test_a_page_of_eight_seeds_is_below_the_limit() -> None:
     assert page.MAX_BYTES + 1_500_000 < LIMIT

@@ -14,8 +14,8 @@ from tests.test_distill_clean import Adder, context
 from tests.tiny import tiny_model
 from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import append_jsonl, read_jsonl
-from warmup_rl.data import rank_folders
-from warmup_rl.data.rank_folders import RankFolder, gather
+from warmup_rl.data import ranks
+from warmup_rl.data.ranks import RankFolder, gather
 from warmup_rl.engines.hf import HuggingFace
 from warmup_rl.engines.openai import OpenAI
 from warmup_rl.engines.replay import Replay
@@ -119,7 +119,7 @@ def test_rows_are_gathered_once_however_often_that_is_interrupted(tmp_path: Path
 def test_a_rank_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     part = RankFolder(tmp_path, rank=0, size=2)
     part.close()
-    monkeypatch.setattr(rank_folders, "_PATIENCE", -1.0)
+    monkeypatch.setattr(ranks, "_PATIENCE", -1.0)
     with pytest.raises(RunError, match="rank-1of2: nothing was written"):
         part.gather()
 

@@ -18,13 +18,15 @@ import psutil
 import pytest
 
 from tests.wandb_files import WandbRun, read_run
-from warmup_rl.base.errors import RecipeError, UserError
+from warmup_rl.base.errors import RecipeError, RunError, UserError
 from warmup_rl.cli import sync
 from warmup_rl.interfaces.stage import Artifacts, Context, Tracking
 from warmup_rl.recipe import load_recipe, read_recipe_record
 from warmup_rl.run import tracking
 from warmup_rl.stages.sft import Sft
 from warmup_rl.stages.training.tracking import track
+from warmup_rl_extras import dashboard
+from warmup_rl_extras.dashboard import workspace
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
@@ -144,9 +146,44 @@ def test_the_comparison_has_claims_tables_and_pictures(tracked: Tracked) -> None
     claims = {claim["id"]: claim["verdict"] for claim in found["claims"]}
     assert {key: comparison.summary[f"claims/{key}/verdict"] for key in claims} == claims
     logged = {name for row in comparison.rows for name in row}
-    assert {"tables/Claims", "tables/Cost of an arm", "tables/Outcomes by step", "pictures/accuracy"} <= {
-        "/".join(name.split("/")[:2]) for name in logged
-    }
+    assert {
+        "tables/Claims",
+        "tables/Cost of an arm",
+        "tables/Outcomes by step",
+        "tables/Completions",
+        "pictures/accuracy",
+    } <= {"/".join(name.split("/")[:2]) for name in logged}
+
+
+def test_the_dashboard_shows_what_is_logged_and_lays_arms_over_each_other(tracked: Tracked) -> None:
+    folder, runs = tracked
+    made = workspace(folder, read_recipe_record(folder / "recipe.yaml"), "team")._to_model()
+    section = made.spec.section
+    (run_set,) = section.run_sets
+    assert made.display_name == "kk-warmup: arms" and [key.name for key in run_set.grouping] == ["arm.value"]
+    assert "kk-warmup" in json.dumps(run_set.filters) and list(section.custom_run_colors.values()) == [
+        "#D55E00",
+        "#0072B2",
+        "#777777",
+    ]
+    panels = {one.name: one.panels for one in section.panel_bank_config.sections}
+    assert list(panels) == ["rlvr: accuracy by budget", "pretrain", "sft", "rlvr", "comparison"]
+    logged = {name for run in runs.values() for name in (*run.summary, *(key for row in run.rows for key in row))}
+    budgets = [panel.config for panel in panels["rlvr: accuracy by budget"]]
+    assert {one.x_axis for one in budgets} == {"rlvr/rollouts", "rlvr/generated_tokens", "rlvr/flops"}
+    for panel in (panel for shown in panels.values() for panel in shown):
+        config = panel.config
+        wanted = [config.x_axis, *(config.metrics or ())] if panel.view_type == "Run History Line Plot" else []
+        assert set(filter(None, wanted)) <= logged
+    (probes,) = (one.config for one in panels["sft"] if one.config.chart_title == "probe/*")
+    assert probes.use_metric_regex and any(re.fullmatch(probes.metric_regex, name) for name in logged)
+    shown = {name for panel in panels["comparison"][:-1] for name in panel.config.metrics}
+    assert shown and {name.removeprefix("summary_metrics.") for name in shown} <= logged
+
+
+def test_the_dashboard_is_refused_where_there_is_nothing_to_show(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="not a run folder"):
+        dashboard.main([str(tmp_path), "--show"])
 
 
 def test_a_wandb_run_keeps_its_id(tmp_path: Path) -> None:

@@ -21,6 +21,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "watch": ("warmup_rl.cli.watch:main", "RUN_FOLDER: shows a run in the terminal while it goes on, from its files"),
     "sync": ("warmup_rl.cli.sync:main", "RUN_FOLDER: uploads the W&B runs of a run that was tracked"),
+    "dashboard": (
+        "warmup_rl_extras.dashboard:main",
+        "RUN_FOLDER: saves a W&B workspace of its arms",
+    ),
     "verify": ("warmup_rl.cli.verify:main", "RUN_FOLDER: checks the files of a run and grades its completions again"),
     "export": ("warmup_rl.cli.export:main", "FOLDER --to DIR: copies a trained model for a server, merges an adapter"),
     "puzzles": ("warmup_rl.cli.puzzles:main", "--out FILE: makes or checks a file of Knights & Knaves puzzles"),

@@ -192,7 +192,7 @@ def _in_this_process(command: Command, trials: Sequence[Trial], launch_env: Laun
     """Runs trials one after the other. One that fails does not stop the others; the error is raised at the end."""
     import torch
 
-    from warmup_rl.run.failures import leave_together
+    from warmup_rl.run.launch_env import leave_together
     from warmup_rl.run.provenance import failed_before
 
     torch.set_num_threads(command.threads or cores())

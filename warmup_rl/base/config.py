@@ -37,9 +37,9 @@ def _make_scalars_strict(schema: Any) -> None:
 
 
 class Config(BaseModel):
-    """Frozen and strict about unknown keys. The docstrings below the fields are what `--help` prints.
+    """Frozen and strict about unknown keys, numbers and booleans (`'60'` and `yes` are neither).
 
-    Numbers and booleans must be written as such: `'60'` and `true` are not numbers, and `yes` is not `true`.
+    The docstrings below the fields are what `--help` prints.
     """
 
     renamed_keys: ClassVar[Mapping[str, str]] = {}
@@ -90,12 +90,8 @@ def is_adapter(folder: Path) -> bool:
 
 
 def existing_model(model: str) -> str:
-    """The hub id or folder of a model as given.
-
-    Raises:
-        ValueError: the folder holds an adapter alone; or there is no such folder, and it is no hub id: it begins with
-            `.`, `/`, `~` or the name of a folder, or has several slashes.
-    """
+    """The hub id or folder of a model as given. Raises ValueError for a folder with an adapter alone; or if there is no
+    such folder, and it is no hub id: it begins with `.`, `/`, `~` or the name of a folder, or has several slashes."""
     folder = Path(model).expanduser()
     is_path = model.startswith((".", "/", "~")) or model.count("/") > 1 or "/" in model and folder.parent.is_dir()
     if is_path and not folder.is_dir():

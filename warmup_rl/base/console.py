@@ -39,13 +39,9 @@ class _Printable:
 
 def run_command(command: Callable[[], int], *, quiet: bool = False) -> int:
     """Runs a command: all that it prints is shown with escapes for what a terminal would act on, and what the user can
-    fix is printed on stderr without a traceback.
+    fix is printed on stderr without a traceback (not if `quiet`: another rank does).
 
-    Args:
-        quiet: print no such line: another rank does.
-
-    Returns:
-        The command's exit code; 2 for a `UserError`, and where the system cannot read or write a file.
+    Returns the command's exit code; 2 for a `UserError`, and where the system cannot read or write a file.
     """
     share_cores()
     out, err = (one if isinstance(one, _Printable) else _Printable(one) for one in (sys.stdout, sys.stderr))
@@ -70,9 +66,9 @@ def run_command(command: Callable[[], int], *, quiet: bool = False) -> int:
 
 @contextmanager
 def quiet_libraries(log: Path, prefix: str = "") -> Iterator[Callable[[str], None]]:
-    """Redirects file descriptors 1 and 2 to `log`; yields a function that prints a line to the real stdout and the log.
+    """Redirects file descriptors 1 and 2 to `log`, also for child processes and C libraries, until the end.
 
-    This includes the output of child processes and C libraries. Both descriptors are restored at the end.
+    Yields a function that prints a line to the real stdout and the log.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
@@ -160,11 +156,8 @@ def open_console(**options: Any) -> Console:
 
 @contextmanager
 def progress_bar(name: str) -> Iterator[Callable[[int | None], Callable[[int], None]] | None]:
-    """A progress bar on stderr, or None if stderr is not a terminal.
-
-    The bar is a function to call with the total (None if unknown). It returns a function to call with the number of
-    items just finished.
-    """
+    """A progress bar on stderr, or None if stderr is not a terminal: a function of the total (None if unknown) that
+    returns a function to call with the number of items just finished."""
     if not sys.stderr.isatty():
         yield None
         return

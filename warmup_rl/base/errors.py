@@ -11,11 +11,7 @@ class UserError(Exception):
 
 
 class RecipeError(UserError):
-    """All errors in a recipe.
-
-    Args:
-        problems: one printable line each, e.g. ``recipe.yaml:12: stages.2.domain: ...``.
-    """
+    """All errors in a recipe, a printable line each, e.g. ``recipe.yaml:12: stages.2.domain: ...``."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)

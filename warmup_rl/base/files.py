@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,17 @@ def damage(folder: Path, recorded: Mapping[str, Mapping[str, Any]]) -> Iterator[
             yield f"{path} has {size:,} bytes, {fingerprint['size']:,} were written"
         elif _fingerprint(path) != fingerprint:
             yield f"{path} was changed after it was written (its SHA-256 differs)"
+
+
+@contextmanager
+def aside(path: Path) -> Iterator[Path]:
+    """A temporary path, one for each process, that becomes `path` at the end: readers never see a partial file."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def share(folder: Path) -> None:

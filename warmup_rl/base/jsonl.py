@@ -6,10 +6,12 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, TextIO
 
 from warmup_rl.base.errors import DataError
+from warmup_rl.base.files import aside
 from warmup_rl.base.untrusted import parse_json
 
 MAX_LINE = 1 << 26
@@ -19,17 +21,12 @@ MAX_GROWTH = 200
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
-    """Writes all rows atomically, so that readers never see a partial file. Returns the number of rows."""
-    part = _part(path)
+    """Writes all rows atomically. Returns the number of rows."""
     count = 0
-    try:
-        with part.open("wb") as file:
-            for row in rows:
-                file.write(json_line(row))
-                count += 1
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with aside(path) as part, part.open("wb") as file:
+        for row in rows:
+            file.write(json_line(row))
+            count += 1
     return count
 
 
@@ -51,11 +48,7 @@ def json_line(value: Any) -> bytes:
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a file.
-
-    Raises:
-        DataError: the file is missing, or a row is not a JSON object; the message names file and line.
-    """
+    """Rows of a file. Raises `DataError` with file and line if it is missing, or a row is not a JSON object."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             yield from (row for _, row in objects(path, file))
@@ -73,13 +66,9 @@ def objects(path: Path, file: TextIO, *, repair: bool = False) -> Iterator[tuple
 
 
 def lines(path: Path, file: TextIO, *, long: bool = False) -> Iterator[str]:
-    """The lines of a file, which may be gzipped.
+    """The lines of a file, which may be gzipped; if `long`, one longer than `MAX_LINE` comes in pieces.
 
-    Args:
-        long: whether a line longer than `MAX_LINE` is allowed; it comes in pieces.
-
-    Raises:
-        DataError: a line is too long, or a small gzip file holds a huge text.
+    Raises `DataError` for a line that is too long, or a small gzip file that holds a huge text.
     """
     most = max(MAX_LINE, MAX_GROWTH * path.stat().st_size) if path.suffix == ".gz" else math.inf
     total = 0
@@ -124,30 +113,13 @@ def read_json(path: Path, *, delete: Path | None = None) -> dict[str, Any]:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes one JSON value atomically."""
-    part = _part(path)
-    part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
-
-
-def _part(path: Path) -> Path:
-    """A temporary path for each process, so that two processes can write the same file."""
-    return path.with_name(f"{path.name}.{os.getpid()}.part")
+    with aside(path) as part:
+        part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _cut_torn_tail(file: Any) -> None:
-    end = file.seek(0, os.SEEK_END)
-    if end == 0:
-        return
-    file.seek(-1, os.SEEK_END)
-    if file.read(1) == b"\n":
-        return
-    position = end
-    while position > 0:
-        step = min(65536, position)
-        file.seek(position - step)
-        newline = file.read(step).rfind(b"\n")
-        if newline >= 0:
-            file.truncate(position - step + newline + 1)
-            return
-        position -= step
-    file.truncate(0)
+    if size := file.seek(0, os.SEEK_END):
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            whole = content.rfind(b"\n") + 1
+        if whole < size:
+            file.truncate(whole)

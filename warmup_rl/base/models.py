@@ -33,12 +33,8 @@ def write_tags(folder: Path, tags: Mapping[str, str]) -> None:
 def load_model(
     folder_or_id: str, revision: str | None = None, dtype: str = "auto", device: str | None = None
 ) -> PreTrainedModel:
-    """A causal language model in evaluation mode, on `device`, by default a GPU if there is one.
-
-    An adapter that was saved alone is merged into its base.
-
-    Raises:
-        UserError: the model, or the base of an adapter, cannot be loaded.
+    """A causal language model in evaluation mode, on `device`, by default a GPU if there is one; an adapter that was
+    saved alone is merged into its base. Raises `UserError` if the model, or the base of an adapter, cannot be loaded.
     """
     import torch
     from safetensors import SafetensorError
@@ -71,11 +67,8 @@ def dtype_of(folder_or_id: str, revision: str | None = None) -> str:
 
 
 def base_of(adapter: Path) -> tuple[str, str | None]:
-    """The model that an adapter belongs to, and its revision: that of another stage also where both were moved.
-
-    Raises:
-        UserError: the adapter names none.
-    """
+    """The model that an adapter belongs to, and its revision: that of another stage also where both were moved. Raises
+    `UserError` if the adapter names none."""
     file = adapter / ADAPTER_FILE
     settings = parse_object(str(file), file.read_text(encoding="utf-8"))
     name = settings.get("base_model_name_or_path")

@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean as mean
 
 MIN_SEEDS = 3
 """With fewer seeds there is no t-interval."""
@@ -15,12 +16,8 @@ MIN_SEEDS_P = 6
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """When a measured curve first reached a threshold.
-
-    Attributes:
-        index: the first point at or above the threshold; None if there is none (censored).
-        x: that point's x; if censored, the last measured x, a lower bound.
-    """
+    """The first point of a curve at or above a threshold: its index (None if there is none: censored) and its x (if
+    censored, the last measured x, a lower bound)."""
 
     index: int | None
     x: float
@@ -28,13 +25,6 @@ class Reached:
     @property
     def censored(self) -> bool:
         return self.index is None
-
-
-def mean(values: Sequence[float]) -> float:
-    """Arithmetic mean. Raises ValueError for no values."""
-    if not values:
-        raise ValueError("mean of no values")
-    return math.fsum(values) / len(values)
 
 
 def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
@@ -84,11 +74,8 @@ def standard_error(values: Sequence[float]) -> float:
 
 
 def bootstrap(values: Sequence[float], name: str, level: float = 0.95, draws: int = 2000) -> tuple[float, float]:
-    """Percentile interval of the mean over items drawn again; for the problems of given models, never for seeds.
-
-    Args:
-        name: what it is for; the draws are seeded with it.
-    """
+    """Percentile interval of the mean over items drawn again (the draws are seeded with `name`); for the problems of
+    given models, never for seeds."""
     import numpy as np
 
     generator = np.random.default_rng(list(name.encode()))
@@ -110,11 +97,8 @@ def _deviation(values: Sequence[float]) -> float:
 
 
 def wilson(share: float, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson score interval of one proportion: `share` of `trials` independent items.
-
-    Raises:
-        ValueError: no trials, or a share outside [0, 1].
-    """
+    """Wilson score interval of one proportion: `share` of `trials` independent items. Raises ValueError for no trials,
+    or a share outside [0, 1]."""
     if trials < 1 or not 0 <= share <= 1:
         raise ValueError(f"share {share} of {trials} trials")
     from scipy.special import ndtri
@@ -127,11 +111,7 @@ def wilson(share: float, trials: int, level: float = 0.95) -> tuple[float, float
 
 
 def interpolate(xs: Sequence[float], ys: Sequence[float], x: float) -> float:
-    """Linear interpolation at `x`; `xs` must not decrease.
-
-    Raises:
-        ValueError: no points, or `x` outside the measured range.
-    """
+    """Linear interpolation at `x`; `xs` must not decrease. Raises ValueError for `x` outside the measured range."""
     if not xs or len(xs) != len(ys) or not xs[0] <= x <= xs[-1]:
         raise ValueError(f"{x} is outside the measured range {list(xs[:1])}..{list(xs[-1:])}")
     right = bisect_right(xs, x)

@@ -49,13 +49,8 @@ def deferred() -> Iterator[None]:
 
 
 def stop_with(ancestors: Sequence[int]) -> None:
-    """Sends this process SIGTERM when one of its ancestors ends, and ends it for certain a few minutes later.
-
-    A launcher or a run that is killed leaves its processes behind, which would keep GPUs and locks.
-
-    Args:
-        ancestors: pids of the parent, of its parent, and so on, as they should be.
-    """
+    """Sends this process SIGTERM when one of its ancestors (pids of the parent, its parent, ...) ends, and ends it for
+    certain a few minutes later. What a killed launcher or run leaves behind would keep GPUs and locks."""
 
     def watch() -> None:
         while _ancestors(len(ancestors)) == list(ancestors):

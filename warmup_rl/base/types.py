@@ -23,7 +23,6 @@ class Problem:
         id: content hash, the same in all runs and on all machines (see `warmup_rl.interfaces.domain.problem_id`).
         domain: name under which the recipe declares the domain.
         question: the text that a model reads, without the instruction.
-        gold: the reference answer as text.
         meta: what grading, teachers and reports need (JSON values only), so that they need not parse the question.
     """
 
@@ -38,8 +37,7 @@ class Problem:
 class Grade:
     """A grader's verdict on an answer, the answer as understood, and a note with the reason if it is not obvious.
 
-    Raises:
-        ValueError: there is no such verdict.
+    Raises ValueError if there is no such verdict.
     """
 
     verdict: Verdict
@@ -53,13 +51,8 @@ class Grade:
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """How many steps of a chain of thought are valid.
-
-    Attributes:
-        valid, invalid: number of steps that could be read and are valid, or not.
-        unparsed: number of steps that could not be read.
-        first_invalid: character offset of the first invalid step in the thinking, or None.
-    """
+    """How many steps of a chain of thought are valid, invalid or could not be read, and the character offset of the
+    first invalid one in the thinking."""
 
     valid: int
     invalid: int
@@ -75,9 +68,7 @@ class Score:
         verdict: by lenient extraction; `none` if no answer is found.
         extracted: the answer as understood.
         well_formed: whether the completion follows the recipe's response format exactly.
-        note: the reason if it is not obvious.
-        shows_work: whether the thinking goes step by step; None if the domain cannot tell.
-        steps: validity of its steps; None if the domain cannot tell.
+        shows_work, steps: whether the thinking goes step by step, and their validity; None if the domain cannot tell.
     """
 
     verdict: Verdict
@@ -109,13 +100,12 @@ class Completion:
     """Text that an engine generated for a request.
 
     Attributes:
-        text: everything after the prompt; only the answer part if the engine returns `thinking` separately.
-        thinking: the thinking without tags, if the engine returns it separately.
+        text: everything after the prompt; only the answer if the engine returns `thinking` (without tags) by itself.
         tokens: completion length in tokens, including the end token.
         truncated: whether it reached the token limit.
         finish_reason: why it stopped, as named by the engine.
         cost: in US dollars, 0 for local engines.
-        prompt_tokens: length of the prompt in tokens; 0 if the engine does not count them.
+        prompt_tokens: 0 if the engine does not count them.
         attempts: number of requests, including failed ones.
     """
 
@@ -133,13 +123,8 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A teacher's completion with its score: the unit of the warmup corpus.
-
-    Attributes:
-        thinking: the chain of thought without tags.
-        answer: the answer part without tags.
-        meta: added by cleaners and audits (JSON values only).
-    """
+    """A teacher's completion with its score: the unit of the warmup corpus. `thinking` and `answer` are without tags;
+    `meta` is added by cleaners and audits (JSON values only)."""
 
     problem_id: str
     domain: str

@@ -20,14 +20,12 @@ _TOO_DEEP = f"lists and mappings nested more than {MAX_NESTING} levels deep"
 
 
 def parse_json(text: str | bytes, *, repair: bool = False) -> Any:
-    """A JSON value.
+    """A JSON value. Raises ValueError if it is none, nests too deep, or holds an integer that Python does not read; one
+    line.
 
     Args:
         text: bytes that are not UTF-8 become U+FFFD.
         repair: whether halves of surrogate pairs, which no tokenizer takes, become U+FFFD.
-
-    Raises:
-        ValueError: it is not JSON, nests too deep, or holds an integer that Python does not read; one line.
     """
     text = text.decode("utf-8-sig", "replace") if isinstance(text, bytes) else text
     try:
@@ -65,11 +63,8 @@ def parse_yaml(text: str) -> Any:
 
 
 def compose_yaml(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> yaml.Node | None:
-    """The root node of a document; None if it is empty.
-
-    Raises:
-        yaml.YAMLError: it is not YAML, too long, nests too deep, or has too many values once aliases are replaced.
-    """
+    """The root node of a document; None if it is empty. Raises `yaml.YAMLError` if it is not YAML, too long, nests too
+    deep, or has too many values once aliases are replaced."""
     if len(text) > MAX_YAML_CHARACTERS:
         raise yaml.YAMLError(f"longer than {MAX_YAML_CHARACTERS:,} characters")
     try:

@@ -86,8 +86,6 @@ class DLCoT(Cleaner):
 
 @dataclass(frozen=True)
 class _Cleaning:
-    """The started cleaner."""
-
     config: DLCoT
     context: CleanContext
     backend: Backend

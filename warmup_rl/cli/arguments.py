@@ -11,30 +11,22 @@ from pydantic import BaseModel, ValidationError
 from warmup_rl.base.errors import UserError
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.plugins import TABLE, describe_exception, load, suggestion
-from warmup_rl.recipe.document import parse_value
+from warmup_rl.recipe.document import Document, Origin, parse_value, set_value
 from warmup_rl.recipe.validation_errors import complaints
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class Arguments(argparse.ArgumentParser):
-    """An argument parser for `python -m warmup_rl COMMAND`.
-
-    Args:
-        command: its name.
-        about: what it does, one sentence.
-    """
+    """An argument parser for `python -m warmup_rl COMMAND`, given a sentence about what it does."""
 
     def __init__(self, command: str, about: str, **options: Any) -> None:
         prog = options.pop("prog", f"python -m warmup_rl {command}")
         super().__init__(prog, description=about, allow_abbrev=False, **options)
 
     def read(self, arguments: Sequence[str], known: Iterable[str] = ()) -> argparse.Namespace:
-        """The parsed command line. Raises `UserError` where it is wrong.
-
-        Args:
-            known: names that are suggested for an unknown option beside those of this parser.
-        """
+        """The parsed command line; `known` names are suggested for an unknown option too. Raises `UserError` if it is
+        wrong."""
         found, unknown = self.parse_known_intermixed_args(list(arguments))
         if unknown:
             options = [name for action in self._actions for name in action.option_strings]
@@ -48,14 +40,11 @@ class Arguments(argparse.ArgumentParser):
 
 
 def build(model: type[Model], given: dict[str, Any], where: str, *, by_option: bool = False) -> Model:
-    """Builds a config from keys.
+    """Builds a config from keys. Raises `UserError` with everything that is wrong with them, and what is allowed.
 
     Args:
         where: prefix of the messages.
         by_option: each key was given as an option of the command line (`max_ratio` as `--max-ratio`).
-
-    Raises:
-        UserError: everything that is wrong with the keys, with what is allowed.
     """
     try:
         return model.model_validate(given)
@@ -80,20 +69,18 @@ def option(key: str) -> str:
 
 
 def read_settings(settings: Iterable[str], option: str = "") -> dict[str, Any]:
-    """Keys from `KEY=VALUE` each, the value as YAML; dots in a key address a mapping inside. Raises `UserError`."""
-    fields: dict[str, Any] = {}
+    """Keys from `KEY=VALUE` each, as overrides of a recipe are written. Raises `UserError`."""
+    document = Document(option, {})
     for setting in settings:
         key, equals, value = setting.partition("=")
-        if not equals:
-            raise UserError(f"{option} {setting}: KEY=VALUE is needed, such as levels=[3,5].".strip())
-        part: dict[str, Any] = fields
-        *parents, last = key.split(".")
-        for parent in parents:
-            part = part.setdefault(parent, {})
-            if not isinstance(part, dict):
-                raise UserError(f"{option} {setting}: {parent} is {part!r}: there is nothing inside to set.".strip())
-        part[last] = parse_value(value, f"{option} {key}".strip())
-    return fields
+        where = f"{option} {key}".strip()
+        try:
+            if not equals:
+                raise ValueError("KEY=VALUE is needed, such as levels=[3,5].")
+            set_value(document, key, parse_value(value, where), Origin(option, key))
+        except ValueError as error:
+            raise UserError(f"{where}: {error}") from None
+    return document.data
 
 
 def configured_domain(name: str, settings: Iterable[str] = ()) -> Domain:

@@ -11,21 +11,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from warmup_rl.base.console import counted, open_console
+from warmup_rl.base.console import counted, open_console, shortened
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.stats import MIN_SEEDS
+from warmup_rl.base.types import Problem
 from warmup_rl.cli.command import Command, explain, parse, selection
 from warmup_rl.cli.disk import disk_estimate, disk_lack, parameters, require_disk
 from warmup_rl.cli.power import folds, left_out_rows, resolution
-from warmup_rl.cli.prompts import show_problem
-from warmup_rl.interfaces.domain import each_fold
+from warmup_rl.interfaces import chat
+from warmup_rl.interfaces.domain import Domain, each_fold
 from warmup_rl.interfaces.engine import Engine
 from warmup_rl.interfaces.format import ResponseFormat
-from warmup_rl.interfaces.measurement import recorded_cells, without_signal
+from warmup_rl.interfaces.measurement import without_signal
 from warmup_rl.interfaces.stage import Context, Stage, StagePreview
 from warmup_rl.recipe import Recipe, load_recipe
 from warmup_rl.recipe.shipped import find_launch_file
-from warmup_rl.run.cache import RECORD
 from warmup_rl.run.pipeline import PlannedStage, Trial
 from warmup_rl.stages.training.layout import layout_of
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> None:
     if command.help is not None:
         explain([command.help])
         return
-    size = layout_of(_launch_file(command), command.gpus).size
+    size = layout_of(_launch_file(command), command.gpus).env.size
     plan(load_recipe(command.recipe, command.overrides, world_size=size, draw=True), size, command=command)
 
 
@@ -55,15 +55,11 @@ def prepare(
 ) -> tuple[PreTrainedTokenizerBase | None, list[str], list[tuple[Stage, Context]]]:
     """Prepares every stage as a run does before its first one, for recipes that name a model.
 
-    Returns:
-        The model's tokenizer; None, with a warning, where a hub model cannot be reached from here. And the stages that
-        were prepared.
-
-    Raises:
-        UserError: the model or a stage cannot be used; `ContractError` where the model was trained on another format.
+    Returns the model's tokenizer (None, with a warning, where a hub model cannot be reached from here) and the stages
+    that were prepared. Raises `UserError` if the model or a stage cannot be used; `ContractError` where the model was
+    trained on another format.
     """
     from warmup_rl.base.models import require_finite
-    from warmup_rl.interfaces import chat
     from warmup_rl.run.launch_env import read_launch_env
     from warmup_rl.run.pipeline import TrialRunner
 
@@ -92,11 +88,8 @@ def prepare(
 
 
 def memory(prepared: Sequence[tuple[Stage, Context]], command: Command) -> Iterator[tuple[str, list[str]]]:
-    """What each training takes on a device of the launch, and what helps where it does not fit.
-
-    Raises:
-        UserError: training is not split as the launch wants, or a DeepSpeed configuration contradicts the recipe.
-    """
+    """What each training takes on a device of the launch, and what helps where it does not fit. Raises `UserError` if
+    training is not split as the launch wants, or a DeepSpeed configuration contradicts the recipe."""
     if not prepared:  # without a model torch is not needed
         return
     from warmup_rl.run.launch_env import read_launch_env
@@ -129,16 +122,9 @@ def _is_for_here(command: Command, needs: Mapping[str, Sequence[str]]) -> bool:
 
 
 def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, command: Command | None = None) -> None:
-    """Prints what a run of the recipe will do, without doing it.
+    """Prints what a run of the recipe, or the part that `command` runs, will do in `world_size` processes.
 
-    Args:
-        world_size: processes of this launch.
-        console: where to print; stdout by default.
-        command: which part of the recipe is run; all of it by default.
-
-    Raises:
-        UserError: the command asks for an arm or a stage that the recipe does not have, or the model in a folder
-            cannot be used.
+    Raises `UserError` if there is no such arm or stage, or the model in a folder cannot be used.
     """
     console = console or open_console()
     command = command or Command()
@@ -188,6 +174,26 @@ def _show_problems(
             show_problem(console, title, domain, problem, layout.asks(terse=domain.is_terse), tokenizer)
 
 
+def show_problem(
+    console: Console,
+    title: str,
+    domain: Domain,
+    problem: Problem,
+    layout: ResponseFormat,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+) -> None:
+    """Prints the prompt, shortened in the middle, and the reference answer. Raises as `render_prompt`.
+
+    Args:
+        layout: with its instruction written out (`ResponseFormat.asks`).
+        tokenizer: renders the prompt with its chat template; without one the last question is shown.
+    """
+    messages = domain.prompt(problem)
+    prompt = chat.render_prompt(tokenizer, messages, layout) if tokenizer else layout.ask(messages)[-1]["content"]
+    console.print(f"\n--- {title} ---\n{shortened(prompt.rstrip())}", markup=False)
+    console.print(f"--- gold: {shortened(domain.reference(problem))}", markup=False)
+
+
 def _signal(trial: Trial) -> Iterator[str]:
     """What finished evaluations say of the starts of trainings with rewards."""
     evaluations = [one for one in trial.stages if one.stage.role == "evaluation" and trial.entry(one).done]
@@ -197,7 +203,7 @@ def _signal(trial: Trial) -> Iterator[str]:
             cell
             for one in evaluations
             if one.inputs.get("model") == planned.inputs.get("model")
-            for cell in recorded_cells(trial.entry(one).record(), trial.entry(one).folder / RECORD)
+            for cell in trial.entry(one).cells()
             if cell.domain in trained
         )
         yield from (f"{trial.name}, {planned.stage.id}: {line}" for line in without_signal(found))

@@ -27,24 +27,15 @@ _KEYS = (
 
 @dataclass(frozen=True)
 class Command:
-    """A parsed command line.
+    """A parsed command line, with what the options of `options` say; None is the default.
 
     Attributes:
-        recipe: path of the recipe; empty only if `help` is set.
+        recipe: empty only if `help` is set.
         overrides: `address=value` each; later ones win.
-        only: id of the one stage to run.
-        until: id of the last stage to run.
-        arms, seeds, folds: what to run; empty means all of the recipe. Fold None is the last model.
-        jobs: how many trials run in parallel at most; None for as many as fit.
-        threads: threads of a trial.
-        gpus: processes to start, one for each GPU; None to run in this process, or as one that a launcher started.
-        gpus_per_run: run arms and seeds side by side, each on so many GPUs.
-        launch: name or path of the launch file for them; None to choose it.
-        gpu_memory: GB of the GPU that `check` plans for; None for this machine's devices.
-        rehearse: run two steps of each training and estimate the whole run, instead of running it.
-        reuse_stale: reuse outputs that were made by another version of the code.
+        arms, seeds, folds: empty means all of the recipe. Fold None is the last model.
+        gpus: None to run in this process, or as one that a launcher started.
         trial: this process runs one trial of a run that the process with this pid started.
-        help: None, or the topic to explain; empty for all topics.
+        help: the topic to explain; empty for all topics.
     """
 
     recipe: str = ""
@@ -70,8 +61,9 @@ class Command:
 def options(prog: str = TRAIN) -> Arguments:
     """The parser of the options; overrides of the recipe's keys that look like options are not among them."""
     about, usage = "Runs all arms and seeds of a recipe.", f"{prog} RECIPE [KEY=VALUE ...]"
-    fixed: dict[str, Any] = {"prog": prog, "usage": usage, "epilog": _KEYS, "add_help": False}
-    parser = Arguments("train", about, argument_default=argparse.SUPPRESS, **fixed)
+    parser = Arguments(
+        "train", about, prog=prog, usage=usage, epilog=_KEYS, add_help=False, argument_default=argparse.SUPPRESS
+    )
     add = parser.add_argument
     add("words", nargs="*", help=argparse.SUPPRESS)
     add("--config", action="append", metavar="RECIPE", help="the recipe, if it is not given by its bare name")
@@ -123,14 +115,8 @@ def _fold(text: str) -> int | None:
 
 
 def parse(arguments: Sequence[str], prog: str = TRAIN) -> Command:
-    """Reads a command line.
-
-    Args:
-        prog: how the program is called, for messages.
-
-    Raises:
-        UserError: an unknown option, a missing or wrong value, no recipe or two.
-    """
+    """Reads a command line of `prog`. Raises `UserError` for an unknown option, a missing or wrong value, no recipe or
+    two."""
     parser = options(prog)
     rest, words = list(arguments), list[str]()
     while rest:  # overrides with dashes become such without
@@ -164,20 +150,14 @@ def _is_override(word: str) -> bool:
 
 def selection(command: Command, recipe: Recipe) -> tuple[tuple[str, ...], tuple[int, ...], tuple[int | None, ...]]:
     """The arms, seeds and folds that a command runs; under `--only` and `--until` only arms that have that stage.
-
-    Raises:
-        UserError: no such arm, stage or fold, or a requested arm does not have the stage.
-    """
+    Raises `UserError` for one that the recipe does not have."""
     for name in command.arms:
         recipe.arm(name)
-    wrong = [fold for fold in command.folds if fold not in recipe.folds]
-    if wrong or command.folds and not recipe.folded:
-        have = (
-            f"Folds: {', '.join(map(str, recipe.folds[:-1]))}, {LAST_FOLD}."
-            if recipe.folded
-            else "No domain has folds."
-        )
-        raise UserError(f"--fold: no fold {wrong[0] if wrong else LAST_FOLD}. {have}")
+    wrong = [fold for fold in command.folds if fold not in recipe.folds or not recipe.folded]
+    if wrong:
+        listed = ", ".join(map(str, recipe.folds[:-1]))
+        have = f"Folds: {listed}, {LAST_FOLD}." if recipe.folded else "No domain has folds."
+        raise UserError(f"--fold: no fold {LAST_FOLD if wrong[0] is None else wrong[0]}. {have}")
     arms = tuple(dict.fromkeys(command.arms)) or tuple(recipe.arms)
     seeds = tuple(dict.fromkeys(command.seeds)) or tuple(recipe.seeds)
     folds = tuple(dict.fromkeys(command.folds)) or recipe.folds

@@ -12,14 +12,7 @@ from warmup_rl.interfaces.plugins import TABLE, Kind, Plugin, import_class, load
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints all checks.
-
-    Returns:
-        The exit code: 1 if a check failed.
-
-    Raises:
-        UserError: the plug-in cannot be loaded, or its settings are wrong.
-    """
+    """Prints all checks; returns 1 if one failed. Raises `UserError` if the plug-in cannot be loaded or set so."""
     given = _arguments().read(arguments)
     name = given.plugin
     known: dict[str, Kind] = {other: kind for kind in SUITES for other in TABLE[kind]}

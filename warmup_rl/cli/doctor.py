@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -17,17 +17,8 @@ from warmup_rl.base.errors import UserError
 from warmup_rl.cli.arguments import Arguments
 from warmup_rl.run.code_digest import MISSING, installed_version
 
+NEEDED = ("torch", "transformers", "trl", "datasets", "accelerate", "peft")
 _SOURCES = "pip install -e . (from the folder of the sources), or make install"
-NEEDED = {
-    name: ("every recipe needs it", _SOURCES)
-    for name in ("torch", "transformers", "trl", "datasets", "accelerate", "peft")
-}
-DEEPSPEED = {"deepspeed": ("launch/zero*.yaml", "pip install deepspeed")}
-OPTIONAL = {
-    "vllm": ("faster completions of hub models on a GPU", "pip install 'warmup_rl[vllm]'"),
-    "reasoning_gym": ("the comparison in `make bench`", "pip install 'warmup_rl[bench]'"),
-}
-"""Distributions, what they are for, and how to get them."""
 DEEPSPEED_TOOLS = {
     "compiler": (("c++", "g++", "clang++"), "builds its optimizers at the first run", "apt-get install g++"),
     "ninja": (("ninja",), "builds them in parallel", "pip install ninja"),
@@ -39,14 +30,7 @@ MIN_DISK = 20 * 2**30
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was checked.
-
-    Attributes:
-        part: the group it belongs to, e.g. `sandbox`.
-        found: what there is, or why not.
-        fix: how to get it; printed if it is missing.
-        optional: only some recipes need it.
-    """
+    """One thing that was checked: what there is or why not, how to get it, and whether only some recipes need it."""
 
     part: str
     name: str
@@ -59,7 +43,7 @@ class Finding:
 def main(arguments: Sequence[str]) -> None:
     """Prints the table. Raises `UserError` if nothing can be trained here."""
     Arguments("doctor", "Checks this machine: sandbox, training libraries, GPU, disk, model hub.").read(arguments)
-    findings = [*_sandbox(), *_training(), *_hardware(), *_hub(), *_packages("optional", OPTIONAL)]
+    findings = [*_sandbox(), *_training(), *_hardware(), *_hub(), *_optional()]
     print("What this machine has (yes), lacks (no), or lacks and can do without (-)")
     print("\n".join(_lines(findings)))
     if any("apparmor" in finding.fix.lower() for finding in findings if not finding.is_there):
@@ -86,9 +70,8 @@ def _sandbox() -> Iterator[Finding]:
 
 def _training() -> Iterator[Finding]:
     """What every recipe needs, and DeepSpeed, which only its launch files need."""
-    yield from _packages("training", NEEDED, optional=False)
-    (deepspeed,) = _packages("deepspeed", DEEPSPEED)
-    yield deepspeed
+    yield from (_package("training", name, "every recipe needs it", _SOURCES, optional=False) for name in NEEDED)
+    yield (deepspeed := _package("deepspeed", "deepspeed", "launch/zero*.yaml", "pip install deepspeed"))
     for name, (programs, use, fix) in DEEPSPEED_TOOLS.items() if deepspeed.is_there else ():
         path = next(filter(None, map(shutil.which, programs)), "")
         yield Finding("deepspeed", name, bool(path), path or f"not found: {use}", fix, optional=True)
@@ -120,23 +103,27 @@ def _gpu() -> Finding:
 
 def _hub() -> Iterator[Finding]:
     """Where models and data sets of the hub come from."""
-    offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
-    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
-    held = len(list(cache.glob("*--*")))
-    found = f"{held} models and data sets in {cache}"
-    if offline:
+    from huggingface_hub.constants import HF_HUB_CACHE, HF_HUB_OFFLINE
+
+    held = len(list(Path(HF_HUB_CACHE).glob("*--*")))
+    found = f"{held} models and data sets in {HF_HUB_CACHE}"
+    if HF_HUB_OFFLINE:
         fix = "download once with HF_HUB_OFFLINE=0: hf download ORGANIZATION/NAME"
         yield Finding("hub", "offline", held > 0, f"HF_HUB_OFFLINE is set; {found}", fix, optional=True)
     else:
         yield Finding("hub", "online", True, found)
 
 
-def _packages(part: str, packages: Mapping[str, tuple[str, str]], *, optional: bool = True) -> Iterator[Finding]:
-    for name, (use, fix) in packages.items():
-        found = installed_version(name)
-        there = found != MISSING
-        yield Finding(part, name, there, found if there else f"not installed: {use}", fix, optional)
+def _optional() -> Iterator[Finding]:
+    use = "faster completions of hub models on a GPU"
+    yield _package("optional", "vllm", use, "pip install 'warmup_rl[vllm]'")
+    yield _package("optional", "reasoning_gym", "the comparison in `make bench`", "pip install 'warmup_rl[bench]'")
+
+
+def _package(part: str, name: str, use: str, fix: str, *, optional: bool = True) -> Finding:
+    found = installed_version(name)
+    there = found != MISSING
+    return Finding(part, name, there, found if there else f"not installed: {use}", fix, optional)
 
 
 def _lines(findings: Sequence[Finding]) -> Iterator[str]:

@@ -32,27 +32,22 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--base", metavar="MODEL", help="base of an adapter, if not the one that it names")
     flag = "export a model that is tagged, such as one trained with a control reward"
     parser.add_argument("--tagged", action="store_true", help=flag)
-    types, about = (
-        ("float32", "bfloat16", "float16"),
-        "of a merged adapter; what is not float32 rounds small changes away",
-    )
-    parser.add_argument("--dtype", choices=types, default="float32", help=about)
+    about = "of a merged adapter; what is not float32 rounds small changes away"
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help=about)
     parser.add_argument("--push", metavar="OWNER/NAME", help="upload the folder to this model on the Hugging Face hub")
     parser.add_argument("--public", action="store_true", help="make a new model on the hub public")
     given = parser.read(arguments)
-    options = {"stage": given.stage, "base": given.base, "dtype": given.dtype, "tagged": given.tagged}
-    for line in export(given.source, given.to, **options):
+    wanted = vars(given)
+    address, public = wanted.pop("push"), wanted.pop("public")
+    for line in export(**wanted):
         print(line, flush=True)
-    if given.push:
-        print(push(given.to, given.push, public=given.public), flush=True)
+    if address:
+        print(push(given.to, address, public=public), flush=True)
 
 
 def push(folder: Path, name: str, *, public: bool) -> str:
-    """Uploads a folder to a model on the hub, which is made if there is none; returns a line for the user.
-
-    Raises:
-        UserError: the hub refuses it or cannot be reached; the folder is kept.
-    """
+    """Uploads a folder to a model on the hub, which is made if there is none; returns a line for the user. Raises
+    `UserError` where the hub refuses it or cannot be reached; the folder is kept."""
     from huggingface_hub import HfApi
 
     try:
@@ -80,9 +75,8 @@ def export(
     The chat template of the copy ends its prompts as the model was trained: it adds the format's instruction to the
     last question, unless that ends with it, and opens the think tag where the contract says so.
 
-    Raises:
-        UserError: there is no model, `to` is not empty, the template cannot be changed so, or the model is tagged and
-            `tagged` is not set.
+    Raises `UserError` if there is no model, `to` is not empty, the template cannot be changed so, or the model is
+    tagged and `tagged` is not set.
     """
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"{to}: exists already. Choose a new folder.")
@@ -110,7 +104,8 @@ def export(
     chat.stamp(to, tokenizer, response_format)
     served = chat.load_tokenizer(to)
     for messages, prompt in zip(_PROBES, wanted, strict=True):
-        if (found := _as_served(served, messages)) != served(prompt).input_ids:
+        found = served.apply_chat_template(list(messages), add_generation_prompt=True, return_dict=False)
+        if found != served(prompt).input_ids:  # servers make a prompt by the chat template alone
             shutil.rmtree(to)
             raise UserError(
                 f"{folder}: its chat template cannot be made to ask the prompt that was trained: it gives "
@@ -121,11 +116,8 @@ def export(
 
 
 def merge_adapter(adapter: Path, to: Path, base: str | None = None, dtype: str = "float32") -> str:
-    """Saves the model of a peft adapter and its base as one; returns the base.
-
-    Raises:
-        UserError: the base cannot be loaded, or the adapter does not fit it.
-    """
+    """Saves the model of a peft adapter and its base as one; returns the base. Raises `UserError` if the base cannot be
+    loaded, or the adapter does not fit it."""
     import torch
     from transformers import AutoTokenizer
 
@@ -162,12 +154,6 @@ def _model_folder(source: Path, stage: str | None) -> Path:
     if not done:
         raise UserError(f"{source}: {f'stage {stage!r}' if stage else 'no stage that makes a model'} is not done yet.")
     return _model_folder(source / done[-1]["folder"], None)
-
-
-def _as_served(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
-    """Token ids of a prompt as servers make it: by the chat template alone."""
-    ids: list[int] = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, return_dict=False)
-    return ids
 
 
 def _each_template(tokenizer: Any, response_format: ResponseFormat) -> Any:

@@ -39,11 +39,8 @@ _WORKED = 200
 
 
 def find_columns(first: Row, given: Mapping[str, str], file: Path) -> dict[str, str]:
-    """Paths by content (see `warmup_rl.data.columns.locate`): the names given, else the usual ones.
-
-    Raises:
-        UserError: the question or the response is missing.
-    """
+    """Paths by content (see `warmup_rl.data.columns.locate`): the names given, else the usual ones. Raises `UserError`
+    if the question or the response is missing."""
     for column in given.values():
         if value_at(first, column) is None and column not in first:
             raise UserError(f"{file}: no column {column!r}. Columns: {', '.join(first)}.")
@@ -59,12 +56,8 @@ def find_columns(first: Row, given: Mapping[str, str], file: Path) -> dict[str, 
 
 @dataclass(frozen=True)
 class ForeignTraces:
-    """A file of rows as traces, which keep their rows in `meta`.
-
-    Attributes:
-        columns: names or paths given by the user, by content (see `CONTENTS`).
-        domain: grades the responses.
-    """
+    """A file of rows as traces, graded by `domain`, which keep their rows in `meta`. `columns` are names or paths given
+    by the user, by content (see `CONTENTS`)."""
 
     source: Source
     columns: Mapping[str, str]
@@ -74,9 +67,8 @@ class ForeignTraces:
     def write(self, folder: Path) -> Path:
         """Writes `traces.jsonl` and `problems.jsonl` to a folder, unless they exist already; returns the first.
 
-        Raises:
-            DataError: a row has no question or no usable reference answer, is not a puzzle where one is needed, or
-                holds another response besides the one that is cleaned.
+        Raises `DataError` if a row has no question or no usable reference answer, is not a puzzle where one is needed,
+        or holds another response besides the one that is cleaned.
         """
         traces, record = folder / "traces.jsonl", folder / "source.json"
         settings = [self.domain.model_dump(mode="json"), self.response_format.model_dump(mode="json")]

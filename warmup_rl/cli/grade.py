@@ -15,7 +15,7 @@ from typing import Any
 from warmup_rl.base.errors import DataError, Unscorable, UserError
 from warmup_rl.base.jsonl import write_jsonl
 from warmup_rl.base.machine import cores
-from warmup_rl.base.types import Problem, Score, Split
+from warmup_rl.base.types import Grade, Problem, Score, Split
 from warmup_rl.cli.arguments import Arguments, configured_domain
 from warmup_rl.data.columns import locate, value_at
 from warmup_rl.data.datasets import Source
@@ -27,14 +27,7 @@ _CHUNK = 256
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the command.
-
-    Returns:
-        The exit code: 1 if a self-test fails.
-
-    Raises:
-        UserError: the command line or a row is wrong.
-    """
+    """Runs the command; returns 1 if a self-test fails. Raises `UserError` if the command line or a row is wrong."""
     given = _arguments().read(arguments)
     domain, response_format = _grader(given)
     if given.self_test:
@@ -117,11 +110,8 @@ def _arguments() -> Arguments:
 def _verdicts(
     domain: Domain, rows: Source, form: ResponseFormat | None, think: str, counts: Mapping[str, Counter[str]]
 ) -> Iterator[dict[str, Any]]:
-    """Verdicts in the order of the rows, counted; graded in parallel if grading waits for other processes.
-
-    Args:
-        form: of the completions; None for bare answers.
-    """
+    """Verdicts in the order of the rows, counted; in parallel if grading waits for other processes. `form` is None for
+    bare answers."""
 
     def verdict(placed: tuple[str, dict[str, Any]]) -> dict[str, Any]:
         return _verdict(domain, *placed, form, think)
@@ -143,7 +133,7 @@ def _verdict(
     try:
         problem = domain.read(fields, place)
         with grading(problem):
-            score = _whole(domain, text, problem, form, think) if form else _bare(domain, text, problem)
+            score = _score(domain, text, problem, form, think)
         found = {"outcome": score.outcome, "verdict": score.verdict, "extracted": score.extracted, "note": score.note}
     except (DataError, Unscorable) as error:
         found = {"outcome": "unscorable", "verdict": "unscorable", "extracted": None, "note": str(error)}
@@ -168,14 +158,11 @@ def _text_and_fields(row: Mapping[str, Any], answers: bool, place: str) -> tuple
     return str(value), others
 
 
-def _bare(domain: Domain, answer: str, problem: Problem) -> Score:
-    if not answer.strip():
-        return Score("none", None, True, "empty answer")
-    grade = domain.grade(answer, problem)
-    return Score(grade.verdict, grade.extracted, True, grade.note)
-
-
-def _whole(domain: Domain, text: str, problem: Problem, form: ResponseFormat, think: str) -> Score:
+def _score(domain: Domain, text: str, problem: Problem, form: ResponseFormat | None, think: str) -> Score:
+    """The score of a completion, or of a bare answer where it has no form."""
+    if form is None:
+        grade = domain.grade(text, problem) if text.strip() else Grade("none", note="empty answer")
+        return Score(grade.verdict, grade.extracted, True, grade.note)
     if think == "auto":
         think = "free" if text.lstrip().startswith(THINK_OPEN) else "open"
     return domain.score(text, problem, form.model_copy(update={"think": think}))

@@ -29,10 +29,7 @@ _BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 def help_text(topic: str) -> str:
     """Help on everything (an empty topic), or on a key, a plug-in (`rlvr`, `kk`, `solver`) or a trainer (`sft.args`).
-
-    Raises:
-        UserError: there is no such topic.
-    """
+    Raises `UserError` if there is no such topic."""
     lines = _everything() if not topic else _on(topic.removeprefix("stages.").removeprefix("domains."))
     return "\n".join(lines)
 
@@ -52,16 +49,15 @@ def _on(topic: str) -> Iterator[str]:
     name, _, rest = topic.partition(".")
     kinds = [kind for kind, names in TABLE.items() if name in names]
     if not kinds and ":" in topic:
-        return _plugin(_kind_of(topic), topic, "")
-    if not rest and name in _PLURAL:
-        return _every(next(kind for kind in _PLURAL if kind == name))
+        found = import_class(topic, repr(topic))
+        if not issubclass(found, Plugin):
+            raise UserError(f"no help on {topic!r}: it is not a plug-in. Plug-ins are {', '.join(_PLURAL.values())}.")
+        return _plugin(found.plugin_kind, topic, "")
+    if kind := next((kind for kind in _PLURAL if kind == topic), None):
+        return _every(kind)
     if not kinds and name not in Recipe.model_fields:
-        topics = [
-            *_PLURAL,
-            *Recipe.model_fields,
-            *_PLURAL.values(),
-            *(name for names in TABLE.values() for name in names),
-        ]
+        plugins = (name for names in TABLE.values() for name in names)
+        topics = [*_PLURAL, *Recipe.model_fields, *_PLURAL.values(), *plugins]
         if topic not in topics:
             raise _no_help(topic, topic, topics)
     if not kinds:
@@ -74,18 +70,11 @@ def _on(topic: str) -> Iterator[str]:
     return _within(plugin, rest, topic)
 
 
-def _kind_of(name: str) -> Kind:
-    """The kind of a plug-in given as `pkg.module:Class` or `./file.py:Class`."""
-    found = import_class(name, repr(name))
-    if not issubclass(found, Plugin):
-        raise UserError(f"no help on {name!r}: it is not a plug-in. Plug-ins are {', '.join(_PLURAL.values())}.")
-    return found.plugin_kind
-
-
 def _within(model: type[BaseModel], address: str, topic: str) -> Iterator[str]:
     """Help on the key at a dotted address below a model."""
-    if plural := next((kind for kind, word in _PLURAL.items() if word == address), None):
-        yield from _listed(plural)
+    if kind := next((kind for kind, plural in _PLURAL.items() if plural == address), None):
+        yield f"{address.capitalize()} (--help NAME for the keys of one)"
+        yield from (f"  {name:<12}{_summary(load(kind, name))}" for name in TABLE[kind])
         return
     key, _, rest = address.partition(".")
     if key not in model.model_fields:
@@ -104,12 +93,6 @@ def _within(model: type[BaseModel], address: str, topic: str) -> Iterator[str]:
         yield from _key(key, field, default, descriptions(model).get(key, ""), "")
         if inner is not None:
             yield from _keys(inner, "  ", defaults=default)
-
-
-def _listed(kind: Kind) -> Iterator[str]:
-    yield f"{_PLURAL[kind].capitalize()} (--help NAME for the keys of one)"
-    for name in TABLE[kind]:
-        yield f"  {name:<12}{_summary(load(kind, name))}"
 
 
 def _every(kind: Kind) -> Iterator[str]:

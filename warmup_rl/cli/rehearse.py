@@ -67,11 +67,8 @@ class Measured:
 
 
 def rehearse(recipe: Recipe, command: Command) -> None:
-    """Runs two steps of each kind of training in a temporary folder and prints what the whole run takes.
-
-    Raises:
-        UserError: the recipe has no training; and as a run does where a training cannot start.
-    """
+    """Runs two steps of each kind of training in a temporary folder and prints what the whole run takes. Raises
+    `UserError` if the recipe has no training, and as a run does where a training cannot start."""
     import torch
 
     from warmup_rl.run.launch_env import launch_id, read_launch_env

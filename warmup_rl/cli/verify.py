@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from warmup_rl.base.console import counted
 from warmup_rl.base.errors import DataError, RunError, Unscorable
@@ -26,18 +26,10 @@ _CHUNK = 512
 _FIGURES = ("lenient", "strict", "well_formed")
 Problems = Mapping[tuple[str, str], Problem]
 """By domain and id."""
-
-
 Place = tuple[str, int, int | None]
 """Arm, seed and fold."""
-
-
-class Output(NamedTuple):
-    """A finished output: the stage `stage` of a trial."""
-
-    place: Place
-    stage: str
-    entry: CacheEntry
+Output = tuple[Place, str, CacheEntry]
+"""A finished output: that of the stage with this id of a trial."""
 
 
 @dataclass
@@ -45,10 +37,8 @@ class Regraded:
     """The result of grading one file of completions again.
 
     Attributes:
-        rows: graded again.
-        skipped: rows without a problem in the recipe, or with a grader error.
-        changed: rows with another verdict or form than stored.
-        example: the first changed row.
+        rows, skipped: graded again; without a problem in the recipe, or with a grader error.
+        changed, example: rows with another verdict or form than stored, and the first of them.
         figures: a line for each figure of the stage summary that would change.
     """
 
@@ -60,11 +50,8 @@ class Regraded:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit code: 1 where files are damaged, data files have changed, or figures would change.
-
-    Raises:
-        UserError: not a run folder, or its recipe can no longer be loaded.
-    """
+    """Returns 1 where files are damaged, data files have changed, or figures would change. Raises `UserError` if it is
+    not a run folder, or its recipe can no longer be loaded."""
     parser = Arguments("verify", "Checks the files of a run, and grades its stored completions again.")
     parser.add_argument("run", type=Path, help="folder of a run, such as outputs/kk-warmup")
     parser.add_argument("--files-only", action="store_true", help="check sizes and hashes, grade nothing again")
@@ -84,11 +71,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _outputs(run: Path, records: Mapping[Path, Mapping[str, Any]]) -> Iterator[Output]:
-    """The finished outputs of all trials, each once, with the first trial that uses it.
-
-    Raises:
-        RunError: not a run folder.
-    """
+    """The finished outputs of all trials, each once, with the first trial that uses it. Raises `RunError` if there are
+    none."""
     if not records:
         raise RunError(f"{run}: not a run folder (no ARM/seed-N/run.json). Give the folder of a run: outputs/RUN_NAME.")
     seen: set[Path] = set()
@@ -97,7 +81,7 @@ def _outputs(run: Path, records: Mapping[Path, Mapping[str, Any]]) -> Iterator[O
             entry = CacheEntry((path.parent / stage["folder"]).resolve())
             if stage["done"] and entry.done and entry.folder not in seen:
                 seen.add(entry.folder)
-                yield Output((record["arm"], record["seed"], record.get("fold")), stage["id"], entry)
+                yield (record["arm"], record["seed"], record.get("fold")), stage["id"], entry
 
 
 def _check_files(outputs: Sequence[Output]) -> bool:
@@ -167,18 +151,15 @@ def _regrade(
     trial: Trial, planned: PlannedStage, entry: CacheEntry, record: Mapping[str, Any]
 ) -> Iterator[tuple[str, Regraded]]:
     """The result of grading each file of scored completions of a stage again."""
-    files = [entry.folder / name for name in ("completions.jsonl", "rollouts.jsonl", "traces.jsonl")]
-    files = [
-        file for file in files if file.is_file() and (file.name != "completions.jsonl" or "cells" in record["summary"])
-    ]
-    if not files:
+    named = ["rollouts.jsonl", "traces.jsonl"]
+    named = ["completions.jsonl", *named] if "cells" in record["summary"] else named
+    if not (files := [entry.folder / name for name in named if (entry.folder / name).is_file()]):
         return
-    recipe = trial.recipe
-    domains, _ = recipe.seen_by(planned.stage, trial.fold)
+    domains, _ = trial.recipe.seen_by(planned.stage, trial.fold)
     problems = _problems(trial, planned, entry)
     for file in files:
         found, rows = Regraded(), []
-        for row, score in _scored(read_jsonl(file), domains, problems, recipe.format):
+        for row, score in _scored(read_jsonl(file), domains, problems, trial.recipe.format):
             if score is None:
                 found.skipped += 1
                 rows.append(row)
@@ -209,28 +190,22 @@ def _scored(
     """Each row with its score by the current grader, or None if it cannot be graded."""
     source = iter(rows)
     while chunk := list(islice(source, _CHUNK)):
-        gradable = [row for row in chunk if row["score"] and (row["domain"], row["problem_id"]) in problems]
+        by_form: dict[ResponseFormat, list[dict[str, Any]]] = {}
+        for row in chunk:
+            if row["score"] and (row["domain"], row["problem_id"]) in problems:
+                prompt = row.get("prompt")
+                form = response_format if prompt is None else response_format.under(prompt)
+                by_form.setdefault(form, []).append(row)
         scores: dict[int, Score | Unscorable] = {}
-        for form in {_format(row, response_format) for row in gradable}:
-            mine = [row for row in gradable if _format(row, response_format) == form]
-            items = [
-                Answered(
-                    domains[row["domain"]],
-                    problems[row["domain"], row["problem_id"]],
-                    _text(row, form),
-                    bool(row.get("truncated")),
-                )
-                for row in mine
-            ]
+        for form, mine in by_form.items():
+            items = []
+            for row in mine:
+                domain, problem = domains[row["domain"]], problems[row["domain"], row["problem_id"]]
+                items.append(Answered(domain, problem, _text(row, form), bool(row.get("truncated"))))
             scores |= {id(row): score for row, score in zip(mine, score_all(items, form), strict=True)}
         for row in chunk:
             score = scores.get(id(row))
             yield row, score if isinstance(score, Score) else None
-
-
-def _format(row: Mapping[str, Any], response_format: ResponseFormat) -> ResponseFormat:
-    prompt = row.get("prompt")
-    return response_format if prompt is None else response_format.under(prompt)
 
 
 def _text(row: dict[str, Any], response_format: ResponseFormat) -> str:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.console import duration, open_console
-from warmup_rl.base.errors import DataError, RunError
+from warmup_rl.base.errors import DataError
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.stats import mean
 from warmup_rl.cli.arguments import Arguments
 from warmup_rl.recipe import RecipeRecord, read_recipe_record
-from warmup_rl.run.cache import CacheEntry
-from warmup_rl.run.provenance import trial_records
+from warmup_rl.run.cache import CacheEntry, lost_process
+from warmup_rl.run.provenance import require_run_folder, trial_records
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,9 +36,7 @@ class Lane:
     """One arm with one seed (and fold), as its files say.
 
     Attributes:
-        state: of its record.
-        stage: the stage that is being made, or the last one.
-        done: number of finished stages, of `stages`.
+        stage: the one that is being made, or the last one; `done` of `stages` are finished.
         step: steps of the training that goes on, and those planned; None outside trainings.
         curve: name and values of what a training has logged.
         alarms: names of health rules that held.
@@ -59,16 +57,12 @@ class Lane:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Runs the command until the run is finished; prints once where the output is no terminal.
-
-    Raises:
-        RunError: not a run folder.
-    """
+    """Runs the command until the run is finished; prints once where the output is no terminal. Raises `RunError` if it
+    is not a run folder."""
     parser = Arguments("watch", "Shows a run while it goes on: arms and seeds, steps, curves, alarms, time left.")
     parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="folder of a run: outputs/RUN_NAME")
     folder = parser.read(arguments).folder
-    if not (folder / "recipe.yaml").is_file():
-        raise RunError(f"{folder}: not a run folder (no recipe.yaml). Give the folder of a run: outputs/RUN_NAME.")
+    require_run_folder(folder)
     from rich.live import Live
 
     console, recipe = open_console(), read_recipe_record(folder / "recipe.yaml")
@@ -86,7 +80,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def lanes(folder: Path, recipe: RecipeRecord) -> list[Lane]:
     """All arms and seeds of a run, those that have not begun included."""
-    records = {(one["arm"], one["seed"], one.get("fold")): (path, one) for path, one in _records(folder).items()}
+    records = {(one["arm"], one["seed"], one.get("fold")): (path, one) for path, one in trial_records(folder).items()}
     known = _durations(records.values())
     planned = [(arm, seed, None) for seed in recipe.seeds for arm in recipe.arms]
     order = dict.fromkeys([*planned, *sorted(records, key=lambda place: (place[1], place[0], place[2] or 0))])
@@ -104,7 +98,7 @@ def table(title: str, found: Sequence[Lane]) -> Table:
     shown = Table(title=title, box=None, padding=(0, 2, 0, 0))
     for column in ("arm, seed", "state", "stage", "step", "curve", "last", "alarms", "left"):
         shown.add_column(column, no_wrap=column != "alarms")
-    colours = {"finished": "green", "failed": "red", "stopped": "red", "running": "cyan"}
+    colours = {"finished": "green", "failed": "red", "stopped": "red", "killed": "red", "running": "cyan"}
     for lane in found:
         name, values = lane.curve
         last = f"{name.rpartition('/')[0] or name} {values[-1]:.3g}" if values else ""
@@ -133,14 +127,6 @@ def sparkline(values: Sequence[float], width: int = WIDTH) -> str:
     return "".join(_BLOCKS[round((height - least) * scale)] for height in heights)
 
 
-def _records(folder: Path) -> Mapping[Path, Mapping[str, Any]]:
-    for _ in range(5):
-        with suppress(DataError, OSError):  # a record may be replaced while it is read
-            return trial_records(folder)
-        time.sleep(0.1)
-    return trial_records(folder)
-
-
 def _name(arm: str, seed: int, fold: int | None) -> str:
     return f"{arm}, {seed}" + ("" if fold is None else f", fold {fold}")
 
@@ -155,67 +141,59 @@ def _durations(records: Iterator[Any] | Any) -> dict[str, float]:
     return {name: mean(seconds) for name, seconds in found.items()}
 
 
-@dataclass
-class _Log:
+def _logged(folder: Path) -> list[dict[str, Any]]:
     """What a stage has logged so far."""
+    with suppress(DataError, OSError):  # there may be none, or its last line half written
+        return list(read_jsonl(folder / "log.jsonl"))
+    return []
 
-    rows: list[dict[str, Any]] = field(default_factory=list)
 
-    @classmethod
-    def read(cls, folder: Path) -> _Log:
-        path = folder / "log.jsonl"
-        with suppress(DataError, OSError):  # its last line may be half written
-            return cls(list(read_jsonl(path)) if path.is_file() else [])
-        return cls()
+def _curve(rows: Sequence[Mapping[str, Any]]) -> tuple[str, tuple[float, ...]]:
+    for name in _CURVES:
+        values = tuple(float(row[name]) for row in rows if isinstance(row.get(name), int | float))
+        if values:
+            return name, values
+    return "", ()
 
-    @property
-    def alarms(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(str(row["alarm"]) for row in self.rows if "alarm" in row))
 
-    @property
-    def curve(self) -> tuple[str, tuple[float, ...]]:
-        for name in _CURVES:
-            values = tuple(float(row[name]) for row in self.rows if isinstance(row.get(name), int | float))
-            if values:
-                return name, values
-        return "", ()
-
-    @property
-    def step(self) -> tuple[int, int] | None:
-        steps = [row for row in self.rows if "of" in row]
-        return (steps[-1]["step"], steps[-1]["of"]) if steps else None
-
-    @property
-    def left(self) -> float | None:
-        """Seconds to the last step, at the pace of the last steps."""
-        rows = [row for row in self.rows if "of" in row and "loss" in row][-_RECENT:]
-        if len(rows) < 2 or rows[-1]["step"] == rows[0]["step"]:
-            return None
-        pace = (rows[-1]["at"] - rows[0]["at"]) / (rows[-1]["step"] - rows[0]["step"])
-        return float(max(0.0, pace * (rows[-1]["of"] - rows[-1]["step"])))
+def _left(rows: Sequence[Mapping[str, Any]]) -> float | None:
+    """Seconds to the last step, at the pace of the last steps."""
+    rows = [row for row in rows if "of" in row and "loss" in row][-_RECENT:]
+    if len(rows) < 2 or rows[-1]["step"] == rows[0]["step"]:
+        return None
+    pace = (rows[-1]["at"] - rows[0]["at"]) / (rows[-1]["step"] - rows[0]["step"])
+    return float(max(0.0, pace * (rows[-1]["of"] - rows[-1]["step"])))
 
 
 def _lane(name: str, path: Path, record: Mapping[str, Any], known: Mapping[str, float]) -> Lane:
-    home = path.parent
+    home, state = path.parent, record["state"]
+    lost = lost_process(home) if state == "running" else None
     stages = [(stage, (home / stage["folder"]).resolve()) for stage in record["stages"]]
     open_ones = [(stage, folder) for stage, folder in stages if not CacheEntry(folder).done]
     current = open_ones[0][1] if open_ones else None
-    logs = {folder: _Log.read(CacheEntry(folder).part if folder == current else folder) for _, folder in stages}
-    drawn = [log for log in logs.values() if log.curve[1]]
+    logs = {folder: _logged(CacheEntry(folder).part if folder == current else folder) for _, folder in stages}
+    now = logs[current] if current is not None else []
+    drawn = [curve for log in logs.values() if (curve := _curve(log))[1]]
+    steps = [(row["step"], row["of"]) for row in now if "of" in row]
     ahead = [known.get(stage["id"]) for stage, _ in open_ones]
-    if current is not None and logs[current].left is not None:
-        ahead[0] = logs[current].left
+    if (left := _left(now)) is not None:
+        ahead[0] = left
+    reason = record.get("reason", "")
+    if state == "running":
+        reason = _last_line(home / "run.log", name)
+    if lost is not None:
+        reason = f"process {lost} is gone; the same command goes on from the last checkpoint. Last: {reason}"
     return Lane(
         name=name,
-        state=record["state"],
+        state=state if lost is None else "killed",
         stage=(open_ones or stages)[0 if open_ones else -1][0]["id"],
         done=len(stages) - len(open_ones),
         stages=len(stages),
-        step=logs[current].step if current is not None else None,
-        curve=drawn[-1].curve if drawn else ("", ()),
-        alarms=tuple(dict.fromkeys(rule for log in logs.values() for rule in log.alarms)),
+        step=steps[-1] if steps else None,
+        curve=drawn[-1] if drawn else ("", ()),
+        alarms=tuple(dict.fromkeys(str(row["alarm"]) for log in logs.values() for row in log if "alarm" in row)),
         left=None if None in ahead else sum(filter(None, ahead)),
-        line=_last_line(home / "run.log", name) if record["state"] == "running" else record.get("reason", ""),
+        line=reason,
     )
 
 

@@ -41,22 +41,16 @@ _GOLD_KEYS = ("ground_truth", "value", "answer", "target", "gold", "final_answer
 
 
 def find_column(columns: Iterable[str], content: str, taken: Collection[str] = ()) -> str | None:
-    """The column with this content by its usual names; upper case, spaces and hyphens do not matter.
-
-    Args:
-        columns: names of the existing columns (or a row).
-        content: a key of `COLUMNS`.
-        taken: columns with other content.
-    """
+    """The column with this content (a key of `COLUMNS`) by its usual names, without those `taken`; upper case, spaces
+    and hyphens do not matter."""
     return _find(tuple(columns), content, frozenset(taken))
 
 
 def value_at(row: Mapping[str, Any], path: str) -> Any:
     """The value of a column, or of what a path names inside one; None if it is not there.
 
-    Args:
-        path: a column, followed by keys and positions, as in `answers.text[0]`; `messages[user]` is the text of the
-            last turn of that role in a conversation, `messages[assistant].reasoning_content` another field of it.
+    A path is a column, followed by keys and positions, as in `answers.text[0]`; `messages[user]` is the text of the
+    last turn of that role in a conversation, `messages[assistant].reasoning_content` another field of it.
     """
     keys = _resolved(row, path)
     if keys is None:
@@ -76,14 +70,12 @@ def with_value(row: Mapping[str, Any], path: str, new: Any) -> dict[str, Any]:
 
 
 def locate(row: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
-    """Paths to question, thinking, response and reference answer of a row of a trace file; those that it has.
+    """Paths to question, thinking, response and reference answer of a row of a trace file; those that it has. Columns
+    or paths that are `given` by content go before the usual names.
 
     Knows flat columns, `messages` (with think tags or `reasoning_content`), ShareGPT and OpenThoughts `conversations`,
     prompt and completion as lists of turns, lists of one text (s1K), lists of responses (Open-R1 `generations`, see
     `each_response`), chat completions and lines of a batch's output.
-
-    Args:
-        given: column names or paths by content, which go before the usual names.
     """
     found: dict[str, str] = {}
     for content in ("question", "thinking", "response", "gold"):

@@ -55,9 +55,8 @@ class Source(Config):
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Pairs of a row's place, such as `mine.csv:3`, and the row.
 
-        Raises:
-            DataError: the file is missing or a row is invalid; the message names file and row.
-            UserError: the hub dataset cannot be loaded.
+        Raises `DataError`, with file and row, if the file is missing or a row is invalid; `UserError` if the hub
+        dataset cannot be loaded.
         """
         return _file_rows(Path(self.path).expanduser()) if self.is_file else self._hub_rows()
 
@@ -68,11 +67,7 @@ class Source(Config):
         return "not UTF-8: read as Windows-1252" if is_table and _encoding(path) == _WINDOWS else ""
 
     def digest(self) -> str:
-        """Changes when the rows do: a hash of a file's content; id and revision of a hub dataset.
-
-        Raises:
-            DataError: the file is missing.
-        """
+        """Changes when the rows do: a hash of a file's content; id and revision of a hub dataset. Raises as `rows`."""
         if self.is_file:
             return file_digest(_existing(Path(self.path).expanduser()))
         return "/".join(filter(None, (self.path, self.name, self.split, self.revision)))

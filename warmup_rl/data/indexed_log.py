@@ -25,13 +25,9 @@ class IndexedLog(Mapping[K, V]):
     a second later, or with the next row. An incomplete last line, left by a kill or a power cut, is removed on opening.
 
     Args:
-        key: the key of a value.
-        value: the value of a row. Both raise KeyError, TypeError or ValueError if a row is invalid.
+        key, value: the key of a value, the value of a row; KeyError, TypeError or ValueError: the row is invalid.
         read_only: do not change the file; of rows with equal keys the last one counts.
-        fix: how to fix an invalid row, for the error message.
-
-    Raises:
-        DataError: a row is not valid, or has the key of an earlier one; the message names file and line.
+        fix: how to fix an invalid row, or one with the key of an earlier one: a `DataError` that names file and line.
     """
 
     def __init__(

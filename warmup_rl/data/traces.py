@@ -28,11 +28,8 @@ def read_traces(path: Path) -> Iterator[Trace]:
 
 
 def open_problems(path: Path) -> IndexedLog[str, Problem]:
-    """Problems by id, in the order of the file, each read on access; the caller closes the file.
-
-    Raises:
-        DataError: the file is missing, or a row is not a problem; the message names file and line.
-    """
+    """Problems by id, in the order of the file, each read on access; the caller closes the file. Raises `DataError` if
+    the file is missing, or a row is not a problem."""
     if not path.is_file():
         raise DataError(
             f"{path}: no such file. It has the problems of the traces next to it; run the stage that made both again."

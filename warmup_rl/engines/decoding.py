@@ -13,6 +13,7 @@ import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from warmup_rl.base.config import Sampling
+from warmup_rl.engines.hf import most_over_ranks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -74,8 +75,7 @@ def decode(
         prompts_ids: non-empty.
         draws: for each prompt a source of uniform numbers in [0, 1), one per sampled token, so that a completion does
             not depend on the rest of the batch, up to rounding.
-        on_step: called after each step with the number of tokens drawn in it.
-        synced: take as many steps as the slowest rank of the process group.
+        on_step, synced: as `on_step` and `synced_gpus` of `engines.hf.stream`.
     """
     width, device = max(map(len, prompts_ids)), model.device
     places = {tuple(ids): place for place, ids in enumerate(dict.fromkeys(map(tuple, prompts_ids)))}
@@ -84,7 +84,8 @@ def decode(
     for row, ids in enumerate(places):
         mask[row, : width - len(ids)] = 0
     positions = (mask[:, :width].cumsum(-1) - 1).clamp(min=0)
-    cache = _cache(model)
+    cache = DynamicCache(config=model.config)
+    cache.layers = [_RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     completions: list[list[int]] = [[] for _ in prompts_ids]
     rows, live = list(range(len(prompts_ids))), [True] * len(prompts_ids)
     for step in range(sampling.max_tokens):
@@ -113,7 +114,8 @@ def decode(
                     finished[rows[index]] = completion
         if finished:
             yield finished
-        if _ended(not any(live), device, synced):
+        goes_on = int(any(live))
+        if not (most_over_ranks(goes_on, device) if synced else goes_on):
             break
         inputs, positions = tokens[:, None], positions[:, -1:] + 1
         if 0 < sum(live) < _COMPACT_BELOW * len(live):
@@ -121,12 +123,6 @@ def decode(
             inputs, positions, mask = inputs[kept], positions[kept], mask[kept]
             cache.batch_select_indices(kept)
             rows, live = [row for row, alive in zip(rows, live, strict=True) if alive], [True] * len(kept)
-
-
-def _cache(model: PreTrainedModel) -> DynamicCache:
-    cache = DynamicCache(config=model.config)
-    cache.layers = [_RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
-    return cache
 
 
 def _next_tokens(logits_BV: torch.Tensor, sampling: Sampling, draws: list[Callable[[], float]]) -> torch.Tensor:
@@ -148,13 +144,3 @@ def _next_tokens(logits_BV: torch.Tensor, sampling: Sampling, draws: list[Callab
     chosen = torch.searchsorted(cumulative, target, right=True)
     chosen = chosen.clamp(max=probs.shape[-1] - 1)  # of probabilities that are not finite the last token is taken
     return (chosen if ranked is None else ranked.gather(-1, chosen))[:, 0]
-
-
-def _ended(here: bool, device: torch.device, synced: bool) -> bool:
-    import torch.distributed as dist
-
-    if not (synced and dist.is_initialized()):
-        return here
-    flag = torch.tensor(int(here), device=device)
-    dist.all_reduce(flag, op=dist.ReduceOp.MIN)
-    return bool(flag.item())

@@ -32,20 +32,10 @@ class Generated:
 
 
 def generate(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[str],
-    sampling: Sampling,
-    *,
-    batch_size: int,
-    seed: int,
-    synced_gpus: bool = False,
-    names: Sequence[str] | None = None,
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], sampling: Sampling, **more: Any
 ) -> list[Generated]:
     """One completion per prompt, in their order; arguments and errors as for `stream`."""
-    parts = stream(
-        model, tokenizer, prompts, sampling, batch_size=batch_size, seed=seed, synced_gpus=synced_gpus, names=names
-    )
+    parts = stream(model, tokenizer, prompts, sampling, **more)
     found = {index: one for part in parts for index, one in part.items()}
     return [found[index] for index in range(len(prompts))]
 
@@ -69,12 +59,10 @@ def stream(
 
     Args:
         model: the bare model (not wrapped by DDP or DeepSpeed), on the device to use.
-        tokenizer: from `interfaces.chat.load_tokenizer`.
         prompts: rendered texts.
-        synced_gpus: all ranks of the process group call this together on their parts of the prompts while the weights
-            are sharded (ZeRO-3): every rank then takes as many steps as the slowest.
-        names: a name for each prompt; with the seed it determines what is drawn for the prompt, independent of the
-            other prompts. Default: its index.
+        synced_gpus: all ranks of the process group call this together while the weights are sharded (ZeRO-3): every
+            rank then takes as many steps as the slowest.
+        names: a name for each prompt (default: its index), which with the seed determines what is drawn for it.
         on_step: called after each step with the number of tokens drawn in it.
 
     Raises:
@@ -127,11 +115,8 @@ class HuggingFace(Engine):
 
     @contextmanager
     def open(self, context: EngineContext) -> Iterator[Session]:
-        """Loads the model, on a GPU if there is one.
-
-        Raises:
-            UserError: it cannot be loaded, or was saved with another chat contract.
-        """
+        """Loads the model, on a GPU if there is one. Raises `UserError` if it cannot be loaded, or does not follow the
+        chat contract that it was saved with."""
         check(self.model, context.response_format, self.revision)
         tokenizer = load_tokenizer(self.model, self.revision)
         env = context.launch_env
@@ -141,15 +126,12 @@ class HuggingFace(Engine):
 
 @dataclass(frozen=True)
 class _Session:
-    """An open model."""
-
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     context: EngineContext
     batch_size: int
 
     def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
-        """Completions in the order of the requests, a batch at a time."""
         iterator = iter(requests)
         while batch := list(islice(iterator, self.batch_size)):
             prompts = [render_prompt(self.tokenizer, one.messages, self.context.response_format) for one in batch]
@@ -159,10 +141,8 @@ class _Session:
                 batch_size=self.batch_size, seed=self.context.seed, names=names,
             )  # fmt: skip
             for one, made in zip(batch, results, strict=True):
-                reason = "length" if made.truncated else "stop"
-                yield Completion(
-                    one.problem.id, one.sample, made.text, made.tokens, made.truncated, finish_reason=reason
-                )
+                end = "length" if made.truncated else "stop"
+                yield Completion(one.problem.id, one.sample, made.text, made.tokens, made.truncated, finish_reason=end)
 
 
 def require_room(limit: int | None, prompts_ids: list[list[int]], max_tokens: int) -> None:

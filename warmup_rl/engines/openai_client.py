@@ -47,12 +47,8 @@ class _Abandoned(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A usable answer of an endpoint.
-
-    Attributes:
-        thinking: the reasoning, if the server returns it separately.
-        tokens: of the completion, including reasoning; estimated from the text if the server does not say.
-    """
+    """A usable answer of an endpoint, with the reasoning apart if the server returns it so; `tokens` count it too, and
+    are estimated from the text if the server does not say."""
 
     text: str
     thinking: str | None
@@ -63,12 +59,8 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An attempt without a usable answer, which may be retried.
-
-    Attributes:
-        limited: the server limits the rate of requests.
-        empty: the completion to use if retries do not help; None if the answer is not from a model at all.
-    """
+    """An attempt without a usable answer, which may be retried, also because the server limits the rate; `empty` is the
+    completion to use if retries do not help, None if the answer is not from a model at all."""
 
     reason: str
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -110,11 +102,8 @@ class Client:
         self._answered, self._last_message = 0, -_SECONDS_BETWEEN_MESSAGES
 
     def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
-        """Completions as they arrive.
-
-        Raises:
-            UserError: the server refuses or is out of service; everything that finished before has been yielded.
-        """
+        """Completions as they arrive. Raises `UserError` if the server refuses or is out of service, after everything
+        that finished before has been yielded."""
         source, done = iter(requests), queue.SimpleQueue[Future[Completion]]()
         in_flight: set[Future[Completion]] = set()
         refusal: UserError | None = None
@@ -159,7 +148,11 @@ class Client:
                     await self._wait(reply, failures)
                     continue
                 if reply.empty is None:
-                    raise self._out_of_service(reply.reason, attempts)
+                    raise UserError(
+                        f"{self._config.base_url} gave no usable answer to a request in {counted(attempts, 'attempt')};"
+                        f" the last error: {reply.reason}. Check the server, or adjust `retries`, `timeout` and "
+                        "`concurrency` to its capacity."
+                    )
                 reply = reply.empty
             self._answered += 1
             return self._completion(request, reply, attempts)
@@ -201,7 +194,6 @@ class Client:
         raise UserError(await self._refused(status, message, request))
 
     async def _post(self, body: dict[str, Any]) -> bytes:
-        """The body of a successful answer."""
         chat = self._config.mode == "chat"
         endpoint, prompt = (self._client.chat.completions, "messages") if chat else (self._client.completions, "prompt")
         arguments: Any = {prompt: body.pop(prompt), "model": self._config.model, "extra_body": body}
@@ -232,12 +224,6 @@ class Client:
             cost=(reply.prompt_tokens * self._config.price_in + reply.tokens * self._config.price_out) / 1e6,
             prompt_tokens=reply.prompt_tokens,
             attempts=attempts,
-        )
-
-    def _out_of_service(self, reason: str, attempts: int) -> UserError:
-        return UserError(
-            f"{self._config.base_url} gave no usable answer to a request in {counted(attempts, 'attempt')}; the last "
-            f"error: {reason}. Check the server, or adjust `retries`, `timeout` and `concurrency` to its capacity."
         )
 
     async def _refused(self, status: int, message: str, request: Request) -> str:
@@ -273,7 +259,6 @@ class Client:
 
 
 async def _close(client: AsyncOpenAI) -> None:
-    """Cancels requests in flight, then closes the client."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
@@ -302,11 +287,8 @@ async def _limit(response: Any) -> None:
 
 
 def read_reply(content: bytes, mask: Callable[[str], str] = str) -> Reply | Failure:
-    """Reads the body of an answer in either mode; a body without a completion is a failure.
-
-    Args:
-        mask: applied to all texts of the completion.
-    """
+    """Reads the body of an answer in either mode; a body without a completion is a failure. `mask` is applied to all
+    texts of the completion."""
     if not content.strip():
         return Failure("an empty body")
     try:
@@ -338,14 +320,8 @@ def read_reply(content: bytes, mask: Callable[[str], str] = str) -> Reply | Fail
 
 
 def wait_seconds(failures: int, headers: Mapping[str, str], *, backoff: float, draw: float, now: float) -> float:
-    """Seconds before a retry: doubled after each failure, with jitter, and at least what the server asks for.
-
-    Args:
-        failures: in a row, from 1.
-        headers: of the answer, lower case or case-insensitive.
-        draw: uniform in [0, 1).
-        now: seconds since the epoch.
-    """
+    """Seconds before a retry: doubled after each of the failures in a row, with jitter, and at least what the server
+    asks for, given a draw from [0, 1) and the seconds since the epoch."""
     doubled = min(_LONGEST_BACKOFF, backoff * 2.0 ** min(failures - 1, 32))
     return max(doubled * (0.5 + draw / 2), _retry_after(headers.get("retry-after", ""), now))
 
@@ -391,7 +367,6 @@ def _text(content: Any) -> str | None:
 
 
 def _tokens(usage: Any, text: str) -> tuple[int, int]:
-    """Tokens of completion and prompt."""
     counts = usage if isinstance(usage, dict) else {}
     given = [counts.get(key) for key in ("completion_tokens", "prompt_tokens")]
     completion, prompt = (n if type(n) is int and 0 <= n <= _MOST_TOKENS else None for n in given)

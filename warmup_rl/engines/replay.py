@@ -55,11 +55,8 @@ class Replay(Engine):
         return nullcontext(_ReplaySession(self, context))
 
     def columns(self, place: str, row: Mapping[str, Any]) -> dict[str, str]:
-        """Paths to response, thinking and question (see `locate`); without a question rows are matched by id.
-
-        Raises:
-            DataError: they are missing.
-        """
+        """Paths to response, thinking and question (see `locate`); without a question rows are matched by id. Raises
+        `DataError` if they are missing."""
         found = locate(row, self.given)
         for key in ("question", "response"):
             if key not in found and not (key == "question" and self.id in row and key not in self.given):
@@ -114,9 +111,9 @@ class _ReplaySession:
                 f"{path}: none of its {rows} rows is about one of the {len(wanted)} problems asked for. A row asks, "
                 f"for example: {question[:200]!r}. Use the domain that these traces are about."
             )
-        without = len(wanted) - len(seen)
         line = f"{path}: {seen.total()} of {rows} rows are about {len(seen)} of the problems"
-        line += f"; {without} problems have no trace there" if without else ""
+        if without := len(wanted) - len(seen):
+            line += f"; {without} problems have no trace there"
         if empty:
             line += f"; the column {column!r}, taken for the response, is empty in {empty} of {replayed}"
         self.context.say(line)

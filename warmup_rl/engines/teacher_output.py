@@ -40,13 +40,8 @@ _ITEM = re.compile(r"[ \t]*(?:[-*•]|\(?\d+[.)]|\*\*|\|)\s*\S")
 
 @dataclass(frozen=True, slots=True)
 class ParsedCompletion:
-    """A completion without tags.
-
-    Attributes:
-        thinking: the whole text if no answer is found.
-        answers: candidates for the answer, the most explicit first; use the first that the grader can read. Empty if
-            there is no answer.
-    """
+    """A completion without tags: the thinking, which is the whole text if there is no answer, and candidates for the
+    answer, the most explicit first; use the first that the grader can read."""
 
     thinking: str
     answers: tuple[str, ...]

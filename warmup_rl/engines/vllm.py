@@ -47,15 +47,8 @@ def on_each_rank(launch_env: LaunchEnv) -> dict[str, Any]:
 
 @contextmanager
 def opened(model: str, revision: str | None, seed: int, options: Mapping[str, Any], *, says: str) -> Iterator[Any]:
-    """A `vllm.LLM`, and the class `vllm.SamplingParams`.
-
-    Args:
-        options: of `vllm.LLM`.
-        says: where the recipe has them, for messages.
-
-    Raises:
-        UserError: vLLM is missing or cannot load the model.
-    """
+    """A `vllm.LLM` with its options, which `says` is the place of in a recipe, and the class `vllm.SamplingParams`.
+    Raises `UserError` if vLLM is missing or cannot load the model."""
     try:
         from vllm import LLM, SamplingParams  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
@@ -74,13 +67,8 @@ def opened(model: str, revision: str | None, seed: int, options: Mapping[str, An
 
 @dataclass(frozen=True)
 class VllmModel:
-    """A model under vLLM where evaluation has one of transformers.
-
-    Attributes:
-        stops: tokens that end a completion.
-        context: longest prompt and completion together, in tokens.
-        at_once: prompts a call of `draw`.
-    """
+    """A model under vLLM where evaluation has one of transformers: tokens that end a completion, the longest prompt and
+    completion together, in tokens, and prompts a call of `draw`."""
 
     draw: Draw
     stops: tuple[int, ...]
@@ -110,14 +98,7 @@ class VllmModel:
 def evaluated(
     model: str, revision: str | None, tokenizer: PreTrainedTokenizerBase, seed: int, options: Mapping[str, Any]
 ) -> Iterator[VllmModel]:
-    """A model folder or hub model for `complete_and_score`.
-
-    Args:
-        options: more arguments of `vllm.LLM`.
-
-    Raises:
-        UserError: vLLM is missing or cannot load the model.
-    """
+    """A model folder or hub model for `complete_and_score`, with more arguments of `vllm.LLM`. Raises as `opened`."""
     with opened(model, revision, seed, options, says="`evaluation.vllm`") as (llm, sampling_params):
         config = llm.llm_engine.model_config
         stops = stop_ids(tokenizer, config.try_get_generation_config().get("eos_token_id"))
@@ -190,41 +171,30 @@ class Vllm(Engine):
 
 
 class VllmSession:
-    """An open model.
-
-    Args:
-        llm: a `vllm.LLM`, of which `chat` and `generate` are used.
-        sampling_params: the class `vllm.SamplingParams`.
-    """
+    """An open `vllm.LLM`, of which `chat` and `generate` are used, with the class `vllm.SamplingParams`."""
 
     def __init__(self, config: Vllm, context: EngineContext, llm: Any, sampling_params: Any) -> None:
         self._config, self._context, self._llm, self._sampling_params = config, context, llm, sampling_params
 
     def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
-        """Completions in the order of the requests, a batch at a time."""
         iterator = iter(requests)
         config, context = self._config, self._context
         while batch := list(islice(iterator, config.batch_size)):
             bodies = [
                 request_body(
-                    request,
-                    sampling,
-                    mode=config.mode,
-                    seed=context.seed,
-                    extra=config.extra,
+                    request, sampling, mode=config.mode, seed=context.seed, extra=config.extra,
                     response_format=context.response_format,
-                )  # fmt: skip
+                )
                 for request in batch
-            ]
+            ]  # fmt: skip
             prompts = [body.pop("messages" if config.mode == "chat" else "prompt") for body in bodies]
             complete = self._llm.chat if config.mode == "chat" else self._llm.generate
             try:
                 results = complete(prompts, [self._sampling_params(**body) for body in bodies], use_tqdm=False)
             except (ValueError, TypeError) as error:
-                reason = first_line(error)
                 raise UserError(
-                    f"teacher 'vllm': vLLM refuses the requests ({reason}). See `sampling`, `extra` and `args` "
-                    "(max_model_len holds prompt and completion)."
+                    f"teacher 'vllm': vLLM refuses the requests ({first_line(error)}). See `sampling`, `extra` and "
+                    "`args` (max_model_len holds prompt and completion)."
                 ) from None
             for request, result in zip(batch, results, strict=True):
                 made = result.outputs[0]  # of a `vllm.RequestOutput`

@@ -69,9 +69,8 @@ def render_prompt(
 ) -> str:
     """The prompt of a conversation as text: what SFT trains behind, RLVR samples from and evaluation completes.
 
-    The format's instruction stands after the last question.
-
-    `tokenizer(text)` gives the ids: a beginning-of-text token that the tokenizer adds by itself is not in the text.
+    The format's instruction stands after the last question. `tokenizer(text)` gives the ids: a beginning-of-text token
+    that the tokenizer adds by itself is not in the text.
 
     Raises:
         ContractError: the chat template opens the think tag although the recipe leaves it to the model.
@@ -90,11 +89,8 @@ def render_prompt(
 
 
 def load_tokenizer(folder_or_id: str | Path, revision: str | None = None) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model, made fit for chat training (see `fit_tokenizer`).
-
-    Raises:
-        UserError: there is no tokenizer, or it cannot be made fit.
-    """
+    """The tokenizer of a model, made fit for chat training (see `fit_tokenizer`). Raises `UserError` if there is none,
+    or it cannot be made fit."""
     from transformers import AutoTokenizer
 
     if not Path(folder_or_id).expanduser().is_dir():
@@ -166,11 +162,8 @@ def stop_ids(tokenizer: PreTrainedTokenizerBase, declared: int | Iterable[int] |
 def stamp(folder: Path, tokenizer: PreTrainedTokenizerBase, response_format: ResponseFormat | None) -> ChatContract:
     """Makes a folder with saved weights a chat model: tokenizer, clean generation config and `chat_contract.json`.
 
-    The contract is computed from what can be loaded again, not from what is in memory.
-
-    Raises:
-        ContractError: the tokenizer cannot spell the response format.
-        UserError: the tokenizer cannot be made fit.
+    The contract is computed from what can be loaded again, not from what is in memory. Raises `ContractError` if the
+    tokenizer cannot spell the response format, and as `fit_tokenizer` does.
     """
     from transformers import GenerationConfig
 

@@ -26,14 +26,11 @@ class CleanContext:
     """What cleaners may use.
 
     Attributes:
-        domains: by name.
         problems: problems of the traces by id.
         count_tokens: tokens of a text under the student's tokenizer.
-        response_format: of the recipe.
         held_out: problems that the recipe evaluates on; only for cleaners that declare `reads_evaluation`.
         model: the student, a folder or a hub id; None if cleaning runs without one.
         folder: the stage's own folder, for caches; it survives a killed run.
-        seed: of the run.
         audit: takes a row that explains what was done to the current trace.
         remember: stores a JSON value, for cleaners whose decisions depend on earlier traces.
         remembered: the values stored before the run was killed, in order; they must restore the state exactly.

@@ -61,15 +61,12 @@ class Result:
 def run_checks(
     plugin: Plugin, *, domain: Domain | None = None, model: str | None = None, problems: int = 60
 ) -> Iterator[Result]:
-    """Runs all checks for this kind of plug-in.
+    """Runs all checks for this kind of plug-in. Raises `UserError` if there are none.
 
     Args:
         domain: its problems are used for engines, cleaners and stages; default: Knights & Knaves with two people.
         model: folder or hub id of a model for engines, cleaners and stages that read one; without it they are skipped.
         problems: number of problems that are checked in each split of a domain.
-
-    Raises:
-        UserError: the object is not a domain, engine, cleaner or stage.
     """
     if (suite := SUITES.get(plugin.plugin_kind)) is None:
         hint = " Check the domain jsonl with it: jsonl file=FILE grader=NAME." if plugin.plugin_kind == "grader" else ""

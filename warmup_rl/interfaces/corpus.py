@@ -15,13 +15,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A pretraining document.
-
-    Attributes:
-        text: the whole document, with markup.
-        kind: a label to count by, such as `sums/chat`.
-        prompt: the beginning of the text that carries no loss.
-    """
+    """A pretraining document with markup, a label to count by such as `sums/chat`, and the beginning of the text that
+    carries no loss."""
 
     text: str
     kind: str

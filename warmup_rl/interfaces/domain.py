@@ -107,14 +107,8 @@ class Domain(Plugin, ABC):
         return None
 
     def question_key(self, text: str) -> str | None:
-        """A key shared by texts that ask the same question, names included, in another order or wording.
-
-        Args:
-            text: a question, perhaps with instructions around it.
-
-        Returns:
-            None if the text cannot be read: such questions are compared as text.
-        """
+        """A key shared by texts that ask the same question, names included, in another order or wording, perhaps with
+        instructions around it; None for a text that cannot be read: such questions are compared as text."""
         return None
 
     def solution(self, problem: Problem) -> str | None:
@@ -140,9 +134,7 @@ class Domain(Plugin, ABC):
 
         The answer is what stands in the last answer tags, else what `final_answer` finds: behind the thinking where
         that was closed, else in the whole text. A model that was never taught the tags is judged by what it says.
-
-        Args:
-            truncated: the token budget ended the completion.
+        `truncated`: the token budget ended the completion.
         """
         parts = response_format.split(text)
         said = text.rpartition(THINK_OPEN)[2] if parts.answer is None else parts.answer
@@ -163,14 +155,8 @@ class Domain(Plugin, ABC):
 
     def read(self, row: Mapping[str, Any], place: str) -> Problem:
         """A problem out of a user's row: its question and reference answer under one of their usual names (see
-        `warmup_rl.data.columns`), or the data set's own fields under `problem`.
-
-        Args:
-            place: of the row, such as `rows.jsonl:3`, for messages.
-
-        Raises:
-            DataError: fields are missing or invalid.
-        """
+        `warmup_rl.data.columns`), or the data set's own fields under `problem`. Raises `DataError`, beginning with the
+        row's place (`rows.jsonl:3`), for missing or invalid fields."""
         question, gold = (row.get(find_column(row, content) or "") for content in ("question", "gold"))
         if not isinstance(question, str) or not isinstance(gold, str | int | float) or isinstance(gold, bool):
             raise DataError(f"{place}: 'question' as text and 'gold' as text or number are needed ({fields_of(row)}).")
@@ -184,11 +170,8 @@ class Domain(Plugin, ABC):
         return iter(())
 
     def each(self, split: Split, seed: int, count: int) -> Iterator[Problem]:
-        """The first `count` problems of a split, as they are drawn.
-
-        Raises:
-            SpaceError: the split has fewer; for the test and validation splits of a finite domain, it has none.
-        """
+        """The first `count` problems of a split, as they are drawn. Raises `SpaceError` if it has fewer; for the test
+        and validation splits of a finite domain, if it has none."""
         found = 0
         for problem in islice(self.problems(split, seed), count):
             found += 1
@@ -216,18 +199,12 @@ class Domain(Plugin, ABC):
         return self.finite and split != "train"
 
     def take(self, split: Split, seed: int, count: int) -> list[Problem]:
-        """`each` as a list."""
         return list(self.each(split, seed, count))
 
 
 def each_fold(domain: Domain) -> list[Domain]:
     """A copy of the domain for each of its folds; the domain itself if it has none."""
     return [domain.model_copy(update={"fold": fold}) for fold in range(domain.fold_count)] or [domain]
-
-
-def is_folded(domain: Domain) -> bool:
-    """Whether a run has to cross-validate on the domain."""
-    return domain.fold_count > 0
 
 
 class Answered(NamedTuple):

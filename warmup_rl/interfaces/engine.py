@@ -22,7 +22,6 @@ class EngineContext:
     """What an engine may use of the recipe and the run.
 
     Attributes:
-        domains: by name.
         model: the student at the start of the stage, a folder or a hub id; only for engines that set `reads_model`.
         folder: a folder of the stage, which survives a killed run: a place for caches. Rows of `*.jsonl` in it are kept
             when the next run has another number of processes.
@@ -77,9 +76,5 @@ class Engine(Plugin, ABC):
         return {}
 
     def notes(self, parameters: int | None) -> tuple[str, ...]:
-        """Warnings to print with the plan.
-
-        Args:
-            parameters: of the student; None if not known beforehand.
-        """
+        """Warnings to print with the plan, given the student's number of parameters; None if not known beforehand."""
         return ()

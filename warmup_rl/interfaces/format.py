@@ -32,9 +32,8 @@ class ResponseParts:
 
     Attributes:
         thinking: None where no think block was closed.
-        answer: None where there is no answer part at all (the thinking never ended).
+        answer: None where there is no answer part at all (the thinking never ended); `tagged` if it has an answer tag.
         well_formed: exactly the recipe's format, nothing beside it but white space.
-        tagged: whether the answer part has an answer tag.
     """
 
     thinking: str | None
@@ -65,11 +64,7 @@ class ResponseFormat(Config):
         return self.model_copy(update={"think": think, "instruction": asked})
 
     def asks(self, *, terse: bool) -> ResponseFormat:
-        """The format with its instruction written out.
-
-        Args:
-            terse: questions use a small vocabulary in which no sentence can be asked.
-        """
+        """The format with its instruction written out; none where questions are terse."""
         if self.instruction is not None:
             return self
         if terse:
@@ -112,11 +107,8 @@ class ResponseFormat(Config):
         start_ok = opened == 0 if self.think == "open" else opened == 1 and head.lstrip().startswith(THINK_OPEN)
         body = tail.strip()
         tags_ok = body.startswith(ANSWER_OPEN) and body.endswith(ANSWER_CLOSE)
-        once = all(
-            (head + tail).count(tag) == number
-            for tag, number in ((THINK_CLOSE, 0), (ANSWER_OPEN, 1), (ANSWER_CLOSE, 1))
-        )
-        return start_ok and tags_ok and once and THINK_OPEN not in tail
+        counts = [(head + tail).count(tag) for tag in (THINK_CLOSE, ANSWER_OPEN, ANSWER_CLOSE)]
+        return start_ok and tags_ok and counts == [0, 1, 1] and THINK_OPEN not in tail
 
 
 def without_tags(text: str) -> str:

@@ -26,19 +26,13 @@ class Grader(Plugin, ABC):
         Args:
             row: with a column `question`.
             written: the reference answer in the row.
-            place: of the row, for messages.
-
-        Raises:
-            DataError: the row is invalid.
+            place: of the row, for the message of the `DataError` that is raised if it is invalid.
         """
         return written.strip(), {}
 
     def fitted(self, golds: Sequence[str]) -> Grader:
-        """The grader with what it takes from all reference answers of the file, such as the labels; here: unchanged.
-
-        Args:
-            golds: the reference answers as written.
-        """
+        """The grader with what it takes from all reference answers of the file, as written, such as the labels; here:
+        unchanged."""
         return self
 
     @abstractmethod

@@ -22,10 +22,8 @@ class Cell:
     Accuracies and rates are shares of 1, means over completions.
 
     Attributes:
-        problems: distinct problems.
         samples: completions per problem.
-        lenient: correct by verdict.
-        strict: correct and well formed.
+        lenient, strict: correct by verdict; correct and well formed.
         shows_work: the thinking goes step by step; None if the domain cannot tell.
         tokens: mean length of a completion.
         chance: expected accuracy of guessing.
@@ -52,12 +50,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One line of `curve.jsonl`: held-out accuracy at a training step, and the cost of training up to there.
-
-    Attributes:
-        flops: floating point operations of training.
-        seconds: training time, without the time of measuring.
-    """
+    """One line of `curve.jsonl`: held-out accuracy at a training step, and the cost of training up to there (`seconds`
+    without those of measuring)."""
 
     step: int
     domain: str
@@ -75,11 +69,8 @@ class CurvePoint:
 
 
 def read_record(kind: type[R], row: Mapping[str, Any], source: Path) -> R:
-    """A `Cell` or `CurvePoint` from its JSON; keys that it does not have are ignored.
-
-    Raises:
-        DataError: a value is missing; the message begins with `source`.
-    """
+    """A `Cell` or `CurvePoint` from its JSON; other keys are ignored. Raises `DataError`, beginning with `source`, if a
+    value is missing."""
     known = fields(kind)  # type: ignore[arg-type]
     needed = [one.name for one in known if one.default is MISSING and one.default_factory is MISSING]
     if missing := [name for name in needed if name not in row]:
@@ -94,11 +85,8 @@ def recorded_cells(record: Mapping[str, Any], source: Path) -> list[Cell]:
 
 
 def best_style(found: Iterable[Cell], styles: Sequence[str]) -> str:
-    """The prompt style with the highest mean accuracy on validation problems over domains; the first of equals.
-
-    Args:
-        styles: those to choose from; each must have been measured.
-    """
+    """The one of several measured prompt styles with the highest mean accuracy on validation problems over domains; the
+    first of equals."""
     values: dict[str, list[float]] = defaultdict(list)
     for cell in found:
         if cell.split == "validation":
@@ -114,17 +102,14 @@ def without_signal(found: Iterable[Cell]) -> list[str]:
         right[cell.domain] += cell.lenient
         counts[cell.domain] += cell.problems * cell.samples
         cut[cell.domain] += round(cell.truncated * cell.problems * cell.samples)
-    return [
-        f"{domain}: none of {counts[domain]:,} answers is correct under any prompt style measured, so RLVR on it would "
-        "start without a signal. "
-        + (
-            f"{cut[domain]:,} of them were cut off: raise max_tokens."
-            if 2 * cut[domain] > counts[domain]
-            else "Take easier problems, or warm up first."
-        )
-        for domain, value in right.items()
-        if value == 0
-    ]
+    lines = []
+    for domain in (name for name, value in right.items() if value == 0):
+        fix = "Take easier problems, or warm up first."
+        if 2 * cut[domain] > counts[domain]:
+            fix = f"{cut[domain]:,} of them were cut off: raise max_tokens."
+        what = f"none of {counts[domain]:,} answers is correct under any prompt style measured"
+        lines.append(f"{domain}: {what}, so RLVR on it would start without a signal. {fix}")
+    return lines
 
 
 def drops(before: Iterable[Cell], after: Iterable[Cell]) -> Iterator[tuple[Cell, Cell, float]]:
@@ -172,13 +157,8 @@ def _by_group(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     for row in rows:
         if row["group"] is not None:
             groups[row["group"]].append(row)
-    return {
-        name: {
-            "problems": len({row["problem_id"] for row in group}),
-            "lenient": _mean(row["score"]["verdict"] == "correct" for row in group),
-        }
-        for name, group in sorted(groups.items())
-    }
+    figures = {name: summarize(group) for name, group in sorted(groups.items())}
+    return {name: {key: found[key] for key in ("problems", "lenient")} for name, found in figures.items()}
 
 
 def _mean(values: Iterable[float]) -> float:

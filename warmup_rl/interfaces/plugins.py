@@ -119,11 +119,8 @@ _GIVEN_NAMES: dict[type[Any], str] = {}
 
 
 def load(kind: Kind, name: str) -> type[Any]:
-    """The class of a plug-in, given its name, `pkg.module:Class` or `./file.py:Class`.
-
-    Raises:
-        UserError: unknown name (with the nearest one), missing file or module, no such class, or one of another kind.
-    """
+    """The class of a plug-in, given its name, `pkg.module:Class` or `./file.py:Class`. Raises `UserError` for unknown
+    names, a missing file or module, no such class, or one of another kind."""
     if name.endswith(".py"):
         raise UserError(f"a file may hold several classes: add the one that is the {kind}, {name}:NAME.")
     if name not in TABLE[kind] and ":" not in name:
@@ -143,14 +140,8 @@ def load(kind: Kind, name: str) -> type[Any]:
 
 
 def import_class(name: str, what: str) -> type[Any]:
-    """The class behind an import string, `pkg.module:Class` or `./file.py:Class`.
-
-    Args:
-        what: the subject of messages.
-
-    Raises:
-        UserError: missing file or module, no such class, or an error in the module.
-    """
+    """The class behind an import string, `pkg.module:Class` or `./file.py:Class`. Raises `UserError`, beginning with
+    `what`, for a missing file or module, no such class, or an error in the module."""
     module_name, colon, class_name = name.rpartition(":")
     if not colon:
         raise UserError(f"{what}: give pkg.module:Class or ./file.py:Class.")
@@ -177,11 +168,8 @@ def name_of(plugin: type[Any]) -> str:
 
 
 def build(kind: Kind, given: Any) -> Any:
-    """The plug-in that a recipe describes by a name, or by a mapping with `type` and the plug-in's own keys.
-
-    Raises:
-        ValidationError: it is invalid; the error type is `plugin` if the class cannot be loaded.
-    """
+    """The plug-in that a recipe describes by a name, or by a mapping with `type` and the plug-in's own keys. Raises
+    ValidationError if it is invalid, of type `plugin` if the class cannot be loaded."""
     if isinstance(given, BaseModel):
         return given
     fields = {"type": given} if isinstance(given, str) else given
@@ -314,8 +302,8 @@ def _imports_beside(folder: Path) -> Iterator[None]:
     """
     inside = set() if (folder / "__init__.py").is_file() else {path.stem for path in folder.glob("*.py")}
     installed = {name for name in inside if PathFinder.find_spec(name, _LIBRARIES)} | sys.stdlib_module_names
-    found_anyway = {name for name in inside if (spec := PathFinder.find_spec(name)) and _is_in(folder, spec.origin)}
-    names = inside - installed - found_anyway
+    origins = {name: getattr(PathFinder.find_spec(name), "origin", None) for name in inside - installed}
+    names = {name for name, file in origins.items() if file is None or Path(file).resolve().parent != folder}
 
     def named() -> dict[str, ModuleType]:
         return {name: module for name, module in sys.modules.items() if name.partition(".")[0] in names}
@@ -335,13 +323,7 @@ def _imports_beside(folder: Path) -> Iterator[None]:
         sys.modules.update(others)
 
 
-def _is_in(folder: Path, file: str | None) -> bool:
-    return file is not None and Path(file).resolve().parent == folder
-
-
 class _FolderFinder(MetaPathFinder):
-    """Finds the named modules in a folder."""
-
     def __init__(self, folder: Path, names: Collection[str]) -> None:
         self._folder, self._names = str(folder), names
 

@@ -47,9 +47,7 @@ class Tracking:
 
     Attributes:
         to: the tracker; the run of W&B, which is one of the trial, is open when a stage runs.
-        project: of W&B or Trackio.
-        group: the run's name.
-        folder: the run's folder, for files of TensorBoard.
+        group, folder: name and folder of the run.
         spent: FLOPs of the trial's trainings before this stage, without pretraining.
     """
 
@@ -64,11 +62,8 @@ class Artifacts(dict[str, Path]):
     """Paths of the artifacts that a stage reads, by kind: `context.inputs["pairs"]`.
 
     A kind is any word: the stage that makes an artifact names it in `outputs` and writes it to `context.output(kind)`,
-    stages that read it name it in `inputs`.
-
-    Args:
-        model: a folder, or a hub id for a recipe that starts from one, with `model_revision`.
-        others: the other artifacts by kind; None for those that do not exist.
+    stages that read it name it in `inputs`. `model` may be a hub id, with `model_revision`; `traces` is a file with
+    `problems.jsonl` beside it. Those that are None do not exist.
     """
 
     def __init__(self, model: str | None = None, model_revision: str | None = None, **others: Path | None) -> None:
@@ -76,11 +71,6 @@ class Artifacts(dict[str, Path]):
         self.origin = model  # another one where `model` is a temporary form of it
         paths = {"model": Path(model) if model else None, **others}
         super().__init__({kind: path for kind, path in paths.items() if path is not None})
-
-    @property
-    def traces(self) -> Path | None:
-        """The traces file, with `problems.jsonl` beside it."""
-        return self.get("traces")
 
 
 def artifact_path(folder: Path, kind: str) -> Path:
@@ -166,12 +156,8 @@ class DataRequest:
         return self.use or by_split[self.split]
 
     def problems(self, domain: Domain, seed: int) -> Iterator[Problem]:
-        """The problems, given the run's seed.
-
-        Raises:
-            SpaceError: there are too few.
-            UserError: all were asked for, and there are too many, or the domain generates any number.
-        """
+        """The problems, given the run's seed. Raises `SpaceError` for too few, `UserError` where all were asked for and
+        there are too many, or any number."""
         seed = seed if self.seed is None else self.seed
         if not self.whole:
             return domain.each(self.split, seed, self.count)
@@ -223,8 +209,9 @@ class Stage(Plugin, ABC):
         return self.every_rank
 
     def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
-        """Names of the domains that the stage reads, given those declared; the recipe checks that they are declared."""
-        return ()
+        """Names of the domains that the stage reads, given those declared; the recipe checks that they are declared.
+        Here: those that it asks for problems."""
+        return tuple(dict.fromkeys(request.domain for request in self.data_requests(evaluation, domains)))
 
     def data_requests(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[DataRequest]:
         """The problems that the stage will ask for, given the declared domains.

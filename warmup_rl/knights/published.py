@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.errors import DataError
+from warmup_rl.base.files import aside
 from warmup_rl.base.jsonl import json_line, parse_object
 from warmup_rl.base.untrusted import literal
 from warmup_rl.data.datasets import Source
@@ -124,17 +124,13 @@ def row_file(path: Path, schema: Callable[[], Any]) -> Iterator[Write]:
     """
     check_suffix(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    with aside(path) as part:
         if path.suffix == ".parquet":
             with _parquet(part, schema()) as write:
                 yield write
         else:
             with part.open("wb") as file:
                 yield lambda row: file.write(json_line(row))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextmanager

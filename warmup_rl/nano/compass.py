@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import accumulate
 from typing import Any, ClassVar
 
 from warmup_rl.base.types import Grade, Problem
@@ -41,27 +42,20 @@ class Compass(ChainDomain):
         return f"You face {start}. You {chain}. Which way do you face now?\n{listed}"
 
     def gold(self, meta: dict[str, Any]) -> str:
-        heading = meta["start"]
-        for turn in meta["turns"]:
-            heading = _turned(heading, turn)
-        return LETTERS[meta["options"].index(heading)]
+        return LETTERS[meta["options"].index(_headings(meta)[-1])]
 
     def steps(self, problem: Problem) -> list[str]:
         """`next #k HEADING TURN HEADING` for each turn, then `next solved LETTER=HEADING`."""
-        heading, sentences = problem.meta["start"], []
-        for number, turn in enumerate(problem.meta["turns"], start=1):
-            after = _turned(heading, turn)
-            sentences.append(f"next #{number} {heading} {turn} {after}")
-            heading = after
-        return [*sentences, f"next solved {problem.gold}={heading}"]
+        headings, turns = _headings(problem.meta), problem.meta["turns"]
+        steps = enumerate(zip(headings, turns, headings[1:], strict=False), start=1)
+        sentences = [f"next #{number} {before} {turn} {after}" for number, (before, turn, after) in steps]
+        return [*sentences, f"next solved {problem.gold}={headings[-1]}"]
 
     def worked(self, problem: Problem) -> str:
-        heading, lines = problem.meta["start"], []
-        for turn in problem.meta["turns"]:
-            after = _turned(heading, turn)
-            lines.append(f"Facing {heading}, I {_ENGLISH[turn]} and face {after}.")
-            heading = after
-        return "\n".join([*lines, f"{heading} is option {problem.gold}."])
+        headings, turns = _headings(problem.meta), problem.meta["turns"]
+        steps = zip(headings, turns, headings[1:], strict=False)
+        lines = [f"Facing {before}, I {_ENGLISH[turn]} and face {after}." for before, turn, after in steps]
+        return "\n".join([*lines, f"{headings[-1]} is option {problem.gold}."])
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         return choose(gold=problem.gold, answer=answer, letters=LETTERS)
@@ -76,5 +70,7 @@ class Compass(ChainDomain):
         return "" if self.is_terse else "Answer with the letter of the right option."
 
 
-def _turned(heading: str, turn: str) -> str:
-    return HEADINGS[(HEADINGS.index(heading) + TURNS[turn]) % len(HEADINGS)]
+def _headings(meta: dict[str, Any]) -> list[str]:
+    """The heading before and after each turn."""
+    quarters = accumulate([HEADINGS.index(meta["start"]), *(TURNS[turn] for turn in meta["turns"])])
+    return [HEADINGS[quarter % len(HEADINGS)] for quarter in quarters]

@@ -47,14 +47,7 @@ CHAT_TEMPLATE = (
 
 @dataclass(frozen=True)
 class Family:
-    """The documents of one target domain.
-
-    Attributes:
-        settings: of the domain, except the range of lengths.
-        length: the field of the domain for the range of lengths.
-        chat: number of chat documents.
-        textbook: number of textbook documents.
-    """
+    """The numbers of documents of one target domain, its settings, and its field for the range of lengths."""
 
     settings: dict[str, Any]
     length: str

@@ -13,7 +13,7 @@ from warmup_rl.base.config import Sampling, existing_model
 from warmup_rl.base.models import pickled_only
 from warmup_rl.base.untrusted import parse_json
 from warmup_rl.engines.vllm import NOT_INSTALLED, is_installed
-from warmup_rl.interfaces.domain import Domain, is_folded
+from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import suggestion
 from warmup_rl.interfaces.stage import Stage
@@ -26,13 +26,8 @@ Found = Iterator[tuple[Address, str]]
 
 @dataclass(frozen=True)
 class Draft:
-    """A recipe that is being loaded; parts with errors, which are reported elsewhere, are None.
-
-    Attributes:
-        data: the keys as written.
-        kinds: class of each stage, known even if its config has errors; None if its type is unknown.
-        ids: of the stages, as written.
-    """
+    """A recipe that is being loaded, with keys and ids as written; parts with errors, which are reported elsewhere, are
+    None. The class of a stage is known even if its config has errors."""
 
     data: dict[str, Any]
     domains: Mapping[str, Domain | None]
@@ -82,12 +77,8 @@ def _reference(draft: Draft) -> Found:
 
 
 def arm_checks(draft: Draft, stages: Mapping[str, Sequence[Stage]], left_out: Mapping[str, Collection[int]]) -> Found:
-    """Checks of the arms together: what their stages read, and how far their curves go.
-
-    Args:
-        stages: of each arm.
-        left_out: indices of the stages that an arm leaves out, by arm.
-    """
+    """Checks of the arms together: what their stages read, and how far their curves go, given the stages of each arm
+    and the indices of those that it leaves out."""
     yield from _inputs(draft, left_out)
     claims = draft.data.get("claims")
     step = claims.get("step") if isinstance(claims, dict) else None
@@ -124,10 +115,8 @@ def stage_checks(draft: Draft, index: int, row: Any, stage: Stage | None, world_
     measured = draft.evaluation.measured(draft.domains)  # reported under 'evaluation'
     for name in stage.domains_used(draft.evaluation, draft.domains):
         if name not in draft.domains and name not in measured:
-            keys = tuple(
-                key for key, value in values.items() if name == value or isinstance(value, list) and name in value
-            )
-            yield (*address, *keys[:1]), _undeclared(name, draft)
+            named = [key for key, value in values.items() if name == value or isinstance(value, list) and name in value]
+            yield (*address, *named[:1]), _undeclared(name, draft)
 
 
 def _inputs(draft: Draft, left_out: Mapping[str, Collection[int]]) -> Found:
@@ -249,7 +238,7 @@ def _claimed_arms(draft: Draft) -> Found:
 
 
 def _folds(draft: Draft) -> Found:
-    folded = [name for name, domain in draft.domains.items() if domain is not None and is_folded(domain)]
+    folded = [name for name, domain in draft.domains.items() if domain and domain.fold_count]
     for name in folded[1:]:
         yield ("domains", name, "folds"), f"domain {folded[0]!r} has folds already; only one domain of a recipe may."
     if folded and draft.evaluation and folded[0] not in draft.evaluation.measured(draft.domains):
@@ -259,18 +248,15 @@ def _folds(draft: Draft) -> Found:
 
 def _auto_style(draft: Draft) -> Found:
     """Whether each arm whose style is `auto` has an evaluation that decides it, before anything is trained."""
-    arms = draft.data.get("arms")
-    arms = arms if isinstance(arms, dict) and arms else {"main": {}}
-    shared = draft.data.get("format")
-    for name, arm in arms.items():
+    arms, shared = draft.data.get("arms"), draft.data.get("format")
+    for name, arm in arms.items() if isinstance(arms, dict) and arms else [("main", {})]:
         arm = arm if isinstance(arm, dict) else {}
         own = arm.get("format")
         chosen = own if isinstance(own, dict) else shared
         if not isinstance(chosen, dict) or chosen.get("think") != "auto":
             continue
         address: Address = ("arms", name, "format", "think") if chosen is own else ("format", "think")
-        left_out = arm.get("leave_out") or ()
-        kept = [index for index, stage_id in enumerate(draft.ids) if stage_id not in left_out]
+        kept = [index for index, stage_id in enumerate(draft.ids) if stage_id not in (arm.get("leave_out") or ())]
         roles = [kind.role if (kind := draft.kinds[index]) else "" for index in kept]
         if "warmup" in roles or "traces" in roles:
             yield address, f"arm {name!r} trains on traces, which have one style. Set open, free or plain."
@@ -278,11 +264,8 @@ def _auto_style(draft: Draft) -> Found:
         trained = next((place for place, role in enumerate(roles) if role == "target"), len(kept))
         judges = [stage for index in kept[:trained] if (stage := draft.stages[index]) and stage.compared_styles()]
         if not judges:
-            yield (
-                address,
-                f"nothing decides the style of arm {name!r}. Put an evaluate stage before its training with several "
-                "of open, free and plain under 'prompts'.",
-            )
+            fix = "Put an evaluate stage before its training with several of open, free and plain under 'prompts'."
+            yield address, f"nothing decides the style of arm {name!r}. {fix}"
 
 
 def _model(draft: Draft) -> Found:

@@ -14,7 +14,7 @@ from typing import Any
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.types import Problem, Split
 from warmup_rl.domains.rows import RowDomain
-from warmup_rl.interfaces.domain import Domain, each_fold, is_folded
+from warmup_rl.interfaces.domain import Domain, each_fold
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import describe_exception
 from warmup_rl.interfaces.stage import DataRequest, Stage
@@ -89,7 +89,7 @@ class Drawing:
     ) -> tuple[list[Problem], bool]:
         """The first problems of a split, `most` or those drawn in time, and whether time sufficed; of a domain with
         folds, those of the fold that has the fewest to train on, or the most to measure."""
-        parts = [domain, *each_fold(domain)] if is_folded(domain) and split == "train" else each_fold(domain)
+        parts = [domain, *each_fold(domain)] if domain.fold_count and split == "train" else each_fold(domain)
         found = [self._take(part, split, seed, most, until) for part in parts]
         smallest = min(found, key=lambda drawn: len(drawn[0]) if split == "train" else -len(drawn[0]))
         return smallest[0], all(in_time for _, in_time in found)
@@ -143,7 +143,7 @@ def _too_few(domain: Domain, request: DataRequest, problems: Sequence[Problem], 
     if found == 0 and request.split == "validation" and "validation" in type(domain).model_fields:
         fix = f"Set `validation` of domain {request.domain!r}, or measure one prompt style."
     else:
-        where = " in every fold" if is_folded(domain) else ""
+        where = " in every fold" if domain.fold_count else ""
         widen = "" if domain.finite else ", or widen the domain's difficulty settings"
         if request.split == "train" and (domain.rows_in("validation") or 0):
             keys = [key for key in ("train", "validation") if key in type(domain).model_fields]

@@ -33,13 +33,8 @@ class Origin:
 
 @dataclass(frozen=True)
 class Document:
-    """Nested mappings, lists and scalars, with the origin of every address.
-
-    Attributes:
-        name: of the document in messages.
-        data: the values; overrides change them in place.
-        origins: by address; a value without one has its parent's.
-    """
+    """Nested mappings, lists and scalars, which overrides change in place, with origins by address; a value without one
+    has its parent's."""
 
     name: str
     data: dict[str, Any]
@@ -239,11 +234,8 @@ def override(document: Document, overrides: Iterable[str]) -> list[str]:
 
 
 def set_value(document: Document, written: str, value: Any, origin: Origin) -> Address:
-    """Puts a value with its origin at a dotted address; returns the address with stages as indices.
-
-    Raises:
-        ValueError: there is no such stage or list item, the stage is ambiguous, or the address is below a plain value.
-    """
+    """Puts a value with its origin at a dotted address; returns the address with stages as indices. Raises ValueError
+    if there is no such stage or list item, the stage is ambiguous, or the address is below a plain value."""
     address = _assign(document.data, written, value)
     names = origin.shown.split(".")
     for length in range(1, len(address)):  # mappings made on the way
@@ -281,13 +273,8 @@ def _assign(data: dict[str, Any], written: str, value: Any) -> Address:
 
 
 def stage_index(stages: list[Any], key: str) -> int:
-    """The stage that an index, an id or a unique type addresses.
-
-    A type that several stages have is refused even if it is the default id of one of them.
-
-    Raises:
-        ValueError: there is none, or there are several; the message lists the candidates.
-    """
+    """The stage that an index, an id or a unique type addresses. Raises ValueError if there is none, or several: a type
+    that several stages have is refused even if it is the default id of one of them."""
     if key.isdigit():
         if int(key) < len(stages):
             return int(key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from warmup_rl.base.console import counted
 from warmup_rl.base.errors import RunError
@@ -18,12 +19,8 @@ _LISTED = 3
 
 @dataclass(frozen=True)
 class StageRequest:
-    """Problems that a stage asks for, in one trial.
-
-    Attributes:
-        trial: name of the trial in messages; may be empty.
-        seed: decides which problems: the request's own, or that of the run.
-    """
+    """Problems that a stage asks for, in one trial, whose name may be empty; the seed, the request's own or that of the
+    run, decides which problems."""
 
     trial: str
     stage: str
@@ -55,21 +52,16 @@ class Leak:
 
 
 def leaks(trials: Iterable[Sequence[Sequence[StageRequest]]], take: Take = StageRequest.problems) -> Iterator[Leak]:
-    """Problems that trials evaluate on after, or while, they train on them; requests that trials share run once.
-
-    Args:
-        trials: the requests of each stage of a trial, in the order of the stages.
-        take: draws the problems of a request.
-    """
+    """Problems that trials evaluate on after, or while, they train on them, given the requests of each stage of a trial
+    in order; requests that trials share run once. `take` draws the problems of a request."""
     evaluated_by: dict[object, dict[object, StageRequest]] = defaultdict(dict)
     trained: dict[object, StageRequest] = {}
     for trial in trials:
         for place, stage in enumerate(trial):
             for asked in stage:
-                if asked.draw.used_for in ("training", "examples"):
-                    later = trial[place:] if asked.draw.used_for == "training" else [stage]
+                if (use := asked.draw.used_for) in ("training", "examples"):
                     trained.setdefault(asked.what, asked)
-                    for other in (other for others in later for other in others):
+                    for other in chain(*(trial[place:] if use == "training" else [stage])):
                         if other.draw.used_for in ("choice", "curve", "measurement"):
                             evaluated_by[asked.what].setdefault(other.what, other)
     together: dict[frozenset[object], list[object]] = defaultdict(list)

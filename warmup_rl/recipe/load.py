@@ -45,18 +45,15 @@ def load_recipe(
 ) -> Recipe:
     """Reads, overrides and checks a recipe; imports neither torch nor trl.
 
-    Relative paths of files that exist are taken from the working directory, else from the recipe's folder.
+    Relative paths of files that exist are taken from the working directory, else from the recipe's folder. Raises
+    `RecipeError` with all errors, one line each.
 
     Args:
         path: the YAML file, or the name of a recipe that comes with the package.
         overrides: `address=value` each, e.g. `stages.sft.args.learning_rate=1e-6`.
         world_size: processes that batch sizes must fit.
-        draw: whether to check too that the domains have the problems asked for, which takes some tenths of a second
-            for each domain.
+        draw: whether to check too that the domains have the problems asked for, in some tenths of a second each.
         files: whether the data files must exist.
-
-    Raises:
-        RecipeError: all errors of the recipe, one line each.
     """
     document = _read_with_base(find_recipe(path))
     problems = override(document, overrides)
@@ -65,15 +62,10 @@ def load_recipe(
 
 
 def _read_with_base(path: Path, above: tuple[Path, ...] = ()) -> Document:
-    """A recipe file, laid over the one that its key `base` names.
+    """A recipe file, laid over the one that its key `base` names; `above` are files that are based on this one.
 
     Its other keys are then addresses, as on the command line, whose values it replaces: `stages.rlvr.steps: 125`.
-
-    Args:
-        above: files that are based on this one.
-
-    Raises:
-        RecipeError: a file cannot be read, an address is not in the base, or a file is its own base.
+    Raises `RecipeError` if a file cannot be read, an address is not in the base, or a file is its own base.
     """
     own = read_document(path)
     _find_beside(own.data, path.parent)

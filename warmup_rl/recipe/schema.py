@@ -21,7 +21,7 @@ from pydantic import (
 from warmup_rl.base.config import Config, is_runtime_only
 from warmup_rl.base.errors import DataError, UserError
 from warmup_rl.base.untrusted import parse_yaml
-from warmup_rl.interfaces.domain import Domain, is_folded
+from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.plugins import Plugin, name_of, plugin_field, suggestion
@@ -190,7 +190,7 @@ class Recipe(RecipeRecord):
     @property
     def folded(self) -> str | None:
         """Name of the domain that the run cross-validates on."""
-        return next((name for name, domain in self.domains.items() if is_folded(domain)), None)
+        return next((name for name, domain in self.domains.items() if domain.fold_count), None)
 
     @property
     def folds(self) -> tuple[int | None, ...]:
@@ -234,14 +234,9 @@ class Recipe(RecipeRecord):
     def asked_by(self, stage: Stage, arm: str, seed: int, fold: int | None = None) -> list[StageRequest]:
         """The problems that a stage asks for."""
         domains, evaluation = self.seen_by(stage, fold)
+        name, own = trial_name(arm, seed, fold), self.seed_of("examples", seed)
         return [
-            StageRequest(
-                trial_name(arm, seed, fold),
-                stage.id,
-                draw,
-                domains[draw.domain],
-                self.seed_of("examples", seed) if draw.seed is None else draw.seed,
-            )
+            StageRequest(name, stage.id, draw, domains[draw.domain], own if draw.seed is None else draw.seed)
             for draw in stage.data_requests(evaluation, domains)
         ]
 
@@ -263,11 +258,7 @@ class Recipe(RecipeRecord):
 
 
 def read_recipe_record(path: Path) -> RecipeRecord:
-    """The resolved recipe of a run folder.
-
-    Raises:
-        DataError: the file is not YAML, or not a resolved recipe of this version.
-    """
+    """The resolved recipe of a run folder. Raises `DataError` if the file is not one of this version."""
     try:
         given = parse_yaml(path.read_text(encoding="utf-8"))
         if isinstance(given, dict):
@@ -296,10 +287,8 @@ def stage_row(stage: Stage) -> dict[str, Any]:
 def dump(value: Any, *, runtime_only: bool = True) -> Any:
     """JSON values for a config, plug-ins inside it with their `type`; cache keys are hashes of it.
 
-    A stage's id and a domain's name are left out: they do not affect outputs.
-
-    Args:
-        runtime_only: with the fields that do not affect outputs either (see `warmup_rl.base.config.runtime_only`).
+    A stage's id and a domain's name, which do not affect outputs, are left out, other fields that do not only without
+    `runtime_only` (see `warmup_rl.base.config.runtime_only`).
     """
     if isinstance(value, BaseModel):
         kept = {

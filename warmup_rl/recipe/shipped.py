@@ -22,11 +22,8 @@ def shipped(kind: Literal["recipes", "launch"]) -> dict[str, Path]:
 
 
 def find_recipe(given: str | Path) -> Path:
-    """The file of a recipe: a path, or the name of a shipped one, also as `recipes/NAME.yaml`.
-
-    Raises:
-        RecipeError: there is no such file.
-    """
+    """The file of a recipe: a path, or the name of a shipped one, also as `recipes/NAME.yaml`. Raises `RecipeError` if
+    there is none."""
     path, recipes = Path(given), shipped("recipes")
     if path.exists():
         return path

@@ -25,12 +25,8 @@ _TYPES = {"int": int, "float": float, "str": str, "bool": bool, "dict": dict, "l
 
 @dataclass(frozen=True)
 class Option:
-    """A field of a trainer config; its parts are read from the statement on demand, since few are needed.
-
-    Attributes:
-        home: the class that declares it.
-        module: where that class is defined.
-    """
+    """A field of a trainer config, `home` being the class that declares it; its parts are read from the statement on
+    demand, since few are needed."""
 
     name: str
     home: str
@@ -39,12 +35,10 @@ class Option:
 
     @cached_property
     def annotation(self) -> str:
-        """Its type as written in the source."""
         return ast.unparse(self.statement.annotation)
 
     @property
     def default(self) -> str:
-        """Its default as written in the source."""
         default = self._parts.get("default") or self._parts.get("default_factory")
         return ast.unparse(default) if default is not None else ""
 
@@ -68,11 +62,9 @@ class Option:
 
     def _metadata(self, key: str) -> Any:
         metadata = self._parts.get("metadata")
+        items = zip(metadata.keys, metadata.values, strict=True) if isinstance(metadata, ast.Dict) else ()
         try:
-            items = zip(metadata.keys, metadata.values, strict=True) if isinstance(metadata, ast.Dict) else ()
-            return next(
-                (ast.literal_eval(value) for name, value in items if name and ast.literal_eval(name) == key), None
-            )
+            return next((ast.literal_eval(value) for name, value in items if getattr(name, "value", "") == key), None)
         except ValueError:
             return None
 
@@ -91,14 +83,8 @@ class Option:
 
 @cache
 def options(config: str) -> dict[str, Option]:
-    """All options of a trainer config by name; none where its sources, or those of a base class, cannot be read.
-
-    Args:
-        config: import string of TrainingArguments or a subclass, such as `trl:SFTConfig`.
-
-    Raises:
-        UserError: its package is not installed.
-    """
+    """All options of a trainer config, e.g. `trl:SFTConfig`, by name; none where its sources, or those of a base class,
+    cannot be read. Raises `UserError` if its package is not installed."""
     module, _, name = config.rpartition(":")
     package = module.partition(".")[0]
     if package.isidentifier() and importlib.util.find_spec(package) is None:
@@ -114,12 +100,8 @@ def wrong_options(
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     """Keys (relative to `args`) and messages of options that a trainer config refuses or the stage sets itself.
 
-    If the sources of the config cannot be read (a user's own class), only `owned` is checked: the class itself refuses
-    the rest in `prepare`.
-
-    Args:
-        config: import string of the config class.
-        owned: options that the stage sets itself, with the recipe's key to use instead or a sentence that says why.
+    If the sources of the config cannot be read (a user's own class), only `owned` is checked (see
+    `Stage.owned_options`): the class itself refuses the rest in `prepare`.
     """
     known = options(config)
     for name, value in args.items():
@@ -246,17 +228,15 @@ def _flat(statements: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 _GONE = "There is no such option any more"
-_RUN = "Set the output location with output_dir and run_name in the recipe."
-_MODEL = "The model is named at the top of the recipe: model, model_revision."
 
 OLD_SPELLINGS: dict[str, str] = {
     "warmup_ratio": "Use 'warmup_steps': a value below 1 is a share of all steps.",
     "max_seq_length": "Use 'max_length'.",
     "max_prompt_length": f"{_GONE}: prompts are never cut.",
-    "overwrite_output_dir": _RUN,
-    "logging_dir": _RUN,
-    "torch_dtype": "Use 'model_init_kwargs: {dtype: ...}'.",
-    "dtype": "Use 'model_init_kwargs: {dtype: ...}'.",
+    **dict.fromkeys(
+        ("overwrite_output_dir", "logging_dir"), "Set the output location with output_dir and run_name in the recipe."
+    ),
+    **dict.fromkeys(("torch_dtype", "dtype"), "Use 'model_init_kwargs: {dtype: ...}'."),
     "attn_implementation": "Use 'model_init_kwargs: {attn_implementation: ...}'.",
     "chat_template": "SFTConfig has 'chat_template_path'; a model's template is saved with its tokenizer.",
     "vllm_max_model_len": "Use 'vllm_max_model_length'.",
@@ -266,14 +246,13 @@ OLD_SPELLINGS: dict[str, str] = {
     "save_safetensors": f"{_GONE}: safetensors is the only format.",
     "push_to_hub_token": "Use 'hub_token'.",
     "dataset_batch_size": _GONE + ".",
-    "rank": "Did you mean 'r'?",
-    "lora_r": "Did you mean 'r'?",
-    "lora_rank": "Did you mean 'r'?",
+    **dict.fromkeys(("rank", "lora_r", "lora_rank"), "Did you mean 'r'?"),
     "alpha": "Did you mean 'lora_alpha'?",
     "dropout": "Did you mean 'lora_dropout'?",
     "wandb_project": "Set 'tracking: {to: wandb, project: ...}' at the top of the recipe.",
-    "model_name_or_path": _MODEL,
-    "model_revision": _MODEL,
+    **dict.fromkeys(
+        ("model_name_or_path", "model_revision"), "The model is named at the top of the recipe: model, model_revision."
+    ),
     "dataset_name": "Training data are domains: see 'domains' at the top of the recipe.",
     "reward_funcs": "The domain grades; set the value of each outcome with the stage's 'reward'.",
     "system_prompt": "Set the text after the question with the domain's 'instruction'.",
@@ -290,10 +269,7 @@ MODEL_KEYWORDS = {"torch_dtype": "Use 'dtype'.", "use_flash_attention_2": "Use '
 """Old keywords inside `model_init_kwargs`."""
 
 MEANT = {
-    (
-        "loss_type",
-        "gspo",
-    ): "GSPO is `importance_sampling_level: sequence` with `loss_type: grpo` and a small `epsilon`.",
+    ("loss_type", "gspo"): "GSPO is `importance_sampling_level: sequence`, `loss_type: grpo` and a small `epsilon`."
 }
 """What to set for the name of a method that is no value of the option."""
 

@@ -42,11 +42,8 @@ _LIMITS = {
 
 
 def complaints(error: ValidationError, model: type[BaseModel], given: Any) -> Iterator[tuple[Address, str]]:
-    """Address (relative to `given`) and message of every error; errors of a union's alternatives are joined.
-
-    Args:
-        model: the model that was validated; for plug-ins, the base class is enough.
-    """
+    """Address (relative to `given`) and message of every error of the model (for plug-ins, the base class is enough);
+    errors of a union's alternatives are joined."""
     found: dict[Address, list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
         found.setdefault(_inside(details, given), []).append(details)

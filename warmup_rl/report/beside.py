@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from warmup_rl.base.stats import mean, t_interval
@@ -18,8 +19,15 @@ from warmup_rl.run.provenance import differences
 
 def beside(first: Path, second: Path) -> Path:
     """Writes the report of two runs to `report/beside-SECOND` of the first; returns the page. Raises as `load` does."""
-    runs = [compute(load(folder)) for folder in (first, second)]
-    folder = first / "report" / f"beside-{runs[1].run.recipe.run_name}"
+    loaded = [load(folder) for folder in (first, second)]
+    names = [run.recipe.run_name for run in loaded]
+    folder = first / "report" / f"beside-{names[1]}"
+    if names[0] == names[1]:
+        names = [str(run.folder) for run in loaded]
+    runs = [
+        compute(replace(run, recipe=run.recipe.model_copy(update={"run_name": name})))
+        for run, name in zip(loaded, names, strict=True)
+    ]
     folder.mkdir(parents=True, exist_ok=True)
     drawn = save("curve", lambda: curves([found.run for found in runs]), folder)
     caption = f"{PLOTS['curve']} Dashed: {runs[1].run.recipe.run_name}."

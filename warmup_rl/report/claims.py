@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
@@ -133,11 +132,8 @@ class Claim:
 def compare(
     run: Run, id: str, question: str, where: str, left: Named, right: Named, closed: str = "", notes: Sequence[str] = ()
 ) -> Claim:
-    """Measures both sides in all seeds that have both; the notes name the other seeds.
-
-    Args:
-        closed: why the claim is not testable although both sides may be measured.
-    """
+    """Measures both sides in all seeds that have both; the notes name the other seeds. `closed` says why the claim is
+    not testable although both sides may be measured."""
     lefts: dict[int, float] = {}
     rights: dict[int, float] = {}
     absent: dict[str, list[int]] = {}
@@ -179,10 +175,11 @@ def claims(run: Run) -> tuple[Claim, ...]:
 
 def meeting(run: Run) -> Meeting:
     """The first measured step from which on base is at most `MEET` behind; means over seeds that have both curves."""
-    both = []
-    for seed in run.seeds:
-        with suppress(NotMeasured):
-            both.append([{p.step: p.lenient for p in measures.curve(run, arm, seed)} for arm in measures.compared(run)])
+
+    def curves(seed: int) -> list[dict[int, float]]:
+        return [{p.step: p.lenient for p in measures.curve(run, arm, seed)} for arm in measures.compared(run)]
+
+    both = list(measures.by_seed(run, curves).values())
     if not both:
         return Meeting(None, "no seed has held-out curves of both arms")
     steps = sorted(set.intersection(*(set(curve) for pair in both for curve in pair)))
@@ -351,15 +348,8 @@ def _gain(run: Run, arm: str, domains: Sequence[str]) -> Value:
 
 def _mean_starts(run: Run, domain: str, arms: Sequence[str]) -> dict[str, float]:
     """Accuracy before the target stage by arm, mean over the seeds that have it."""
-    found = {}
-    for arm in arms:
-        values = []
-        for seed in run.seeds:
-            with suppress(NotMeasured):
-                values.append(_of(run, arm, "start", (domain,))(seed))
-        if values:
-            found[arm] = mean(values)
-    return found
+    found = {arm: measures.by_seed(run, _of(run, arm, "start", (domain,))) for arm in arms}
+    return {arm: mean(list(values.values())) for arm, values in found.items() if values}
 
 
 def _near_chance(run: Run, arm: str, domain: str) -> str:

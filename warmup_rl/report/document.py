@@ -51,11 +51,7 @@ Block = str | Table | Picture
 
 @dataclass(frozen=True)
 class Section:
-    """A heading (empty for the first part) and what stands below it.
-
-    Attributes:
-        brief: whether it belongs to the overview that the console shows.
-    """
+    """A heading (empty for the first part) and what stands below it; the console shows what is `brief`."""
 
     title: str
     blocks: Sequence[Block]

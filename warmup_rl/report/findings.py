@@ -13,8 +13,8 @@ from warmup_rl.report import measures
 from warmup_rl.report.claims import Claim, Meeting, claims, compare, meeting
 from warmup_rl.report.evidence import Cost, DomainTest, Samples, costs, domain_tests, samples
 from warmup_rl.report.load import Run
-from warmup_rl.report.measures import Gain, gains
-from warmup_rl.report.models import Accuracy, Row, average, model_rows, models
+from warmup_rl.report.measures import Gain, gains, models
+from warmup_rl.report.models import Accuracy, Row, average, model_rows
 from warmup_rl.report.outputs import StageOutput
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from warmup_rl.base.stats import mean
 from warmup_rl.report.load import Run
-from warmup_rl.report.measures import NotMeasured, arm_accuracy
+from warmup_rl.report.measures import arm_accuracy, by_seed
 from warmup_rl.report.models import Row, arms_in_order, trained_name
 from warmup_rl.report.outputs import Graded
 
@@ -51,11 +51,8 @@ def retention(run: Run) -> Figure | None:
 
 
 def _change(run: Run, arm: str, domain: str) -> float | None:
-    values = []
-    for seed in run.seeds:
-        with suppress(NotMeasured):
-            start, end = (arm_accuracy(run, arm, when, (domain,), seed) for when in ("start", "end"))  # type: ignore[arg-type]
-            values.append(100 * (end - start))
+    start, end = (by_seed(run, partial(arm_accuracy, run, arm, when, (domain,))) for when in ("start", "end"))  # type: ignore[arg-type]
+    values = [100 * (end[seed] - start[seed]) for seed in end if seed in start]
     return mean(values) if values else None
 
 

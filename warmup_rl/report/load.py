@@ -15,7 +15,7 @@ from warmup_rl.interfaces.measurement import read_record
 from warmup_rl.recipe import ClaimSettings, RecipeRecord, read_recipe_record, trial_name
 from warmup_rl.report.outputs import Model, StageOutput, pooled_model, pooled_training
 from warmup_rl.run.cache import RECORD, CacheEntry
-from warmup_rl.run.provenance import missing_outputs, trial_records
+from warmup_rl.run.provenance import missing_outputs, require_run_folder, trial_records
 
 NOT_STARTED = "not started"
 
@@ -56,8 +56,7 @@ class Run:
     """A run as its files describe it, finished or not.
 
     Attributes:
-        public: names of domains with published problems.
-        for_warmup: names of domains meant for the warmup (Knights & Knaves); they do not count as transfer.
+        public, for_warmup: domains with published problems, and those (Knights & Knaves) that do not count as transfer.
         trials: by arm, then seed.
     """
 
@@ -145,14 +144,9 @@ class Run:
 
 
 def load(folder: Path) -> Run:
-    """Reads a run folder; unfinished stages are left out.
-
-    Raises:
-        RunError: not a run folder, or finished stages are missing.
-        DataError: a file is broken.
-    """
-    if not (folder / "recipe.yaml").is_file():
-        raise RunError(f"{folder}: not a run folder (no recipe.yaml). Give the folder of a run: outputs/RUN_NAME.")
+    """Reads a run folder; unfinished stages are left out. Raises `RunError` if it is none, or finished stages are
+    missing; `DataError` if a file is broken."""
+    require_run_folder(folder)
     recipe = read_recipe_record(folder / "recipe.yaml")
     records = trial_records(folder)
     if missing := missing_outputs(folder, records):

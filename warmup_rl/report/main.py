@@ -32,9 +32,7 @@ def report(run_folder: Path, *, again: bool = False, final: bool = False) -> Pat
         again: of a run that goes on: nothing is done where another process is about to write it anyway.
         final: the run has come to its end, so that the report goes to its tracker too.
 
-    Raises:
-        RunError: not a run folder, or outputs of finished stages are missing; nothing is written then.
-        DataError: one of its files is broken.
+    Raises as `load`; nothing is written then.
     """
     with _turn(run_folder, give_up=again) as mine:
         return _written(run_folder, final) if mine else run_folder / "report" / "report.md"
@@ -42,11 +40,8 @@ def report(run_folder: Path, *, again: bool = False, final: bool = False) -> Pat
 
 @contextmanager
 def _turn(run_folder: Path, give_up: bool) -> Iterator[bool]:
-    """Waits until no other process writes the report; at most one waits at a time.
-
-    Yields:
-        False, only with `give_up`, where another process waits already: it will read what this one would have read.
-    """
+    """Waits until no other process writes the report. With `give_up`, yields False where another process waits already:
+    it will read what this one would have read."""
     from filelock import FileLock, Timeout
 
     if not (run_folder / "recipe.yaml").is_file():

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.stats import interpolate, mean
@@ -14,6 +13,7 @@ from warmup_rl.interfaces.measurement import CurvePoint
 from warmup_rl.report.load import Run, Trial
 from warmup_rl.report.outputs import Graded, Model, StageOutput
 
+T = TypeVar("T")
 When = Literal["start", "end", "final"]
 """Which model of a trial: before the target stage, after it, or the last one with or without such a stage."""
 PARTS = ("total", "format", "truncation", "rest")
@@ -22,6 +22,15 @@ PARTS = ("total", "format", "truncation", "rest")
 
 class NotMeasured(Exception):
     """A run lacks a quantity that a claim needs; the message says which one."""
+
+
+def by_seed(run: Run, value: Callable[[int], T]) -> dict[int, T]:
+    """A quantity in the seeds in which it was measured."""
+    found = {}
+    for seed in run.seeds:
+        with suppress(NotMeasured):
+            found[seed] = value(seed)
+    return found
 
 
 def trial(run: Run, arm: str, seed: int) -> Trial:
@@ -40,6 +49,12 @@ def model(run: Run, arm: str, seed: int, when: When) -> Model:
         place = {"start": f"before {run.method}", "end": f"after {run.method}", "final": "at its end"}[when]
         raise NotMeasured(f"arm {arm!r} has no evaluation of the model {place}")
     return found
+
+
+def models(run: Run, arm: str, when: When) -> dict[int, Model]:
+    """An arm's evaluated models by seed."""
+    found = {seed: getattr(trial, when) for seed, trial in run.trials.get(arm, {}).items()}
+    return {seed: model for seed, model in found.items() if model}
 
 
 def accuracy(run: Run, of: Model, domains: Sequence[str], prompt: str | None = None, split: str = "test") -> float:
@@ -107,11 +122,8 @@ def read_off(points: Sequence[CurvePoint], spent: Callable[[CurvePoint], float],
 
 
 def claim_step(run: Run, seed: int) -> tuple[float, bool]:
-    """The training step at which end points are compared (the recipe's, or the last one that both arms have).
-
-    Returns:
-        the step, and whether both arms end there, so that their final evaluations are the end points.
-    """
+    """The training step at which end points are compared (the recipe's, or the last one that both arms have), and
+    whether both arms end there, so that their final evaluations are the end points."""
     ends = {target_stage(run, arm, seed).number("steps") for arm in compared(run)}
     step = float(run.claims.step or min(ends))
     return step, ends == {step}
@@ -150,18 +162,17 @@ def flops_before(run: Run, arm: str, seed: int) -> float:
 
 def teacher_flops(stages: Sequence[StageOutput], parameters: float) -> float:
     """What teachers that are models spent on the traces of some stages, at a student of so many parameters."""
-    written = (stage.number("tokens") for stage in stages if stage.role == "traces" and not _by_solver(stage))
-    return 2 * parameters * sum(written)
+    written = 0.0
+    for stage in (stage for stage in stages if stage.role == "traces"):
+        teacher = stage.config.get("teacher")
+        if (teacher.get("type") if isinstance(teacher, Mapping) else teacher) != "solver":
+            written += stage.number("tokens")
+    return 2 * parameters * written
 
 
 def compared(run: Run) -> tuple[str, str]:
     """The two arms that claims compare."""
     return run.claims.warmup, run.claims.base
-
-
-def _by_solver(stage: StageOutput) -> bool:
-    teacher = stage.config.get("teacher")
-    return (teacher.get("type") if isinstance(teacher, Mapping) else teacher) == "solver"
 
 
 @dataclass(frozen=True)
@@ -185,11 +196,8 @@ class Gain:
 
 
 def split_gain(old: Graded, new: Graded) -> dict[str, int]:
-    """The parts of a `Gain` as counts, for two models that answered the same problems.
-
-    Raises:
-        DataError: the two do not hold the same problems and samples.
-    """
+    """The parts of a `Gain` as counts. Raises `DataError` if the two models did not answer the same problems and
+    samples."""
     if old.keys() != new.keys():
         raise DataError(
             f"two evaluations to compare hold different problems ({len(old)} and {len(new)} completions, "
@@ -217,16 +225,16 @@ def gains(run: Run) -> tuple[Gain, ...]:
     }
     found = []
     for name, (old, new) in pairs.items():
-        shares: dict[str, dict[int, dict[str, float]]] = defaultdict(dict)
-        for seed in run.seeds:
-            with suppress(NotMeasured):
-                before, after = (model(run, arm, seed, when) for arm, when in (old, new))
-                for domain in run.measured:
-                    sides = [one.graded.get((run.headline, after.style, domain)) for one in (before, after)]
-                    if sides[0] and sides[1]:
-                        net = split_gain(sides[0], sides[1])
-                        shares[domain][seed] = {part: count / len(sides[0]) for part, count in net.items()}
-        for domain in (domain for domain in run.measured if domain in shares):
-            means = {part: mean([parts[part] for parts in shares[domain].values()]) for part in PARTS}
-            found.append(Gain(name, domain, tuple(shares[domain]), **means))
+        before, after = (models(run, arm, when) for arm, when in (old, new))
+        for domain in run.measured:
+            shares = {}
+            for seed in (seed for seed in before if seed in after):
+                style = after[seed].style
+                sides = [one[seed].graded.get((run.headline, style, domain)) for one in (before, after)]
+                if sides[0] and sides[1]:
+                    net = split_gain(sides[0], sides[1])
+                    shares[seed] = {part: count / len(sides[0]) for part, count in net.items()}
+            if shares:
+                means = {part: mean([parts[part] for parts in shares.values()]) for part in PARTS}
+                found.append(Gain(name, domain, tuple(shares), **means))
     return tuple(found)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from warmup_rl.base.console import counted
@@ -13,7 +13,7 @@ from warmup_rl.base.stats import mean, t_interval, wilson
 from warmup_rl.interfaces.measurement import Cell
 from warmup_rl.report import measures
 from warmup_rl.report.load import Run
-from warmup_rl.report.measures import NotMeasured, When
+from warmup_rl.report.measures import models
 from warmup_rl.report.outputs import Graded, Model
 
 Role = Literal["base", "prompt", "best prompt", "control", "warmup", "other"]
@@ -117,12 +117,6 @@ def arm_row(run: Run, arm: str, *, trained: bool) -> Row:
     return _row(run, arm, models(run, arm, "end" if trained else "start"), trained=trained)
 
 
-def models(run: Run, arm: str, when: When) -> dict[int, Model]:
-    """An arm's evaluated models by seed."""
-    found = {seed: getattr(trial, when) for seed, trial in run.trials.get(arm, {}).items()}
-    return {seed: model for seed, model in found.items() if model}
-
-
 def arms_in_order(run: Run) -> list[str]:
     """Arms that have been run, as tables and plots list them: base, control, others, warmup."""
     names = run.claims
@@ -167,11 +161,7 @@ def shown(run: Run, rows: Sequence[Row]) -> list[Row]:
 
 
 def _picked(run: Run) -> dict[int, str]:
-    found = {}
-    for seed in run.trials.get(run.claims.base, {}):
-        with suppress(NotMeasured):
-            found[seed] = measures.best_prompt(run, seed)
-    return found
+    return measures.by_seed(run, partial(measures.best_prompt, run))
 
 
 def _named(run: Run, arm: str) -> tuple[str, Role]:

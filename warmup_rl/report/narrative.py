@@ -303,7 +303,7 @@ def _end_point(run: Run, by_id: Mapping[str, Claim]) -> str:
     elif gain.verdict == "unclear":
         texts.append(f"{_capital(question)} on {gain.where} remains open ({brief(gain)}).")
     else:
-        change = round(gain.estimate or 0.0, 1)
+        change = round(100 * (gain.estimate or 0.0), 1)
         more = f"{'more' if change > 0 else 'less'} after warmup than" if change else "as much after warmup as"
         texts.append(f"{run.method} itself gains {more} from base on {gain.where} ({brief(gain)}).")
     return " ".join(filter(None, texts))

@@ -68,11 +68,8 @@ class StageOutput:
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
-        """Measurements of an evaluation.
-
-        Raises:
-            DataError: a cell lacks a value, or two folds have measured the same problem.
-        """
+        """Measurements of an evaluation. Raises `DataError` if a cell lacks a value, or two folds have measured a
+        problem."""
         if self.parts:
             return tuple(cells(self.completions()))
         return tuple(recorded_cells({"summary": self.summary}, self.folder / "stage.json"))
@@ -118,11 +115,7 @@ class StageOutput:
 
 @dataclass(frozen=True)
 class Model:
-    """A model that was evaluated, by one stage or several.
-
-    Attributes:
-        style: prompt style of its arm.
-    """
+    """A model that was evaluated, by one stage or several; `style` is the prompt style of its arm."""
 
     key: str
     style: str
@@ -162,11 +155,8 @@ class Model:
 
 
 def pooled_model(last: Model | None, folds: Sequence[Model | None], domain: str) -> Model | None:
-    """The last model of a cross-validation with the measurements of the folds' models on `domain`.
-
-    Args:
-        last: as measured on the other domains, or None. Returned unchanged if a fold has no model.
-    """
+    """The last model of a cross-validation with the measurements of the folds' models on `domain`; unchanged if a fold
+    has no model."""
     models = [model for model in folds if model]
     if len(models) < len(folds) or not models:
         return last
@@ -187,10 +177,8 @@ def pooled_training(last: StageOutput, folds: Sequence[StageOutput | None], doma
 
 
 def _pooled_completions(parts: Sequence[StageOutput], domain: str) -> Iterator[dict[str, Any]]:
-    """Rows of a cross-validated domain; each test problem is answered by the one model that was not trained on it.
-
-    Validation problems are in no fold: all models answer them, and the answers of the first model are used.
-    """
+    """Rows of a cross-validated domain; each test problem is answered by the one model that was not trained on it, and
+    validation problems, which are in no fold, by the first model."""
     seen: dict[tuple[str, ...], StageOutput] = {}
     for part in parts:
         for row in (row for row in part.completions() if row["domain"] == domain):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.stats import MIN_SEEDS, mean
 from warmup_rl.interfaces.measurement import CurvePoint
+from warmup_rl.recipe import ClaimSettings
 from warmup_rl.report.claims import SPENT, Meeting, share
 from warmup_rl.report.findings import Findings, Outcome
 from warmup_rl.report.heatmaps import problem_rates, retention
@@ -165,7 +167,9 @@ def _color(run: Run, row: Row, place: int) -> tuple[float, ...]:
 
     known = {"base": BLUE, "best prompt": GREEN, "control": GREY, "warmup": ORANGE}
     prompt = OTHERS[place % len(OTHERS)] if row.role == "prompt" else None
-    color = known.get(row.role) or prompt or _arm_color(run, row.name.removesuffix(f" + {run.method}"))
+    color = (
+        known.get(row.role) or prompt or arm_colors(run.claims, run.trials)[row.name.removesuffix(f" + {run.method}")]
+    )
     return (*to_rgb(color), 1.0 if row.trained else 0.45)
 
 
@@ -182,7 +186,7 @@ def curves(runs: Sequence[Run], met: Meeting | None = None) -> Figure | None:
         for run, arm in [(one, arm) for one in runs for arm in arms_in_order(one)]:
             name = f"{run.recipe.run_name}: " * (len(runs) > 1) + trained_name(run, arm)
             seeds = [one.target.curve for one in run.trials[arm].values() if one.target and one.target.curve]
-            _lines(axes, name, _arm_color(run, arm), "-" if run is runs[0] else "--", seeds, spent)
+            _lines(axes, name, arm_colors(run.claims, run.trials)[arm], "-" if run is runs[0] else "--", seeds, spent)
         axes.axhline(threshold, color=GREY, linestyle=DOTTED, linewidth=1.4, label=f"threshold {share(threshold)}")
         axes.set_xlabel({"steps": f"{runs[0].method} step", "tokens": "generated tokens"}.get(unit, unit))
         axes.margins(x=0.02)
@@ -301,12 +305,11 @@ def _bar(axes: Axes, place: int, value: float, color: str, end: float, text: str
     axes.annotate(text, (end, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=10, zorder=6)
 
 
-def _arm_color(run: Run, arm: str) -> str:
+def arm_colors(claims: ClaimSettings, arms: Iterable[str]) -> dict[str, str]:
     """One colour for each arm, the same in every plot."""
-    names = run.claims
-    known = {names.base: BLUE, names.format_only: GREY, names.warmup: ORANGE}
-    others = [other for other in run.trials if other not in known]
-    return known.get(arm) or OTHERS[others.index(arm) % len(OTHERS)]
+    known = {claims.base: BLUE, claims.format_only: GREY, claims.warmup: ORANGE}
+    others = cycle(OTHERS)
+    return {arm: known.get(arm) or next(others) for arm in arms}
 
 
 def _accuracy_axis(axes: Axes, named: bool = True) -> None:

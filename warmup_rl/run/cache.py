@@ -9,15 +9,18 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from warmup_rl.base.errors import DataError, RunError
 from warmup_rl.base.files import damage, files_in, fingerprints, share, sync, sync_files
 from warmup_rl.base.jsonl import read_json
 from warmup_rl.data.datasets import file_digest
+from warmup_rl.interfaces.measurement import Cell, recorded_cells
 from warmup_rl.interfaces.stage import SCRATCH
 
 RECORD = "stage.json"
@@ -32,12 +35,7 @@ _NOT_RECORDED = (SCRATCH, RECORD)
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """The place of one stage output.
-
-    Attributes:
-        folder: the finished output; it exists only when finished.
-        part: the folder in which it is made.
-    """
+    """The place of one stage output: `folder`, which exists only when finished, and `part`, in which it is made."""
 
     folder: Path
 
@@ -59,6 +57,10 @@ class CacheEntry:
                 f"{path} was changed after it was written. Delete the folder {self.folder} and run the recipe again."
             )
         return record
+
+    def cells(self) -> list[Cell]:
+        """The measurements of a finished evaluation; none for other stages."""
+        return recorded_cells(self.record(), self.folder / RECORD)
 
     def locked(self, waiting: Callable[[str], None]) -> AbstractContextManager[None]:
         """Holds the right to make this output; calls `waiting` once with the pid if another process holds it."""
@@ -93,11 +95,7 @@ class CacheEntry:
         shutil.rmtree(self.folder / SCRATCH, ignore_errors=True)
 
     def damage(self, within: str = "") -> list[str]:
-        """What is wrong with the stored files, one line each; empty if none has changed.
-
-        Args:
-            within: a file, or a folder, of the output; all of it if empty.
-        """
+        """What is wrong with the stored files, or those within a file or folder of the output, one line each."""
         recorded: dict[str, dict[str, Any]] = self.record().get("files", {})
         wanted = {name: found for name, found in recorded.items() if not within or Path(name).is_relative_to(within)}
         return list(damage(self.folder, wanted))
@@ -114,11 +112,8 @@ class CacheEntry:
         _VERIFIED.add(key)
 
     def await_start(self, launch: str, meanwhile: Callable[[], None]) -> bool:
-        """For ranks other than the main one: True when this launch begins to make the output, False when it is done.
-
-        Args:
-            meanwhile: called again and again; may raise.
-        """
+        """For ranks other than the main one: True when this launch begins to make the output, False when it is done;
+        meanwhile calls a function, which may raise."""
         marker = self.part / ".launch"
         while True:
             if self.done:
@@ -144,11 +139,7 @@ def key_of(content: Any) -> str:
 
 
 def stale_key(cache: Path, type: str, key: str) -> str:
-    """The key itself if its output exists, otherwise that of the newest output with equal settings but other code.
-
-    Args:
-        key: `SETTINGS-CODE`.
-    """
+    """The key `SETTINGS-CODE` itself if its output exists, otherwise that of the newest output with equal settings."""
     if (cache / f"{type}-{key}" / RECORD).is_file():
         return key
     settings = key.partition("-")[0]
@@ -180,6 +171,15 @@ def sole_process(folder: Path) -> AbstractContextManager[None]:
         )
 
     return _lock(folder / ".lock", refuse)
+
+
+def lost_process(folder: Path) -> int | None:
+    """The pid of the process that held a folder and was killed; None where it lives, or is on another machine."""
+    with suppress(OSError, ValueError):
+        pid, _, host = (folder / ".lock.pid").read_text(encoding="utf-8").partition(" on ")
+        if host == socket.gethostname() and not psutil.pid_exists(int(pid)):
+            return int(pid)
+    return None
 
 
 @contextmanager

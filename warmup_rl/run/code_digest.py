@@ -69,7 +69,7 @@ def code_digest(values: Iterable[Any], classes: Iterable[str] = ()) -> str:
         values: stages, domains and other configs; the plug-ins inside them are found.
         classes: import strings of further classes, `pkg.module:Class` or `./file.py:Class`.
     """
-    named = {file for name in classes if (file := _named_file(name.rpartition(":")[0]))}
+    named = {file for name in classes if (file := _module_file(name.rpartition(":")[0]))}
     reached, libraries = _closure({*named, *(file for value in values for file in _class_files(value))})
     always = {file for name in ALWAYS if (file := _module_file(name))}
     content = sorted(_file_digest(*_stamped(file)) for file in reached | always)
@@ -86,14 +86,6 @@ def _class_files(value: Any) -> Iterator[str]:
             source = inspect.getsourcefile(module) if module and hasattr(module, "__file__") else None
             if source and kind.__module__.partition(".")[0] not in _FOREIGN:
                 yield str(Path(source).resolve())
-
-
-def _named_file(module: str) -> str | None:
-    """Source file of a module, given by name or by file; None if it does not exist (loading it raises an error)."""
-    if not module.endswith(".py"):
-        return _module_file(module)
-    path = Path(module).resolve()
-    return str(path) if path.is_file() else None
 
 
 _FOREIGN = frozenset({"pydantic", *sys.stdlib_module_names})
@@ -117,10 +109,7 @@ def _closure(roots: set[str]) -> tuple[set[str], set[str]]:
 
 @cache
 def _data_files(folder: str) -> tuple[Path, ...]:
-    """Data files beside sources of this package, and in subfolders of theirs that hold no modules.
-
-    A user's folder may hold anything, so none count there.
-    """
+    """Data files beside sources of this package, and in subfolders without modules; none of a user's folder."""
     if not _package_of(folder)[1:] or _package_of(folder)[0] not in PROJECT:
         return ()
     inside = [path for path in sorted(Path(folder).iterdir()) if not (path / "__init__.py").exists()]
@@ -169,6 +158,9 @@ def _package_of(folder: str) -> tuple[str, ...]:
 
 @cache
 def _module_file(name: str) -> str | None:
+    """Source file of a module, given by name or by file; None if it does not exist (loading it raises an error)."""
+    if name.endswith(".py"):
+        return str(Path(name).resolve()) if Path(name).is_file() else None
     top, *rest = name.split(".")
     spec = find_spec(top)
     for place in (spec.submodule_search_locations or ()) if spec else ():

@@ -15,17 +15,12 @@ if TYPE_CHECKING:
 
 
 def warmup_alarms(trial: Trial, planned: PlannedStage, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The alarm of the first evaluation after a warmup and before RLVR, for its record; empty where there is none.
-
-    Args:
-        summary: of the evaluation.
-    """
+    """The alarm, for its record, of the first evaluation after a warmup and before RLVR, given its summary."""
     before = next((one for one in trial.stages[: planned.number - 1] if one.stage.role == "evaluation"), None)
     settings = _settings(trial, planned)
     if before is None or settings is None or action(settings, AFTER_WARMUP.name) == "off":
         return []
-    entry = trial.entry(before)
-    old = recorded_cells(entry.record(), entry.folder / RECORD)
+    old = trial.entry(before).cells()
     new = recorded_cells({"summary": summary}, trial.entry(planned).folder / RECORD)
     lines = [
         f"{cell.domain} {was.lenient:.2f} → {cell.lenient:.2f} ({cell.sampling}, prompt style {cell.prompt})"

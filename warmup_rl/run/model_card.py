@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING
 import yaml
 
 from warmup_rl.base.config import ADAPTER_FILE
+from warmup_rl.base.files import aside
 from warmup_rl.base.models import read_tags
-from warmup_rl.interfaces.measurement import recorded_cells
 from warmup_rl.recipe import dump
-from warmup_rl.run.cache import CARD, RECORD
+from warmup_rl.run.cache import CARD
 from warmup_rl.run.provenance import versions
 
 if TYPE_CHECKING:
@@ -26,9 +25,8 @@ def write_card(trial: Trial, planned: PlannedStage) -> None:
     made = next((one for one in trial.stages if one.key == key), None)
     if made is None or not ((folder := trial.entry(made).folder / "model") / "config.json").is_file():
         return
-    text = "\n".join(_lines(trial, made, folder)) + "\n"
-    (aside := folder / f".{CARD}.{os.getpid()}").write_text(text, encoding="utf-8")
-    aside.replace(folder / CARD)
+    with aside(folder / CARD) as part:
+        part.write_text("\n".join(_lines(trial, made, folder)) + "\n", encoding="utf-8")
 
 
 def _lines(trial: Trial, made: PlannedStage, folder: Path) -> Iterator[str]:
@@ -55,26 +53,14 @@ def _lines(trial: Trial, made: PlannedStage, folder: Path) -> Iterator[str]:
         "stages": [dump(one.stage) for one in stages],
     }
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-    yield from (
-        "## Recipe",
-        "",
-        f"Seed {trial.seed}. The stages that made this model:",
-        "",
-        "```yaml",
-        text + "```",
-        "",
-    )
+    yield from ("## Recipe", "", f"Seed {trial.seed}. The stages that made this model:", "")
+    yield from ("```yaml", text + "```", "")
     yield f"Versions: {', '.join(f'{name} {version}' for name, version in versions().items())}."
 
 
 def _results(trial: Trial, made: PlannedStage) -> Iterator[str]:
     measured = [one for one in trial.stages if one.inputs.get("model") == made.key and trial.entry(one).done]
-    cells = [
-        cell
-        for one in measured
-        for cell in recorded_cells(trial.entry(one).record(), trial.entry(one).folder / RECORD)
-        if cell.split == "test"
-    ]
+    cells = [cell for one in measured for cell in trial.entry(one).cells() if cell.split == "test"]
     if not cells:
         yield "Not measured yet."
         return

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import groupby
 from queue import SimpleQueue
@@ -50,11 +50,8 @@ def first_jobs(trials: Sequence[Trial], workers: int) -> list[Job]:
 
 
 def device_groups(per_run: int) -> list[str]:
-    """The GPUs that this process sees, in groups of `per_run`, each as a value of CUDA_VISIBLE_DEVICES.
-
-    Raises:
-        UserError: there are fewer than `per_run`.
-    """
+    """The GPUs that this process sees, in groups of `per_run`, each as a value of CUDA_VISIBLE_DEVICES. Raises
+    `UserError` if there are fewer."""
     import torch
 
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -68,19 +65,19 @@ def device_groups(per_run: int) -> list[str]:
 def run_side_by_side(
     trials: Sequence[Trial], arguments: Sequence[str], workers: int, say: Say, devices: Sequence[str] = ()
 ) -> list[tuple[Trial, int]]:
-    """Runs all trials, at most `workers` at a time; a trial that fails does not stop the others.
+    """Runs all trials, at most `workers` at a time; one that fails does not stop the others.
 
     Args:
         arguments: recipe and overrides, as on the command line.
         devices: groups of GPUs, one for each worker; each trial gets one that is free.
 
-    Returns:
-        The trials that failed, with the exit code of their process.
+    Returns the trials that failed, with the exit code of their process.
     """
     threads = max(1, cores() // workers)
     first = first_jobs(trials, workers)
     waiting = {job.trial.seed for job in first}
-    rest = [Job(trial, threads) for trial in sorted(trials, key=_open_stages, reverse=True) if not trial.finished]
+    longest = sorted(trials, key=lambda trial: -sum(not trial.entry(planned).done for planned in trial.stages))
+    rest = [Job(trial, threads) for trial in longest if not trial.finished]
     failed: list[tuple[Trial, int]] = []
     processes: set[subprocess.Popen[bytes]] = set()
     free: SimpleQueue[str] = SimpleQueue()
@@ -95,26 +92,17 @@ def run_side_by_side(
             free.put(group)
 
     with ThreadPoolExecutor(workers) as pool:
-        running: dict[Future[int], Job] = {}
-
-        def start(job: Job) -> None:
-            running[pool.submit(run, job)] = job
-
         try:
-            for job in first:
-                start(job)
-            for job in rest:
-                if job.trial.seed not in waiting:
-                    start(job)
+            ready = [*first, *(job for job in rest if job.trial.seed not in waiting)]
+            running = {pool.submit(run, job): job for job in ready}
             while running:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     job, code = running.pop(future), future.result()
                     if code:
                         failed.append((job.trial, code))
                     elif job.until:
-                        for other in rest:
-                            if other.trial.seed == job.trial.seed:
-                                start(other)
+                        others = [other for other in rest if other.trial.seed == job.trial.seed]
+                        running |= {pool.submit(run, other): other for other in others}
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in list(processes):
@@ -123,25 +111,14 @@ def run_side_by_side(
     return failed
 
 
-def _open_stages(trial: Trial) -> int:
-    return sum(not trial.entry(planned).done for planned in trial.stages)
-
-
 def _run(job: Job, arguments: Sequence[str], say: Say, processes: set[subprocess.Popen[bytes]], devices: str) -> int:
-    until = ["--until", job.until] if job.until else []
-    command = [
-        sys.executable,
-        "-m",
-        "warmup_rl.train",
-        *arguments,
-        "--arm",
-        job.trial.arm,
-        "--seed",
-        str(job.trial.seed),
-    ]
-    if job.trial.recipe.folded:
-        command += ["--fold", LAST_FOLD if job.trial.fold is None else str(job.trial.fold)]
-    command += [*until, "--threads", str(job.threads), "--trial", str(os.getpid())]
+    trial = job.trial
+    command = [sys.executable, "-m", "warmup_rl.train", *arguments, "--arm", trial.arm, "--seed", str(trial.seed)]
+    command += ["--threads", str(job.threads), "--trial", str(os.getpid())]
+    if trial.recipe.folded:
+        command += ["--fold", LAST_FOLD if trial.fold is None else str(trial.fold)]
+    if job.until:
+        command += ["--until", job.until]
     environment = {**os.environ, "OMP_NUM_THREADS": str(job.threads)}
     if devices:
         environment["CUDA_VISIBLE_DEVICES"] = devices

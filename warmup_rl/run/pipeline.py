@@ -18,19 +18,17 @@ from warmup_rl.base.jsonl import read_json, write_json
 from warmup_rl.base.models import require_finite
 from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.interfaces.format import STYLES, ResponseFormat
-from warmup_rl.interfaces.measurement import best_style, recorded_cells
+from warmup_rl.interfaces.measurement import best_style
 from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, artifact_path
 from warmup_rl.recipe import Recipe, dump, trial_name
 from warmup_rl.recipe.schema import CACHE_FOLDER, SOURCES
-from warmup_rl.run.cache import RECORD, CacheEntry, model_key, stale_key
-from warmup_rl.run.failures import require_peers
+from warmup_rl.run.cache import CacheEntry, model_key, stale_key
 from warmup_rl.run.harm import stop_after_harm, warmup_alarms
-from warmup_rl.run.launch_env import launch_id
-from warmup_rl.run.live_report import rewrite_report
+from warmup_rl.run.launch_env import launch_id, require_peers
 from warmup_rl.run.model_card import write_card
 from warmup_rl.run.provenance import addresses, versions
 from warmup_rl.run.stage_key import stage_key
-from warmup_rl.run.tracking import track_stage, tracking_of, trial_run
+from warmup_rl.run.tracking import rewrite_report, track_stage, tracking_of, trial_run
 
 Say = Callable[[str], None]
 PROBLEMS = "problems.json"
@@ -42,8 +40,7 @@ class PlannedStage:
     """A stage of one arm and seed, with the key of its output and of what it reads.
 
     Attributes:
-        key: `SETTINGS-CODE`: a hash of the settings and inputs of the stage, and one of its code and of the addresses
-            of its endpoints.
+        key: `SETTINGS-CODE`: hashes of the stage's settings and inputs, and of its code and its endpoints' addresses.
         current: the key with what is current of these; differs from `key` only if an older output is reused.
         inputs: keys of the artifacts that the stage reads, by kind.
         data: digests of the data files that the stage and its domains name, by path.
@@ -134,7 +131,7 @@ class Trial:
         if wanted.think != "auto" or judge is None or not (entry := self.entry(judge)).done:
             return wanted
         styles = [style for style in STYLES if style in judge.stage.compared_styles()]
-        return wanted.under(best_style(recorded_cells(entry.record(), entry.folder / RECORD), styles))
+        return wanted.under(best_style(entry.cells(), styles))
 
     @property
     def _cache(self) -> Path:
@@ -188,9 +185,8 @@ class TrialRunner:
     def run(self, *, only: str | None = None, until: str | None = None) -> None:
         """Runs what is not done yet of the stages that `Trial.chosen` gives.
 
-        Raises:
-            RunError: the arm has no such stage, or an input of the stage `only` is missing.
-            UserError: the recipe's model cannot be loaded, or its folder holds weights that are not finite.
+        Raises `RunError` if the arm has no such stage, or an input of the stage `only` is missing; `UserError` if the
+        recipe's model cannot be loaded, or its folder holds weights that are not finite.
         """
         chosen = self._trial.chosen(only, until)
         if not chosen:

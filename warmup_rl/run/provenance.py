@@ -31,13 +31,10 @@ LISTED = 10
 
 
 def refuse_leaks(recipe: Recipe, places: Iterable[tuple[str, int, int | None]]) -> None:
-    """Raises `RunError` where a trial evaluates on problems that it trains on.
+    """Raises `RunError` where a trial, given as arm, seed and fold, evaluates on problems that it trains on.
 
     Drawing all problems takes seconds. Trials without leaks are noted in the cache, and drawn again if their requests,
     the data, or the code of domains and comparison has changed since.
-
-    Args:
-        places: arm, seed and fold of each trial.
     """
     domains = list(recipe.domains.values())
     code = code_digest(domains, (f"{leaks.__module__}:{leaks.__name__}",))
@@ -57,11 +54,8 @@ def refuse_leaks(recipe: Recipe, places: Iterable[tuple[str, int, int | None]]) 
 
 
 def claim_run_folder(recipe: Recipe) -> None:
-    """Claims the run folder for this recipe.
-
-    Raises:
-        RunError: the folder holds other files, or finished trials of a different recipe. Nothing is changed then.
-    """
+    """Claims the run folder for this recipe. Raises `RunError`, with nothing changed, if it holds other files, or
+    finished trials of a different recipe."""
     folder = Path(recipe.output_dir) / recipe.run_name
     record, mine = folder / "run.json", recipe.resolved()
     try:
@@ -137,6 +131,12 @@ def trial_records(run_folder: Path) -> dict[Path, dict[str, Any]]:
     """The records of a run's trials, those of folds included, by their file `run.json`. Raises `DataError`."""
     paths = [*run_folder.glob("*/seed-*/run.json"), *run_folder.glob("*/seed-*/fold-*/run.json")]
     return {path: read_json(path, delete=path.parent) for path in sorted(paths)}
+
+
+def require_run_folder(folder: Path) -> None:
+    """Raises `RunError` if a folder is not that of a run."""
+    if not (folder / "recipe.yaml").is_file():
+        raise RunError(f"{folder}: not a run folder (no recipe.yaml). Give the folder of a run: outputs/RUN_NAME.")
 
 
 def missing_outputs(run_folder: Path, records: Mapping[Path, Mapping[str, Any]]) -> str:

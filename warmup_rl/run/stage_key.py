@@ -17,11 +17,8 @@ if TYPE_CHECKING:
 
 
 def stage_key(trial: Trial, stage: Stage, inputs: Mapping[str, str], judged: str) -> tuple[str, dict[str, str]]:
-    """The key of a stage's output, and the digests of the data files in it.
-
-    Args:
-        judged: key of the evaluation before it that decides a prompt style `auto`.
-    """
+    """The key of a stage's output, and the digests of the data files in it. `judged` is the key of the evaluation
+    before it that decides a prompt style `auto`."""
     wanted = trial.recipe.format_of(trial.arm)
     domains, evaluation = trial.recipe.seen_by(stage, trial.fold)
     used = {name: domains[name] for name in sorted(stage.domains_used(evaluation, domains))}

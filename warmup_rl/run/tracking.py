@@ -1,5 +1,8 @@
-"""The W&B run of a trial. It is written to disk only, so that no network stops or delays a training; a process of its
-own uploads it meanwhile where there is an account."""
+"""What shows a run while it goes on: the W&B run of a trial, and the report.
+
+W&B runs are written to disk only, so that no network stops or delays a training. A process of its own uploads one
+meanwhile where there is an account, and another one writes the report again after a stage.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +32,8 @@ MEASURED = ("lenient", "strict", "well_formed", "truncated", "tokens")
 """Figures of a measurement that are tracked."""
 COMPARISON = "comparison"
 """Name and job type of the W&B run that holds the report."""
+REWRITE_SECONDS = 120.0
+"""The report is written at most so often while a run goes on."""
 
 
 @contextmanager
@@ -47,7 +53,8 @@ def wandb_run(
     try:
         place = _opened(recipe, folder, name, job, config)
         if os.environ.get("WANDB_MODE") not in OFFLINE:
-            _upload(place)
+            with (place / "upload.log").open("ab") as log:  # finds an account or ends; this process asks nobody
+                _start("sync", str(place), "--follow", str(os.getpid()), log=log)
     except Exception as error:  # whatever W&B raises, the training goes on
         say(f"tracking: W&B cannot be opened: {error}")
     code = 1
@@ -85,7 +92,7 @@ def track_stage(stage: str, record: Mapping[str, Any]) -> None:
     """Writes the figures of a finished stage to the open W&B run, if there is one; of evaluations each measurement."""
     summary = record["summary"]
     found = {f"{stage}/{key}": value for key, value in summary.items() if isinstance(value, int | float)}
-    found[f"{stage}/seconds"] = record["seconds"]
+    found |= {f"{stage}/seconds": record["seconds"], f"{stage}/alarms": len(summary.get("alarms", ()))}
     for cell in summary.get("cells") or ():
         place = "/".join(str(cell.get(key)) for key in ("domain", "split", "sampling", "prompt"))
         found |= {f"{stage}/{place}/{key}": cell.get(key) for key in MEASURED}
@@ -121,11 +128,21 @@ def _opened(recipe: RecipeRecord, folder: Path, name: str, job: str, config: Map
     return Path(run.settings.sync_dir)
 
 
-def _upload(place: Path) -> None:
-    """Starts the process that uploads a W&B run while it is written, if it finds an account; this one asks nobody."""
-    command: Sequence[str] = [sys.executable, "-m", "warmup_rl", "sync", str(place), "--follow", str(os.getpid())]
-    environment = {key: value for key, value in os.environ.items() if key != "WANDB_SERVICE"}  # that of this process
-    with (place / "upload.log").open("ab") as log:
-        subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment
-        )
+def rewrite_report(trial: Trial) -> None:
+    """Starts writing the report, unless that is not due or the trial is done; never fails, and waits for nothing."""
+    run_folder = trial.run_folder
+    with suppress(OSError):
+        if trial.done:
+            return
+        page = run_folder / "report" / "report.html"
+        last = (page if page.is_file() else run_folder / "run.json").stat().st_mtime
+        if time.time() - last >= REWRITE_SECONDS:
+            _start("report", str(run_folder), "--again")
+
+
+def _start(*command: str, log: Any = subprocess.DEVNULL) -> None:
+    """Starts a command of this package in a process that may outlive this one."""
+    subprocess.Popen(
+        [sys.executable, "-m", "warmup_rl", *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        start_new_session=True, env={key: value for key, value in os.environ.items() if key != "WANDB_SERVICE"},
+    )  # fmt: skip

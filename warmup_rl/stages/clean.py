@@ -106,8 +106,7 @@ class Counts:
     Attributes:
         dropped: traces by reason.
         changed: kept traces whose text differs from the source.
-        tokens_before: of all traces read, as the student would see them.
-        tokens_dropped: of the dropped traces among these.
+        tokens_before, tokens_dropped: of all traces read, as the student would see them, and of the dropped among them.
         tokens_after: of the kept traces after cleaning.
         outcomes: rows of the audit by cleaner, and by outcome together with its reason, if any; also what was noticed
             about traces, and why cuts were left alone.
@@ -123,7 +122,6 @@ class Counts:
     outcomes: dict[str, Counter[str]] = field(default_factory=dict)
 
     def add(self, row: Row) -> None:
-        """Adds a row of the log."""
         before, after = row["tokens"]
         self.read += 1
         self.tokens_before += before
@@ -264,13 +262,8 @@ def _rows(log: IndexedLog[int, Row]) -> Iterator[Row]:
 
 @dataclass
 class _Item:
-    """A trace on its way through the steps.
-
-    Attributes:
-        step: name of the last step that it reached.
-        audit: reports of the steps about it.
-        remember: what steps keep of it for later traces.
-    """
+    """A trace on its way through the steps: the name of the last one that it reached, their reports about it, and what
+    they keep of it for later traces."""
 
     original: Trace
     result: Trace | Dropped
@@ -349,8 +342,7 @@ class _Cleaning:
     def _row(self, item: _Item, number: int) -> Row:
         """What is known of a finished trace; audit rows name its place in the input and what became of it."""
         original, result = item.original, item.result
-        kept = result if isinstance(result, Trace) else None
-        reason = result.reason if isinstance(result, Dropped) else None
+        kept, reason = (result, None) if isinstance(result, Trace) else (None, result.reason)
         status = {
             "trace": number,
             "teacher": original.teacher,
@@ -369,6 +361,5 @@ class _Cleaning:
         }
 
     def _tokens(self, trace: Trace) -> int:
-        """Tokens of the rendered trace."""
         count = self._context.count_tokens
         return count(trace.thinking) + count(trace.answer) + self._frame

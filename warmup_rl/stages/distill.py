@@ -19,7 +19,7 @@ from warmup_rl.base.errors import RunError, Unscorable, UserError
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
 from warmup_rl.base.types import Completion, Problem, Request, Score, Trace, to_json, trace_from_json
 from warmup_rl.data.indexed_log import IndexedLog
-from warmup_rl.data.rank_folders import RankFolder, gather
+from warmup_rl.data.ranks import RankFolder, gather
 from warmup_rl.data.traces import PROBLEMS_FILE, open_problems
 from warmup_rl.engines.teacher_output import ParsedCompletion, TeacherFormat, parse_completion
 from warmup_rl.interfaces.domain import Domain, grading
@@ -60,9 +60,6 @@ class Distill(Stage):
 
     def required_inputs(self) -> frozenset[str]:
         return frozenset({"model"}) if self.teacher.reads_model else self.inputs
-
-    def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
-        return (self.domain,)
 
     def data_requests(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[DataRequest]:
         return (self._request,)
@@ -121,11 +118,7 @@ class _Distillation:
         self._usage = Usage()
 
     def run(self, *, gathered: bool = False) -> dict[str, Any]:
-        """The whole stage.
-
-        Args:
-            gathered: the log is that of several processes; it is brought into the order of one.
-        """
+        """The whole stage; a log `gathered` from several processes is brought into the order of one."""
         stage, context, usage = self._stage, self._context, self._usage
         if gathered:
             with self._opened():
@@ -140,7 +133,6 @@ class _Distillation:
         return {"domain": stage.domain, "problems": len(self._problems), "traces": kept, **usage.summary()}
 
     def draw(self) -> None:
-        """Requests this process's part of the completions."""
         with self._opened():
             self._complete()
 
@@ -186,18 +178,12 @@ class _Distillation:
         )
 
     def _complete(self, *, again: bool = True) -> None:
-        """Requests the completions that the log does not have yet; each is stored as it arrives.
-
-        Args:
-            again: whether those in the log are from an earlier run.
-
-        Raises:
-            RunError: the teacher gives up, or returns a completion that was not requested.
-        """
+        """Requests the completions that the log does not have yet; each is stored as it arrives. Raises `RunError` if
+        the teacher gives up; `again`: those in the log are from an earlier run."""
         stage, context, log = self._stage, self._context, self._log
         if stage.enough:
-            verdicts = ((problem.id, (row["score"] or {}).get("verdict")) for problem, row in self._rows())
-            self._correct.update(problem_id for problem_id, verdict in verdicts if verdict == "correct")
+            rows = ((problem.id, row["score"] or {}) for problem, row in self._rows())
+            self._correct.update(name for name, score in rows if score.get("verdict") == "correct")
         if log and again:
             context.say(f"{len(log)} completions from an earlier run")
         elif not log and stage.teacher.costs:
@@ -320,7 +306,6 @@ class Usage:
     """Counts over the completions of a distill stage, including those of an interrupted run.
 
     Attributes:
-        no_answer: completions without an answer: truncated, empty, or not understood.
         unscorable: completions that were not scored because the grader failed.
         not_completed: requests that the teacher did not answer.
         requests: all attempts; `retries` are those after a request's first.

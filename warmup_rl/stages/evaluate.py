@@ -14,7 +14,7 @@ from warmup_rl.base.config import Sampling
 from warmup_rl.base.console import counted
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.types import Message, Problem, Split
-from warmup_rl.data.rank_files import RankFiles
+from warmup_rl.data.ranks import RankFiles
 from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
@@ -38,13 +38,8 @@ _SYNC_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Job:
-    """Problems measured under one prompt style and one sampling.
-
-    Attributes:
-        sampling: its name, and `drawn` what it stands for.
-        layout: of the prompts.
-        examples: turns before each question, by domain.
-    """
+    """Problems measured under one prompt style and one sampling, `drawn`; `examples` are turns before each question, by
+    domain."""
 
     split: Split
     prompt: str
@@ -73,12 +68,9 @@ class Evaluate(Stage):
     shots: int = Field(default=2, gt=0)
     """Solved train problems before each question under `few_shot` and `few_shot_cot`."""
 
-    def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
-        return evaluation.measured(domains)
-
     def data_requests(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[DataRequest]:
         styles = self.prompts or []
-        for name in self.domains_used(evaluation, domains):
+        for name in evaluation.measured(domains):
             yield DataRequest(name, "test", evaluation.problems, "evaluation.problems", evaluation.seed)
             if len(styles) > 1:
                 yield DataRequest(name, "validation", evaluation.validation, "evaluation.validation", evaluation.seed)
@@ -114,7 +106,6 @@ class Evaluate(Stage):
         )
 
     def prepare(self, context: Context) -> None:
-        """Raises `SpaceError` where a domain has too few problems."""
         self._jobs(context)
 
     def run(self, context: Context) -> dict[str, Any]:
@@ -126,9 +117,10 @@ class Evaluate(Stage):
         return {"cells": [asdict(cell) for cell in found]}
 
     def _jobs(self, context: Context) -> list[Job]:
-        settings, styles = context.evaluation, self._styles(context)
+        settings, own = context.evaluation, context.response_format
+        think: PromptStyle = own.think if own.think != "auto" else "open"  # undecided only while the run is prepared
+        styles = self.prompts or [think]
         examples = {style: self._examples(context, style) for style in styles}
-        own = context.response_format
 
         def job(split: Literal["test", "validation"], style: PromptStyle, name: str) -> Job:
             layout = own.under(style) if self.prompts else own
@@ -140,38 +132,33 @@ class Evaluate(Stage):
             jobs += [job("validation", style, settings.headline) for style in styles]
         return jobs
 
-    def _styles(self, context: Context) -> list[PromptStyle]:
-        own = context.response_format.think
-        return self.prompts or [own if own != "auto" else "open"]  # undecided only while the run is prepared
-
     def _problems(self, context: Context, split: Literal["test", "validation"]) -> tuple[Problem, ...]:
         settings = context.evaluation
         count = settings.problems if split == "test" else settings.validation
-        names = self.domains_used(settings, context.domains)
-        return tuple(problem for name in names for problem in context.domains[name].take(split, settings.seed, count))
+        measured = [context.domains[name] for name in settings.measured(context.domains)]
+        return tuple(problem for domain in measured for problem in domain.take(split, settings.seed, count))
 
     def _examples(self, context: Context, style: PromptStyle) -> dict[str, tuple[Message, ...]]:
         """Solved train problems of each domain as turns; empty for a style without any."""
-        turns: dict[str, tuple[Message, ...]] = {}
-        if style in _FEW_SHOT:
-            layout = context.response_format.under("free")
-            for name in self.domains_used(context.evaluation, context.domains):
-                domain = context.domains[name]
-                turns[name] = tuple(
-                    turn
-                    for problem in domain.take("train", context.evaluation.seed, self.shots)
-                    for turn in (*domain.prompt(problem), _solved(domain, problem, layout if "cot" in style else None))
-                )
-        return turns
+        if style not in _FEW_SHOT:
+            return {}
+        layout = context.response_format.under("free") if "cot" in style else None
+        used = {name: context.domains[name] for name in context.evaluation.measured(context.domains)}
+        return {
+            name: tuple(
+                turn
+                for problem in domain.take("train", context.evaluation.seed, self.shots)
+                for turn in (*domain.prompt(problem), _solved(domain, problem, layout))
+            )
+            for name, domain in used.items()
+        }
 
 
 def complete(context: Context, jobs: Sequence[Job]) -> bool:
     """Completes and scores the problems of all jobs with the stage's model, into `completions.jsonl`.
 
-    All ranks call it, each on its part; what an earlier run has left is not drawn again.
-
-    Returns:
-        Whether this is the main process, which then has the whole file.
+    All ranks call it, each on its part; what an earlier run has left is not drawn again. Returns whether this is the
+    main process, which then has the whole file.
     """
     source, revision, env = str(context.inputs.model), context.inputs.model_revision, context.launch_env
     own = context.response_format
@@ -233,12 +220,10 @@ def _measure(
 def _solved(domain: Domain, problem: Problem, layout: ResponseFormat | None) -> Message:
     """The answer turn of a solved problem: its worked solution in a layout, or the bare answer."""
     answer = domain.reference(problem)
-    worked = domain.solution(problem) if layout else None
-    bare = f"{ANSWER_OPEN} {answer} {ANSWER_CLOSE}"
-    return {
-        "role": "assistant",
-        "content": layout.render(thinking=worked, answer=answer) if layout and worked else bare,
-    }
+    content = f"{ANSWER_OPEN} {answer} {ANSWER_CLOSE}"
+    if layout and (worked := domain.solution(problem)):
+        content = layout.render(thinking=worked, answer=answer)
+    return {"role": "assistant", "content": content}
 
 
 def _lines(found: Sequence[Cell]) -> list[str]:

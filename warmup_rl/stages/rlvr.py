@@ -16,7 +16,7 @@ from warmup_rl.base.errors import UserError
 from warmup_rl.base.jsonl import read_json, read_jsonl, write_jsonl
 from warmup_rl.base.models import read_tags
 from warmup_rl.base.types import Problem
-from warmup_rl.data.rank_files import RankFiles
+from warmup_rl.data.ranks import RankFiles
 from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
@@ -215,12 +215,7 @@ class Rlvr(TrainerStage):
     def _reward(self, domain: Domain) -> Reward:
         return Reward.model_validate(domain.REWARDS) if self.reward == "paper" else self.reward or Reward()
 
-    def _plan(self, problems: int, seed: int) -> list[list[int]]:
-        return prompt_plan(problems=problems, prompts_per_step=self.prompts_per_step, steps=self.steps, seed=seed)
-
     def prepare(self, context: Context) -> None:
-        from warmup_rl.stages.training.grpo import trainer_class
-
         domain = context.domains[self.domain]
         if self.reward == "paper" and not domain.REWARDS:
             raise UserError(
@@ -231,7 +226,7 @@ class Rlvr(TrainerStage):
             require_sound_golds(domain, list(self._request.problems(domain, context.examples_seed)))
         if context.evaluation.every:
             domain.take("test", context.evaluation.seed, context.evaluation.curve_problems)
-        trainer_class(self.trainer, f"{context.stage_id}.trainer", self._variants)
+        self.trainer_kind()
         super().prepare(context)
         if context.inputs.model is not None:
             self._require_room(context, self._longest_prompt(context))
@@ -239,7 +234,7 @@ class Rlvr(TrainerStage):
     def trainer_kind(self) -> Any:
         from warmup_rl.stages.training.grpo import trainer_class
 
-        return trainer_class(self.trainer, f"{self.id}.trainer", self._variants)
+        return trainer_class(self.trainer, f"{self.id or self.type}.trainer", self._variants)
 
     def memory_load(self, context: Context) -> Load:
         batch, is_copied = self.batch(context), bool(self.args.get("beta")) and self.lora is None
@@ -310,11 +305,16 @@ class Rlvr(TrainerStage):
         task = self._task(context, tokenizer, contract)
         by_vllm = self.rollout_engine == "vllm"
         config = self.config(context, **(model_options(self, contract, context, tokenizer, task) if by_vllm else {}))
-        plan_SP = self._plan(len(task.problems), context.seed)
-        rollouts = context.folder / "rollouts.jsonl"
+        plan_SP = prompt_plan(
+            problems=len(task.problems),
+            prompts_per_step=self.prompts_per_step,
+            steps=self.steps,
+            seed=context.seed,
+        )
+        rollouts, scratch = context.folder / "rollouts.jsonl", context.folder / SCRATCH
         env, resumed = context.launch_env, bool(checkpoints(context.folder))
-        (context.folder / SCRATCH).mkdir(exist_ok=True)
-        files = RankFiles(context.folder / SCRATCH / rollouts.name, rank=env.rank, size=env.size, resume=resumed)
+        scratch.mkdir(exist_ok=True)
+        files = RankFiles(scratch / rollouts.name, rank=env.rank, size=env.size, resume=resumed)
         each = self.updates_per_step * config.num_iterations
         rewarder = Rewarder(context, task, files, steps_each=each)
         trainer = self._trainer(context, tokenizer, config, task, rewarder)
@@ -347,9 +347,8 @@ class Rlvr(TrainerStage):
         problems = self._picked(context) if self.pick else list(self._request.problems(domain, context.examples_seed))
         prompts = [chat.render_prompt(tokenizer, domain.prompt(problem), layout) for problem in problems]
         lengths = [len(ids) for ids in tokenizer(prompts).input_ids]
-        stop_ids = frozenset(contract.stop_ids)
-        reward, budget = self._reward(domain), self.sampling.max_tokens
-        return Task(domain, problems, prompts, lengths, reward, self.generations, budget, stop_ids)
+        reward, budget, stops = self._reward(domain), self.sampling.max_tokens, frozenset(contract.stop_ids)
+        return Task(domain, problems, prompts, lengths, reward, self.generations, budget, stops)
 
     def _picked(self, context: Context) -> list[Problem]:
         """The first problems of the pool in the order that `pick` names."""
@@ -359,8 +358,9 @@ class Rlvr(TrainerStage):
                 f"{context.stage_id}.pick: the triage stage has {triage['pool']} problems of {triage['domain']!r}, "
                 f"{self.problems} of {self.domain!r} are asked for. Set `domain` and `pool` of the triage stage."
             )
-        drawn = context.domains[self.domain].each("train", context.examples_seed, triage["pool"])
-        pool = {one.id: one for one in drawn}
+        pool = {
+            one.id: one for one in context.domains[self.domain].each("train", context.examples_seed, triage["pool"])
+        }
         return [pool[one] for one in triage["orders"][self.pick][: self.problems]]
 
     def _trainer(
@@ -368,10 +368,8 @@ class Rlvr(TrainerStage):
     ) -> PlannedGRPOTrainer:
         from datasets import Dataset
 
-        from warmup_rl.stages.training.grpo import trainer_class
-
         self._require_room(context, max(task.lengths))
-        return trainer_class(self.trainer, f"{context.stage_id}.trainer", self._variants)(
+        trainer: PlannedGRPOTrainer = self.trainer_kind()(
             model=str(context.inputs.model),
             reward_funcs=rewarder,
             args=config,
@@ -379,6 +377,7 @@ class Rlvr(TrainerStage):
             processing_class=tokenizer,
             peft_config=self.adapter(),
         )
+        return trainer
 
     def _uses(
         self, context: Context, task: Task, rows: Sequence[Mapping[str, Any]], plan_SP: list[list[int]]

@@ -36,10 +36,6 @@ Example = dict[str, list[int]]
 
 _PASS_TOKENS_ON_CPU = 512
 """Tokens in a pass, on average: more rows mean more padding, fewer mean more calls for little work."""
-_CONTRACT = "the chat contract decides"
-_TRACES = "the data are the traces of the stages before"
-_COMPLETION = "the loss is always on the completion alone"
-
 PROBE = "warmup_rl.stages.training.probe:Probe"
 """By import string, so that its code counts only for stages that measure."""
 
@@ -66,13 +62,9 @@ class Sft(TrainerStage):
         **OWNED,
         "max_length": "max_tokens",
         "truncation_mode": "nothing is cut: traces over `max_tokens` are left out whole and counted",
-        "completion_only_loss": _COMPLETION,
-        "assistant_only_loss": _COMPLETION,
-        "dataset_text_field": _TRACES,
-        "dataset_kwargs": _TRACES,
-        "eos_token": _CONTRACT,
-        "pad_token": _CONTRACT,
-        "chat_template_path": _CONTRACT,
+        **dict.fromkeys(("completion_only_loss", "assistant_only_loss"), "the loss is always on the completion alone"),
+        **dict.fromkeys(("dataset_text_field", "dataset_kwargs"), "the data are the traces of the stages before"),
+        **dict.fromkeys(("eos_token", "pad_token", "chat_template_path"), "the chat contract decides"),
     }
 
     batch_size: int = Field(default=8, gt=0)
@@ -115,13 +107,10 @@ class Sft(TrainerStage):
     def code(self) -> tuple[str, ...]:
         return (PROBE,) if self.probe else ()
 
-    def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
-        return evaluation.measured(domains) if self.probe else ()
-
     def data_requests(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[DataRequest]:
-        for name in self.domains_used(evaluation, domains):
-            assert self.probe is not None
-            yield DataRequest(name, "validation", self.probe.problems, "probe.problems", evaluation.seed)
+        if self.probe:
+            for name in evaluation.measured(domains):
+                yield DataRequest(name, "validation", self.probe.problems, "probe.problems", evaluation.seed)
 
     def preview(self, evaluation: EvaluationSettings, domains: Mapping[str, Domain]) -> StagePreview:
         length = {"steps": self.steps} if self.steps else {"tokens": self.tokens} if self.tokens else {}
@@ -266,7 +255,7 @@ class Sft(TrainerStage):
         evaluation, domains = context.evaluation, context.domains
         problems = [
             problem
-            for name in self.domains_used(evaluation, domains)
+            for name in evaluation.measured(domains)
             for problem in domains[name].take("validation", evaluation.seed, self.probe.problems)
         ]
         probe = import_class(PROBE, PROBE)(
@@ -322,10 +311,8 @@ def encode(
 
 
 def token_segments(tokenizer: PreTrainedTokenizerBase, completion: str, thinking: str) -> list[SegmentKind | None]:
-    """The segment kind of each token of a rendered completion; None for tags and answer.
-
-    The last character of a token counts, since tokens include the white space before a word, not that after it. Raises
-    `UserError` for a tokenizer that cannot map its tokens to characters.
+    """The segment kind of each token of a rendered completion by its last character (tokens include the white space
+    before a word); None for tags and answer. Raises `UserError` for a tokenizer that cannot map tokens to characters.
     """
     if not tokenizer.is_fast:
         raise UserError(
@@ -343,15 +330,14 @@ def token_segments(tokenizer: PreTrainedTokenizerBase, completion: str, thinking
 def require_supervised_end(
     trainer: SFTTrainer, tokenizer: PreTrainedTokenizerBase, rows: int = 8, *, whole: bool = True
 ) -> None:
-    """Raises `RunError` unless the labels of a collated batch end with the end token.
-
-    Args:
-        whole: whole completions are trained, so every run of labels must end so; otherwise the last of each row.
-    """
+    """Raises `RunError` unless every run of labels in a collated batch ends with the end token; the last of each row,
+    where completions are not trained as a whole."""
     dataset = trainer.train_dataset
     batch = trainer.data_collator([dataset[index] for index in range(min(rows, len(dataset)))])
-    by_row = [_stretches(labels) for labels in batch["labels"].tolist()]
-    stretches = [ids for row in by_row for ids in (row if whole else row[-1:])]
+    stretches = []
+    for labels in batch["labels"].tolist():
+        runs = [list(ids) for trained, ids in groupby(labels, key=lambda label: label != IGNORED) if trained]
+        stretches += runs if whole else runs[-1:]
     wrong = [ids for ids in stretches if ids[-1] != tokenizer.eos_token_id]
     if wrong or not stretches:
         shown = repr(tokenizer.decode(wrong[0][-20:])) if wrong else "nothing at all"
@@ -359,7 +345,3 @@ def require_supervised_end(
             f"sft: the end token {tokenizer.eos_token!r} is not trained, so the model would never stop: the loss is on "
             f"{shown}. With packing, use args.packing_strategy: bfd."
         )
-
-
-def _stretches(labels: Sequence[int]) -> list[list[int]]:
-    return [list(ids) for trained, ids in groupby(labels, key=lambda label: label != IGNORED) if trained]

@@ -20,7 +20,7 @@ from warmup_rl.base.errors import UserError
 from warmup_rl.base.jsonl import write_json
 from warmup_rl.base.stats import mean, wilson
 from warmup_rl.cli.arguments import Arguments, configured_domain
-from warmup_rl.interfaces.domain import Domain
+from warmup_rl.interfaces.domain import Domain, Split
 from warmup_rl.nano.registers import Registers
 
 if TYPE_CHECKING:
@@ -59,30 +59,39 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the command. Raises `UserError` if the command line is wrong or no question is long enough."""
     given = _arguments().read(arguments)
     domain = configured_domain(given.domain, given.set)
-    questions = _questions(domain, given.split, given.problems)
-    control = control_questions(questions, getattr(domain, "phrasing", "english"))
+    found, control = measure(given.model, given.revision, domain, given.split, given.seed, given.problems)
+    record = {
+        **{key: getattr(given, key) for key in ("model", "revision", "domain", "split", "seed")},
+        "settings": given.set, "shown": PROMPT_SHARE, "found": asdict(found), "control": asdict(control),
+        "verdict": verdict(found, control),
+    }  # fmt: skip
+    given.out.mkdir(parents=True, exist_ok=True)
+    path = given.out / f"{_file_name(record)}.json"
+    write_json(path, record)
+    console = open_console()
+    console.print(_table(given.domain, given.split, found, control))
+    console.print(f"{record['verdict']}\n{path}", soft_wrap=True)
+    return 0
+
+
+def measure(
+    model: str, revision: str | None, domain: Domain, split: Split, seed: int, problems: int
+) -> tuple[CompletionRate, CompletionRate]:
+    """How well a model completes the first problems of a split, and generated questions of their length.
+
+    Raises:
+        UserError: no question is long enough.
+    """
+    questions = _questions(domain, split, seed, problems)
     from transformers.utils.logging import disable_progress_bar
 
     from warmup_rl.base.models import load_model
     from warmup_rl.interfaces.chat import load_tokenizer
 
     disable_progress_bar()
-    tokenizer = load_tokenizer(given.model, given.revision)
-    model = load_model(given.model, given.revision)
-    found = complete_questions(model, tokenizer, questions)
-    generated = complete_questions(model, tokenizer, control)
-    record = {
-        "model": given.model, "revision": given.revision, "domain": given.domain, "settings": given.set,
-        "split": given.split, "shown": PROMPT_SHARE, "found": asdict(found), "control": asdict(generated),
-        "verdict": verdict(found, generated),
-    }  # fmt: skip
-    given.out.mkdir(parents=True, exist_ok=True)
-    path = given.out / f"{_file_name(record)}.json"
-    write_json(path, record)
-    console = open_console()
-    console.print(_table(given.domain, given.split, found, generated))
-    console.print(f"{record['verdict']}\n{path}", soft_wrap=True)
-    return 0
+    tokenizer, loaded = load_tokenizer(model, revision), load_model(model, revision)
+    control = control_questions(questions, getattr(domain, "phrasing", "english"))
+    return complete_questions(loaded, tokenizer, questions), complete_questions(loaded, tokenizer, control)
 
 
 def complete_questions(
@@ -138,9 +147,14 @@ def control_questions(questions: Sequence[str], phrasing: Any) -> list[str]:
     return found
 
 
+def has_met(found: CompletionRate, control: CompletionRate) -> bool:
+    """Whether a model most likely met the questions in pretraining: the intervals of the shares do not meet."""
+    return found.low > control.high
+
+
 def verdict(found: CompletionRate, control: CompletionRate) -> str:
     """What the two shares mean, in one sentence."""
-    if found.low > control.high:
+    if has_met(found, control):
         return "The model has most likely met these questions in pretraining: its accuracy on them shows memory too."
     return (
         "No sign that the model has met these questions word for word. (It may have met them in other words, or fewer "
@@ -160,14 +174,17 @@ def _arguments() -> Arguments:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the domain")
     parser.add_argument("--problems", type=int, default=100, metavar="N")
     parser.add_argument("--split", choices=("train", "validation", "test"), default="test")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="`evaluation.seed` of the recipe: its first problems are asked"
+    )
     parser.add_argument("--out", type=Path, default=FOLDER, metavar="FOLDER", help=f"({FOLDER})")
     return parser
 
 
-def _questions(domain: Domain, split: Any, count: int) -> list[str]:
+def _questions(domain: Domain, split: Split, seed: int, count: int) -> list[str]:
     if count < 1:
         raise UserError(f"--problems: at least 1 is needed (got {count}).")
-    drawn = [problem.question for problem in islice(domain.problems(split, 0), count)]
+    drawn = [problem.question for problem in islice(domain.problems(split, seed), count)]
     found = [question for question in drawn if len(question.split()) >= MIN_WORDS]
     if not found:
         raise UserError(
@@ -178,7 +195,7 @@ def _questions(domain: Domain, split: Any, count: int) -> list[str]:
 
 
 def _file_name(record: dict[str, Any]) -> str:
-    parts = [record[key] for key in ("model", "revision", "domain", "settings", "split")]
+    parts = [record[key] for key in ("model", "revision", "domain", "settings", "split", "seed")]
     digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
     plain = re.sub(r"[^\w.-]+", "-", f"{Path(record['model']).name}-{record['domain']}-{record['split']}")
     return f"{plain}-{digest}"

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from warmup_rl.base.errors import DataError, Unscorable
 from warmup_rl.base.types import Problem
-from warmup_rl.cli.prompts import show_problem
+from warmup_rl.cli.check import show_problem
 from warmup_rl.data.columns import plain_name
 from warmup_rl.domains.jsonl import UserRows
 from warmup_rl.domains.rows import Row, text_of

@@ -80,9 +80,6 @@ class OnPolicyDistillation(TrainerStage):
     def required_inputs(self) -> frozenset[str]:
         return self.inputs if self.teacher else self.inputs | {"teacher"}
 
-    def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
-        return (self.domain,)
-
     def data_requests(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[DataRequest]:
         yield DataRequest(self.domain, "train", self.problems, "problems")
 

@@ -38,9 +38,6 @@ class Triage(Stage):
     sampling: Sampling = Sampling(temperature=1.0, samples=8)
     """How answers are drawn; `samples` for each problem."""
 
-    def domains_used(self, evaluation: EvaluationSettings, domains: Collection[str]) -> tuple[str, ...]:
-        return (self.domain,)
-
     def data_requests(self, evaluation: EvaluationSettings, domains: Collection[str]) -> Iterable[DataRequest]:
         yield DataRequest(self.domain, "train", self.pool, "pool")
 

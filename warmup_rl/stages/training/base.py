@@ -29,8 +29,8 @@ from warmup_rl.stages.training.checkpoints import (
 )
 from warmup_rl.stages.training.faults import explained
 from warmup_rl.stages.training.health import HealthSettings
-from warmup_rl.stages.training.layout import require_agreement
-from warmup_rl.stages.training.memory import Launch, Load, Need, need, remedies, shape_of
+from warmup_rl.stages.training.layout import Launch, require_agreement
+from warmup_rl.stages.training.memory import Load, Need, need, remedies, shape_of
 from warmup_rl.stages.training.options import Batch, split_batch, trainer_options
 from warmup_rl.stages.training.preflight import adapted, missing_packages, model_without_weights, require_trainer
 from warmup_rl.stages.training.saving import Kept, whole_model
@@ -40,40 +40,30 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 
 
-_CHECKPOINTS = "use `checkpoint: {every: ..., keep: ...}` of the stage"
-_MEASURED = "held-out accuracy is measured by `evaluation.every` and by `evaluate` stages"
-_LAUNCHED = "the launcher decides on the hardware: choose a file under launch/"
-OWNED: dict[str, str] = {
-    "output_dir": "set the output location with output_dir and run_name in the recipe",
-    "seed": "use the recipe's `seeds`",
-    "data_seed": "use the recipe's `seeds`",
-    "run_name": "use the recipe's `run_name`",
-    "report_to": "use the recipe's `tracking`",
-    "project": "use the recipe's `tracking: {project: ...}`",
-    "gradient_accumulation_steps": "it follows from `batch_size` and the number of processes",
-    "enable_jit_checkpoint": _CHECKPOINTS,
-    "auto_find_batch_size": "give the largest micro batch as `per_device_train_batch_size`",
-    "num_train_epochs": "epochs",
-    "max_steps": "epochs",
-    "use_cpu": "a GPU is used where there is one",
-    "deepspeed": _LAUNCHED,
-    "fsdp": _LAUNCHED,
-    "fsdp_config": _LAUNCHED,
-    "save_strategy": _CHECKPOINTS,
-    "save_steps": _CHECKPOINTS,
-    "save_total_limit": _CHECKPOINTS,
-    "save_only_model": _CHECKPOINTS,
-    "load_best_model_at_end": "`keep` of an sft stage says which model is kept; elsewhere it is that of the last step",
-    "resume_from_checkpoint": "the same command resumes from the newest checkpoint by itself",
-    "ignore_data_skip": "the same command resumes from the newest checkpoint exactly",
-    "restore_callback_states_from_checkpoint": "the same command resumes from the newest checkpoint exactly",
-    "do_eval": _MEASURED,
-    "eval_strategy": _MEASURED,
-    "eval_steps": _MEASURED,
-    "remove_unused_columns": "the stage makes the columns that it needs",
-    "disable_tqdm": "the stage shows its own progress",
-    "push_to_hub": "push the finished model, with its results: warmup-rl export TRIAL --to DIR --push OWNER/NAME",
+_OWNERS = {
+    "set the output location with output_dir and run_name in the recipe": "output_dir",
+    "use the recipe's `seeds`": "seed data_seed",
+    "use the recipe's `run_name`": "run_name",
+    "use the recipe's `tracking`": "report_to",
+    "use the recipe's `tracking: {project: ...}`": "project",
+    "it follows from `batch_size` and the number of processes": "gradient_accumulation_steps",
+    "give the largest micro batch as `per_device_train_batch_size`": "auto_find_batch_size",
+    "epochs": "num_train_epochs max_steps",
+    "a GPU is used where there is one": "use_cpu",
+    "the launcher decides on the hardware: choose a file under launch/": "deepspeed fsdp fsdp_config",
+    "use `checkpoint: {every: ..., keep: ...}` of the stage": (
+        "enable_jit_checkpoint save_strategy save_steps save_total_limit save_only_model"
+    ),
+    "`keep` of an sft stage says which model is kept; elsewhere it is that of the last step": "load_best_model_at_end",
+    "the same command resumes from the newest checkpoint exactly": (
+        "resume_from_checkpoint ignore_data_skip restore_callback_states_from_checkpoint"
+    ),
+    "held-out accuracy is measured by `evaluation.every` and by `evaluate` stages": "do_eval eval_strategy eval_steps",
+    "the stage makes the columns that it needs": "remove_unused_columns",
+    "the stage shows its own progress": "disable_tqdm",
+    "push the finished model, with its results: warmup-rl export TRIAL --to DIR --push OWNER/NAME": "push_to_hub",
 }
+OWNED = {option: owner for owner, options in _OWNERS.items() for option in options.split()}
 """Options that are not allowed in the `args` of a training stage: the key to use instead, or the reason."""
 
 
@@ -135,8 +125,7 @@ class TrainerStage(Stage):
         if self.inputs and context.inputs.model is not None:
             source, revision = str(context.inputs.model), context.inputs.model_revision
             model = model_without_weights(source, revision, options, context.stage_id)
-            if adapter is not None:
-                adapted(copy.deepcopy(model), adapter, context.stage_id)
+            adapted(copy.deepcopy(model), adapter, context.stage_id)
             if options.deepspeed_plugin is None:
                 tokenizer = chat.load_tokenizer(source, revision)
                 require_trainer(self.trainer_kind(), model, options, adapter, tokenizer, context.stage_id)
@@ -159,9 +148,7 @@ class TrainerStage(Stage):
             return None
         options, adapter = self._planned(context, launch), self.adapter()
         model: Any = model_without_weights(str(source), revision, options, context.stage_id)
-        if adapter is not None:
-            model = adapted(model, adapter, context.stage_id)
-        weights = list(model.parameters())
+        weights = list(adapted(model, adapter, context.stage_id).parameters())
         trained = sum(weight.numel() for weight in weights if weight.requires_grad)
         shape = shape_of(str(source), revision, trained, sum(weight.numel() for weight in weights))
         return need(shape, load, launch, options)
@@ -227,11 +214,8 @@ class TrainerStage(Stage):
         return trainer_options(kind, self.args, context, self.batch(context), **owned)
 
     def batch(self, context: Context, largest: int | None = None) -> Batch:
-        """How the sequences of an optimizer step are split over processes and passes.
-
-        Args:
-            largest: sequences per device and pass where `args` do not say; default: that of `split_batch`.
-        """
+        """How the sequences of an optimizer step are split over processes and passes; `largest` as for `split_batch`,
+        where `args` do not say."""
         return split_batch(
             self.sequences_per_update,
             context.launch_env,
@@ -241,10 +225,7 @@ class TrainerStage(Stage):
 
     def adapter(self) -> Any:
         """The LoraConfig of `lora` (default: all linear layers) for a trainer's `peft_config`, None without `lora`.
-
-        Raises:
-            UserError: peft does not know an option or refuses its value.
-        """
+        Raises `UserError` if peft does not know an option or refuses its value."""
         if self.lora is None:
             return None
         from peft import LoraConfig
@@ -265,13 +246,12 @@ class TrainerStage(Stage):
         steps_each: int = 1,
         chosen: Callable[[], Path | None] = lambda: None,
     ) -> dict[str, Any]:
-        """Trains and saves the model; all ranks call it together. Returns figures for the stage's summary.
-
-        A training that was stopped is resumed from its newest checkpoint.
+        """Trains and saves the model, resuming from the newest checkpoint; all ranks call it together. Returns figures
+        for the stage's summary.
 
         Args:
             callbacks: in place of `Progress`.
-            carried: other objects with a state that checkpoints carry on, see `checkpointing.Stateful`.
+            carried: other objects with a state that checkpoints carry on, see `checkpointing.stateful`.
             steps_each: optimizer steps per step of the recipe; checkpoints are saved between those.
             chosen: after the training, the file of `keep_weights` whose weights are saved in place of the last ones.
 
@@ -281,42 +261,36 @@ class TrainerStage(Stage):
         """
         from transformers import PrinterCallback
 
+        from warmup_rl.stages.training import checkpointing
         from warmup_rl.stages.training.callbacks import Health, Progress, Tracked
-        from warmup_rl.stages.training.checkpointing import (
-            AlreadyTrained,
-            Checkpoints,
-            FiniteSteps,
-            make_room,
-            require_room,
-            stateful,
-        )
         from warmup_rl.stages.training.saving import parameter_count, save
 
         resumed = _newest(context)
         trainer.remove_callback(PrinterCallback)
-        finite = FiniteSteps(context, trainer)
+        finite = checkpointing.FiniteSteps(context, trainer)
         health = Health(context, self.health, trainer, is_control=self.is_control(context))
         tracked = Tracked(context, trainer, steps_each=steps_each)
         own = [tracked, finite, *(callbacks or [Progress(context)]), health]
-        keeper = Checkpoints(self.checkpoint, context, trainer, stateful([*own, *carried]), steps_each=steps_each)
+        states = checkpointing.stateful([*own, *carried])
+        keeper = checkpointing.Checkpoints(self.checkpoint, context, trainer, states, steps_each=steps_each)
         for callback in (*own, keeper):
             trainer.add_callback(callback)
         parameters = parameter_count(trainer.model)
-        require_room(trainer, context, self.checkpoint, parameters)
-        with deferred(), suppress(AlreadyTrained):
+        checkpointing.require_room(trainer, context, self.checkpoint, parameters)
+        with deferred(), suppress(checkpointing.AlreadyTrained):
             trainer.train(resume_from_checkpoint=resumed)
         planned, done = trainer.state.max_steps, trainer.state.global_step
         if done != planned:
             context.say(f"{planned} optimizer steps were planned, the trainer has ended after {done}")
         if context.launch_env.is_main:
-            make_room(context, parameters, done)
+            checkpointing.make_room(context, parameters, done)
         response_format = context.response_format if self.inputs else None
         save(trainer, context, tokenizer, response_format, kept=self.save, dtype=self.dtype, chosen=chosen())
         losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
         first, last = (losses[0], losses[-1]) if losses else (None, None)
         noted = {"skipped_steps": finite.skipped, "alarms": health.alarms}
-        noted = {key: value for key, value in noted.items() if value}
-        return {"steps": done, **noted, "parameters": parameters, "first_loss": first, "last_loss": last}
+        figures = {"parameters": parameters, "first_loss": first, "last_loss": last}
+        return {"steps": done, **{key: value for key, value in noted.items() if value}, **figures}
 
 
 def _newest(context: Context) -> str | None:

@@ -78,14 +78,11 @@ def with_filler(rows: Dataset) -> Dataset:
 
 
 def passes_over(update: Rows, live: torch.Tensor, count: int, loss_type: str) -> list[Rows]:
-    """Splits the live rows of an update into passes, sorted by length; one that would be empty gets a row without loss.
+    """Splits the live rows [rows] of an update into `count` passes, sorted by length; one that would be empty gets a
+    row without loss.
 
     TRL averages over the passes of an update as if each had the same number of rows. Losses that divide by the rows or
     tokens of their pass get advantages that make up for it: all of TRL's losses are proportional to those.
-
-    Args:
-        live: which rows are trained on, [rows].
-        count: number of passes.
     """
     order = by_length(update)
     tokens = _loss_mask(update).sum()
@@ -107,15 +104,10 @@ def _loss_mask(rows: Rows) -> torch.Tensor:
     return mask * rows["tool_mask"] if "tool_mask" in rows else mask
 
 
-def _is_by_row(rows: Rows, name: str) -> bool:
-    return bool(rows[name].dim())
-
-
 def merged(passes: list[Rows]) -> Rows:
     """The rows of several passes together; totals are the same in each."""
-    first = passes[0]
     return {
-        name: torch.cat([one[name] for one in passes]) if _is_by_row(first, name) else first[name] for name in first
+        name: torch.cat([one[name] for one in passes]) if value.dim() else value for name, value in passes[0].items()
     }
 
 
@@ -125,8 +117,7 @@ def by_length(rows: Rows) -> torch.Tensor:
 
 
 def taken(rows: Rows, indices: torch.Tensor) -> Rows:
-    """Some of the rows."""
-    return {name: value[indices] if _is_by_row(rows, name) else value for name, value in rows.items()}
+    return {name: value[indices] if value.dim() else value for name, value in rows.items()}
 
 
 def trimmed(rows: Rows) -> Rows:
@@ -137,6 +128,6 @@ def trimmed(rows: Rows) -> Rows:
     for name, value in rows.items():
         if name.startswith("prompt_") and value.shape[1:] == widths["prompt"]:
             kept[name] = value[:, -used["prompt"] :]
-        elif _is_by_row(rows, name) and value.shape[1:] == widths["completion"]:
+        elif value.dim() and value.shape[1:] == widths["completion"]:
             kept[name] = value[:, : used["completion"]]
     return kept

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerState
@@ -14,7 +14,6 @@ from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import append_jsonl
 from warmup_rl.interfaces.stage import Context
 from warmup_rl.stages.training.health import MOST_STEPS, HealthSettings, Rule, action, figures, raised
-from warmup_rl.stages.training.saving import parameter_count
 from warmup_rl.stages.training.tracking import alert, by_step, track
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ _LINES = 20
 
 
 def describe_loss(row: Mapping[str, Any]) -> str:
-    """The progress line of a supervised training."""
     return f"loss {row['loss']:.3f}  lr {row.get('learning_rate', 0.0):.1e}"
 
 
@@ -52,12 +50,8 @@ def describe_rollouts(curve: Mapping[int, float]) -> Describe:
 
 
 class Progress(TrainerCallback):
-    """Appends every logged step to `log.jsonl` and prints about twenty lines per training.
-
-    Args:
-        describe: the text between step and time left, given the latest value of everything that was logged.
-        steps_each: optimizer steps per step of the recipe.
-    """
+    """Appends every logged step to `log.jsonl` and prints about twenty lines per training: what `describe` makes of the
+    latest value of everything that was logged."""
 
     def __init__(self, context: Context, describe: Describe = describe_loss, *, steps_each: int = 1) -> None:
         self._context, self._describe, self._each = context, describe, steps_each
@@ -70,8 +64,8 @@ class Progress(TrainerCallback):
 
     def on_log(self, args: Any, state: TrainerState, control: Any, logs: Any = None, **kwargs: Any) -> None:
         row = {"step": state.global_step, "of": state.max_steps, "at": round(time.time(), 1), **(logs or {})}
-        if self._context.launch_env.is_main:
-            broken = {key: str(value) for key, value in row.items() if _is_not_finite(value)}  # JSON has no NaN
+        if self._context.launch_env.is_main:  # JSON has no NaN
+            broken = {key: str(value) for key, value in row.items() if isinstance(value, float) and not isfinite(value)}
             append_jsonl(self._context.folder / "log.jsonl", [row | broken])
         self._latest |= row
         if "loss" in row and self._is_due(state):
@@ -91,11 +85,7 @@ class Progress(TrainerCallback):
 
 
 class Tracked(TrainerCallback):
-    """Sends all that is logged to the W&B run of the trial, with the axes on which arms are laid over each other.
-
-    Args:
-        steps_each: optimizer steps per step of the recipe.
-    """
+    """Sends all that is logged to the W&B run of the trial, with the axes on which arms are laid over each other."""
 
     def __init__(self, context: Context, trainer: Trainer, *, steps_each: int = 1) -> None:
         self._context, self._trainer, self._each = context, trainer, steps_each
@@ -110,9 +100,8 @@ class Tracked(TrainerCallback):
     def _axes(self, step: int) -> dict[str, float]:
         axes = {"step": step / self._each}
         if (rewarder := getattr(self._trainer, "rewarder", None)) is not None:
-            flops = rewarder.costs.flops(parameter_count(self._trainer.model), self._trainer.num_iterations)
-            axes |= {"rollouts": rewarder.costs.rollouts, "generated_tokens": rewarder.costs.generated_tokens}
-            axes["flops"] = self._context.tracking.spent + flops
+            axes |= rewarder.spent(self._trainer)
+            axes["flops"] += self._context.tracking.spent
         return axes
 
 
@@ -120,9 +109,6 @@ class Health(TrainerCallback):
     """Applies the health rules to every logged step.
 
     An alarm is printed, appended to `log.jsonl`, sent to the open W&B run, and kept for the stage's record.
-
-    Args:
-        is_control: the reward does not pay correct answers more than wrong ones.
 
     Attributes:
         alarms: step, rule and text of each alarm so far.
@@ -173,7 +159,3 @@ class Health(TrainerCallback):
                 f"`health: {{{rule.name}: warn}}` goes on from the last checkpoint."
             )
         self._context.say(f"health, step {step}, {rule.name}: {text}")
-
-
-def _is_not_finite(value: Any) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)

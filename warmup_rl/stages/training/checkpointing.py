@@ -6,10 +6,11 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.utils import reduce
+from torch.distributed.checkpoint.stateful import Stateful
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from warmup_rl.base.console import size_in_words
@@ -35,17 +36,6 @@ _PATIENCE, _FP16_PATIENCE = 3, 30
 """Steps in a row without a finite gradient before a training ends; float16 begins by finding its scale."""
 
 
-@runtime_checkable
-class Stateful(Protocol):
-    """What a checkpoint carries on, with the interface of PyTorch: a callback, or another object of the training."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """The state, of types that `torch.load` reads with `weights_only`."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over a state."""
-
-
 class AlreadyTrained(Exception):
     """The checkpoint that a training was resumed from is that of its last step."""
 
@@ -57,9 +47,7 @@ class Checkpoints(TrainerCallback):
     save those.
 
     Args:
-        settings: None for no checkpoints.
         carried: objects whose state goes on, by name, those of the trainer's own excepted.
-        steps_each: optimizer steps per step of the recipe.
     """
 
     def __init__(
@@ -121,11 +109,8 @@ class Checkpoints(TrainerCallback):
         return [bool(count) for count in votes.tolist()]
 
     def _require_finite_weights(self) -> None:
-        wrong = not all(
-            bool(torch.isfinite(getattr(weight, "ds_tensor", weight)).all())
-            for weight in self._trainer.model.parameters()
-        )
-        if any(self._agree(wrong)):
+        weights = (getattr(weight, "ds_tensor", weight) for weight in self._trainer.model.parameters())
+        if any(self._agree(not all(bool(torch.isfinite(weight).all()) for weight in weights))):
             raise RunError(
                 f"{self._context.stage_id}: the weights have values that are not finite after optimizer step "
                 f"{self._trainer.state.global_step}. {last_in_words(self._context)} Lower args.learning_rate."
@@ -146,11 +131,9 @@ class Checkpoints(TrainerCallback):
 
     def _state(self) -> dict[str, Any]:
         trainer = self._trainer
-        loose = {name: getattr(trainer, name) for name in _LOOSE if hasattr(trainer, name)}
-        metrics = {mode: dict(values) for mode, values in getattr(trainer, "_metrics", {}).items()}
         return {
-            "trainer": loose,
-            "metrics": metrics,
+            "trainer": {name: getattr(trainer, name) for name in _LOOSE if hasattr(trainer, name)},
+            "metrics": {mode: dict(values) for mode, values in getattr(trainer, "_metrics", {}).items()},
             "reference": [weight.detach() for weight in self._moving_reference()],
             **{name: carried.state_dict() for name, carried in self._carried.items()},
         }
@@ -177,9 +160,6 @@ class FiniteSteps(TrainerCallback):
     """Skips optimizer steps whose gradient is not finite, counts them, and ends a training after three in a row.
 
     DeepSpeed skips such steps itself. Data and schedule move on, so that the next step is another one.
-
-    Attributes:
-        skipped: optimizer steps so far that have changed nothing.
     """
 
     def __init__(self, context: Context, trainer: Trainer) -> None:
@@ -245,5 +225,6 @@ def make_room(context: Context, parameters: int, step: int) -> None:
 
 
 def stateful(objects: Iterable[Any]) -> dict[str, Stateful]:
-    """Those of the objects that have a state to carry on, by class name."""
+    """Those of the objects that have a state to carry on, of types that `torch.load` reads with `weights_only`, by
+    class name."""
     return {type(one).__name__: one for one in objects if isinstance(one, Stateful)}

@@ -55,7 +55,6 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def step_of(checkpoint: Path) -> int:
-    """The number of optimizer steps before a checkpoint."""
     return int(checkpoint.name.removeprefix("step-"))
 
 
@@ -69,16 +68,17 @@ def last_in_words(context: Context) -> str:
 
 def finish_checkpoint(written: Path, step: int, context: Context, keep: int) -> None:
     """Makes a checkpoint of the folder that the trainer has written, and deletes all but the newest `keep`."""
-    names = files_in(written)
-    logs = {name: (context.folder / name).stat().st_size for name in _logs(context.folder)}
+    names, folder = files_in(written), context.folder
+    paths = (*folder.glob("*.jsonl"), *(folder / SCRATCH).glob("*.jsonl"))
+    logs = {str(path.relative_to(folder)): path.stat().st_size for path in paths}
     manifest = {"launch": launch_of(context), "files": fingerprints(written, names), "logs": logs}
     write_json(written / MANIFEST, manifest)
     sync_files(written, (*names, MANIFEST))
-    place = context.folder / _CHECKPOINTS / f"step-{step:08d}"
+    place = folder / _CHECKPOINTS / f"step-{step:08d}"
     place.parent.mkdir(exist_ok=True)
     written.replace(place)
     sync(place.parent)
-    for old in checkpoints(context.folder)[:-keep]:
+    for old in checkpoints(folder)[:-keep]:
         shutil.rmtree(old)
 
 
@@ -88,7 +88,6 @@ def launch_of(context: Context) -> list[Any]:
 
 
 def manifest_of(checkpoint: Path) -> dict[str, Any]:
-    """The record of a checkpoint."""
     return read_json(checkpoint / MANIFEST, delete=checkpoint)
 
 
@@ -119,7 +118,3 @@ def _is_whole(checkpoint: Path, folder: Path) -> bool:
         return logs_are_there and not any(damage(checkpoint, manifest["files"]))
     except (OSError, DataError, KeyError):
         return False
-
-
-def _logs(folder: Path) -> list[str]:
-    return [str(path.relative_to(folder)) for path in (*folder.glob("*.jsonl"), *(folder / SCRATCH).glob("*.jsonl"))]

@@ -14,7 +14,6 @@ from warmup_rl.interfaces.measurement import CurvePoint, summarize
 from warmup_rl.interfaces.stage import Context
 from warmup_rl.stages.training.evaluator import complete_held_out
 from warmup_rl.stages.training.rewards import Rewarder
-from warmup_rl.stages.training.saving import parameter_count
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer
@@ -27,13 +26,8 @@ _TRACKED = ("lenient", "strict", "well_formed", "truncated", "tokens")
 class Curve(TrainerCallback):
     """Measures the first `curve_problems` test problems greedily, at step 0, every few and the last step.
 
-    The prompts are split over the ranks. Random state, mode and generation config of the model are restored, so that a
-    run with the curve has the same rollouts as one without. Problems and completion budget are those of the recipe's
+    A run with the curve has the same rollouts as one without. Problems and completion budget are those of the recipe's
     evaluation, so that the last point agrees with an `evaluate` stage.
-
-    Args:
-        trainer: the trainer that calls it.
-        steps_each: optimizer steps per RLVR step.
 
     Attributes:
         points: lenient accuracy by step, so far.
@@ -70,18 +64,10 @@ class Curve(TrainerCallback):
         """Adds a point to the curve. All ranks call it together."""
         began = time.monotonic()
         rows = complete_held_out(self._trainer, self._context, self._problems, self._sampling)
-        costs = self._rewarder.costs
         figures = {key: value for key, value in summarize(rows).items() if key in _KEPT}
-        point = CurvePoint(
-            step=step,
-            domain=self._domain.name,
-            **figures,
-            rollouts=costs.rollouts,
-            generated_tokens=costs.generated_tokens,
-            flops=costs.flops(parameter_count(self._trainer.model), self._trainer.num_iterations),
-            seconds=round(began - self._start - self._measuring, 3),
-        )
-        row = asdict(point)
+        seconds = round(began - self._start - self._measuring, 3)
+        spent = self._rewarder.spent(self._trainer)
+        row = asdict(CurvePoint(step=step, domain=self._domain.name, **figures, **spent, seconds=seconds))
         self.points[step] = row["lenient"]
         if self._context.launch_env.is_main:
             append_jsonl(self._context.folder / "curve.jsonl", [row])

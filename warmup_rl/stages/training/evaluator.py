@@ -63,11 +63,8 @@ def _gathers(trainer: Trainer) -> bool:
 @contextmanager
 def opened_model(context: Context, tokenizer: PreTrainedTokenizerBase) -> Iterator[PreTrainedModel | VllmModel]:
     """The model that a stage reads, under the recipe's `evaluation.engine`, on this rank's device, in the data type
-    that it was saved in. vLLM by itself would run float32 weights in a half type.
-
-    Raises:
-        UserError: it cannot be loaded.
-    """
+    that it was saved in (vLLM by itself would run float32 weights in a half type). Raises `UserError` if it cannot be
+    loaded."""
     source, revision, env = str(context.inputs.model), context.inputs.model_revision, context.launch_env
     if context.evaluation.engine == "transformers":
         yield load_model(source, revision, device=f"cuda:{env.local_rank}" if env.device == "cuda" else "cpu")
@@ -99,7 +96,6 @@ def complete_and_score(
 
     Args:
         wanted: problems with the number of the sample to draw.
-        domains: by name; each problem is scored by the one that it names.
         messages_of: the prompt of a problem, where it is not the domain's own.
 
     Raises:
@@ -150,11 +146,9 @@ def complete_and_score(
 
 
 class Progress:
-    """Prints, at most every 20 seconds, how many completions are done, how fast tokens are drawn, and the time left.
-
-    The time left assumes that a completion that is being drawn goes on to half of what its budget leaves, and that one
-    that waits is as long as the mean of the others.
-    """
+    """Prints, at most every 20 seconds, how many completions are done, how fast tokens are drawn, and the time left: a
+    completion that is being drawn is taken to go on to half of what its budget leaves, one that waits to be as long as
+    the mean of the others."""
 
     def __init__(self, say: Callable[[str], None], name: str, total: int, max_tokens: int) -> None:
         self._say, self._name, self._total, self._budget = say, name, total, max_tokens
@@ -177,7 +171,6 @@ class Progress:
         self._say(f"{self._name}: {self._done} of {self._total}, {rate:,.0f} tokens/s, about {duration(left)} left")
 
     def finished(self, lengths: Iterator[int]) -> None:
-        """Counts finished completions, given their lengths in tokens."""
         for length in lengths:
             self._done += 1
             self._done_tokens += length
@@ -186,10 +179,8 @@ class Progress:
 def complete_held_out(
     trainer: Trainer, context: Context, problems: Sequence[Problem], sampling: Sampling
 ) -> list[dict[str, Any]]:
-    """Scored completions of problems by the model that is being trained, in their order, on every rank.
-
-    Random state, mode and generation config of the model stay as they were. All ranks call it together.
-    """
+    """Scored completions of problems by the model that is being trained, in their order, on every rank; all call it
+    together. Random state, mode and generation config of the model stay as they were."""
     from accelerate.utils import gather_object
 
     launch_env = context.launch_env
@@ -206,6 +197,6 @@ def complete_held_out(
             seed=context.evaluation.seed,
             synced_gpus=is_sharded(trainer),
         )
-        mine_scored = list(rows)
-    found = {(row["domain"], row["problem_id"]): row for row in gather_object(mine_scored)}
+        scored = list(rows)
+    found = {(row["domain"], row["problem_id"]): row for row in gather_object(scored)}
     return [found[problem.domain, problem.id] for problem in problems]

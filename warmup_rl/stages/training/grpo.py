@@ -170,14 +170,8 @@ class PlannedGRPOTrainer(GRPOTrainer):
 
 
 def trainer_class(name: str, what: str, variants: Sequence[str] = ()) -> type[PlannedGRPOTrainer]:
-    """The GRPOTrainer subclass behind an import string, with prompts from the plan.
-
-    Args:
-        variants: import strings of classes that stand before it and override what they change.
-
-    Raises:
-        UserError: it cannot be imported, or is not a subclass of GRPOTrainer; the message begins with `what`.
-    """
+    """The GRPOTrainer subclass behind an import string, with prompts from the plan, behind `variants`, which override
+    what they change. Raises `UserError`, beginning with `what`, for what is no such class."""
     kind = import_class(name, what)
     if not (isinstance(kind, type) and issubclass(kind, GRPOTrainer)):
         raise UserError(f"{what}: {name} is not a subclass of trl.GRPOTrainer.")

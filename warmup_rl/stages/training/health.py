@@ -22,11 +22,8 @@ class Rule:
     """Holds when a figure reaches a limit at several logged steps in a row.
 
     Attributes:
-        figure: a key of the trainer's log, or one that `figures` derives from it.
-        limit: the least value that is a fault, or the greatest with `below`.
-        steps: logged steps in a row.
-        means: what the figure is, in words.
-        source: of the limit.
+        figure: a key of the trainer's log, or one that `figures` derives from it; `means` says what it is.
+        limit: the least value that is a fault, or the greatest with `below`, by `source`.
         of_correctness: it is a fault only where the reward pays correct answers more than wrong ones.
     """
 
@@ -43,7 +40,6 @@ class Rule:
 
     @property
     def shown(self) -> str:
-        """The condition in words."""
         steps = f" at {self.steps} steps in a row" if self.steps > 1 else ""
         return f"{self.means}: {'at most' if self.below else 'at least'} {self.limit:g}{steps}"
 
@@ -134,22 +130,6 @@ def action(settings: HealthSettings, rule: str) -> Action:
     return settings.get(rule, "warn") if isinstance(settings, dict) else settings
 
 
-def alarms(
-    rows: Sequence[Row], *, budget: int | None = None, held_out: int = 0, is_control: bool = False
-) -> list[Rule]:
-    """The rules that hold at the last of the rows and did not at the one before.
-
-    Args:
-        rows: what the trainer has logged so far, with `held_out` at the steps of the curve.
-        budget: most tokens of a completion.
-        held_out: problems of the curve.
-        is_control: as for `raised`.
-    """
-    places = range(max(0, len(rows) - MOST_STEPS), len(rows))
-    found = [figures(rows[: place + 1], budget=budget, held_out=held_out) for place in places]
-    return raised(found, is_control=is_control)
-
-
 def raised(found: Sequence[Row], *, is_control: bool = False) -> list[Rule]:
     """The rules that hold at the last of the `figures` of steps in a row and did not at the one before.
 
@@ -172,7 +152,13 @@ def _row_of(rule: Rule, found: Sequence[Row]) -> int:
 
 
 def figures(rows: Sequence[Row], *, budget: int | None = None, held_out: int = 0) -> dict[str, Any]:
-    """What the rules look at, at the last of the rows: its values, and those that need the rows before."""
+    """What the rules look at, at the last of the rows: its values, and those that need the rows before.
+
+    Args:
+        rows: what the trainer has logged so far, with `held_out` at the steps of the curve.
+        budget: most tokens of a completion.
+        held_out: problems of the curve.
+    """
     row = dict(rows[-1])
     clipped, silent = row.get("completions/clipped_ratio"), row.get("frac_reward_zero_std")
     if clipped is not None:

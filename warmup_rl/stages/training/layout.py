@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 from warmup_rl.base.errors import RunError, UserError
 from warmup_rl.base.jsonl import read_json
 from warmup_rl.base.untrusted import parse_yaml
-from warmup_rl.interfaces.stage import Distribution
+from warmup_rl.interfaces.stage import Distribution, LaunchEnv
 
 Settings = Mapping[str, Any]
 _AUTO = "auto"
@@ -19,23 +19,32 @@ _OFFLOADED = {"optimizer": "offload_optimizer", "weights": "offload_param"}
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How a launch splits a training.
+class Launch:
+    """How a launch splits a training, and over what.
 
     Attributes:
-        size, nodes: processes, and machines that they are spread over.
+        env: one of its processes.
+        nodes: machines that they are spread over.
         deepspeed: the configuration of DeepSpeed; None without it.
+        capacity: bytes of a device, or of a machine's main memory on a CPU; None if unknown.
     """
 
-    size: int
-    nodes: int
-    distribution: Distribution
+    env: LaunchEnv
+    nodes: int = 1
     deepspeed: Settings | None = None
+    capacity: int | None = None
 
     @property
     def local(self) -> int:
         """Processes of a machine."""
-        return -(-self.size // self.nodes)
+        return -(-self.env.size // self.nodes)
+
+    @property
+    def budget(self) -> int | None:
+        """Bytes that one process may take."""
+        if self.capacity is None or self.env.device == "cuda":
+            return self.capacity
+        return self.capacity // self.local
 
     @property
     def offload(self) -> frozenset[str]:
@@ -45,25 +54,22 @@ class Layout:
         return frozenset(part for part, device in devices.items() if device not in (None, "none"))
 
 
-def layout_of(file: Path | None = None, processes: int | None = None) -> Layout:
-    """The layout of a configuration file of accelerate; without a file, that of the launch of this process.
-
-    Args:
-        processes: in place of those that the file or the launch has.
-
-    Raises:
-        RunError: training is not split in such a way; or the configuration of DeepSpeed is missing or broken.
-    """
+def layout_of(file: Path | None = None, processes: int | None = None) -> Launch:
+    """The launch of a configuration file of accelerate, on CPUs, with so many processes in place of its own; without a
+    file, that of this process. Raises `RunError` if training is not split in such a way, or the configuration of
+    DeepSpeed is missing or broken."""
     settings = _of_environment() if file is None else parse_yaml(file.read_text(encoding="utf-8")) or {}
     size = processes or int(settings.get("num_processes") or 1)
-    found = Layout(size, int(settings.get("num_machines") or 1), "ddp" if size > 1 else "single")
+    env = LaunchEnv(size=size, distribution="ddp" if size > 1 else "single")
+    found = Launch(env, int(settings.get("num_machines") or 1))
     kind = str(settings.get("distributed_type") or "NO")
     if kind == "DEEPSPEED":
         deepspeed = _deepspeed(settings.get("deepspeed_config") or {})
         stage = str((deepspeed.get("zero_optimization") or {}).get("stage", 0))
-        if (distribution := f"zero{stage}") not in get_args(Distribution):
+        distribution: Any = f"zero{stage}"
+        if distribution not in get_args(Distribution):
             raise RunError(f"DeepSpeed ZeRO stage {stage!r} is not supported. Allowed: 0, 1, 2, 3.")
-        return replace(found, distribution=cast(Distribution, distribution), deepspeed=deepspeed)
+        return replace(found, env=replace(env, distribution=distribution), deepspeed=deepspeed)
     if kind != "NO" and not kind.startswith("MULTI_"):
         raise RunError(
             f"{kind} is not supported. launch/zero3.yaml splits the same over the processes, "
@@ -112,13 +118,8 @@ def _deepspeed(fields: Settings) -> Settings:
 
 
 def require_agreement(deepspeed: Settings, options: Any, size: int, place: str) -> None:
-    """Raises `UserError` with all values of a configuration of DeepSpeed that are not what the recipe says.
-
-    Args:
-        options: the trainer's config.
-        size: number of processes.
-        place: id of the stage, for the message.
-    """
+    """Raises `UserError` with all values of a configuration of DeepSpeed that are not those of the trainer's config for
+    this many processes; `place` is the stage, for the message."""
     if lines := list(contradictions(deepspeed, options, size)):
         listed = "".join(f"\n  {line}" for line in lines)
         raise UserError(f"{place}: the configuration of DeepSpeed contradicts the recipe:{listed}")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.console import size_in_words
 from warmup_rl.interfaces.stage import LaunchEnv
-from warmup_rl.stages.training.layout import layout_of
+from warmup_rl.stages.training.layout import Launch, layout_of
 
 _TRACED = 64
 """Tokens of the sequence that a pass is counted on; all that is counted grows linearly with them."""
@@ -38,12 +38,10 @@ class Shape:
 
     Attributes:
         parameters, trained: numbers of weights.
-        layers: number of layers.
         layer: bytes a token that the backward pass keeps of a layer.
         kept: the same with activation checkpointing, which computes the layer again.
         outside: bytes a token that are kept outside the layers.
         cache: bytes a token of the key-value cache, over all layers.
-        vocabulary: size of the vocabulary.
     """
 
     parameters: int
@@ -58,44 +56,13 @@ class Shape:
 
 @dataclass(frozen=True)
 class Load:
-    """What a stage puts on a device at a time.
-
-    Attributes:
-        sequences: of a forward and backward pass.
-        length: tokens of the longest; None where that is not known before the stages before it have run.
-        rollouts: sequences that are drawn at a time.
-        reference: whether a frozen copy of the model is kept.
-    """
+    """What a stage puts on a device at a time: sequences of a forward and backward pass, tokens of the longest (None
+    where only the stages before it will tell), sequences that are drawn, and maybe a frozen copy of the model."""
 
     sequences: int
     length: int | None
     rollouts: int = 0
     reference: bool = False
-
-
-@dataclass(frozen=True)
-class Launch:
-    """How a model is split, and over what.
-
-    Attributes:
-        offload: parts that DeepSpeed keeps in main memory: `optimizer`, `weights`.
-        capacity: bytes of a device, or of a machine's main memory on a CPU; None if unknown.
-        nodes: machines.
-        deepspeed: the configuration of DeepSpeed; None without it.
-    """
-
-    env: LaunchEnv
-    offload: frozenset[str] = frozenset()
-    capacity: int | None = None
-    nodes: int = 1
-    deepspeed: Mapping[str, Any] | None = None
-
-    @property
-    def budget(self) -> int | None:
-        """Bytes that one process may take."""
-        if self.capacity is None or self.env.device == "cuda":
-            return self.capacity
-        return self.capacity // -(-self.env.size // self.nodes)
 
 
 @dataclass(frozen=True)
@@ -135,11 +102,8 @@ class Need:
 
 
 def shape_of(source: str, revision: str | None, trained: int, parameters: int) -> Shape:
-    """The shape of a model in a folder or on the hub, from its config.
-
-    Args:
-        trained, parameters: number of weights that are trained, and of all, an adapter's included.
-    """
+    """The shape of a model in a folder or on the hub, from its config, given its numbers of weights, an adapter's
+    included."""
     return Shape(parameters, trained, *_traced(source, revision))
 
 
@@ -188,14 +152,12 @@ def _saved(config: Any, layers: int) -> tuple[float, float]:
 
 
 def need(shape: Shape, load: Load, launch: Launch, options: Any) -> Need:
-    """What a training takes on each device.
-
-    Args:
-        options: the trainer's config.
-    """
+    """What a training takes on each device, given the trainer's config."""
     env, (_, deepspeed, stage) = launch.env, launch.env.distribution.partition("zero")
     zero, half = int(stage or 0), bool(options.bf16 or options.fp16)
-    weight = 2 if deepspeed and half or _is_half(options) else 4  # under autocast the weights stay in float32
+    dtype = str((getattr(options, "model_init_kwargs", None) or {}).get("dtype", "")).removeprefix("torch.")
+    is_half = deepspeed and half or dtype in ("bfloat16", "float16", "half")
+    weight = 2 if is_half else 4  # under autocast the weights stay in float32
     state = next((size for part, size in _OPTIMIZER_BYTES.items() if part in str(options.optim)), 8)
     master = 4 if deepspeed and half else 0
     split = {stage: env.size if zero >= stage else 1 for stage in (1, 2, 3)}
@@ -217,44 +179,24 @@ def need(shape: Shape, load: Load, launch: Launch, options: Any) -> Need:
     return Need(parts, per_token, shape.cache * (1 + 1 / shape.layers) * (0.75 if half else 1), load)
 
 
-def _is_half(options: Any) -> bool:
-    dtype = str((getattr(options, "model_init_kwargs", None) or {}).get("dtype", ""))
-    return dtype.removeprefix("torch.") in ("bfloat16", "float16", "half")
-
-
 def verdict(found: Need, launch: Launch) -> tuple[str, bool]:
     """A line about what is needed and available, and whether it fits."""
     budget, length = launch.budget, found.load.length
-    has = (
-        ""
-        if budget is None
-        else f" of {size_in_words(budget)} {'a GPU' if launch.env.device == 'cuda' else 'a process'}"
-    )
-    most = found.longest(budget) if budget is not None else 1024
-    at = length or max(1, min(1024, most))
-    fits = budget is None or (found.total(length) <= budget if length else most >= _SHORT)
-    if budget is None or not fits:
-        end = "" if budget is None else "; it does not fit"
-    else:
-        end = "; it fits" if length else f"; traces of up to {most:,} tokens fit"
-    return f"about {found.shown(at)}{has}{end}", fits
+    if budget is None:
+        return f"about {found.shown(length or 1024)}", True
+    most = found.longest(budget)
+    fits = found.total(length) <= budget if length else most >= _SHORT
+    end = "it fits" if length else f"traces of up to {most:,} tokens fit"
+    shown = found.shown(length or max(1, min(1024, most)))
+    has = f"{size_in_words(budget)} {'a GPU' if launch.env.device == 'cuda' else 'a process'}"
+    return f"about {shown} of {has}; {end if fits else 'it does not fit'}", fits
 
 
 def launch_of(file: Path | None, processes: int | None, gpu_memory: float | None, env: LaunchEnv) -> Launch:
-    """The launch to plan for: that of this process, or of a configuration of accelerate.
-
-    Args:
-        processes: in place of those in the file.
-        gpu_memory: GB of a GPU to plan for in place of this machine's devices.
-
-    Raises:
-        RunError: training is not split in such a way.
-    """
-    layout = layout_of(file, processes)
-    device = "cuda" if gpu_memory else env.device
+    """The launch to plan for, as `layout_of` finds it, on GPUs with so many GB, or on this machine's devices."""
+    launch = layout_of(file, processes)
     capacity = round(gpu_memory * 1e9) if gpu_memory else _capacity(env)
-    planned = LaunchEnv(size=layout.size, distribution=layout.distribution, device=device)
-    return Launch(planned, layout.offload, capacity, layout.nodes, layout.deepspeed)
+    return replace(launch, env=replace(launch.env, device="cuda" if gpu_memory else env.device), capacity=capacity)
 
 
 def _capacity(env: LaunchEnv) -> int:
@@ -272,12 +214,8 @@ def _capacity(env: LaunchEnv) -> int:
 
 
 def remedies(env: LaunchEnv, args: dict[str, Any], micro: int, own: list[str], *, adaptable: bool) -> Iterator[str]:
-    """Settings that lower the memory that a training needs under a launch, cheapest first.
-
-    Args:
-        own: those of the stage itself.
-        adaptable: whether an adapter may be trained in place of all weights.
-    """
+    """Settings that lower the memory that a training needs under a launch, cheapest first; `own` are the stage's, and
+    `adaptable` says whether an adapter may be trained in place of all weights."""
     if micro > 1:
         yield f"args.per_device_train_batch_size: {micro // 2} (now {micro}); the result is the same, but slower"
     if not args.get("activation_checkpointing", args.get("gradient_checkpointing", env.device == "cuda")):

@@ -29,15 +29,9 @@ class Batch:
 def split_batch(
     sequences: int, launch_env: LaunchEnv, *, largest: int | None = None, says: str = "batch_size"
 ) -> Batch:
-    """Splits the sequences of an optimizer step over the processes of `launch_env`, in as few passes as possible.
-
-    Args:
-        largest: limit of sequences per device and pass; default: 8 on a GPU, none on a CPU.
-        says: the source of the number, for the error message.
-
-    Raises:
-        UserError: the sequences cannot be split equally; the message names the nearest legal values.
-    """
+    """Splits the sequences of an optimizer step over the processes of a launch, in as few passes as possible, at most
+    `largest` per device and pass (default: 8 on a GPU). Raises `UserError`, beginning with `says`, if they cannot be
+    split equally."""
     if sequences % launch_env.size:
         size = launch_env.size
         multiples = [number for number in (sequences // size * size, (sequences // size + 1) * size) if number]
@@ -57,16 +51,11 @@ def split_batch(
 def trainer_options(
     kind: type[TrainingArguments], args: Mapping[str, Any], context: Context, batch: Batch, **owned: Any
 ) -> Any:
-    """The config object of a trainer: our defaults, updated with the recipe's `args`, then with the stage's options.
+    """The config object of a trainer: our defaults, the recipe's `args`, and over them the options of every stage and
+    `owned`, those of this one.
 
-    Args:
-        kind: TrainingArguments or a subclass (SFTConfig, GRPOConfig).
-        owned: options that this stage sets in addition to those of every stage, e.g. `max_steps`.
-
-    Raises:
-        UserError: an option does not exist or has an invalid value, or the configuration of DeepSpeed contradicts the
-            recipe.
-        RunError: the trainer would not use the processes that were launched.
+    Raises `UserError` for an option that does not exist or has an invalid value, or if the configuration of DeepSpeed
+    contradicts the recipe, and `RunError` if the trainer would not use the processes that were launched.
     """
     launch_env = context.launch_env
     if not launch_env.distribution.startswith("zero"):

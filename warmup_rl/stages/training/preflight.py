@@ -46,14 +46,8 @@ def missing_packages(args: dict[str, Any]) -> list[str]:
 
 
 def model_without_weights(source: str, revision: str | None, options: Any, place: str) -> PreTrainedModel:
-    """Builds the model on the meta device.
-
-    Args:
-        options: a trainer's config; its `model_init_kwargs` are passed on.
-
-    Raises:
-        UserError: the model cannot be built in this way.
-    """
+    """The model on the meta device, with the `model_init_kwargs` of a trainer's config. Raises `UserError` if it cannot
+    be built so."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -84,11 +78,8 @@ def require_trainer(
     tokenizer: PreTrainedTokenizerBase,
     place: str,
 ) -> None:
-    """Builds a trainer with its optimizer, schedule and data loader on a model without weights.
-
-    Raises:
-        UserError: a library refuses an option, or some of them together.
-    """
+    """Builds a trainer with its optimizer, schedule and data loader on a model without weights. Raises `UserError` if a
+    library refuses an option, or some of them together."""
     import torch
     from datasets import Dataset
     from trl import GRPOTrainer
@@ -143,17 +134,17 @@ def low_adapter_rate(lora: Any, args: Mapping[str, Any], default: float, least: 
 
 
 def adapted(model: PreTrainedModel, adapter: Any, place: str) -> PreTrainedModel:
-    """The model with the adapter in it. Raises `UserError` where it has no such modules, or peft refuses it."""
+    """The model with the adapter, if any. Raises `UserError` where it has no such modules, or peft refuses it."""
+    if adapter is None:
+        return model
     from peft import inject_adapter_in_model
 
-    names = [name for name, _ in model.named_modules()]
-    linear = sorted(
-        {name.rpartition(".")[2] for name, module in model.named_modules() if "Linear" in str(type(module))}
-    )
+    modules = dict(model.named_modules())
+    linear = sorted({name.rpartition(".")[2] for name, module in modules.items() if "Linear" in str(type(module))})
     for key in ("target_modules", "modules_to_save"):
         wanted = getattr(adapter, key, None)
         for one in () if wanted is None or isinstance(wanted, str) else sorted(wanted):
-            if not any(name == one or name.endswith(f".{one}") for name in names):
+            if not any(name == one or name.endswith(f".{one}") for name in modules):
                 raise UserError(f"{place}.lora.{key}: the model has no module {one!r}. Its linear modules: {linear}.")
     try:
         inject_adapter_in_model(copy.deepcopy(adapter), model, low_cpu_mem_usage=True)

@@ -28,12 +28,8 @@ PROBE_LOG = "probe.jsonl"
 
 
 class Probe(TrainerCallback):
-    """Measures at the start and at equal distances up to the last step, and saves each model that is the best so far.
-
-    Args:
-        problems: validation problems of all measured domains.
-        trained: the domains of the traces; retention is the mean accuracy on the others, where there are any.
-        points: number of measurements after the start.
+    """Measures at the start and at so many points at equal distances up to the last step, and saves each model that is
+    the best so far. Retention is the mean accuracy on other domains than those that are `trained`, where there are any.
 
     Attributes:
         rows: the measurements, as in `probe.jsonl`.

@@ -15,10 +15,9 @@ class ProblemRecord:
 
     Attributes:
         groups: groups of rollouts that were drawn.
-        scored: rollouts that could be scored.
-        correct: those that were correct, whatever the reward.
-        last_step: the RLVR step that used a problem last, 0 where none has.
-        last_rate: share of correct rollouts in that step.
+        scored, correct: rollouts that could be scored, and those that were correct, whatever the reward.
+        last_step, last_rate: the RLVR step that used a problem last, 0 where none has, and the share of correct
+            rollouts in it.
     """
 
     size: int

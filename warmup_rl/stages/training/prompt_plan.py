@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from itertools import chain
+from itertools import chain, islice
 
 from warmup_rl.base.errors import UserError
 
 
 def prompt_plan(*, problems: int, prompts_per_step: int, steps: int, seed: int) -> list[list[int]]:
-    """Problem indices for every step, a pure function of its arguments.
+    """plan_SP[step][prompt]: the index of a problem.
 
     The plan runs through one shuffle of all problems after the other, so that use counts differ by at most one at any
     time. A step does not contain a problem twice if there are enough problems: a new shuffle then starts with problems
-    that the step does not contain yet.
-
-    Returns:
-        plan_SP[s][p]: `steps` lists of `prompts_per_step` indices below `problems`.
-
-    Raises:
-        UserError: a number is below 1.
+    that the step does not contain yet. Raises `UserError` for a number below 1.
     """
     for name, value in (("problems", problems), ("prompts_per_step", prompts_per_step), ("steps", steps)):
         if value < 1:
@@ -46,9 +40,7 @@ def use_counts(plan_SP: list[list[int]], problems: int) -> list[int]:
 
 def _shuffle(problems: int, held: list[int], room: int, draw: random.Random) -> list[int]:
     """All indices in random order; the first `room` are not in `held`, as far as possible."""
-    order = list(range(problems))
+    order, taken = list(range(problems)), set(held)
     draw.shuffle(order)
-    taken = set(held)
-    first = [index for index in order if index not in taken][:room]
-    chosen = set(first)
-    return first + [index for index in order if index not in chosen]
+    first = dict.fromkeys(islice((index for index in order if index not in taken), room))
+    return [*first, *(index for index in order if index not in first)]

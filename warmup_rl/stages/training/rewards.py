@@ -5,17 +5,21 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
 from warmup_rl.base.config import Config
 from warmup_rl.base.errors import Unscorable, UserError
 from warmup_rl.base.types import Problem, Score, to_json
-from warmup_rl.data.rank_files import RankFiles
+from warmup_rl.data.ranks import RankFiles
 from warmup_rl.interfaces.domain import Answered, Domain, score_all
 from warmup_rl.interfaces.stage import Context
 from warmup_rl.stages.training.problem_record import ProblemRecord
+from warmup_rl.stages.training.saving import parameter_count
+
+if TYPE_CHECKING:
+    from trl import GRPOTrainer
 
 Control = Literal["random", "flipped", "format"]
 
@@ -73,12 +77,8 @@ class Reward(Config):
         return ("outcome", *added) if added else ()
 
     def parts(self, score: Score, *, tokens: int, budget: int, coin: bool) -> dict[str, float]:
-        """The parts of a completion's reward by name, which are summed; only those that the recipe asks for.
-
-        Args:
-            tokens: of the completion, at most `budget`.
-            coin: what decides under `control: random`.
-        """
+        """The parts of a completion's reward by name, which are summed; only those that the recipe asks for. The coin
+        decides under `control: random`."""
         parts = {"outcome": self._controlled(score, coin)}
         if self.well_formed:
             parts["well_formed"] = self.well_formed * score.well_formed
@@ -102,8 +102,11 @@ class Reward(Config):
 
     def describe(self) -> str:
         """The table in a line, without the outcomes that pay nothing."""
-        signs = {"overlong": -1}
-        paid = [f"{name} {signs.get(name, 1) * value:+g}" for name, value in self if isinstance(value, float) and value]
+        paid = [
+            f"{name} {-value if name == 'overlong' else value:+g}"
+            for name, value in self
+            if isinstance(value, float) and value
+        ]
         named = [f"control {self.control_name}"] if self.control_name else []
         return ", ".join([*named, *paid, *(["well formed only"] if self.form == "required" else [])])
 
@@ -116,7 +119,6 @@ class Task:
         lengths: tokens of the prompts.
         generations: completions a prompt.
         max_tokens: budget of a completion.
-        stop_ids: tokens that end a completion.
     """
 
     domain: Domain
@@ -150,8 +152,7 @@ class Rewarder:
         steps_each: optimizer steps to one RLVR step.
 
     Attributes:
-        costs: so far; the same on all ranks, like `record`.
-        record: what became of each problem so far.
+        costs, record: of all ranks so far, the same on each.
     """
 
     __name__ = "outcome"
@@ -167,6 +168,12 @@ class Rewarder:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.costs, self.record = Costs(**state["costs"]), ProblemRecord(**state["record"])
+
+    def spent(self, trainer: GRPOTrainer) -> dict[str, int]:
+        """What the training has cost so far: rollouts, generated tokens, floating point operations."""
+        costs = self.costs
+        flops = costs.flops(parameter_count(trainer.model), trainer.num_iterations)
+        return {"rollouts": costs.rollouts, "generated_tokens": costs.generated_tokens, "flops": flops}
 
     def __call__(
         self,
@@ -249,12 +256,8 @@ class Rewarder:
             self._context.say(
                 f"the grader failed on {broken[0]['problem_id']}, the rollout is left out: {broken[0]['unscorable']}"
             )
-        mine = (
-            len(rows),
-            len(broken),
-            sum(row["tokens"] for row in rows),
-            sum(self._task.lengths[problem] for problem in index),
-        )
+        read = sum(self._task.lengths[problem] for problem in index)
+        mine = len(rows), len(broken), sum(row["tokens"] for row in rows), read
         own = ProblemRecord(len(self._task.problems))
         for problem, row in zip(index, rows, strict=True):
             own.add(problem, row["score"]["verdict"] if row["score"] else None)

@@ -41,14 +41,11 @@ def save(
 ) -> None:
     """Saves the trained model as a chat model folder. All ranks call it; the main one writes and checks it.
 
-    What is saved does not depend on the launch: the float32 weights that the optimizer has, also where ranks hold
-    parts of them or the model computes in bfloat16. An adapter is merged in float32 into the weights that it was
-    trained on.
+    What is saved does not depend on the launch: the float32 weights that the optimizer has, in `dtype`. An adapter
+    stays in float32, and is merged in it into the weights that it was trained on.
 
     Args:
-        kept: for a model with an adapter.
-        dtype: of the weights in the folder; those of an adapter are float32.
-        chosen: file of `keep_weights` with those to save in place of the present ones.
+        chosen: file of `keep_weights` with the weights to save in place of the present ones.
 
     Raises:
         RunError: the saved model cannot be loaded.
@@ -106,8 +103,7 @@ def whole_model(context: Context) -> Context:
         aside.replace(folder)
     while not folder.is_dir():
         time.sleep(_POLL_SECONDS)
-    others = {kind: path for kind, path in context.inputs.items() if kind != "model"}
-    inputs = Artifacts(str(folder), None, **others)
+    inputs = Artifacts(str(folder), None, **{kind: path for kind, path in context.inputs.items() if kind != "model"})
     inputs.origin = model
     return replace(context, inputs=inputs)
 

@@ -48,7 +48,6 @@ def track(stage: str, values: Mapping[str, Any]) -> None:
 
 
 def alert(title: str, text: str) -> None:
-    """Sends an alert."""
     to_wandb(lambda wandb: wandb.run.alert(title=title[:64], text=text))
 
 

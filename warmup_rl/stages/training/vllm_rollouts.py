@@ -76,7 +76,6 @@ class VllmRollouts(Config):
             yield "args.vllm_importance_sampling_mode: loss_type vespo needs token_truncate or token_mask."
 
     def options(self) -> dict[str, Any]:
-        """The options of GRPOConfig."""
         return {
             "use_vllm": True,
             "vllm_mode": self.mode,
@@ -90,11 +89,8 @@ class VllmRollouts(Config):
 def model_options(
     stage: Rlvr, contract: ChatContract, context: Context, tokenizer: PreTrainedTokenizerBase, task: Task
 ) -> dict[str, Any]:
-    """The options of GRPOConfig that depend on model and prompts: end tokens, and room for rollouts and curve.
-
-    Without the contract's end tokens vLLM stops only at the one that the model's folder declares, which for many base
-    models is not the one that ends a turn.
-    """
+    """The options of GRPOConfig that depend on model and prompts: room for rollouts and curve, and end tokens, without
+    which vLLM stops only at the one that the model's folder declares, for many base models not that of a turn."""
     given, evaluation = stage.args.get("generation_kwargs") or {}, context.evaluation
     stops = sorted({*contract.stop_ids, *given.get("stop_token_ids", ())})
     length = max(task.lengths) + stage.sampling.max_tokens
