@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -106,6 +107,15 @@ def test_every_command_of_the_table_can_be_called_and_is_listed(capsys: pytest.C
         module, _, function = target.partition(":")
         assert callable(getattr(import_module(module), function)), name
         assert f"  {name:<15}{about}\n" in printed
+
+
+def test_help_alone_lists_the_topics(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("usage: warmup-rl help TOPIC") and len(printed.splitlines()) < 60
+    assert {*Recipe.model_fields, *(name for names in TABLE.values() for name in names)} <= {
+        *re.findall(r"[\w-]+", printed)
+    }
 
 
 def test_the_console_script_is_the_module() -> None:

@@ -286,13 +286,75 @@ def test_a_task_that_makes_no_sense_is_refused(tmp_path, capsys, rows, options, 
     assert init(path, *options, "--anyway") in (0, 1)
 
 
-def test_a_unit_column_is_part_of_the_question_where_every_row_has_one(tmp_path, capsys):
-    rows = [[f"How far do {n} steps of 2 go?", 2 * n, "m" if n % 2 else "km"] for n in range(1, 41)]
-    assert init(table(tmp_path / "full.csv", ["problem_text", "answer_number", "unit"], rows)) == 0
-    assert r'question: "{problem_text}\n\nUnit of the answer: {unit}"' in capsys.readouterr().out
-    rows[3][2] = ""
-    assert init(table(tmp_path / "part.csv", ["problem_text", "answer_number", "unit"], rows)) == 0
-    assert "98% of the rows name the unit of their answer in 'unit'" in capsys.readouterr().out
+@pytest.mark.parametrize(("empty", "mark"), [(0, ""), (5, "?")], ids=["every row", "most rows"])
+def test_a_unit_column_is_part_of_question_and_answer(tmp_path, capsys, empty, mark):
+    rows = [[f"How much do {n} loads of {n} weigh?", n * n + 0.5, f"$\\mathrm{{{'kN' if n % 2 else 'bar'}}}$ "]
+            for n in range(1, 41)]  # fmt: skip
+    for row in rows[:empty]:
+        row[2] = ""
+    path = table(tmp_path / "units.csv", ["problem_text", "answer_number", "unit"], rows)
+    assert init(path) == 0
+    out = capsys.readouterr().out
+    assert rf'question: "{{problem_text}}\n\nUnit of the answer: {{unit{mark}}}"' in out
+    assert "not used" not in out and "gold: 40 of 40 correct" in out and f"no unit: {40 - empty} of {40 - empty}" in out
+    domain = load_recipe(path.with_suffix(".yaml"), [f"output_dir={tmp_path}"]).domains["mine"]
+    found = (one for split in ("train", "test") for one in domain.unchecked(split, 0))
+    problem = next(one for one in found if "loads of 20 " in one.question)
+    assert problem.gold == "400.5 bar" and problem.question.endswith("\n\nUnit of the answer: $\\mathrm{bar}$")
+    verdicts = [domain.grade(text, problem).verdict for text in ("400.5", "400.5 bar", "\\boxed{400.5 \\text{ bar}}")]
+    assert verdicts == ["correct"] * 3 and domain.grade("400.5 kN", problem).verdict != "correct"
+
+
+def test_a_passage_counts_where_its_name_is_plain_and_some_rows_have_none(tmp_path, capsys):
+    rows = [
+        {"text": "" if n == 3 else PASSAGE.format(n), "question": f"What follows from line {n}?", "answer": n % 2,
+         "options": [f"A. The mill {n} is old.", f"B. The bridge {n} is new."]}
+        for n in range(ROWS)
+    ]  # fmt: skip
+    path = tmp_path / "my.json"
+    path.write_text(json.dumps(rows))
+    assert init(path) == 0
+    assert r'question: "{text?}\n\n{question}"' in capsys.readouterr().out
+    domain = load_recipe(path.with_suffix(".yaml"), [f"output_dir={tmp_path}"]).domains["mine"]
+    asked = {one.question for split in ("train", "test") for one in domain.unchecked(split, 0)}
+    options = "\nA. The mill {0} is old.\nB. The bridge {0} is new."
+    assert f"What follows from line 3?{options.format(3)}" in asked
+    assert f"{PASSAGE.format(4)}\n\nWhat follows from line 4?{options.format(4)}" in asked
+
+
+def test_whole_numbers_written_with_a_point_are_exact(tmp_path, capsys):
+    rows = [[f"Say {n} and {n}.", f"{n + 100}.0"] for n in range(60)]
+    assert init(table(tmp_path / "whole.csv", ["question", "answer"], rows)) == 0
+    assert "grader: {type: number}\n" in capsys.readouterr().out
+
+
+def test_wrong_answers_within_the_tolerance_are_none(tmp_path, capsys):
+    rows = [[f"Measure piece {n}.", 100 + n / 8] for n in range(60)]
+    assert init(table(tmp_path / "near.csv", ["question", "answer"], rows)) == 0
+    assert "another row's gold: 0 of" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "told"),
+    [
+        ([{"premise": f"The lamp {n} went out in the hall of the house.", "question": ["cause", "effect"][n % 2],
+           "choice1": f"It broke {n}.", "choice2": f"It was dark {n}.", "label": n // 2 % 2} for n in range(ROWS)], [],
+         "'question' holds only 'cause', 'effect': say in `instruction`"),
+        ([{"comment": f"Word {n} of the reader.", "score": [0.25, 0.5, 1.0][n % 3]} for n in range(ROWS)],
+         ["--grader", "{type: number, relative: 0.01}"], "fractions that recur, as ratings do: say in `instruction`"),
+        ([{"question": f"How many of {n}?", "query": f"SELECT count(*) FROM t{n}"} for n in range(ROWS)], [],
+         "No column names the tables of the queries"),
+        ([{"question": f"Which is number {n}?\n(A) one\n(B) two", "target": f"({'AB'[n % 2]})"} for n in range(ROWS)],
+         ["--grader", "python: {}/own.py:grade"], "does not say how to answer: say so in `instruction`"),
+    ],
+    ids=["questions that recur", "ratings", "SQL without tables", "own grader of a listed option"],
+)  # fmt: skip
+def test_what_only_the_owner_of_the_rows_knows_is_asked_for(tmp_path, capsys, rows, options, told):
+    (tmp_path / "own.py").write_text("def grade(question, answer, reference):\n    return answer == reference\n")
+    path = tmp_path / "my.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert init(path, *(option.replace("{}", str(tmp_path)) for option in options)) == 0
+    assert told in capsys.readouterr().out
 
 
 def test_the_odd_answer_among_letters_is_left_out(tmp_path, capsys):

@@ -195,7 +195,8 @@ def _questions(article: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _csv_rows(path: Path, file: Any, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Default delimiter: the most frequent one of `,;|` and tab in the first line."""
     first = next(text := lines(path, file), "")
-    reader = csv.DictReader(chain([first], text), delimiter=delimiter or max(",;\t|", key=first.count))
+    delimiter = delimiter or max(",;\t|", key=first.count)
+    reader = csv.DictReader(chain([first], text), delimiter=delimiter)
     csv.field_size_limit(MAX_LINE)
     if reader.fieldnames:
         reader.fieldnames = [name.strip() for name in reader.fieldnames]

@@ -74,7 +74,7 @@ def propose_grader(
     if all(map(_LETTER.fullmatch, golds)):
         if options:
             return {"type": "choice", "options": options}
-        return {"type": "choice"} if _lists_options(rows, golds) else {"type": "label"}
+        return {"type": "choice"} if not rows or lists_options(rows, golds) else {"type": "label"}
     if all(_KK.search(gold) for gold in golds) or _are_puzzles(rows, golds):
         return {"type": "kk"}
     if all(_is_structured(gold) for gold in golds):
@@ -113,7 +113,7 @@ def _number(golds: Sequence[str]) -> dict[str, Any] | None:
             return None
         if rational(one.text) is None and found:
             units[found[1].strip()] += 1
-        measured = measured or "." in gold and one.unit not in ("$", "%")
+        measured = measured or re.search(r"\.\d*[1-9]", gold) is not None and one.unit not in ("$", "%")
     if units and len(units) * 2 > units.total():
         return None
     names = sorted(units)
@@ -153,10 +153,10 @@ def _chosen(golds: Sequence[str], options: str | list[str], rows: Sequence[Mappi
     return None
 
 
-def _lists_options(rows: Sequence[Mapping[str, Any]], golds: Sequence[str]) -> bool:
+def lists_options(rows: Sequence[Mapping[str, Any]], golds: Sequence[str]) -> bool:
     """Whether each row has lines such as `B. south` with the letter of its answer."""
     try:
-        for gold, row in zip(golds, rows, strict=True) if rows else ():
+        for gold, row in zip(golds, rows, strict=True):
             ChoiceGrader().read(row, gold, "")
     except DataError:
         return False
