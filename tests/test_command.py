@@ -83,8 +83,7 @@ def test_a_wrong_command_line_is_refused(line: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["chek"], "unknown command 'chek'. Did you mean 'check'? Commands: train, recipes, check, report, watch, sync, "
-               "verify, export, puzzles, clean, grade, init, contamination, conformance, doctor, help."),
+    (["chek"], f"unknown command 'chek'. Did you mean 'check'? Commands: {', '.join(COMMANDS)}."),
     (["check", "none.yaml"], "none.yaml: no such recipe file."),
     (["check", "kk-warmup"], "kk-warmup: no such recipe file. Did you mean 'kk_warmup'? Shipped recipes: ablation, "),
     (["train", "kk_warmup", "--gpus", "2", "--launch", "zero9"], "--launch: no such file: zero9. Did you mean 'zero"),

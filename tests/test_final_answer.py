@@ -113,6 +113,9 @@ def number(gold):
 
 SCORED = [
     # (why, domain, problem, text, truncated, verdict)
+    ("the options, repeated", rows(ChoiceGrader()), CHOICE, "A. north\nB. south", False, "wrong"),
+    ("options, then one", rows(ChoiceGrader()), CHOICE, "A. north\nB. south\n\nThe answer is B.", False, "correct"),
+    ("options judged", rows(ChoiceGrader()), CHOICE, "A. north is wrong\nB. south is correct", False, "correct"),
     ("a box, never closed", rows(MathGrader()), number("7"), "so \\(\\boxed{7}\\).", False, "correct"),
     ("a box in a cut text", rows(MathGrader()), number("7"), "so \\boxed{7}. Let us check: 3 +", True, "correct"),
     ("a number in a cut text", rows(MathGrader()), number("7"), "it is 7", True, "none"),

@@ -249,6 +249,7 @@ def test_common_files_become_recipes_that_check(tmp_path, capsys, monkeypatch, c
         path = table(tmp_path / "my.csv", list(content[0]), [list(row.values()) for row in content])
     assert init(path) == 0, capsys.readouterr()
     out = capsys.readouterr().out
+    assert "do not name the tables" not in out
     block = yaml.safe_load(path.with_suffix(".yaml").read_text())["domains"]["mine"]
     assert {key: block.get(key) for key in proposed} == proposed
     assert out.count("as the model sees it") == 3 and block["instruction"] in out
@@ -334,6 +335,44 @@ def test_wrong_answers_within_the_tolerance_are_none(tmp_path, capsys):
     assert "another row's gold: 0 of" in capsys.readouterr().out
 
 
+def test_options_that_no_answer_names_are_not_left_out_in_silence(tmp_path, capsys):
+    rows = [[f"Which of them is number {n}?", f"a{n}", f"b{n}", f"item {n} of the shelf"] for n in range(ROWS)]
+    path = table(tmp_path / "my.csv", ["question", "option_a", "option_b", "answer"], rows)
+    assert init(path) == 2
+    error = capsys.readouterr().err
+    assert "name none of them" in error and r"--question '{question}\n{option_a}\n{option_b}'" in error
+    assert init(path, "--question", "{question}\n{option_a}\n{option_b}") == 0
+
+
+def test_lists_of_problems_in_a_row_are_no_answers(tmp_path, capsys):
+    rows = [{"table": [["a", n]], "paragraphs": [{"uid": n, "text": PASSAGE.format(n)}],
+             "questions": [{"question": f"Which is {n}?", "answer": n}, {"question": f"And {n + 1}?", "answer": n + 1}]}
+            for n in range(ROWS)]  # fmt: skip
+    path = tmp_path / "my.json"
+    path.write_text(json.dumps(rows))
+    assert init(path) == 2
+    error = capsys.readouterr().err
+    assert "which column is the answer?" in error and "holds lists of objects" in error
+
+
+def test_letters_of_one_or_several_options_are_a_set_of_them(tmp_path, capsys):
+    rows = [{"question": f"Which hold of {n}?", "options": [f"(A)one {n}", f"(B)two {n}", f"(C)three {n}"],
+             "label": ["A", "C"] if n % 2 else "B"} for n in range(ROWS)]  # fmt: skip
+    path = tmp_path / "my.json"
+    path.write_text(json.dumps(rows))
+    assert init(path) == 0
+    assert "grader: {type: set, options: options}" in capsys.readouterr().out
+    domain = load_recipe(path.with_suffix(".yaml"), [f"output_dir={tmp_path}"]).domains["mine"]
+    problem = next(one for one in domain.unchecked("train", 0) if "of 11" in one.question or "of 7" in one.question)
+    assert [domain.grade(text, problem).verdict for text in ("A, C", "C and A", "B")] == ["correct", "correct", "wrong"]
+
+
+def test_a_passage_that_is_the_name_of_a_file_is_told_of(tmp_path, capsys):
+    rows = [[f"Who came number {n}?", f"csv/{n}.csv", f"Runner{n}"] for n in range(ROWS)]
+    assert init(table(tmp_path / "my.csv", ["utterance", "context", "targetValue"], rows)) == 0
+    assert "'context' names files, such as" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("rows", "options", "told"),
     [
@@ -343,7 +382,7 @@ def test_wrong_answers_within_the_tolerance_are_none(tmp_path, capsys):
         ([{"comment": f"Word {n} of the reader.", "score": [0.25, 0.5, 1.0][n % 3]} for n in range(ROWS)],
          ["--grader", "{type: number, relative: 0.01}"], "fractions that recur, as ratings do: say in `instruction`"),
         ([{"question": f"How many of {n}?", "query": f"SELECT count(*) FROM t{n}"} for n in range(ROWS)], [],
-         "No column names the tables of the queries"),
+         "Most questions do not name the tables of their query"),
         ([{"question": f"Which is number {n}?\n(A) one\n(B) two", "target": f"({'AB'[n % 2]})"} for n in range(ROWS)],
          ["--grader", "python: {}/own.py:grade"], "does not say how to answer: say so in `instruction`"),
     ],

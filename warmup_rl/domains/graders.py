@@ -34,7 +34,6 @@ ANSWER_IS = re.compile(r"\banswer\s*(?:is\b|:)", re.IGNORECASE)
 _COMMA_NUMBER = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?:,\d+)?(?!\d|\.\d)|(?<![\d.,])\d*,\d+(?!\d|\.\d)")
 _WITH_UNIT = re.compile(r"[-+]?[\d.,]+(?:[eE][-+]?\d+)?\s+([^\W\d].*)")
 _ROMAN = re.compile(r"\\(?:mathrm|text)\s*\{~?([^{}]*)\}|[$~]")
-_LETTERS = re.compile(r"\(?[A-Z]\)?(?:\s*(?:[,;&]|and\b)?\s*\(?[A-Z]\)?)*")
 
 
 def _of_sentence(answer: str, compared: Callable[[str], Grade], inner: Callable[[str], str | None] = stated) -> Grade:
@@ -247,9 +246,8 @@ class SetGrader(Grader):
         return written.strip(), {"options": row_options(self.options, row)[0]} if self.options else {}
 
     def grade(self, answer: str, problem: Problem) -> Grade:
-        if self.options and _LETTERS.fullmatch(problem.gold):
-            answer = ", ".join(letters_in(answer)) or answer
-            return same_set(gold=", ".join(letters_in(problem.gold)), answer=answer)
+        if self.options and (letters := letters_in(problem.gold)):
+            return same_set(gold=", ".join(letters), answer=", ".join(letters_in(answer)) or answer)
         return _of_sentence(answer, lambda text: same_set(gold=problem.gold, answer=text, ignore_case=self.ignore_case))
 
 

@@ -143,12 +143,14 @@ def choose(*, gold: str, answer: str, letters: str, question: str = "") -> Grade
 
 def final_choice(text: str, question: str = "") -> str:
     """The part of a text that states its choice: all of it where a letter, or the text of an option in the question, is
-    boxed or called the answer, else the last line."""
+    boxed or called the answer, or where it only lists options, else the last line."""
     plain = _plain_text(text)
     for said in (plain, _lettered(plain, _options(question))):
         if not said or _boxed(said) or _stated(said, string.ascii_uppercase, {}):
             return text
-    return plain.splitlines()[-1]
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
+    judged = any(_REFUSED.search(line) or re.search(_RIGHT, line) for line in lines)
+    return text if len(lines) > 1 and all(map(_LISTED.match, lines)) and not judged else lines[-1]
 
 
 def with_options(question: str, options: Iterable[str]) -> str:
@@ -161,8 +163,8 @@ def with_options(question: str, options: Iterable[str]) -> str:
 
 
 def letters_in(text: str) -> list[str]:
-    """The letters in `A, C`, `A and C`, `AC` or `A) 4, C) 9`; empty if there is anything else."""
-    plain = text.strip().strip("[]{}.")
+    """The letters in `A, C`, `A and C`, `AC`, `["A", "C"]` or `A) 4, C) 9`; empty if there is anything else."""
+    plain = text.strip().strip("[]{}.").replace('"', "")
     if re.fullmatch(r"[A-Z]+", plain):
         return list(plain)
     parts = [part.strip() for part in re.split(r"[,;\n&]|\band\b|\s(?=[A-Z](?:\s|$))", plain) if part.strip()]

@@ -114,7 +114,9 @@ def propose_answer(columns: Sequence[Column], question: str) -> str | None:
         if one.name not in taken and one.base not in not_answers and not one.name.endswith("[user]")
     ]
     filled = [column for column in others if column.kind != "empty"]
-    varying = [one for one in others if one.filled == 1 and one.varies and not _is_row_number(one)]
+    varying = [
+        one for one in others if one.filled == 1 and one.varies and one.kind != "list" and not _is_row_number(one)
+    ]
     endings = [one for one in varying if re.fullmatch(r".*_(?:label|class|category|answer|intent)", one.base)]
     shortest = min(endings or varying, key=lambda column: column.length, default=None)
     replies = next((one.name for one in filled if one.name.endswith("[assistant]")), None)

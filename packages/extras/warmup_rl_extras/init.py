@@ -31,6 +31,7 @@ from warmup_rl_extras.column_guesses import (
     Column,
     describe_columns,
     field,
+    option_columns,
     propose_answer,
     propose_question,
     propose_template,
@@ -173,9 +174,13 @@ def _domain_keys(given: Any, columns: Sequence[Column], rows: Sequence[dict[str,
                 raise UserError(f"{given.file}: no column {column!r}.{suggestion(column, names)} Columns: {found}.")
             tests = " Tests alone are not enough: a reference solution must show that they can be passed."
             hint = tests if key == "answer" and find_column(names, "tests") else ""
+            nested = next((name for name in rows[0] if isinstance(value_at(rows[0], f"{name}[0]"), dict)), "")
+            several = f" {nested!r} holds lists of objects: if each is a problem, write one row for each."
+            hint = hint or (several if nested else "")
             raise UserError(f"{given.file}: which column is the {key}? Give --{key} COLUMN. Columns: {found}.{hint}")
     if answer == question:
         raise UserError(f"{given.file}: {answer!r} cannot be both question and answer. Give another --answer.")
+    asked = question
     if not given.question:
         question = propose_template(columns, question, answer, lambda name: holds_golds(rows, name, answer))
     block = {"file": given.file, "question": question, "answer": answer}
@@ -195,6 +200,13 @@ def _domain_keys(given: Any, columns: Sequence[Column], rows: Sequence[dict[str,
             f"{given.file}: {answer!r} holds prose, such as {golds[0][:60]!r}, which none of the graders can judge. "
             "Name a column of short answers with --answer, take --grader exact where every answer has one spelling, or "
             "give a rule of your own: --grader 'python: my_rules.py:grade'."
+        )
+    if (options := option_columns(columns)) and not (given.grader or given.question or "options" in grader):
+        shown = "\\n".join(f"{{{name}}}" for name in (options if isinstance(options, list) else [options]))
+        raise UserError(
+            f"{given.file}: {options!r} looks like options, and answers such as {golds[0][:60]!r} name none of them. "
+            f"Give another --answer; or, if the options belong to the question, --question '{{{asked}}}\\n{shown}', "
+            f"else --question '{asked}'."
         )
     if isinstance(grader, dict) and grader.get("type") == "code" and not given.question:
         block["question"] = _with_example(question, grader["tests"], answered)

@@ -33,6 +33,7 @@ ROWS_SHOWN = 3
 ROWS_TRIED = 200
 """Most rows whose answers are tried in other forms; the reference answers of all rows are graded."""
 _FORM = ResponseFormat()
+_TABLE = re.compile(r"\b(?:from|join)\s+[`\"]?(\w+)", re.IGNORECASE)
 
 
 def require_most_rows(domain: UserRows, unused: Sequence[str], file: str) -> None:
@@ -96,8 +97,11 @@ def open_questions(domain: UserRows, rows: Sequence[Row], golds: Sequence[str]) 
         if plain_name(name) in COLUMNS["question"] and 1 < len(values) <= FEW and len(rows) >= RECURRING * len(values):
             found = ", ".join(map(repr, sorted(values)))
             yield f"{name!r} holds only {found}: say in `instruction` what is asked for with each of them."
-    if isinstance(grader, SqlGrader) and len(columns) == 1:
-        yield "No column names the tables of the queries: put their schema into the rows, or into `instruction`."
+        paths = [value for value in values if re.fullmatch(r"\S*[/.]\w+", value)]
+        if paths and len(paths) == len(values):
+            yield f"{name!r} names files, such as {paths[0]!r}: put their text, which a model needs, into the rows."
+    if isinstance(grader, SqlGrader) and _unknown_tables(domain, rows) > len(rows) / 2:
+        yield "Most questions do not name the tables of their query: put the schema into the rows or `instruction`."
     if not domain.instruction:
         yield "The grader does not say how to answer: say so in `instruction`."
 
@@ -155,6 +159,16 @@ def try_grader(domain: UserRows, problems: Sequence[Problem], console: Console) 
     if faults:
         console.print("Check these rows, or choose another --grader. The recipe is written anyway.")
     return not faults
+
+
+def _unknown_tables(domain: UserRows, rows: Sequence[Row]) -> int:
+    """How many questions leave out a table that their query reads."""
+    count = 0
+    for row in rows:
+        asked = "\n".join(str(value_at(row, name)) for name in template_columns(domain.question))
+        tables = _TABLE.findall(str(value_at(row, template_columns(domain.answer)[0])))
+        count += any(not _names(asked, table) for table in tables)
+    return count
 
 
 def _is_fraction(number: Fraction | None) -> bool:
