@@ -226,6 +226,15 @@ def test_an_optional_column_may_be_empty_and_must_exist(tmp_path):
             questions(template)
 
 
+def test_json_lines_may_be_called_json(tmp_path):
+    path = tmp_path / "own.json"
+    path.write_text("".join(json.dumps({"question": f"What is {n}?", "answer": n}) + "\n" for n in range(8)))
+    assert len(UserRows(file={"path": str(path)}, grader="number").table().places) == 8
+    path.write_text(path.read_text() + "{")
+    with pytest.raises(DataError, match="own.json:9: not JSON"):
+        UserRows(file={"path": str(path)}, grader="number").table()
+
+
 def test_a_row_with_a_bare_comma_is_told_which_sign_to_quote(tmp_path):
     path = tmp_path / "own.csv"
     path.write_text("question,answer\nGo, or stay?,stay\n")

@@ -37,11 +37,16 @@ def help_text(topic: str) -> str:
 def topics() -> str:
     """What `help` can be asked about, by kind."""
     lines = ["usage: warmup-rl help TOPIC   (a path leads further: sft.args, jsonl.grader.choice)"]
-    for kind, names in {
-        "keys of a recipe": Recipe.model_fields,
-        **{_PLURAL[kind]: TABLE[kind] for kind in TABLE},
-    }.items():
-        lines += ["", f"{kind}:", *textwrap.wrap(", ".join(names), _WIDTH, initial_indent="  ", subsequent_indent="  ")]
+    kinds = [
+        ("keys of a recipe", [*Recipe.model_fields]),
+        *((_PLURAL[kind], [*names]) for kind, names in TABLE.items()),
+    ]
+    for title, names in kinds:
+        lines += [
+            "",
+            f"{title}:",
+            *textwrap.wrap(", ".join(names), _WIDTH, initial_indent="  ", subsequent_indent="  "),
+        ]
     return "\n".join([*lines, "", "warmup-rl train --help prints all of it."])
 
 
