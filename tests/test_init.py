@@ -352,7 +352,7 @@ def test_lists_of_problems_in_a_row_are_no_answers(tmp_path, capsys):
     path.write_text(json.dumps(rows))
     assert init(path) == 2
     error = capsys.readouterr().err
-    assert "which column is the answer?" in error and "holds lists of objects" in error
+    assert "which column is the answer?" in error and "Lists of objects are in paragraphs, questions" in error
 
 
 def test_letters_of_one_or_several_options_are_a_set_of_them(tmp_path, capsys):
@@ -361,7 +361,9 @@ def test_letters_of_one_or_several_options_are_a_set_of_them(tmp_path, capsys):
     path = tmp_path / "my.json"
     path.write_text(json.dumps(rows))
     assert init(path) == 0
-    assert "grader: {type: set, options: options}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "grader: {type: set, options: options}" in out and "letters of all right options" in out
+    assert f"in reverse order: {ROWS // 2} of {ROWS // 2} correct" in out
     domain = load_recipe(path.with_suffix(".yaml"), [f"output_dir={tmp_path}"]).domains["mine"]
     problem = next(one for one in domain.unchecked("train", 0) if "of 11" in one.question or "of 7" in one.question)
     assert [domain.grade(text, problem).verdict for text in ("A, C", "C and A", "B")] == ["correct", "correct", "wrong"]

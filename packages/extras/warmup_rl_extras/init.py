@@ -174,8 +174,8 @@ def _domain_keys(given: Any, columns: Sequence[Column], rows: Sequence[dict[str,
                 raise UserError(f"{given.file}: no column {column!r}.{suggestion(column, names)} Columns: {found}.")
             tests = " Tests alone are not enough: a reference solution must show that they can be passed."
             hint = tests if key == "answer" and find_column(names, "tests") else ""
-            nested = next((name for name in rows[0] if isinstance(value_at(rows[0], f"{name}[0]"), dict)), "")
-            several = f" {nested!r} holds lists of objects: if each is a problem, write one row for each."
+            nested = [name for name in rows[0] if isinstance(value_at(rows[0], f"{name}[0]"), dict)]
+            several = f" Lists of objects are in {', '.join(nested)}: if each is a problem, write one row for each."
             hint = hint or (several if nested else "")
             raise UserError(f"{given.file}: which column is the {key}? Give --{key} COLUMN. Columns: {found}.{hint}")
     if answer == question:
