@@ -95,6 +95,11 @@ ROWS = 24
         ([{"q": f"Pick the number {n}.", "option_a": f"a{n}", "option_b": f"b{n}", "key": f"{'ab'[n % 2]}{n}"}
           for n in range(ROWS)],
          {"question": "q", "answer": "key", "grader": {"type": "choice", "options": ["option_a", "option_b"]}}),
+        ([{"context": f"Ann and Bob met in {n}.", "question": f"Who was late in {n}?", "ans0": f"Ann{n}",
+           "ans1": f"Bob{n}", "ans2": "nobody", "label": n % 3} for n in range(ROWS)],
+         {"grader": {"type": "choice", "options": ["ans0", "ans1", "ans2"], "counted_from": 0}}),
+        ([{"sentence1": f"The {n} came.", "sentence2": f"It came in {n}.", "label": n % 2} for n in range(ROWS)],
+         {"question": "{sentence1}\n\n{sentence2}", "grader": {"type": "label"}}),
         ([{"": n, "prompt": f"What is {n} + {n * n}, reader?", "source": "book", "none": "", "sum": n + n * n}
           for n in range(ROWS)],
          {"question": "prompt", "answer": "sum"}),
@@ -109,7 +114,8 @@ ROWS = 24
         ([{"question": f"Find {n}.", "answer": f"We add, so it is $\\boxed{{{n}+x}}$, as shown."} for n in range(ROWS)],
          {"grader": {"type": "math"}}),
     ],
-    ids=["after a mark", "from 0", "from 1", "labels", "columns", "texts", "index columns", "money", "decimals",
+    ids=["after a mark", "from 0", "from 1", "labels", "columns", "texts",
+         "columns of any name", "pairs", "index columns", "money", "decimals",
          "equal golds", "gaps", "boxed"],
 )  # fmt: skip
 def test_files_as_they_are_published_are_understood(tmp_path, rows, proposed):
