@@ -170,8 +170,8 @@ def field(column: Column) -> str:
 def option_columns(columns: Sequence[Column]) -> str | list[str] | None:
     """The column with the options of multiple choice, or the columns with one option each, such as `A` to `D`."""
     whole = [column.name for column in columns if "[" not in column.name]
-    if one := find_column(whole, "options"):
-        return one
+    if named := find_column(whole, "options"):
+        return named
     stems: dict[str, dict[str, str]] = {}
     for one in columns:
         if one.name in whole and (match := _OPTION.fullmatch(plain_name(one.name))):
