@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,16 @@ def test_two_processes_measure_a_warmup_keep_a_model_and_distill_as_one(distribu
         for mine, theirs in zip(first.get("probe", ()), one.get("probe", ()), strict=True):
             assert mine["loss"] == pytest.approx(theirs["loss"], rel=tolerance)
             assert (mine["accuracy"], mine["retention"]) == (theirs["accuracy"], theirs["retention"])
+
+
+def test_two_processes_train_on_each_row_of_an_epoch_once(tmp_path: Path) -> None:
+    """The rows do not fill the last step; accelerate would fill it with rows that were trained on already."""
+    launch("ddp", case(tmp_path), "tests.epoch_case")
+    for stage in ("sft", "pretrain"):
+        ranks = [read_json(tmp_path / f"{stage}-{rank}.json") for rank in (0, 1)]
+        rows, step = ranks[0]["rows"], ranks[0]["step"]
+        times = Counter(row for rank in ranks for row in rank["seen"])
+        assert len(rows) % step and times == Counter(rows), stage
 
 
 def test_torchrun_starts_processes_on_two_nodes(tmp_path: Path, single: Path) -> None:

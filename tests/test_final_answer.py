@@ -37,6 +37,21 @@ MATHEMATICS = [
     ("12 and 6 are 18.\nA: 18", "18"),
     ("#### 18 (12+6)", "18 (12+6)"),
     ("#### 18 clips (12 in April, 6 in May)", "18"),
+    ("Final Answer: The largest $n$ is 34.", "34"),
+    ("Final Answer: The volume of $ABCD$ is $120. I hope it is correct.", "120"),
+    ("The answer is $2^n$, where n is 3.", "2^n"),
+    ("The answer is $n+1$, as n is at least 1.", "n+1"),
+    ("Here is the matrix: $ \\begin{pmatrix} 1 & 2 \\end{pmatrix} $", "\\begin{pmatrix} 1 & 2 \\end{pmatrix}"),
+    ("One costs $ 5 and the other $ 6 more.", "6"),
+    ("The area is 1,000.99m\u00b2.", "1,000.99m\u00b2"),
+    ("It takes 12km in the 3rd hour.", "12km"),
+    ("The answer is either 5 or 6.", "5 or 6"),
+    ("The primes are 3 and 5.", "3 and 5"),
+    ("The answer is not $5$.", None),
+    ("It is surely not 5.", None),
+    ("The answer is not 5 but 6.", "6"),
+    ("$y_1 = \\boxed{2}$ and $y_2 = \\boxed{3}$", "2, 3"),
+    ("\\boxed{2}\\boxed{3}", "2, 3"),
 ]
 
 
@@ -98,6 +113,9 @@ def number(gold):
 
 SCORED = [
     # (why, domain, problem, text, truncated, verdict)
+    ("the options, repeated", rows(ChoiceGrader()), CHOICE, "A. north\nB. south", False, "wrong"),
+    ("options, then one", rows(ChoiceGrader()), CHOICE, "A. north\nB. south\n\nThe answer is B.", False, "correct"),
+    ("options judged", rows(ChoiceGrader()), CHOICE, "A. north is wrong\nB. south is correct", False, "correct"),
     ("a box, never closed", rows(MathGrader()), number("7"), "so \\(\\boxed{7}\\).", False, "correct"),
     ("a box in a cut text", rows(MathGrader()), number("7"), "so \\boxed{7}. Let us check: 3 +", True, "correct"),
     ("a number in a cut text", rows(MathGrader()), number("7"), "it is 7", True, "none"),

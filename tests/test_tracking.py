@@ -146,9 +146,13 @@ def test_the_comparison_has_claims_tables_and_pictures(tracked: Tracked) -> None
     claims = {claim["id"]: claim["verdict"] for claim in found["claims"]}
     assert {key: comparison.summary[f"claims/{key}/verdict"] for key in claims} == claims
     logged = {name for row in comparison.rows for name in row}
-    assert {"tables/Claims", "tables/Cost of an arm", "tables/Outcomes by step", "pictures/accuracy"} <= {
-        "/".join(name.split("/")[:2]) for name in logged
-    }
+    assert {
+        "tables/Claims",
+        "tables/Cost of an arm",
+        "tables/Outcomes by step",
+        "tables/Completions",
+        "pictures/accuracy",
+    } <= {"/".join(name.split("/")[:2]) for name in logged}
 
 
 def test_the_dashboard_shows_what_is_logged_and_lays_arms_over_each_other(tracked: Tracked) -> None:

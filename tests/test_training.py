@@ -339,6 +339,25 @@ def test_rows_of_all_ranks_become_one_file_in_order(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_rows_of_a_launch_of_another_size_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    for rank, places in ((0, (0, 2)), (1, (1,))):
+        RankFiles(path, rank=rank, size=2).append([((place,), {"n": place}) for place in places])
+    with (tmp_path / "rows.rank1of2.jsonl").open("a") as torn:
+        torn.write('{"place": [3], "row"')
+    alone = RankFiles(path, rank=0, size=1, resume=True)
+    assert alone.done() == {(0,), (1,), (2,)}
+    alone.append([((3,), {"n": 3})])
+    again = [RankFiles(path, rank=rank, size=2, resume=True) for rank in (0, 1)]
+    assert [one.done() for one in again] == [{(0,), (2,), (3,)}, {(1,), (3,)}]
+    for one in again:
+        one.close()
+    again[0].merge()
+    assert [row["n"] for row in read_jsonl(path)] == [0, 1, 2, 3] and list(tmp_path.iterdir()) == [path]
+    RankFiles(path, rank=0, size=2).append([((0,), {"n": 0})])
+    assert RankFiles(path, rank=0, size=1).done() == set(), "rows of a run that is not resumed"
+
+
 def test_the_reward_follows_the_lenient_verdict_unless_the_papers_table_is_asked_for() -> None:
     from warmup_rl.domains.kk import KnightsKnaves
     from warmup_rl.nano.sums import Sums

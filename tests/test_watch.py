@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from io import StringIO
@@ -66,6 +67,21 @@ def test_a_lane_that_failed_says_why(tmp_path: Path) -> None:
     folder = going_on(tmp_path)
     edit_json(folder / "base/seed-1/run.json", state="failed", reason="RunError: the disk is full")
     assert "base, 1 │ RunError: the disk is full" in shown(folder)
+
+
+def test_a_lane_whose_process_was_killed_is_not_said_to_run(tmp_path: Path) -> None:
+    folder = going_on(tmp_path)
+    lock = folder / "base/seed-1/.lock.pid"
+    lock.write_text(f"{os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+    assert found(folder)["base, 1"].state == "running"
+    with subprocess.Popen(["sleep", "60"]) as gone:
+        gone.kill()
+    lock.write_text(f"{gone.pid} on another-machine", encoding="utf-8")
+    assert found(folder)["base, 1"].state == "running"
+    lock.write_text(f"{gone.pid} on {socket.gethostname()}", encoding="utf-8")
+    assert found(folder)["base, 1"].state == "killed"
+    text = " ".join(shown(folder).split())
+    assert f"process {gone.pid} is gone; the same command goes on from the last checkpoint" in text
 
 
 def test_a_terminal_gets_colours_and_not_their_codes(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.stats import mean
 from warmup_rl.cli.arguments import Arguments
 from warmup_rl.recipe import RecipeRecord, read_recipe_record
-from warmup_rl.run.cache import CacheEntry
+from warmup_rl.run.cache import CacheEntry, lost_process
 from warmup_rl.run.provenance import require_run_folder, trial_records
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def table(title: str, found: Sequence[Lane]) -> Table:
     shown = Table(title=title, box=None, padding=(0, 2, 0, 0))
     for column in ("arm, seed", "state", "stage", "step", "curve", "last", "alarms", "left"):
         shown.add_column(column, no_wrap=column != "alarms")
-    colours = {"finished": "green", "failed": "red", "stopped": "red", "running": "cyan"}
+    colours = {"finished": "green", "failed": "red", "stopped": "red", "killed": "red", "running": "cyan"}
     for lane in found:
         name, values = lane.curve
         last = f"{name.rpartition('/')[0] or name} {values[-1]:.3g}" if values else ""
@@ -166,7 +166,8 @@ def _left(rows: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def _lane(name: str, path: Path, record: Mapping[str, Any], known: Mapping[str, float]) -> Lane:
-    home = path.parent
+    home, state = path.parent, record["state"]
+    lost = lost_process(home) if state == "running" else None
     stages = [(stage, (home / stage["folder"]).resolve()) for stage in record["stages"]]
     open_ones = [(stage, folder) for stage, folder in stages if not CacheEntry(folder).done]
     current = open_ones[0][1] if open_ones else None
@@ -177,9 +178,14 @@ def _lane(name: str, path: Path, record: Mapping[str, Any], known: Mapping[str, 
     ahead = [known.get(stage["id"]) for stage, _ in open_ones]
     if (left := _left(now)) is not None:
         ahead[0] = left
+    reason = record.get("reason", "")
+    if state == "running":
+        reason = _last_line(home / "run.log", name)
+    if lost is not None:
+        reason = f"process {lost} is gone; the same command goes on from the last checkpoint. Last: {reason}"
     return Lane(
         name=name,
-        state=record["state"],
+        state=state if lost is None else "killed",
         stage=(open_ones or stages)[0 if open_ones else -1][0]["id"],
         done=len(stages) - len(open_ones),
         stages=len(stages),
@@ -187,7 +193,7 @@ def _lane(name: str, path: Path, record: Mapping[str, Any], known: Mapping[str, 
         curve=drawn[-1] if drawn else ("", ()),
         alarms=tuple(dict.fromkeys(str(row["alarm"]) for log in logs.values() for row in log if "alarm" in row)),
         left=None if None in ahead else sum(filter(None, ahead)),
-        line=_last_line(home / "run.log", name) if record["state"] == "running" else record.get("reason", ""),
+        line=reason,
     )
 
 

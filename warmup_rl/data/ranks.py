@@ -30,12 +30,15 @@ class RankFiles:
         self._path, self._rank, self._size = path, rank, size
         self._marker(rank).unlink(missing_ok=True)
         if not resume:
-            self._file(rank).unlink(missing_ok=True)
+            for left in (self._file(rank), *(self._of_other_sizes() if rank == 0 else ())):
+                left.unlink(missing_ok=True)
 
     def done(self) -> set[tuple[int, ...]]:
-        """Places of the rows that an earlier run of this rank, in a launch of the same size, has left."""
-        append_jsonl(self._file(self._rank), [])
-        return {tuple(row["place"]) for row in read_jsonl(self._file(self._rank))}
+        """Places of the rows that an earlier run has left: this rank's, and those of launches of another size."""
+        files = [self._file(self._rank), *self._of_other_sizes()]
+        for path in files:
+            append_jsonl(path, [])
+        return {tuple(row["place"]) for path in files for row in read_jsonl(path)}
 
     def append(self, rows: Iterable[tuple[Sequence[int], dict[str, Any]]]) -> None:
         """Adds rows, each with its place among those of all ranks; they are on disk when it returns."""
@@ -53,13 +56,19 @@ class RankFiles:
             into: a file in place of `<name>.jsonl`, after which the files of the ranks are not removed.
             timeout: seconds without a new row after which a rank counts as lost: a `RunError`.
         """
-        ranks = range(self._size)
-        _await({self._marker(rank): self._file(rank) for rank in ranks}, timeout)
-        rows = sorted((row for rank in ranks for row in read_jsonl(self._file(rank))), key=itemgetter("place"))
+        own = {self._marker(rank): self._file(rank) for rank in range(self._size)}
+        _await(own, timeout)
+        files = [*own.values(), *self._of_other_sizes()]
+        rows = sorted((row for path in files for row in read_jsonl(path)), key=itemgetter("place"))
         write_jsonl(into or self._path, map(itemgetter("row"), rows))
         if into is None:
-            for path in self._path.parent.glob(f"{self._path.stem}.rank*of*"):  # those of launches of another size too
+            for path in self._path.parent.glob(f"{self._path.stem}.rank*of*"):
                 path.unlink()
+
+    def _of_other_sizes(self) -> list[Path]:
+        """The files that launches with another number of ranks have left."""
+        left = self._path.parent.glob(f"{self._path.stem}.rank*of*.jsonl")
+        return [path for path in left if not path.stem.endswith(f"of{self._size}")]
 
     def _file(self, rank: int) -> Path:
         return self._path.with_name(f"{self._path.stem}.rank{rank}of{self._size}.jsonl")

@@ -19,7 +19,7 @@ from warmup_rl.base.types import Grade, Problem
 from warmup_rl.base.untrusted import literal, parse_json
 from warmup_rl.data.datasets import file_digest
 from warmup_rl.domains.assertions import read_assertions
-from warmup_rl.grading.choice import choose, final_choice
+from warmup_rl.grading.choice import choose, final_choice, letters_in
 from warmup_rl.grading.code import extract_code, grade_program, run_program
 from warmup_rl.grading.final_answer import boxed, stated, stated_mathematics
 from warmup_rl.grading.math import final_answer, same_answer, unusable
@@ -33,8 +33,7 @@ ANSWER_IS = re.compile(r"\banswer\s*(?:is\b|:)", re.IGNORECASE)
 """Marks an answer that is a sentence."""
 _COMMA_NUMBER = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?:,\d+)?(?!\d|\.\d)|(?<![\d.,])\d*,\d+(?!\d|\.\d)")
 _WITH_UNIT = re.compile(r"[-+]?[\d.,]+(?:[eE][-+]?\d+)?\s+([^\W\d].*)")
-_LETTERS = re.compile(r"\(?[A-Z]\)?(?:\s*(?:[,;&]|and\b)?\s*\(?[A-Z]\)?)*")
-_LETTER_PART = re.compile(r"\(?([A-Z])\)?(?:[).:]\s*.*)?", re.DOTALL)
+_ROMAN = re.compile(r"\\(?:mathrm|text)\s*\{~?([^{}]*)\}|[$~]")
 
 
 def _of_sentence(answer: str, compared: Callable[[str], Grade], inner: Callable[[str], str | None] = stated) -> Grade:
@@ -94,6 +93,10 @@ class NumberGrader(Grader):
     to its other spellings, such as `{kWh: [], Pa: [pascal]}`. Common units are known without this key."""
     decimal: Literal["point", "comma"] = "point"
     """The decimal sign of the file and of answers: with `comma`, 1.234,5 is 1234.5."""
+
+    def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
+        """The number and its unit, without the LaTeX around a unit."""
+        return (_ROMAN.sub(r"\1", written) if "\\mathrm" in written or "\\text" in written else written).strip(), {}
 
     def final_answer(self, text: str, problem: Problem) -> str | None:
         """The last box, else the last number in what is stated as the answer or in the last line."""
@@ -231,7 +234,6 @@ class SetGrader(Grader):
     """The same members in any order, separated by commas, semicolons or lines."""
 
     type: ClassVar[str] = "set"
-    instruction: ClassVar[str] = "Give the answer as a list separated by commas."
 
     ignore_case: bool = True
     """Whether `Paris` and `paris` are the same."""
@@ -239,24 +241,21 @@ class SetGrader(Grader):
     """Several of these options are right: as the key of `choice`; reference answers such as `A, C` name them by
     letter."""
 
+    @property
+    def instruction(self) -> str:  # type: ignore[override]
+        if self.options:
+            return "Answer with the letters of all right options, separated by commas."
+        return "Give the answer as a list separated by commas."
+
     def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
-        return written.strip(), {"options": row_options(self.options, row)[0]} if self.options else {}
+        if self.options is None:
+            return written.strip(), {}
+        return ", ".join(letters_in(written)) or written.strip(), {"options": row_options(self.options, row)[0]}
 
     def grade(self, answer: str, problem: Problem) -> Grade:
-        if self.options and _LETTERS.fullmatch(problem.gold):
-            answer = ", ".join(_letters(answer)) or answer
-            return same_set(gold=", ".join(_letters(problem.gold)), answer=answer)
+        if self.options and (letters := letters_in(problem.gold)):
+            return same_set(gold=", ".join(letters), answer=", ".join(letters_in(answer)) or answer)
         return _of_sentence(answer, lambda text: same_set(gold=problem.gold, answer=text, ignore_case=self.ignore_case))
-
-
-def _letters(text: str) -> list[str]:
-    """The letters in `A, C`, `A and C`, `AC` or `A) 4, C) 9`; empty if there is anything else."""
-    plain = text.strip().strip("[]{}.")
-    if re.fullmatch(r"[A-Z]+", plain):
-        return list(plain)
-    parts = [part.strip() for part in re.split(r"[,;\n&]|\band\b|\s(?=[A-Z](?:\s|$))", plain) if part.strip()]
-    found = [_LETTER_PART.fullmatch(part) for part in parts]
-    return [match[1] for match in found if match] if all(found) else []
 
 
 class JsonGrader(Grader):

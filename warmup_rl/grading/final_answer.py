@@ -14,14 +14,27 @@ _STATED = re.compile(
     r"####|\banswer\s{0,3}(?:\b(?:is|should be|must be|would be|equals)\b\s{0,3}:?|[:=])", re.IGNORECASE
 )
 _EMPHASIS = re.compile(r"\*\*|__|`")
-_JOINED = re.compile(r"(?:\s|,|;|\$|\\[()\[\]]|\\q?quad|\\text|\{|\}|\b(?:and|or)\b|\b[a-zA-Z]\s?=)+")
+_JOINED = re.compile(
+    r"(?:\s|,|;|\$|\\[()\[\]]|\\q?quad|\\text|\b[a-zA-Z](?:_\w|_\{\w{1,3}\})?\s?=|\{|\}|\b(?:and|or)\b)*"
+)
 """What stands between boxes that are members of one list."""
 _REFUTED = re.compile(r"\bnot[\s$(*]*$", re.IGNORECASE)
+_OR = re.compile(r",?\s{1,3}(?:or|and)\s{1,3}")
 _MAX_BOXES, _NEAR = 20, 40
 _DISPLAY = re.compile(r"\$\$(?:[^$]{0,300})\$\$|\\\[(?:[^\]]{0,300})\\\]")
-FORMULA = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<![\w\\$])\$([^$\n]*[^\s$])\$(?!\d)", re.DOTALL)
-"""A formula in a text, in one of four groups."""
-_NUMBER = re.compile(r"(?<![\w.])[-+]?\$?\d[\d,]*(?:\.\d+)?(?:\s?/\s?\d+)?(?:e[-+]?\d+)?(?![\w])%?", re.IGNORECASE)
+FORMULA = re.compile(
+    r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<![\w\\$])\$([^$\n]*[^\s$])\$(?!\d)"
+    r"|(?<![\w\\$])\$(?=\s[^$\n]*\\)\s([^$\n]*\S)\s\$(?!\d)",
+    re.DOTALL,
+)
+"""A formula in a text, in one of five groups."""
+_OF_SYMBOL = re.compile(r"\W{0,6}(?:is|are|equals)\s{1,3}(?=[-+$]?\d)")
+"""What stands between a symbol and its value."""
+_NUMBER = re.compile(
+    r"(?<![\w.])[-+]?\$?(?>\d[\d,]*(?:\.\d+)?(?:\s?/\s?\d+)?(?:e[-+]?\d+)?)"
+    r"(?:(?!st\b|nd\b|rd\b|th\b|s\b)[^\W\d_]{1,4}[\u00b2\u00b3]?)?(?!\w)%?",
+    re.IGNORECASE,
+)
 _WORDS = re.compile(r"(?<!\\)\b(?:[^\W\d_]{3,}|[A-Z][a-z])\b")
 _REMARK = re.compile(r"(?<=\w)\s{1,3}\([^()]{0,200}[^\W\d_]{3}[^()]{0,200}\)\W{0,3}$")
 """Words in brackets behind an answer."""
@@ -98,15 +111,33 @@ def stated(text: str) -> str:
 def stated_mathematics(text: str) -> str | None:
     """As `stated`, with formulas and numbers taken out of the sentence around them; None where there are none.
 
-    The last box comes first; then the last formula between dollars or `\\(...\\)` in what is stated; then, where words
-    stand around it, its last number.
+    The last box comes first; then the last formula between dollars or `\\(...\\)` in what is stated, or the number that
+    a formula without digits is said to be (`the largest $n$ is 34`); then, where words stand around it, its last number
+    with a unit written onto it.
     """
     if last_box(text) is not None:
         return boxes(text)
     line = _REMARK.sub("", stated(text))
-    if formulas := [next(filter(None, groups)) for groups in FORMULA.findall(line)]:
-        return str(formulas[-1]).strip()
+    if formulas := [*FORMULA.finditer(line)]:
+        last = formulas[-1]
+        formula, behind = next(filter(None, last.groups())).strip(), line[last.end() :]
+        value = _OF_SYMBOL.match(behind)
+        number = _NUMBER.match(behind, value.end()) if value and not any(map(str.isdigit, formula)) else None
+        if _REFUTED.search(line[: last.start()]):
+            return None
+        return number[0].replace("$", "") if number else formula
     if not _WORDS.search(line):
         return line or None
-    numbers = _NUMBER.findall(line)
-    return numbers[-1].replace("$", "").strip() if numbers else None
+    return _last_numbers(line)
+
+
+def _last_numbers(line: str) -> str | None:
+    """The last number of a line, with those that `or` or `and` joins to it; None where there is none or `not` stands
+    before it."""
+    found = [*_NUMBER.finditer(line)]
+    first = len(found) - 1
+    while first > 0 and _OR.fullmatch(line[found[first - 1].end() : found[first].start()]):
+        first -= 1
+    if not found or _REFUTED.search(line[: found[first].start()]):
+        return None
+    return line[found[first].start() : found[-1].end()].replace("$", "").strip()

@@ -42,11 +42,11 @@ def same_label(*, gold: str, answer: str, labels: Sequence[str]) -> Grade:
     """
     if not answer.strip():
         return Grade("none", None, "empty answer")
-    by_words = {plain_label(label): label for label in labels}
+    by_words, pattern = _known(tuple(labels))
     if (exact := by_words.get(plain_label(_MARKUP.sub("", answer)))) is not None:
         return Grade("correct" if exact == gold else "wrong", exact)
     statement = plain_label(_MARKUP.sub("", final_label_statement(answer)))
-    named = list(_pattern(tuple(by_words)).finditer(statement))
+    named = list(pattern.finditer(statement))
     found = list(
         dict.fromkeys(
             match[0] for match in named
@@ -71,7 +71,8 @@ def plain_label(text: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _pattern(labels: tuple[str, ...]) -> re.Pattern[str]:
-    """Matches any of the labels as words, longer ones first."""
-    ordered = sorted(labels, key=len, reverse=True)
-    return re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, ordered))})(?!\w)")
+def _known(labels: tuple[str, ...]) -> tuple[dict[str, str], re.Pattern[str]]:
+    """The labels by their plain form, and a pattern that matches any of these as words, longer ones first."""
+    by_words = {plain_label(label): label for label in labels}
+    ordered = sorted(by_words, key=len, reverse=True)
+    return by_words, re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, ordered))})(?!\w)")

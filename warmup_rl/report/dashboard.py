@@ -9,8 +9,12 @@ from warmup_rl.report.document import Document
 from warmup_rl.report.findings import Findings
 from warmup_rl.report.narrative import verdict
 from warmup_rl.report.outputs import OUTCOMES
+from warmup_rl.report.page import browsed_models, browsed_problems
 from warmup_rl.run.tracking import COMPARISON, wandb_run
 from warmup_rl.stages.training.tracking import to_wandb
+
+MOST_COMPLETIONS = 2_000
+"""Rows of the table of completions; the report's page and the run's files have more."""
 
 
 def publish(found: Findings, document: Document, folder: Path) -> None:
@@ -38,10 +42,34 @@ def _tables(wandb: Any, found: Findings, document: Document) -> dict[str, Any]:
         for trial in found.run.every_trial if trial.target for step, shares in trial.target.rollouts.items()
     ]  # fmt: skip
     tables["Outcomes by step"] = ("arm", "seed", "step", "reward", *OUTCOMES), outcomes
+    tables["Completions"] = _completions(found)
     return {
         f"tables/{title}": wandb.Table(columns=list(header), data=[list(row) for row in rows])
         for title, (header, rows) in tables.items()
     }
+
+
+def _completions(found: Findings) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """The completions of the problems that warmup changed most, models side by side."""
+    columns = browsed_models(found)
+    rows = [
+        (problem["d"], problem["id"], problem["q"], problem["g"], columns[number].name, *rest)
+        for problem in browsed_problems(found.run.headline, columns)
+        for number, *rest in problem["a"]
+    ]
+    header = (
+        "domain",
+        "problem",
+        "question",
+        "reference",
+        "model",
+        "seed",
+        "sample",
+        "outcome",
+        "tokens",
+        "completion",
+    )
+    return header, rows[:MOST_COMPLETIONS]
 
 
 def _pictures(wandb: Any, folder: Path) -> dict[str, Any]:

@@ -47,11 +47,9 @@ def _write_html(document: Document, folder: Path, *runs: Findings) -> None:
     columns = [
         replace(row, name=f"{one.run.recipe.run_name}: {row.name}") if several else row
         for one in runs
-        for row in shown(one.run, one.rows)
-        if row.role != "control"
+        for row in browsed_models(one)
     ][:COLUMNS]
-    sides = _sides(columns)
-    problems = sorted(_problems(found.run.headline, columns), key=lambda problem: _flip(problem, *sides), reverse=True)
+    problems = browsed_problems(found.run.headline, columns)
     text, kept = _fitting(problems)
     sections = [
         {"id": f"s{number}", "title": section.title, "blocks": [_html(block, folder) for block in section.blocks]}
@@ -67,8 +65,8 @@ def _write_html(document: Document, folder: Path, *runs: Findings) -> None:
         sections=sections,
         recipe=printable("\n".join((one.run.folder / "recipe.yaml").read_text(encoding="utf-8") for one in runs)),
         rows=text,
-        settings=embedded({"columns": [printable(row.name) for row in columns], "sides": sides, "kept": kept,
-                           "all": len(problems)}),
+        settings=embedded({"columns": [printable(row.name) for row in columns], "sides": _sides(columns),
+                           "kept": kept, "all": len(problems)}),
     )  # fmt: skip
     (folder / "report.html").write_text(page, encoding="utf-8")
 
@@ -156,9 +154,13 @@ def _sides(columns: Sequence[Row]) -> tuple[int, int]:
     return 0, min(1, max(0, len(columns) - 1))
 
 
-def _problems(headline: str, columns: Sequence[Row]) -> list[Problem]:
+def browsed_models(found: Findings) -> list[Row]:
+    return [row for row in shown(found.run, found.rows) if row.role != "control"]
+
+
+def browsed_problems(headline: str, columns: Sequence[Row]) -> list[Problem]:
     """Each measured problem with the completions of the models under the headline sampling, `a`, as [column, seed,
-    sample, what became of it, tokens, text]."""
+    sample, what became of it, tokens, text]; those first that warmup changed most."""
     problems: dict[tuple[str, str], Problem] = {}
     for number, row in enumerate(columns):
         for seed, (model, style) in row.sources.items():
@@ -170,7 +172,8 @@ def _problems(headline: str, columns: Sequence[Row]) -> list[Problem]:
                 text = str(one.get("text") or "")
                 shown = printable(text[:LONGEST]) + "…" * (len(text) > LONGEST)
                 problem["a"].append([number, seed, one["sample"], became(one), one.get("tokens"), shown])
-    return list(problems.values())
+    sides = _sides(columns)
+    return sorted(problems.values(), key=lambda problem: _flip(problem, *sides), reverse=True)
 
 
 def _flip(problem: Problem, left: int, right: int) -> float:

@@ -9,12 +9,14 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
+
+import psutil
 
 from warmup_rl.base.errors import DataError, RunError
 from warmup_rl.base.files import damage, files_in, fingerprints, share, sync, sync_files
@@ -196,6 +198,15 @@ def sole_process(folder: Path) -> AbstractContextManager[None]:
         )
 
     return _lock(folder / ".lock", refuse)
+
+
+def lost_process(folder: Path) -> int | None:
+    """The pid of the process that held a folder and was killed; None where it lives, or is on another machine."""
+    with suppress(OSError, ValueError):
+        pid, _, host = (folder / ".lock.pid").read_text(encoding="utf-8").partition(" on ")
+        if host == socket.gethostname() and not psutil.pid_exists(int(pid)):
+            return int(pid)
+    return None
 
 
 @contextmanager

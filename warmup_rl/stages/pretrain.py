@@ -96,6 +96,9 @@ class Pretrain(TrainerStage):
 
         documents = list(self.corpus.documents(context.seed))
         rows = pack(documents, tokenizer, self.row_length, random.Random(f"pack/{context.seed}"))
+        tokens = sum(token != tokenizer.pad_token_id for row in rows for token in row["input_ids"])
+        if context.launch_env.size > 1:  # accelerate would fill up the last step with rows that were trained on already
+            rows += [{**rows[0], "labels": [IGNORED] * self.row_length}] * (-len(rows) % self.batch_size)
         trainer = Trainer(
             model=self._new_model(tokenizer, context.seed),
             args=self.config(context),
@@ -103,7 +106,6 @@ class Pretrain(TrainerStage):
             data_collator=default_data_collator,
         )
         trained = self.fit(trainer, context, tokenizer)
-        tokens = sum(token != tokenizer.pad_token_id for row in rows for token in row["input_ids"])
         return {
             "parameters": trained["parameters"],
             "documents": len(documents),

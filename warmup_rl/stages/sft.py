@@ -211,6 +211,9 @@ class Sft(TrainerStage):
             sampler = SortedSteps(lengths, step=stage.batch_size, seed=context.seed, drop_last=drop_last)
             per_epoch = sampler.steps
             trainer._get_train_sampler = lambda dataset=None: sampler
+        elif context.launch_env.size > 1 and not config.dataloader_drop_last:
+            missing = -len(trainer.train_dataset) % stage.batch_size
+            trainer.train_dataset = with_filler(trainer.train_dataset, missing)
         result = self._fit(trainer, context, tokenizer, {trace.domain for trace in traces})
         if self.steps or self.tokens:
             epochs = result["steps"] / per_epoch

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count, takewhile
 from typing import Any
 
 from warmup_rl.data.columns import COLUMNS, find_column, is_conversation, plain_name, value_at
@@ -29,6 +30,8 @@ CONTEXTS = (
     "create_table", "create_table_statement", "table_schema", "table",
 )  # fmt: skip
 """Columns that belong to a question beside its own."""
+OTHERS = ("gold", "tests", "options", "response")
+"""Contents of columns that are not part of a question."""
 MOSTLY = 0.9
 """Share of rows that have a question."""
 UNITS = ("unit", "units", "answer_unit")
@@ -42,7 +45,9 @@ _NO_CONTEXT = re.compile(
     r"feedback|comment|url|link|_id|_cot|code|sql|query|instructions|decision|canary|test).*|cot|id|source|author"
 )
 _INDEX = re.compile(r"unnamed.*|__index.*|index|idx|id|uid|uuid|no|nr|number|row|split|")
-_OPTION = re.compile(r"(?:option|choice|opt|op|answer)?[ _-]?([a-j]|\d)")
+OPTION_STEMS = ("", "option", "choice", "opt", "op", "answer")
+"""What comes before the letters or numbers of two columns with options; three columns may share any name."""
+_OPTION = re.compile(r"(.*?)[ _-]?([a-j]|\d)")
 _TEXT_KEYS = ("text", "value", "answer", "ground_truth")
 """Keys under which a nested value holds its text."""
 
@@ -112,7 +117,9 @@ def propose_answer(columns: Sequence[Column], question: str) -> str | None:
         if one.name not in taken and one.base not in not_answers and not one.name.endswith("[user]")
     ]
     filled = [column for column in others if column.kind != "empty"]
-    varying = [one for one in others if one.filled == 1 and one.varies and not _is_row_number(one)]
+    varying = [
+        one for one in others if one.filled == 1 and one.varies and one.kind != "list" and not _is_row_number(one)
+    ]
     endings = [one for one in varying if re.fullmatch(r".*_(?:label|class|category|answer|intent)", one.base)]
     shortest = min(endings or varying, key=lambda column: column.length, default=None)
     replies = next((one.name for one in filled if one.name.endswith("[assistant]")), None)
@@ -138,31 +145,44 @@ def propose_template(columns: Sequence[Column], question: str, answer: str, hold
     taken = {question, *(options if isinstance(options, list) else [options])}
     contexts = []
     for one in columns:
-        if one.name in taken or one.base in (base, asked) or one.filled < 1 or "[" in one.name or "." in one.name:
+        if one.name in taken or one.base in (base, asked) or not one.base or "[" in one.name or "." in one.name:
             continue
         is_context = one.base in CONTEXTS and one.kind in ("text", "list", "mixed")
         is_long = one.kind == "text" and one.length >= LONG_CHARACTERS and one.words >= LONG_WORDS and one.varies
-        known = one.base in (*COLUMNS["gold"], *COLUMNS["tests"], *COLUMNS["options"], *COLUMNS["response"], *ANSWERS)
+        known = one.base not in QUESTIONS and one.base in (*(name for key in OTHERS for name in COLUMNS[key]), *ANSWERS)
         if is_context or is_long and not known and not _NO_CONTEXT.fullmatch(one.base) and not holds_gold(one.name):
-            contexts.append(one.name)
-    units = [f"Unit of the answer: {{{one.name}}}" for one in columns if one.base in UNITS and one.filled == 1]
-    fields = [f"{{{name}}}" for name in (*contexts, question)]
-    return "\n\n".join([*fields, *units]) if contexts or units else question
+            contexts.append(one)
+    unit = unit_column(columns)
+    fields = [*map(field, contexts), f"{{{question}}}", *([f"Unit of the answer: {field(unit)}"] if unit else [])]
+    return "\n\n".join(fields) if len(fields) > 1 else question
+
+
+def unit_column(columns: Sequence[Column]) -> Column | None:
+    """The column with the unit of each answer."""
+    return next((one for one in columns if one.base in UNITS and one.kind == "text"), None)
+
+
+def field(column: Column) -> str:
+    """A column as a template names it, with a question mark if some rows have no value."""
+    return f"{{{column.name}{'?' if column.filled < 1 else ''}}}"
 
 
 def option_columns(columns: Sequence[Column]) -> str | list[str] | None:
     """The column with the options of multiple choice, or the columns with one option each, such as `A` to `D`."""
     whole = [column.name for column in columns if "[" not in column.name]
-    if one := find_column(whole, "options"):
-        return one
-    found = {match[1]: name for name in whole if (match := _OPTION.fullmatch(plain_name(name)))}
-    first = next((start for start in "a01" if start in found), None)
-    if first is None:
-        return None
-    names: list[str] = []
-    while (mark := chr(ord(first) + len(names))) in found:
-        names.append(found[mark])
-    return names if len(names) > 1 else None
+    if named := find_column(whole, "options"):
+        return named
+    stems: dict[str, dict[str, str]] = {}
+    for one in columns:
+        if one.name in whole and (match := _OPTION.fullmatch(plain_name(one.name))):
+            if match[1] in OPTION_STEMS or one.kind in ("text", "mixed"):
+                stems.setdefault(match[1], {})[match[2]] = one.name
+    for stem, found in stems.items():
+        first = ord(next((start for start in "a01" if start in found), "a"))
+        names = [found[mark] for mark in takewhile(found.__contains__, map(chr, count(first)))]
+        if len(names) >= (2 if stem in OPTION_STEMS else 3):
+            return names
+    return None
 
 
 def _first_named(columns: Sequence[Column], names: Sequence[str]) -> str | None:

@@ -68,13 +68,17 @@ class SortedSteps(Sampler[int]):
         return self.steps * self._step
 
 
-def with_filler(rows: Dataset) -> Dataset:
-    """The rows of a supervised training, and behind them the shortest again without labels, for `SortedSteps`."""
+def with_filler(rows: Dataset, count: int = 1) -> Dataset:
+    """The rows of a supervised training, and behind them the shortest `count` times without labels.
+
+    For `SortedSteps`; and where several processes take the rows in another order, as many as fill up the last step:
+    accelerate fills it up with rows that were trained on already.
+    """
     from datasets import Dataset, concatenate_datasets
 
     shortest = min(rows, key=lambda row: len(row["input_ids"]))
     filler = {**shortest, "labels": [IGNORED] * len(shortest["labels"])}
-    return concatenate_datasets([rows, Dataset.from_list([filler], features=rows.features)])
+    return concatenate_datasets([rows, Dataset.from_list([filler] * count, features=rows.features)])
 
 
 def passes_over(update: Rows, live: torch.Tensor, count: int, loss_type: str) -> list[Rows]:
