@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NotRequired
 
-from typing_extensions import TypedDict
-
 import psutil
+from typing_extensions import TypedDict
 
 from warmup_rl.base.errors import DataError, RunError
 from warmup_rl.base.files import damage, files_in, fingerprints, share, sync, sync_files
