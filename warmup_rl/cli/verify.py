@@ -152,7 +152,7 @@ def _regrade(
 ) -> Iterator[tuple[str, Regraded]]:
     """The result of grading each file of scored completions of a stage again."""
     named = ["rollouts.jsonl", "traces.jsonl"]
-    named = ["completions.jsonl", *named] if "cells" in record["summary"] else named
+    named = ["completions.jsonl", *named] if "cells" in record.get("summary", {}) else named
     if not (files := [entry.folder / name for name in named if (entry.folder / name).is_file()]):
         return
     domains, _ = trial.recipe.seen_by(planned.stage, trial.fold)
@@ -171,7 +171,7 @@ def _regrade(
                 found.example = found.example or _example(row, new)
             rows.append({**row, "score": new})
         if file.name == "completions.jsonl":
-            found.figures = tuple(_changed_figures(record["summary"]["cells"], rows))
+            found.figures = tuple(_changed_figures(record.get("summary", {})["cells"], rows))
         yield file.name, found
 
 

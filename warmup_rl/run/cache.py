@@ -34,7 +34,7 @@ class _File(TypedDict):
 class _Record(TypedDict):
     """The parts of a stage's record that are read."""
 
-    summary: _Summary
+    summary: NotRequired[_Summary]
     config: NotRequired[dict[str, Any]]
     inputs: NotRequired[dict[str, str]]
     data: NotRequired[dict[str, str]]
@@ -81,7 +81,7 @@ class CacheEntry:
                 f"{path} was changed after it was written. Delete the folder {self.folder} and run the recipe again."
             )
         shaped(_Record, record, path, f"Delete the folder {self.folder} and run the recipe again.")
-        recorded_cells(record, path)
+        recorded_cells({"summary": {}, **record}, path)
         return record
 
     def cells(self) -> list[Cell]:

@@ -24,6 +24,7 @@ from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, art
 from warmup_rl.recipe import Recipe, dump, trial_name
 from warmup_rl.recipe.schema import CACHE_FOLDER, SOURCES
 from warmup_rl.run.cache import CacheEntry, model_key, stale_key
+from warmup_rl.run.drafts import require_completions
 from warmup_rl.run.harm import silent_starts, stop_after_harm, warmup_alarms
 from warmup_rl.run.launch_env import launch_id, require_peers
 from warmup_rl.run.model_card import write_card
@@ -223,7 +224,9 @@ class TrialRunner:
         inputs, prepared = Artifacts(self._trial.recipe.model, self._trial.recipe.model_revision), []
         for planned in self._trial.stages:
             folder = drafts / planned.key
-            if folder.is_dir() or planned.stage.draft(folder):
+            if not folder.is_dir() and planned.stage.draft(folder):
+                require_completions(folder, f"{planned.stage.id}.model")
+            if folder.is_dir():
                 inputs = Artifacts(str(folder))
             if planned in stages:
                 context = self.context(planned, inputs=inputs)

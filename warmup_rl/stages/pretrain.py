@@ -84,7 +84,7 @@ class Pretrain(TrainerStage):
         config = self._config(tokenizer)
         config.save_pretrained(str(folder))
         chat.stamp(folder, tokenizer, None)
-        require_model(config, tokenizer, f"{self.id}.model")
+        require_model(config, f"{self.id}.model")
         return True
 
     def run(self, context: Context) -> dict[str, Any]:

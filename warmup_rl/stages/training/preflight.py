@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import UserError, first_line
 from warmup_rl.base.machine import hide_folders
 from warmup_rl.interfaces.stage import Context
@@ -33,7 +32,7 @@ _NAMED = (
     "rank_pattern", "alpha_pattern",
 )  # fmt: skip
 """Options of an adapter that name parts of the model."""
-_QUICK = 10**8
+QUICK = 10**8
 """Weights of a model that is built in a second."""
 _QUANTIZATION = ("load_in_4bit", "load_in_8bit", "quantization_config")
 
@@ -195,28 +194,20 @@ def require_merge(adapter: Any, tokenizer: PreTrainedTokenizerBase, place: str) 
         ) from None
 
 
-def require_model(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, place: str) -> None:
-    """Builds a model from scratch and has it take a training pass and complete prompts, unless it is large. Raises
-    `UserError` if transformers or torch refuses its config, or completions cannot be drawn from it."""
+def require_model(config: PretrainedConfig, place: str) -> None:
+    """Builds a model from scratch and has it take a training pass, unless it is large. Raises `UserError` if
+    transformers or torch refuses its config."""
     import torch
     from transformers import AutoModelForCausalLM
-
-    from warmup_rl.engines.hf import generate
 
     try:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-        if sum(weight.numel() for weight in model.parameters()) <= _QUICK:
+        if sum(weight.numel() for weight in model.parameters()) <= QUICK:
             with torch.random.fork_rng():
                 model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
                 tokens = torch.ones(1, 8, dtype=torch.long)
                 model.train()(input_ids=tokens, labels=tokens).loss.backward()
-                model.generation_config.eos_token_id = list(range(0, len(tokenizer), 2))  # rows end one by one
-                prompts, sampling = (
-                    ["? " * (1 + number // 2) for number in range(8)],
-                    Sampling(temperature=1.0, max_tokens=8),
-                )
-                generate(model, tokenizer, prompts, sampling, batch_size=8, seed=0)
     except Exception as error:  # what a model raises depends on its class
         raise UserError(f"{place}: transformers refuses it: {first_line(error)}") from None
 
