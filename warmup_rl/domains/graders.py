@@ -25,7 +25,7 @@ from warmup_rl.grading.final_answer import boxed, stated, stated_mathematics
 from warmup_rl.grading.math import final_answer, same_answer, unusable
 from warmup_rl.grading.math_value import rational
 from warmup_rl.grading.math_words import read_answer
-from warmup_rl.grading.plain import matches, same_json, same_number, same_set, same_text
+from warmup_rl.grading.plain import final_items, matches, same_json, same_number, same_set, same_text
 from warmup_rl.interfaces.grader import Grader
 from warmup_rl.interfaces.plugins import plugin_field
 
@@ -247,6 +247,10 @@ class SetGrader(Grader):
             answer = ", ".join(_letters(answer)) or answer
             return same_set(gold=", ".join(_letters(problem.gold)), answer=answer)
         return _of_sentence(answer, lambda text: same_set(gold=problem.gold, answer=text, ignore_case=self.ignore_case))
+
+    def final_answer(self, text: str, problem: Problem) -> str | None:
+        """The items of a list that ends the text, else as for every grader."""
+        return final_items(text) or super().final_answer(text, problem)
 
 
 def _letters(text: str) -> list[str]:

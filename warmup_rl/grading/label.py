@@ -16,7 +16,10 @@ _NAMED = re.compile(
 )
 _SENTENCE_END = re.compile(r"(?<=[\w)\"'])[.!?](?=\s|$)")
 _MARKUP = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf)\s*(?=\{)|[*`{}\"\u201c\u201d]|(?<!\w)_+|_+(?!\w)")
-_NEGATED = re.compile(r"\b(?:not|never|neither|rather than|instead of)\b|n't\b")
+_NEGATION = r"\b(?:not|never|neither|nor|rather than|instead of)\b"
+_NEGATED = re.compile(rf"{_NEGATION}|n't\b")
+_COMPOUND = re.compile(r"\b\w+(?:-\w+)+\b")
+"""A word such as `non-positive`, which names no label unless it is one."""
 _COMMON_WORDS = frozenset("a i it is in on or no not none other".split())
 """Labels that are everyday words: they count only as the first or last word of a statement."""
 
@@ -38,15 +41,19 @@ def same_label(*, gold: str, answer: str, labels: Sequence[str]) -> Grade:
     """Grades whether the only label that an answer names is the reference.
 
     Letter case, white space, underscores and hyphens do not matter. An answer that is a label counts; otherwise its
-    final statement must name exactly one, as a word and not negated.
+    final statement must name exactly one, as a word and not negated, besides those that it denies (`a, not b`).
     """
     if not answer.strip():
         return Grade("none", None, "empty answer")
     by_words = {plain_label(label): label for label in labels}
     if (exact := by_words.get(plain_label(_MARKUP.sub("", answer)))) is not None:
         return Grade("correct" if exact == gold else "wrong", exact)
-    statement = plain_label(_MARKUP.sub("", final_label_statement(answer)))
-    named = list(_pattern(tuple(by_words)).finditer(statement))
+    said = _MARKUP.sub("", final_label_statement(answer))
+    compounds = _COMPOUND.sub(lambda one: one[0] if plain_label(one[0]) in by_words else one[0].replace("-", ""), said)
+    statement, labels_named = plain_label(compounds), _pattern(tuple(by_words))
+    affirmed = re.sub(rf"{_NEGATION}\s(?:an?\s|the\s)?{labels_named.pattern}", "", statement)
+    statement = affirmed if labels_named.search(affirmed) else statement
+    named = list(labels_named.finditer(statement))
     found = list(
         dict.fromkeys(
             match[0] for match in named
