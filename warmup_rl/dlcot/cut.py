@@ -164,7 +164,7 @@ def _seam_fault(before: str, gone: str, after: str, *, ends: bool, local: bool) 
     item = _ITEM.match(first)
     if _LATER_ITEM.match(first) or item and re.search(rf"\b{item[1]}\s+(?:\d+|[A-Z])\b", gone, re.IGNORECASE):
         return "a list goes on after it"
-    if _LABEL.match(first) and _LABEL.search(gone):
+    if _LABEL.match(first) and not _FOLLOWS.match(first) and _LABEL.search(gone):
         return "a list goes on after it"
     if first[:1].islower() or affirms(lowered(first)):
         return "a sentence after it points back"
