@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -82,8 +83,7 @@ def test_a_wrong_command_line_is_refused(line: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["chek"], "unknown command 'chek'. Did you mean 'check'? Commands: train, recipes, check, report, watch, sync, "
-               "verify, export, puzzles, clean, grade, init, contamination, conformance, doctor, help."),
+    (["chek"], f"unknown command 'chek'. Did you mean 'check'? Commands: {', '.join(COMMANDS)}."),
     (["check", "none.yaml"], "none.yaml: no such recipe file."),
     (["check", "kk-warmup"], "kk-warmup: no such recipe file. Did you mean 'kk_warmup'? Shipped recipes: ablation, "),
     (["train", "kk_warmup", "--gpus", "2", "--launch", "zero9"], "--launch: no such file: zero9. Did you mean 'zero"),
@@ -106,6 +106,15 @@ def test_every_command_of_the_table_can_be_called_and_is_listed(capsys: pytest.C
         module, _, function = target.partition(":")
         assert callable(getattr(import_module(module), function)), name
         assert f"  {name:<15}{about}\n" in printed
+
+
+def test_help_alone_lists_the_topics(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("usage: warmup-rl help TOPIC") and len(printed.splitlines()) < 60
+    assert {*Recipe.model_fields, *(name for names in TABLE.values() for name in names)} <= {
+        *re.findall(r"[\w-]+", printed)
+    }
 
 
 def test_the_console_script_is_the_module() -> None:

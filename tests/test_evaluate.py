@@ -65,7 +65,7 @@ def test_every_problem_is_completed_under_every_sampling(tmp_path, model):
     assert lines[0].startswith("test, prompt open, greedy: small 0.") and lines[1].startswith(
         "test, prompt open, drawn"
     )
-    assert all("without a signal" in line for line in lines[2:])
+    assert len(lines) == 2
     assert {"question", "gold", "text", "tokens", "truncated", "chance", "group", "score"} <= rows[0].keys()
 
 

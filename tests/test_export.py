@@ -91,7 +91,13 @@ def test_what_cannot_be_exported(tmp_path: Path, capsys: pytest.CaptureFixture[s
     folder = trial(tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
+    for name, outputs in {"evaluation": [], "started": ["model"]}.items():
+        (tmp_path / name).mkdir()
+        stage = {"id": "sft", "outputs": outputs, "done": False, "folder": "00-sft"}
+        (tmp_path / name / "run.json").write_text(json.dumps({"stages": [stage]}))
     cases = {
+        (str(tmp_path / "evaluation"), "out"): "no stage of this recipe makes a model",
+        (str(tmp_path / "started"), "out"): "not done yet: sft.",
         (str(folder), "full"): "exists already",
         (str(folder), "out", "--stage", "sfft"): "no stage 'sfft' that makes a model. Did you mean 'sft'?",
         (str(tmp_path / "cache" / "after"), "out"): "this stage made no model",

@@ -249,6 +249,7 @@ def test_common_files_become_recipes_that_check(tmp_path, capsys, monkeypatch, c
         path = table(tmp_path / "my.csv", list(content[0]), [list(row.values()) for row in content])
     assert init(path) == 0, capsys.readouterr()
     out = capsys.readouterr().out
+    assert "do not name the tables" not in out
     block = yaml.safe_load(path.with_suffix(".yaml").read_text())["domains"]["mine"]
     assert {key: block.get(key) for key in proposed} == proposed
     assert out.count("as the model sees it") == 3 and block["instruction"] in out
@@ -286,13 +287,113 @@ def test_a_task_that_makes_no_sense_is_refused(tmp_path, capsys, rows, options, 
     assert init(path, *options, "--anyway") in (0, 1)
 
 
-def test_a_unit_column_is_part_of_the_question_where_every_row_has_one(tmp_path, capsys):
-    rows = [[f"How far do {n} steps of 2 go?", 2 * n, "m" if n % 2 else "km"] for n in range(1, 41)]
-    assert init(table(tmp_path / "full.csv", ["problem_text", "answer_number", "unit"], rows)) == 0
-    assert r'question: "{problem_text}\n\nUnit of the answer: {unit}"' in capsys.readouterr().out
-    rows[3][2] = ""
-    assert init(table(tmp_path / "part.csv", ["problem_text", "answer_number", "unit"], rows)) == 0
-    assert "98% of the rows name the unit of their answer in 'unit'" in capsys.readouterr().out
+@pytest.mark.parametrize(("empty", "mark"), [(0, ""), (5, "?")], ids=["every row", "most rows"])
+def test_a_unit_column_is_part_of_question_and_answer(tmp_path, capsys, empty, mark):
+    rows = [[f"How much do {n} loads of {n} weigh?", n * n + 0.5, f"$\\mathrm{{{'kN' if n % 2 else 'bar'}}}$ "]
+            for n in range(1, 41)]  # fmt: skip
+    for row in rows[:empty]:
+        row[2] = ""
+    path = table(tmp_path / "units.csv", ["problem_text", "answer_number", "unit"], rows)
+    assert init(path) == 0
+    out = capsys.readouterr().out
+    assert rf'question: "{{problem_text}}\n\nUnit of the answer: {{unit{mark}}}"' in out
+    assert "not used" not in out and "gold: 40 of 40 correct" in out and f"no unit: {40 - empty} of {40 - empty}" in out
+    domain = load_recipe(path.with_suffix(".yaml"), [f"output_dir={tmp_path}"]).domains["mine"]
+    found = (one for split in ("train", "test") for one in domain.unchecked(split, 0))
+    problem = next(one for one in found if "loads of 20 " in one.question)
+    assert problem.gold == "400.5 bar" and problem.question.endswith("\n\nUnit of the answer: $\\mathrm{bar}$")
+    verdicts = [domain.grade(text, problem).verdict for text in ("400.5", "400.5 bar", "\\boxed{400.5 \\text{ bar}}")]
+    assert verdicts == ["correct"] * 3 and domain.grade("400.5 kN", problem).verdict != "correct"
+
+
+def test_a_passage_counts_where_its_name_is_plain_and_some_rows_have_none(tmp_path, capsys):
+    rows = [
+        {"text": "" if n == 3 else PASSAGE.format(n), "question": f"What follows from line {n}?", "answer": n % 2,
+         "options": [f"A. The mill {n} is old.", f"B. The bridge {n} is new."]}
+        for n in range(ROWS)
+    ]  # fmt: skip
+    path = tmp_path / "my.json"
+    path.write_text(json.dumps(rows))
+    assert init(path) == 0
+    assert r'question: "{text?}\n\n{question}"' in capsys.readouterr().out
+    domain = load_recipe(path.with_suffix(".yaml"), [f"output_dir={tmp_path}"]).domains["mine"]
+    asked = {one.question for split in ("train", "test") for one in domain.unchecked(split, 0)}
+    options = "\nA. The mill {0} is old.\nB. The bridge {0} is new."
+    assert f"What follows from line 3?{options.format(3)}" in asked
+    assert f"{PASSAGE.format(4)}\n\nWhat follows from line 4?{options.format(4)}" in asked
+
+
+def test_whole_numbers_written_with_a_point_are_exact(tmp_path, capsys):
+    rows = [[f"Say {n} and {n}.", f"{n + 100}.0"] for n in range(60)]
+    assert init(table(tmp_path / "whole.csv", ["question", "answer"], rows)) == 0
+    assert "grader: {type: number}\n" in capsys.readouterr().out
+
+
+def test_wrong_answers_within_the_tolerance_are_none(tmp_path, capsys):
+    rows = [[f"Measure piece {n}.", 100 + n / 8] for n in range(60)]
+    assert init(table(tmp_path / "near.csv", ["question", "answer"], rows)) == 0
+    assert "another row's gold: 0 of" in capsys.readouterr().out
+
+
+def test_options_that_no_answer_names_are_not_left_out_in_silence(tmp_path, capsys):
+    rows = [[f"Which of them is number {n}?", f"a{n}", f"b{n}", f"item {n} of the shelf"] for n in range(ROWS)]
+    path = table(tmp_path / "my.csv", ["question", "option_a", "option_b", "answer"], rows)
+    assert init(path) == 2
+    error = capsys.readouterr().err
+    assert "name none of them" in error and r"--question '{question}\n{option_a}\n{option_b}'" in error
+    assert init(path, "--question", "{question}\n{option_a}\n{option_b}") == 0
+
+
+def test_lists_of_problems_in_a_row_are_no_answers(tmp_path, capsys):
+    rows = [{"table": [["a", n]], "paragraphs": [{"uid": n, "text": PASSAGE.format(n)}],
+             "questions": [{"question": f"Which is {n}?", "answer": n}, {"question": f"And {n + 1}?", "answer": n + 1}]}
+            for n in range(ROWS)]  # fmt: skip
+    path = tmp_path / "my.json"
+    path.write_text(json.dumps(rows))
+    assert init(path) == 2
+    error = capsys.readouterr().err
+    assert "which column is the answer?" in error and "holds lists of objects" in error
+
+
+def test_letters_of_one_or_several_options_are_a_set_of_them(tmp_path, capsys):
+    rows = [{"question": f"Which hold of {n}?", "options": [f"(A)one {n}", f"(B)two {n}", f"(C)three {n}"],
+             "label": ["A", "C"] if n % 2 else "B"} for n in range(ROWS)]  # fmt: skip
+    path = tmp_path / "my.json"
+    path.write_text(json.dumps(rows))
+    assert init(path) == 0
+    assert "grader: {type: set, options: options}" in capsys.readouterr().out
+    domain = load_recipe(path.with_suffix(".yaml"), [f"output_dir={tmp_path}"]).domains["mine"]
+    problem = next(one for one in domain.unchecked("train", 0) if "of 11" in one.question or "of 7" in one.question)
+    assert [domain.grade(text, problem).verdict for text in ("A, C", "C and A", "B")] == ["correct", "correct", "wrong"]
+
+
+def test_a_passage_that_is_the_name_of_a_file_is_told_of(tmp_path, capsys):
+    rows = [[f"Who came number {n}?", f"csv/{n}.csv", f"Runner{n}"] for n in range(ROWS)]
+    assert init(table(tmp_path / "my.csv", ["utterance", "context", "targetValue"], rows)) == 0
+    assert "'context' names files, such as" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "told"),
+    [
+        ([{"premise": f"The lamp {n} went out in the hall of the house.", "question": ["cause", "effect"][n % 2],
+           "choice1": f"It broke {n}.", "choice2": f"It was dark {n}.", "label": n // 2 % 2} for n in range(ROWS)], [],
+         "'question' holds only 'cause', 'effect': say in `instruction`"),
+        ([{"comment": f"Word {n} of the reader.", "score": [0.25, 0.5, 1.0][n % 3]} for n in range(ROWS)],
+         ["--grader", "{type: number, relative: 0.01}"], "fractions that recur, as ratings do: say in `instruction`"),
+        ([{"question": f"How many of {n}?", "query": f"SELECT count(*) FROM t{n}"} for n in range(ROWS)], [],
+         "Most questions do not name the tables of their query"),
+        ([{"question": f"Which is number {n}?\n(A) one\n(B) two", "target": f"({'AB'[n % 2]})"} for n in range(ROWS)],
+         ["--grader", "python: {}/own.py:grade"], "does not say how to answer: say so in `instruction`"),
+    ],
+    ids=["questions that recur", "ratings", "SQL without tables", "own grader of a listed option"],
+)  # fmt: skip
+def test_what_only_the_owner_of_the_rows_knows_is_asked_for(tmp_path, capsys, rows, options, told):
+    (tmp_path / "own.py").write_text("def grade(question, answer, reference):\n    return answer == reference\n")
+    path = tmp_path / "my.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert init(path, *(option.replace("{}", str(tmp_path)) for option in options)) == 0
+    assert told in capsys.readouterr().out
 
 
 def test_the_odd_answer_among_letters_is_left_out(tmp_path, capsys):

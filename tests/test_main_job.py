@@ -67,6 +67,17 @@ def test_arms_differ_by_warmup_alone(finished):
     assert [stage["id"] for stage in base] == ["pretrain", "before", "rlvr", "after_rlvr"]
 
 
+def test_an_rlvr_that_starts_without_a_signal_says_so_and_no_evaluation_does(finished):
+    folder, output = finished
+    warned = [line for line in output.splitlines() if "without a signal" in line]
+    assert warned and all("rlvr: registers: none of" in line for line in warned)
+    checked = subprocess.run(
+        [sys.executable, "-m", "warmup_rl", "check", "recipes/kk_warmup.yaml", f"output_dir={folder}", *SMALL],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,
+    ).stdout  # fmt: skip
+    assert "base, seed 0, rlvr: registers: none of 4 answers is correct" in " ".join(checked.split())
+
+
 def test_every_rollout_is_on_disk_and_every_prompt_used_equally(finished):
     folder, _ = finished
     for arm in ("warmup", "base"):

@@ -205,3 +205,38 @@ def test_published_solutions_pass_and_mutated_ones_fail(kind, file, form):
         mutated = domain.reference(problem).replace("return ", "return None and ")
         assert domain.grade(mutated, problem).verdict == "wrong"
     assert json.dumps(problem.meta)
+
+
+def test_an_optional_column_may_be_empty_and_must_exist(tmp_path):
+    rows = [{"question": f"Is {n} odd?", "hint": "Halve it." if n % 2 else None, "answer": n} for n in range(8)]
+    file = write_rows(tmp_path / "own.jsonl", rows)
+
+    def questions(template):
+        domain = UserRows(file=file, question=template, grader="number")
+        return {problem.question for split in SPLITS for problem in domain.table().problems[split]}
+
+    asked = questions("{question}\n\nHint: {hint?}\n\nThink {{well}}.")
+    assert "Is 2 odd?\n\nThink {well}." in asked and "Is 3 odd?\n\nHint: Halve it.\n\nThink {well}." in asked
+    for template, why in [
+        ("{question} {hnt?}", "no row has 'hnt'"),
+        ("{hint?}", "nothing in"),
+        ("{hint}", "no 'hint'"),
+    ]:
+        with pytest.raises(DataError, match=why):
+            questions(template)
+
+
+def test_json_lines_may_be_called_json(tmp_path):
+    path = tmp_path / "own.json"
+    path.write_text("".join(json.dumps({"question": f"What is {n}?", "answer": n}) + "\n" for n in range(8)))
+    assert len(UserRows(file={"path": str(path)}, grader="number").table().places) == 8
+    path.write_text(path.read_text() + "{")
+    with pytest.raises(DataError, match="own.json:9: not JSON"):
+        UserRows(file={"path": str(path)}, grader="number").table()
+
+
+def test_a_row_with_a_bare_comma_is_told_which_sign_to_quote(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("question,answer\nGo, or stay?,stay\n")
+    with pytest.raises(DataError, match="own.csv:2: .* Quote fields that contain ',' or line ends"):
+        UserRows(file={"path": str(path)}, grader="exact").table()

@@ -22,10 +22,10 @@ from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain, each_fold
 from warmup_rl.interfaces.engine import Engine
 from warmup_rl.interfaces.format import ResponseFormat
-from warmup_rl.interfaces.measurement import without_signal
 from warmup_rl.interfaces.stage import Context, Stage, StagePreview
 from warmup_rl.recipe import Recipe, load_recipe
 from warmup_rl.recipe.shipped import find_launch_file
+from warmup_rl.run.harm import silent_starts
 from warmup_rl.run.pipeline import PlannedStage, Trial
 from warmup_rl.stages.training.layout import layout_of
 
@@ -150,7 +150,12 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
     marks += "   * code or endpoint changed since" if any(trial.outdated for trial in trials.values()) else ""
     console.print(Text(f"{marks}\n", style="dim"))
     console.print(_settings(recipe, trials, disk_estimate(recipe, made, preview), list(needs)))
-    signal = (line for trial in every for line in _signal(trial))
+    signal = (
+        f"{trial.name}, {one.stage.id}: {line}"
+        for trial in every
+        for one in trial.stages
+        for line in silent_starts(trial, one)
+    )
     moved = (line for trial in every for line in trial.moved())
     notes += [*moved, *signal, *_warnings(recipe, made, preview, world_size), *left_out_rows(recipe)]
     for warning in dict.fromkeys(notes):
@@ -192,21 +197,6 @@ def show_problem(
     prompt = chat.render_prompt(tokenizer, messages, layout) if tokenizer else layout.ask(messages)[-1]["content"]
     console.print(f"\n--- {title} ---\n{shortened(prompt.rstrip())}", markup=False)
     console.print(f"--- gold: {shortened(domain.reference(problem))}", markup=False)
-
-
-def _signal(trial: Trial) -> Iterator[str]:
-    """What finished evaluations say of the starts of trainings with rewards."""
-    evaluations = [one for one in trial.stages if one.stage.role == "evaluation" and trial.entry(one).done]
-    for planned in (one for one in trial.stages if one.stage.role == "target"):
-        trained = planned.stage.domains_used(trial.recipe.evaluation, trial.recipe.domains)
-        found = (
-            cell
-            for one in evaluations
-            if one.inputs.get("model") == planned.inputs.get("model")
-            for cell in trial.entry(one).cells()
-            if cell.domain in trained
-        )
-        yield from (f"{trial.name}, {planned.stage.id}: {line}" for line in without_signal(found))
 
 
 def preview_of(trial: Trial, planned: PlannedStage) -> StagePreview:

@@ -177,11 +177,11 @@ def selection(command: Command, recipe: Recipe) -> tuple[tuple[str, ...], tuple[
 
 
 def explain(arguments: Sequence[str]) -> None:
-    """The command `help`: explains a key of a recipe, or all of them."""
-    from warmup_rl.cli.help import help_text
+    """The command `help`: explains a key of a recipe, or lists the topics."""
+    from warmup_rl.cli.help import help_text, topics
 
     topic = next(iter(arguments), "")
-    print(help_text("" if topic in ("-h", "--help") else topic))
+    print(topics() if topic in ("", "-h", "--help") else help_text(topic))
 
 
 def recipes(arguments: Sequence[str]) -> None:

@@ -151,8 +151,10 @@ def _model_folder(source: Path, stage: str | None) -> Path:
     if stage is not None and stage not in made:
         raise UserError(f"--stage: no stage {stage!r} that makes a model.{suggestion(stage, made)} {', '.join(made)}.")
     done = [one for one in made.values() if one["done"] and (stage is None or one["id"] == stage)]
+    if not made:
+        raise UserError(f"{source}: no stage of this recipe makes a model. Export the one that it starts from.")
     if not done:
-        raise UserError(f"{source}: {f'stage {stage!r}' if stage else 'no stage that makes a model'} is not done yet.")
+        raise UserError(f"{source}: not done yet: {stage or ', '.join(made)}. The command of the run goes on with it.")
     return _model_folder(source / done[-1]["folder"], None)
 
 

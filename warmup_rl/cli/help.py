@@ -34,6 +34,22 @@ def help_text(topic: str) -> str:
     return "\n".join(lines)
 
 
+def topics() -> str:
+    """What `help` can be asked about, by kind."""
+    lines = ["usage: warmup-rl help TOPIC   (a path leads further: sft.args, jsonl.grader.choice)"]
+    kinds = [
+        ("keys of a recipe", [*Recipe.model_fields]),
+        *((_PLURAL[kind], [*names]) for kind, names in TABLE.items()),
+    ]
+    for title, names in kinds:
+        lines += [
+            "",
+            f"{title}:",
+            *textwrap.wrap(", ".join(names), _WIDTH, initial_indent="  ", subsequent_indent="  "),
+        ]
+    return "\n".join([*lines, "", "warmup-rl train --help prints all of it."])
+
+
 def _everything() -> Iterator[str]:
     yield from command_options().format_help().splitlines()
     yield from ("", "Keys of a recipe")

@@ -117,7 +117,9 @@ def _file_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield from _parquet_rows(path)
         return
     if kind not in FORMATS:
-        raise DataError(f"{path}: unknown kind of file. Allowed: {', '.join(FORMATS)}, also with .gz.")
+        raise DataError(
+            f"{path}: unknown kind of file. Allowed: {', '.join(FORMATS)}, also with .gz. Rename or convert it."
+        )
     try:
         with _open(path, _encoding(path) if kind in (".csv", ".tsv") else _UTF) as file:
             if kind in (".csv", ".tsv"):
@@ -161,9 +163,21 @@ def _json_rows(path: Path, file: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         rows = parse_json("".join(lines(path, file, long=True)), repair=True)
     except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error}). Fix the file.") from None
+        file.seek(0)
+        if not _is_object(next(lines(path, file, long=True), "")):
+            raise DataError(f"{path}: not JSON ({error}). Fix the file.") from None
+        file.seek(0)
+        yield from objects(path, file, repair=True)  # JSON lines under another name
+        return
     for number, row in enumerate(_listed(rows, path), start=1):
         yield f"{path}:{number}", require_object(f"{path}:{number}", row)
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(parse_json(line, repair=True), dict)
+    except ValueError:
+        return False
 
 
 def _listed(found: Any, path: Path) -> list[Any]:
@@ -195,7 +209,8 @@ def _questions(article: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _csv_rows(path: Path, file: Any, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Default delimiter: the most frequent one of `,;|` and tab in the first line."""
     first = next(text := lines(path, file), "")
-    reader = csv.DictReader(chain([first], text), delimiter=delimiter or max(",;\t|", key=first.count))
+    delimiter = delimiter or max(",;\t|", key=first.count)
+    reader = csv.DictReader(chain([first], text), delimiter=delimiter)
     csv.field_size_limit(MAX_LINE)
     if reader.fieldnames:
         reader.fieldnames = [name.strip() for name in reader.fieldnames]

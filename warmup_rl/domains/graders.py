@@ -19,9 +19,9 @@ from warmup_rl.base.types import Grade, Problem
 from warmup_rl.base.untrusted import literal, parse_json
 from warmup_rl.data.datasets import file_digest
 from warmup_rl.domains.assertions import read_assertions
-from warmup_rl.grading.choice import choose, final_choice
+from warmup_rl.grading.choice import choose, final_choice, letters_in
 from warmup_rl.grading.code import extract_code, grade_program, run_program
-from warmup_rl.grading.final_answer import boxed, stated, stated_mathematics
+from warmup_rl.grading.final_answer import boxed, last_block, stated, stated_mathematics
 from warmup_rl.grading.math import final_answer, same_answer, unusable
 from warmup_rl.grading.math_value import rational
 from warmup_rl.grading.math_words import read_answer
@@ -33,8 +33,7 @@ ANSWER_IS = re.compile(r"\banswer\s*(?:is\b|:)", re.IGNORECASE)
 """Marks an answer that is a sentence."""
 _COMMA_NUMBER = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?:,\d+)?(?!\d|\.\d)|(?<![\d.,])\d*,\d+(?!\d|\.\d)")
 _WITH_UNIT = re.compile(r"[-+]?[\d.,]+(?:[eE][-+]?\d+)?\s+([^\W\d].*)")
-_LETTERS = re.compile(r"\(?[A-Z]\)?(?:\s*(?:[,;&]|and\b)?\s*\(?[A-Z]\)?)*")
-_LETTER_PART = re.compile(r"\(?([A-Z])\)?(?:[).:]\s*.*)?", re.DOTALL)
+_ROMAN = re.compile(r"\\(?:mathrm|text)\s*\{~?([^{}]*)\}|[$~]")
 
 
 def _of_sentence(answer: str, compared: Callable[[str], Grade], inner: Callable[[str], str | None] = stated) -> Grade:
@@ -94,6 +93,10 @@ class NumberGrader(Grader):
     to its other spellings, such as `{kWh: [], Pa: [pascal]}`. Common units are known without this key."""
     decimal: Literal["point", "comma"] = "point"
     """The decimal sign of the file and of answers: with `comma`, 1.234,5 is 1234.5."""
+
+    def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
+        """The number and its unit, without the LaTeX around a unit."""
+        return (_ROMAN.sub(r"\1", written) if "\\mathrm" in written or "\\text" in written else written).strip(), {}
 
     def final_answer(self, text: str, problem: Problem) -> str | None:
         """The last box, else the last number in what is stated as the answer or in the last line."""
@@ -243,24 +246,13 @@ class SetGrader(Grader):
         return written.strip(), {"options": row_options(self.options, row)[0]} if self.options else {}
 
     def grade(self, answer: str, problem: Problem) -> Grade:
-        if self.options and _LETTERS.fullmatch(problem.gold):
-            answer = ", ".join(_letters(answer)) or answer
-            return same_set(gold=", ".join(_letters(problem.gold)), answer=answer)
+        if self.options and (letters := letters_in(problem.gold)):
+            return same_set(gold=", ".join(letters), answer=", ".join(letters_in(answer)) or answer)
         return _of_sentence(answer, lambda text: same_set(gold=problem.gold, answer=text, ignore_case=self.ignore_case))
 
     def final_answer(self, text: str, problem: Problem) -> str | None:
         """The items of a list that ends the text, else as for every grader."""
         return final_items(text) or super().final_answer(text, problem)
-
-
-def _letters(text: str) -> list[str]:
-    """The letters in `A, C`, `A and C`, `AC` or `A) 4, C) 9`; empty if there is anything else."""
-    plain = text.strip().strip("[]{}.")
-    if re.fullmatch(r"[A-Z]+", plain):
-        return list(plain)
-    parts = [part.strip() for part in re.split(r"[,;\n&]|\band\b|\s(?=[A-Z](?:\s|$))", plain) if part.strip()]
-    found = [_LETTER_PART.fullmatch(part) for part in parts]
-    return [match[1] for match in found if match] if all(found) else []
 
 
 class JsonGrader(Grader):
@@ -279,6 +271,10 @@ class JsonGrader(Grader):
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         return _of_sentence(answer, lambda text: same_json(gold=problem.gold, answer=text))
+
+    def final_answer(self, text: str, problem: Problem) -> str | None:
+        """The last code block, else as for every grader."""
+        return last_block(text) or super().final_answer(text, problem)
 
 
 class RegexGrader(Grader):

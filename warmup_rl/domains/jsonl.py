@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import string
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +19,7 @@ from warmup_rl.data.datasets import Source
 from warmup_rl.domains.graders import OwnGrader
 from warmup_rl.domains.rows import SHARE, Row, RowDomain, normal_question, question_id, rank, text_of
 from warmup_rl.grading.choice import with_options
+from warmup_rl.interfaces.domain import fields_of
 from warmup_rl.interfaces.grader import Grader
 
 MOST_HELD_OUT = 20
@@ -28,6 +28,8 @@ MOST_HELD_OUT = 20
 T = TypeVar("T")
 _FITTED: dict[tuple[str, str], Grader] = {}
 _BLOCK = 512
+_BRACES = re.compile(r"\{\{|\}\}|\{([^{}]+)\}")
+"""A column in a template; doubled braces stand for themselves."""
 
 
 class UserRows(RowDomain):
@@ -40,7 +42,8 @@ class UserRows(RowDomain):
     """JSON lines, JSON, CSV, TSV or Parquet, also gzipped; or the id of a hub dataset."""
     question: str = "question"
     """Column with the question, or a template with columns in braces, such as `{context}\\n\\n{question}`. A path leads
-    into a column: `answers.text[0]`; `messages[user]` is the last turn of that role."""
+    into a column: `answers.text[0]`; `messages[user]` is the last turn of that role. `{hint?}` may be empty: a
+    paragraph whose columns are all empty is left out."""
     answer: str = "answer"
     """Column with the reference answer, a path into one, or a template such as `{value} {unit}`."""
     answer_after: str | None = None
@@ -100,7 +103,7 @@ class UserRows(RowDomain):
         return {"test": self.file}
 
     def read_row(self, row: Row, place: str) -> Problem:
-        question, written = _filled(row, self.question, place), self.written(row, place)
+        question, written = filled(row, self.question, place), self.written(row, place)
         row = {**row, "question": question}
         problem = self._graded(Problem("", self.name or self.type, question, written), row, place)
         return replace(problem, id=question_id(self.type, problem.question))
@@ -119,6 +122,7 @@ class UserRows(RowDomain):
 
     def divide(self, problems: Mapping[Split, Iterable[Problem]]) -> dict[Split, list[Problem]]:
         """Splits by content only; rows that are nearly the same go to the same side."""
+        self._require_optional_columns()
         rows = list(problems["test"])
         groups = similar_groups(rows, [row.question for row in rows], self.alike)
         groups.sort(key=lambda group: min(rank(problem, "split") for problem in group))
@@ -145,6 +149,17 @@ class UserRows(RowDomain):
             )
         return found
 
+    def _require_optional_columns(self) -> None:
+        """Raises `DataError` for an optional column that no row has, which would be left out in silence."""
+        names = [name for name, optional in _fields(self.question) + _fields(self.answer) if optional]
+        row: Row = {}
+        for _, row in self.file.rows() if names else ():
+            names = [name for name in names if name not in row and value_at(row, name) is None]
+            if not names:
+                return
+        if names:
+            raise DataError(f"{self.file.path}: no row has {names[0]!r} ({fields_of(row)}). Name the right field.")
+
     def keep_apart(
         self, problems: Mapping[Split, list[Problem]], left_out: Counter[str]
     ) -> Mapping[Split, list[Problem]]:
@@ -153,7 +168,7 @@ class UserRows(RowDomain):
 
     def written(self, row: Row, place: str) -> str:
         """The reference answer as the file has it. Raises `DataError` if there is none."""
-        written = _filled(row, self.answer, place)
+        written = filled(row, self.answer, place)
         if self.answer_after is None:
             return written
         _, mark, written = written.rpartition(self.answer_after)
@@ -162,17 +177,54 @@ class UserRows(RowDomain):
         return written
 
 
-def _filled(row: Row, column: str, place: str) -> str:
-    """The text in a column, or a template with the row's columns in its braces."""
+def template_columns(text: str) -> list[str]:
+    """The columns, or paths into columns, of the `question` or `answer` of a recipe, in their order."""
+    return [name for name, _ in _fields(text)] if "{" in text else [text]
+
+
+def _fields(template: str) -> list[tuple[str, bool]]:
+    """The columns in the braces of a template, and whether each may be empty."""
+    names = (found[1] for found in _BRACES.finditer(template) if found[1])
+    return [(name.removesuffix("?"), name.endswith("?")) for name in names]
+
+
+def filled(row: Row, column: str, place: str) -> str:
+    """The text in a column, or a template with the row's columns in its braces.
+
+    Raises:
+        DataError: a column is missing or empty and not marked with `?`, or all are empty.
+    """
     if "{" not in column:
         return text_of(row, column, place).strip()
-    parts = string.Formatter().parse(column)
-    return "".join(text + (_passage(row, name, place) if name else "") for text, name, _, _ in parts).strip()
+    paragraphs = (_paragraph(row, part, place) for part in column.split("\n\n"))
+    text = "\n\n".join(paragraph for paragraph in paragraphs if paragraph is not None).strip()
+    if not text:
+        raise DataError(f"{place}: nothing in {column!r} ({fields_of(row)}). Fix the row, or name the right fields.")
+    return text
+
+
+def _paragraph(row: Row, template: str, place: str) -> str | None:
+    """A paragraph of a template; None if its columns may all be empty and are."""
+    values: list[str] = []
+
+    def value(found: re.Match[str]) -> str:
+        if not found[1]:
+            return found[0][0]
+        values.append(_passage(row, found[1], place))
+        return values[-1]
+
+    text = _BRACES.sub(value, template)
+    return text if any(values) or not values else None
 
 
 def _passage(row: Row, name: str, place: str) -> str:
-    """A field of a template: a list of texts is joined by lines."""
+    """A field of a template: a list of texts is joined by lines; `name?` may be empty."""
     value = value_at(row, name)
+    if value is None and name.endswith("?"):
+        name = name.removesuffix("?")
+        value = value_at(row, name)
+        if value is None or not str(value).strip():
+            return ""
     if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
         return "\n".join(value)
     return text_of(row, name, place)

@@ -20,6 +20,7 @@ _BEFORE, _BEHIND = 80, 300
 _MARKUP = re.compile(
     r"\\(?:text|textbf|textit|mathrm|mathbf|textsf|mathsf|rm|bf)\s?(?=\{)|</?[a-z]{1,6}>|[*_`$\"\u201c\u201d]"
 )
+_LETTER_PART = re.compile(r"\(?([A-Z])\)?(?:[).:]\s*.*)?", re.DOTALL)
 _EDGES = " \t\n({[])}.,:;'!-"
 _NAMED = r"(?i:(?:option|choice|answer)\s{0,3})?"
 _CLAIM = re.compile(
@@ -27,7 +28,7 @@ _CLAIM = re.compile(
     r"|(?:correct|right|best) (?!answer|option|choice)[a-z]{3,20}(?= (?:is|must|should|would)\b))"
     r"\s{0,3}(is|must be|should be|would be|[:=-])?\s{0,3}(?:(?:so|then|therefore|thus|hence)\s)?"
     r"(?:(?:option|choice)\b)?\s{0,3}:?)"
-    r"[\s'({\[-]{0,6}(?:\\boxed\s?\{{1,2})?[\s({]{0,4}(?:([A-Z])(?!\w|'\w|[+?])|([a-z])(?=[\s'\])}.]{0,6}\Z))"
+    r"[\s'({\[-]{0,6}(?:\\boxed\s?\{{1,2})?[\s({]{0,4}(?:([A-Z])(?!\w|'\w|[+?]|\s?=)|([a-z])(?=[\s'\])}.]{0,6}\Z))"
 )
 _NO_OPTION = re.compile(r"\banswer\s{0,3}(?:is|:)\s{0,3}(?:not|none|neither|nothing|unclear|unknown)\b", re.IGNORECASE)
 _BOX = re.compile(
@@ -147,20 +148,36 @@ def choose(*, gold: str, answer: str, letters: str, question: str = "") -> Grade
 
 def final_choice(text: str, question: str = "") -> str:
     """The part of a text that states its choice: all of it where a letter, or the text of an option in the question, is
-    boxed or called the answer, or where a letter is the first paragraph and the last line claims none; else the last
-    line."""
+    boxed or called the answer, or where it only lists options, or a letter is the first paragraph and the last line
+    claims none; else the last line."""
     plain = _plain_text(text)
     for said in (plain, _lettered(plain, _options(question))):
         if not said or _boxed(said) or _stated(said, string.ascii_uppercase, {}):
             return text
-    last = plain.splitlines()[-1]
-    return text if _heading(plain) and not (_alone(last) or _called_right(last, string.ascii_uppercase, {})) else last
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
+    judged = any(_REFUSED.search(line) or re.search(_RIGHT, line) for line in lines)
+    listed = len(lines) > 1 and all(map(_LISTED.match, lines)) and not judged
+    headed = _heading(plain) and not (_alone(lines[-1]) or _called_right(lines[-1], string.ascii_uppercase, {}))
+    return text if listed or headed else lines[-1]
 
 
 def with_options(question: str, options: Iterable[str]) -> str:
-    """The question, followed by a line such as `B. south` for each option."""
-    lines = (f"{letter}. {option}" for letter, option in zip(string.ascii_uppercase, options, strict=False))
+    """The question, followed by a line such as `B. south` for each option, whether or not options begin with `B.`."""
+    lettered = list(zip(string.ascii_uppercase, options, strict=False))
+    marked = [re.match(rf"\s*\(?{letter}[).:]\s*(?=\S)", option) for letter, option in lettered]
+    starts = [mark.end() if mark else 0 for mark in marked] if all(marked) else [0] * len(lettered)
+    lines = (f"{letter}. {option[start:]}" for (letter, option), start in zip(lettered, starts, strict=True))
     return "\n".join([question, *lines])
+
+
+def letters_in(text: str) -> list[str]:
+    """The letters in `A, C`, `A and C`, `AC`, `["A", "C"]` or `A) 4, C) 9`; empty if there is anything else."""
+    plain = text.strip().strip("[]{}.").replace('"', "")
+    if re.fullmatch(r"[A-Z]+", plain):
+        return list(plain)
+    parts = [part.strip() for part in re.split(r"[,;\n&]|\band\b|\s(?=[A-Z](?:\s|$))", plain) if part.strip()]
+    found = [_LETTER_PART.fullmatch(part) for part in parts]
+    return [match[1] for match in found if match] if all(found) else []
 
 
 def _plain_text(text: str) -> str:

@@ -43,7 +43,7 @@ _RETURN = re.compile(r"^\s*(?:.*:\s+)?return\b", re.MULTILINE)
 _PYTHON = ("", "py", "python", "python3")
 _LANGUAGE_BELOW = re.compile(r"\A\s*(?:py|python3?)[ \t]*\n")
 """The name of the language on the line after a fence instead of beside it."""
-_SPECIAL = re.compile(r"<\|[\w/ ]{2,40}\|>|</s>|<eos>")
+_SPECIAL = re.compile(r"<\|[\w/ ]{2,40}\|>|</?s>|<[be]os>")
 """Begins or ends a text: a token that a tokenizer left in it."""
 _FIRST_LINE = re.compile(r"^(?:import |from |def |class |async def |@)", re.MULTILINE)
 _PROSE_CUTS = 5

@@ -14,8 +14,10 @@ _LINE = 2_000
 _STATED = re.compile(
     r"####|\banswer\s{0,3}(?:\b(?:is|should be|must be|would be|equals)\b\s{0,3}:?|[:=])", re.IGNORECASE
 )
-_OR_THE = re.compile(r"\bor\s{1,3}(?:the\s{1,3})?(?:[a-z]{1,20}\s{1,3})?answer\s{0,3}(?:\w{2,6}(?:\sbe)?)?\s{0,3}:?$")
-"""The mark of a second answer in one sentence: `either the answer is 11 or the answer is 12`."""
+_OR_THE = re.compile(
+    r"\bor\s{1,3}(?:[a-z]{1,20}\s{1,3})?(?:the\s{1,3})?(?:[a-z]{1,20}\s{1,3})?answer\s{0,3}(?:\w{2,6}(?:\sbe)?)?\s{0,3}:?$"
+)
+"""The mark of a second answer in one sentence: `it is 11, or else the answer is 12`."""
 _EMPHASIS = re.compile(r"\*\*|__|`")
 _JOINED = re.compile(
     r"(?:\s|,|;|\$|\\[()\[\]]|\\q?quad|\\text|\b[a-zA-Z](?:_\w|_\{\w{1,3}\})?\s?=|\{|\}|\b(?:and|or)\b)*"
@@ -109,14 +111,14 @@ def stated(text: str) -> str:
     """What follows the last `answer is`, `answer:` or `####`, up to the end of its line; else the last line.
 
     Markdown emphasis and a final full stop are removed; a displayed formula counts as part of the line before. Empty
-    where the text is, and where `or` joins the last mark to another one.
+    where the text is, and where `or` joins the last mark to another answer.
     """
     text = _DISPLAY.sub(lambda found: found[0].replace("\n", " "), _EMPHASIS.sub("", text)).strip()
     found = [match.end() for match in _STATED.finditer(text)]
     after = text[found[-1] :].strip() if found else ""
     if not after:
         return (text.splitlines() or [""])[-1].removeprefix("A:")[-_LINE:].strip().removesuffix(".").strip()
-    hedged = len(found) > 1 and _OR_THE.search(text, max(0, found[-1] - _NEAR), found[-1])
+    hedged = _OR_THE.search(text, max(0, found[-1] - _NEAR), found[-1])
     return "" if hedged else after.splitlines()[0][:_LINE].strip().removesuffix(".").strip()
 
 

@@ -45,15 +45,15 @@ def same_label(*, gold: str, answer: str, labels: Sequence[str]) -> Grade:
     """
     if not answer.strip():
         return Grade("none", None, "empty answer")
-    by_words = {plain_label(label): label for label in labels}
+    by_words, pattern, denied = _known(tuple(labels))
     if (exact := by_words.get(plain_label(_MARKUP.sub("", answer)))) is not None:
         return Grade("correct" if exact == gold else "wrong", exact)
     said = _MARKUP.sub("", final_label_statement(answer))
     compounds = _COMPOUND.sub(lambda one: one[0] if plain_label(one[0]) in by_words else one[0].replace("-", ""), said)
-    statement, labels_named = plain_label(compounds), _pattern(tuple(by_words))
-    affirmed = re.sub(rf"{_NEGATION}\s(?:an?\s|the\s)?{labels_named.pattern}", "", statement)
-    statement = affirmed if labels_named.search(affirmed) else statement
-    named = list(labels_named.finditer(statement))
+    statement = plain_label(compounds)
+    affirmed = denied.sub("", statement)
+    statement = affirmed if pattern.search(affirmed) else statement
+    named = list(pattern.finditer(statement))
     found = list(
         dict.fromkeys(
             match[0] for match in named
@@ -78,7 +78,10 @@ def plain_label(text: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _pattern(labels: tuple[str, ...]) -> re.Pattern[str]:
-    """Matches any of the labels as words, longer ones first."""
-    ordered = sorted(labels, key=len, reverse=True)
-    return re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, ordered))})(?!\w)")
+def _known(labels: tuple[str, ...]) -> tuple[dict[str, str], re.Pattern[str], re.Pattern[str]]:
+    """The labels by their plain form, and patterns that match any of these as words, longer ones first, and one that is
+    denied."""
+    by_words = {plain_label(label): label for label in labels}
+    ordered = sorted(by_words, key=len, reverse=True)
+    named = rf"(?<![\w-])(?:{'|'.join(map(re.escape, ordered))})(?!\w)"
+    return by_words, re.compile(named), re.compile(rf"{_NEGATION}\s(?:(?:an?|the)\s)?{named}")

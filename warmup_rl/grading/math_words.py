@@ -66,7 +66,7 @@ _UNITS = {name: base for base, others in _BASES.items() for name in (base, *othe
     for name in (f"{prefix}{base}", *(f"{spoken}{other}" for other in _BASES[base].split()))
 }
 """Canonical units by their names, in lower case (but for the prefixes M and G) and without the plural ending."""
-_ASKED = re.compile(r"\b(?:in|how many) ([a-z]{3,})\b", re.IGNORECASE)
+_ASKED = re.compile(r"\b(?:in|how many)(?: square| cubic)? ([a-z]{3,})\b", re.IGNORECASE)
 _CURRENCIES = {"\\$": "$", "\u20ac": "\u20ac", "\u00a3": "\u00a3", "\u00a5": "\u00a5"}
 _COMPOUND = {"mph": ["mi", "/h"], "kph": ["km", "/h"], "kmh": ["km", "/h"]}
 _COUNTED = frozenset("unit of each altogether total square sq cubic cu per way squared cubed".split())
@@ -194,7 +194,7 @@ def another_unit(unit: str, question: str) -> bool:
     """Whether a question asks in its last sentence for other units than this one, as in `how many hours`."""
     last = re.split(r"[.?!]\s", question.strip())[-1]
     asked = {known for word in _ASKED.findall(last) if (known := _unit(word))}
-    return bool(asked) and unit in _UNITS.values() and unit not in asked
+    return bool(asked) and (base := unit.partition("^")[0]) in _UNITS.values() and base not in asked
 
 
 def _trimmed(tokens: Tokens) -> Tokens:

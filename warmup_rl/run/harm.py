@@ -1,4 +1,5 @@
-"""Whether a warmup has cost accuracy: the evaluations before and after it, by the health rule `after_warmup`."""
+"""What evaluations say of the trainings around them: whether a warmup has cost accuracy, by the health rule
+`after_warmup`, and whether RLVR starts without a signal."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.errors import RunError
-from warmup_rl.interfaces.measurement import drops, recorded_cells
+from warmup_rl.interfaces.measurement import drops, recorded_cells, without_signal
 from warmup_rl.run.cache import RECORD
 from warmup_rl.stages.training.health import AFTER_WARMUP, HealthSettings, action
 
@@ -41,6 +42,22 @@ def stop_after_harm(trial: Trial, planned: PlannedStage) -> None:
             f"{planned.stage.id}: stopped by the health rule {alarm['rule']}: {alarm['text']} "
             f"`health: {{{alarm['rule']}: warn}}` of the warmup goes on."
         )
+
+
+def silent_starts(trial: Trial, planned: PlannedStage) -> list[str]:
+    """A line for each domain of an RLVR of which finished evaluations of its model found no correct answer."""
+    if planned.stage.role != "target":
+        return []
+    trained = planned.stage.domains_used(trial.recipe.evaluation, trial.recipe.domains)
+    found = (
+        cell
+        for one in trial.stages
+        if one.stage.role == "evaluation" and one.inputs.get("model") == planned.inputs.get("model")
+        if trial.entry(one).done
+        for cell in trial.entry(one).cells()
+        if cell.domain in trained
+    )
+    return without_signal(found)
 
 
 def _settings(trial: Trial, planned: PlannedStage) -> HealthSettings | None:

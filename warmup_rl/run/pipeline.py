@@ -23,7 +23,7 @@ from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, art
 from warmup_rl.recipe import Recipe, dump, trial_name
 from warmup_rl.recipe.schema import CACHE_FOLDER, SOURCES
 from warmup_rl.run.cache import CacheEntry, model_key, stale_key
-from warmup_rl.run.harm import stop_after_harm, warmup_alarms
+from warmup_rl.run.harm import silent_starts, stop_after_harm, warmup_alarms
 from warmup_rl.run.launch_env import launch_id, require_peers
 from warmup_rl.run.model_card import write_card
 from warmup_rl.run.provenance import addresses, versions
@@ -233,6 +233,8 @@ class TrialRunner:
         with entry.locked(lambda holder: self._say(f"{name}: another process{holder} makes it, waiting")):
             if not entry.done:
                 self._say(f"{name}: starts")
+                for line in silent_starts(self._trial, planned):
+                    self._say(f"{name}: {line}")
                 entry.open_part(planned.stage.recover, launch=launch_id())
                 start = time.monotonic()
                 summary = self._execute(planned, entry)

@@ -19,7 +19,7 @@ from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ANSWER_CLOSE, ANSWER_OPEN, STYLES, ResponseFormat
-from warmup_rl.interfaces.measurement import Cell, cells, without_signal
+from warmup_rl.interfaces.measurement import Cell, cells
 from warmup_rl.interfaces.stage import Context, DataRequest, Stage, StagePreview
 from warmup_rl.stages.training.evaluator import Progress, complete_and_score, opened_model
 
@@ -112,7 +112,7 @@ class Evaluate(Stage):
         if not complete(context, self._jobs(context)):
             return {}
         found = cells(read_jsonl(context.folder / COMPLETIONS))
-        for line in (*_lines(found), *without_signal(found)):
+        for line in _lines(found):
             context.say(line)
         return {"cells": [asdict(cell) for cell in found]}
 

@@ -29,6 +29,8 @@ CONTEXTS = (
     "create_table", "create_table_statement", "table_schema", "table",
 )  # fmt: skip
 """Columns that belong to a question beside its own."""
+OTHERS = ("gold", "tests", "options", "response")
+"""Contents of columns that are not part of a question."""
 MOSTLY = 0.9
 """Share of rows that have a question."""
 UNITS = ("unit", "units", "answer_unit")
@@ -112,7 +114,9 @@ def propose_answer(columns: Sequence[Column], question: str) -> str | None:
         if one.name not in taken and one.base not in not_answers and not one.name.endswith("[user]")
     ]
     filled = [column for column in others if column.kind != "empty"]
-    varying = [one for one in others if one.filled == 1 and one.varies and not _is_row_number(one)]
+    varying = [
+        one for one in others if one.filled == 1 and one.varies and one.kind != "list" and not _is_row_number(one)
+    ]
     endings = [one for one in varying if re.fullmatch(r".*_(?:label|class|category|answer|intent)", one.base)]
     shortest = min(endings or varying, key=lambda column: column.length, default=None)
     replies = next((one.name for one in filled if one.name.endswith("[assistant]")), None)
@@ -138,16 +142,26 @@ def propose_template(columns: Sequence[Column], question: str, answer: str, hold
     taken = {question, *(options if isinstance(options, list) else [options])}
     contexts = []
     for one in columns:
-        if one.name in taken or one.base in (base, asked) or one.filled < 1 or "[" in one.name or "." in one.name:
+        if one.name in taken or one.base in (base, asked) or not one.base or "[" in one.name or "." in one.name:
             continue
         is_context = one.base in CONTEXTS and one.kind in ("text", "list", "mixed")
         is_long = one.kind == "text" and one.length >= LONG_CHARACTERS and one.words >= LONG_WORDS and one.varies
-        known = one.base in (*COLUMNS["gold"], *COLUMNS["tests"], *COLUMNS["options"], *COLUMNS["response"], *ANSWERS)
+        known = one.base not in QUESTIONS and one.base in (*(name for key in OTHERS for name in COLUMNS[key]), *ANSWERS)
         if is_context or is_long and not known and not _NO_CONTEXT.fullmatch(one.base) and not holds_gold(one.name):
-            contexts.append(one.name)
-    units = [f"Unit of the answer: {{{one.name}}}" for one in columns if one.base in UNITS and one.filled == 1]
-    fields = [f"{{{name}}}" for name in (*contexts, question)]
-    return "\n\n".join([*fields, *units]) if contexts or units else question
+            contexts.append(one)
+    unit = unit_column(columns)
+    fields = [*map(field, contexts), f"{{{question}}}", *([f"Unit of the answer: {field(unit)}"] if unit else [])]
+    return "\n\n".join(fields) if len(fields) > 1 else question
+
+
+def unit_column(columns: Sequence[Column]) -> Column | None:
+    """The column with the unit of each answer."""
+    return next((one for one in columns if one.base in UNITS and one.kind == "text"), None)
+
+
+def field(column: Column) -> str:
+    """A column as a template names it, with a question mark if some rows have no value."""
+    return f"{{{column.name}{'?' if column.filled < 1 else ''}}}"
 
 
 def option_columns(columns: Sequence[Column]) -> str | list[str] | None:

@@ -11,6 +11,7 @@ from typing import Any
 from warmup_rl.base.errors import DataError
 from warmup_rl.data.columns import find_column
 from warmup_rl.domains.graders import ChoiceGrader
+from warmup_rl.grading.choice import letters_in
 from warmup_rl.grading.label import plain_label
 from warmup_rl.grading.math_value import rational
 from warmup_rl.grading.math_words import read_answer
@@ -40,7 +41,6 @@ _MEASURE = re.compile(r"[-+]?(?:\d[\d.,]*\d|\d|\.\d+)(?:e[-+]?\d+)?\s*([^\d\s.,;
 """A number with a unit after it."""
 _SQL = re.compile(r"\s*(?:select|with|insert|update|delete|create)\b", re.IGNORECASE)
 _LETTER = re.compile(r"\s*\(?[A-Z]\)?\s*")
-_LETTERS = re.compile(r"\(?[A-Z]\)?(?:\s*(?:[,;&]|and)\s*\(?[A-Z]\)?)*")
 _COMMA_NUMBER = re.compile(r"[^\d,;]*\d[\d.]*(?:,\d+)?[^\d,;]*")
 _DECIMAL_COMMA = re.compile(r"(?<!\d)0,\d|,\d{1,2}(?!\d)|,\d{4}")
 _KK = re.compile(rf"\bis an? (?:{'|'.join(word for pair in ROLES for word in (pair.truthful, pair.liar))})\b")
@@ -71,10 +71,12 @@ def propose_grader(
         return {"type": "code", "tests": tests}
     if options and (chosen := _chosen(golds, options, rows)) is not None:
         return chosen
+    if options and rows and all(map(letters_in, golds)):
+        return {"type": "set", "options": options}
     if all(map(_LETTER.fullmatch, golds)):
         if options:
             return {"type": "choice", "options": options}
-        return {"type": "choice"} if _lists_options(rows, golds) else {"type": "label"}
+        return {"type": "choice"} if not rows or lists_options(rows, golds) else {"type": "label"}
     if all(_KK.search(gold) for gold in golds) or _are_puzzles(rows, golds):
         return {"type": "kk"}
     if all(_is_structured(gold) for gold in golds):
@@ -95,8 +97,6 @@ def propose_grader(
         return {"type": "exact"}
     if any(_LATEX.search(gold) for gold in golds) and sum(map(_is_text, golds)) <= MOST_ODD * len(golds):
         return {"type": "math"}
-    if options:
-        return {"type": "set", "options": options} if all(map(_LETTERS.fullmatch, golds)) else {"type": "exact"}
     if sum("," in gold or ";" in gold for gold in golds) > len(golds) / 2:
         return {"type": "set"}
     return {"type": "exact"}
@@ -113,7 +113,7 @@ def _number(golds: Sequence[str]) -> dict[str, Any] | None:
             return None
         if rational(one.text) is None and found:
             units[found[1].strip()] += 1
-        measured = measured or "." in gold and one.unit not in ("$", "%")
+        measured = measured or re.search(r"\.\d*[1-9]", gold) is not None and one.unit not in ("$", "%")
     if units and len(units) * 2 > units.total():
         return None
     names = sorted(units)
@@ -153,10 +153,10 @@ def _chosen(golds: Sequence[str], options: str | list[str], rows: Sequence[Mappi
     return None
 
 
-def _lists_options(rows: Sequence[Mapping[str, Any]], golds: Sequence[str]) -> bool:
+def lists_options(rows: Sequence[Mapping[str, Any]], golds: Sequence[str]) -> bool:
     """Whether each row has lines such as `B. south` with the letter of its answer."""
     try:
-        for gold, row in zip(golds, rows, strict=True) if rows else ():
+        for gold, row in zip(golds, rows, strict=True):
             ChoiceGrader().read(row, gold, "")
     except DataError:
         return False

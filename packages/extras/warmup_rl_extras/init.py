@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import string
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -21,10 +20,7 @@ from warmup_rl.cli.arguments import Arguments, build
 from warmup_rl.cli.power import describe_power
 from warmup_rl.data.columns import find_column, value_at
 from warmup_rl.data.datasets import Source
-from warmup_rl.domains.jsonl import UserRows
-from warmup_rl.domains.rows import text_of
-from warmup_rl.domains.text_graders import LabelGrader
-from warmup_rl.grading.math_value import rational
+from warmup_rl.domains.jsonl import UserRows, filled, template_columns
 from warmup_rl.interfaces.domain import each_fold
 from warmup_rl.interfaces.plugins import suggestion
 from warmup_rl.recipe import load_recipe
@@ -32,16 +28,19 @@ from warmup_rl.recipe.document import parse_value
 from warmup_rl.stages.rlvr import MOST_PROBLEMS
 from warmup_rl_extras.column_guesses import (
     LONG_NAME,
-    UNITS,
     Column,
     describe_columns,
+    field,
+    option_columns,
     propose_answer,
     propose_question,
     propose_template,
+    unit_column,
 )
 from warmup_rl_extras.grader_guesses import odd_golds, propose_grader, propose_instruction
 from warmup_rl_extras.init_trial import (
     holds_golds,
+    open_questions,
     require_hidden_golds,
     require_most_rows,
     show_rows,
@@ -87,22 +86,21 @@ def main(arguments: Sequence[str]) -> int:
     console.print(_column_table(columns))
     block = _domain_keys(given, columns, rows)
     domain = build(UserRows, block, given.file).model_copy(update={"name": "mine"})
-    instruction = propose_instruction(block["grader"], _golds(block, rows)) or domain.default_instruction()
+    golds = _golds(block, rows)
+    instruction = propose_instruction(block["grader"], golds) or domain.default_instruction()
     block |= {"instruction": instruction} if instruction else {}
     domain = domain.model_copy(update={"instruction": instruction or None})
     unused = _print_choice(block, columns, console)
     if not given.anyway:
-        labels = domain.grader.fitted(_golds(block, rows)).labels if isinstance(domain.grader, LabelGrader) else None
         require_most_rows(domain, unused, given.file)
-        if domain.grader.type not in ("choice", "kk", "code"):
-            require_hidden_golds(domain, rows, labels or (), given.file)
+        require_hidden_golds(domain, rows, given.file)
     if not given.folds and not given.holdout:
         distinct = sum(map(len, domain.table().problems.values()))
         domain = domain.model_copy(update={"holdout": max(1, min(HELD_OUT, distinct // 4))})
     table = domain.table()
     console.print(f"{domain.space()}")
-    if isinstance(domain.grader, LabelGrader) and all(rational(gold) is not None for gold in set(_golds(block, rows))):
-        console.print("The labels are bare numbers: say in `instruction` what each of them means.")
+    for question in open_questions(domain, rows, golds):
+        console.print(question)
     problems = [problem for split in table.problems.values() for problem in split]
     if domain.drop_bad_golds:
         problems = [problem for problem in problems if not domain.fault(problem)]
@@ -121,23 +119,19 @@ def main(arguments: Sequence[str]) -> int:
 def _print_choice(block: dict[str, Any], columns: Sequence[Column], console: Console) -> list[str]:
     """Prints question, answer, grader and the unused columns; returns the names of the latter."""
     after = f" (after {block['answer_after']!r})" if "answer_after" in block else ""
-    console.print(f"\nquestion: {_flow(block['question'])}   answer: {block['answer']}{after}")
+    console.print(f"\nquestion: {_flow(block['question'])}   answer: {_flow(block['answer'])}{after}")
     console.print(f"grader: {_flow(block['grader'])}")
-    fields = {name for _, name, _, _ in string.Formatter().parse(block["question"]) if name} | {block["question"]}
+    fields = {*template_columns(block["question"]), *template_columns(block["answer"])}
     known = str(block["grader"])
     unused = [
         one.name
         for one in columns
-        if one.name not in {*fields, block["answer"]}
-        and not any(name.startswith((f"{one.name}[", f"{one.name}.")) for name in {*fields, block["answer"]})
+        if one.name not in fields
+        and not any(name.startswith((f"{one.name}[", f"{one.name}.")) for name in fields)
         and f"'{one.name}'" not in known
     ]
     if unused:
-        console.print(f"not used: {', '.join(unused)}")
-    for one in columns:
-        if one.name in unused and one.base in UNITS:
-            where = f"{one.filled:.0%} of the rows name the unit of their answer in {one.name!r}"
-            console.print(f"{where}, and the question does not ask for it: fill the column, and name it in --question.")
+        console.print(f"not used: {', '.join(name or '(a column without a name)' for name in unused)}")
     if block.get("drop_bad_golds"):
         console.print("Rows whose answer is missing or of another kind are left out (drop_bad_golds).")
     return [one.name for one in columns if one.name in unused and one.kind == "text" and one.varies]
@@ -180,16 +174,20 @@ def _domain_keys(given: Any, columns: Sequence[Column], rows: Sequence[dict[str,
                 raise UserError(f"{given.file}: no column {column!r}.{suggestion(column, names)} Columns: {found}.")
             tests = " Tests alone are not enough: a reference solution must show that they can be passed."
             hint = tests if key == "answer" and find_column(names, "tests") else ""
+            nested = next((name for name in rows[0] if isinstance(value_at(rows[0], f"{name}[0]"), dict)), "")
+            several = f" {nested!r} holds lists of objects: if each is a problem, write one row for each."
+            hint = hint or (several if nested else "")
             raise UserError(f"{given.file}: which column is the {key}? Give --{key} COLUMN. Columns: {found}.{hint}")
     if answer == question:
         raise UserError(f"{given.file}: {answer!r} cannot be both question and answer. Give another --answer.")
+    asked = question
     if not given.question:
         question = propose_template(columns, question, answer, lambda name: holds_golds(rows, name, answer))
     block = {"file": given.file, "question": question, "answer": answer}
     answered = _answered(rows, answer)
     if not answered:
         raise UserError(f"{given.file}: {answer!r} holds no answer. Give another --answer.")
-    if all(MARK in text_of(row, answer, "") for row in answered):
+    if all(MARK in filled(row, answer, "") for row in answered):
         block["answer_after"] = MARK
     golds = _golds(block, rows)
     if odd := odd_golds(golds):
@@ -203,8 +201,17 @@ def _domain_keys(given: Any, columns: Sequence[Column], rows: Sequence[dict[str,
             "Name a column of short answers with --answer, take --grader exact where every answer has one spelling, or "
             "give a rule of your own: --grader 'python: my_rules.py:grade'."
         )
+    if (options := option_columns(columns)) and not (given.grader or given.question or "options" in grader):
+        shown = "\\n".join(f"{{{name}}}" for name in (options if isinstance(options, list) else [options]))
+        raise UserError(
+            f"{given.file}: {options!r} looks like options, and answers such as {golds[0][:60]!r} name none of them. "
+            f"Give another --answer; or, if the options belong to the question, --question '{{{asked}}}\\n{shown}', "
+            f"else --question '{asked}'."
+        )
     if isinstance(grader, dict) and grader.get("type") == "code" and not given.question:
         block["question"] = _with_example(question, grader["tests"], answered)
+    if (unit := unit_column(columns)) and not given.answer and not given.grader and grader["type"] == "number":
+        block["answer"] = f"{{{answer}}} {field(unit)}"
     block |= {"grader": grader}
     if len(answered) < len(rows):
         block["drop_bad_golds"] = True
@@ -226,13 +233,13 @@ def _with_example(question: str, tests: str, rows: Sequence[dict[str, Any]]) -> 
 
 def _answered(rows: Sequence[dict[str, Any]], answer: str) -> list[dict[str, Any]]:
     """The rows that have an answer."""
-    values = ((row, value_at(row, answer)) for row in rows)
+    values = ((row, value_at(row, template_columns(answer)[0])) for row in rows)
     return [row for row, value in values if value is not None and str(value).strip().lower() not in MISSING]
 
 
 def _golds(block: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[str]:
     """The reference answers as the grader will get them."""
-    golds = [text_of(row, block["answer"], "") for row in _answered(rows, block["answer"])]
+    golds = [filled(row, block["answer"], "") for row in _answered(rows, block["answer"])]
     after = block.get("answer_after")
     return [gold.rpartition(after)[2].strip() for gold in golds] if after else golds
 

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import re
-import string
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 from rich.console import Console
 
 from warmup_rl.base.errors import DataError, Unscorable
 from warmup_rl.base.types import Problem
 from warmup_rl.cli.check import show_problem
-from warmup_rl.data.columns import plain_name
-from warmup_rl.domains.jsonl import UserRows
-from warmup_rl.domains.rows import Row, text_of
+from warmup_rl.data.columns import COLUMNS, plain_name, value_at
+from warmup_rl.domains.jsonl import UserRows, filled, template_columns
+from warmup_rl.domains.rows import Row
+from warmup_rl.domains.text_graders import LabelGrader, SqlGrader
 from warmup_rl.grading.label import plain_label
+from warmup_rl.grading.math_value import rational
 from warmup_rl.interfaces.domain import Answered, score_all
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl_extras.column_guesses import CONTEXTS
+from warmup_rl_extras.grader_guesses import lists_options
 from warmup_rl_extras.wrong_answers import right_answers, wrong_answers
 
 MOST_LEFT_OUT = 1 / 3
 """Share of rows that may fall out."""
+FEW, RECURRING = 10, 3
+"""Values of a question column that are no questions of their own: so few, each in so many rows on average."""
 GOLD_SHOWN = 1 / 2
 """Share of questions that may hold their reference answer."""
 ROWS_SHOWN = 3
+ROWS_TRIED = 200
+"""Most rows whose answers are tried in other forms; the reference answers of all rows are graded."""
 _FORM = ResponseFormat()
+_TABLE = re.compile(r"\b(?:from|join)\s+[`\"]?(\w+)", re.IGNORECASE)
 
 
 def require_most_rows(domain: UserRows, unused: Sequence[str], file: str) -> None:
@@ -46,22 +54,26 @@ def require_most_rows(domain: UserRows, unused: Sequence[str], file: str) -> Non
     )
 
 
-def require_hidden_golds(domain: UserRows, rows: Sequence[Row], labels: Sequence[str], file: str) -> None:
-    """Raises `DataError` if the reference answer stands in most questions. Passages, schemas and the like do not count:
-    answers are often taken from them."""
-    fields = [domain.question]
-    if "{" in domain.question:
-        names = [name for _, name, _, _ in string.Formatter().parse(domain.question) if name]
-        fields = [name for name in names if plain_name(name) not in CONTEXTS]
-    others = {plain_label(label) for label in labels}
+def require_hidden_golds(domain: UserRows, rows: Sequence[Row], file: str) -> None:
+    """Raises `DataError` if the reference answer stands in most questions. Passages, schemas and the like do not count,
+    as answers are often taken from them; nor do letters of the options that a question lists."""
+    if domain.grader.type in ("choice", "kk", "code"):
+        return
+    fitted = domain.answer_grader()
+    fields = template_columns(domain.question)
+    if len(fields) > 1:
+        fields = [name for name in fields if plain_name(name) not in CONTEXTS]
+    others = {plain_label(label) for label in (fitted.labels or ())} if isinstance(fitted, LabelGrader) else set()
     found, counted, example = 0, 0, ""
     for row in rows:
         try:
             gold = domain.written(row, "")
-            text = "\n".join(text_of(row, name, "") for name in fields)
+            text = "\n".join(str(value_at(row, name) or "") for name in fields)
         except DataError:
             continue
         counted += 1
+        if lists_options([row], [gold]):
+            continue
         if _names(text, gold) and not any(_names(text, label) for label in others - {plain_label(gold)}):
             found, example = found + 1, example or gold
     if counted and found > GOLD_SHOWN * counted:
@@ -72,9 +84,31 @@ def require_hidden_golds(domain: UserRows, rows: Sequence[Row], labels: Sequence
         )
 
 
+def open_questions(domain: UserRows, rows: Sequence[Row], golds: Sequence[str]) -> Iterator[str]:
+    """What the rows do not say and only their owner knows, each as a sentence that names the key to set."""
+    grader, numbers = domain.grader, [rational(gold) for gold in golds]
+    if None not in numbers and isinstance(grader, LabelGrader):
+        yield "The labels are bare numbers: say in `instruction` what each of them means."
+    elif None not in numbers and len(golds) >= RECURRING * len(set(golds)) and any(map(_is_fraction, numbers)):
+        yield "The answers are fractions that recur, as ratings do: say in `instruction` what they measure."
+    columns = template_columns(domain.question)
+    for name in columns:
+        values = {str(value_at(row, name)).strip() for row in rows} - {""}
+        if plain_name(name) in COLUMNS["question"] and 1 < len(values) <= FEW and len(rows) >= RECURRING * len(values):
+            found = ", ".join(map(repr, sorted(values)))
+            yield f"{name!r} holds only {found}: say in `instruction` what is asked for with each of them."
+        paths = [value for value in values if re.fullmatch(r"\S*[/.]\w+", value)]
+        if paths and len(paths) == len(values):
+            yield f"{name!r} names files, such as {paths[0]!r}: put their text, which a model needs, into the rows."
+    if isinstance(grader, SqlGrader) and _unknown_tables(domain, rows) > len(rows) / 2:
+        yield "Most questions do not name the tables of their query: put the schema into the rows or `instruction`."
+    if not domain.instruction:
+        yield "The grader does not say how to answer: say so in `instruction`."
+
+
 def holds_golds(rows: Sequence[Row], column: str, answer: str) -> bool:
     """Whether a column holds the reference answer in most rows, where that is long enough to tell."""
-    pairs = [(str(row.get(column) or ""), text_of(row, answer, "")) for row in rows if _has(row, answer)]
+    pairs = [(str(row[column]), filled(row, answer, "")) for row in rows if row.get(column) and _has(row, answer)]
     long = [(text, gold) for text, gold in pairs if len(gold.strip()) >= 4]
     return bool(long) and sum(_names(text, gold) for text, gold in long) > len(long) / 2
 
@@ -92,9 +126,10 @@ def try_grader(domain: UserRows, problems: Sequence[Problem], console: Console) 
     Returns:
         Whether each gold is correct and no wrong answer is.
     """
+    tried = problems[:ROWS_TRIED]
     cases = [(problem, "gold", domain.reference(problem), True) for problem in problems]
-    cases += [(problem, name, text, True) for problem in problems for name, text in right_answers(domain, problem)]
-    wrong = [(problem, name, text) for problem in problems for name, text in wrong_answers(domain, problem, problems)]
+    cases += [(problem, name, text, True) for problem in tried for name, text in right_answers(domain, problem)]
+    wrong = [(problem, name, text) for problem in tried for name, text in wrong_answers(domain, problem, problems)]
     cases += [(problem, name, text, False) for problem, name, text in wrong]
     answers = [Answered(domain, one, _FORM.render(thinking="so", answer=text)) for one, _, text, _ in cases]
     counts: dict[tuple[str, bool], list[int]] = {}
@@ -126,6 +161,20 @@ def try_grader(domain: UserRows, problems: Sequence[Problem], console: Console) 
     return not faults
 
 
+def _unknown_tables(domain: UserRows, rows: Sequence[Row]) -> int:
+    """How many questions leave out a table that their query reads."""
+    count = 0
+    for row in rows:
+        asked = "\n".join(str(value_at(row, name)) for name in template_columns(domain.question))
+        tables = _TABLE.findall(str(value_at(row, template_columns(domain.answer)[0])))
+        count += any(not _names(asked, table) for table in tables)
+    return count
+
+
+def _is_fraction(number: Fraction | None) -> bool:
+    return number is not None and number.denominator > 1
+
+
 def _names(text: str, answer: str) -> bool:
     """Whether an answer stands in a text as words of its own."""
     plain = " ".join(answer.split()).casefold()
@@ -135,6 +184,6 @@ def _names(text: str, answer: str) -> bool:
 
 def _has(row: Row, answer: str) -> bool:
     try:
-        return bool(text_of(row, answer, ""))
+        return bool(filled(row, answer, ""))
     except DataError:
         return False

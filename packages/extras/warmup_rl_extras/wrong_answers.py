@@ -18,7 +18,8 @@ def wrong_answers(domain: UserRows, problem: Problem, problems: Sequence[Problem
     """Names and texts of wrong answers near the gold."""
     gold = problem.gold
     kind = type(domain.grader).type
-    other = next((one.gold for one in problems if _differ(kind, gold, one.gold)), None)
+    others = (one.gold for one in problems if _differ(kind, gold, one.gold))
+    other = next((text for text in others if not _near(domain, gold, text)), None)
     if other is not None and kind not in ("regex", "python", "code"):
         yield "another row's gold", domain.reference(_with_gold(problem, other))
     if kind in ("math", "number"):
