@@ -758,6 +758,7 @@ SAME = [
 """Answers that mean the reference."""
 
 DIFFERENT = [
+    ("5", "5 " + "cm. " * 60 + "!!+"),
     (r"9.8\text{ m/s}^2", r"9.8\,\mathrm{m\,s^{-1}}"),
     (r"\frac34", r"\frac34 \text{ (or 70\%)}"),
     (r"\frac{x-3}{2}", r"f(x)=\frac{x-3}{3}"),
