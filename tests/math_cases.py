@@ -7,6 +7,9 @@ SAME = [
     ("5", "f(-1)=5"),
     ("0.3", "P(A|B)=0.3"),
     (r"\frac12", r"\sin^2 \theta=\frac12"),
+    (r"45\text{ km/h}", r"45\,\mathrm{km\,h^{-1}}"),
+    (r"9.8\text{ m/s}^2", r"9.8\,\mathrm{m\,s^{-2}}"),
+    (r"\frac34", r"\frac34 \text{ (or 75\%)}"),
     ("3", r"3 \pmod 7"),
     ("3", r"x \equiv 3 \pmod{7}"),
     (r"3 \pmod 7", "3"),
@@ -755,6 +758,9 @@ SAME = [
 """Answers that mean the reference."""
 
 DIFFERENT = [
+    ("5", "5 " + "cm. " * 60 + "!!+"),
+    (r"9.8\text{ m/s}^2", r"9.8\,\mathrm{m\,s^{-1}}"),
+    (r"\frac34", r"\frac34 \text{ (or 70\%)}"),
     (r"\frac{x-3}{2}", r"f(x)=\frac{x-3}{3}"),
     ("x=5", "2x=5"),
     ("9", "x^2=9"),
@@ -1376,11 +1382,18 @@ COPIED = [
     ("What is the greatest common divisor of 12 and 18?", "6", r"\gcd(12, 18)"),
     ("Find the lcm of $12$ and $18$.", "36", r"\operatorname{lcm}(18,12)"),
     ("Which is larger, $7^2$ or 48?", "49", r"\max(7^2, 48)"),
+    ("Find the sum of the first ten positive integers.", "55", r"\sum_{k=1}^{10} k"),
+    ("How many seconds is that?", "90", "90 minutes"),
+    ("What does she pay, in dollars?", "57", "57\u00a2"),
+    ("What is its area, in square inches?", "36", r"36\text{ cm}^2"),
     ("What is the greatest integer not exceeding 3.7?", "3", r"\lfloor 3.7 \rfloor"),
 ]
-"""Question, reference, and an answer that copies an expression of the question."""
+"""Question, reference, and an answer that copies an expression of the question, or gives another unit than it asks."""
 
 WORKED_OUT = [
+    ("The trip takes 90 minutes. How many seconds is that?", "5400", "5400 seconds"),
+    ("How many children came?", "12", "12 boys"),
+    ("A car goes 120 miles in 2 hours. What is its speed in miles per hour?", "60", "60 mph"),
     ("Find $\\binom{9}{4}$.", "126", "126"),
     ("Is $\\sqrt{2}+1$ the largest? Give the largest.", r"\sqrt2+1", r"1+\sqrt{2}"),
     ("Which of 3, 5 and 8 is it?", "5", "5"),

@@ -543,11 +543,22 @@ SEAMS = {
         (f"{BEFORE}But 7 is not among the options. ", AFTER, "a doubt before it would stay open"),
         (BEFORE, f"But the options do not have it. {AFTER}", "a sentence after it points back"),
         (BEFORE, f"Let me think which of them is meant. {AFTER}", "a sentence after it points back"),
+        (BEFORE, f"So, these numbers are right. {AFTER}", "a sentence after it points back"),
     ],
 )
 def test_objections_and_choices_need_what_stands_beside_them(before, after, why):
     cut = Cut(Span(len(before), len(before + GONE)), "redundant")
     assert coherent(before + GONE + after, (cut,), "What is 3 + 4?") == ((), [(cut.span, why)])
+
+
+@pytest.mark.parametrize(
+    ("after", "made"),
+    [("Tuesday: 4. So the answer is 7.", 0), ("Second method: 4 + 3. So it is 7.", 0), ("Thus the answer: 7.", 1)],
+)
+def test_a_list_of_named_parts_is_cut_as_a_whole(after, made):
+    gone = "Monday: 3 + 4 = 7.\n"
+    cut = Cut(Span(len(BEFORE) + 1, len(BEFORE) + 1 + len(gone)), "redundant")
+    assert len(coherent(f"{BEFORE}\n{gone}{after}", (cut,), "What is 3 + 4?")[0]) == made
 
 
 @pytest.mark.parametrize(("why", "pieces"), SEAMS.items(), ids=[why or "none" for why in SEAMS])

@@ -52,6 +52,13 @@ MATHEMATICS = [
     ("The answer is not 5 but 6.", "6"),
     ("$y_1 = \\boxed{2}$ and $y_2 = \\boxed{3}$", "2, 3"),
     ("\\boxed{2}\\boxed{3}", "2, 3"),
+    ("\\[\n\\boxed{2}\n\\]\n\\[\n\\boxed{2}\n\\]", "2"),
+    ("\\boxed{2}, \\boxed{2} and \\boxed{3}", "2, 2, 3"),
+    ("\\boxed{2}, \\boxed{2}", "2, 2"),
+    ("Either the answer is 11 or the answer is 12.", None),
+    ("It could be 11, or maybe the answer is 12", None),
+    ("As x is 3 or 4, the answer is 12.", "12"),
+    ("It takes 5 steps. " * 200 + "So she has 9.", "9"),
 ]
 
 
@@ -171,9 +178,12 @@ USAGE = "```python\nfrom math import gcd\n```\nThen:\n```python\ndef add(a, b):\
         "def add(a, b):\n    return a + b",
         "Here is the function:\n\ndef add(a, b):\n    return a + b\n\nIt adds two numbers, see print(add(1, 2)).",
         "def add(a, b):\n    return a + b\n<|im_end|>\n<|im_start|>print",
+        "<s>```python\ndef add(a, b):\n    return a + b\n```</s>",
+        "<|im_start|>assistant\n```python\ndef add(a, b):\n    return a + b\n```<|im_end|>",
+        "1. Add:\n\n   ```python\n   def add(a, b):\n       return a + b\n   ```\n2. Try:\n   ```bash\n   ls\n   ```",
         "```python\rdef add(a, b):\r    return a + b\r```\rprint",
     ],
-    ids=["usage", "output", "crlf", "unclosed", "bare", "prose", "special token", "cr"],
+    ids=["usage", "output", "crlf", "unclosed", "bare", "prose", "special token", "first token", "chat", "list", "cr"],
 )
 def test_the_block_that_defines_the_function_is_the_program(answer):
     assert "return a + b" in (extract_code(answer, "add") or "")

@@ -38,6 +38,8 @@ _FOLLOWS = re.compile(rf"{_HESITATES}(?:so|therefore|thus|hence|then)\b", re.IGN
 _ITEM = re.compile(rf"{_HESITATES}(\w+)\s+(?:\d+|[A-Z])\b", re.IGNORECASE)
 """A numbered or lettered thing, such as `Layer 6` or `Option F`."""
 _LATER_ITEM = re.compile(r"\s*(?:[-*•+]\s|\(?(?:[2-9]|\d\d|[b-z])[.)]\s)")
+_LABEL = re.compile(r"^(?:[-*•] +)?[A-Z][\w'’]*(?: [\w'’]+){0,3}:", re.MULTILINE)
+"""What names the part of a list, such as `Friday:` or `Second method:`, at the beginning of a line."""
 _MENTION = re.compile(
     r"\b(?:both|all (?:three|four|these|of these|the)?|(?:the|my|these) (?:two|three)) ?(?:of (?:these|them|my) )?"
     r"(?:different )?(?:ways|methods|approaches|checks|results|calculations)\b",
@@ -161,6 +163,8 @@ def _seam_fault(before: str, gone: str, after: str, *, ends: bool, local: bool) 
         return "a doubt before it would stay open"
     item = _ITEM.match(first)
     if _LATER_ITEM.match(first) or item and re.search(rf"\b{item[1]}\s+(?:\d+|[A-Z])\b", gone, re.IGNORECASE):
+        return "a list goes on after it"
+    if _LABEL.match(first) and not _FOLLOWS.match(first) and _LABEL.search(gone):
         return "a list goes on after it"
     if first[:1].islower() or affirms(lowered(first)):
         return "a sentence after it points back"

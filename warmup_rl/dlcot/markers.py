@@ -104,7 +104,8 @@ SECOND_LOOK = re.compile(r"double|\bre-?(?:check|examin|verif|consider)|once mor
 _YES = r"(?:yes|yep|yeah|yup|okay|ok|good|great|right|correct|alright|perfect|so)\b"
 _AFFIRMS = re.compile(
     rf"[\W_]*(?:{_YES}[\W_]*)*"
-    r"(?:$|(?:(?:that|this|it|they|everything|all|the \w+|[\w.\\${}/=+*-]{1,24}(?= is\b|['’]s\b))\b.{0,40}?)?"
+    r"(?:$|(?:(?:that|this|it|they|everything|all|the \w+|[\w.\\${}/=+*-]{1,24}(?= is\b|['’]s\b)"
+    r"|\w+(?: \w+)?(?= are\b))\b.{0,40}?)?"
     r"\b(?:right|correct|still holds?|holds|checks? out|consistent|the same(?: as before)?|match(?:es)?|works?|fine"
     r"|confirmed|good|indeed|agrees?|valid)\b[^,;:]{0,40}$)"
 )

@@ -21,11 +21,11 @@ from warmup_rl.data.datasets import file_digest
 from warmup_rl.domains.assertions import read_assertions
 from warmup_rl.grading.choice import choose, final_choice, letters_in
 from warmup_rl.grading.code import extract_code, grade_program, run_program
-from warmup_rl.grading.final_answer import boxed, stated, stated_mathematics
+from warmup_rl.grading.final_answer import boxed, last_block, stated, stated_mathematics
 from warmup_rl.grading.math import final_answer, same_answer, unusable
 from warmup_rl.grading.math_value import rational
 from warmup_rl.grading.math_words import read_answer
-from warmup_rl.grading.plain import matches, same_json, same_number, same_set, same_text
+from warmup_rl.grading.plain import final_items, matches, same_json, same_number, same_set, same_text
 from warmup_rl.interfaces.grader import Grader
 from warmup_rl.interfaces.plugins import plugin_field
 
@@ -257,6 +257,10 @@ class SetGrader(Grader):
             return same_set(gold=", ".join(letters), answer=", ".join(letters_in(answer)) or answer)
         return _of_sentence(answer, lambda text: same_set(gold=problem.gold, answer=text, ignore_case=self.ignore_case))
 
+    def final_answer(self, text: str, problem: Problem) -> str | None:
+        """The items of a list that ends the text, else as for every grader."""
+        return final_items(text) or super().final_answer(text, problem)
+
 
 class JsonGrader(Grader):
     """An equal JSON value, fenced or bare."""
@@ -274,6 +278,10 @@ class JsonGrader(Grader):
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         return _of_sentence(answer, lambda text: same_json(gold=problem.gold, answer=text))
+
+    def final_answer(self, text: str, problem: Problem) -> str | None:
+        """The last code block, else as for every grader."""
+        return last_block(text) or super().final_answer(text, problem)
 
 
 class RegexGrader(Grader):

@@ -26,8 +26,9 @@ _NAMED = r"(?i:(?:option|choice|answer)\s{0,3})?"
 _CLAIM = re.compile(
     r"\b(?i:(?:(answer)|(option|choice)"
     r"|(?:correct|right|best) (?!answer|option|choice)[a-z]{3,20}(?= (?:is|must|should|would)\b))"
-    r"\s{0,3}(is|must be|should be|would be|[:=-])?\s{0,3}(?:(?:option|choice)\b)?\s{0,3}:?)"
-    r"[\s'({\[-]{0,6}(?:\\boxed\s?\{{1,2})?[\s({]{0,4}(?:([A-Z])(?!\w|'\w|[+?])|([a-z])(?=[\s'\])}.]{0,6}\Z))"
+    r"\s{0,3}(is|must be|should be|would be|[:=-])?\s{0,3}(?:(?:so|then|therefore|thus|hence)\s)?"
+    r"(?:(?:option|choice)\b)?\s{0,3}:?)"
+    r"[\s'({\[-]{0,6}(?:\\boxed\s?\{{1,2})?[\s({]{0,4}(?:([A-Z])(?!\w|'\w|[+?]|\s?=)|([a-z])(?=[\s'\])}.]{0,6}\Z))"
 )
 _NO_OPTION = re.compile(r"\banswer\s{0,3}(?:is|:)\s{0,3}(?:not|none|neither|nothing|unclear|unknown)\b", re.IGNORECASE)
 _BOX = re.compile(
@@ -64,6 +65,9 @@ _DENIED = re.compile(
     r"suppose|assume|unless|neither|is the|discard\w*)\b|n't\b",
     re.IGNORECASE,
 )
+_SUPPOSED = re.compile(r"\bto\s\w+\s(?:that\s)?(?:the\s)?(?:[a-z]+\s)?$|\b(?:would|could|might|may)\b", re.IGNORECASE)
+_SPEAKER = re.compile(r"\b(?:I|[Ww]e|me|us)\b")
+"""Who claims; without them `some would say` and `it is tempting to say` report what others might."""
 _DESCRIBED = re.compile(
     r"\b(?:an?|the|my|our|this|each|every|one|another|other)\s(?:[\w-]+\s){0,3}$|([\w-]+)\s$", re.IGNORECASE
 )
@@ -75,7 +79,7 @@ _PRAISE = frozenset(
 _SENTENCE_END = re.compile(r"(?<!\.)[.!?](?=\s|$)|\n")
 _REASON = re.compile(r"\b(?:because|since|(?<!well )as(?! well)|due|for|whereas|while|where)\b", re.IGNORECASE)
 _TAKEN_BACK = re.compile(
-    r"[\s')\]}]*(?:is|was)\s(?:wrong|false|incorrect|not)\b"
+    r"[\s')\]}]*(?:(?:is|was)\s(?:wrong|false|incorrect|not)|if|unless)\b"
     r"|[^.(\n]*\b(?:but|however)\b[^.(\n]*(?:\b(?:not|wrong|incorrect|false)\b|n't\b)",
     re.IGNORECASE,
 )
@@ -88,6 +92,7 @@ _PHRASE_START = r"(?<![\w.+-])(?:(?:the|an?)\s)?"
 _PHRASE_END = r"(?=\s*(?:$|[\n,;!?)\]}]|\.(?!\d))|\s(?:is|must|because|since|as|and|or|alone|remains|survives)\b)"
 _DASH = re.compile(r"[\s)\]}'.:]*(?:-\s)?\s*")
 _OPTION = re.compile(r"^\s{0,8}\(?([A-Z])[.):]\s+(.*)$", re.MULTILINE)
+_LONE = re.compile(r"^\W*[A-Za-z]\W*$", re.MULTILINE)
 _ARTICLE = re.compile(r"\s+(?!(?:is|because|since|as|or|and|with|which|if|unless|to|rather)\b)[a-z]")
 
 
@@ -108,11 +113,11 @@ class _Claim(NamedTuple):
 def choose(*, gold: str, answer: str, letters: str, question: str = "") -> Grade:
     """Grades `answer` against the letter `gold`.
 
-    A letter counts if it is boxed, follows "answer is" or "answer:", stands alone, or starts the answer, as in
-    `B. south` or `B (south)`; where no letter does, the whole text of an option counts as its letter. Two different
-    letters claimed in the same way are wrong; so are a letter that is not an option, and a letter before the text of
-    another option. Claims that are denied, hypothetical or taken back do not count, nor do options that are listed
-    behind the answer.
+    A letter counts if it is boxed, follows "answer is" or "answer:", stands alone, is the first paragraph, or starts
+    the answer, as in `B. south` or `B (south)`; where no letter does, the whole text of an option counts as its letter.
+    Two different letters claimed in the same way are wrong; so are a letter that is not an option, and a letter before
+    the text of another option. Claims that are denied, hypothetical, reported or taken back do not count, nor do
+    options that are listed behind the answer.
 
     Args:
         letters: the letters of the options, e.g. `ABCD`.
@@ -143,14 +148,17 @@ def choose(*, gold: str, answer: str, letters: str, question: str = "") -> Grade
 
 def final_choice(text: str, question: str = "") -> str:
     """The part of a text that states its choice: all of it where a letter, or the text of an option in the question, is
-    boxed or called the answer, or where it only lists options, else the last line."""
+    boxed or called the answer, or where it only lists options, or a letter is the first paragraph and the last line
+    claims none; else the last line."""
     plain = _plain_text(text)
     for said in (plain, _lettered(plain, _options(question))):
         if not said or _boxed(said) or _stated(said, string.ascii_uppercase, {}):
             return text
     lines = [line.strip() for line in plain.splitlines() if line.strip()]
     judged = any(_REFUSED.search(line) or re.search(_RIGHT, line) for line in lines)
-    return text if len(lines) > 1 and all(map(_LISTED.match, lines)) and not judged else lines[-1]
+    listed = len(lines) > 1 and all(map(_LISTED.match, lines)) and not judged
+    headed = _heading(plain) and not (_alone(lines[-1]) or _called_right(lines[-1], string.ascii_uppercase, {}))
+    return text if listed or headed else lines[-1]
 
 
 def with_options(question: str, options: Iterable[str]) -> str:
@@ -184,7 +192,8 @@ def _options(question: str) -> dict[str, str]:
 
 
 def _claims(text: str, letters: str, options: dict[str, str]) -> list[_Claim]:
-    return _boxed(text) or _stated(text, letters, options) or _alone(text) or _called_right(text, letters, options)
+    found = _boxed(text) or _stated(text, letters, options) or _alone(text) or _called_right(text, letters, options)
+    return found or _heading(text)
 
 
 def _lettered(text: str, options: dict[str, str]) -> str:
@@ -227,7 +236,7 @@ def _stated(text: str, letters: str, options: dict[str, str]) -> list[_Claim]:
 def _affirmed(before: str) -> bool:
     """Whether what stands before "answer is" in its clause neither denies nor belittles it."""
     clause = _clause(before)
-    if _DENIED.search(clause):
+    if _DENIED.search(clause) or _SUPPOSED.search(clause) and not _SPEAKER.search(clause):
         return False
     described = _DESCRIBED.search(clause)
     words = described[0].lower().split() if described else []
@@ -306,6 +315,13 @@ def _alone(text: str) -> list[_Claim]:
         others = re.findall(r"(?:^|[\s(])\(?([A-Z])[).](?=\s|$)", behind.partition("\n\n")[0])
         return [_Claim(letter + "".join(others), behind)]
     return []
+
+
+def _heading(text: str) -> list[_Claim]:
+    """The letter that is the first paragraph, where no other line is a letter, nor the text a question."""
+    first, _, rest = text.partition("\n\n")
+    alone = [] if "?" in text or _LONE.search(rest) else _alone(first.strip(_EDGES))
+    return [_Claim(claim.letters, "\n" + rest[:_BEHIND], not _CORRECTED.match("\n" + rest)) for claim in alone]
 
 
 def _wording(behind: str) -> str:

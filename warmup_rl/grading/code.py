@@ -43,8 +43,8 @@ _RETURN = re.compile(r"^\s*(?:.*:\s+)?return\b", re.MULTILINE)
 _PYTHON = ("", "py", "python", "python3")
 _LANGUAGE_BELOW = re.compile(r"\A\s*(?:py|python3?)[ \t]*\n")
 """The name of the language on the line after a fence instead of beside it."""
-_SPECIAL = re.compile(r"<\|[\w/ ]{2,40}\|>|</s>|<eos>")
-"""Ends a text: a token that a tokenizer left in it."""
+_SPECIAL = re.compile(r"<\|[\w/ ]{2,40}\|>|</?s>|<[be]os>")
+"""Begins or ends a text: a token that a tokenizer left in it."""
 _FIRST_LINE = re.compile(r"^(?:import |from |def |class |async def |@)", re.MULTILINE)
 _PROSE_CUTS = 5
 _DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -111,12 +111,13 @@ def extract_code(answer: str, function: str, *, closed: bool = False) -> str | N
 
     It is the last fenced Python block that defines `function`, after the imports and definitions of the blocks before
     it; the last Python block where none defines it; the whole answer where nothing is fenced. Blocks of other languages
-    do not count, and only fences at the beginning of a line do, not those in a docstring.
+    do not count, nor do fences in a docstring.
 
     Args:
         closed: a block must be closed and define the function; otherwise an unclosed one extends to the end.
     """
-    text = _SPECIAL.split(answer.replace("\r\n", "\n").replace("\r", "\n"), maxsplit=1)[0]
+    pieces = _SPECIAL.split(answer.replace("\r\n", "\n").replace("\r", "\n"))
+    text = next(filter(str.strip, pieces), "")
     text = textwrap.dedent(text.expandtabs(4) if "\t```" in text else text).strip("\n")
     fenced = blocks(text)
     python = [

@@ -7,17 +7,23 @@ One rule for all kinds of answers, which graders of special kinds refine: the la
 from __future__ import annotations
 
 import re
+import textwrap
 
 _LINE = 2_000
 """Characters of a line that are read."""
 _STATED = re.compile(
     r"####|\banswer\s{0,3}(?:\b(?:is|should be|must be|would be|equals)\b\s{0,3}:?|[:=])", re.IGNORECASE
 )
+_OR_THE = re.compile(
+    r"\bor\s{1,3}(?:[a-z]{1,20}\s{1,3})?(?:the\s{1,3})?(?:[a-z]{1,20}\s{1,3})?answer\s{0,3}(?:\w{2,6}(?:\sbe)?)?\s{0,3}:?$"
+)
+"""The mark of a second answer in one sentence: `it is 11, or else the answer is 12`."""
 _EMPHASIS = re.compile(r"\*\*|__|`")
 _JOINED = re.compile(
     r"(?:\s|,|;|\$|\\[()\[\]]|\\q?quad|\\text|\b[a-zA-Z](?:_\w|_\{\w{1,3}\})?\s?=|\{|\}|\b(?:and|or)\b)*"
 )
 """What stands between boxes that are members of one list."""
+_SEPARATES = re.compile(r"[,;]|\b(?:and|or)\b")
 _REFUTED = re.compile(r"\bnot[\s$(*]*$", re.IGNORECASE)
 _OR = re.compile(r",?\s{1,3}(?:or|and)\s{1,3}")
 _MAX_BOXES, _NEAR = 20, 40
@@ -38,7 +44,7 @@ _NUMBER = re.compile(
 _WORDS = re.compile(r"(?<!\\)\b(?:[^\W\d_]{3,}|[A-Z][a-z])\b")
 _REMARK = re.compile(r"(?<=\w)\s{1,3}\([^()]{0,200}[^\W\d_]{3}[^()]{0,200}\)\W{0,3}$")
 """Words in brackets behind an answer."""
-_FENCE = re.compile(r"^```[ \t]{0,4}([\w.+#-]{0,40})[ \t]{0,4}$", re.MULTILINE)
+_FENCE = re.compile(r"^( {0,3})```[ \t]{0,4}([\w.+#-]{0,40})[ \t]{0,4}$", re.MULTILINE)
 
 
 def boxed(text: str) -> str | None:
@@ -63,30 +69,36 @@ def last_box(text: str) -> tuple[int, str, int] | None:
 
 def boxes(text: str) -> str | None:
     """The content of the last box, joined by commas with those before it that only a comma, a name such as `x=`, or
-    `and` separates from it; None where there is no box, the last one is unbalanced or empty, or `not` stands before it.
-    """
+    `and` separates from it; once where the same box is only written again. None where there is no box, the last one is
+    unbalanced or empty, or `not` stands before it."""
     box = last_box(text)
     if box is None or _REFUTED.search(text[max(0, box[0] - _NEAR) : box[0]]):
         return None
-    members = [box[1]]
+    members, listed = [box[1]], False
     while len(members) < _MAX_BOXES and (before := last_box(text[: box[0]])):
         between = text[before[2] : box[0]]
         if len(between) > _NEAR or not _JOINED.fullmatch(between):
             break
         members.insert(0, before[1])
+        listed |= bool(_SEPARATES.search(between))
         box = before
-    return ", ".join(members)
+    return ", ".join(members) if listed or len(set(members)) > 1 else members[0]
 
 
 def blocks(text: str) -> list[tuple[str, str, bool]]:
-    """Language, content, and whether it is closed, of each fenced block; fences count at the beginning of a line. A
-    fence with a language opens a block even where the one before is not closed."""
+    """Language, content, and whether it is closed, of each fenced block. A fence stands at the beginning of a line,
+    behind at most three blanks as in a list; inside a block only one as far in as its first counts. A fence with a
+    language opens a block even where the one before is not closed."""
     found: list[tuple[str, str, bool]] = []
-    start, language = -1, ""
+    start, language, margin = -1, "", ""
     for fence in _FENCE.finditer(text):
+        if start >= 0 and fence[1] != margin:
+            continue
         if start >= 0:
-            found.append((language, text[start : fence.start()], not fence[1]))
-        start, language = (fence.end(), fence[1].lower()) if start < 0 or fence[1] else (-1, "")
+            inner = text[start : fence.start()]
+            found.append((language, textwrap.dedent(inner) if margin else inner, not fence[2]))
+        start, language = (fence.end(), fence[2].lower()) if start < 0 or fence[2] else (-1, "")
+        margin = fence[1]
     return [*found, (language, text[start:], False)] if start >= 0 else found
 
 
@@ -99,13 +111,15 @@ def stated(text: str) -> str:
     """What follows the last `answer is`, `answer:` or `####`, up to the end of its line; else the last line.
 
     Markdown emphasis and a final full stop are removed; a displayed formula counts as part of the line before. Empty
-    where the text is.
+    where the text is, and where `or` joins the last mark to another answer.
     """
     text = _DISPLAY.sub(lambda found: found[0].replace("\n", " "), _EMPHASIS.sub("", text)).strip()
     found = [match.end() for match in _STATED.finditer(text)]
     after = text[found[-1] :].strip() if found else ""
-    line = after.splitlines()[0] if after else (text.splitlines() or [""])[-1].removeprefix("A:")
-    return line[:_LINE].strip().removesuffix(".").strip()
+    if not after:
+        return (text.splitlines() or [""])[-1].removeprefix("A:")[-_LINE:].strip().removesuffix(".").strip()
+    hedged = _OR_THE.search(text, max(0, found[-1] - _NEAR), found[-1])
+    return "" if hedged else after.splitlines()[0][:_LINE].strip().removesuffix(".").strip()
 
 
 def stated_mathematics(text: str) -> str | None:

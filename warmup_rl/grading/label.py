@@ -16,7 +16,10 @@ _NAMED = re.compile(
 )
 _SENTENCE_END = re.compile(r"(?<=[\w)\"'])[.!?](?=\s|$)")
 _MARKUP = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf)\s*(?=\{)|[*`{}\"\u201c\u201d]|(?<!\w)_+|_+(?!\w)")
-_NEGATED = re.compile(r"\b(?:not|never|neither|rather than|instead of)\b|n't\b")
+_NEGATION = r"\b(?:not|never|neither|nor|rather than|instead of)\b"
+_NEGATED = re.compile(rf"{_NEGATION}|n't\b")
+_COMPOUND = re.compile(r"\b\w+(?:-\w+)+\b")
+"""A word such as `non-positive`, which names no label unless it is one."""
 _COMMON_WORDS = frozenset("a i it is in on or no not none other".split())
 """Labels that are everyday words: they count only as the first or last word of a statement."""
 
@@ -38,14 +41,18 @@ def same_label(*, gold: str, answer: str, labels: Sequence[str]) -> Grade:
     """Grades whether the only label that an answer names is the reference.
 
     Letter case, white space, underscores and hyphens do not matter. An answer that is a label counts; otherwise its
-    final statement must name exactly one, as a word and not negated.
+    final statement must name exactly one, as a word and not negated, besides those that it denies (`a, not b`).
     """
     if not answer.strip():
         return Grade("none", None, "empty answer")
-    by_words, pattern = _known(tuple(labels))
+    by_words, pattern, denied = _known(tuple(labels))
     if (exact := by_words.get(plain_label(_MARKUP.sub("", answer)))) is not None:
         return Grade("correct" if exact == gold else "wrong", exact)
-    statement = plain_label(_MARKUP.sub("", final_label_statement(answer)))
+    said = _MARKUP.sub("", final_label_statement(answer))
+    compounds = _COMPOUND.sub(lambda one: one[0] if plain_label(one[0]) in by_words else one[0].replace("-", ""), said)
+    statement = plain_label(compounds)
+    affirmed = denied.sub("", statement)
+    statement = affirmed if pattern.search(affirmed) else statement
     named = list(pattern.finditer(statement))
     found = list(
         dict.fromkeys(
@@ -71,8 +78,10 @@ def plain_label(text: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _known(labels: tuple[str, ...]) -> tuple[dict[str, str], re.Pattern[str]]:
-    """The labels by their plain form, and a pattern that matches any of these as words, longer ones first."""
+def _known(labels: tuple[str, ...]) -> tuple[dict[str, str], re.Pattern[str], re.Pattern[str]]:
+    """The labels by their plain form, and patterns that match any of these as words, longer ones first, and one that is
+    denied."""
     by_words = {plain_label(label): label for label in labels}
     ordered = sorted(by_words, key=len, reverse=True)
-    return by_words, re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, ordered))})(?!\w)")
+    named = rf"(?<![\w-])(?:{'|'.join(map(re.escape, ordered))})(?!\w)"
+    return by_words, re.compile(named), re.compile(rf"{_NEGATION}\s(?:(?:an?|the)\s)?{named}")

@@ -20,7 +20,7 @@ from warmup_rl.grading.math_structure import Shape, region, shape
 from warmup_rl.grading.math_tokens import OPERATIONS, Tokens, plain, tokenize
 from warmup_rl.grading.math_tree import Tree, children, form, names, parse
 from warmup_rl.grading.math_value import equal, proportional, rounds_to, value
-from warmup_rl.grading.math_words import NUMBERS, Answer, read_answer, split_answer, with_letter_unit
+from warmup_rl.grading.math_words import NUMBERS, Answer, another_unit, read_answer, split_answer, with_letter_unit
 from warmup_rl.grading.math_worker import SECONDS, verify
 
 MAX_LENGTH = 300
@@ -124,6 +124,8 @@ def _difference(reference: Answer, given: Answer, question: str) -> str | None:
     """How two answers differ, possibly empty; None if they mean the same."""
     if not reference.tokens:
         raise _Unreadable
+    if given.unit and not reference.unit and another_unit(given.unit, question):
+        return "the question asks for another unit"
     if reference.text == given.text and (reference.unit == given.unit or not (reference.unit and given.unit)):
         return None
     reference, given = without_remark(reference, given.unit), without_remark(given, reference.unit)
@@ -350,8 +352,8 @@ def _same_members(reference: Sequence[Shape], given: Sequence[Shape], *, repeats
 
 
 def _copied(given: Answer, reference: Answer, question: str) -> bool:
-    """Whether an answer is an expression that stands in the question and is not worked out, while the reference has
-    another form. Numbers, names, points and intervals are no such expressions."""
+    """Whether an answer is a `\\sum` or `\\prod`, or an expression that stands in the question and is not worked out,
+    while the reference has another form. Numbers, names, points and intervals are no such expressions."""
     if not question or given.words:
         return False
     found, expected = shape(given.tokens), shape(reference.tokens)
@@ -362,6 +364,8 @@ def _copied(given: Answer, reference: Answer, question: str) -> bool:
     inner = found.tree[1] if found.tree[0] == "-" else found.tree
     if inner[0] in ("n", "v", "c"):
         return False
+    if inner[0] in ("sum", "prod"):
+        return True
     if _contains(tokenize(question), tokenize(found.text)):
         return True
     formulas = [next(filter(None, groups)) for groups in FORMULA.findall(question)]

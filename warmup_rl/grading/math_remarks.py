@@ -54,6 +54,8 @@ def _says(remark: Tokens, found: Tree, unit: str) -> str | None:
         sides = [part.tree for part in (shapes.parts if shapes.kind == "equation" else [shapes])] if shapes else []
         if unit == "%" and not said.unit:
             sides = [tree and ("*", _HUNDRED, tree) for tree in sides]
+        elif not unit and said.unit == "%":
+            sides, said = [tree and ("/", tree, _HUNDRED) for tree in sides], replace(said, unit="")
         same = [
             tree is not None and (equal(tree, found) or rounded and rounds_to_places(tree, found)) for tree in sides
         ]

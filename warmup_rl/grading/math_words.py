@@ -55,7 +55,7 @@ _BASES = {
     "$": "dollar buck usd", "\u20ac": "euro", "\u00a3": "gbp", "\u00a5": "yen", "%": "percent pct percentage",
     "cal": "calorie", "mol": "mole", "hz": "hertz", "n": "newton", "j": "joule", "w": "watt", "v": "volt",
     "a": "ampere amp", "k": "kelvin", "am": "a.m", "pm": "p.m", "child": "children",
-    "person": "people", "qt": "quart", "pt": "pint", "t": "tonne",
+    "person": "people", "cent": "", "qt": "quart", "pt": "pint", "t": "tonne",
 }  # fmt: skip
 _PREFIXES = {"k": "kilo", "c": "centi", "m": "milli", "d": "deci", "n": "nano", "u": "micro", "M": "mega", "G": "giga"}
 _METRIC = ("m", "g", "l", "s", "cal", "mol", "hz", "n", "j", "w", "v", "a")
@@ -66,6 +66,7 @@ _UNITS = {name: base for base, others in _BASES.items() for name in (base, *othe
     for name in (f"{prefix}{base}", *(f"{spoken}{other}" for other in _BASES[base].split()))
 }
 """Canonical units by their names, in lower case (but for the prefixes M and G) and without the plural ending."""
+_ASKED = re.compile(r"\b(?:in|how many)(?: square| cubic)? ([a-z]{3,})\b", re.IGNORECASE)
 _CURRENCIES = {"\\$": "$", "\u20ac": "\u20ac", "\u00a3": "\u00a3", "\u00a5": "\u00a5"}
 _COMPOUND = {"mph": ["mi", "/h"], "kph": ["km", "/h"], "kmh": ["km", "/h"]}
 _COUNTED = frozenset("unit of each altogether total square sq cubic cu per way squared cubed".split())
@@ -90,7 +91,7 @@ _PLURAL = re.compile(
 )
 _TAIL = re.compile(
     r"(?:\^?\{?o\}?[wv]?|%|\$|'{1,2})\.?$"
-    r"|(?<=[nvx)}\]!])(?:w\.?(?:\^\{?-?n\}?)?[/.-]?)+(?:(?<=/)v)?(?:\^\{?n\}?)?$"
+    r"|(?<=[nvx)}\]!])(?:w\.?+(?:\^\{?-?n\}?)?[/.-]?)+(?:(?<=/)v)?(?:\^\{?n\}?)?$"
     r"|(?<=n)v/v(?:\^\{?n\}?)?$"
 )
 """A unit in the classes of tokens (see `_classes`)."""
@@ -187,6 +188,13 @@ def without_unit(text: str, names: Collection[str]) -> str:
             if rest[-1:].isdigit() or rest[-1:] in (".", ")", "}"):
                 return rest
     return text
+
+
+def another_unit(unit: str, question: str) -> bool:
+    """Whether a question asks in its last sentence for other units than this one, as in `how many hours`."""
+    last = re.split(r"[.?!]\s", question.strip())[-1]
+    asked = {known for word in _ASKED.findall(last) if (known := _unit(word))}
+    return bool(asked) and (base := unit.partition("^")[0]) in _UNITS.values() and base not in asked
 
 
 def _trimmed(tokens: Tokens) -> Tokens:
@@ -374,7 +382,9 @@ def _canonical_unit(tail: Tokens) -> str:
         elif before or over:
             power = _POWERS.get(before.lower(), "")
         elif factors and (after or exponent):
-            factors[-1] += f"^{exponent}" if exponent else _POWERS[after.lower()]
+            over = "/" if exponent.startswith("-") else ""
+            factors[-1] = over + factors[-1] + (f"^{exponent.lstrip('-')}" if exponent else _POWERS[after.lower()])
+            factors[-1] = factors[-1].removesuffix("^1") if over else factors[-1]
         elif word and word.lower().removesuffix("s") not in _COUNTED:
             name = word.lower()
             unit = _unit(word) or (name.removesuffix("s") if len(name) > 3 else name)

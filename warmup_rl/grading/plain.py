@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection
 from decimal import Decimal
 from fractions import Fraction
+from itertools import takewhile
 from typing import Any
 
 import regex
@@ -111,9 +112,13 @@ def read_json(text: str) -> Any:
     """A JSON value with exact numbers, which compares unequal where a number and a truth value are exchanged.
 
     Raises:
-        ValueError: no JSON. RecursionError: nested too deeply. ArithmeticError: a number beyond all bounds.
+        ValueError: no JSON, or a name twice in an object. RecursionError: nested too deeply. ArithmeticError: a number
+            beyond all bounds.
     """
-    return _typed(json.loads(text, parse_float=Decimal, parse_constant=lambda name: ("constant", name)))
+    value = json.loads(
+        text, parse_float=Decimal, parse_constant=lambda name: ("constant", name), object_pairs_hook=_object
+    )
+    return _typed(value)
 
 
 def matches(*, pattern: str, answer: str) -> Grade:
@@ -143,6 +148,12 @@ def undressed(text: str) -> str:
         if "\n" not in text and (bullet := _BULLET.match(text)):
             text = text[bullet.end() :]
     return text
+
+
+def final_items(text: str) -> str:
+    """The items of the list that ends a text; empty if none does."""
+    items = list(takewhile(_BULLET.match, map(str.strip, reversed(text.strip().splitlines()))))
+    return "\n".join(reversed(items)) if len(items) > 1 else ""
 
 
 def _plain(text: str, ignore_case: bool) -> str:
@@ -182,6 +193,12 @@ def _members(text: str, ignore_case: bool, *, conjunction: bool) -> frozenset[st
         last = parts.pop() if parts[-1].strip() or len(parts) < 2 else ""
         parts += re.split(r"(?:^|\s)(?:and|&)\s", last)
     return frozenset(found for part in parts if (found := _plain(undressed(part), ignore_case)))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(found := dict(pairs)) < len(pairs):
+        raise ValueError("a name twice")
+    return found
 
 
 def _typed(value: Any) -> Any:
