@@ -13,6 +13,7 @@ from tests.test_given_models import plan_of
 from tests.tiny import tiny_model
 from tests.training_case import RLVR, case, context
 from warmup_rl.base.errors import UserError
+from warmup_rl.cli import check
 from warmup_rl.cli.check import plan
 from warmup_rl.recipe import load_recipe
 
@@ -154,6 +155,16 @@ def test_check_refuses_what_cannot_run_on_a_model_that_does_not_exist_yet(
     with pytest.raises(UserError, match=message):
         plan_from_scratch(tmp_path, override)
     assert {path.name for path in tmp_path.iterdir()} == {"recipe.yaml"}
+
+
+def test_what_has_passed_is_not_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[int] = []
+    prepare = check.prepare
+    monkeypatch.setattr(check, "prepare", lambda *given: built.append(1) or prepare(*given))
+    first = plan_from_scratch(tmp_path, f"{ARGS}={{min_p: 0.1}}")
+    assert plan_from_scratch(tmp_path, f"{ARGS}={{min_p: 0.1}}") == first and built == [1]
+    plan_from_scratch(tmp_path, f"{ARGS}={{min_p: 0.2}}")
+    assert built == [1, 1]
 
 
 @pytest.mark.parametrize(
