@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from tests.test_given_models import plan_of
 from tests.tiny import tiny_model
 from tests.training_case import RLVR, case, context
 from warmup_rl.base.errors import UserError
+from warmup_rl.cli.check import plan
+from warmup_rl.recipe import load_recipe
 
 ARGS = "stages.rlvr.args"
 LORA = "stages.rlvr.lora"
@@ -78,6 +82,42 @@ ODD = [
 ]
 
 
+FROM_SCRATCH = [
+    # the model that a stage of the recipe builds
+    ("stages.pretrain.model.model_type=qwen99", r"pretrain\.model: .*Unrecognized model identifier: qwen99"),
+    ("stages.pretrain.model.model_type=t5", r"pretrain\.model\.intermediate_size: T5Config has no such field"),
+    ("stages.pretrain.model.num_attention_heads=3", r"pretrain\.model: transformers refuses it: .*size of tensor"),
+    ("stages.pretrain.model.head_dim=7", r"pretrain\.model: .*validate_rope.*an even rotary dimension"),
+    ("stages.pretrain.model.hidden_act=quick", r"pretrain\.model: transformers refuses it: unknown 'quick'"),
+    ("stages.pretrain.model.hiden_size=32", r"pretrain\.model\.hiden_size: .* 'hidden_size'"),
+    (
+        "stages.pretrain.model={model_type: mamba, hidden_size: 32, num_hidden_layers: 1, state_size: 4}",
+        r"pretrain\.model: .*batch_select_indices",
+    ),
+    ("stages.pretrain.corpus.chat_lengths=[0, 0]", r"corpus\.chat_lengths: .*more than 0"),
+    ("stages.pretrain.corpus.textbook_lengths=[-1, 2]", r"corpus\.textbook_lengths\.0: must be at least 0"),
+    ("evaluation.domains=[]", r"evaluation\.domains"),
+    ("stages.pretrain.model.vocab_size=10", r"pretrain\.model: .*vocab_size"),
+    ("stages.pretrain.args.adam_beta2=1.0", r"pretrain: Trainer refuses it: Invalid beta"),
+    # what the stages after it do to that model
+    (f"{LORA}={{target_modules: [foo]}}", r"lora\.target_modules: the model has no module 'foo'.*q_proj"),
+    (f"{LORA}={{target_modules: '('}}", r"rlvr\.lora: peft refuses it"),
+    (f"{ARGS}={{bf16: true, fp16: true}}", r"rlvr.*fp16"),
+    (f"{ARGS}.lr_scheduler_type=cosine_with_min_lr", r"rlvr: .*min_lr"),
+    # options that are read at the first step
+    (f"{LORA}={{r: 2, alora_invocation_tokens: [1]}}", r"rlvr\.lora: such an adapter cannot be merged \(aLoRA"),
+    (f"{ARGS}.min_p=2.0", r"rlvr: a step with these options fails: `min_p`"),
+    (f"{ARGS}.repetition_penalty=-1.0", r"rlvr: a step with these options fails: `penalty`"),
+    (f"{ARGS}={{beta: 0.1, sync_ref_model: true, ref_model_sync_steps: 0}}", r"a step .*fails: .*zero"),
+    (f"{SFT}.args.neftune_noise_alpha=-5", r"sft: a step with these options fails"),
+    (
+        f"{SFT}.args={{gradient_checkpointing: true, gradient_checkpointing_kwargs: {{reentrant: false}}}}",
+        r"sft: a step with these options fails: .*reentrant",
+    ),
+    ("seeds=[4294967296]", r"seeds\.0: must be less than 4294967296"),
+]
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tiny_model(tmp_path_factory.mktemp("models") / "model"))
@@ -88,6 +128,47 @@ def test_check_refuses_what_cannot_run(model: str, tmp_path: Path, override: str
     with pytest.raises(UserError, match=message) as caught:
         plan_of(tmp_path, model, override)
     assert "Traceback" not in str(caught.value)
+
+
+def plan_from_scratch(folder: Path, *overrides: str) -> str:
+    """What `check` prints of a recipe that pretrains its model."""
+    (folder / "recipe.yaml").write_text(
+        f"run_name: x\noutput_dir: {folder}\n"
+        "domains: {sums: {phrasing: terse, operations: [2, 3]}, kk: {people: [2, 2], phrasing: terse}}\n"
+        "evaluation: {problems: 4, samplings: {greedy: {temperature: 0, max_tokens: 8}}}\n"
+        "stages:\n  - type: pretrain\n    corpus: {type: nano, share: 0.01}\n"
+        "    model: {model_type: qwen3, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1,\n"
+        "      num_attention_heads: 2, num_key_value_heads: 2, head_dim: 16, max_position_embeddings: 256}\n"
+        "  - {type: distill, domain: kk, problems: 4, teacher: {type: solver}}\n  - sft\n"
+        "  - {type: rlvr, domain: sums, steps: 2, problems: 4, sampling: {max_tokens: 8}}\n  - evaluate\n"
+    )
+    console = Console(file=StringIO(), width=200)
+    plan(load_recipe(folder / "recipe.yaml", list(overrides)), console=console)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize(("override", "message"), FROM_SCRATCH, ids=[override for override, _ in FROM_SCRATCH])
+def test_check_refuses_what_cannot_run_on_a_model_that_does_not_exist_yet(
+    tmp_path: Path, override: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        plan_from_scratch(tmp_path, override)
+    assert {path.name for path in tmp_path.iterdir()} == {"recipe.yaml"}
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        f"{LORA}={{r: 2, init_lora_weights: pissa}}",  # reads the weights, which `check` does not have
+        f"{ARGS}={{beta: 0.1, sync_ref_model: true}}",
+        f"{ARGS}={{min_p: 0.1, repetition_penalty: 1.1}}",
+        "stages.pretrain.model={model_type: gpt2, n_embd: 32, n_layer: 1, n_head: 2, n_positions: 256}",
+        "stages.pretrain.model={model_type: qwen3_moe, hidden_size: 32, num_experts: 4, num_experts_per_tok: 2, "
+        "num_hidden_layers: 1, num_attention_heads: 2, num_key_value_heads: 2, moe_intermediate_size: 16}",
+    ],
+)
+def test_check_passes_what_runs_on_a_model_that_does_not_exist_yet(tmp_path: Path, override: str) -> None:
+    assert "rlvr" in plan_from_scratch(tmp_path, override)
 
 
 @pytest.mark.parametrize("override", ODD)

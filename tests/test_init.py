@@ -95,6 +95,11 @@ ROWS = 24
         ([{"q": f"Pick the number {n}.", "option_a": f"a{n}", "option_b": f"b{n}", "key": f"{'ab'[n % 2]}{n}"}
           for n in range(ROWS)],
          {"question": "q", "answer": "key", "grader": {"type": "choice", "options": ["option_a", "option_b"]}}),
+        ([{"context": f"Ann and Bob met in {n}.", "question": f"Who was late in {n}?", "ans0": f"Ann{n}",
+           "ans1": f"Bob{n}", "ans2": "nobody", "label": n % 3} for n in range(ROWS)],
+         {"grader": {"type": "choice", "options": ["ans0", "ans1", "ans2"], "counted_from": 0}}),
+        ([{"sentence1": f"The {n} came.", "sentence2": f"It came in {n}.", "label": n % 2} for n in range(ROWS)],
+         {"question": "{sentence1}\n\n{sentence2}", "grader": {"type": "label"}}),
         ([{"": n, "prompt": f"What is {n} + {n * n}, reader?", "source": "book", "none": "", "sum": n + n * n}
           for n in range(ROWS)],
          {"question": "prompt", "answer": "sum"}),
@@ -109,7 +114,8 @@ ROWS = 24
         ([{"question": f"Find {n}.", "answer": f"We add, so it is $\\boxed{{{n}+x}}$, as shown."} for n in range(ROWS)],
          {"grader": {"type": "math"}}),
     ],
-    ids=["after a mark", "from 0", "from 1", "labels", "columns", "texts", "index columns", "money", "decimals",
+    ids=["after a mark", "from 0", "from 1", "labels", "columns", "texts",
+         "columns of any name", "pairs", "index columns", "money", "decimals",
          "equal golds", "gaps", "boxed"],
 )  # fmt: skip
 def test_files_as_they_are_published_are_understood(tmp_path, rows, proposed):
@@ -352,7 +358,7 @@ def test_lists_of_problems_in_a_row_are_no_answers(tmp_path, capsys):
     path.write_text(json.dumps(rows))
     assert init(path) == 2
     error = capsys.readouterr().err
-    assert "which column is the answer?" in error and "holds lists of objects" in error
+    assert "which column is the answer?" in error and "Lists of objects are in paragraphs, questions" in error
 
 
 def test_letters_of_one_or_several_options_are_a_set_of_them(tmp_path, capsys):
@@ -361,7 +367,9 @@ def test_letters_of_one_or_several_options_are_a_set_of_them(tmp_path, capsys):
     path = tmp_path / "my.json"
     path.write_text(json.dumps(rows))
     assert init(path) == 0
-    assert "grader: {type: set, options: options}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "grader: {type: set, options: options}" in out and "letters of all right options" in out
+    assert f"in reverse order: {ROWS // 2} of {ROWS // 2} correct" in out
     domain = load_recipe(path.with_suffix(".yaml"), [f"output_dir={tmp_path}"]).domains["mine"]
     problem = next(one for one in domain.unchecked("train", 0) if "of 11" in one.question or "of 7" in one.question)
     assert [domain.grade(text, problem).verdict for text in ("A, C", "C and A", "B")] == ["correct", "correct", "wrong"]

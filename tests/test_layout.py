@@ -154,3 +154,34 @@ def test_the_disk_of_this_machine_decides_only_about_runs_that_can_be_here(
         assert note in words(plan_of(tmp_path, model, command=command))
     monkeypatch.setattr(memory, "_capacity", lambda env: 1_000_000)
     assert note in words(plan_of(tmp_path, model))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"- 1\n- 2\n", "accelerate cannot read it"),
+        (b": : :\n", "accelerate cannot read it"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"distributed_type: FOO\n", "'FOO' is not a valid DistributedType"),
+        (b"distributed_type: MULTI_GPU\nfoo: bar\n", "unknown keys"),
+        (b"distributed_type: MULTI_GPU\nnum_processes: many\n", r"num_processes: .*\(got 'many'\)"),
+        (b"distributed_type: MULTI_GPU\nnum_machines: -1\n", r"num_machines: "),
+        (b"distributed_type: DEEPSPEED\ndeepspeed_config: 5\n", r"deepspeed_config: .*\(got 5\)"),
+    ],
+)
+def test_a_launch_file_that_is_none_is_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=rf"^.*own.yaml: .*{message}[^\n]*$"):
+        layout_of(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("[]", "a JSON object is needed"), ("{", "not JSON"), ('{"zero_optimization": 3}', "zero_optimization: ")],
+)
+def test_a_configuration_of_deepspeed_that_is_none_is_one_line(tmp_path: Path, content: str, message: str) -> None:
+    file = own(tmp_path, {})
+    (tmp_path / "ds.json").write_text(content)
+    with pytest.raises(UserError, match=rf"ds.json: {message}"):
+        layout_of(file)

@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import os
+import re
 import sys
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
+from tests.synthetic_run import edit_json, pair, write_run
 from tests.tiny import Adding
 from warmup_rl.__main__ import main
 from warmup_rl.base.console import open_console, quiet_libraries, run_command
@@ -252,3 +254,136 @@ def test_ranks_of_one_machine_share_its_cores(monkeypatch):
     for ranks, each in ("4", 2), ("16", 1):
         monkeypatch.setenv("LOCAL_WORLD_SIZE", ranks)
         assert cores() == each
+
+
+WRONG_RECORDS = [
+    ("base/seed-0/run.json", {"stages": "x"}, "stages: "),
+    ("base/seed-0/run.json", {"stages": [1]}, "stages.0: "),
+    ("base/seed-0/run.json", {"seed": "zero"}, "seed: .*'zero'"),
+    ("base/seed-0/run.json", {"arm": ["x"]}, "arm: "),
+    ("base/seed-0/run.json", {"state": 4}, "state: "),
+]
+
+
+@pytest.mark.parametrize(("file", "change", "message"), WRONG_RECORDS)
+@pytest.mark.parametrize("command", ["report", "watch", "verify"])
+def test_a_record_with_values_of_another_type_is_one_line(tmp_path, capsys, file, change, message, command):
+    run = write_run(tmp_path, pair(1))
+    edit_json(run / file, **change)
+    assert main([command, str(run)]) == 2
+    assert re.search(rf"^\S*run.json: {message}[^\n]*Run the recipe again to rewrite it.$", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("stages", ["x", [1], [{"id": "sft", "folder": 5, "outputs": ["model"], "done": True}]])
+def test_export_reads_the_stages_of_a_trial_as_what_they_should_be(tmp_path, capsys, stages):
+    (trial := tmp_path / "seed-0").mkdir()
+    (trial / "run.json").write_text(json.dumps({"stages": stages}))
+    assert main(["export", str(trial), "--to", str(tmp_path / "out")]) == 2
+    assert re.search(r"run.json: stages: .*Run the recipe again to rewrite it", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"summary": None}, "summary: "),
+        ({"summary": {"cells": "x"}}, r"summary\.cells: "),
+        ({"summary": {"cells": [{"domain": 5}]}}, "missing 'split'"),
+        ({"files": {"a": 3}}, r"files\.a: "),
+        ({"seconds": "long"}, "seconds: .*'long'"),
+    ],
+)
+@pytest.mark.parametrize("command", ["report", "watch", "verify"])
+def test_a_stage_whose_record_has_values_of_another_type_is_one_line(tmp_path, capsys, change, message, command):
+    run = write_run(tmp_path, pair(1))
+    for file in run.parent.glob("cache/evaluate-*/stage.json"):
+        edit_json(file, **change)
+    assert main([command, str(run)]) in (1, 2)
+    shown = capsys.readouterr()
+    assert re.search(rf"stage.json: {message}", shown.out + shown.err)
+
+
+@pytest.mark.parametrize("out", ["missing/out.jsonl", "."])
+def test_an_output_that_cannot_be_made_is_one_line(tmp_path, capsys, out):
+    (rows := tmp_path / "rows.jsonl").write_text('{"question": "1 + 1", "gold": "2", "completion": "2"}\n')
+    assert main(["grade", "--domain", "sums", "--in", str(rows), "--out", str(tmp_path / out)]) == 2
+    assert "the file cannot be written: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [('{"domain": 1}', "'split' is missing"), ("[1]", "a JSON object is needed"), ("", None)],
+)
+def test_completions_of_another_form_are_one_line(tmp_path, capsys, rows, message):
+    run = write_run(tmp_path, pair(1))
+    for file in run.parent.glob("cache/evaluate-*/completions.jsonl"):
+        file.write_text(rows)
+    assert main(["report", str(run)]) == (2 if message else 0)
+    assert message is None or re.search(rf"completions.jsonl\S*: {message}", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("command", ["report", "watch", "verify"])
+def test_a_pipe_in_place_of_a_record_is_not_waited_for(tmp_path, capsys, command):
+    run = write_run(tmp_path, pair(1))
+    (run / "base" / "seed-0" / "run.json").unlink()
+    os.mkfifo(run / "base" / "seed-0" / "run.json")
+    assert main([command, str(run)]) == 2
+    assert "run.json: a regular file is needed" in capsys.readouterr().err
+
+
+def test_a_recipe_of_a_run_in_another_encoding_is_one_line(tmp_path, capsys):
+    run = write_run(tmp_path, pair(1))
+    (run / "recipe.yaml").write_bytes((run / "recipe.yaml").read_bytes() + b"# \xff\n")
+    assert main(["report", str(run)]) == 2
+    assert "recipe.yaml: not UTF-8" in capsys.readouterr().err
+
+
+def test_a_file_in_place_of_the_report_is_one_line(tmp_path, capsys):
+    run = write_run(tmp_path, pair(1))
+    (run / "report").write_text("mine")
+    assert main(["report", str(run)]) == 2
+    assert "report: File exists." in capsys.readouterr().err and (run / "report").read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", ["grade", "clean"])
+def test_links_in_a_loop_are_no_file(tmp_path, capsys, command):
+    for name, target in (("a.jsonl", "b.jsonl"), ("b.jsonl", "a.jsonl")):
+        (tmp_path / name).symlink_to(tmp_path / target)
+    given = ["--domain", "sums", "--in", str(tmp_path / "a.jsonl"), "--out", str(tmp_path / "out.jsonl")]
+    assert main([command, *given]) == 2
+    assert "a.jsonl: no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"PAR1" + bytes(100) + b"PAR1", b"PAR1abc", ROW, b""])
+def test_a_file_that_is_no_parquet_is_named(tmp_path, content):
+    (file := tmp_path / "rows.parquet").write_bytes(content)
+    with pytest.raises(DataError, match=r"rows.parquet: not a Parquet file"):
+        list(Source(path=str(file)).rows())
+
+
+def test_a_small_gzip_file_of_empty_lines_is_refused(tmp_path):
+    file = tmp_path / "rows.jsonl.gz"
+    with gzip.open(file, "wb", 9) as out:
+        out.write(ROW + b"\n" * 5_000_000)
+    with pytest.raises(DataError, match="unpacks to more than 200 times its size"):
+        list(Source(path=str(file)).rows())
+
+
+def test_a_question_that_no_model_reads_is_refused_before_it_is_compared(tmp_path, capsys):
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(ROW * 5 + json.dumps({"question": "x" * 2_000_000, "answer": 1}).encode())
+    assert main(["init", str(file), "--out", str(tmp_path / "recipe.yaml"), "--anyway"]) == 2
+    assert "rows.jsonl:6: a question of 2,000,000 characters; at most 1,000,000" in capsys.readouterr().err
+
+
+def test_a_table_of_many_columns_is_listed_in_part(tmp_path, capsys):
+    file = tmp_path / "wide.csv"
+    file.write_text(",".join(f"c{n}" for n in range(5000)) + "\n" + ",".join("1" for _ in range(5000)) + "\n")
+    assert main(["grade", "--domain", "sums", "--in", str(file), "--out", str(tmp_path / "out.jsonl")]) == 2
+    assert "c19 and 4,980 more" in (said := capsys.readouterr().err) and len(said) < 500
+
+
+@pytest.mark.parametrize("name", ["my rows", "größe", "- -"])
+def test_init_names_a_run_as_a_run_may_be_named(tmp_path, name):
+    file = tmp_path / f"{name}.jsonl"
+    file.write_text("".join(json.dumps({"question": f"{n} + 1?", "answer": str(n + 1)}) + "\n" for n in range(9, 30)))
+    assert main(["init", str(file), "--out", str(tmp_path / f"{name}.yaml")]) == 0

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-_OF_THE_SYSTEM = {*DISK_FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG}
-
-
 class _Printable:
     """A text stream that shows only what is safe; rich, which writes escape sequences of its own, gets the stream."""
 
@@ -41,7 +38,8 @@ def run_command(command: Callable[[], int], *, quiet: bool = False) -> int:
     """Runs a command: all that it prints is shown with escapes for what a terminal would act on, and what the user can
     fix is printed on stderr without a traceback (not if `quiet`: another rank does).
 
-    Returns the command's exit code; 2 for a `UserError`, and where the system cannot read or write a file.
+    Returns the command's exit code; 2 for a `UserError`, and where the system cannot read or write a file that
+    the error names.
     """
     share_cores()
     out, err = (one if isinstance(one, _Printable) else _Printable(one) for one in (sys.stdout, sys.stderr))
@@ -53,8 +51,8 @@ def run_command(command: Callable[[], int], *, quiet: bool = False) -> int:
         except UserError as error:
             line = str(error)
         except OSError as error:
-            if error.errno not in _OF_THE_SYSTEM:
-                raise
+            if error.errno == errno.ENOENT or error.filename is None and error.errno not in DISK_FULL:
+                raise  # the code looks for files before it opens them
             fix = (
                 " Finished work is kept: free some space and run the same command." if error.errno in DISK_FULL else ""
             )

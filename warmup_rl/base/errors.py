@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -47,8 +47,19 @@ class Unscorable(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of a library's message; the error's class where it has none."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """The first line of a library's message, with the next one where it only announces that; the error's class where
+    there is none."""
+    if isinstance(error, KeyError) and " " not in str(error):
+        return f"unknown {error}"  # its text is the key alone
+    first, *rest = str(error).strip().splitlines() or [type(error).__name__]
+    return f"{first} {rest[0].strip()}" if first.endswith(":") and rest else first
+
+
+def listed(names: Iterable[object], most: int = 20) -> str:
+    """Names as displayed in messages: at most so many of them."""
+    every = list(map(str, names))
+    more = f" and {len(every) - most:,} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more
 
 
 def shown(value: Any) -> str:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from warmup_rl.base.errors import UserError
+
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 """Codes of system errors where there is no room."""
 
@@ -42,13 +44,22 @@ def damage(folder: Path, recorded: Mapping[str, Mapping[str, Any]]) -> Iterator[
 
 @contextmanager
 def aside(path: Path) -> Iterator[Path]:
-    """A temporary path, one for each process, that becomes `path` at the end: readers never see a partial file."""
+    """A temporary path, one for each process, that becomes `path` at the end: readers never see a partial file. Raises
+    `UserError` where no file can be made."""
+    if not path.parent.is_dir() or path.is_dir():
+        fault = "a folder stands there" if path.is_dir() else f"there is no folder {path.parent}"
+        raise UserError(f"{path}: the file cannot be written: {fault}. Give another name.")
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         yield part
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def real(path: Path) -> Path:
+    """The path without links. Unlike `Path.resolve`, which raises `RuntimeError` then, it lets links in a loop be."""
+    return Path(os.path.realpath(path.expanduser()))
 
 
 def share(folder: Path) -> None:

@@ -18,6 +18,8 @@ MAX_LINE = 1 << 26
 """Characters of a line, and of a cell in a table."""
 MAX_GROWTH = 200
 """How many times larger than a gzip file the text in it may be; real rows shrink by less than 30 times."""
+LEAST_ROW = 32
+"""Characters that a line counts for at least in that comparison: empty lines take time, too."""
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
@@ -47,8 +49,24 @@ def json_line(value: Any) -> bytes:
         return json.dumps(value).encode() + b"\n"
 
 
+def read_text(path: Path) -> str:
+    """The text of a file. Raises `DataError` if it is not UTF-8, or not a file with content of its own."""
+    require_regular(path)
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}). Save the file as UTF-8.") from None
+
+
+def require_regular(path: Path) -> None:
+    """Raises `DataError` for a folder, a pipe or a device in place of a file: reading it fails, or never ends."""
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: a regular file is needed; this is a folder, a pipe or a device.")
+
+
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     """Rows of a file. Raises `DataError` with file and line if it is missing, or a row is not a JSON object."""
+    require_regular(path)
     try:
         with path.open(encoding="utf-8-sig") as file:
             yield from (row for _, row in objects(path, file))
@@ -73,7 +91,7 @@ def lines(path: Path, file: TextIO, *, long: bool = False) -> Iterator[str]:
     most = max(MAX_LINE, MAX_GROWTH * path.stat().st_size) if path.suffix == ".gz" else math.inf
     total = 0
     for number, line in enumerate(iter(lambda: file.readline(MAX_LINE), ""), start=1):
-        total += len(line)
+        total += max(len(line), LEAST_ROW)
         if total > most:
             raise DataError(f"{path}: a gzip file that unpacks to more than {MAX_GROWTH} times its size. Unpack it.")
         if len(line) == MAX_LINE and not long:
@@ -103,7 +121,7 @@ def read_json(path: Path, *, delete: Path | None = None) -> dict[str, Any]:
     a folder that is worthless without it."""
     fix = f"Delete {f'the folder {delete}' if delete else 'the file'} and run the recipe again."
     try:
-        value = parse_json(path.read_text(encoding="utf-8"))
+        value = parse_json(read_text(path))
     except ValueError as error:
         raise DataError(f"{path}: not JSON ({error}). {fix}") from None
     if not isinstance(value, dict):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from warmup_rl.base.config import ADAPTER_FILE
 from warmup_rl.base.errors import UserError, first_line
-from warmup_rl.base.jsonl import parse_object, read_json, write_json
+from warmup_rl.base.jsonl import parse_object, read_json, read_text, write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -70,7 +70,7 @@ def base_of(adapter: Path) -> tuple[str, str | None]:
     """The model that an adapter belongs to, and its revision: that of another stage also where both were moved. Raises
     `UserError` if the adapter names none."""
     file = adapter / ADAPTER_FILE
-    settings = parse_object(str(file), file.read_text(encoding="utf-8"))
+    settings = parse_object(str(file), read_text(file))
     name = settings.get("base_model_name_or_path")
     if not name:
         raise UserError(f"{file}: names no base model.")

@@ -7,10 +7,15 @@ import json
 import re
 import sys
 from contextlib import suppress
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar, cast
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
+from warmup_rl.base.errors import DataError, shown
+
+T = TypeVar("T")
 MAX_NESTING = 100
 """Levels of lists and mappings inside one another."""
 MAX_YAML_CHARACTERS, MAX_YAML_VALUES = 1_000_000, 100_000
@@ -38,6 +43,26 @@ def parse_json(text: str | bytes, *, repair: bool = False) -> Any:
         raise ValueError(f"an integer of more than {sys.get_int_max_str_digits():,} digits") from None
     repair = repair and bool(_LONE_SURROGATE.search(text))
     return _sound(value, repair) if repair or text.count("[") + text.count("{") > MAX_NESTING else value
+
+
+def shaped(kind: type[T], value: Any, source: object, fix: str) -> T:
+    """A JSON value as the type that it should have. Raises `DataError` that begins with `source`, names the key that is
+    missing or of another type, and ends with `fix`."""
+    try:
+        found: T = _adapter(cast(Any, kind)).validate_python(value)
+        return found
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        place, last = ".".join(map(str, fault["loc"])), fault["loc"][-1:]
+        if fault["type"] == "missing":
+            raise DataError(f"{source}: {last[0]!r} is missing, so it was written by another version. {fix}") from None
+        where = f"{place}: " if place else ""
+        raise DataError(f"{source}: {where}{fault['msg']} (got {shown(fault['input'])}). {fix}") from None
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def _sound(value: Any, repair: bool, depth: int = 0) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -51,21 +52,21 @@ def _launch_file(command: Command) -> Path | None:
 
 
 def prepare(
-    trials: Sequence[Trial],
+    trials: Sequence[Trial], drafts: Path
 ) -> tuple[PreTrainedTokenizerBase | None, list[str], list[tuple[Stage, Context]]]:
-    """Prepares every stage as a run does before its first one, for recipes that name a model.
+    """Prepares every stage as a run does before its first one, unless no stage sets an option that it takes a library
+    to check.
 
-    Returns the model's tokenizer (None, with a warning, where a hub model cannot be reached from here) and the stages
-    that were prepared. Raises `UserError` if the model or a stage cannot be used; `ContractError` where the model was
-    trained on another format.
+    Returns the recipe's tokenizer (None, with a warning, where a hub model cannot be reached from here, and for a model
+    from scratch) and the stages that were prepared, with drafts of models in a folder. Raises `UserError` if the model
+    or a stage cannot be used; `ContractError` where the model was trained on another format.
     """
-    from warmup_rl.base.models import require_finite
-    from warmup_rl.run.launch_env import read_launch_env
-    from warmup_rl.run.pipeline import TrialRunner
-
     recipe = trials[0].recipe
     if not recipe.model:
-        return None, [], []
+        stages = [planned.stage for trial in trials for planned in trial.stages]
+        return None, [], _prepared(trials, drafts) if any(stage.sets_options() for stage in stages) else []
+    from warmup_rl.base.models import require_finite
+
     folder = Path(recipe.model).expanduser()
     try:
         tokenizer = chat.load_tokenizer(recipe.model, recipe.model_revision)
@@ -77,20 +78,26 @@ def prepare(
     for layout in dict.fromkeys(trial.format for trial in trials):
         if layout.think != "auto":
             chat.check(recipe.model, layout, recipe.model_revision)
+    return tokenizer, [], _prepared(trials, drafts)
+
+
+def _prepared(trials: Sequence[Trial], drafts: Path) -> list[tuple[Stage, Context]]:
+    from warmup_rl.run.launch_env import read_launch_env
+    from warmup_rl.run.pipeline import TrialRunner
+
     prepared, env = dict[str, tuple[Stage, Context]](), read_launch_env()
     for trial in trials:  # the problems of evaluations were drawn when the recipe was loaded
-        runner = TrialRunner(trial, env, lambda line: None)
         stages = [one for one in trial.stages if one.key not in prepared and one.stage.role != "evaluation"]
         stages = [one for one in stages if not trial.entry(one).done]
-        runner.prepare(stages)
-        prepared |= {planned.key: (planned.stage, runner.context(planned)) for planned in stages}
-    return tokenizer, [], list(prepared.values())
+        found = TrialRunner(trial, env, lambda line: None).prepare(stages, drafts)
+        prepared |= zip((planned.key for planned in stages), found, strict=True)
+    return list(prepared.values())
 
 
 def memory(prepared: Sequence[tuple[Stage, Context]], command: Command) -> Iterator[tuple[str, list[str]]]:
     """What each training takes on a device of the launch, and what helps where it does not fit. Raises `UserError` if
     training is not split as the launch wants, or a DeepSpeed configuration contradicts the recipe."""
-    if not prepared:  # without a model torch is not needed
+    if not prepared:  # torch is not needed
         return
     from warmup_rl.run.launch_env import read_launch_env
     from warmup_rl.stages.training.base import TrainerStage
@@ -132,8 +139,10 @@ def plan(recipe: Recipe, world_size: int = 1, console: Console | None = None, co
     recipe = recipe.model_copy(update={"seeds": list(seeds)})
     every = [Trial(recipe, arm, seeds[0], fold, command.reuse_stale) for arm in arms for fold in chosen]
     trials = {trial.arm: trial for trial in every if trial.fold == chosen[0]}
-    tokenizer, unreachable, prepared = prepare(every)
-    needs, seeded = dict(memory(prepared, command)), [replace(trial, seed=seed) for trial in every for seed in seeds]
+    with TemporaryDirectory() as drafts:
+        tokenizer, unreachable, prepared = prepare(every, Path(drafts))
+        needs = dict(memory(prepared, command))
+    seeded = [replace(trial, seed=seed) for trial in every for seed in seeds]
     notes = list(unreachable)
     if not unreachable and _is_for_here(command, needs):
         require_disk(seeded)

@@ -17,6 +17,7 @@ import yaml
 from warmup_rl.base.config import descriptions
 from warmup_rl.base.console import progress_bar
 from warmup_rl.base.errors import DataError, UserError
+from warmup_rl.base.files import real
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
 from warmup_rl.base.types import to_json
 from warmup_rl.cleaners.dlcot import DLCoT
@@ -110,9 +111,9 @@ def _check_paths(given: argparse.Namespace) -> None:
     for name, path, suffix in (("--out", given.out, ".jsonl"), ("--audit", given.audit, ".html")):
         if path is not None and path.suffix != suffix:
             raise UserError(f"clean: {name} must end with {suffix}, got {path}.")
-    inputs = {given.source.resolve(), given.source.with_name(PROBLEMS_FILE).resolve()}
+    inputs = {real(given.source), real(given.source.with_name(PROBLEMS_FILE))}
     for path in (given.out, _dropped_file(given)):
-        if path.resolve() in inputs:
+        if real(path) in inputs:
             raise UserError(f"clean: {path} would overwrite the input. Give another --out.")
 
 
@@ -217,7 +218,7 @@ def _clean(
 
 def _foreign(given: argparse.Namespace, settings: Settings) -> ForeignTraces | None:
     """The converter of rows to traces; None if they are traces of a run."""
-    source = Source(path=str(given.source.resolve()))
+    source = Source(path=str(real(given.source)))
     place, first = next(source.rows(), ("", None))
     if first is None:
         raise UserError(f"clean: {given.source} has no rows.")
@@ -264,7 +265,7 @@ def _token_counter(model: str | None) -> tuple[Callable[[str], int], str]:
 def _add_problems(problems: Path, given: argparse.Namespace) -> None:
     """Adds the problems of the kept traces to the file next to the output, which may contain others."""
     target = given.out.with_name(PROBLEMS_FILE)
-    if target.resolve() == given.source.with_name(PROBLEMS_FILE).resolve():
+    if real(target) == real(given.source.with_name(PROBLEMS_FILE)):
         return
     with closing(open_problems(problems)) as new:
         others = (row for row in read_jsonl(target) if row.get("id") not in new) if target.is_file() else ()
@@ -279,9 +280,9 @@ def _dropped_file(given: argparse.Namespace) -> Path:
 def _audit_rows(given: argparse.Namespace) -> Path:
     """The file for the rows of the audit: next to the page, under its name unless that is taken."""
     page: Path = given.audit
-    taken = {path.resolve() for path in (given.source, given.out, _dropped_file(given))}
+    taken = {real(path) for path in (given.source, given.out, _dropped_file(given))}
     beside = page.with_suffix(".jsonl")
-    return page.with_suffix(".audit.jsonl") if beside.resolve() in taken else beside
+    return page.with_suffix(".audit.jsonl") if real(beside) in taken else beside
 
 
 def _summary(given: argparse.Namespace, counts: Counts, unit: str) -> Iterator[str]:

@@ -69,7 +69,7 @@ def options(prog: str = TRAIN) -> Arguments:
     add("--config", action="append", metavar="RECIPE", help="the recipe, if it is not given by its bare name")
     for name, kind, value, about in (
         ("--arm", str, "NAME", "run this arm only; may be repeated"),
-        ("--seed", _whole_number(0), "N", "run this seed instead of the recipe's; may be repeated"),
+        ("--seed", _whole_number(0, 2**32 - 1), "N", "run this seed instead of the recipe's; may be repeated"),
         ("--fold", _fold, "K", "run this fold only, or the last model: last; may be repeated"),
     ):
         add(name, dest=f"{name[2:]}s", action="append", type=kind, metavar=value, help=about)
@@ -94,10 +94,11 @@ def options(prog: str = TRAIN) -> Arguments:
     return parser
 
 
-def _whole_number(least: int) -> Callable[[str], int]:
+def _whole_number(least: int, most: int = 10**18) -> Callable[[str], int]:
     def read(text: str) -> int:
-        if not text.isdigit() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"a whole number of at least {least} is needed (got {text!r}).")
+        if not text.isdecimal() or len(text) > 18 or not least <= int(text) <= most:
+            limit = f" and at most {most:,}" if text.isdecimal() and int(text[:19]) > most else ""
+            raise argparse.ArgumentTypeError(f"a whole number of at least {least}{limit} is needed (got {text!r}).")
         return int(text)
 
     return read

@@ -8,16 +8,29 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import TypedDict
+
 from warmup_rl.base.config import ADAPTER_FILE, is_adapter
 from warmup_rl.base.errors import UserError, first_line
 from warmup_rl.base.jsonl import read_json
-from warmup_rl.base.models import base_of, load_model, read_tags, with_adapter
+from warmup_rl.base.models import base_of, load_model, read_tags, require_finite, with_adapter
 from warmup_rl.base.types import Message
+from warmup_rl.base.untrusted import shaped
 from warmup_rl.cli.arguments import Arguments
 from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.format import THINK_OPEN, ResponseFormat
 from warmup_rl.interfaces.plugins import suggestion
 from warmup_rl.run.cache import RECORD, CacheEntry
+
+
+class _Stage(TypedDict):
+    """What is read of a stage in the record of a trial."""
+
+    id: str
+    folder: str
+    outputs: list[str]
+    done: bool
+
 
 _PROBES: tuple[tuple[Message, ...], ...] = (chat.PROBE[:1], chat.PROBE)
 
@@ -88,9 +101,11 @@ def export(
     if (tags := read_tags(folder)) and not tagged:
         named = ", ".join(f"{tag} ({why})" for tag, why in tags.items())
         raise UserError(f"{folder}: this model is tagged: {named}. It is no final model; to export it, add --tagged.")
+    require_finite(folder)
     contract, response_format = folder / chat.CONTRACT_FILE, None
     if contract.is_file():
         response_format = chat.read_contract(contract).response_format
+    tokenizer = chat.load_tokenizer(folder)  # what is wrong with it is found before anything is written
     ignored = shutil.ignore_patterns(chat.CONTRACT_FILE, "adapter_*")
     shutil.copytree(folder, to, ignore=ignored, dirs_exist_ok=True)
     if (folder / ADAPTER_FILE).is_file():
@@ -98,7 +113,6 @@ def export(
     if response_format is None:
         yield f"{to}: a copy of {folder}; it was trained on no response format, so its chat template is as it was"
         return
-    tokenizer = chat.load_tokenizer(folder)
     wanted = [chat.render_prompt(tokenizer, messages, response_format) for messages in _PROBES]
     tokenizer.chat_template = _each_template(tokenizer, response_format)
     chat.stamp(to, tokenizer, response_format)
@@ -142,11 +156,12 @@ def _model_folder(source: Path, stage: str | None) -> Path:
         CacheEntry(source).require_whole("model")
         return source / "model"
     record = source / "run.json"
-    stages = read_json(record).get("stages") if record.is_file() else None
-    if stages is None:
+    found = read_json(record) if record.exists() else {}
+    if "stages" not in found:
         trials = ", ".join(map(str, sorted(source.glob("*/seed-*"))))
         where = f" It is the folder of a run; its trials: {trials}." if trials else ""
         raise UserError(f"{source}: neither a trial, nor a stage, nor a model (no config.json, no {RECORD}).{where}")
+    stages = shaped(list[_Stage], found["stages"], f"{record}: stages", "Run the recipe again to rewrite it.")
     made = {one["id"]: one for one in stages if "model" in one["outputs"]}
     if stage is not None and stage not in made:
         raise UserError(f"--stage: no stage {stage!r} that makes a model.{suggestion(stage, made)} {', '.join(made)}.")

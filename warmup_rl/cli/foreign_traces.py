@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from warmup_rl.base.errors import DataError, Unscorable, UserError
+from warmup_rl.base.errors import DataError, Unscorable, UserError, listed
 from warmup_rl.base.jsonl import read_jsonl, write_json, write_jsonl
 from warmup_rl.base.types import Problem, Score, Trace, to_json
 from warmup_rl.data.columns import COLUMNS, each_response, find_column, is_conversation, locate, value_at, with_value
@@ -43,13 +43,13 @@ def find_columns(first: Row, given: Mapping[str, str], file: Path) -> dict[str, 
     if the question or the response is missing."""
     for column in given.values():
         if value_at(first, column) is None and column not in first:
-            raise UserError(f"{file}: no column {column!r}. Columns: {', '.join(first)}.")
+            raise UserError(f"{file}: no column {column!r}. Columns: {listed(first)}.")
     found = locate(first, given)
     for content in ("question", "response"):
         if content not in found:
             raise UserError(
                 f"{file}: found no column for the {content} (looked for {', '.join(COLUMNS[content])}). "
-                f"Columns: {', '.join(first)}. Name it: --columns {content}=NAME, or a path such as messages[user]."
+                f"Columns: {listed(first)}. Name it: --columns {content}=NAME, or a path such as messages[user]."
             )
     return found
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.errors import DataError, Unscorable, UserError
+from warmup_rl.base.files import real
 from warmup_rl.base.jsonl import write_jsonl
 from warmup_rl.base.machine import cores
 from warmup_rl.base.types import Grade, Problem, Score, Split
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     rows = Source(path=given.rows)
     if not rows.is_file:
         raise DataError(f"{given.rows}: no such file (looked from {Path.cwd()}).")
-    if given.out.resolve() == Path(rows.path).expanduser().resolve():
+    if real(given.out) == real(Path(rows.path)):
         raise UserError("--out is the input file. Give another name.")
     _check(domain, rows, given.answers)
     counts: dict[str, Counter[str]] = {"outcome": Counter(), "verdict": Counter()}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.console import progress_bar
 from warmup_rl.base.errors import SpaceError, UserError
+from warmup_rl.base.files import real
 from warmup_rl.base.types import SPLITS, Split
 from warmup_rl.cli.arguments import Arguments, build
 from warmup_rl.interfaces.domain import split_of
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError(f"puzzles: --size must be at least 1, got {given.size}.")
     if given.source and not given.perturb:
         raise UserError(f"puzzles: --in gives puzzles to vary; say how: --perturb {'|'.join(PERTURBATIONS)}.")
-    if given.source and given.source.resolve() == given.out.resolve():
+    if given.source and real(given.source) == real(given.out):
         raise UserError(f"puzzles: --in and --out are the same file: {given.out}. Give another one for the variants.")
     _make(_domain(given), given)
 

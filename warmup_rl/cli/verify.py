@@ -20,7 +20,7 @@ from warmup_rl.interfaces.measurement import cells
 from warmup_rl.recipe import load_recipe
 from warmup_rl.run.cache import CacheEntry
 from warmup_rl.run.pipeline import PlannedStage, Trial
-from warmup_rl.run.provenance import missing_outputs, trial_records
+from warmup_rl.run.provenance import TrialRecord, missing_outputs, trial_records
 
 _CHUNK = 512
 _FIGURES = ("lenient", "strict", "well_formed")
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if wrong else 0
 
 
-def _outputs(run: Path, records: Mapping[Path, Mapping[str, Any]]) -> Iterator[Output]:
+def _outputs(run: Path, records: Mapping[Path, TrialRecord]) -> Iterator[Output]:
     """The finished outputs of all trials, each once, with the first trial that uses it. Raises `RunError` if there are
     none."""
     if not records:
@@ -152,7 +152,7 @@ def _regrade(
 ) -> Iterator[tuple[str, Regraded]]:
     """The result of grading each file of scored completions of a stage again."""
     named = ["rollouts.jsonl", "traces.jsonl"]
-    named = ["completions.jsonl", *named] if "cells" in record["summary"] else named
+    named = ["completions.jsonl", *named] if "cells" in record.get("summary", {}) else named
     if not (files := [entry.folder / name for name in named if (entry.folder / name).is_file()]):
         return
     domains, _ = trial.recipe.seen_by(planned.stage, trial.fold)
@@ -171,7 +171,7 @@ def _regrade(
                 found.example = found.example or _example(row, new)
             rows.append({**row, "score": new})
         if file.name == "completions.jsonl":
-            found.figures = tuple(_changed_figures(record["summary"]["cells"], rows))
+            found.figures = tuple(_changed_figures(record.get("summary", {})["cells"], rows))
         yield file.name, found
 
 

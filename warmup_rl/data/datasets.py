@@ -191,8 +191,8 @@ def _listed(found: Any, path: Path) -> list[Any]:
         return [one for row in rows for one in _questions(row)] if "paragraphs" in rows[0] else rows
     if isinstance(found, dict) and found and all(isinstance(value, dict) for value in found.values()):
         return list(found.values())
-    several = f" Save one of its lists as a file: {', '.join(lists)}." if lists else ""
-    raise DataError(f"{path}: a JSON list of objects is needed, found {type(found).__name__}.{several}")
+    several = f"Save one of its lists as a file: {', '.join(lists)}." if lists else "Give each row an object with keys."
+    raise DataError(f"{path}: a JSON list of objects is needed, found {type(found).__name__}. {several}")
 
 
 def _is_rows(value: Any) -> bool:
@@ -236,5 +236,5 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 for row in batch.to_pylist():
                     number += 1
                     yield f"{path}:{number}", row
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:  # Arrow has no class of its own for a broken file
         raise DataError(f"{path}: not a Parquet file ({first_line(error)}).") from None

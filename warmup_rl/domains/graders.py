@@ -234,7 +234,6 @@ class SetGrader(Grader):
     """The same members in any order, separated by commas, semicolons or lines."""
 
     type: ClassVar[str] = "set"
-    instruction: ClassVar[str] = "Give the answer as a list separated by commas."
 
     ignore_case: bool = True
     """Whether `Paris` and `paris` are the same."""
@@ -242,8 +241,16 @@ class SetGrader(Grader):
     """Several of these options are right: as the key of `choice`; reference answers such as `A, C` name them by
     letter."""
 
+    @property
+    def instruction(self) -> str:  # type: ignore[override]
+        if self.options:
+            return "Answer with the letters of all right options, separated by commas."
+        return "Give the answer as a list separated by commas."
+
     def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
-        return written.strip(), {"options": row_options(self.options, row)[0]} if self.options else {}
+        if self.options is None:
+            return written.strip(), {}
+        return ", ".join(letters_in(written)) or written.strip(), {"options": row_options(self.options, row)[0]}
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         if self.options and (letters := letters_in(problem.gold)):

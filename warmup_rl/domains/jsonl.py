@@ -25,6 +25,9 @@ from warmup_rl.interfaces.grader import Grader
 MOST_HELD_OUT = 20
 """Default number of held-out rows; a quarter of all rows if that is less."""
 
+MAX_QUESTION = 1_000_000
+"""Characters of a question; no model reads as much."""
+
 T = TypeVar("T")
 _FITTED: dict[tuple[str, str], Grader] = {}
 _BLOCK = 512
@@ -104,6 +107,11 @@ class UserRows(RowDomain):
 
     def read_row(self, row: Row, place: str) -> Problem:
         question, written = filled(row, self.question, place), self.written(row, place)
+        if len(question) > MAX_QUESTION:
+            raise DataError(
+                f"{place}: a question of {len(question):,} characters; at most {MAX_QUESTION:,} are read. Is it the "
+                "right column? If so, cut it or leave the row out."
+            )
         row = {**row, "question": question}
         problem = self._graded(Problem("", self.name or self.type, question, written), row, place)
         return replace(problem, id=question_id(self.type, problem.question))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from warmup_rl.base.config import Sampling
-from warmup_rl.base.errors import DataError, UserError
+from warmup_rl.base.errors import DataError, UserError, listed
 from warmup_rl.base.types import Completion, Problem, Request
 from warmup_rl.data.columns import COLUMNS, each_response, locate, value_at
 from warmup_rl.data.datasets import Source
@@ -62,7 +62,7 @@ class Replay(Engine):
             if key not in found and not (key == "question" and self.id in row and key not in self.given):
                 raise DataError(
                     f"{place}: no column {self.given.get(key) or ' or '.join(COLUMNS[key])} for the {key}. "
-                    f"Columns: {', '.join(row)}. Name the right one under `{key}`."
+                    f"Columns: {listed(row)}. Name the right one under `{key}`."
                 )
         return found
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from warmup_rl.base.config import Config
 from warmup_rl.base.errors import ContractError, UserError, first_line
-from warmup_rl.base.jsonl import write_json
+from warmup_rl.base.jsonl import read_text, write_json
 from warmup_rl.base.types import Message
 from warmup_rl.interfaces.format import THINK_OPEN, ResponseFormat
 
@@ -99,7 +99,7 @@ def load_tokenizer(folder_or_id: str | Path, revision: str | None = None) -> Pre
         tokenizer = AutoTokenizer.from_pretrained(
             str(folder_or_id), revision=revision or "main", trust_remote_code=False
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:  # what transformers raises of damaged files depends on the class that reads them
         raise UserError(
             f"{folder_or_id}: no tokenizer can be loaded ({first_line(error)}). Give a folder with model and "
             "tokenizer files, or the id of a hub model that is cached or can be reached."
@@ -180,8 +180,8 @@ def stamp(folder: Path, tokenizer: PreTrainedTokenizerBase, response_format: Res
 def read_contract(file: Path) -> ChatContract:
     """The contract in a file. Raises `ContractError` if it holds none."""
     try:
-        return ChatContract.model_validate_json(file.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
+        return ChatContract.model_validate_json(read_text(file))
+    except ValidationError as error:
         raise ContractError(
             f"{file}: not a chat contract ({first_line(error)}). Run the stage that made the model "
             "again, or remove the file to accept the model as it is."
@@ -237,7 +237,7 @@ def _declared_stops(folder_or_id: str | Path, revision: str | None) -> Any:
     for source in (GenerationConfig, AutoConfig):
         try:
             loaded = source.from_pretrained(str(folder_or_id), revision=revision or "main")
-        except (OSError, ValueError):
+        except Exception:  # as above; a model whose config is damaged is refused where it is loaded
             continue
         return getattr(loaded, "eos_token_id", None)
     return None

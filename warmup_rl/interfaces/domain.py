@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
-from warmup_rl.base.errors import DataError, SpaceError, Unscorable, UserError
+from warmup_rl.base.errors import DataError, SpaceError, Unscorable, UserError, listed
 from warmup_rl.base.machine import cores
 from warmup_rl.base.types import Grade, Message, Problem, Score, Split, Validity
 from warmup_rl.data.columns import find_column
@@ -250,7 +250,7 @@ def problem_id(content: Any) -> str:
 
 def fields_of(row: Mapping[str, Any]) -> str:
     """Names of a row's fields for a message, with the null ones marked."""
-    return "fields: " + ", ".join(f"{name} (null)" if value is None else str(name) for name, value in row.items())
+    return "fields: " + listed(f"{name} (null)" if value is None else name for name, value in row.items())
 
 
 def split_of(canonical_key: str) -> Split:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,7 +13,7 @@ from warmup_rl.base.config import Config, Sampling
 class EvaluationSettings(Config):
     """The `evaluation:` block of a recipe."""
 
-    domains: list[str] | Literal["all"] = "all"
+    domains: Annotated[list[str], Field(min_length=1)] | Literal["all"] = "all"
     """Domains measured: names under `domains:`, or all of them."""
     problems: int = Field(default=200, gt=0)
     """Test problems per domain; the same for all seeds and arms."""

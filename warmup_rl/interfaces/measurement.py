@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.stats import difference_error
+from warmup_rl.base.untrusted import shaped
 
 Row = dict[str, Any]
 R = TypeVar("R")
@@ -70,13 +71,14 @@ class CurvePoint:
 
 def read_record(kind: type[R], row: Mapping[str, Any], source: Path) -> R:
     """A `Cell` or `CurvePoint` from its JSON; other keys are ignored. Raises `DataError`, beginning with `source`, if a
-    value is missing."""
+    value is missing or of another type."""
     known = fields(kind)  # type: ignore[arg-type]
     needed = [one.name for one in known if one.default is MISSING and one.default_factory is MISSING]
     if missing := [name for name in needed if name not in row]:
         names = ", ".join(map(repr, missing))
         raise DataError(f"{source}: missing {names}. Delete {source.parent.resolve()} and run the recipe again.")
-    return kind(**{one.name: row[one.name] for one in known if one.name in row})
+    given = {one.name: row[one.name] for one in known if one.name in row}
+    return shaped(kind, given, source, f"Delete {source.parent.resolve()} and run the recipe again.")
 
 
 def recorded_cells(record: Mapping[str, Any], source: Path) -> list[Cell]:

@@ -249,8 +249,19 @@ class Stage(Plugin, ABC):
         """The last step of the curve that a target stage writes; None if that is not known before it runs."""
         return None
 
+    def draft(self, folder: Path) -> bool:
+        """Writes config and tokenizer of the model that the stage builds from scratch, without weights, so that later
+        stages are prepared on it. Returns whether it builds one. Raises `UserError` if it cannot be built."""
+        return False
+
+    def sets_options(self) -> bool:
+        """Whether the stage sets options that only a training library can check, which takes seconds to import."""
+        return False
+
     def prepare(self, context: Context) -> None:
-        """Builds and checks what can fail before any stage runs (trainer configs, data, golds). Raises `UserError`."""
+        """Builds and checks what can fail before any stage runs (trainer configs, data, golds). Raises `UserError`.
+
+        The context has the recipe's model, or the `draft` of the one that a stage before, or this one, builds."""
 
     def recover(self, folder: Path) -> None:
         """Prepares what a stopped run has left in the stage's folder for the next `run`; on the main process only."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from warmup_rl.interfaces.corpus import Corpus, Document
 from warmup_rl.interfaces.domain import split_of
@@ -24,7 +24,16 @@ from warmup_rl.nano.sums import Sums
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-Weights = Annotated[tuple[int, ...], Field(min_length=1, max_length=8)]
+
+def _some_weight(weights: tuple[int, ...]) -> tuple[int, ...]:
+    if not any(weights):
+        raise ValueError("one of them must be more than 0")
+    return weights
+
+
+Weights = Annotated[
+    tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=8), AfterValidator(_some_weight)
+]
 USER, ASSISTANT, BOOK, END, PAD, UNKNOWN = "<|user|>", "<|assistant|>", "<|doc|>", "<|end|>", "<|pad|>", "<|unk|>"
 MAX_PEOPLE, MAX_ANCHORS = 4, 40
 LONGEST = 288

@@ -19,7 +19,8 @@ from pydantic import (
 )
 
 from warmup_rl.base.config import Config, is_runtime_only
-from warmup_rl.base.errors import DataError, UserError
+from warmup_rl.base.errors import DataError, UserError, first_line
+from warmup_rl.base.jsonl import read_text
 from warmup_rl.base.untrusted import parse_yaml
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
@@ -46,7 +47,7 @@ def _free(*taken: str) -> AfterValidator:
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 RunName = Annotated[Name, _free(CACHE_FOLDER, "contamination")]
 ArmName = Annotated[Name, _free("report", "recipe.yaml", "run.json", "wandb", "tensorboard")]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what numpy takes
 Source = Literal["world", "examples", "sft", "rlvr", "eval"]
 SOURCES: Mapping[str, Source] = {
     "pretraining": "world", "traces": "examples", "warmup": "sft", "target": "rlvr", "evaluation": "eval",
@@ -260,12 +261,12 @@ class Recipe(RecipeRecord):
 def read_recipe_record(path: Path) -> RecipeRecord:
     """The resolved recipe of a run folder. Raises `DataError` if the file is not one of this version."""
     try:
-        given = parse_yaml(path.read_text(encoding="utf-8"))
+        given = parse_yaml(read_text(path))
         if isinstance(given, dict):
             given.pop("wandb", None)  # of earlier versions; it decides nothing that a report shows
         return RecipeRecord.model_validate(given)
     except yaml.YAMLError as error:
-        raise DataError(f"{path}: not YAML ({error}). Run the recipe again to rewrite it.") from None
+        raise DataError(f"{path}: not YAML ({first_line(error)}). Run the recipe again to rewrite it.") from None
     except ValidationError as error:
         faults = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         raise DataError(

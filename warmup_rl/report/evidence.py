@@ -9,8 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import TypedDict
+
 from warmup_rl.base.jsonl import read_json
 from warmup_rl.base.stats import MIN_SEEDS, bootstrap, holm, mean, standard_error, t_test
+from warmup_rl.base.untrusted import shaped
 from warmup_rl.report import measures
 from warmup_rl.report.claims import Claim, compare, share
 from warmup_rl.report.load import Run
@@ -169,12 +172,21 @@ def costs(run: Run) -> tuple[Cost, ...]:
     return tuple(found)
 
 
+class _Registered(TypedDict):
+    claims: dict[str, Any]
+    seeds: list[int]
+    utc: str
+    revision: str | None
+    sha256: str
+
+
 def registration(run: Run) -> str:
     """When the claims were fixed, and how they differ from those reported; empty if the run did not record it."""
     path = run.folder / "run.json"
-    record = read_json(path, delete=run.folder).get("registered") if path.is_file() else None
-    if not record:
+    given = read_json(path, delete=run.folder).get("registered") if path.is_file() else None
+    if not given:
         return ""
+    record = shaped(_Registered, given, path, "Run the recipe again to rewrite it.")
     fixed, now = {**record["claims"], "seeds": record["seeds"]}, {**run.claims.model_dump(mode="json")}
     now["seeds"] = list(run.recipe.seeds)
     changed = [f"{key} {fixed.get(key)} → {value}" for key, value in now.items() if fixed.get(key) != value]

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.console import counted
-from warmup_rl.base.errors import DataError, RunError
+from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import read_json
+from warmup_rl.base.untrusted import shaped
 from warmup_rl.interfaces.measurement import read_record
 from warmup_rl.recipe import ClaimSettings, RecipeRecord, read_recipe_record, trial_name
 from warmup_rl.report.outputs import Model, StageOutput, pooled_model, pooled_training
 from warmup_rl.run.cache import RECORD, CacheEntry
-from warmup_rl.run.provenance import missing_outputs, require_run_folder, trial_records
+from warmup_rl.run.provenance import StageEntry, TrialRecord, missing_outputs, require_run_folder, trial_records
 
 NOT_STARTED = "not started"
 
@@ -160,8 +161,11 @@ def load(folder: Path) -> Run:
     for arm, seed in sorted({name[:2] for name in found}, key=lambda name: (order.get(name[0], len(order)), name)):
         folds = {fold: one for (a, s, fold), one in found.items() if (a, s) == (arm, seed) and fold is not None}
         trials.setdefault(arm, {})[seed] = replace(found.get((arm, seed, None)) or Trial(arm, seed), folds=folds)
-    record = read_json(folder / "run.json", delete=folder) if (folder / "run.json").is_file() else {}
-    public, for_warmup = (tuple(record.get(name) or ()) for name in ("public", "for_warmup"))
+    own = read_json(folder / "run.json", delete=folder) if (folder / "run.json").is_file() else {}
+    fix = "Run the recipe again to rewrite it."
+    public, for_warmup = (
+        shaped(tuple[str, ...], own.get(name) or (), folder / "run.json", fix) for name in ("public", "for_warmup")
+    )
     run = Run(folder, recipe, public, for_warmup, trials)
     if not run.folded:
         return run
@@ -169,38 +173,33 @@ def load(folder: Path) -> Run:
     return replace(run, trials=pooled)
 
 
-def _trial(path: Path, record: Mapping[str, Any]) -> Trial:
-    try:
-        listed = record["stages"]
-        target = next((entry for entry in reversed(listed) if entry["role"] == "target"), None)
-        done = (entry for entry in listed if (path.parent / entry["folder"] / "stage.json").is_file())
-        stages = tuple(_stage(path.parent, entry) for entry in done)
-        makers = [entry["key"] for entry in listed if "model" in entry["outputs"]]
-        style = record["style"]
-        given = next((entry["inputs"].get("model", "") for entry in listed if entry["role"] == "evaluation"), "")
-        first = target["inputs"].get("model", "") if target else makers[-1] if makers else given
-        start = _model(first, style, stages)
-        end = _model(target["key"], style, stages) if target else None
-        return Trial(
-            arm=record["arm"],
-            seed=int(record["seed"]),
-            state=record["state"],
-            reason=record.get("reason", ""),
-            stages=stages,
-            start=start,
-            end=end,
-            final=end if target else start,
-            target=next((stage for stage in stages if target and stage.key == target["key"]), None),
-        )
-    except KeyError as error:
-        raise DataError(
-            f"{path}: {error} is missing, so it was written by another version. Run the recipe again to rewrite it."
-        ) from None
+def _trial(path: Path, record: TrialRecord) -> Trial:
+    listed = record["stages"]
+    target = next((entry for entry in reversed(listed) if entry["role"] == "target"), None)
+    done = (entry for entry in listed if (path.parent / entry["folder"] / "stage.json").is_file())
+    stages = tuple(_stage(path.parent, entry) for entry in done)
+    makers = [entry["key"] for entry in listed if "model" in entry["outputs"]]
+    style = record["style"]
+    given = next((entry["inputs"].get("model", "") for entry in listed if entry["role"] == "evaluation"), "")
+    first = target["inputs"].get("model", "") if target else makers[-1] if makers else given
+    start = _model(first, style, stages)
+    end = _model(target["key"], style, stages) if target else None
+    return Trial(
+        arm=record["arm"],
+        seed=record["seed"],
+        state=record["state"],
+        reason=record.get("reason", ""),
+        stages=stages,
+        start=start,
+        end=end,
+        final=end if target else start,
+        target=next((stage for stage in stages if target and stage.key == target["key"]), None),
+    )
 
 
-def _stage(folder: Path, entry: Mapping[str, Any]) -> StageOutput:
+def _stage(folder: Path, entry: StageEntry) -> StageOutput:
     output = CacheEntry((folder / entry["folder"]).resolve())
-    kept = {name: entry[name] for name in ("id", "role", "stale") if name in entry}
+    kept: dict[str, Any] = {name: value for name, value in entry.items() if name in ("id", "role", "stale")}
     return read_record(StageOutput, {**output.record(), **kept, "folder": output.folder}, output.folder / RECORD)
 
 

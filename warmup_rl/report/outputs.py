@@ -7,11 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
+
+from pydantic import ConfigDict, with_config
+from typing_extensions import TypedDict
 
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.jsonl import read_json, read_jsonl
 from warmup_rl.base.stats import mean
+from warmup_rl.base.untrusted import shaped
 from warmup_rl.interfaces.measurement import Cell, CurvePoint, cells, read_record, recorded_cells
 
 Graded = Mapping[tuple[str, int], Mapping[str, Any]]
@@ -25,6 +29,30 @@ def became(row: Mapping[str, Any]) -> str:
     if verdict == "correct":
         return "correct"
     return "cut off" if row.get("truncated") else "no answer" if verdict == "none" else "wrong"
+
+
+@with_config(ConfigDict(extra="allow"))
+class _Score(TypedDict):
+    verdict: str
+
+
+@with_config(ConfigDict(extra="allow"))
+class _Rollout(TypedDict):
+    step: int
+    reward: NotRequired[float | None]
+    score: NotRequired[_Score | None]
+
+
+@with_config(ConfigDict(extra="allow"))
+class _Completion(TypedDict):
+    split: str
+    sampling: str
+    prompt: str
+    domain: str
+    problem_id: str
+    sample: int
+    truncated: bool
+    score: _Score
 
 
 @dataclass(frozen=True)
@@ -85,13 +113,15 @@ class StageOutput:
 
     def completions(self) -> Iterator[dict[str, Any]]:
         """The scored completions of an evaluation, read lazily."""
-        return _pooled_completions(self.parts, self.domain) if self.parts else self._rows("completions.jsonl")
+        if self.parts:
+            return _pooled_completions(self.parts, self.domain)
+        return self._rows("completions.jsonl", _Completion)
 
     @cached_property
     def rollouts(self) -> Mapping[int, Mapping[str, float]]:
         """By training step: the mean reward, and the share of rollouts by what became of them (see `became`)."""
         by_step: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
-        for row in self._rows("rollouts.jsonl"):
+        for row in self._rows("rollouts.jsonl", _Rollout):
             if row.get("reward") is not None:
                 by_step[row["step"]].append(row)
         found = {}
@@ -106,11 +136,16 @@ class StageOutput:
         """Ids of the problems that the stage used, by use and domain; empty if not recorded."""
         path = self.folder / "problems.json"
         found = read_json(path, delete=self.folder) if path.exists() else {}
-        return {use: {name: frozenset(ids) for name, ids in by_domain.items()} for use, by_domain in found.items()}
+        return shaped(dict[str, dict[str, frozenset[str]]], found, path, self._fix)
 
-    def _rows(self, name: str) -> Iterator[dict[str, Any]]:
+    def _rows(self, name: str, kind: Any = dict[str, Any]) -> Iterator[dict[str, Any]]:
         path = self.folder / name
-        yield from read_jsonl(path) if path.exists() else ()
+        for row in read_jsonl(path) if path.exists() else ():
+            yield shaped(kind, row, path, self._fix)
+
+    @property
+    def _fix(self) -> str:
+        return f"Delete the folder {self.folder} and run the recipe again."
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,40 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import psutil
+from typing_extensions import TypedDict
 
 from warmup_rl.base.errors import DataError, RunError
 from warmup_rl.base.files import damage, files_in, fingerprints, share, sync, sync_files
 from warmup_rl.base.jsonl import read_json
+from warmup_rl.base.untrusted import shaped
 from warmup_rl.data.datasets import file_digest
 from warmup_rl.interfaces.measurement import Cell, recorded_cells
 from warmup_rl.interfaces.stage import SCRATCH
+
+
+class _File(TypedDict):
+    size: int
+    sha256: str
+
+
+class _Record(TypedDict):
+    """The parts of a stage's record that are read."""
+
+    summary: NotRequired[_Summary]
+    config: NotRequired[dict[str, Any]]
+    inputs: NotRequired[dict[str, str]]
+    data: NotRequired[dict[str, str]]
+    versions: NotRequired[dict[str, str]]
+    seconds: NotRequired[float]
+    files: NotRequired[dict[str, _File]]
+
+
+class _Summary(TypedDict):
+    cells: NotRequired[list[dict[str, Any]]]
+
 
 RECORD = "stage.json"
 POLL_SECONDS = 0.2
@@ -56,6 +80,8 @@ class CacheEntry:
             raise DataError(
                 f"{path} was changed after it was written. Delete the folder {self.folder} and run the recipe again."
             )
+        shaped(_Record, record, path, f"Delete the folder {self.folder} and run the recipe again.")
+        recorded_cells({"summary": {}, **record}, path)
         return record
 
     def cells(self) -> list[Cell]:

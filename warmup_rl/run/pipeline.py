@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from warmup_rl.base.console import duration
@@ -23,6 +24,7 @@ from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, art
 from warmup_rl.recipe import Recipe, dump, trial_name
 from warmup_rl.recipe.schema import CACHE_FOLDER, SOURCES
 from warmup_rl.run.cache import CacheEntry, model_key, stale_key
+from warmup_rl.run.drafts import require_completions
 from warmup_rl.run.harm import silent_starts, stop_after_harm, warmup_alarms
 from warmup_rl.run.launch_env import launch_id, require_peers
 from warmup_rl.run.model_card import write_card
@@ -198,7 +200,8 @@ class TrialRunner:
             load_tokenizer(recipe.model, recipe.model_revision)  # what is wrong with it is reported before any work
             if self._launch_env.is_main:
                 require_finite(Path(recipe.model).expanduser())
-        self.prepare(waiting)
+        with TemporaryDirectory() as drafts:
+            self.prepare(waiting, Path(drafts))
         self._record("running")
         try:
             with trial_run(self._trial, self._say) if self._launch_env.is_main else nullcontext():
@@ -211,10 +214,25 @@ class TrialRunner:
             raise
         self._record("finished" if self._trial.done else "running")
 
-    def prepare(self, stages: Sequence[PlannedStage]) -> None:
-        """Finds what would stop a stage, without doing its work. Raises `UserError` for one that cannot run."""
-        for planned in stages:
-            planned.stage.prepare(self.context(planned))
+    def prepare(self, stages: Sequence[PlannedStage], drafts: Path) -> list[tuple[Stage, Context]]:
+        """Finds what would stop a stage, without doing its work. Returns the stages with what they were prepared on.
+        Raises `UserError` for one that cannot run.
+
+        Args:
+            drafts: a folder for the drafts of models that stages build; the contexts name them.
+        """
+        inputs, prepared = Artifacts(self._trial.recipe.model, self._trial.recipe.model_revision), []
+        for planned in self._trial.stages:
+            folder = drafts / planned.key
+            if not folder.is_dir() and planned.stage.draft(folder):
+                require_completions(folder, f"{planned.stage.id}.model")
+            if folder.is_dir():
+                inputs = Artifacts(str(folder))
+            if planned in stages:
+                context = self.context(planned, inputs=inputs)
+                planned.stage.prepare(context)
+                prepared.append((planned.stage, context))
+        return prepared
 
     def _step(self, planned: PlannedStage) -> None:
         entry, name = self._trial.entry(planned), planned.stage.id

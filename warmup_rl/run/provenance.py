@@ -10,14 +10,17 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import yaml
+from pydantic import ConfigDict, with_config
+from typing_extensions import TypedDict
 
 from warmup_rl import __version__
 from warmup_rl.base.console import counted
 from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import json_line, read_json, write_json
+from warmup_rl.base.untrusted import shaped
 from warmup_rl.interfaces.plugins import data_digests, data_files
 from warmup_rl.recipe import Recipe, trial_name
 from warmup_rl.recipe.leaks import leaks, refuse
@@ -28,6 +31,33 @@ from warmup_rl.run.launch_env import launch_id
 
 LISTED = 10
 """Maximum number of missing outputs in a message."""
+
+
+@with_config(ConfigDict(extra="allow"))
+class StageEntry(TypedDict):
+    """A stage in the record of a trial; `folder` is relative to that of the trial."""
+
+    id: str
+    role: str
+    key: str
+    folder: str
+    outputs: list[str]
+    inputs: dict[str, str]
+    done: bool
+    stale: NotRequired[bool]
+
+
+@with_config(ConfigDict(extra="allow"))
+class TrialRecord(TypedDict):
+    """What `run.json` of a trial holds."""
+
+    arm: str
+    seed: int
+    fold: NotRequired[int]
+    style: str
+    state: str
+    reason: NotRequired[str]
+    stages: list[StageEntry]
 
 
 def refuse_leaks(recipe: Recipe, places: Iterable[tuple[str, int, int | None]]) -> None:
@@ -127,10 +157,11 @@ def versions() -> Mapping[str, str]:
     return {**found, "git": revision} if revision else found
 
 
-def trial_records(run_folder: Path) -> dict[Path, dict[str, Any]]:
+def trial_records(run_folder: Path) -> dict[Path, TrialRecord]:
     """The records of a run's trials, those of folds included, by their file `run.json`. Raises `DataError`."""
     paths = [*run_folder.glob("*/seed-*/run.json"), *run_folder.glob("*/seed-*/fold-*/run.json")]
-    return {path: read_json(path, delete=path.parent) for path in sorted(paths)}
+    fix = "Run the recipe again to rewrite it."
+    return {path: shaped(TrialRecord, read_json(path, delete=path.parent), path, fix) for path in sorted(paths)}
 
 
 def require_run_folder(folder: Path) -> None:
@@ -139,13 +170,13 @@ def require_run_folder(folder: Path) -> None:
         raise RunError(f"{folder}: not a run folder (no recipe.yaml). Give the folder of a run: outputs/RUN_NAME.")
 
 
-def missing_outputs(run_folder: Path, records: Mapping[Path, Mapping[str, Any]]) -> str:
+def missing_outputs(run_folder: Path, records: Mapping[Path, TrialRecord]) -> str:
     """What to do about outputs of stages that are recorded as done and not there; empty where all are."""
     folders = [
         (f"{path.parent.relative_to(run_folder)}: {stage['id']}", (path.parent / stage["folder"]).resolve())
         for path, record in records.items()
-        for stage in record.get("stages", ())
-        if stage.get("done")
+        for stage in record["stages"]
+        if stage["done"]
     ]
     missing = [f"\n  {name} ({folder})" for name, folder in folders if not CacheEntry(folder).done]
     if not missing:

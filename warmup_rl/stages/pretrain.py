@@ -5,24 +5,27 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from warmup_rl.base.errors import UserError
+from warmup_rl.base.errors import UserError, first_line
+from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.corpus import Corpus, Document
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
-from warmup_rl.interfaces.plugins import plugin_field
+from warmup_rl.interfaces.plugins import plugin_field, suggestion
 from warmup_rl.interfaces.stage import Context, StagePreview
 from warmup_rl.stages.training import IGNORED
 from warmup_rl.stages.training.base import TrainerStage
 from warmup_rl.stages.training.faults import explained
+from warmup_rl.stages.training.preflight import require_model
 from warmup_rl.stages.training.saving import Kept
 from warmup_rl.stages.training.tracking import training
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 OPEN_ROWS = 32
 """Rows that are filled at the same time; more rows waste less, and mix documents less."""
@@ -73,6 +76,17 @@ class Pretrain(TrainerStage):
     def config(self, context: Context, **owned: Any) -> Any:
         return super().config(context, num_train_epochs=self.epochs, **owned)
 
+    def sets_options(self) -> bool:
+        return bool(self.args or self.model.keys() - {"model_type"})
+
+    def draft(self, folder: Path) -> bool:
+        tokenizer = self.corpus.tokenizer()
+        config = self._config(tokenizer)
+        config.save_pretrained(str(folder))
+        chat.stamp(folder, tokenizer, None)
+        require_model(config, f"{self.id}.model")
+        return True
+
     def run(self, context: Context) -> dict[str, Any]:
         with training(), explained(self, context):
             return self.train(context, self.corpus.tokenizer())
@@ -104,16 +118,28 @@ class Pretrain(TrainerStage):
 
     def _new_model(self, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
         import torch
-        from transformers import AutoConfig, AutoModelForCausalLM
+        from transformers import AutoModelForCausalLM
+
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return AutoModelForCausalLM.from_config(self._config(tokenizer), dtype=torch.float32)
+
+    def _config(self, tokenizer: PreTrainedTokenizerBase) -> PretrainedConfig:
+        from transformers import AutoConfig
 
         tokens = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
         try:
             config = AutoConfig.for_model(**self.model, vocab_size=len(tokenizer), **tokens)
-        except (ValueError, TypeError) as error:
-            raise UserError(f"{self.id}.model: transformers refuses it: {error}") from None
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+            plain = type(config)()
+        except Exception as error:  # a config class may raise anything
+            raise UserError(f"{self.id}.model: transformers refuses it: {first_line(error)}") from None
+        for key in self.model:  # transformers takes any key and ignores what it does not know
+            if not (hasattr(plain, key) or hasattr(plain, f"_{key}")):
+                known = [name for name in plain.to_dict() if not name.startswith("_")]
+                raise UserError(
+                    f"{self.id}.model.{key}: {type(config).__name__} has no such field.{suggestion(key, known)}"
+                )
+        return config
 
 
 def pack(

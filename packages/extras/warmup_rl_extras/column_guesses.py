@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count, takewhile
 from typing import Any
 
 from warmup_rl.data.columns import COLUMNS, find_column, is_conversation, plain_name, value_at
@@ -44,7 +45,9 @@ _NO_CONTEXT = re.compile(
     r"feedback|comment|url|link|_id|_cot|code|sql|query|instructions|decision|canary|test).*|cot|id|source|author"
 )
 _INDEX = re.compile(r"unnamed.*|__index.*|index|idx|id|uid|uuid|no|nr|number|row|split|")
-_OPTION = re.compile(r"(?:option|choice|opt|op|answer)?[ _-]?([a-j]|\d)")
+OPTION_STEMS = ("", "option", "choice", "opt", "op", "answer")
+"""What comes before the letters or numbers of two columns with options; three columns may share any name."""
+_OPTION = re.compile(r"(.*?)[ _-]?([a-j]|\d)")
 _TEXT_KEYS = ("text", "value", "answer", "ground_truth")
 """Keys under which a nested value holds its text."""
 
@@ -167,16 +170,19 @@ def field(column: Column) -> str:
 def option_columns(columns: Sequence[Column]) -> str | list[str] | None:
     """The column with the options of multiple choice, or the columns with one option each, such as `A` to `D`."""
     whole = [column.name for column in columns if "[" not in column.name]
-    if one := find_column(whole, "options"):
-        return one
-    found = {match[1]: name for name in whole if (match := _OPTION.fullmatch(plain_name(name)))}
-    first = next((start for start in "a01" if start in found), None)
-    if first is None:
-        return None
-    names: list[str] = []
-    while (mark := chr(ord(first) + len(names))) in found:
-        names.append(found[mark])
-    return names if len(names) > 1 else None
+    if named := find_column(whole, "options"):
+        return named
+    stems: dict[str, dict[str, str]] = {}
+    for one in columns:
+        if one.name in whole and (match := _OPTION.fullmatch(plain_name(one.name))):
+            if match[1] in OPTION_STEMS or one.kind in ("text", "mixed"):
+                stems.setdefault(match[1], {})[match[2]] = one.name
+    for stem, found in stems.items():
+        first = ord(next((start for start in "a01" if start in found), "a"))
+        names = [found[mark] for mark in takewhile(found.__contains__, map(chr, count(first)))]
+        if len(names) >= (2 if stem in OPTION_STEMS else 3):
+            return names
+    return None
 
 
 def _first_named(columns: Sequence[Column], names: Sequence[str]) -> str | None:

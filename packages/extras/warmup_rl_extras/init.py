@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from warmup_rl.base.console import counted, open_console
-from warmup_rl.base.errors import DataError, UserError
+from warmup_rl.base.errors import DataError, UserError, listed
 from warmup_rl.cli.arguments import Arguments, build
 from warmup_rl.cli.power import describe_power
 from warmup_rl.data.columns import find_column, value_at
@@ -169,13 +169,13 @@ def _domain_keys(given: Any, columns: Sequence[Column], rows: Sequence[dict[str,
     answer: str = given.answer or propose_answer(columns, question) or ""
     for key, column in (("question", question), ("answer", answer)):
         if "{" not in column and column not in names and not _is_path(column, rows):
-            found = ", ".join(names)
+            found = listed(names)
             if column:
                 raise UserError(f"{given.file}: no column {column!r}.{suggestion(column, names)} Columns: {found}.")
             tests = " Tests alone are not enough: a reference solution must show that they can be passed."
             hint = tests if key == "answer" and find_column(names, "tests") else ""
-            nested = next((name for name in rows[0] if isinstance(value_at(rows[0], f"{name}[0]"), dict)), "")
-            several = f" {nested!r} holds lists of objects: if each is a problem, write one row for each."
+            nested = [name for name in rows[0] if isinstance(value_at(rows[0], f"{name}[0]"), dict)]
+            several = f" Lists of objects are in {', '.join(nested)}: if each is a problem, write one row for each."
             hint = hint or (several if nested else "")
             raise UserError(f"{given.file}: which column is the {key}? Give --{key} COLUMN. Columns: {found}.{hint}")
     if answer == question:
@@ -266,7 +266,7 @@ def _recipe(out: Path, block: dict[str, Any], model: str, train: str, measured: 
     template = Path(__file__).with_name("recipe.yaml.jinja").read_text(encoding="utf-8")
     return Template(template, keep_trailing_newline=True).render(
         recipe=out.name,
-        name=out.stem.replace(".", "-"),
+        name=re.sub(r"[^A-Za-z0-9_]+", "-", out.stem).strip("-_")[:100] or "mine",
         model=_flow(model),
         measured=measured,
         block={key: value if key == "folds" else _flow(value) for key, value in block.items()},

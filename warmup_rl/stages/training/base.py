@@ -32,7 +32,13 @@ from warmup_rl.stages.training.health import HealthSettings
 from warmup_rl.stages.training.layout import Launch, require_agreement
 from warmup_rl.stages.training.memory import Load, Need, need, remedies, shape_of
 from warmup_rl.stages.training.options import Batch, split_batch, trainer_options
-from warmup_rl.stages.training.preflight import adapted, missing_packages, model_without_weights, require_trainer
+from warmup_rl.stages.training.preflight import (
+    adapted,
+    missing_packages,
+    model_without_weights,
+    require_merge,
+    require_trainer,
+)
 from warmup_rl.stages.training.saving import Kept, whole_model
 from warmup_rl.stages.training.tracking import clean_up, training
 
@@ -118,17 +124,22 @@ class TrainerStage(Stage):
             return [*missing, str(error)]
         return missing
 
+    def sets_options(self) -> bool:
+        return bool(self.args or self.lora)
+
     def prepare(self, context: Context) -> None:
         """Builds the trainer with the recipe's model without its weights, so that what would stop it is found before
         any stage runs."""
         options, adapter = self.config(context), self.adapter()
-        if self.inputs and context.inputs.model is not None:
+        if context.inputs.model is not None:
             source, revision = str(context.inputs.model), context.inputs.model_revision
             model = model_without_weights(source, revision, options, context.stage_id)
             adapted(copy.deepcopy(model), adapter, context.stage_id)
             if options.deepspeed_plugin is None:
                 tokenizer = chat.load_tokenizer(source, revision)
                 require_trainer(self.trainer_kind(), model, options, adapter, tokenizer, context.stage_id)
+                if adapter is not None and self.save != "adapter":
+                    require_merge(adapter, tokenizer, context.stage_id)
         clean_up()
 
     def trainer_kind(self) -> Any:
@@ -150,7 +161,10 @@ class TrainerStage(Stage):
         model: Any = model_without_weights(str(source), revision, options, context.stage_id)
         weights = list(adapted(model, adapter, context.stage_id).parameters())
         trained = sum(weight.numel() for weight in weights if weight.requires_grad)
-        shape = shape_of(str(source), revision, trained, sum(weight.numel() for weight in weights))
+        try:
+            shape = shape_of(str(source), revision, trained, sum(weight.numel() for weight in weights))
+        except Exception:  # what a model without data, or with fewer layers, raises depends on its class
+            return None
         return need(shape, load, launch, options)
 
     def require_agreement(self, context: Context, launch: Launch) -> None:

@@ -8,13 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from warmup_rl.base.errors import RunError, UserError
-from warmup_rl.base.jsonl import read_json
-from warmup_rl.base.untrusted import parse_yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from warmup_rl.base.errors import RunError, UserError, first_line
+from warmup_rl.base.jsonl import parse_object, read_text
+from warmup_rl.base.untrusted import parse_yaml, shaped
 from warmup_rl.interfaces.stage import Distribution, LaunchEnv
 
 Settings = Mapping[str, Any]
 _AUTO = "auto"
+_FIX = "Make it a configuration file of accelerate, as those under launch/ are."
 _OFFLOADED = {"optimizer": "offload_optimizer", "weights": "offload_param"}
 
 
@@ -58,13 +61,13 @@ def layout_of(file: Path | None = None, processes: int | None = None) -> Launch:
     """The launch of a configuration file of accelerate, on CPUs, with so many processes in place of its own; without a
     file, that of this process. Raises `RunError` if training is not split in such a way, or the configuration of
     DeepSpeed is missing or broken."""
-    settings = _of_environment() if file is None else parse_yaml(file.read_text(encoding="utf-8")) or {}
-    size = processes or int(settings.get("num_processes") or 1)
+    settings = shaped(_Settings, _of_environment() if file is None else _of_file(file), file or "launch", _FIX)
+    size = processes or settings.num_processes or 1
     env = LaunchEnv(size=size, distribution="ddp" if size > 1 else "single")
-    found = Launch(env, int(settings.get("num_machines") or 1))
-    kind = str(settings.get("distributed_type") or "NO")
+    found = Launch(env, settings.num_machines or 1)
+    kind = settings.distributed_type or "NO"
     if kind == "DEEPSPEED":
-        deepspeed = _deepspeed(settings.get("deepspeed_config") or {})
+        deepspeed = _deepspeed(settings.deepspeed_config or {})
         stage = str((deepspeed.get("zero_optimization") or {}).get("stage", 0))
         distribution: Any = f"zero{stage}"
         if distribution not in get_args(Distribution):
@@ -76,6 +79,39 @@ def layout_of(file: Path | None = None, processes: int | None = None) -> Launch:
             "launch/zero3-offload.yaml keeps it in the memory of the machine."
         )
     return found
+
+
+class _Settings(BaseModel):
+    """The part of accelerate's configuration that decides how a training is split."""
+
+    num_processes: int | None = Field(default=None, gt=0)
+    num_machines: int | None = Field(default=None, gt=0)
+    distributed_type: str | None = None
+    deepspeed_config: dict[str, Any] | None = None
+
+
+class _DeepSpeed(BaseModel):
+    """The sections of a configuration of DeepSpeed that are looked into."""
+
+    model_config = ConfigDict(extra="allow")
+
+    zero_optimization: dict[str, Any] | None = None
+    optimizer: dict[str, Any] | None = None
+    scheduler: dict[str, Any] | None = None
+
+
+def _of_file(file: Path) -> Any:
+    """A configuration file, which accelerate's own reader has taken too. Raises `RunError`."""
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    try:
+        found = parse_yaml(read_text(file))
+        load_config_from_file(str(file))
+    except UserError:
+        raise
+    except Exception as error:  # of YAML, or what accelerate's configuration raises of a value
+        raise RunError(f"{file}: accelerate cannot read it ({first_line(error)}). {_FIX}") from None
+    return found or {}
 
 
 def _of_environment() -> Settings:
@@ -102,9 +138,11 @@ def _deepspeed(fields: Settings) -> Settings:
     """DeepSpeed's configuration: the user's own file, or what accelerate makes of its fields."""
     if file := fields.get("deepspeed_config_file"):
         try:
-            own = read_json(Path(file))
-        except (OSError, ValueError) as error:
-            raise RunError(f"deepspeed_config_file: {file} is no readable JSON ({error}). Check the path.") from None
+            own = parse_object(file, read_text(Path(file)))
+        except OSError as error:
+            why = error.strerror
+            raise RunError(f"deepspeed_config_file: {file} is no readable JSON ({why}). Check the path.") from None
+        shaped(_DeepSpeed, own, file, "Make it a configuration of DeepSpeed.")
         return {"gradient_accumulation_steps": 1, **own}
     return {
         "train_micro_batch_size_per_gpu": _AUTO,

@@ -132,7 +132,7 @@ def _saved(config: Any, layers: int) -> tuple[float, float]:
     config = copy.deepcopy(config)
     text = config.get_text_config()
     if getattr(text, "layer_types", None):
-        text.layer_types = text.layer_types[:layers]
+        text.layer_types = (list(text.layer_types) * layers)[:layers]
     text.num_hidden_layers = layers
     held: dict[int, Any] = {}
     with FakeTensorMode():

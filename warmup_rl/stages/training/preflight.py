@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import importlib.util
 import inspect
+import warnings
 from collections.abc import Iterator, Mapping
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.errors import UserError, first_line
@@ -13,7 +15,7 @@ from warmup_rl.base.machine import hide_folders
 from warmup_rl.interfaces.stage import Context
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
 _PACKAGES = {"use_liger_kernel": "liger_kernel"}
 _REFUSED = (ValueError, TypeError, ImportError, NotImplementedError, AttributeError, RuntimeError, KeyError)
@@ -25,6 +27,13 @@ _LOADING = frozenset({
     "variant", "weights_only",
 })  # fmt: skip
 """Options of `from_pretrained` that are not fields of a model's config."""
+_NAMED = (
+    "modules_to_save", "exclude_modules", "layers_to_transform", "target_parameters", "trainable_token_indices",
+    "rank_pattern", "alpha_pattern",
+)  # fmt: skip
+"""Options of an adapter that name parts of the model."""
+QUICK = 10**8
+"""Weights of a model that is built in a second."""
 _QUANTIZATION = ("load_in_4bit", "load_in_8bit", "quantization_config")
 
 
@@ -78,40 +87,129 @@ def require_trainer(
     tokenizer: PreTrainedTokenizerBase,
     place: str,
 ) -> None:
-    """Builds a trainer with its optimizer, schedule and data loader on a model without weights. Raises `UserError` if a
-    library refuses an option, or some of them together."""
+    """Builds a trainer with its optimizer, schedule and data loader on a model without weights, and has the class of
+    the library that it inherits from take a step on a tiny model. Raises `UserError` if a library refuses an option, or
+    some of them together."""
     import torch
+    from trl import GRPOTrainer
+
+    fixed: dict[str, Any] = {"_move_model_to_device": lambda self, model, device: None}
+    if issubclass(kind, GRPOTrainer):
+        fixed["plan_SP"] = [[0]]
+    with TemporaryDirectory() as folder, torch.random.fork_rng(), warnings.catch_warnings(action="ignore"):
+        try:
+            alone = _harmless(options, folder)
+            if getattr(alone, "beta", 0) and adapter is None and "plan_SP" in fixed:
+                alone.beta, alone.sync_ref_model = 0.0, False  # the reference would be loaded with its weights
+            if adapter is not None:
+                adapter = copy.deepcopy(adapter)
+                adapter.init_lora_weights = False  # some ways to begin read the weights
+            probe = _build(type(kind.__name__, (kind,), fixed), model, alone, adapter, tokenizer)
+            probe.create_optimizer_and_scheduler(100)
+            probe.get_train_dataloader()
+        except _REFUSED as error:
+            if "meta" not in str(error):  # a user's trainer may need weights
+                raise UserError(f"{place}: {kind.__name__} refuses it: {first_line(error)}") from None
+        if options.world_size == 1 and not options.torch_compile:  # compiling takes minutes
+            try:
+                _take_step(kind, _harmless(options, folder), tokenizer)
+            except Exception as error:  # the library's own class, so it is an option that it cannot work with
+                raise UserError(f"{place}: a step with these options fails: {first_line(error)}") from None
+
+
+def _harmless(options: Any, folder: str) -> Any:
+    """A trainer's config that loads no other model, and writes to a folder that is removed."""
+    options = copy.copy(options)
+    options.output_dir, options.report_to = folder, []
+    if hasattr(options, "model_init_kwargs"):
+        options.model_init_kwargs = None
+    if getattr(options, "packing", False):
+        options.max_length = 8
+    if hasattr(options, "num_generations"):
+        options.use_vllm = options.use_transformers_continuous_batching = options.log_completions = False
+    return options
+
+
+def _build(kind: type[Trainer], model: Any, options: Any, adapter: Any, tokenizer: PreTrainedTokenizerBase) -> Trainer:
     from datasets import Dataset
     from trl import GRPOTrainer
 
-    options = copy.copy(options)
     data: dict[str, Any] = {"input_ids": [[0, 1]] * 8, "labels": [[0, 1]] * 8}
     more: dict[str, Any] = {}
-    fixed: dict[str, Any] = {"_move_model_to_device": lambda self, model, device: None}
     if issubclass(kind, GRPOTrainer):
         data = {"prompt": ["?"] * 8, "index": [0] * 8}
         more = {"reward_funcs": lambda completions, **rest: [0.0] * len(completions)}
-        fixed["plan_SP"] = [[0]]
-        options.use_vllm = options.log_completions = False
-        if options.beta and adapter is None:
-            options.beta, options.sync_ref_model = 0.0, False  # the reference would be loaded with its weights
     if "peft_config" in inspect.signature(kind).parameters:
-        more["peft_config"] = copy.deepcopy(adapter)
-    if hasattr(options, "model_init_kwargs"):
-        options.model_init_kwargs = None
-    options.report_to = []
-    if getattr(options, "packing", False):
-        options.max_length = 8
+        more["peft_config"] = adapter
+    return kind(model=model, args=options, train_dataset=Dataset.from_dict(data), processing_class=tokenizer, **more)
+
+
+def _take_step(kind: type[Trainer], options: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    """A whole optimizer step on a tiny model, rollouts included: some options are read at that time only."""
+    from transformers import PrinterCallback
+    from transformers.utils import logging
+
+    library = next(base for base in kind.__mro__ if base.__module__.partition(".")[0] in ("trl", "transformers"))
+    options.max_steps, options.per_device_train_batch_size, options.gradient_accumulation_steps = 1, 2, 1
+    if hasattr(options, "num_generations"):
+        options.num_generations = options.generation_batch_size = options.max_completion_length = 2
+        options.steps_per_generation = options.num_iterations = 1
+    model = _tiny_model(tokenizer)
+    if getattr(options, "beta", 0):
+        logging.disable_progress_bar()
+        model.save_pretrained(options.output_dir)
+        model.config._name_or_path = options.output_dir  # where a reference is loaded from
+    trainer = _build(library, model, options, None, tokenizer)
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    logging.enable_progress_bar()
+
+
+def _tiny_model(tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=max(8, len(tokenizer)), hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        num_attention_heads=1, max_position_embeddings=64, bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    return LlamaForCausalLM(config)
+
+
+def require_merge(adapter: Any, tokenizer: PreTrainedTokenizerBase, place: str) -> None:
+    """Raises `UserError` if peft cannot merge such an adapter, as saving does: tried on a tiny model, of which it
+    adapts all linear layers."""
+    from peft import get_peft_model
+
+    adapter = copy.deepcopy(adapter)
+    adapter.target_modules, adapter.init_lora_weights = "all-linear", False
+    for name in _NAMED:
+        setattr(adapter, name, {} if "pattern" in name else None)
     try:
-        with torch.random.fork_rng():
-            probe = type(kind.__name__, (kind,), fixed)(
-                model=model, args=options, train_dataset=Dataset.from_dict(data), processing_class=tokenizer, **more
-            )
-            probe.create_optimizer_and_scheduler(100)
-            probe.get_train_dataloader()
-    except _REFUSED as error:
-        if "meta" not in str(error):  # a user's trainer may need weights
-            raise UserError(f"{place}: {kind.__name__} refuses it: {first_line(error)}") from None
+        get_peft_model(_tiny_model(tokenizer), adapter).merge_and_unload()
+    except Exception as error:  # what peft raises depends on the option
+        raise UserError(
+            f"{place}.lora: such an adapter cannot be merged ({first_line(error)}). Leave the option out, or set "
+            "`save: adapter`."
+        ) from None
+
+
+def require_model(config: PretrainedConfig, place: str) -> None:
+    """Builds a model from scratch and has it take a training pass, unless it is large. Raises `UserError` if
+    transformers or torch refuses its config."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        if sum(weight.numel() for weight in model.parameters()) <= QUICK:
+            with torch.random.fork_rng():
+                model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+                tokens = torch.ones(1, 8, dtype=torch.long)
+                model.train()(input_ids=tokens, labels=tokens).loss.backward()
+    except Exception as error:  # what a model raises depends on its class
+        raise UserError(f"{place}: transformers refuses it: {first_line(error)}") from None
 
 
 def context_length(context: Context) -> int | None:
@@ -148,6 +246,6 @@ def adapted(model: PreTrainedModel, adapter: Any, place: str) -> PreTrainedModel
                 raise UserError(f"{place}.lora.{key}: the model has no module {one!r}. Its linear modules: {linear}.")
     try:
         inject_adapter_in_model(copy.deepcopy(adapter), model, low_cpu_mem_usage=True)
-    except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+    except Exception as error:  # what peft raises depends on the option
         raise UserError(f"{place}.lora: peft refuses it: {first_line(error)} Linear modules: {linear}.") from None
     return model
