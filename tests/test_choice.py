@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.answer_cases import LETTER_SAID, NONE_SAID, OTHER_SAID, PLACES, QUESTION, SAID, UNSAID
-from warmup_rl.grading.choice import choose
+from warmup_rl.grading.choice import choose, final_choice
 
 
 def verdict(answer: str, gold: str = "C") -> str:
@@ -52,3 +52,15 @@ NUMBERS = "How much?\nA. 0.0\nB. -200.0\nC. 200.0"
 def test_the_sign_of_an_option_is_no_dash(answer: str) -> None:
     assert choose(gold="B", answer=answer, letters="ABC", question=NUMBERS).verdict == "correct"
     assert choose(gold="C", answer=answer.replace("B", "C"), letters="ABC", question=NUMBERS).verdict == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("B\n\nThe wind comes from there.", "B\n\nThe wind comes from there."),
+        ("B. It is south, which is wrong.\n\nC. No.\n\nNone of them fits.", "None of them fits."),
+        ("B\n\nIt is cold there. So C is correct.", "It is cold there. So C is correct."),
+    ],
+)
+def test_a_completion_states_a_letter_alone_above_its_explanation_or_its_last_line(text: str, said: str) -> None:
+    assert final_choice(text) == said

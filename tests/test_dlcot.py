@@ -552,13 +552,18 @@ def test_objections_and_choices_need_what_stands_beside_them(before, after, why)
 
 
 @pytest.mark.parametrize(
-    ("after", "made"),
-    [("Tuesday: 4. So the answer is 7.", 0), ("Second method: 4 + 3. So it is 7.", 0), ("Thus the answer: 7.", 1)],
+    ("after", "why"),
+    [
+        ("Tuesday: 4. So the answer is 7.", "a list goes on after it"),
+        ("Second method: 4 + 3. So it is 7.", "a list goes on after it"),
+        ("Thus the answer: 7.", ""),
+    ],
 )
-def test_a_list_of_named_parts_is_cut_as_a_whole(after, made):
-    gone = "Monday: 3 + 4 = 7.\n"
+def test_a_list_of_named_parts_is_cut_as_a_whole(after, why):
+    gone, question = "Monday: 3 + 4 = 7.\n", "What is 3 + 4, on Monday?"
     cut = Cut(Span(len(BEFORE) + 1, len(BEFORE) + 1 + len(gone)), "redundant")
-    assert len(coherent(f"{BEFORE}\n{gone}{after}", (cut,), "What is 3 + 4?")[0]) == made
+    made, left = coherent(f"{BEFORE}\n{gone}{after}", (cut,), question)
+    assert made == (() if why else (cut,)) and [reason for _, reason in left] == [why][: bool(why)]
 
 
 @pytest.mark.parametrize(("why", "pieces"), SEAMS.items(), ids=[why or "none" for why in SEAMS])

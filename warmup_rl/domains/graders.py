@@ -10,7 +10,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-import regex
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from program_sandbox import Call, Program, Raised
@@ -25,7 +24,7 @@ from warmup_rl.grading.final_answer import boxed, last_block, stated, stated_mat
 from warmup_rl.grading.math import final_answer, same_answer, unusable
 from warmup_rl.grading.math_value import rational
 from warmup_rl.grading.math_words import read_answer
-from warmup_rl.grading.plain import final_items, matches, same_json, same_number, same_set, same_text
+from warmup_rl.grading.plain import final_items, same_json, same_number, same_set, same_text
 from warmup_rl.interfaces.grader import Grader
 from warmup_rl.interfaces.plugins import plugin_field
 
@@ -282,28 +281,6 @@ class JsonGrader(Grader):
     def final_answer(self, text: str, problem: Problem) -> str | None:
         """The last code block, else as for every grader."""
         return last_block(text) or super().final_answer(text, problem)
-
-
-class RegexGrader(Grader):
-    """A pattern that the whole answer must match: the reference answer is the pattern."""
-
-    type: ClassVar[str] = "regex"
-
-    example: str
-    """Column with an answer that matches, to test the pattern."""
-
-    def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
-        try:
-            regex.compile(written.strip())
-        except regex.error as error:
-            raise DataError(f"{place}: the answer is not a valid pattern ({error}).") from None
-        return written.strip(), {"example": str(row.get(self.example) or "")}
-
-    def grade(self, answer: str, problem: Problem) -> Grade:
-        return matches(pattern=problem.gold, answer=answer)
-
-    def reference(self, problem: Problem) -> str:
-        return str(problem.meta["example"])
 
 
 class CodeGrader(Grader):

@@ -1,4 +1,4 @@
-"""Graders for answers that are one of a set of labels, and for SQL queries."""
+"""Graders for answers that are one of a set of labels, for SQL queries, and for patterns."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+import regex
 from pydantic import Field, PrivateAttr
 
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.types import Grade, Problem
 from warmup_rl.grading.final_answer import last_block
 from warmup_rl.grading.label import final_label_statement, plain_label, same_label
+from warmup_rl.grading.plain import matches
 from warmup_rl.interfaces.grader import Grader
 
 _SQL_START = re.compile(r"^[ \t]*(?:select|with|insert|update|delete)\b", re.IGNORECASE | re.MULTILINE)
@@ -103,6 +105,28 @@ class SqlGrader(Grader):
     def adversarial_answers(self, problem: Problem) -> Iterator[tuple[str, str]]:
         yield "a query more", f"{problem.gold.rstrip('; ')}; SELECT 1"
         yield "another column", re.sub(r"(?i)select", "SELECT zzz,", problem.gold, count=1)
+
+
+class RegexGrader(Grader):
+    """A pattern that the whole answer must match: the reference answer is the pattern."""
+
+    type: ClassVar[str] = "regex"
+
+    example: str
+    """Column with an answer that matches, to test the pattern."""
+
+    def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
+        try:
+            regex.compile(written.strip())
+        except regex.error as error:
+            raise DataError(f"{place}: the answer is not a valid pattern ({error}).") from None
+        return written.strip(), {"example": str(row.get(self.example) or "")}
+
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        return matches(pattern=problem.gold, answer=answer)
+
+    def reference(self, problem: Problem) -> str:
+        return str(problem.meta["example"])
 
 
 def _normal_sql(query: str) -> str:

@@ -92,7 +92,7 @@ _PHRASE_START = r"(?<![\w.+-])(?:(?:the|an?)\s)?"
 _PHRASE_END = r"(?=\s*(?:$|[\n,;!?)\]}]|\.(?!\d))|\s(?:is|must|because|since|as|and|or|alone|remains|survives)\b)"
 _DASH = re.compile(r"[\s)\]}'.:]*(?:-\s)?\s*")
 _OPTION = re.compile(r"^\s{0,8}\(?([A-Z])[.):]\s+(.*)$", re.MULTILINE)
-_LONE = re.compile(r"^\W*[A-Za-z]\W*$", re.MULTILINE)
+_LONE = re.compile(r"^\W*(?:(?:option|choice)\W+)?[a-z]\W*$", re.MULTILINE | re.IGNORECASE)
 _ARTICLE = re.compile(r"\s+(?!(?:is|because|since|as|or|and|with|which|if|unless|to|rather)\b)[a-z]")
 
 
@@ -320,7 +320,7 @@ def _alone(text: str) -> list[_Claim]:
 def _heading(text: str) -> list[_Claim]:
     """The letter that is the first paragraph, where no other line is a letter, nor the text a question."""
     first, _, rest = text.partition("\n\n")
-    alone = [] if "?" in text or _LONE.search(rest) else _alone(first.strip(_EDGES))
+    alone = _alone(first) if _LONE.fullmatch(first) and not _LONE.search(rest) and "?" not in text else []
     return [_Claim(claim.letters, "\n" + rest[:_BEHIND], not _CORRECTED.match("\n" + rest)) for claim in alone]
 
 

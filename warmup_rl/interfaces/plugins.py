@@ -103,7 +103,7 @@ TABLE: dict[Kind, dict[str, str]] = {
         "set": "warmup_rl.domains.graders:SetGrader",
         "json": "warmup_rl.domains.graders:JsonGrader",
         "sql": "warmup_rl.domains.text_graders:SqlGrader",
-        "regex": "warmup_rl.domains.graders:RegexGrader",
+        "regex": "warmup_rl.domains.text_graders:RegexGrader",
         "kk": "warmup_rl.domains.kk_rows:KkGrader",
         "code": "warmup_rl.domains.graders:CodeGrader",
         "python": "warmup_rl.domains.graders:PythonGrader",
