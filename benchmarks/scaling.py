@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -57,14 +58,23 @@ def figures() -> Iterator[Figure]:
     _draw(measured)
 
 
+_MEASURE = """
+import os, sys
+quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+_, status, used = os.wait4(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=quiet), 0)
+print(status, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+"""
+"""Starts a command from a small process: Linux counts the memory of the one that starts it as the command's peak."""
+
+
 def cost(command: list[str]) -> Cost:
     """Runs a command to its end. Raises `AssertionError` if it fails."""
-    process = os.posix_spawn(
-        command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", _MEASURE, *command], stdout=subprocess.PIPE, text=True, check=True
     )
-    _, status, used = os.wait4(process, 0)
+    status, seconds, megabytes = map(float, done.stdout.split())
     assert status == 0, command
-    return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    return Cost(seconds, megabytes)
 
 
 def _rows(folder: Path, size: int) -> Path:
@@ -104,7 +114,8 @@ def _draw(measured: Mapping[str, Mapping[int, Cost]]) -> None:
         seconds.loglog(list(costs), [one.seconds for one in costs.values()], marker="o", label=name)
         memory.semilogx(list(costs), [one.megabytes for one in costs.values()], marker="o", label=name)
     seconds.set(xlabel="rows", ylabel="processor seconds")
-    memory.set(xlabel="rows", ylabel="peak memory, MB", ylim=(0, None))
+    most = max(one.megabytes for costs in measured.values() for one in costs.values())
+    memory.set(xlabel="rows", ylabel="peak memory, MB", ylim=(0, 1.1 * most))
     seconds.legend(frameon=False)
     figure.savefig(_PLOT, dpi=110)
 
