@@ -62,9 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def benchmark_names() -> list[str]:
-    """The modules of this folder that have figures; the others are commands of their own, or serve them."""
+    """The modules of this folder that define `figures`; the others are commands of their own, or serve them."""
     names = sorted(module.name for module in iter_modules([str(FOLDER)]) if module.name != "__main__")
-    return [name for name in names if hasattr(import_module(f"benchmarks.{name}"), "figures")]
+    found = {name: getattr(import_module(f"benchmarks.{name}"), "figures", None) for name in names}
+    return [name for name, figures in found.items() if getattr(figures, "__module__", "") == f"benchmarks.{name}"]
 
 
 def _run(name: str) -> Result:

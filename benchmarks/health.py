@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.jsonl import read_json, read_jsonl, write_json
-from warmup_rl.stages.training import health as rules
+from warmup_rl.stages.training.health import figures, raised
 
 RESULT = Path(__file__).parent / "results" / "health.json"
 RECIPE = Path(__file__).parents[1] / "recipes" / "kk_warmup.yaml"
@@ -119,12 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def recorded(rows: list[dict[str, Any]]) -> list[str]:
     """The alarms of a log that was written without them."""
     rows = [row for row in rows if "loss" in row]
-    found = [rules.figures(rows[: place + 1]) for place in range(len(rows))]
-    return [
-        f"step {row['step']}: {rule.name}"
-        for place, row in enumerate(rows)
-        for rule in rules.raised(found[: place + 1])
-    ]
+    found = [figures(rows[: place + 1]) for place in range(len(rows))]
+    return [f"step {row['step']}: {rule.name}" for place, row in enumerate(rows) for rule in raised(found[: place + 1])]
 
 
 def _one(run: Path, arm: str, seed: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from benchmarks.trials import RECIPE, train
 from warmup_rl.recipe import Recipe, load_recipe
+from warmup_rl.report.load import load
 from warmup_rl_extras import contamination
 
 WORLDS: Mapping[str, Mapping[str, Any]] = yaml.safe_load(Path(__file__).with_name("worlds.yaml").read_text("utf-8"))
@@ -67,11 +68,12 @@ def run(world: str, seeds: Sequence[int], folder: Path, extra: Sequence[str] = (
     name, made = f"windtunnel-{world}", WORLDS[world]
     overrides = [f"{key}={json.dumps(value)}" for key, value in made.get("set", {}).items()]
     pretrained = [] if "truth" in made else ["--arm", "base", "--until", "pretrain"]
-    train(name, seeds, folder, [*overrides, *extra, *pretrained])
+    run_folder = train(name, seeds, folder, [*overrides, *extra, *pretrained])
     if "truth" in made:
-        yield from compare(world, json.loads((folder / name / "report" / "summary.json").read_text("utf-8")))
-    for model in sorted((folder / name / "base").glob("seed-*/01-pretrain/model")) if "seen" in made else ():
-        yield from probed(world, model, load_recipe(RECIPE, overrides))
+        yield from compare(world, json.loads((run_folder / "report" / "summary.json").read_text("utf-8")))
+    if "seen" in made:
+        for stage in sorted({stage.folder for stage in load(run_folder).stages("pretraining")}):
+            yield from probed(world, stage / "model", load_recipe(RECIPE, overrides))
 
 
 def probed(world: str, model: Path, recipe: Recipe) -> Iterator[Compared]:
