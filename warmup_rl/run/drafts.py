@@ -10,24 +10,19 @@ from pathlib import Path
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import UserError, first_line
 from warmup_rl.interfaces.chat import load_tokenizer
-from warmup_rl.stages.training.preflight import QUICK
+from warmup_rl.stages.training.preflight import quick_model
 
 
 def require_completions(folder: Path, place: str) -> None:
     """Has the model of a draft, with random weights, complete prompts, unless it is large. Raises `UserError` if it
     cannot."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
     from warmup_rl.engines.hf import generate
 
-    config, tokenizer = AutoConfig.from_pretrained(str(folder)), load_tokenizer(folder)
-    with torch.device("meta"):
-        size = sum(weight.numel() for weight in AutoModelForCausalLM.from_config(config).parameters())
-    if size > QUICK:
+    tokenizer, model = load_tokenizer(folder), quick_model(AutoConfig.from_pretrained(str(folder)))
+    if model is None:
         return
-    with torch.random.fork_rng():
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.generation_config.eos_token_id = list(range(0, len(tokenizer), 2))  # rows end one by one
     prompts, sampling = ["? " * (1 + number // 2) for number in range(8)], Sampling(temperature=1.0, max_tokens=8)
     try:

@@ -32,7 +32,7 @@ _NAMED = (
     "rank_pattern", "alpha_pattern",
 )  # fmt: skip
 """Options of an adapter that name parts of the model."""
-QUICK = 10**8
+_QUICK = 10**8
 """Weights of a model that is built in a second."""
 _QUANTIZATION = ("load_in_4bit", "load_in_8bit", "quantization_config")
 
@@ -194,19 +194,28 @@ def require_merge(adapter: Any, tokenizer: PreTrainedTokenizerBase, place: str) 
         ) from None
 
 
+def quick_model(config: PretrainedConfig) -> PreTrainedModel | None:
+    """A model of this config with random weights; None if building it would take long. Raises what its class raises."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        size = AutoModelForCausalLM.from_config(config, dtype=torch.float32).num_parameters()
+    if size > _QUICK:
+        return None
+    with torch.random.fork_rng():
+        return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+
+
 def require_model(config: PretrainedConfig, place: str) -> None:
     """Builds a model from scratch and has it take a training pass, unless it is large. Raises `UserError` if
     transformers or torch refuses its config."""
     import torch
-    from transformers import AutoModelForCausalLM
 
     try:
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-        if sum(weight.numel() for weight in model.parameters()) <= QUICK:
+        if (model := quick_model(config)) is not None:
+            tokens = torch.ones(1, 8, dtype=torch.long)
             with torch.random.fork_rng():
-                model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-                tokens = torch.ones(1, 8, dtype=torch.long)
                 model.train()(input_ids=tokens, labels=tokens).loss.backward()
     except Exception as error:  # what a model raises depends on its class
         raise UserError(f"{place}: transformers refuses it: {first_line(error)}") from None
