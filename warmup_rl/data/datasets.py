@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import hashlib
@@ -143,7 +144,7 @@ def _open(path: Path, encoding: str) -> TextIO:
 
 
 def _encoding(path: Path) -> str:
-    """UTF-8, or Windows-1252 for tables that are not UTF-8, as spreadsheets write them."""
+    """UTF-8; for tables as spreadsheets write them also UTF-16, by its mark, or Windows-1252 where it is neither."""
     status = _existing(path).stat()
     return _table_encoding(path, status.st_mtime_ns, status.st_size)
 
@@ -151,6 +152,9 @@ def _encoding(path: Path) -> str:
 @lru_cache(maxsize=64)
 def _table_encoding(path: Path, modified: int, size: int) -> str:
     try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as raw:
+            if raw.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                return "utf-16"
         with _open(path, _UTF) as file:
             for _ in lines(path, file, long=True):
                 pass

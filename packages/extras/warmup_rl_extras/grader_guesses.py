@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from warmup_rl.base.errors import DataError
+from warmup_rl.base.untrusted import literal
 from warmup_rl.data.columns import find_column
 from warmup_rl.domains.graders import ChoiceGrader
 from warmup_rl.grading.choice import letters_in
@@ -23,6 +24,8 @@ MOST_LABELS, MOST_NUMBER_LABELS = 100, 5
 MOST_LABEL_WORDS = 8
 MOST_ODD = 0.02
 """Share of answers of another kind than the rest that may be left out."""
+ALIKE = 0.1
+"""Share of lists with a text that stands in another one from which lists hold alternatives."""
 MOST_WORDS = 10
 """Answers with more words than this on average are prose, which no grader can judge."""
 _MONTH = "(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)[a-z]*"
@@ -79,6 +82,8 @@ def propose_grader(
         return {"type": "choice"} if not rows or lists_options(rows, golds) else {"type": "label"}
     if all(_KK.search(gold) for gold in golds) or _are_puzzles(rows, golds):
         return {"type": "kk"}
+    if lists := _text_lists(golds):
+        return {"type": "exact", "alternatives": True} if _are_alternatives(lists) else {"type": "set"}
     if all(_is_structured(gold) for gold in golds):
         return {"type": "json"}
     if all(_SQL.match(gold) for gold in golds):
@@ -97,7 +102,7 @@ def propose_grader(
         return {"type": "exact"}
     if any(_LATEX.search(gold) for gold in golds) and sum(map(_is_text, golds)) <= MOST_ODD * len(golds):
         return {"type": "math"}
-    if sum("," in gold or ";" in gold for gold in golds) > len(golds) / 2:
+    if label_set(golds) or sum("," in gold or ";" in gold for gold in golds) > len(golds) / 2:
         return {"type": "set"}
     return {"type": "exact"}
 
@@ -131,6 +136,27 @@ def is_label_column(golds: Sequence[str]) -> bool:
     if all(rational(label) is not None for label in labels):
         return len(labels) <= MOST_NUMBER_LABELS and len(golds) >= 8 * len(labels)
     return len(labels) <= MOST_LABELS and len(golds) >= 3 * len(labels) and not any("," in one for one in labels)
+
+
+def members(gold: str) -> list[str]:
+    """The members of an answer: of a list of texts, or what commas, semicolons or lines separate."""
+    found = literal(gold)
+    parts = found if isinstance(found, list | tuple) else re.split(r"[,;\n]", gold)
+    return [text for part in parts if (text := str(part).strip())]
+
+
+def label_set(golds: Sequence[str]) -> list[str]:
+    """The labels, the commonest first, where each answer has any number of them and they recur; else none."""
+    counts = Counter(part for gold in golds for part in members(gold))
+    recur = counts.total() >= 3 * len(counts) and 1 < len(counts) <= MOST_LABELS
+    return [label for label, _ in counts.most_common()] if recur and counts.total() > len(golds) else []
+
+
+def stands_in(text: str, answer: str) -> bool:
+    """Whether an answer stands in a text as words of its own."""
+    plain = " ".join(answer.split()).casefold()
+    pattern = rf"(?<![\w.]){re.escape(plain)}(?![\w])(?!\.\d)"
+    return bool(plain) and re.search(pattern, " ".join(text.split()).casefold()) is not None
 
 
 def decimal_comma(golds: Sequence[str]) -> str:
@@ -168,6 +194,20 @@ def _are_puzzles(rows: Sequence[Mapping[str, Any]], golds: Sequence[str]) -> boo
     return bool(rows) and all("quiz" in row and "[" in gold for row, gold in zip(rows, golds, strict=True))
 
 
+def _text_lists(golds: Sequence[str]) -> list[list[str]]:
+    """The lists of texts that all answers are; else none."""
+    found = [literal(gold) for gold in golds]
+    texts = all(isinstance(one, list | tuple) and one and all(isinstance(part, str) for part in one) for one in found)
+    return found if texts else []
+
+
+def _are_alternatives(lists: Sequence[Sequence[str]]) -> bool:
+    """Whether the texts of a list say the same more or less fully, as in `2008` and `May 2008`, and do not recur."""
+    several = [one for one in lists if len(one) > 1]
+    alike = sum(any(one != other and stands_in(one, other) for one in texts for other in texts) for texts in several)
+    return not label_set([str(one) for one in lists]) and alike > ALIKE * len(several)
+
+
 def _is_structured(gold: str) -> bool:
     try:
         return isinstance(json.loads(gold), dict | list)
@@ -186,10 +226,22 @@ def propose_instruction(grader: Any, golds: Sequence[str]) -> str:
             if form
             else "Give only the answer, in as few words as possible."
         )
+    if keys.get("type") == "set" and not keys.get("options") and (labels := label_set(golds)):
+        return f"Answer with all that apply of: {', '.join(labels)}; separated by commas."
+    if keys.get("type") == "json" and (names := _keys(golds)):
+        return f"Give the answer as a JSON object with the keys: {', '.join(names)}."
     units = sorted({_unit_of(gold) for gold in golds} - {""}) if keys.get("type") == "number" else []
     if len(units) == 1:
         return f"Give the answer as one number, in {units[0]}."
     return "Give the answer as one number with its unit." if units else ""
+
+
+def _keys(golds: Sequence[str]) -> list[str]:
+    """The keys of answers that are JSON objects; none if one is not."""
+    found = [json.loads(gold) for gold in golds]
+    return (
+        list(dict.fromkeys(key for one in found for key in one)) if all(isinstance(one, dict) for one in found) else []
+    )
 
 
 def _is_form(pattern: str, gold: str) -> bool:

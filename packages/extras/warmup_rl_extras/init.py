@@ -27,7 +27,6 @@ from warmup_rl.recipe import load_recipe
 from warmup_rl.recipe.document import parse_value
 from warmup_rl.stages.rlvr import MOST_PROBLEMS
 from warmup_rl_extras.column_guesses import (
-    LONG_NAME,
     Column,
     describe_columns,
     field,
@@ -36,6 +35,7 @@ from warmup_rl_extras.column_guesses import (
     propose_question,
     propose_template,
     unit_column,
+    value_as_name,
 )
 from warmup_rl_extras.grader_guesses import odd_golds, propose_grader, propose_instruction
 from warmup_rl_extras.init_trial import (
@@ -76,9 +76,9 @@ def main(arguments: Sequence[str]) -> int:
         raise DataError(f"{given.file}: {len(rows)} rows; at least 4 are needed to train on some and measure others.")
     console = open_console(markup=False)
     columns = describe_columns(rows)
-    if long := next((one.name for one in columns if len(one.name) > LONG_NAME), ""):
+    if value := value_as_name(columns, rows):
         raise DataError(
-            f"{given.file}: {long[:60]!r}... is too long for a column name: is the first line a row? Put a line "
+            f"{given.file}: {value[:60]!r} names a column and looks like a value: is the first line a row? Put a line "
             "with the names of the columns before it."
         )
     if note := source.note():

@@ -12,6 +12,7 @@ from warmup_rl.domains.graders import NumberGrader
 from warmup_rl.domains.jsonl import UserRows
 from warmup_rl.grading.math_value import rational
 from warmup_rl.grading.math_words import read_answer
+from warmup_rl_extras.grader_guesses import members
 
 
 def wrong_answers(domain: UserRows, problem: Problem, problems: Sequence[Problem]) -> Iterator[tuple[str, str]]:
@@ -29,10 +30,10 @@ def wrong_answers(domain: UserRows, problem: Problem, problems: Sequence[Problem
         letters = problem.meta["letters"]
         yield "the next letter", letters[(letters.index(gold.strip()) + 1) % len(letters)]
     elif kind == "set":
-        members = [part for part in re.split(r"[,;\n]", gold) if part.strip()]
-        yield "one member more", ", ".join([*members, "zzz"])
-        if len(members) > 1:
-            yield "one member less", ", ".join(members[1:])
+        found = members(gold)
+        yield "one member more", ", ".join([*found, "zzz"])
+        if len(found) > 1:
+            yield "one member less", ", ".join(found[1:])
     elif kind == "json":
         yield "one value more", json.dumps([json.loads(gold), 1])
     elif kind == "code":
@@ -54,6 +55,7 @@ def right_answers(domain: UserRows, problem: Problem) -> Iterator[tuple[str, str
         yield "in a box", f"\\boxed{{{gold}}}"
     if kind in ("label", "exact"):
         yield "in bold", f"**{gold}**"
+    yield from (("another of the list", text) for text in problem.meta.get("alternatives", ())[1:2])
     if kind == "label":
         yield "named as the label", f"The label is {gold}."
     if kind in ("sql", "json"):
@@ -64,8 +66,8 @@ def right_answers(domain: UserRows, problem: Problem) -> Iterator[tuple[str, str
             "on several lines",
             re.sub(r"\s+(FROM|WHERE|GROUP BY|ORDER BY|LIMIT)\b", r"\n\1", gold, flags=re.IGNORECASE),
         )
-    if kind == "set" and ("," in gold or ";" in gold):
-        yield "in reverse order", ", ".join(reversed([part.strip() for part in re.split(r"[,;\n]", gold)]))
+    if kind == "set" and len(found := members(gold)) > 1:
+        yield "in reverse order", ", ".join(reversed(found))
 
 
 def _number_forms(gold: str) -> Iterator[tuple[str, str]]:
