@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import gzip
 import hashlib
@@ -152,14 +151,12 @@ def _encoding(path: Path) -> str:
 @lru_cache(maxsize=64)
 def _table_encoding(path: Path, modified: int, size: int) -> str:
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as raw:
-            if raw.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-                return "utf-16"
         with _open(path, _UTF) as file:
             for _ in lines(path, file, long=True):
                 pass
     except UnicodeDecodeError:
-        return _WINDOWS
+        with _open(path, "latin-1") as file:
+            return "utf-16" if file.read(2) in ("\xff\xfe", "\xfe\xff") else _WINDOWS
     return _UTF
 
 

@@ -236,16 +236,6 @@ def require_length(before: str, after: str, *, least: float, most: float) -> Non
         raise Refused(f"more than {most:g} of the thinking would be left")
 
 
-def is_subsequence(text: str, source: str) -> bool:
-    """Whether all characters of `text` occur in `source` in this order."""
-    position = 0
-    for character in text:
-        position = source.find(character, position) + 1
-        if not position:
-            return False
-    return True
-
-
 def _joined(left: str, right: str) -> str:
     """Joins two pieces by one of the two runs of white space at the seam: the one with more line breaks."""
     head, tail = left.rstrip(), right.lstrip()

@@ -242,8 +242,8 @@ class ExactGrader(Grader):
 
     def _compare(self, problem: Problem, text: str) -> Grade:
         right = problem.meta.get("alternatives", [problem.gold])
-        grades = [same_text(gold=gold, answer=text, ignore_case=self.ignore_case) for gold in right]
-        return next((grade for grade in grades if grade.verdict == "correct"), grades[0])
+        grades = (same_text(gold=gold, answer=text, ignore_case=self.ignore_case) for gold in right)
+        return max(grades, key=lambda grade: grade.verdict == "correct")
 
 
 class SetGrader(Grader):

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count, takewhile
+from itertools import chain, count, takewhile
 from typing import Any
 
 from warmup_rl.data.columns import COLUMNS, find_column, is_conversation, plain_name, value_at
@@ -161,16 +161,12 @@ def propose_template(columns: Sequence[Column], question: str, answer: str, hold
 def value_as_name(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> str:
     """The name of a column that must be a value, so that the first line of the file is a row; else empty. It is too
     long for a name, or, where no column has a usual name, the column holds it, too."""
-    usual = {*QUESTIONS, *ANSWERS, *CONTEXTS, *(name for names in COLUMNS.values() for name in names)}
-    named = any(one.base in usual for one in columns)
-    return next(
-        (
-            one.name
-            for one in columns
-            if len(one.name) > LONG_NAME or not named and any(str(row.get(one.name)) == one.name for row in rows)
-        ),
-        "",
-    )
+    usual = {*QUESTIONS, *ANSWERS, *CONTEXTS, *chain(*COLUMNS.values())}
+    unnamed = usual.isdisjoint(one.base for one in columns)
+    for one in columns:
+        if len(one.name) > LONG_NAME or unnamed and any(str(row.get(one.name)) == one.name for row in rows):
+            return one.name
+    return ""
 
 
 def unit_column(columns: Sequence[Column]) -> Column | None:

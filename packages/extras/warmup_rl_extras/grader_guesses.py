@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from warmup_rl.base.errors import DataError
@@ -72,8 +73,9 @@ def propose_grader(
     tests, options = find_column((column.name for column in columns), "tests"), option_columns(columns)
     if tests and all("def " in gold for gold in golds):
         return {"type": "code", "tests": tests}
-    if options and (chosen := _chosen(golds, options, rows)) is not None:
-        return chosen
+    for counted in (None, 0, 1) if options and rows else ():
+        if _reads(ChoiceGrader(options=options, counted_from=counted), rows, golds):
+            return {"type": "choice", "options": options, **({} if counted is None else {"counted_from": counted})}
     if options and rows and all(map(letters_in, golds)):
         return {"type": "set", "options": options}
     if all(map(_LETTER.fullmatch, golds)):
@@ -84,7 +86,7 @@ def propose_grader(
         return {"type": "kk"}
     if lists := _text_lists(golds):
         return {"type": "exact", "alternatives": True} if _are_alternatives(lists) else {"type": "set"}
-    if all(_is_structured(gold) for gold in golds):
+    if all(isinstance(_json(gold), dict | list) for gold in golds):
         return {"type": "json"}
     if all(_SQL.match(gold) for gold in golds):
         return {"type": "sql"}
@@ -159,31 +161,20 @@ def stands_in(text: str, answer: str) -> bool:
     return bool(plain) and re.search(pattern, " ".join(text.split()).casefold()) is not None
 
 
-def decimal_comma(golds: Sequence[str]) -> str:
-    """The first number with a decimal comma, such as `0,5`, if all golds are numbers; else empty."""
-    if not all(_COMMA_NUMBER.fullmatch(gold) for gold in golds):
-        return ""
-    return next((gold for gold in golds if _DECIMAL_COMMA.search(gold)), "")
-
-
-def _chosen(golds: Sequence[str], options: str | list[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """A multiple-choice grader, if each gold names one of its row's options by letter, number or text."""
-    for counted in (None, 0, 1) if rows else ():
-        try:
-            grader = ChoiceGrader(options=options, counted_from=counted)
-            for gold, row in zip(golds, rows, strict=True):
-                grader.read(row, gold, "")
-        except DataError:
-            continue
-        return {"type": "choice", "options": options, **({} if counted is None else {"counted_from": counted})}
-    return None
+def decimal_comma(golds: Sequence[str]) -> bool:
+    """Whether all answers are numbers, one of them with a decimal comma, such as `0,5`."""
+    return all(map(_COMMA_NUMBER.fullmatch, golds)) and any(map(_DECIMAL_COMMA.search, golds))
 
 
 def lists_options(rows: Sequence[Mapping[str, Any]], golds: Sequence[str]) -> bool:
     """Whether each row has lines such as `B. south` with the letter of its answer."""
+    return _reads(ChoiceGrader(), rows, golds)
+
+
+def _reads(grader: ChoiceGrader, rows: Sequence[Mapping[str, Any]], golds: Sequence[str]) -> bool:
     try:
         for gold, row in zip(golds, rows, strict=True):
-            ChoiceGrader().read(row, gold, "")
+            grader.read(row, gold, "")
     except DataError:
         return False
     return True
@@ -208,11 +199,10 @@ def _are_alternatives(lists: Sequence[Sequence[str]]) -> bool:
     return not label_set([str(one) for one in lists]) and alike > ALIKE * len(several)
 
 
-def _is_structured(gold: str) -> bool:
-    try:
-        return isinstance(json.loads(gold), dict | list)
-    except json.JSONDecodeError:
-        return False
+def _json(gold: str) -> Any:
+    """The JSON value of an answer; None if it is none."""
+    with suppress(json.JSONDecodeError):
+        return json.loads(gold)
 
 
 def propose_instruction(grader: Any, golds: Sequence[str]) -> str:
@@ -220,28 +210,17 @@ def propose_instruction(grader: Any, golds: Sequence[str]) -> str:
     keys = grader if isinstance(grader, dict) else {"type": grader}
     if keys.get("type") == "exact":
         form = next((name for pattern, name in _DATES if all(_is_form(pattern, gold) for gold in golds)), "")
-        example = f", such as {golds[0].strip()}" if form else ""
-        return (
-            f"Give the answer in the form {form}{example}."
-            if form
-            else "Give only the answer, in as few words as possible."
-        )
+        dated = f"Give the answer in the form {form}, such as {golds[0].strip()}."
+        return dated if form else "Give only the answer, in as few words as possible."
     if keys.get("type") == "set" and not keys.get("options") and (labels := label_set(golds)):
         return f"Answer with all that apply of: {', '.join(labels)}; separated by commas."
-    if keys.get("type") == "json" and (names := _keys(golds)):
+    if keys.get("type") == "json" and all(isinstance(one, dict) for one in map(_json, golds)):
+        names = dict.fromkeys(key for gold in golds for key in _json(gold))
         return f"Give the answer as a JSON object with the keys: {', '.join(names)}."
     units = sorted({_unit_of(gold) for gold in golds} - {""}) if keys.get("type") == "number" else []
     if len(units) == 1:
         return f"Give the answer as one number, in {units[0]}."
     return "Give the answer as one number with its unit." if units else ""
-
-
-def _keys(golds: Sequence[str]) -> list[str]:
-    """The keys of answers that are JSON objects; none if one is not."""
-    found = [json.loads(gold) for gold in golds]
-    return (
-        list(dict.fromkeys(key for one in found for key in one)) if all(isinstance(one, dict) for one in found) else []
-    )
 
 
 def _is_form(pattern: str, gold: str) -> bool:
