@@ -40,6 +40,12 @@ def test_an_existing_recipe_is_never_overwritten(tmp_path, capsys):
     assert path.with_suffix(".yaml").read_text() == "mine: true\n"
 
 
+def test_a_place_where_no_file_can_be_made_is_named(tmp_path, capsys):
+    path = table(tmp_path / "my.csv", ["question", "answer"], [[f"Twice {n + 100}?", 2 * n + 200] for n in range(24)])
+    assert init(path, "--out", "/proc/my.yaml") == 2
+    assert "/proc/my.yaml: the file cannot be written: no file can be made there." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("golds", "extra", "grader"),
     [
