@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from program_sandbox import Call, Program, Raised
-from warmup_rl.base.errors import DataError, Unscorable, UserError, shown
+from warmup_rl.base.errors import DataError, Unscorable, UserError
 from warmup_rl.base.types import Grade, Problem
 from warmup_rl.base.untrusted import literal, parse_json
 from warmup_rl.data.datasets import file_digest
@@ -221,19 +221,12 @@ class ExactGrader(Grader):
     ignore_case: bool = True
     """Whether `Paris` and `paris` are the same."""
     alternatives: bool = False
-    """The answer column holds lists of texts, any of which is right."""
+    """The answer column holds lists of texts, any of which is right; a text alone is a list of one."""
 
     def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
-        if not self.alternatives:
-            return written.strip(), {}
-        texts = literal(written)
-        if (
-            not isinstance(texts, list)
-            or not texts
-            or not all(isinstance(text, str) and text.strip() for text in texts)
-        ):
-            raise DataError(f"{place}: `alternatives` needs a list of texts as the answer, found {shown(written)}.")
-        return texts[0], {"alternatives": texts}
+        listed = literal(written) if self.alternatives else None
+        right = [str(text) for text in listed] if isinstance(listed, list) and listed else [written.strip()]
+        return right[0], {"alternatives": right} if self.alternatives else {}
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         """The answer is compared as it is, and one line also without what is around it in a box or a sentence such as

@@ -77,10 +77,10 @@ def main(arguments: Sequence[str]) -> int:
         raise DataError(f"{given.file}: {len(rows)} rows; at least 4 are needed to train on some and measure others.")
     console = open_console(markup=False)
     columns = describe_columns(rows)
-    if value := value_as_name(columns, rows):
+    if (value := value_as_name(columns, rows)) and not given.anyway:
         raise DataError(
             f"{given.file}: {value[:60]!r} names a column and looks like a value: is the first line a row? Put a line "
-            "with the names of the columns before it."
+            "with the names of the columns before it; --anyway takes it for a name."
         )
     if note := source.note():
         console.print(f"{given.file}: {note}.")
