@@ -283,3 +283,9 @@ DOUBTED = [
     ),
 ]
 """Texts about a sum, and why they are not taken apart; None where they are."""
+
+
+def is_subsequence(text, source):
+    """Whether all characters of `text` occur in `source` in this order."""
+    characters = iter(source)
+    return all(one in characters for one in text)

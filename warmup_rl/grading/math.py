@@ -80,16 +80,10 @@ def same_answer(*, gold: str, answer: str, question: str = "") -> Grade:
     return Grade("correct" if difference is None else "wrong", given.text or extracted, difference or "")
 
 
-def final_answer(text: str, *, boxed_only: bool = False) -> str | None:
+def final_answer(text: str) -> str | None:
     """The content of the last balanced `\\boxed{}`; without a box what stands behind the last `####` (the mark of
-    GSM8K), else the text itself. None if that is empty.
-
-    Args:
-        boxed_only: return None for a text without a box.
-    """
-    if boxed_only or _has_box(text):
-        return boxed(text)
-    return text.rpartition("####")[2].strip() or None
+    GSM8K), else the text itself. None if that is empty."""
+    return boxed(text) if _has_box(text) else text.rpartition("####")[2].strip() or None
 
 
 def _whole_answer(text: str) -> str | None:

@@ -62,7 +62,8 @@ _SPELLINGS = {
         ">": "gt", "*": "cdot times ast", "/": "div", "\\setminus": "backslash smallsetminus", "\\circ": "degree",
         "\\lor": "vee", "\\land": "wedge", "\\approx": "thickapprox sim simeq", "\\arcsin": "asin",
         "\\arccos": "acos", "\\arctan": "atan", "\\to": "rightarrow Rightarrow implies iff longrightarrow",
-        "\\epsilon": "varepsilon", "\\phi": "varphi", ":": "colon", "\\log": "lg", "'": "prime", "i": "imath", "j": "jmath",
+        "\\epsilon": "varepsilon", "\\phi": "varphi", ":": "colon", "\\log": "lg", "'": "prime",
+        "i": "imath", "j": "jmath",
     }.items()
     for name in names.split()
 }  # fmt: skip
@@ -113,8 +114,7 @@ def tokenize(text: str) -> list[Token]:
     """The tokens of a text, without layout, dollar signs around formulas and Markdown."""
     if "\\begin" not in text:  # where `\\\\` starts no row, it is a backslash that was escaped twice
         text = _ESCAPED.sub("\\\\", text)
-    text = _CUBE_ROOT.sub(r"\\sqrt[3] ", _plain_scripts(_SQUARE.sub(_with_round, text)))
-    found = _Tokenizer(text).run()
+    found = _Tokenizer(_CUBE_ROOT.sub(r"\\sqrt[3] ", _plain_scripts(_SQUARE.sub(_with_round, text)))).run()
     if sum(token.text == "$" for token in found) % 2:
         return [token._replace(text="\\$") if token.text == "$" else token for token in found]
     return [token for token in found if token.text != "$"]
@@ -241,8 +241,7 @@ class _Tokenizer:
 
 
 def _with_round(found: re.Match[str]) -> str:
-    opening, ends, closing = found.groups()
-    return f"{opening.replace(']', '(')}{ends}{closing.replace('[', ')')}" if ends else found[0]
+    return found[1].replace("]", "(") + found[2] + found[3].replace("[", ")") if found[1] else found[0]
 
 
 def _plain_scripts(text: str) -> str:

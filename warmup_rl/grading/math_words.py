@@ -76,7 +76,6 @@ _UNIT_PART = re.compile(
     re.IGNORECASE,
 )
 _WHOLE_UNITS = {"''": "in", "'": "ft", "a m": "am", "p m": "pm", "circ": "deg"}
-_SPACED_UNITS = ("m", "s", "h", "g", "l", "k")
 _NO_UNIT = re.compile(
     r"\b(?:and|or|nor|not|no|never|neither|false|wrong|incorrect|impossible|undefined|unless|except|if|but|than|less|"
     r"fewer|to|over|plus|minus|divided|multiplied|mod|modulo|base|root|choose|remainder|negative|point|squared|cubed|"
@@ -350,7 +349,7 @@ def _is_unit(tail: Tokens) -> bool:
     if all(token.upright or token.kind in ("mark", "number") for token in tail):
         return True
     if {"/", "*"} & {token.text for token in tail}:  # 5 m/s
-        return (tail[0].spaced or len(words[0]) > 1) and all(word in _SPACED_UNITS or _known(word) for word in words)
+        return (tail[0].spaced or len(words[0]) > 1) and all(_unit(word) or _known(word) for word in words)
     plural = bool(_PLURAL.fullmatch(text)) and (tail[0].spaced or len(words) == 1)
     return plural or all(map(_known, words))
 
