@@ -31,8 +31,8 @@ _CLAIM = re.compile(
     r"[\s'({\[-]{0,6}(?:\\boxed\s?\{{1,2})?[\s({]{0,4}(?:([A-Z])(?!\w|'\w|[+?]|\s?=)|([a-z])(?=[\s'\])}.]{0,6}\Z))"
 )
 _NO_OPTION = re.compile(
-    r"\banswer\s{0,3}(?:is|:)\s{0,3}(?:not|none|neither|nothing|unclear|unknown)\b"
-    r"|\bnone\s(?:of\s(?:these|those|them|the\s(?:answers|options|choices))\s)?(?:is|are)\s(?:correct|right)\b",
+    r"\b(?:answer\s{0,3}(?:is|:)\s{0,3}(?:not|none|neither|nothing|unclear|unknown)"
+    r"|none\s(?:of\s(?:these|those|them|the\s(?:answers|options|choices))\s)?(?:is|are)\s(?:correct|right))\b",
     re.IGNORECASE,
 )
 _BOX = re.compile(

@@ -114,7 +114,9 @@ def tokenize(text: str) -> list[Token]:
     """The tokens of a text, without layout, dollar signs around formulas and Markdown."""
     if "\\begin" not in text:  # where `\\\\` starts no row, it is a backslash that was escaped twice
         text = _ESCAPED.sub("\\\\", text)
-    found = _Tokenizer(_CUBE_ROOT.sub(r"\\sqrt[3] ", _plain_scripts(_SQUARE.sub(_with_round, text)))).run()
+    if "[" in text or "]" in text:
+        text = _SQUARE.sub(_with_round, text)
+    found = _Tokenizer(_CUBE_ROOT.sub(r"\\sqrt[3] ", _plain_scripts(text))).run()
     if sum(token.text == "$" for token in found) % 2:
         return [token._replace(text="\\$") if token.text == "$" else token for token in found]
     return [token for token in found if token.text != "$"]
