@@ -11,7 +11,6 @@ from typing import ClassVar
 
 import pytest
 
-from tests.dlcot_traces import is_subsequence
 from tests.raw_traces import KK, raw_traces, write_raw
 from tests.subsequence import is_subsequence
 from warmup_rl.__main__ import main
