@@ -74,7 +74,11 @@ def _run(name: str) -> Result:
     about = (module.__doc__ or "").strip().splitlines()[0]
     if missing := [package for package in needs if find_spec(package.replace("-", "_")) is None]:
         return Result(name, about, (), f"{', '.join(missing)} not installed: pip install '.[bench]'", _machine(needs))
-    return Result(name, about, tuple(module.figures()), "", _machine(needs))
+    figures = []
+    for figure in module.figures():  # some take an hour: what is measured is seen at once, and not lost with the rest
+        print("  ", *_cells(figure), flush=True)
+        figures.append(figure)
+    return Result(name, about, tuple(figures), "", _machine(needs))
 
 
 def _machine(needs: Sequence[str]) -> dict[str, Any]:

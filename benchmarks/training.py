@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -80,12 +81,13 @@ def _first_line() -> float:
             [*launch, "-m", "warmup_rl.train", str(RECIPE), *options],
             stdout=subprocess.DEVNULL,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
+            start_new_session=True,
         )
         while not any(cache.glob("sft-*/log.jsonl")):
             assert process.poll() is None, "the run has ended without a step of SFT"
             time.sleep(0.005)
         seconds = time.perf_counter() - began
-        process.terminate()
+        os.killpg(process.pid, signal.SIGKILL)  # at the end of a step a training that is asked to end would save itself
         process.wait()
         return seconds
 
