@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from warmup_rl.base.errors import RunError, UserError, first_line
+from warmup_rl.base.errors import RunError, UserError, refused
 from warmup_rl.base.jsonl import parse_object, read_text
 from warmup_rl.base.untrusted import parse_yaml, shaped
 from warmup_rl.interfaces.stage import Distribution, LaunchEnv
@@ -101,16 +101,15 @@ class _DeepSpeed(BaseModel):
 
 
 def _of_file(file: Path) -> Any:
-    """A configuration file, which accelerate's own reader has taken too. Raises `RunError`."""
-    from accelerate.commands.config.config_args import load_config_from_file
+    """A configuration file, which accelerate's launcher takes too. Raises `UserError`."""
+    from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+    from accelerate.utils import prepare_simple_launcher_cmd_env
 
-    try:
+    place = ["--main_process_ip", "localhost", "--main_process_port", "1"]  # the command line gives them, if need be
+    with refused(f"{file}: accelerate cannot read it (", f"). {_FIX}"):
         found = parse_yaml(read_text(file))
-        load_config_from_file(str(file))
-    except UserError:
-        raise
-    except Exception as error:  # of YAML, or what accelerate's configuration raises of a value
-        raise RunError(f"{file}: accelerate cannot read it ({first_line(error)}). {_FIX}") from None
+        arguments = launch_command_parser().parse_args(["--config_file", str(file), *place, "program"])
+        prepare_simple_launcher_cmd_env(_validate_launch_command(arguments)[0])
     return found or {}
 
 
