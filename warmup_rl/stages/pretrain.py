@@ -22,7 +22,6 @@ from warmup_rl.stages.training.base import TrainerStage
 from warmup_rl.stages.training.faults import explained
 from warmup_rl.stages.training.preflight import require_model
 from warmup_rl.stages.training.saving import Kept
-from warmup_rl.stages.training.tracking import training
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -88,7 +87,7 @@ class Pretrain(TrainerStage):
         return True
 
     def run(self, context: Context) -> dict[str, Any]:
-        with training(), explained(self, context):
+        with explained(self, context):
             return self.train(context, self.corpus.tokenizer())
 
     def train(self, context: Context, tokenizer: PreTrainedTokenizerBase, contract: Any = None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from warmup_rl.base.config import runtime_only
-from warmup_rl.base.errors import RunError, UserError, first_line
+from warmup_rl.base.errors import RunError, UserError, first_line, refused
 from warmup_rl.base.models import read_tags, write_tags
 from warmup_rl.base.stopping import deferred
 from warmup_rl.interfaces import chat
@@ -40,7 +40,7 @@ from warmup_rl.stages.training.preflight import (
     require_trainer,
 )
 from warmup_rl.stages.training.saving import Kept, whole_model
-from warmup_rl.stages.training.tracking import clean_up, training
+from warmup_rl.stages.training.tracking import clean_up
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
@@ -195,7 +195,7 @@ class TrainerStage(Stage):
         source, revision = str(context.inputs.model), context.inputs.model_revision
         contract = chat.check(source, context.response_format, revision)
         tokenizer = chat.load_tokenizer(source, revision)
-        with training(), explained(self, context):
+        with explained(self, context):
             summary = self.train(whole_model(context), tokenizer, contract)
         tags = {**read_tags(source), **self.tags(context, summary)}
         if tags and context.launch_env.is_main:
@@ -245,10 +245,8 @@ class TrainerStage(Stage):
             return None
         from peft import LoraConfig
 
-        try:
+        with refused("lora: peft's LoraConfig refuses it: "):
             return LoraConfig(**{"task_type": "CAUSAL_LM", "target_modules": "all-linear", **self.lora})
-        except (TypeError, ValueError) as error:
-            raise UserError(f"lora: peft's LoraConfig refuses it: {error}") from None
 
     def fit(
         self,

@@ -11,7 +11,7 @@ from itertools import chain
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from warmup_rl.base.errors import UserError, first_line, refused
+from warmup_rl.base.errors import UserError, refused
 from warmup_rl.base.machine import hide_folders
 from warmup_rl.interfaces.stage import Context
 
@@ -62,7 +62,8 @@ def model_without_weights(source: str, revision: str | None, options: Any, place
 
     keywords = dict(getattr(options, "model_init_kwargs", None) or {})
     attention = keywords.pop("attn_implementation", None)
-    try:
+    where = f"{place}.args.model_init_kwargs" if attention or keywords else source
+    with refused(f"{where}: the model cannot be built: "):
         config, unused = AutoConfig.from_pretrained(
             source, revision=revision or "main", return_unused_kwargs=True, **keywords
         )
@@ -70,11 +71,6 @@ def model_without_weights(source: str, revision: str | None, options: Any, place
             raise UserError(f"{place}.args.model_init_kwargs.{unknown[0]}: from_pretrained has no such option.")
         with torch.device("meta"):
             model: PreTrainedModel = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
-    except UserError:
-        raise
-    except (OSError, ValueError, ImportError, TypeError, AttributeError) as error:
-        where = f"{place}.args.model_init_kwargs" if attention or keywords else source
-        raise UserError(f"{where}: the model cannot be built: {first_line(error)}") from None
     model.config._name_or_path = source
     return model
 
