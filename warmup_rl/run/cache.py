@@ -165,10 +165,10 @@ def key_of(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def note_of(output_dir: str, kind: str, *decided_by: Any) -> Path:
+def note_of(output_dir: Path, kind: str, *decided_by: Any) -> Path:
     """The file in the cache that says what was found out once; of another name as soon as what decides it is another.
     `decided_by` is JSON-ready."""
-    return Path(output_dir) / CACHE_FOLDER / kind / f"{key_of(decided_by)}.json"
+    return output_dir / CACHE_FOLDER / kind / f"{key_of(decided_by)}.json"
 
 
 def keep_note(note: Path | None, found: Any) -> None:

@@ -72,7 +72,7 @@ def layout_of(file: Path | None = None, processes: int | None = None) -> Launch:
             "launch/zero3-offload.yaml keeps it in the memory of the machine."
         )
     if file is not None:
-        _require_launcher(file)
+        _require_launcher(file, size)
     if kind == "DEEPSPEED":
         deepspeed = _deepspeed(settings.deepspeed_config or {})
         stage = str((deepspeed.get("zero_optimization") or {}).get("stage", 0))
@@ -112,14 +112,14 @@ def _of_file(file: Path) -> Any:
     return found or {}
 
 
-def _require_launcher(file: Path) -> None:
-    """Raises `UserError` where accelerate's launcher does not start with a configuration file."""
+def _require_launcher(file: Path, size: int) -> None:
+    """Raises `UserError` where accelerate's launcher does not start so many processes with a configuration file."""
     from accelerate.commands.launch import _validate_launch_command, launch_command_parser
     from accelerate.utils import prepare_simple_launcher_cmd_env
 
-    place = ["--main_process_ip", "localhost", "--main_process_port", "1"]  # the command line gives them, if need be
+    given = f"--num_processes {size} --main_process_ip localhost --main_process_port 1".split()  # by the command line
     with refused(f"{file}: accelerate's launcher refuses it: "):
-        arguments = launch_command_parser().parse_args(["--config_file", str(file), *place, "program"])
+        arguments = launch_command_parser().parse_args(["--config_file", str(file), *given, "program"])
         prepare_simple_launcher_cmd_env(_validate_launch_command(arguments)[0])
 
 
