@@ -258,6 +258,9 @@ def test_claims_are_printed_as_registered_beside_what_is_reported(tmp_path: Path
     edit_json(folder / "run.json", registered={**record, "claims": {**fixed, "threshold": 0.9}, "sha256": "0" * 64})
     text = report(folder).read_text(encoding="utf-8")
     assert "Deviations: threshold 0.9 → 0.6." in text and "The record does not match its SHA-256." in text
+    edit_json(folder / "run.json", registered={**record, "seeds": [1, 2], "sha256": claims_digest(fixed)})
+    text = report(folder).read_text(encoding="utf-8")
+    assert "seeds that were not planned: 0; planned seeds without a trial: 1, 2." in text
 
 
 def test_each_arm_is_charged_for_its_teacher_its_training_and_its_rollouts(tmp_path: Path) -> None:

@@ -158,14 +158,16 @@ def test_a_run_folder_belongs_to_one_recipe(recipe, tmp_path):
 
 
 def test_claims_are_registered_by_the_first_start_and_stay_until_the_recipe_is_another(recipe, tmp_path):
-    def registered(*changes):
-        claim_run_folder(load_recipe(str(tmp_path / "recipe.yaml"), [f"output_dir={tmp_path / 'outputs'}", *changes]))
+    def registered(*changes, seeds=()):
+        recipe = load_recipe(str(tmp_path / "recipe.yaml"), [f"output_dir={tmp_path / 'outputs'}", *changes])
+        claim_run_folder(recipe, seeds)
         return json.loads((tmp_path / "outputs" / "small" / "run.json").read_text())["registered"]
 
     first = registered("claims.threshold=0.7")
     assert first["claims"]["threshold"] == 0.7 and first["utc"] and len(first["sha256"]) == 64
     assert registered("claims.threshold=0.5", "seeds=[0, 1]") == first
     assert registered("claims.threshold=0.5", "stages.first.note=z")["claims"]["threshold"] == 0.5
+    assert registered("stages.first.note=y", "seeds=[0]", seeds=[3, 4])["seeds"] == [0, 3, 4]
 
 
 def test_a_foreign_folder_is_refused(recipe):

@@ -127,7 +127,7 @@ def _train(command: Command, recipe: Recipe) -> int:
             if launch_env.is_main:
                 refuse_leaks(recipe, [trial.place for trial in trials])
                 require_disk(trials)
-                claim_run_folder(recipe)
+                claim_run_folder(recipe, seeds)
                 for line in resolution(recipe):
                     print(line, flush=True)
             else:

@@ -187,14 +187,18 @@ def registration(run: Run) -> str:
     if not given:
         return ""
     record = shaped(_Registered, given, path, "Run the recipe again to rewrite it.")
-    fixed, now = {**record["claims"], "seeds": record["seeds"]}, {**run.claims.model_dump(mode="json")}
-    now["seeds"] = list(run.recipe.seeds)
+    fixed, now = record["claims"], run.claims.model_dump(mode="json")
     changed = [f"{key} {fixed.get(key)} → {value}" for key, value in now.items() if fixed.get(key) != value]
-    if further := [seed for seed in run.seeds if seed not in record["seeds"]]:
-        changed.append(f"seeds that were not planned: {', '.join(map(str, further))}")
+    for what, left, right in (
+        ("seeds that were not planned", run.seeds, record["seeds"]),
+        ("planned seeds without a trial", record["seeds"], run.seeds),
+    ):
+        if rest := sorted(set(left) - set(right)):
+            changed.append(f"{what}: {', '.join(map(str, rest))}")
     revision = f", revision {record['revision']}" if record["revision"] else ""
     intact = "" if claims_digest(record["claims"]) == record["sha256"] else " The record does not match its SHA-256."
-    listed = ", ".join(f"{key} {value}" for key, value in fixed.items() if value is not None)
+    stated = {**fixed, "seeds": record["seeds"]}
+    listed = ", ".join(f"{key} {value}" for key, value in stated.items() if value is not None)
     deviations = f"Deviations: {'; '.join(changed)}." if changed else "Reported as registered."
     return (
         f"Registered before the first stage ran, {record['utc']}{revision}, SHA-256 {record['sha256'][:12]}: {listed}. "

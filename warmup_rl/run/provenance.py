@@ -79,9 +79,9 @@ def refuse_leaks(recipe: Recipe, places: Iterable[tuple[str, int, int | None]]) 
         keep_note(note, {})
 
 
-def claim_run_folder(recipe: Recipe) -> None:
-    """Claims the run folder for this recipe. Raises `RunError`, with nothing changed, if it holds other files, or
-    finished trials of a different recipe."""
+def claim_run_folder(recipe: Recipe, seeds: Iterable[int] = ()) -> None:
+    """Claims the run folder for this recipe and, beside its own seeds, those that the command asks for. Raises
+    `RunError`, with nothing changed, if it holds other files, or finished trials of a different recipe."""
     folder = Path(recipe.output_dir) / recipe.run_name
     record, mine = folder / "run.json", recipe.resolved()
     try:
@@ -105,7 +105,7 @@ def claim_run_folder(recipe: Recipe) -> None:
             if trial["state"] == "failed"
         ]
         found = {"recipe": mine, **kinds, "versions": versions(), "launch": launch_id(), "failed": failed}
-        found["registered"] = _registered(record, mine)
+        found["registered"] = _registered(record, mine, seeds)
         write_json(record, found)
         (folder / "recipe.yaml").write_text(yaml.safe_dump(mine, sort_keys=False, allow_unicode=True), encoding="utf-8")
     except OSError as error:
@@ -117,7 +117,7 @@ def claims_digest(claims: Mapping[str, Any]) -> str:
     return hashlib.sha256(json_line(dict(sorted(claims.items())))).hexdigest()
 
 
-def _registered(record: Path, recipe: Mapping[str, Any]) -> dict[str, Any]:
+def _registered(record: Path, recipe: Mapping[str, Any], seeds: Iterable[int]) -> dict[str, Any]:
     """The claims and seeds as fixed before the first stage ran: those of the first start of this recipe."""
     old = read_json(record, delete=record.parent) if record.is_file() else {}
     if "registered" in old and not differences(old["recipe"], recipe):
@@ -126,7 +126,7 @@ def _registered(record: Path, recipe: Mapping[str, Any]) -> dict[str, Any]:
         "utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "revision": versions().get("git", ""),
         "claims": recipe["claims"],
-        "seeds": recipe["seeds"],
+        "seeds": sorted({*recipe["seeds"], *seeds}),
         "sha256": claims_digest(recipe["claims"]),
     }
 
