@@ -63,7 +63,7 @@ RULES: tuple[Rule, ...] = (
     Rule("all_right", "groups_right", 0.9, 5, "share of groups without a wrong answer",
          f"{_AXOLOTL}: silent groups above .8", "there is nothing left to learn",
          "Use harder problems or fewer steps.", of_correctness=True),
-    Rule("no_signal", "silent", 0.9, 1, "share of groups with equal rewards (mean of 5 steps)",
+    Rule("no_signal", "silent", 0.9, 1, "share of groups with equal rewards, mean of 5 steps",
          f"{_AXOLOTL}: silent groups above .8",
          "the rewards do not tell completions apart",
          "Raise generations or sampling.temperature, or change the reward.", of_correctness=True),
