@@ -4,6 +4,7 @@ QUESTION = "Which colour?\nA. red\nB. blue\nC. green\nD. blue sky"
 """C is right."""
 
 LETTER_SAID = [
+    "The answer is C. None of the other options is correct.",
     "C",
     "c",
     "(C)",
@@ -77,6 +78,9 @@ OTHER_SAID = [
     "C (red)",
 ]
 NONE_SAID = [
+    "C. green, which is wrong. None is correct.",
+    "The answer is C. None of these is correct.",
+    "The closest is C. However, the correct answer is not listed.",
     "",
     "greenish",
     "It is a green one",

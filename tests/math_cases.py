@@ -1,6 +1,11 @@
 """Pairs of reference and answer, by what a careful reader would say; written for this project."""
 
 SAME = [
+    (r"[2,\infty)", "[2,+\u221e["),
+    (r"(0,1)\cup(2,3]", r"]0,1[ \cup ]2,3]"),
+    (r"3\hat{i}+4\hat{j}", r"3\vec{\imath}+4\vec{\jmath}"),
+    (r"1000 \text{ kg}/\text{m}^3", "1000 kg\u00b7m^{-3}"),
+    ("9.8 m/s^2", "9.8 m s^{-2}"),
     (r"\frac{x-3}{2}", r"f^{-1}(x)=\frac{x-3}{2}"),
     (r"f^{-1}(x)=\frac{x-3}{2}", r"\frac{x-3}{2}"),
     ("3", "f^{(3)}(0)=3"),
@@ -758,6 +763,10 @@ SAME = [
 """Answers that mean the reference."""
 
 DIFFERENT = [
+    ("[2,3]", "[2,3["),
+    (r"3\hat{i}+4\hat{j}", r"3\hat{i}+5\hat{j}"),
+    ("1000 kg/m^3", "1000 kg\u00b7m^{-2}"),
+    ("9.8 m/s^2", "9.8 m s^{-1}"),
     ("5", "5 " + "cm. " * 60 + "!!+"),
     (r"9.8\text{ m/s}^2", r"9.8\,\mathrm{m\,s^{-1}}"),
     (r"\frac34", r"\frac34 \text{ (or 70\%)}"),

@@ -12,6 +12,7 @@ from typing import ClassVar
 import pytest
 
 from tests.raw_traces import KK, raw_traces, write_raw
+from tests.subsequence import is_subsequence
 from warmup_rl.__main__ import main
 from warmup_rl.base.config import descriptions
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
@@ -20,7 +21,6 @@ from warmup_rl.cleaners.dlcot import DLCoT
 from warmup_rl.cli.foreign_traces import ForeignTraces
 from warmup_rl.data.datasets import Source
 from warmup_rl.data.traces import open_problems, read_traces
-from warmup_rl.dlcot.cut import is_subsequence
 from warmup_rl.domains.math import Math
 from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
 from warmup_rl.interfaces.format import ResponseFormat

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.dlcot_traces import ASKED, DOUBTED, GUESSED, ISLAND, LISTED, PLAIN, THREE, TWO, WRITTEN, kk_problem
+from tests.subsequence import is_subsequence
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Grade, Problem, Request, Score, Trace
@@ -18,7 +19,6 @@ from warmup_rl.dlcot.cut import (
     Refused,
     coherent,
     cut_out,
-    is_subsequence,
     require_derivation,
     require_repeats,
     require_stated,

@@ -40,6 +40,12 @@ def test_an_existing_recipe_is_never_overwritten(tmp_path, capsys):
     assert path.with_suffix(".yaml").read_text() == "mine: true\n"
 
 
+def test_a_place_where_no_file_can_be_made_is_named(tmp_path, capsys):
+    path = table(tmp_path / "my.csv", ["question", "answer"], [[f"Twice {n + 100}?", 2 * n + 200] for n in range(24)])
+    assert init(path, "--out", "/proc/my.yaml") == 2
+    assert "/proc/my.yaml: the file cannot be written: no file can be made there." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("golds", "extra", "grader"),
     [
@@ -232,6 +238,32 @@ COMMON = {
     "category": (
         [{"text": f"My order {n} is late.", "category": ["billing", "shipping", "other"][n % 3]} for n in range(ROWS)],
         {"question": "text", "answer": "category", "grader": {"type": "label"}},
+    ),
+    "any number of labels": (
+        [{"text": f"Line {n} of the play.", "labels": [["joy"], ["fear", "joy"], ["anger"]][n % 3]}
+         for n in range(ROWS)],
+        {"answer": "labels", "grader": {"type": "set"},
+         "instruction": "Answer with all that apply of: joy, fear, anger; separated by commas."},
+    ),
+    "numbers of labels": (
+        [{"sentence": f"Line {n} of the play.", "emotions": ["1", "3, 1", "2", "3"][n % 4]} for n in range(ROWS)],
+        {"answer": "emotions", "grader": {"type": "set"}},
+    ),
+    "one of several spellings": (
+        [{"question": f"When was {n}?", "answer": [f"{n} May 1{n}08", f"1{n}08"][: 1 + n % 2]} for n in range(ROWS)],
+        {"answer": "answer", "grader": {"type": "exact", "alternatives": True}},
+    ),
+    "several names": (
+        [{"question": f"Who was there in {n}?", "answer": [f"Ann{n}", f"Bob{n}"]} for n in range(ROWS)],
+        {"answer": "answer", "grader": {"type": "set"}},
+    ),
+    "objects": (
+        [{"text": f"Ann is {n}.", "output": {"name": "Ann", "age": n}} for n in range(ROWS)],
+        {"grader": {"type": "json"}, "instruction": "Give the answer as a JSON object with the keys: name, age."},
+    ),
+    "a class and a text of any name": (
+        [{"Category": ["sport", "news"][n % 2], "Article": f"{PASSAGE.format(n)} End."} for n in range(ROWS)],
+        {"question": "Article", "answer": "Category", "grader": {"type": "label"}},
     ),
     "spreadsheet": (
         [{" Question text ": f"What is {n} + {n}?", "Right answer": 2 * n} for n in range(ROWS)],
@@ -446,7 +478,9 @@ def test_a_file_without_column_names_is_refused_and_bare_labels_are_told_of(tmp_
     long = "a sentence that is much too long to be the name of a column, since it goes on and on for ever"
     rows = [[f"{long} {n}", n % 2] for n in range(40)]
     assert init(table(tmp_path / "bare.csv", [f"{long}!", "1"], rows)) == 2
-    assert "too long for a column name: is the first line a row" in capsys.readouterr().err
+    assert "looks like a value: is the first line a row" in capsys.readouterr().err
+    assert init(table(tmp_path / "short.csv", ["The first.", "1"], rows)) == 2
+    assert "'1' names a column and looks like a value" in capsys.readouterr().err
     init(table(tmp_path / "named.csv", ["text", "label"], rows))
     assert "The labels are bare numbers: say in `instruction`" in capsys.readouterr().out
 
@@ -456,6 +490,23 @@ def test_a_table_in_windows_encoding_is_read_with_a_note(tmp_path, capsys):
     rows = "".join(f"Preis für {n} Stück?;{n},5\n" for n in range(ROWS))
     path.write_bytes(f"Frage;Answer\n{rows}".encode("cp1252"))
     assert init(path) == 0 and "read as Windows-1252" in capsys.readouterr().out
+
+
+def test_a_spreadsheet_in_utf_16_is_read(tmp_path, capsys):
+    rows = "".join(f"Größe {n}?\t{3 * n + 100}\n" for n in range(ROWS))
+    path = tmp_path / "sizes.tsv"
+    path.write_text(f"question\tanswer\n{rows}", encoding="utf-16")
+    assert init(path) == 0
+    assert "Größe" in capsys.readouterr().out
+
+
+def test_why_no_row_can_be_used_is_said(tmp_path, capsys):
+    tests = ["assert f(1) == 2", "assert set(f(2)) == {1}"]
+    rows = [{"text": f"Write {n}.", "code": "def f(x):\n    return x", "test_list": tests} for n in range(ROWS)]
+    path = tmp_path / "my.json"
+    path.write_text(json.dumps(rows))
+    assert init(path) == 2
+    assert f"None of {ROWS} rows can be used. The first: {path}:1: some tests compare sets" in capsys.readouterr().err
 
 
 def test_right_answers_in_another_form_are_graded_and_those_that_fail_are_shown(tmp_path, capsys):

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.subsequence import is_subsequence
 from tests.tiny import Adding, tiny_model
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
 from warmup_rl.base.types import Completion, Problem, Request, Score, Trace, trace_from_json
 from warmup_rl.cleaners.dlcot import DLCoT
-from warmup_rl.dlcot.cut import is_subsequence
 from warmup_rl.dlcot.judge import EMPTY, NO_ANSWER, REPLIES_FILE, TOO_LONG, Judge
 from warmup_rl.dlcot.judge_reply import Reading, Unusable, read_reply, structure_of
 from warmup_rl.dlcot.passages import sentences

@@ -69,3 +69,8 @@ def test_where_infinity_is_expected_no_other_number_is_right(value, expected, sa
 def test_the_language_may_stand_below_a_fence(fence: str) -> None:
     code = "def double(x):\n    return 2 * x"
     assert extract_code(fence.format(code), "double") == code
+
+
+def test_an_interactive_session_counts_for_what_was_typed():
+    session = "```python\n>>> def double(x):\n...     return 2 * x\n>>> double(3)\n6\n```"
+    assert extract_code(session, "double") == "def double(x):\n    return 2 * x\ndouble(3)\n# Expected:\n## 6"

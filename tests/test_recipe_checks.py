@@ -311,6 +311,16 @@ def test_problems_that_a_domain_does_not_give_are_named(folder: Path, overrides:
     assert any(line.startswith(expected) for line in found(*overrides))
 
 
+def test_rows_that_are_missing_are_named_however_long_their_check_takes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("warmup_rl.recipe.data_requests.BUDGET", -1.0)
+    rows = "".join(json.dumps({"question": f"Twice {n}?", "answer": 2 * n}) + "\n" for n in range(8))
+    (folder / "rows.jsonl").write_text(rows)
+    lines = found("domains.mine={type: jsonl, file: rows.jsonl, grader: number}", "stages.rlvr.domain=mine")
+    assert any("train problems of domain 'mine' asked for, 5 exist" in line for line in lines), lines
+
+
 def test_more_problems_than_can_be_drawn_in_hours_are_refused_without_drawing_them(folder: Path) -> None:
     (line,) = found("domains.kk={type: ./recipes/mine.py:Endless}", "stages.distill.problems=1000000000000000")
     assert line.startswith("stages.distill.problems: 1000000000000000 train problems of domain 'kk' asked for: drawing")

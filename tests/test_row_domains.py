@@ -83,8 +83,8 @@ def test_questions_that_are_nearly_the_same_stay_together():
 
 @pytest.mark.parametrize(
     ("grader", "gold", "right", "wrong"),
-    OWN_GRADERS,
-    ids=["number", "number with unit", "exact", "set", "json", "math"],
+    [*OWN_GRADERS, ({"type": "exact", "alternatives": True}, ["May 2008", "2008"], "The answer is 2008.", "2009")],
+    ids=["number", "number with unit", "exact", "set", "json", "math", "alternatives"],
 )
 def test_graders_of_own_rows(tmp_path, grader, gold, right, wrong):
     rows = [{"question": f"Question number {n}, what is it?", "answer": gold} for n in range(8)]

@@ -46,10 +46,15 @@ def damage(folder: Path, recorded: Mapping[str, Mapping[str, Any]]) -> Iterator[
 def aside(path: Path) -> Iterator[Path]:
     """A temporary path, one for each process, that becomes `path` at the end: readers never see a partial file. Raises
     `UserError` where no file can be made."""
-    if not path.parent.is_dir() or path.is_dir():
-        fault = "a folder stands there" if path.is_dir() else f"there is no folder {path.parent}"
-        raise UserError(f"{path}: the file cannot be written: {fault}. Give another name.")
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError
+        part.touch()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        why = "no file can be made there" if path.parent.is_dir() else f"there is no folder {path.parent}"
+        why = "a folder stands there" if isinstance(error, IsADirectoryError) else why
+        raise UserError(f"{path}: the file cannot be written: {why}. Give another name.") from None
     try:
         yield part
         part.replace(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean as mean
@@ -114,22 +113,17 @@ def interpolate(xs: Sequence[float], ys: Sequence[float], x: float) -> float:
     """Linear interpolation at `x`; `xs` must not decrease. Raises ValueError for `x` outside the measured range."""
     if not xs or len(xs) != len(ys) or not xs[0] <= x <= xs[-1]:
         raise ValueError(f"{x} is outside the measured range {list(xs[:1])}..{list(xs[-1:])}")
-    right = bisect_right(xs, x)
-    if right == len(xs):
-        return ys[-1]
-    left = right - 1
-    weight = (x - xs[left]) / (xs[right] - xs[left])
-    return ys[left] + weight * (ys[right] - ys[left])
+    import numpy as np
+
+    return float(np.interp(x, xs, ys))
 
 
 def first_reached(xs: Sequence[float], ys: Sequence[float], threshold: float) -> Reached:
     """The first measured point at or above the threshold, or censored at the last. Raises ValueError for no points."""
     if not xs or len(xs) != len(ys):
         raise ValueError("a curve needs as many values as points, and at least one")
-    for index, (x, y) in enumerate(zip(xs, ys, strict=True)):
-        if y >= threshold:
-            return Reached(index, x)
-    return Reached(None, xs[-1])
+    index = next((index for index, y in enumerate(ys) if y >= threshold), None)
+    return Reached(index, xs[-1 if index is None else index])
 
 
 def resolvable(problems: int, discordant: float = 0.3, power: float = 0.8, level: float = 0.95) -> float:

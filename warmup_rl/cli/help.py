@@ -54,11 +54,9 @@ def _everything() -> Iterator[str]:
     yield from command_options().format_help().splitlines()
     yield from ("", "Keys of a recipe")
     yield from _keys(Recipe, "  ")
-    for kind, names in TABLE.items():
+    for kind in TABLE:
         yield from ("", f"{_PLURAL[kind].capitalize()} (also pkg.module:Class and ./file.py:Class)")
-        for name in names:
-            yield ""
-            yield from _plugin(kind, name, "  ")
+        yield from _every(kind, "  ")
 
 
 def _on(topic: str) -> Iterator[str]:
@@ -111,11 +109,9 @@ def _within(model: type[BaseModel], address: str, topic: str) -> Iterator[str]:
             yield from _keys(inner, "  ", defaults=default)
 
 
-def _every(kind: Kind) -> Iterator[str]:
+def _every(kind: Kind, indent: str = "") -> Iterator[str]:
     """All plug-ins of a kind with their keys."""
-    for number, name in enumerate(TABLE[kind]):
-        yield from ("",) if number else ()
-        yield from _plugin(kind, name, "")
+    return (line for name in TABLE[kind] for line in ("", *_plugin(kind, name, indent)))
 
 
 def _plugin(kind: Kind, name: str, indent: str) -> Iterator[str]:

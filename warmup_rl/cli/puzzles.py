@@ -14,17 +14,18 @@ from warmup_rl.base.console import progress_bar
 from warmup_rl.base.errors import SpaceError, UserError
 from warmup_rl.base.files import real
 from warmup_rl.base.types import SPLITS, Split
-from warmup_rl.cli.arguments import Arguments, build
+from warmup_rl.cli.arguments import Arguments, build, option
 from warmup_rl.interfaces.domain import split_of
 from warmup_rl.knights.perturb import PERTURBATIONS
 from warmup_rl.knights.published import check_file, check_suffix, row_file, row_schema, to_row
 from warmup_rl.knights.space import all_keys, estimate_space
+from warmup_rl.recipe.document import parse_value
 
 if TYPE_CHECKING:
     import argparse
 
     from warmup_rl.domains.kk import KnightsKnaves
-    from warmup_rl.domains.kk_puzzles import Drawn, Tally
+    from warmup_rl.domains.kk_puzzles import Tally
 
 _ABOUT = (
     "Makes Knights & Knaves puzzles with exactly one solution in the columns of the published data, no two of them the "
@@ -84,9 +85,10 @@ def _domain(given: argparse.Namespace) -> KnightsKnaves:
     from warmup_rl.domains.kk import KnightsKnaves
 
     keys: dict[str, Any] = {"perturb": given.perturb}
-    keys |= {key: _number(text) for key in ("depth", "width", "deeper") if (text := getattr(given, key)) is not None}
+    given_keys = {key: getattr(given, key) for key in ("depth", "width", "deeper")}
+    keys |= {key: parse_value(text, option(key)) for key, text in given_keys.items() if text is not None}
     if given.people:
-        numbers = [_number(part) for part in given.people.split("-")]
+        numbers = [parse_value(part, "--people") for part in given.people.split("-")]
         keys["people"] = numbers[0] if len(numbers) == 1 else numbers
     if given.names:
         keys["names"] = int(given.names) if given.names.isdecimal() else given.names.split(",")
@@ -101,14 +103,6 @@ def _domain(given: argparse.Namespace) -> KnightsKnaves:
     return build(KnightsKnaves, keys, "puzzles", by_option=True)
 
 
-def _number(text: str) -> int | float | str:
-    """A number if it is one; other text is refused by the settings."""
-    try:
-        return int(text) if text.isdecimal() else float(text)
-    except ValueError:
-        return text
-
-
 def _make(domain: KnightsKnaves, given: argparse.Namespace) -> None:
     from warmup_rl.domains.kk_puzzles import PATIENCE, Tally
 
@@ -120,7 +114,8 @@ def _make(domain: KnightsKnaves, given: argparse.Namespace) -> None:
     with row_file(given.out, row_schema) as write, progress_bar("puzzles") as bar:
         advance = bar(size) if bar else lambda count: None
         for drawn in islice(wanted, size):
-            write(_row(drawn))
+            pair = {"original": drawn.original, "perturbation": drawn.perturbation} if drawn.original else {}
+            write(to_row(drawn.puzzle, drawn.question, index=drawn.index, id=drawn.id, split=drawn.split, **pair))
             made[drawn.split] += 1
             advance(1)
         if not made:
@@ -140,11 +135,6 @@ def _make(domain: KnightsKnaves, given: argparse.Namespace) -> None:
         raise SpaceError(
             f"puzzles: {size:,} asked for, {total:,} {found}: {given.out} holds them. Ask for at most {total:,}{widen}"
         )
-
-
-def _row(drawn: Drawn) -> dict[str, Any]:
-    pair = {"original": drawn.original, "perturbation": drawn.perturbation} if drawn.original else {}
-    return to_row(drawn.puzzle, drawn.question, index=drawn.index, id=drawn.id, split=drawn.split, **pair)
 
 
 def _report(domain: KnightsKnaves, tally: Tally, split: Split | None) -> Iterator[str]:

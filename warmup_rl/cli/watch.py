@@ -149,11 +149,8 @@ def _logged(folder: Path) -> list[dict[str, Any]]:
 
 
 def _curve(rows: Sequence[Mapping[str, Any]]) -> tuple[str, tuple[float, ...]]:
-    for name in _CURVES:
-        values = tuple(float(row[name]) for row in rows if isinstance(row.get(name), int | float))
-        if values:
-            return name, values
-    return "", ()
+    logged = ((name, [row[name] for row in rows if isinstance(row.get(name), int | float)]) for name in _CURVES)
+    return next(((name, tuple(map(float, values))) for name, values in logged if values), ("", ()))
 
 
 def _left(rows: Sequence[Mapping[str, Any]]) -> float | None:

@@ -143,7 +143,7 @@ def _open(path: Path, encoding: str) -> TextIO:
 
 
 def _encoding(path: Path) -> str:
-    """UTF-8, or Windows-1252 for tables that are not UTF-8, as spreadsheets write them."""
+    """UTF-8; for tables as spreadsheets write them also UTF-16, by its mark, or Windows-1252 where it is neither."""
     status = _existing(path).stat()
     return _table_encoding(path, status.st_mtime_ns, status.st_size)
 
@@ -155,7 +155,8 @@ def _table_encoding(path: Path, modified: int, size: int) -> str:
             for _ in lines(path, file, long=True):
                 pass
     except UnicodeDecodeError:
-        return _WINDOWS
+        with _open(path, "latin-1") as file:
+            return "utf-16" if file.read(2) in ("\xff\xfe", "\xfe\xff") else _WINDOWS
     return _UTF
 
 

@@ -176,12 +176,7 @@ def _seam_fault(before: str, gone: str, after: str, *, ends: bool, local: bool) 
 def require_answer(
     trace: Trace, thinking: str, problem: Problem, domain: Domain, response_format: ResponseFormat
 ) -> None:
-    """Checks what is left of the thinking, and the answer in the rendered trace.
-
-    Raises:
-        Refused: the answer is graded otherwise, a well-formed trace is no longer well formed, the last answer of the
-            thinking is less right than before, or its values are no longer derived before it.
-    """
+    """Raises `Refused` if the answer of the rendered trace is graded otherwise, or its format would be broken."""
     shown = response_format.split(response_format.render(thinking=thinking, answer=trace.answer))
     verdict = domain.grade(shown.answer, problem).verdict if shown.answer else "none"
     if verdict != trace.score.verdict:
@@ -234,16 +229,6 @@ def require_length(before: str, after: str, *, least: float, most: float) -> Non
         raise Refused(f"less than {least:g} of the thinking would be left")
     if share > most:
         raise Refused(f"more than {most:g} of the thinking would be left")
-
-
-def is_subsequence(text: str, source: str) -> bool:
-    """Whether all characters of `text` occur in `source` in this order."""
-    position = 0
-    for character in text:
-        position = source.find(character, position) + 1
-        if not position:
-            return False
-    return True
 
 
 def _joined(left: str, right: str) -> str:

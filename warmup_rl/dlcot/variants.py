@@ -11,19 +11,11 @@ Redundancy = Literal[
     "none", "delete_multi_1", "delete_multi_2", "delete_multi_all", "delete_multi_incorrect_incomplete", "keep_first",
     "earliest_correct",
 ]  # fmt: skip
-"""Which repeats are cut: approaches of a cluster (one method) after its first one. The names are those of the paper's
-code (`redundancy_deduction.py`). All but `none` also cut steps that only repeat the previous result.
-
-- `none`: no repeats.
-- `delete_multi_1`, `delete_multi_2`: the last one, the last two of all repeats ("from the back").
-- `delete_multi_all`: all repeats; one approach per method is kept. The main setting of the paper.
-- `delete_multi_incorrect_incomplete`: repeats that are not correct (in the paper's code by name only).
-- `keep_first`: all approaches after the first correct one (in the paper's code by name only).
-- `earliest_correct`: everything between the first correct approach and the conclusion: STOP (arXiv 2605.13165).
-"""
+"""Which repeats are cut: approaches of a cluster (one method) after its first one; see `DLCoT.redundancy`. The names
+are those of the paper's code (`redundancy_deduction.py`; there `delete_multi_incorrect_incomplete` and `keep_first` by
+name only)."""
 Verification = Literal["keep", "drop"]
-"""Whether the verification stays. `drop` also cuts all re-checks: arXiv 2505.14582 reports that pruning verification
-helps in every setting, and pruning other reasoning harms."""
+"""`drop` also cuts re-checks: arXiv 2505.14582 reports that it helps in every setting, and that other pruning harms."""
 Errors = Literal["none", "delete_solution", "delete_all"]
 """Which errors are cut (`incorrectness_deduction.py`; in the paper none of this helped). The main path is all
 approaches up to the first correct one; if none is correct, nothing is cut.

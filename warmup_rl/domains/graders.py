@@ -220,13 +220,23 @@ class ExactGrader(Grader):
 
     ignore_case: bool = True
     """Whether `Paris` and `paris` are the same."""
+    alternatives: bool = False
+    """The answer column holds lists of texts, any of which is right; a text alone is a list of one."""
+
+    def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
+        listed = literal(written) if self.alternatives else None
+        right = [str(text) for text in listed] if isinstance(listed, list) and listed else [written.strip()]
+        return right[0], {"alternatives": right} if self.alternatives else {}
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         """The answer is compared as it is, and one line also without what is around it in a box or a sentence such as
         `The answer is Paris.`"""
-        return _of_sentence(
-            answer, lambda text: same_text(gold=problem.gold, answer=text, ignore_case=self.ignore_case)
-        )
+        return _of_sentence(answer, lambda text: self._compare(problem, text))
+
+    def _compare(self, problem: Problem, text: str) -> Grade:
+        right = problem.meta.get("alternatives", [problem.gold])
+        grades = (same_text(gold=gold, answer=text, ignore_case=self.ignore_case) for gold in right)
+        return max(grades, key=lambda grade: grade.verdict == "correct")
 
 
 class SetGrader(Grader):

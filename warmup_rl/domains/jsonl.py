@@ -145,9 +145,8 @@ class UserRows(RowDomain):
                 f"{len(groups)}. Give fewer folds, or a `holdout`."
             )
         if self.folds is not None and self.fold is not None:
-            parts = _deal(groups, self.folds)
-            found["test"] = [problem for group in parts[self.fold] for problem in group]
-            groups = [group for number, part in enumerate(parts) if number != self.fold for group in part]
+            groups = _deal(groups, self.folds)
+            found["test"] = groups.pop(self.fold)
         found["train"] = [problem for group in groups for problem in group]
         if not found["train"]:
             raise DataError(
@@ -271,14 +270,11 @@ def similar_groups(items: Sequence[T], questions: Sequence[str], similarity: flo
     return list(groups.values())
 
 
-def _deal(groups: list[list[Problem]], folds: int) -> list[list[list[Problem]]]:
-    """Deals groups out to folds of nearly equal numbers of problems: each goes to the smallest fold."""
-    parts: list[list[list[Problem]]] = [[] for _ in range(folds)]
-    sizes = [0] * folds
+def _deal(groups: list[list[Problem]], folds: int) -> list[list[Problem]]:
+    """The problems of folds of nearly equal sizes: each group goes to the smallest one."""
+    parts: list[list[Problem]] = [[] for _ in range(folds)]
     for group in groups:
-        smallest = sizes.index(min(sizes))
-        parts[smallest].append(group)
-        sizes[smallest] += len(group)
+        min(parts, key=len).extend(group)
     return parts
 
 

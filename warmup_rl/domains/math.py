@@ -13,7 +13,7 @@ from warmup_rl.base.types import Problem, Split
 from warmup_rl.data.datasets import Source
 from warmup_rl.domains.graders import MathGrader
 from warmup_rl.domains.rows import Row, RowDomain, question_id, text_of
-from warmup_rl.grading.math import final_answer
+from warmup_rl.grading.final_answer import boxed
 
 
 class _Mathematics(RowDomain):
@@ -66,7 +66,7 @@ class Math(_Mathematics):
                 f"{place}: 'answer' is empty, and there is no 'solution'. Fix the row, or set "
                 "`drop_bad_golds: true` to leave such rows out."
             )
-        gold = row.get("answer") or final_answer(text_of(row, "solution", place), boxed_only=True)
+        gold = row.get("answer") or boxed(text_of(row, "solution", place))
         if not gold:
             raise DataError(f"{place}: neither 'answer' nor a boxed answer in 'solution'. Fix or remove the row.")
         meta = {"group": f"level={level}" if level else None, "subject": subject, "solution": row.get("solution")}

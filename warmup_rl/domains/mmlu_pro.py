@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -17,7 +16,6 @@ from warmup_rl.domains.rows import OneSplitDomain, Row, RowDomain, question_id, 
 from warmup_rl.grading.choice import with_options
 
 LETTERS = "ABCDEFGHIJ"
-_OPTION = re.compile(r"^\(?([A-J])[.):]", re.MULTILINE)
 
 
 class MmluPro(OneSplitDomain):
@@ -56,10 +54,7 @@ class MmluPro(OneSplitDomain):
         problem = super().read(row, place)
         if isinstance(row.get("problem"), Mapping):
             return problem
-        options = row.get("options")
-        found = options if isinstance(options, list) else _OPTION.findall(problem.question)
-        letters = LETTERS[: len(found)]
-        if len(found) < 2 or problem.gold not in letters:
-            raise DataError(f"{place}: 'gold' must be the letter of an option; options found: {', '.join(letters)}.")
-        question = with_options(problem.question, options if isinstance(options, list) else ())
-        return replace(problem, question=question, meta={"letters": letters, "group": None})
+        grader = ChoiceGrader(options="options" if isinstance(row.get("options"), list) else None)
+        gold, meta = grader.read({**row, "question": problem.question}, problem.gold, place)
+        question = with_options(problem.question, meta.pop("options", ()))
+        return replace(problem, question=question, gold=gold, meta={**meta, "group": None})

@@ -188,17 +188,16 @@ class RowDomain(Domain):
         golds: dict[str, str] = {}
         left_out: Counter[str] = Counter()
         published: dict[Split, list[Problem]] = {split: [] for split in SPLITS}
+        unused = ""
         for split, source in sorted(self.sources().items(), key=lambda item: item[0] != "test"):
             for place, row in source.rows():
                 try:
                     problem = self.read_row(row, place)
-                except RowLeftOut as error:
-                    left_out[error.reason] += 1
-                    continue
-                except DataError:
-                    if not self.drop_bad_golds:
+                except DataError as error:
+                    if not (self.drop_bad_golds or isinstance(error, RowLeftOut)):
                         raise
-                    left_out["unusable"] += 1
+                    left_out[error.reason if isinstance(error, RowLeftOut) else "unusable"] += 1
+                    unused = unused or str(error)
                     continue
                 if problem is None:
                     continue
@@ -208,6 +207,8 @@ class RowDomain(Domain):
                     continue
                 splits[problem.id], places[problem.id], golds[problem.id] = split, place, problem.gold
                 published[split].append(problem)
+        if unused and not places:
+            raise DataError(f"None of {left_out.total():,} rows can be used. The first: {unused}")
         divided = self.keep_apart(self.divide(published), left_out)
         return Table({split: tuple(found) for split, found in divided.items()}, places, left_out)
 

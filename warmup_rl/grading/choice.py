@@ -30,7 +30,11 @@ _CLAIM = re.compile(
     r"(?:(?:option|choice)\b)?\s{0,3}:?)"
     r"[\s'({\[-]{0,6}(?:\\boxed\s?\{{1,2})?[\s({]{0,4}(?:([A-Z])(?!\w|'\w|[+?]|\s?=)|([a-z])(?=[\s'\])}.]{0,6}\Z))"
 )
-_NO_OPTION = re.compile(r"\banswer\s{0,3}(?:is|:)\s{0,3}(?:not|none|neither|nothing|unclear|unknown)\b", re.IGNORECASE)
+_NO_OPTION = re.compile(
+    r"\b(?:answer\s{0,3}(?:is|:)\s{0,3}(?:not|none|neither|nothing|unclear|unknown)"
+    r"|none\s(?:of\s(?:these|those|them|the\s(?:answers|options|choices))\s)?(?:is|are)\s(?:correct|right))\b",
+    re.IGNORECASE,
+)
 _BOX = re.compile(
     rf"\\boxed\s?\{{[\s{{(\[]{{0,4}}{_NAMED}[\s{{(\[]{{0,4}}([A-Za-z])[\s)}}\]]{{0,4}}(?:[.:)]\s?([^{{}}]{{0,200}}))?\}}"
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import cmath
+import doctest
 import math
 import os
 import random
@@ -121,7 +122,9 @@ def extract_code(answer: str, function: str, *, closed: bool = False) -> str | N
     text = textwrap.dedent(text.expandtabs(4) if "\t```" in text else text).strip("\n")
     fenced = blocks(text)
     python = [
-        _LANGUAGE_BELOW.sub("", code) for language, code, ends in fenced if language in _PYTHON and (ends or not closed)
+        _typed(_LANGUAGE_BELOW.sub("", code))
+        for language, code, ends in fenced
+        if language in _PYTHON and (ends or not closed)
     ]
     defines = re.compile(
         rf"^(?:(?:async\s+)?def|class)\s+{re.escape(function)}\b|^{re.escape(function)}\s*=", re.MULTILINE
@@ -135,6 +138,14 @@ def extract_code(answer: str, function: str, *, closed: bool = False) -> str | N
         code = python[-1] if python else "" if fenced else _without_prose(text)
     code = code.strip("\n")
     return code if code.strip() else None
+
+
+def _typed(code: str) -> str:
+    """What was typed in an interactive session; other code unchanged."""
+    try:
+        return doctest.script_from_examples(code) if code.lstrip().startswith(">>> ") else code
+    except ValueError:  # lines without the prompt's blank
+        return code
 
 
 def _without_prose(text: str) -> str:

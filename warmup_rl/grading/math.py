@@ -20,7 +20,7 @@ from warmup_rl.grading.math_structure import Shape, region, shape
 from warmup_rl.grading.math_tokens import OPERATIONS, Tokens, plain, tokenize
 from warmup_rl.grading.math_tree import Tree, children, form, names, parse
 from warmup_rl.grading.math_value import equal, proportional, rounds_to, value
-from warmup_rl.grading.math_words import NUMBERS, Answer, another_unit, read_answer, split_answer, with_letter_unit
+from warmup_rl.grading.math_words import NUMBERS, Answer, another_unit, read_answer, split_answer, with_letters_as_unit
 from warmup_rl.grading.math_worker import SECONDS, verify
 
 MAX_LENGTH = 300
@@ -80,16 +80,10 @@ def same_answer(*, gold: str, answer: str, question: str = "") -> Grade:
     return Grade("correct" if difference is None else "wrong", given.text or extracted, difference or "")
 
 
-def final_answer(text: str, *, boxed_only: bool = False) -> str | None:
+def final_answer(text: str) -> str | None:
     """The content of the last balanced `\\boxed{}`; without a box what stands behind the last `####` (the mark of
-    GSM8K), else the text itself. None if that is empty.
-
-    Args:
-        boxed_only: return None for a text without a box.
-    """
-    if boxed_only or _has_box(text):
-        return boxed(text)
-    return text.rpartition("####")[2].strip() or None
+    GSM8K), else the text itself. None if that is empty."""
+    return boxed(text) if _has_box(text) else text.rpartition("####")[2].strip() or None
 
 
 def _whole_answer(text: str) -> str | None:
@@ -114,10 +108,11 @@ def unusable(gold: str) -> str:
     return "" if _readable(shape(_choice(reference)[1].tokens)) else _UNPARSED
 
 
-def _readable(found: Shape) -> bool:
+def _readable(found: Shape, *, alone: bool = False) -> bool:
+    """Whether all values of a shape are understood, here `alone` or by math-verify."""
     if found.kind != "value":
-        return all(map(_readable, found.parts))
-    return found.tree is not None or verify(found.text, found.text) != "bad_gold"
+        return all(_readable(part, alone=alone) for part in found.parts)
+    return found.tree is not None or not alone and verify(found.text, found.text) != "bad_gold"
 
 
 def _difference(reference: Answer, given: Answer, question: str) -> str | None:
@@ -136,7 +131,7 @@ def _difference(reference: Answer, given: Answer, question: str) -> str | None:
     reference, given = expected, found
     if reference.words or given.words:
         return None if _plain_words(reference) == _plain_words(given) else "another answer"
-    reference, given = with_letter_unit(reference, given.unit), with_letter_unit(given, reference.unit)
+    reference, given = with_letters_as_unit(reference, given.unit), with_letters_as_unit(given, reference.unit)
     units = {reference.unit, given.unit} - {""}
     if len(units) > 1:
         return f"the unit is {given.unit}, not {reference.unit}"
@@ -176,7 +171,7 @@ def _choice(answer: Answer) -> tuple[str, Answer]:
     if start == 0 and following in _OPERATORS:
         return "", answer
     inner = split_answer(rest)
-    if not inner.tokens or inner.words or _letter(inner) or not _readable(shape(inner.tokens)):
+    if not inner.tokens or inner.words or _letter(inner) or not _readable(shape(inner.tokens), alone=True):
         return "", answer
     return letter, replace(inner, unit=inner.unit or answer.unit)
 

@@ -63,6 +63,7 @@ _SPELLINGS = {
         "\\lor": "vee", "\\land": "wedge", "\\approx": "thickapprox sim simeq", "\\arcsin": "asin",
         "\\arccos": "acos", "\\arctan": "atan", "\\to": "rightarrow Rightarrow implies iff longrightarrow",
         "\\epsilon": "varepsilon", "\\phi": "varphi", ":": "colon", "\\log": "lg", "'": "prime",
+        "i": "imath", "j": "jmath",
     }.items()
     for name in names.split()
 }  # fmt: skip
@@ -91,6 +92,8 @@ _ARGUMENTS = re.compile(r"\s{0,3}\}?\s{0,3}(?:\\left\s{0,3})?(?:\(|\\\{)[^,;]{1,
 _CALLED = re.compile(r"\}\s{0,3}(?:\\left\s{0,3})?\(")
 """What follows the name of a function in `\\operatorname{sin}(x)`."""
 _ESCAPED = re.compile(r"\\\\(?=[A-Za-z])")
+_SQUARE = re.compile(r"\[[^\[\]]*\]|([\[\]])([^\[\],;]+[,;]\s*[^\s\[\],;][^\[\],;]*)([\[\]])")
+"""Square brackets in pairs; those that face away from two ends, as in `]0,1[`, leave them out (ISO 80000-2)."""
 _SEPARATORS = re.compile(r"[^\d.]+")
 _TOKEN = re.compile(
     r"(?P<space>\s+|~|\\q?quad|\\[,;:! ]|\\(?:h?space|(?:text)?color)\s*\{[^{}]*\}|\\\\(?=\s*$)"
@@ -111,6 +114,8 @@ def tokenize(text: str) -> list[Token]:
     """The tokens of a text, without layout, dollar signs around formulas and Markdown."""
     if "\\begin" not in text:  # where `\\\\` starts no row, it is a backslash that was escaped twice
         text = _ESCAPED.sub("\\\\", text)
+    if "[" in text or "]" in text:
+        text = _SQUARE.sub(_with_round, text)
     found = _Tokenizer(_CUBE_ROOT.sub(r"\\sqrt[3] ", _plain_scripts(text))).run()
     if sum(token.text == "$" for token in found) % 2:
         return [token._replace(text="\\$") if token.text == "$" else token for token in found]
@@ -203,7 +208,7 @@ class _Tokenizer:
             self._spaced = True
             if name in ("left", "right") and self._text[self._place : self._place + 1] == ".":
                 self._place += 1
-        elif text[1:] in GREEK or text == "\\pi":
+        elif text[1:] in GREEK or text == "\\pi" or text.isalpha():
             self._add("name", text)
         else:
             self._add("mark" if text[0] != "\\" or text[1:] in _MARKS or len(text) == 2 else "command", text)
@@ -235,6 +240,10 @@ class _Tokenizer:
                 self._braces.append(False)
             self._add("mark", mark)
             self._brackets += (mark in ("(", "[", "\\{")) - (mark in (")", "]", "\\}"))
+
+
+def _with_round(found: re.Match[str]) -> str:
+    return found[1].replace("]", "(") + found[2] + found[3].replace("[", ")") if found[1] else found[0]
 
 
 def _plain_scripts(text: str) -> str:

@@ -18,6 +18,7 @@ _CONSTANTS = {"e": "e", "i": "i", "\\pi": "pi"}
 _NAMED_OBJECTS = tuple(
     f"\\{name}" for name in "overline widehat vec bar angle triangle hat dot ddot tilde overrightarrow".split()
 )
+_VECTORS = dict.fromkeys(("\\hat", "\\overrightarrow"), "\\vec")
 _TWO_NUMBERS = ["(", "number", ",", "number", ")"]
 _MATRICES = ("pmatrix", "bmatrix", "matrix", "array")
 
@@ -310,7 +311,7 @@ class _Parser:
             inner = spelled(self._group())
             if any(character.isdigit() for character in inner):
                 raise Unparsed(f"{text} of a number")
-            return ("v", f"{text} {inner}")
+            return ("v", f"{_VECTORS.get(text, text)} {inner}")
         if text == "\\begin":
             return self._matrix()
         raise Unparsed(f"{text} is not supported")

@@ -76,7 +76,6 @@ _UNIT_PART = re.compile(
     re.IGNORECASE,
 )
 _WHOLE_UNITS = {"''": "in", "'": "ft", "a m": "am", "p m": "pm", "circ": "deg"}
-_SPACED_UNITS = ("m", "s", "h", "g", "l", "k")
 _NO_UNIT = re.compile(
     r"\b(?:and|or|nor|not|no|never|neither|false|wrong|incorrect|impossible|undefined|unless|except|if|but|than|less|"
     r"fewer|to|over|plus|minus|divided|multiplied|mod|modulo|base|root|choose|remainder|negative|point|squared|cubed|"
@@ -91,7 +90,7 @@ _PLURAL = re.compile(
 )
 _TAIL = re.compile(
     r"(?:\^?\{?o\}?[wv]?|%|\$|'{1,2})\.?$"
-    r"|(?<=[nvx)}\]!])(?:w\.?+(?:\^\{?-?n\}?)?[/.-]?)+(?:(?<=/)v)?(?:\^\{?n\}?)?$"
+    r"|(?<=[nvx)}\]!])(?:w\.?+(?:\^\{?-?n\}?)?[/.-]?)+(?:(?<=[/.])v)?(?:\^\{?-?n\}?)?$"
     r"|(?<=n)v/v(?:\^\{?n\}?)?$"
 )
 """A unit in the classes of tokens (see `_classes`)."""
@@ -170,11 +169,12 @@ def in_words(tokens: Tokens) -> bool:
     return plain and max(map(len, text.split()), default=0) > 3 and not _NO_UNIT.search(text) and not _number_in(text)
 
 
-def with_letter_unit(answer: Answer, unit: str) -> Answer:
-    """An answer with its last letter as the unit if that is the unit of the other answer, as in `5 m`."""
-    last = answer.tokens[-1]
-    letter = len(answer.tokens) > 1 and last.kind == "name" and last.spaced and _unit(last.text) == unit
-    return Answer(answer.tokens[:-1], unit) if letter and not answer.unit else answer
+def with_letters_as_unit(answer: Answer, unit: str) -> Answer:
+    """An answer with letters at its end, as in `5 m` and `9 m s^{-2}`, as the unit if that of the other is the same."""
+    tokens = answer.tokens if unit and not answer.unit else []
+    starts = [place for place, token in enumerate(tokens) if place and token.kind != "number" and token.spaced]
+    same = (place for place in starts if unit == _canonical_unit(tokens[place:]))
+    return Answer(tokens[:start], unit) if (start := next(same, 0)) else answer
 
 
 def without_unit(text: str, names: Collection[str]) -> str:
@@ -316,7 +316,7 @@ def _classes(tokens: Tokens) -> str:
     found = []
     for token in tokens:
         if token.kind == "mark":
-            mark = {"\\circ": "o", **dict.fromkeys(_CURRENCIES, "$")}.get(token.text, token.text)
+            mark = {"\\circ": "o", "*": ".", **dict.fromkeys(_CURRENCIES, "$")}.get(token.text, token.text)
             found.append(mark if mark in "^/-.'%{}()]!o$" else "x")
         else:
             unit = token.upright and token.kind == "name" and token.text not in ("e", "i")
@@ -348,8 +348,8 @@ def _is_unit(tail: Tokens) -> bool:
         return False
     if all(token.upright or token.kind in ("mark", "number") for token in tail):
         return True
-    if "/" in [token.text for token in tail]:  # 5 m/s
-        return (tail[0].spaced or len(words[0]) > 1) and all(word in _SPACED_UNITS or _known(word) for word in words)
+    if {"/", "*"} & {token.text for token in tail}:  # 5 m/s
+        return (tail[0].spaced or len(words[0]) > 1) and all(_unit(word) or _known(word) for word in words)
     plural = bool(_PLURAL.fullmatch(text)) and (tail[0].spaced or len(words) == 1)
     return plural or all(map(_known, words))
 

@@ -23,7 +23,7 @@ from warmup_rl.recipe.leaks import StageRequest
 from warmup_rl.recipe.schema import Recipe
 
 BUDGET = 0.3
-"""Seconds for drawing from one domain; problems that are not drawn by then are assumed to exist."""
+"""Seconds for drawing from one domain; what a generator has not drawn by then is assumed to exist, rows are counted."""
 LONGEST = 3 * 3600
 """Seconds that drawing the problems of one key may take, at the measured speed."""
 
@@ -68,9 +68,9 @@ class Drawing:
         train_first = sorted(requests.items(), key=lambda item: item[0][0] != "train")
         for number, ((split, seed), wanted) in enumerate(train_first, start=1):
             begun, until = time.monotonic(), start + BUDGET * number / len(requests)
-            if begun > start + BUDGET:
-                return
             try:
+                if begun > start + BUDGET and domain.rows_in(split) is None:
+                    return
                 most = max(request.count for _, request in wanted)
                 problems, in_time = self._take_smallest(domain, split, seed, most, until)
             except Exception as error:  # a plug-in's own code may raise anything
@@ -99,7 +99,10 @@ class Drawing:
         for problem in islice(domain.problems(split, seed), most):
             found.append(problem)
             if len(found) < most and time.monotonic() > until:
-                return found, False
+                if domain.rows_in(split) is None:
+                    return found, False
+                found[:] = islice(domain.unchecked(split, seed), most)  # of a data set, all that there are
+                break
         return found, True
 
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count, takewhile
+from itertools import chain, count, takewhile
 from typing import Any
 
 from warmup_rl.data.columns import COLUMNS, find_column, is_conversation, plain_name, value_at
@@ -96,7 +96,8 @@ def propose_question(columns: Sequence[Column]) -> str | None:
     varying = [one for one in candidates if one.varies]
     user_turn = next((one.name for one in candidates if one.name.endswith("[user]")), None)
     texts = [one for one in varying if one.filled >= MOSTLY and one.kind in ("text", "mixed")]
-    others = [one for one in texts if one.base not in CONTEXTS and not _NO_CONTEXT.fullmatch(one.base)] or texts
+    no_question = {*CONTEXTS, *ANSWERS}
+    others = [one for one in texts if one.base not in no_question and not _NO_CONTEXT.fullmatch(one.base)] or texts
     return (
         _first_named(varying, named)
         or user_turn
@@ -157,6 +158,17 @@ def propose_template(columns: Sequence[Column], question: str, answer: str, hold
     return "\n\n".join(fields) if len(fields) > 1 else question
 
 
+def value_as_name(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> str:
+    """The name of a column that must be a value, so that the first line of the file is a row; else empty. It is too
+    long for a name, or, where no column has a usual name, the column holds it, too."""
+    usual = {*QUESTIONS, *ANSWERS, *CONTEXTS, *chain(*COLUMNS.values())}
+    unnamed = usual.isdisjoint(one.base for one in columns)
+    for one in columns:
+        if len(one.name) > LONG_NAME or unnamed and any(str(row.get(one.name)) == one.name for row in rows):
+            return one.name
+    return ""
+
+
 def unit_column(columns: Sequence[Column]) -> Column | None:
     """The column with the unit of each answer."""
     return next((one for one in columns if one.base in UNITS and one.kind == "text"), None)
@@ -206,8 +218,9 @@ def _texts_in(name: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         for key in _TEXT_KEYS:
             if isinstance(value.get(key), str):
                 yield f"{name}.{key}"
-            elif isinstance(value.get(key), list):
-                yield f"{name}.{key}[0]"
+            elif isinstance(texts := value.get(key), list) and all(isinstance(text, str) for text in texts):
+                several = any(len(value_at(row, f"{name}.{key}") or ()) > 1 for row in rows)
+                yield f"{name}.{key}{'' if several else '[0]'}"
     elif isinstance(value, list) and isinstance(value[0], Mapping):
         yield from (f"{name}[0].{key}" for key in _TEXT_KEYS if isinstance(value[0].get(key), str))
     elif isinstance(value, list) and all(len(row.get(name) or ()) == 1 for row in rows):

@@ -6,9 +6,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from warmup_rl.base.errors import DataError
+from warmup_rl.base.untrusted import literal
 from warmup_rl.data.columns import find_column
 from warmup_rl.domains.graders import ChoiceGrader
 from warmup_rl.grading.choice import letters_in
@@ -23,6 +25,8 @@ MOST_LABELS, MOST_NUMBER_LABELS = 100, 5
 MOST_LABEL_WORDS = 8
 MOST_ODD = 0.02
 """Share of answers of another kind than the rest that may be left out."""
+ALIKE = 0.1
+"""Share of lists with a text that stands in another one from which lists hold alternatives."""
 MOST_WORDS = 10
 """Answers with more words than this on average are prose, which no grader can judge."""
 _MONTH = "(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)[a-z]*"
@@ -69,8 +73,9 @@ def propose_grader(
     tests, options = find_column((column.name for column in columns), "tests"), option_columns(columns)
     if tests and all("def " in gold for gold in golds):
         return {"type": "code", "tests": tests}
-    if options and (chosen := _chosen(golds, options, rows)) is not None:
-        return chosen
+    for counted in (None, 0, 1) if options and rows else ():
+        if _reads(ChoiceGrader(options=options, counted_from=counted), rows, golds):
+            return {"type": "choice", "options": options, **({} if counted is None else {"counted_from": counted})}
     if options and rows and all(map(letters_in, golds)):
         return {"type": "set", "options": options}
     if all(map(_LETTER.fullmatch, golds)):
@@ -79,7 +84,9 @@ def propose_grader(
         return {"type": "choice"} if not rows or lists_options(rows, golds) else {"type": "label"}
     if all(_KK.search(gold) for gold in golds) or _are_puzzles(rows, golds):
         return {"type": "kk"}
-    if all(_is_structured(gold) for gold in golds):
+    if lists := _text_lists(golds):
+        return {"type": "exact", "alternatives": True} if _are_alternatives(lists) else {"type": "set"}
+    if all(isinstance(_json(gold), dict | list) for gold in golds):
         return {"type": "json"}
     if all(_SQL.match(gold) for gold in golds):
         return {"type": "sql"}
@@ -97,7 +104,7 @@ def propose_grader(
         return {"type": "exact"}
     if any(_LATEX.search(gold) for gold in golds) and sum(map(_is_text, golds)) <= MOST_ODD * len(golds):
         return {"type": "math"}
-    if sum("," in gold or ";" in gold for gold in golds) > len(golds) / 2:
+    if label_set(golds) or sum("," in gold or ";" in gold for gold in golds) > len(golds) / 2:
         return {"type": "set"}
     return {"type": "exact"}
 
@@ -133,31 +140,41 @@ def is_label_column(golds: Sequence[str]) -> bool:
     return len(labels) <= MOST_LABELS and len(golds) >= 3 * len(labels) and not any("," in one for one in labels)
 
 
-def decimal_comma(golds: Sequence[str]) -> str:
-    """The first number with a decimal comma, such as `0,5`, if all golds are numbers; else empty."""
-    if not all(_COMMA_NUMBER.fullmatch(gold) for gold in golds):
-        return ""
-    return next((gold for gold in golds if _DECIMAL_COMMA.search(gold)), "")
+def members(gold: str) -> list[str]:
+    """The members of an answer: of a list of texts, or what commas, semicolons or lines separate."""
+    found = literal(gold)
+    parts = found if isinstance(found, list | tuple) else re.split(r"[,;\n]", gold)
+    return [text for part in parts if (text := str(part).strip())]
 
 
-def _chosen(golds: Sequence[str], options: str | list[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """A multiple-choice grader, if each gold names one of its row's options by letter, number or text."""
-    for counted in (None, 0, 1) if rows else ():
-        try:
-            grader = ChoiceGrader(options=options, counted_from=counted)
-            for gold, row in zip(golds, rows, strict=True):
-                grader.read(row, gold, "")
-        except DataError:
-            continue
-        return {"type": "choice", "options": options, **({} if counted is None else {"counted_from": counted})}
-    return None
+def label_set(golds: Sequence[str]) -> list[str]:
+    """The labels, the commonest first, where each answer has any number of them and they recur; else none."""
+    counts = Counter(part for gold in golds for part in members(gold))
+    recur = counts.total() >= 3 * len(counts) and 1 < len(counts) <= MOST_LABELS
+    return [label for label, _ in counts.most_common()] if recur and counts.total() > len(golds) else []
+
+
+def stands_in(text: str, answer: str) -> bool:
+    """Whether an answer stands in a text as words of its own."""
+    plain = " ".join(answer.split()).casefold()
+    pattern = rf"(?<![\w.]){re.escape(plain)}(?![\w])(?!\.\d)"
+    return bool(plain) and re.search(pattern, " ".join(text.split()).casefold()) is not None
+
+
+def decimal_comma(golds: Sequence[str]) -> bool:
+    """Whether all answers are numbers, one of them with a decimal comma, such as `0,5`."""
+    return all(map(_COMMA_NUMBER.fullmatch, golds)) and any(map(_DECIMAL_COMMA.search, golds))
 
 
 def lists_options(rows: Sequence[Mapping[str, Any]], golds: Sequence[str]) -> bool:
     """Whether each row has lines such as `B. south` with the letter of its answer."""
+    return _reads(ChoiceGrader(), rows, golds)
+
+
+def _reads(grader: ChoiceGrader, rows: Sequence[Mapping[str, Any]], golds: Sequence[str]) -> bool:
     try:
         for gold, row in zip(golds, rows, strict=True):
-            ChoiceGrader().read(row, gold, "")
+            grader.read(row, gold, "")
     except DataError:
         return False
     return True
@@ -168,11 +185,24 @@ def _are_puzzles(rows: Sequence[Mapping[str, Any]], golds: Sequence[str]) -> boo
     return bool(rows) and all("quiz" in row and "[" in gold for row, gold in zip(rows, golds, strict=True))
 
 
-def _is_structured(gold: str) -> bool:
-    try:
-        return isinstance(json.loads(gold), dict | list)
-    except json.JSONDecodeError:
-        return False
+def _text_lists(golds: Sequence[str]) -> list[list[str]]:
+    """The lists of texts that all answers are; else none."""
+    found = [literal(gold) for gold in golds]
+    texts = all(isinstance(one, list | tuple) and one and all(isinstance(part, str) for part in one) for one in found)
+    return found if texts else []
+
+
+def _are_alternatives(lists: Sequence[Sequence[str]]) -> bool:
+    """Whether the texts of a list say the same more or less fully, as in `2008` and `May 2008`, and do not recur."""
+    several = [one for one in lists if len(one) > 1]
+    alike = sum(any(one != other and stands_in(one, other) for one in texts for other in texts) for texts in several)
+    return not label_set([str(one) for one in lists]) and alike > ALIKE * len(several)
+
+
+def _json(gold: str) -> Any:
+    """The JSON value of an answer; None if it is none."""
+    with suppress(json.JSONDecodeError):
+        return json.loads(gold)
 
 
 def propose_instruction(grader: Any, golds: Sequence[str]) -> str:
@@ -180,12 +210,13 @@ def propose_instruction(grader: Any, golds: Sequence[str]) -> str:
     keys = grader if isinstance(grader, dict) else {"type": grader}
     if keys.get("type") == "exact":
         form = next((name for pattern, name in _DATES if all(_is_form(pattern, gold) for gold in golds)), "")
-        example = f", such as {golds[0].strip()}" if form else ""
-        return (
-            f"Give the answer in the form {form}{example}."
-            if form
-            else "Give only the answer, in as few words as possible."
-        )
+        dated = f"Give the answer in the form {form}, such as {golds[0].strip()}."
+        return dated if form else "Give only the answer, in as few words as possible."
+    if keys.get("type") == "set" and not keys.get("options") and (labels := label_set(golds)):
+        return f"Answer with all that apply of: {', '.join(labels)}; separated by commas."
+    if keys.get("type") == "json" and all(isinstance(one, dict) for one in map(_json, golds)):
+        names = dict.fromkeys(key for gold in golds for key in _json(gold))
+        return f"Give the answer as a JSON object with the keys: {', '.join(names)}."
     units = sorted({_unit_of(gold) for gold in golds} - {""}) if keys.get("type") == "number" else []
     if len(units) == 1:
         return f"Give the answer as one number, in {units[0]}."

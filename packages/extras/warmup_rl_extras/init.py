@@ -16,6 +16,7 @@ from rich.table import Table
 
 from warmup_rl.base.console import counted, open_console
 from warmup_rl.base.errors import DataError, UserError, listed
+from warmup_rl.base.files import aside
 from warmup_rl.cli.arguments import Arguments, build
 from warmup_rl.cli.power import describe_power
 from warmup_rl.data.columns import find_column, value_at
@@ -27,7 +28,6 @@ from warmup_rl.recipe import load_recipe
 from warmup_rl.recipe.document import parse_value
 from warmup_rl.stages.rlvr import MOST_PROBLEMS
 from warmup_rl_extras.column_guesses import (
-    LONG_NAME,
     Column,
     describe_columns,
     field,
@@ -36,6 +36,7 @@ from warmup_rl_extras.column_guesses import (
     propose_question,
     propose_template,
     unit_column,
+    value_as_name,
 )
 from warmup_rl_extras.grader_guesses import odd_golds, propose_grader, propose_instruction
 from warmup_rl_extras.init_trial import (
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     given = _arguments().read(arguments)
     source = Source(path=given.file)
-    out = given.out or Path(f"{_stem(given.file)}.yaml")
+    out = given.out or Path(f"{Path(given.file.removesuffix('.gz')).stem}.yaml")
     if out.exists():
         raise UserError(f"{out}: exists already. Move it, or give another name with --out.")
     rows = [row for _, row in islice(source.rows(), ROWS_READ)]
@@ -76,10 +77,10 @@ def main(arguments: Sequence[str]) -> int:
         raise DataError(f"{given.file}: {len(rows)} rows; at least 4 are needed to train on some and measure others.")
     console = open_console(markup=False)
     columns = describe_columns(rows)
-    if long := next((one.name for one in columns if len(one.name) > LONG_NAME), ""):
+    if (value := value_as_name(columns, rows)) and not given.anyway:
         raise DataError(
-            f"{given.file}: {long[:60]!r}... is too long for a column name: is the first line a row? Put a line "
-            "with the names of the columns before it."
+            f"{given.file}: {value[:60]!r} names a column and looks like a value: is the first line a row? Put a line "
+            "with the names of the columns before it; --anyway takes it for a name."
         )
     if note := source.note():
         console.print(f"{given.file}: {note}.")
@@ -110,7 +111,8 @@ def main(arguments: Sequence[str]) -> int:
     console.print(f"\nWith {counted(measured, 'problem')} measured, {describe_power(measured)}.")
     least = min(part.rows_in("train") or 0 for part in each_fold(domain))
     train = "all" if (domain.rows_in("train") or 0) <= MOST_PROBLEMS else min(MOST_PROBLEMS, least)
-    out.write_text(_recipe(out, block, given.model, str(train), measured), encoding="utf-8")
+    with aside(out) as part:
+        part.write_text(_recipe(out, block, given.model, str(train), measured), encoding="utf-8")
     load_recipe(out, [])
     console.print(f"\nwrote {out}. Next: python -m warmup_rl check {out}")
     return 0 if sound else 1
@@ -168,7 +170,7 @@ def _domain_keys(given: Any, columns: Sequence[Column], rows: Sequence[dict[str,
     question: str = given.question or propose_question(columns) or ""
     answer: str = given.answer or propose_answer(columns, question) or ""
     for key, column in (("question", question), ("answer", answer)):
-        if "{" not in column and column not in names and not _is_path(column, rows):
+        if not ("{" in column or column in names or any(value_at(row, column) is not None for row in rows)):
             found = listed(names)
             if column:
                 raise UserError(f"{given.file}: no column {column!r}.{suggestion(column, names)} Columns: {found}.")
@@ -193,7 +195,6 @@ def _domain_keys(given: Any, columns: Sequence[Column], rows: Sequence[dict[str,
     if odd := odd_golds(golds):
         golds = [gold for place, gold in enumerate(golds) if place not in odd]
         answered = [row for place, row in enumerate(answered) if place not in odd]
-        block["drop_bad_golds"] = True
     grader = parse_value(given.grader, "--grader") if given.grader else propose_grader(golds, columns, answered)
     if grader is None:
         raise UserError(
@@ -215,11 +216,7 @@ def _domain_keys(given: Any, columns: Sequence[Column], rows: Sequence[dict[str,
     block |= {"grader": grader}
     if len(answered) < len(rows):
         block["drop_bad_golds"] = True
-    if given.folds:
-        block["folds"] = given.folds
-    elif given.holdout:
-        block["holdout"] = given.holdout
-    return block
+    return block | {key: value for key in ("folds", "holdout") if (value := getattr(given, key))}
 
 
 def _with_example(question: str, tests: str, rows: Sequence[dict[str, Any]]) -> str:
@@ -242,16 +239,6 @@ def _golds(block: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[str]:
     golds = [filled(row, block["answer"], "") for row in _answered(rows, block["answer"])]
     after = block.get("answer_after")
     return [gold.rpartition(after)[2].strip() for gold in golds] if after else golds
-
-
-def _is_path(column: str, rows: Sequence[dict[str, Any]]) -> bool:
-    return any(value_at(row, column) is not None for row in rows)
-
-
-def _stem(file: str) -> str:
-    """The name of a file without the endings of its format."""
-    path = Path(file)
-    return Path(path.stem).stem if path.suffix == ".gz" else path.stem
 
 
 def _flow(value: Any) -> str:

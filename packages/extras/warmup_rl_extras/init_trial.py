@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
+from contextlib import suppress
 
 from rich.console import Console
 
 from warmup_rl.base.errors import DataError, Unscorable
 from warmup_rl.base.types import Problem
+from warmup_rl.base.untrusted import literal
 from warmup_rl.cli.check import show_problem
 from warmup_rl.data.columns import COLUMNS, plain_name, value_at
 from warmup_rl.domains.jsonl import UserRows, filled, template_columns
@@ -20,7 +21,7 @@ from warmup_rl.grading.math_value import rational
 from warmup_rl.interfaces.domain import Answered, score_all
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl_extras.column_guesses import CONTEXTS
-from warmup_rl_extras.grader_guesses import lists_options
+from warmup_rl_extras.grader_guesses import label_set, lists_options, stands_in
 from warmup_rl_extras.wrong_answers import right_answers, wrong_answers
 
 MOST_LEFT_OUT = 1 / 3
@@ -63,33 +64,30 @@ def require_hidden_golds(domain: UserRows, rows: Sequence[Row], file: str) -> No
     fields = template_columns(domain.question)
     if len(fields) > 1:
         fields = [name for name in fields if plain_name(name) not in CONTEXTS]
-    others = {plain_label(label) for label in (fitted.labels or ())} if isinstance(fitted, LabelGrader) else set()
-    found, counted, example = 0, 0, ""
+    labels = {plain_label(label) for label in (fitted.labels or ())} if isinstance(fitted, LabelGrader) else set()
+    shown, counted = list[str](), 0
     for row in rows:
-        try:
-            gold = domain.written(row, "")
-            text = "\n".join(str(value_at(row, name) or "") for name in fields)
-        except DataError:
-            continue
-        counted += 1
-        if lists_options([row], [gold]):
-            continue
-        if _names(text, gold) and not any(_names(text, label) for label in others - {plain_label(gold)}):
-            found, example = found + 1, example or gold
-    if counted and found > GOLD_SHOWN * counted:
+        with suppress(DataError):
+            gold, text = domain.written(row, ""), "\n".join(str(value_at(row, name) or "") for name in fields)
+            counted += 1
+            others = any(stands_in(text, label) for label in labels - {plain_label(gold)})
+            if stands_in(text, gold) and not others and not lists_options([row], [gold]):
+                shown.append(gold)
+    if len(shown) > GOLD_SHOWN * counted:
         raise DataError(
-            f"{file}: the answer stands in the question in {found} of {counted} rows, such as {example[:60]!r}. Does "
-            f"{domain.question!r} hold the answer? Give another --question (a path such as 'messages[user]' takes one "
-            "turn) or --answer; --anyway writes the recipe if the task is to find the answer in the text."
+            f"{file}: the answer stands in the question in {len(shown)} of {counted} rows, such as {shown[0][:60]!r}. "
+            f"Does {domain.question!r} hold the answer? Give another --question (a path such as 'messages[user]' takes "
+            "one turn) or --answer; --anyway writes the recipe if the task is to find the answer in the text."
         )
 
 
 def open_questions(domain: UserRows, rows: Sequence[Row], golds: Sequence[str]) -> Iterator[str]:
     """What the rows do not say and only their owner knows, each as a sentence that names the key to set."""
     grader, numbers = domain.grader, [rational(gold) for gold in golds]
-    if None not in numbers and isinstance(grader, LabelGrader):
+    labels = [rational(label) for label in label_set(golds)] if grader.type == "set" else numbers
+    if labels and None not in labels and grader.type in ("label", "set"):
         yield "The labels are bare numbers: say in `instruction` what each of them means."
-    elif None not in numbers and len(golds) >= RECURRING * len(set(golds)) and any(map(_is_fraction, numbers)):
+    elif None not in numbers and len(golds) >= RECURRING * len(set(golds)) and any(one and one % 1 for one in numbers):
         yield "The answers are fractions that recur, as ratings do: say in `instruction` what they measure."
     columns = template_columns(domain.question)
     for name in columns:
@@ -100,6 +98,11 @@ def open_questions(domain: UserRows, rows: Sequence[Row], golds: Sequence[str]) 
         paths = [value for value in values if re.fullmatch(r"\S*[/.]\w+", value)]
         if paths and len(paths) == len(values):
             yield f"{name!r} names files, such as {paths[0]!r}: put their text, which a model needs, into the rows."
+    lists = all(isinstance(literal(gold), list) for gold in golds)
+    if lists and grader.type == "exact":
+        yield "Any text of a list counts as right. If all are wanted: --grader set."
+    elif lists and grader.type == "set":
+        yield "All texts of a list are wanted. If one is enough: --grader '{type: exact, alternatives: true}'."
     if isinstance(grader, SqlGrader) and _unknown_tables(domain, rows) > len(rows) / 2:
         yield "Most questions do not name the tables of their query: put the schema into the rows or `instruction`."
     if not domain.instruction:
@@ -108,9 +111,12 @@ def open_questions(domain: UserRows, rows: Sequence[Row], golds: Sequence[str]) 
 
 def holds_golds(rows: Sequence[Row], column: str, answer: str) -> bool:
     """Whether a column holds the reference answer in most rows, where that is long enough to tell."""
-    pairs = [(str(row[column]), filled(row, answer, "")) for row in rows if row.get(column) and _has(row, answer)]
-    long = [(text, gold) for text, gold in pairs if len(gold.strip()) >= 4]
-    return bool(long) and sum(_names(text, gold) for text, gold in long) > len(long) / 2
+    found = []
+    for row in rows:
+        with suppress(DataError):
+            if row.get(column) and len(gold := filled(row, answer, "").strip()) >= 4:
+                found.append(stands_in(str(row[column]), gold))
+    return 2 * sum(found) > len(found)
 
 
 def show_rows(domain: UserRows, problems: Sequence[Problem], console: Console) -> None:
@@ -167,23 +173,5 @@ def _unknown_tables(domain: UserRows, rows: Sequence[Row]) -> int:
     for row in rows:
         asked = "\n".join(str(value_at(row, name)) for name in template_columns(domain.question))
         tables = _TABLE.findall(str(value_at(row, template_columns(domain.answer)[0])))
-        count += any(not _names(asked, table) for table in tables)
+        count += any(not stands_in(asked, table) for table in tables)
     return count
-
-
-def _is_fraction(number: Fraction | None) -> bool:
-    return number is not None and number.denominator > 1
-
-
-def _names(text: str, answer: str) -> bool:
-    """Whether an answer stands in a text as words of its own."""
-    plain = " ".join(answer.split()).casefold()
-    pattern = rf"(?<![\w.]){re.escape(plain)}(?![\w])(?!\.\d)"
-    return bool(plain) and re.search(pattern, " ".join(text.split()).casefold()) is not None
-
-
-def _has(row: Row, answer: str) -> bool:
-    try:
-        return bool(filled(row, answer, ""))
-    except DataError:
-        return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from warmup_rl.base.types import Problem
@@ -12,6 +13,7 @@ from warmup_rl.domains.graders import NumberGrader
 from warmup_rl.domains.jsonl import UserRows
 from warmup_rl.grading.math_value import rational
 from warmup_rl.grading.math_words import read_answer
+from warmup_rl_extras.grader_guesses import members
 
 
 def wrong_answers(domain: UserRows, problem: Problem, problems: Sequence[Problem]) -> Iterator[tuple[str, str]]:
@@ -21,18 +23,18 @@ def wrong_answers(domain: UserRows, problem: Problem, problems: Sequence[Problem
     others = (one.gold for one in problems if _differ(kind, gold, one.gold))
     other = next((text for text in others if not _near(domain, gold, text)), None)
     if other is not None and kind not in ("regex", "python", "code"):
-        yield "another row's gold", domain.reference(_with_gold(problem, other))
+        yield "another row's gold", domain.reference(replace(problem, gold=other))
     if kind in ("math", "number"):
         texts = ((name, text) for name, text in _numbers(gold) if kind == "math" or not _near(domain, gold, text))
-        yield from ((name, domain.reference(_with_gold(problem, text))) for name, text in texts)
+        yield from ((name, domain.reference(replace(problem, gold=text))) for name, text in texts)
     elif kind == "choice":
         letters = problem.meta["letters"]
         yield "the next letter", letters[(letters.index(gold.strip()) + 1) % len(letters)]
     elif kind == "set":
-        members = [part for part in re.split(r"[,;\n]", gold) if part.strip()]
-        yield "one member more", ", ".join([*members, "zzz"])
-        if len(members) > 1:
-            yield "one member less", ", ".join(members[1:])
+        found = members(gold)
+        yield "one member more", ", ".join([*found, "zzz"])
+        if len(found) > 1:
+            yield "one member less", ", ".join(found[1:])
     elif kind == "json":
         yield "one value more", json.dumps([json.loads(gold), 1])
     elif kind == "code":
@@ -54,18 +56,16 @@ def right_answers(domain: UserRows, problem: Problem) -> Iterator[tuple[str, str
         yield "in a box", f"\\boxed{{{gold}}}"
     if kind in ("label", "exact"):
         yield "in bold", f"**{gold}**"
+    yield from (("another of the list", text) for text in problem.meta.get("alternatives", ())[1:2])
     if kind == "label":
         yield "named as the label", f"The label is {gold}."
     if kind in ("sql", "json"):
         yield "in a code fence", f"```{kind}\n{gold}\n```"
     if kind == "sql":
         yield "without a semicolon", gold.rstrip("; \n")
-        yield (
-            "on several lines",
-            re.sub(r"\s+(FROM|WHERE|GROUP BY|ORDER BY|LIMIT)\b", r"\n\1", gold, flags=re.IGNORECASE),
-        )
-    if kind == "set" and ("," in gold or ";" in gold):
-        yield "in reverse order", ", ".join(reversed([part.strip() for part in re.split(r"[,;\n]", gold)]))
+        yield "on several lines", re.sub(r"(?i)\s+(FROM|WHERE|GROUP BY|ORDER BY|LIMIT)\b", r"\n\1", gold)
+    if kind == "set" and len(found := members(gold)) > 1:
+        yield "in reverse order", ", ".join(reversed(found))
 
 
 def _number_forms(gold: str) -> Iterator[tuple[str, str]]:
@@ -92,12 +92,10 @@ def _numbers(gold: str) -> Iterator[tuple[str, str]]:
 
 def _differ(kind: str, gold: str, other: str) -> bool:
     """Whether two golds certainly mean different things: they have other numbers, letters or words."""
-    one, two = read_answer(gold), read_answer(other)
-    values = rational(one.text), rational(two.text)
-    if kind in ("math", "number") and None not in values:
-        return values[0] != values[1]
-    words = [sorted(re.findall(r"\w+", text.casefold())) for text in (gold, other)]
-    return words[0] != words[1]
+    one, two = (rational(read_answer(text).text) for text in (gold, other))
+    if kind in ("math", "number") and None not in (one, two):
+        return one != two
+    return sorted(re.findall(r"\w+", gold.casefold())) != sorted(re.findall(r"\w+", other.casefold()))
 
 
 def _near(domain: UserRows, gold: str, text: str) -> bool:
@@ -110,7 +108,3 @@ def _near(domain: UserRows, gold: str, text: str) -> bool:
         return False
     allowed = max(Fraction(grader.tolerance), Fraction(grader.relative) * abs(value))
     return abs(changed - value) <= allowed
-
-
-def _with_gold(problem: Problem, gold: str) -> Problem:
-    return Problem(problem.id, problem.domain, problem.question, gold, problem.meta)
