@@ -34,7 +34,7 @@ from warmup_rl.interfaces.stage import Artifacts, Context
 from warmup_rl.run.launch_env import read_launch_env
 from warmup_rl.stages.rlvr import Rlvr
 from warmup_rl.stages.sft import Sft
-from warmup_rl.stages.training.memory import launch_of
+from warmup_rl.stages.training.memory import Need, launch_of
 from warmup_rl.stages.training.rewards import Reward
 
 _QWEN = {"model_type": "qwen2", "vocab_size": 151_936, "max_position_embeddings": 32_768, "tie_word_embeddings": True}
@@ -218,7 +218,8 @@ def measure(shape: str, model: Path, parameters: int, stage: Sft | Rlvr, what: s
             stage.run(context)
     except (UserError, RunError) as error:
         plan = stage.memory(context, launch_of(None, None, None, context.launch_env))
-        planned = "" if plan is None else f" (planned: {size_in_words(round(plan.total(length or 1_024)))})"
+        size = size_in_words(round(plan.total(length or 1_024))) if isinstance(plan, Need) else ""
+        planned = size and f" (planned: {size})"
         return Row(shape, what, parameters, None, 0, None, f"{str(error).splitlines()[0]}{planned}")
     finish(found, stage, context)
     tokens = stage.batch_size * (found.longest or length) if isinstance(stage, Sft) else found.tokens // 2

@@ -14,9 +14,11 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from warmup_rl.base.jsonl import read_json, read_jsonl, write_json
+from warmup_rl.base.types import Grade, Problem
+from warmup_rl.nano.registers import Registers
 from warmup_rl.stages.training.health import figures, raised
 
 RESULT = Path(__file__).parent / "results" / "health.json"
@@ -32,16 +34,16 @@ RL: dict[str, dict[str, Any]] = {
     "healthy_two_updates": {"rlvr.updates_per_step": 2},
     "healthy_control": {REWARD: {"form": "required", "correct": 1.0, "wrong": 1.0}},
     "budget_far_too_small": {"rlvr.sampling.max_tokens": 4},
-    "budget_too_small": {"rlvr.sampling.max_tokens": 18},
+    "budget_too_small": {"rlvr.sampling.max_tokens": 12},
     "too_hard": {"rlvr.domain": "hard"},
-    "too_easy": {"rlvr.domain": "easy"},
+    "any_answer_counts": {"rlvr.domain": "any_answer"},
     "no_signal": {REWARD: {"correct": 1.0, "wrong": 1.0, "no_answer": 1.0}},
     "rate_too_high_without_clipping": {RATE: 1.0e-2, "rlvr.args.max_grad_norm": 1000.0},
     "rate_too_high": {RATE: 3.0e-2},
     "rate_too_high_with_kl": {RATE: 3.0e-3, "rlvr.args.beta": 1.0e-4},
-    "too_cold": {"rlvr.sampling.temperature": 0.05},
-    "nothing_counts": {"rlvr.sampling.max_tokens": 4, "rlvr.args.mask_truncated_completions": True},
-    "pays_for_length": {REWARD: {"correct": 0.0, "no_answer": 1.0}, RATE: 1.0e-3},
+    "too_cold": {"rlvr.sampling.temperature": 0.01},
+    "too_hot": {"rlvr.sampling.temperature": 3.0},
+    "nothing_counts": {"rlvr.sampling.max_tokens": 12, "rlvr.args.mask_truncated_completions": True},
 }
 SFT: dict[str, dict[str, Any]] = {
     "healthy_sft": {},
@@ -49,13 +51,23 @@ SFT: dict[str, dict[str, Any]] = {
 }
 
 
+class AnyAnswer(Registers):
+    """Graded by a grader that takes every answer for right, so that nothing is left to be learned."""
+
+    type: ClassVar[str] = "any_answer"
+
+    def grade(self, answer: str, problem: Problem) -> Grade:
+        return Grade("correct", answer)
+
+
 def recipe(model: Path, seeds: Sequence[int]) -> dict[str, Any]:
     """The recipe of all arms, as data."""
     traces = ["distill", "clean", "sft"]
-    arms = {name: {"leave_out": traces, "set": change} for name, change in RL.items()}
+    steps = {name: STEPS if name.startswith("healthy") else WITHIN + 1 for name in RL}
+    arms = {name: {"leave_out": traces, "set": {"rlvr.steps": steps[name], **change}} for name, change in RL.items()}
     arms |= {name: {"leave_out": ["rlvr"], "set": change} for name, change in SFT.items()}
     registers = {"type": "registers", "registers": 4, "modulus": 6, "phrasing": "terse"}
-    updates = {"registers": [1, 6], "easy": [1, 1], "hard": [12, 16]}
+    updates = {"registers": [1, 6], "hard": [12, 16]}
     return {
         "run_name": "health",
         "model": str(model),
@@ -63,6 +75,7 @@ def recipe(model: Path, seeds: Sequence[int]) -> dict[str, Any]:
         "domains": {
             "kk": {"people": [2, 3], "phrasing": "terse"},
             **{name: {**registers, "updates": span} for name, span in updates.items()},
+            "any_answer": {**registers, "type": f"{__file__}:AnyAnswer", "updates": [1, 6]},
         },
         "evaluation": {
             "problems": 20,

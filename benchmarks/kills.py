@@ -40,6 +40,8 @@ SHORT = [
     "evaluation.curve_problems=4",
     "evaluation.samplings={greedy: {max_tokens: 16}}",
 ]
+DATA = ("pretrain-", "distill-", "clean-")
+"""Stages whose outputs the disturbed runs begin with."""
 TIMES = (
     "at",
     "step_time",
@@ -61,9 +63,9 @@ class Outcome:
     different: list[str] = field(default_factory=list)
 
 
-def start(folder: Path, until: str) -> subprocess.Popen[str]:
+def start(folder: Path) -> subprocess.Popen[str]:
     """Starts the run in a session of its own, so that all of its processes can be killed."""
-    options = [f"output_dir={folder}", *SHORT, "--arm", "warmup", "--until", until, "--threads", "1"]
+    options = [f"output_dir={folder}", *SHORT, "--arm", "warmup", "--until", "rlvr", "--threads", "1"]
     return subprocess.Popen(
         [sys.executable, "-m", "warmup_rl.train", str(RECIPE), *options],
         stdout=subprocess.PIPE,
@@ -73,13 +75,12 @@ def start(folder: Path, until: str) -> subprocess.Popen[str]:
     )
 
 
-def finish(folder: Path, until: str = "rlvr") -> str:
-    """Runs to the end; returns the output. Raises `RuntimeError` if the run fails."""
-    process = start(folder, until)
+def finish(folder: Path) -> None:
+    """Runs to the end. Raises `RuntimeError` if the run fails."""
+    process = start(folder)
     output, _ = process.communicate()
     if process.returncode:
         raise RuntimeError(f"exit code {process.returncode}:\n{output[-3000:]}")
-    return output
 
 
 def made(folder: Path) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def without_times(log: Path) -> list[dict[str, Any]]:
 
 def kill(folder: Path, seconds: float, outcome: Outcome) -> bool:
     """Starts the run and kills it after a time; False if it was done before."""
-    process = start(folder, "rlvr")
+    process = start(folder)
     try:
         output, _ = process.communicate(timeout=seconds)
         if process.returncode:
@@ -134,13 +135,19 @@ def disturbed(prepared: Path, folder: Path, kills: int, seconds: float, rng: ran
 
 
 def prepare(folder: Path) -> tuple[Path, float]:
-    """Makes the data stages, and an undisturbed run beside them; returns the former and the seconds of the latter."""
-    prepared = folder / "prepared"
-    finish(prepared, until="clean")
-    shutil.copytree(prepared, folder / "whole", symlinks=True)
+    """Makes an undisturbed run, and a copy of it beside it that has no more than the data stages; returns the copy and
+    the seconds that the other stages and the start of the program have taken."""
+    whole, prepared = folder / "whole", folder / "prepared"
     began = time.monotonic()
-    finish(folder / "whole")
-    return prepared, time.monotonic() - began
+    finish(whole)
+    seconds = time.monotonic() - began
+    shutil.copytree(whole, prepared, symlinks=True)
+    for record in (prepared / "cache").glob("*/stage.json"):
+        if record.parent.name.startswith(DATA):
+            seconds -= read_json(record)["seconds"]
+        else:
+            shutil.rmtree(record.parent)
+    return prepared, seconds
 
 
 def _phase(folder: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -15,7 +16,10 @@ from tests.training_case import RLVR, case, context
 from warmup_rl.base.errors import UserError
 from warmup_rl.cli import check
 from warmup_rl.cli.check import plan
+from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.recipe import load_recipe
+from warmup_rl.run.pipeline import Trial, TrialRunner
+from warmup_rl.stages.training import base
 
 ARGS = "stages.rlvr.args"
 LORA = "stages.rlvr.lora"
@@ -40,6 +44,8 @@ BROKEN = [
     (f"{LORA}={{r: 0}}", r"lora\.r: must be at least 1"),
     (f"{LORA}={{rank: 4}}", r"lora\.rank: unknown key .* 'r'"),
     (f"{LORA}={{lora_dropout: 2.0}}", r"rlvr.*dropout"),
+    (f"{LORA}={{trainable_token_indices: [5, 100000]}}", r"token_indices: the model has tokens 0 to .*got 100000"),
+    (f"{LORA}={{trainable_token_indices: {{embed_tokens: [-1]}}}}", r"token_indices: .*got -1"),
     # names that do not exist
     (f"{ARGS}.loss_type=nonsense", r"loss_type: allowed: grpo"),
     (f"{ARGS}.loss_type=gspo", r"loss_type: no such value .*importance_sampling_level: sequence"),
@@ -165,6 +171,28 @@ def test_what_has_passed_is_not_built_again(tmp_path: Path, monkeypatch: pytest.
     assert plan_from_scratch(tmp_path, f"{ARGS}={{min_p: 0.1}}") == first and built == [1]
     plan_from_scratch(tmp_path, f"{ARGS}={{min_p: 0.2}}")
     assert built == [1, 1]
+
+
+def test_a_trial_builds_no_trainer_that_check_or_another_trial_has_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[str] = []
+    require = base.require_trainer
+    monkeypatch.setattr(base, "require_trainer", lambda *given: built.append(given[-1]) or require(*given))
+    plan_from_scratch(tmp_path)
+    assert built == ["pretrain", "sft", "rlvr"]
+    warmer = "arms={main: {}, warmer: {set: {rlvr.sampling.temperature: 1.2}}}"
+    for overrides, arm, expected in (
+        ([], "main", []),
+        ([warmer], "warmer", ["rlvr"]),
+        ([warmer], "warmer", []),
+        (["stages.rlvr.checkpoint.keep=3"], "main", ["rlvr"]),
+    ):
+        built.clear()
+        trial = Trial(load_recipe(tmp_path / "recipe.yaml", overrides), arm, 0)
+        with TemporaryDirectory() as drafts:
+            TrialRunner(trial, LaunchEnv(), print).prepare(trial.stages, Path(drafts))
+        assert built == expected
 
 
 @pytest.mark.parametrize(

@@ -155,10 +155,18 @@ def test_a_loss_that_rises_is_found() -> None:
     assert found(rows) == []
     rising = [{"loss": 3.0 + step, "grad_norm": 1.0} for step in range(5)]
     assert found([*rows, *rising]) == [(12, "loss")]
+    broken = [{"loss": loss, "grad_norm": 1.0} for loss in (0.14, 12.8, 16.9, 25.2, 24.2)]  # at a rate of 0.3
+    assert found(broken) == [(4, "divergence")]
+
+
+def test_completions_that_end_nearly_never_are_found_whether_one_ends_or_none() -> None:
+    shares = (0.0, 0.9, 1.0, 0.98, 1.0, 0.98)  # at a rate of 1e-2
+    rows = [{**healthy(step), "completions/clipped_ratio": share} for step, share in enumerate(shares)]
+    assert found(rows) == [(4, "truncated")]
 
 
 def test_every_rule_is_provoked_and_documented() -> None:
-    assert {*FAULTS, "loss", AFTER_WARMUP.name} == set(NAMES)
+    assert {*FAULTS, "loss", "divergence", AFTER_WARMUP.name} == set(NAMES)
     text = DOCS.read_text(encoding="utf-8")
     correctness = ", ".join(f"`{rule.name}`" for rule in RULES if rule.of_correctness)
     assert f"A control, whose reward does not pay correct answers more than wrong ones, has no {correctness}." in text

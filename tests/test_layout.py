@@ -166,6 +166,8 @@ def test_the_disk_of_this_machine_decides_only_about_runs_that_can_be_here(
         (b"distributed_type: MULTI_GPU\nfoo: bar\n", "unknown keys"),
         (b"distributed_type: MULTI_GPU\nnum_processes: many\n", r"num_processes: .*\(got 'many'\)"),
         (b"distributed_type: MULTI_GPU\nnum_machines: -1\n", r"num_machines: "),
+        (b"distributed_type: MULTI_GPU\ndynamo_backend: FOO\n", "launcher refuses it: Unknown dynamo backend: FOO"),
+        (b"distributed_type: 'NO'\nmixed_precision: fp99\n", "launcher refuses it: Unknown mixed_precision mode: fp99"),
         (b"distributed_type: DEEPSPEED\ndeepspeed_config: 5\n", r"deepspeed_config: .*\(got 5\)"),
     ],
 )

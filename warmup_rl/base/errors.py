@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -53,6 +54,24 @@ def first_line(error: BaseException) -> str:
         return f"unknown {error}"  # its text is the key alone
     first, *rest = str(error).strip().splitlines() or [type(error).__name__]
     return f"{first} {rest[0].strip()}" if first.endswith(":") and rest else first
+
+
+@contextmanager
+def refused(before: str, after: str = "", *, control: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Raises `UserError` for whatever a library raises, whose kinds nobody can list: its first line between two parts
+    of a message.
+
+    Args:
+        control: does the same with nothing of the user's in it. Where that fails as well, the fault is not the user's,
+            and the error stays as it is.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        control()
+        raise UserError(f"{before}{first_line(error)}{after}") from None
 
 
 def listed(names: Iterable[object], most: int = 20) -> str:

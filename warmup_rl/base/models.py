@@ -8,7 +8,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
 from warmup_rl.base.config import ADAPTER_FILE
-from warmup_rl.base.errors import UserError, first_line
+from warmup_rl.base.errors import UserError, first_line, refused
 from warmup_rl.base.jsonl import parse_object, read_json, read_text, write_json
 
 if TYPE_CHECKING:
@@ -82,10 +82,8 @@ def with_adapter(base: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     """The base with an adapter of peft merged into its weights. Raises `UserError` where they do not fit."""
     from peft import PeftModel
 
-    try:
+    with refused(f"{adapter}: does not fit its base {base.name_or_path}: "):
         return PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"{adapter}: does not fit its base {base.name_or_path}: {first_line(error)}") from None
 
 
 def weights_in(folder: Path) -> Iterator[tuple[str, tuple[int, ...], bool]]:

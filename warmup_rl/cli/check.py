@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +14,7 @@ from rich.text import Text
 
 from warmup_rl.base.console import counted, open_console, shortened
 from warmup_rl.base.errors import UserError
-from warmup_rl.base.jsonl import read_json, write_json
+from warmup_rl.base.jsonl import read_json
 from warmup_rl.base.stats import MIN_SEEDS
 from warmup_rl.base.types import Problem
 from warmup_rl.cli.command import Command, explain, parse, selection
@@ -29,14 +26,11 @@ from warmup_rl.interfaces.engine import Engine
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.stage import Context, Stage, StagePreview
 from warmup_rl.recipe import Recipe, load_recipe
-from warmup_rl.recipe.schema import CACHE_FOLDER
 from warmup_rl.recipe.shipped import find_launch_file
-from warmup_rl.run.cache import key_of
-from warmup_rl.run.code_digest import code_digest
-from warmup_rl.run.drafts import require_completions
+from warmup_rl.run.cache import keep_note
+from warmup_rl.run.drafts import checked_note
 from warmup_rl.run.harm import silent_starts
 from warmup_rl.run.pipeline import PlannedStage, Trial
-from warmup_rl.run.provenance import versions
 from warmup_rl.stages.training.layout import layout_of
 
 if TYPE_CHECKING:
@@ -99,25 +93,16 @@ def _checked(
     That takes seconds. For a model from scratch the cache notes the result, until a setting, the launch, the code or a
     library is another.
     """
-    note = None if trials[0].recipe.model else _note(trials, command)
+    launch = [repr(layout_of(_launch_file(command), command.gpus)), command.gpu_memory]
+    stages = [planned for trial in trials for planned in trial.stages]
+    note = None if trials[0].recipe.model else checked_note(trials[0].recipe, stages, launch)
     if note and note.is_file():
         return None, [], dict(read_json(note))
     tokenizer, unreachable, prepared = prepare(trials, drafts)
     needs = dict(memory(prepared, command))
     if note and prepared:
-        with suppress(OSError):  # where the folder cannot be written, the run says so later
-            note.parent.mkdir(parents=True, exist_ok=True)
-            write_json(note, needs)
+        keep_note(note, needs)
     return tokenizer, unreachable, needs
-
-
-def _note(trials: Sequence[Trial], command: Command) -> Path:
-    here = [socket.gethostname(), os.environ.get("CUDA_VISIBLE_DEVICES")]
-    launch = [repr(layout_of(_launch_file(command), command.gpus)), command.gpu_memory]
-    code = code_digest([], (f"{require_completions.__module__}:{require_completions.__name__}",))
-    made = sorted({planned.current for trial in trials for planned in trial.stages})
-    name = key_of([made, here, launch, code, dict(versions())])
-    return Path(trials[0].recipe.output_dir) / CACHE_FOLDER / "checked" / f"{name}.json"
 
 
 def _prepared(trials: Sequence[Trial], drafts: Path) -> list[tuple[Stage, Context]]:
@@ -148,7 +133,10 @@ def memory(prepared: Sequence[tuple[Stage, Context]], command: Command) -> Itera
             continue
         context = replace(given, launch_env=launch.env)
         stage.require_agreement(context, launch)
-        if (found := stage.memory(context, launch)) is not None:
+        found = stage.memory(context, launch)
+        if isinstance(found, str):
+            yield f"{stage.id}: {found}", []
+        elif found is not None:
             line, fits = verdict(found, launch)
             yield f"{stage.id}: {line}", [] if fits else list(stage.remedies(context))
 

@@ -11,7 +11,7 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from warmup_rl.base.config import ADAPTER_FILE, is_adapter
-from warmup_rl.base.errors import UserError, first_line
+from warmup_rl.base.errors import UserError, refused
 from warmup_rl.base.jsonl import read_json
 from warmup_rl.base.models import base_of, load_model, read_tags, require_finite, with_adapter
 from warmup_rl.base.types import Message
@@ -63,14 +63,10 @@ def push(folder: Path, name: str, *, public: bool) -> str:
     `UserError` where the hub refuses it or cannot be reached; the folder is kept."""
     from huggingface_hub import HfApi
 
-    try:
+    kept = f"{folder} is kept: log in with `hf auth login`, then `hf upload {name} {folder}`."
+    with refused(f"--push: {name} cannot be uploaded (", f"). {kept}"):
         address = HfApi().create_repo(name, private=not public, exist_ok=True)
         HfApi().upload_folder(repo_id=name, folder_path=folder, commit_message="Upload a model of warmup_rl")
-    except Exception as error:  # whatever the hub's transport raises, which changes with its versions
-        raise UserError(
-            f"--push: {name} cannot be uploaded ({first_line(error)}). {folder} is kept: log in with `hf auth login`, "
-            f"then `hf upload {name} {folder}`."
-        ) from None
     return f"pushed to {address}"
 
 

@@ -224,14 +224,14 @@ def _timed(function: Callable[..., Any], phase: str, seconds: dict[str, float]) 
 
 def finish(measured: Measured, stage: Any, context: Context) -> None:
     """Adds what a training has left behind: its peak, beside the planned one, and its rollouts."""
-    from warmup_rl.stages.training.memory import launch_of
+    from warmup_rl.stages.training.memory import Need, launch_of
 
     measured.peak = _peak()
     rows = [row for file in context.folder.rglob("rollouts.jsonl*") for row in read_jsonl(file)]
     measured.tokens = sum(row["tokens"] for row in rows)
     measured.truncated = sum(row["truncated"] for row in rows) / len(rows) if rows else None
     found = stage.memory(context, launch_of(None, None, None, context.launch_env))
-    if found is not None:
+    if isinstance(found, Need):
         if rows and found.load.length:
             drawn = max(row["tokens"] for row in rows)
             measured.longest = found.load.length - stage.sampling.max_tokens + drawn

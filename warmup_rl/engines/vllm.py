@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, field_validator
 
 from warmup_rl.base.config import ADAPTER_FILE, ModelName, Sampling, runtime_only
-from warmup_rl.base.errors import UserError, first_line
+from warmup_rl.base.errors import UserError, first_line, refused
 from warmup_rl.base.models import dtype_of
 from warmup_rl.base.types import Completion, Problem, Request
 from warmup_rl.engines.hf import Generated, generated, require_room
@@ -49,15 +49,10 @@ def on_each_rank(launch_env: LaunchEnv) -> dict[str, Any]:
 def opened(model: str, revision: str | None, seed: int, options: Mapping[str, Any], *, says: str) -> Iterator[Any]:
     """A `vllm.LLM` with its options, which `says` is the place of in a recipe, and the class `vllm.SamplingParams`.
     Raises `UserError` if vLLM is missing or cannot load the model."""
-    try:
+    with refused("vLLM cannot be imported (", "). Install it: pip install 'warmup_rl[vllm]'."):
         from vllm import LLM, SamplingParams  # type: ignore[import-not-found, unused-ignore]
-    except ImportError as error:
-        fix = "Install it: pip install 'warmup_rl[vllm]'."
-        raise UserError(f"vLLM cannot be imported ({first_line(error)}). {fix}") from None
-    try:
+    with refused(f"{model}: vLLM cannot load the model (", f"). See {says}."):
         llm = LLM(model=model, revision=revision, seed=seed, **options)
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
-        raise UserError(f"{model}: vLLM cannot load the model ({first_line(error)}). See {says}.") from None
     try:
         yield llm, SamplingParams
     finally:

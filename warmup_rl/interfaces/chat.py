@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from warmup_rl.base.config import Config
-from warmup_rl.base.errors import ContractError, UserError, first_line
+from warmup_rl.base.errors import ContractError, UserError, first_line, refused
 from warmup_rl.base.jsonl import read_text, write_json
 from warmup_rl.base.types import Message
 from warmup_rl.interfaces.format import THINK_OPEN, ResponseFormat
@@ -95,15 +95,11 @@ def load_tokenizer(folder_or_id: str | Path, revision: str | None = None) -> Pre
 
     if not Path(folder_or_id).expanduser().is_dir():
         _require_hub_model(str(folder_or_id), revision)
-    try:
+    fix = "Give a folder with model and tokenizer files, or the id of a hub model that is cached or can be reached."
+    with refused(f"{folder_or_id}: no tokenizer can be loaded (", f"). {fix}"):
         tokenizer = AutoTokenizer.from_pretrained(
             str(folder_or_id), revision=revision or "main", trust_remote_code=False
         )
-    except Exception as error:  # what transformers raises of damaged files depends on the class that reads them
-        raise UserError(
-            f"{folder_or_id}: no tokenizer can be loaded ({first_line(error)}). Give a folder with model and "
-            "tokenizer files, or the id of a hub model that is cached or can be reached."
-        ) from None
     return fit_tokenizer(tokenizer)
 
 
@@ -111,13 +107,9 @@ def _require_hub_model(name: str, revision: str | None) -> None:
     """Asks for a model that is not in the cache once, since loading it would ask for a minute before it gives up."""
     from huggingface_hub import HfApi, try_to_load_from_cache
 
-    try:
+    with refused(f"{name}: neither a folder here nor a hub model that is cached or can be reached (", ")."):
         if not isinstance(try_to_load_from_cache(name, "config.json", revision=revision or "main"), str):
             HfApi().model_info(name, revision=revision, timeout=HUB_SECONDS)
-    except Exception as error:  # whatever the hub's transport raises, which changes with its versions
-        raise UserError(
-            f"{name}: neither a folder here nor a hub model that is cached or can be reached ({first_line(error)})."
-        ) from None
 
 
 def fit_tokenizer(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:

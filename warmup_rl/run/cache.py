@@ -19,11 +19,12 @@ from typing_extensions import TypedDict
 
 from warmup_rl.base.errors import DataError, RunError
 from warmup_rl.base.files import damage, files_in, fingerprints, share, sync, sync_files
-from warmup_rl.base.jsonl import read_json
+from warmup_rl.base.jsonl import read_json, write_json
 from warmup_rl.base.untrusted import shaped
 from warmup_rl.data.datasets import file_digest
 from warmup_rl.interfaces.measurement import Cell, recorded_cells
 from warmup_rl.interfaces.stage import SCRATCH
+from warmup_rl.recipe.schema import CACHE_FOLDER
 
 
 class _File(TypedDict):
@@ -162,6 +163,19 @@ class CacheEntry:
 def key_of(content: Any) -> str:
     """A key of 12 hex digits for JSON-ready content."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def note_of(output_dir: Path, kind: str, *decided_by: Any) -> Path:
+    """The file in the cache that says what was found out once; of another name as soon as what decides it is another.
+    `decided_by` is JSON-ready."""
+    return output_dir / CACHE_FOLDER / kind / f"{key_of(decided_by)}.json"
+
+
+def keep_note(note: Path | None, found: Any) -> None:
+    if note is not None:
+        with suppress(OSError):  # where the folder cannot be written, the run says so later
+            note.parent.mkdir(parents=True, exist_ok=True)
+            write_json(note, found)
 
 
 def stale_key(cache: Path, type: str, key: str) -> str:

@@ -23,14 +23,15 @@ from warmup_rl.interfaces.measurement import best_style
 from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, artifact_path
 from warmup_rl.recipe import Recipe, dump, trial_name
 from warmup_rl.recipe.schema import CACHE_FOLDER, SOURCES
-from warmup_rl.run.cache import CacheEntry, model_key, stale_key
-from warmup_rl.run.drafts import require_completions
+from warmup_rl.run.cache import CacheEntry, keep_note, model_key, stale_key
+from warmup_rl.run.drafts import checked_note, require_completions
 from warmup_rl.run.harm import silent_starts, stop_after_harm, warmup_alarms
 from warmup_rl.run.launch_env import launch_id, require_peers
 from warmup_rl.run.model_card import write_card
 from warmup_rl.run.provenance import addresses, versions
 from warmup_rl.run.stage_key import stage_key
 from warmup_rl.run.tracking import rewrite_report, track_stage, tracking_of, trial_run
+from warmup_rl.stages.training.layout import layout_of
 
 Say = Callable[[str], None]
 PROBLEMS = "problems.json"
@@ -222,6 +223,7 @@ class TrialRunner:
             drafts: a folder for the drafts of models that stages build; the contexts name them.
         """
         inputs, prepared = Artifacts(self._trial.recipe.model, self._trial.recipe.model_revision), []
+        passed: list[Path | None] = []
         for planned in self._trial.stages:
             folder = drafts / planned.key
             if not folder.is_dir() and planned.stage.draft(folder):
@@ -230,9 +232,22 @@ class TrialRunner:
                 inputs = Artifacts(str(folder))
             if planned in stages:
                 context = self.context(planned, inputs=inputs)
-                planned.stage.prepare(context)
+                note = self._passed(planned)
+                if note is None or not note.is_file():
+                    planned.stage.prepare(context)
+                    passed.append(note)
                 prepared.append((planned.stage, context))
+        for note in passed:
+            keep_note(note, {})
         return prepared
+
+    def _passed(self, planned: PlannedStage) -> Path | None:
+        """The note that a training was prepared; None where it is prepared each time: a model on the hub may change,
+        and the processes of a launch prepare together."""
+        recipe = self._trial.recipe
+        if recipe.model or self._launch_env.size > 1 or not planned.stage.trainer_config:
+            return None
+        return checked_note(recipe, [planned], [repr(layout_of())])
 
     def _step(self, planned: PlannedStage) -> None:
         entry, name = self._trial.entry(planned), planned.stage.id

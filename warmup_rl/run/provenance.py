@@ -6,7 +6,6 @@ import hashlib
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -24,8 +23,7 @@ from warmup_rl.base.untrusted import shaped
 from warmup_rl.interfaces.plugins import data_digests, data_files
 from warmup_rl.recipe import Recipe, trial_name
 from warmup_rl.recipe.leaks import leaks, refuse
-from warmup_rl.recipe.schema import CACHE_FOLDER
-from warmup_rl.run.cache import POLL_SECONDS, CacheEntry, key_of
+from warmup_rl.run.cache import POLL_SECONDS, CacheEntry, keep_note, note_of
 from warmup_rl.run.code_digest import LIBRARIES, code_digest, installed_version
 from warmup_rl.run.launch_env import launch_id
 
@@ -73,14 +71,12 @@ def refuse_leaks(recipe: Recipe, places: Iterable[tuple[str, int, int | None]]) 
     for place in places:
         asked = recipe.asked(*place)
         wanted = [[(one.draw.used_for, *map(str, one.what)) for one in stage] for stage in asked]
-        note = Path(recipe.output_dir) / CACHE_FOLDER / "no-leaks" / key_of([read, wanted])
+        note = note_of(recipe.output_dir, "no-leaks", read, wanted)
         if not note.is_file():
             unknown[note] = asked
     refuse(leaks(unknown.values()))
-    with suppress(OSError):  # where the folder cannot be written, the run says so later
-        for note in unknown:
-            note.parent.mkdir(parents=True, exist_ok=True)
-            note.touch()
+    for note in unknown:
+        keep_note(note, {})
 
 
 def claim_run_folder(recipe: Recipe, seeds: Iterable[int] = ()) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from warmup_rl.base.errors import UserError, first_line
+from warmup_rl.base.errors import UserError, refused
 from warmup_rl.interfaces import chat
 from warmup_rl.interfaces.corpus import Corpus, Document
 from warmup_rl.interfaces.domain import Domain
@@ -22,7 +22,6 @@ from warmup_rl.stages.training.base import TrainerStage
 from warmup_rl.stages.training.faults import explained
 from warmup_rl.stages.training.preflight import require_model
 from warmup_rl.stages.training.saving import Kept
-from warmup_rl.stages.training.tracking import training
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -88,7 +87,7 @@ class Pretrain(TrainerStage):
         return True
 
     def run(self, context: Context) -> dict[str, Any]:
-        with training(), explained(self, context):
+        with explained(self, context):
             return self.train(context, self.corpus.tokenizer())
 
     def train(self, context: Context, tokenizer: PreTrainedTokenizerBase, contract: Any = None) -> dict[str, Any]:
@@ -128,11 +127,9 @@ class Pretrain(TrainerStage):
         from transformers import AutoConfig
 
         tokens = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
-        try:
+        with refused(f"{self.id}.model: transformers refuses it: "):
             config = AutoConfig.for_model(**self.model, vocab_size=len(tokenizer), **tokens)
             plain = type(config)()
-        except Exception as error:  # a config class may raise anything
-            raise UserError(f"{self.id}.model: transformers refuses it: {first_line(error)}") from None
         for key in self.model:  # transformers takes any key and ignores what it does not know
             if not (hasattr(plain, key) or hasattr(plain, f"_{key}")):
                 known = [name for name in plain.to_dict() if not name.startswith("_")]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from warmup_rl.base.config import runtime_only
-from warmup_rl.base.errors import RunError, UserError
+from warmup_rl.base.errors import RunError, UserError, first_line, refused
 from warmup_rl.base.models import read_tags, write_tags
 from warmup_rl.base.stopping import deferred
 from warmup_rl.interfaces import chat
@@ -40,7 +40,7 @@ from warmup_rl.stages.training.preflight import (
     require_trainer,
 )
 from warmup_rl.stages.training.saving import Kept, whole_model
-from warmup_rl.stages.training.tracking import clean_up, training
+from warmup_rl.stages.training.tracking import clean_up
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
@@ -152,8 +152,9 @@ class TrainerStage(Stage):
         """What the training puts on a device at a time; None where the stage cannot tell."""
         return None
 
-    def memory(self, context: Context, launch: Launch) -> Need | None:
-        """The memory that the training takes on each device of a launch; None where that is not known."""
+    def memory(self, context: Context, launch: Launch) -> Need | str | None:
+        """The memory that the training takes on each device of a launch, or why that cannot be planned; None where the
+        stage does not say what it loads."""
         load, source, revision = self.memory_load(context), context.inputs.model, context.inputs.model_revision
         if load is None or source is None or not self.inputs:
             return None
@@ -163,8 +164,8 @@ class TrainerStage(Stage):
         trained = sum(weight.numel() for weight in weights if weight.requires_grad)
         try:
             shape = shape_of(str(source), revision, trained, sum(weight.numel() for weight in weights))
-        except Exception:  # what a model without data, or with fewer layers, raises depends on its class
-            return None
+        except Exception as error:  # what a model without data, or with fewer layers, raises depends on its class
+            return f"not planned, the model cannot be counted without data: {first_line(error)}"
         return need(shape, load, launch, options)
 
     def require_agreement(self, context: Context, launch: Launch) -> None:
@@ -194,7 +195,7 @@ class TrainerStage(Stage):
         source, revision = str(context.inputs.model), context.inputs.model_revision
         contract = chat.check(source, context.response_format, revision)
         tokenizer = chat.load_tokenizer(source, revision)
-        with training(), explained(self, context):
+        with explained(self, context):
             summary = self.train(whole_model(context), tokenizer, contract)
         tags = {**read_tags(source), **self.tags(context, summary)}
         if tags and context.launch_env.is_main:
@@ -244,10 +245,8 @@ class TrainerStage(Stage):
             return None
         from peft import LoraConfig
 
-        try:
+        with refused("lora: peft's LoraConfig refuses it: "):
             return LoraConfig(**{"task_type": "CAUSAL_LM", "target_modules": "all-linear", **self.lora})
-        except (TypeError, ValueError) as error:
-            raise UserError(f"lora: peft's LoraConfig refuses it: {error}") from None
 
     def fit(
         self,

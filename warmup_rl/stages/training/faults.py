@@ -13,6 +13,7 @@ from warmup_rl.base.errors import RunError, UserError, first_line
 from warmup_rl.base.files import DISK_FULL
 from warmup_rl.interfaces.stage import Context
 from warmup_rl.stages.training.checkpoints import last_in_words
+from warmup_rl.stages.training.tracking import clean_up
 
 if TYPE_CHECKING:
     from warmup_rl.stages.training.base import TrainerStage
@@ -23,7 +24,7 @@ _FULL_BYTES = 1_000_000
 
 @contextmanager
 def explained(stage: TrainerStage, context: Context) -> Iterator[None]:
-    """Raises `RunError` in place of the errors of libraries for memory and disks."""
+    """Surrounds a training: raises `RunError` for errors of libraries about memory and disks, and cleans up."""
     try:
         yield
     except UserError:
@@ -42,6 +43,8 @@ def explained(stage: TrainerStage, context: Context) -> Iterator[None]:
                 f"Make room and run the same command again. {last_in_words(context)}"
             ) from error
         raise
+    finally:
+        clean_up()
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

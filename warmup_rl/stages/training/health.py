@@ -63,7 +63,8 @@ RULES: tuple[Rule, ...] = (
     Rule("all_right", "groups_right", 0.9, 5, "share of groups without a wrong answer",
          f"{_AXOLOTL}: silent groups above .8", "there is nothing left to learn",
          "Use harder problems or fewer steps.", of_correctness=True),
-    Rule("no_signal", "silent", 1, 5, "share of groups with equal rewards", f"{_AXOLOTL}: silent groups above .8",
+    Rule("no_signal", "silent", 0.9, 1, "share of groups with equal rewards, mean of 5 steps",
+         f"{_AXOLOTL}: silent groups above .8",
          "the rewards do not tell completions apart",
          "Raise generations or sampling.temperature, or change the reward.", of_correctness=True),
     Rule("entropy", "rollout_entropy", 0.01, 3, "nats a token", f"{_AXOLOTL}: below .01 it has collapsed",
@@ -97,6 +98,9 @@ RULES: tuple[Rule, ...] = (
          "Use the same data type in both, or args.vllm_importance_sampling_correction: true."),
     Rule("loss", "loss_growth", 1.3, 1, "loss over that of the first steps (medians of 3)",
          "a loss that rises is not trained", "the learning rate is too high",
+         "Lower args.learning_rate, or add args.warmup_steps."),
+    Rule("divergence", "loss_jump", 3, 1, "loss (median of 3) over that of the first step",
+         "own runs: healthy ones stay below 1", "the model comes apart in its first steps",
          "Lower args.learning_rate, or add args.warmup_steps."),
     Rule("after_warmup", "warmup_drop", 1.96, 1,
          "accuracy before the warmup less that after it, in standard errors of the difference", "its 95% interval",
@@ -162,13 +166,17 @@ def figures(rows: Sequence[Row], *, budget: int | None = None, held_out: int = 0
     row = dict(rows[-1])
     clipped, silent = row.get("completions/clipped_ratio"), row.get("frac_reward_zero_std")
     if clipped is not None:
-        row |= {"never_ends": clipped, "truncated": clipped if clipped < 1 else None}
+        said = _values(rows[-2:], "completions/clipped_ratio") == [1, 1]  # by `no_end`
+        row |= {"never_ends": clipped, "truncated": None if said else clipped}
     if silent is not None:
         one_sided = max(row.get("groups_right", 0.0), row.get("groups_wrong", 0.0))
-        row["silent"] = silent if one_sided < 0.9 else None
+        of_steps = _values(rows[-5:], "frac_reward_zero_std")
+        row["silent"] = statistics.mean(of_steps) if one_sided < 0.9 and len(of_steps) == 5 else None
     if "reward" in row:  # traces may be as predictable as they like
         row["rollout_entropy"] = row.get("entropy")
     row |= _gradients(rows)
+    if 3 < len(losses := _values(rows, "loss")) < 7 and "reward" not in row and losses[0] > 0:
+        row["loss_jump"] = statistics.median(losses[-3:]) / losses[0]  # later on `loss` has steps to compare with
     if len(rows) > 6:
         row |= _growths(rows, budget)
     if held_out:

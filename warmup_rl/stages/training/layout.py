@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from warmup_rl.base.errors import RunError, UserError, first_line
+from warmup_rl.base.errors import RunError, UserError, refused
 from warmup_rl.base.jsonl import parse_object, read_text
 from warmup_rl.base.untrusted import parse_yaml, shaped
 from warmup_rl.interfaces.stage import Distribution, LaunchEnv
@@ -66,6 +66,13 @@ def layout_of(file: Path | None = None, processes: int | None = None) -> Launch:
     env = LaunchEnv(size=size, distribution="ddp" if size > 1 else "single")
     found = Launch(env, settings.num_machines or 1)
     kind = settings.distributed_type or "NO"
+    if kind not in ("NO", "DEEPSPEED") and not kind.startswith("MULTI_"):
+        raise RunError(
+            f"{kind} is not supported. launch/zero3.yaml splits the same over the processes, "
+            "launch/zero3-offload.yaml keeps it in the memory of the machine."
+        )
+    if file is not None:
+        _require_launcher(file, size)
     if kind == "DEEPSPEED":
         deepspeed = _deepspeed(settings.deepspeed_config or {})
         stage = str((deepspeed.get("zero_optimization") or {}).get("stage", 0))
@@ -73,11 +80,6 @@ def layout_of(file: Path | None = None, processes: int | None = None) -> Launch:
         if distribution not in get_args(Distribution):
             raise RunError(f"DeepSpeed ZeRO stage {stage!r} is not supported. Allowed: 0, 1, 2, 3.")
         return replace(found, env=replace(env, distribution=distribution), deepspeed=deepspeed)
-    if kind != "NO" and not kind.startswith("MULTI_"):
-        raise RunError(
-            f"{kind} is not supported. launch/zero3.yaml splits the same over the processes, "
-            "launch/zero3-offload.yaml keeps it in the memory of the machine."
-        )
     return found
 
 
@@ -101,17 +103,24 @@ class _DeepSpeed(BaseModel):
 
 
 def _of_file(file: Path) -> Any:
-    """A configuration file, which accelerate's own reader has taken too. Raises `RunError`."""
+    """A configuration file, which accelerate's own reader has taken too. Raises `UserError`."""
     from accelerate.commands.config.config_args import load_config_from_file
 
-    try:
+    with refused(f"{file}: accelerate cannot read it (", f"). {_FIX}"):
         found = parse_yaml(read_text(file))
         load_config_from_file(str(file))
-    except UserError:
-        raise
-    except Exception as error:  # of YAML, or what accelerate's configuration raises of a value
-        raise RunError(f"{file}: accelerate cannot read it ({first_line(error)}). {_FIX}") from None
     return found or {}
+
+
+def _require_launcher(file: Path, size: int) -> None:
+    """Raises `UserError` where accelerate's launcher does not start so many processes with a configuration file."""
+    from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+    from accelerate.utils import prepare_simple_launcher_cmd_env
+
+    given = f"--num_processes {size} --main_process_ip localhost --main_process_port 1".split()  # by the command line
+    with refused(f"{file}: accelerate's launcher refuses it: "):
+        arguments = launch_command_parser().parse_args(["--config_file", str(file), *given, "program"])
+        prepare_simple_launcher_cmd_env(_validate_launch_command(arguments)[0])
 
 
 def _of_environment() -> Settings:

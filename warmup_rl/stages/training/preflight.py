@@ -7,10 +7,11 @@ import importlib.util
 import inspect
 import warnings
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from warmup_rl.base.errors import UserError, first_line
+from warmup_rl.base.errors import UserError, refused
 from warmup_rl.base.machine import hide_folders
 from warmup_rl.interfaces.stage import Context
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
 _PACKAGES = {"use_liger_kernel": "liger_kernel"}
-_REFUSED = (ValueError, TypeError, ImportError, NotImplementedError, AttributeError, RuntimeError, KeyError)
 _LOADING = frozenset({
     "cache_dir", "code_revision", "config", "device_map", "dtype", "experts_implementation", "force_download",
     "generation_config", "kernel_config", "key_mapping", "load_in_4bit", "load_in_8bit", "local_files_only",
@@ -62,7 +62,8 @@ def model_without_weights(source: str, revision: str | None, options: Any, place
 
     keywords = dict(getattr(options, "model_init_kwargs", None) or {})
     attention = keywords.pop("attn_implementation", None)
-    try:
+    where = f"{place}.args.model_init_kwargs" if attention or keywords else source
+    with refused(f"{where}: the model cannot be built: "):
         config, unused = AutoConfig.from_pretrained(
             source, revision=revision or "main", return_unused_kwargs=True, **keywords
         )
@@ -70,11 +71,6 @@ def model_without_weights(source: str, revision: str | None, options: Any, place
             raise UserError(f"{place}.args.model_init_kwargs.{unknown[0]}: from_pretrained has no such option.")
         with torch.device("meta"):
             model: PreTrainedModel = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
-    except UserError:
-        raise
-    except (OSError, ValueError, ImportError, TypeError, AttributeError) as error:
-        where = f"{place}.args.model_init_kwargs" if attention or keywords else source
-        raise UserError(f"{where}: the model cannot be built: {first_line(error)}") from None
     model.config._name_or_path = source
     return model
 
@@ -97,24 +93,28 @@ def require_trainer(
     if issubclass(kind, GRPOTrainer):
         fixed["plan_SP"] = [[0]]
     with TemporaryDirectory() as folder, torch.random.fork_rng(), warnings.catch_warnings(action="ignore"):
-        try:
+
+        def without_options() -> None:
+            plain = type(options)(folder, use_cpu=options.use_cpu, bf16=False, report_to=[], disable_tqdm=True)
+            _take_step(kind, plain, tokenizer)
+
+        with refused(f"{place}: {kind.__name__} refuses it: ", control=without_options):
             alone = _harmless(options, folder)
             if getattr(alone, "beta", 0) and adapter is None and "plan_SP" in fixed:
                 alone.beta, alone.sync_ref_model = 0.0, False  # the reference would be loaded with its weights
             if adapter is not None:
                 adapter = copy.deepcopy(adapter)
                 adapter.init_lora_weights = False  # some ways to begin read the weights
-            probe = _build(type(kind.__name__, (kind,), fixed), model, alone, adapter, tokenizer)
-            probe.create_optimizer_and_scheduler(100)
-            probe.get_train_dataloader()
-        except _REFUSED as error:
-            if "meta" not in str(error):  # a user's trainer may need weights
-                raise UserError(f"{place}: {kind.__name__} refuses it: {first_line(error)}") from None
-        if options.world_size == 1 and not options.torch_compile:  # compiling takes minutes
             try:
+                probe = _build(type(kind.__name__, (kind,), fixed), model, alone, adapter, tokenizer)
+                probe.create_optimizer_and_scheduler(100)
+                probe.get_train_dataloader()
+            except (RuntimeError, ValueError) as error:
+                if "meta" not in str(error):  # a user's trainer may need weights
+                    raise
+        if options.world_size == 1 and not options.torch_compile:  # compiling takes minutes
+            with refused(f"{place}: a step with these options fails: ", control=without_options):
                 _take_step(kind, _harmless(options, folder), tokenizer)
-            except Exception as error:  # the library's own class, so it is an option that it cannot work with
-                raise UserError(f"{place}: a step with these options fails: {first_line(error)}") from None
 
 
 def _harmless(options: Any, folder: str) -> Any:
@@ -154,7 +154,7 @@ def _take_step(kind: type[Trainer], options: Any, tokenizer: PreTrainedTokenizer
     if hasattr(options, "num_generations"):
         options.num_generations = options.generation_batch_size = options.max_completion_length = 2
         options.steps_per_generation = options.num_iterations = 1
-    model = _tiny_model(tokenizer)
+    model = tiny_model(tokenizer)
     if getattr(options, "beta", 0):
         logging.disable_progress_bar()
         model.save_pretrained(options.output_dir)
@@ -165,7 +165,7 @@ def _take_step(kind: type[Trainer], options: Any, tokenizer: PreTrainedTokenizer
     logging.enable_progress_bar()
 
 
-def _tiny_model(tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+def tiny_model(tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
@@ -185,13 +185,10 @@ def require_merge(adapter: Any, tokenizer: PreTrainedTokenizerBase, place: str) 
     adapter.target_modules, adapter.init_lora_weights = "all-linear", False
     for name in _NAMED:
         setattr(adapter, name, {} if "pattern" in name else None)
-    try:
-        get_peft_model(_tiny_model(tokenizer), adapter).merge_and_unload()
-    except Exception as error:  # what peft raises depends on the option
-        raise UserError(
-            f"{place}.lora: such an adapter cannot be merged ({first_line(error)}). Leave the option out, or set "
-            "`save: adapter`."
-        ) from None
+    with refused(
+        f"{place}.lora: such an adapter cannot be merged (", "). Leave the option out, or set `save: adapter`."
+    ):
+        get_peft_model(tiny_model(tokenizer), adapter).merge_and_unload()
 
 
 def quick_model(config: PretrainedConfig) -> PreTrainedModel | None:
@@ -212,13 +209,10 @@ def require_model(config: PretrainedConfig, place: str) -> None:
     transformers or torch refuses its config."""
     import torch
 
-    try:
+    with refused(f"{place}: transformers refuses it: "), torch.random.fork_rng():
         if (model := quick_model(config)) is not None:
             tokens = torch.ones(1, 8, dtype=torch.long)
-            with torch.random.fork_rng():
-                model.train()(input_ids=tokens, labels=tokens).loss.backward()
-    except Exception as error:  # what a model raises depends on its class
-        raise UserError(f"{place}: transformers refuses it: {first_line(error)}") from None
+            model.train()(input_ids=tokens, labels=tokens).loss.backward()
 
 
 def context_length(context: Context) -> int | None:
@@ -253,8 +247,13 @@ def adapted(model: PreTrainedModel, adapter: Any, place: str) -> PreTrainedModel
         for one in () if wanted is None or isinstance(wanted, str) else sorted(wanted):
             if not any(name == one or name.endswith(f".{one}") for name in modules):
                 raise UserError(f"{place}.lora.{key}: the model has no module {one!r}. Its linear modules: {linear}.")
-    try:
+    tokens = getattr(adapter, "trainable_token_indices", None) or ()
+    rows = model.get_input_embeddings().weight.shape[0]
+    for token in chain.from_iterable(tokens.values()) if isinstance(tokens, dict) else tokens:
+        if not 0 <= token < rows:
+            raise UserError(
+                f"{place}.lora.trainable_token_indices: the model has tokens 0 to {rows - 1} (got {token})."
+            )
+    with refused(f"{place}.lora: peft refuses it: ", f" Linear modules: {linear}."):
         inject_adapter_in_model(copy.deepcopy(adapter), model, low_cpu_mem_usage=True)
-    except Exception as error:  # what peft raises depends on the option
-        raise UserError(f"{place}.lora: peft refuses it: {first_line(error)} Linear modules: {linear}.") from None
     return model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -201,11 +202,10 @@ class Rewarder:
         self._files.append(((step, row["place"]), row) for row in rows)
         self._count(step, rows, index)
         if log_metric is not None:
-            found = [row["score"] or {} for row in rows]
+            found, right = [row["score"] or {} for row in rows], defaultdict[str, set[bool]](set)
+            for row, score in zip(rows, found, strict=True):
+                right[row["problem_id"]].add(score.get("verdict") == "correct")
             log_metric("correct", sum(score.get("verdict") == "correct" for score in found) / len(rows))
-            right = {row["problem_id"]: set[bool]() for row in rows}
-            for row in rows:
-                right[row["problem_id"]].add((row["score"] or {}).get("verdict") == "correct")
             log_metric("groups_right", sum(group == {True} for group in right.values()) / len(right))
             log_metric("groups_wrong", sum(group == {False} for group in right.values()) / len(right))
             log_metric("well_formed", sum(bool(score.get("well_formed")) for score in found) / len(rows))

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
-
-
-@contextmanager
-def training() -> Iterator[None]:
-    """Surrounds training: cleans up at the end."""
-    try:
-        yield
-    finally:
-        clean_up()
 
 
 def clean_up() -> None:
     """Frees models and caches, and resets what DeepSpeed and accelerate keep globally.
 
     Otherwise ZeRO-3 would partition every model loaded afterwards. The process group stays for the next trainer.
-    Callers drop their own references to trainer and model first.
     """
     import torch
     from accelerate.state import AcceleratorState, GradientState
