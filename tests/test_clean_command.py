@@ -371,3 +371,16 @@ def test_layouts_in_channels_are_read_and_kept(tmp_path, layout):
     assert (trace.thinking, trace.answer) == (f"1 and 1 are two.{again}", "2")
     write_jsonl(tmp_path / "cut.jsonl", [to_json(replace(trace, thinking="1 and 1 are two."))])
     assert [row["response"] for row in traces.kept(tmp_path / "cut.jsonl")] == [layout.format("")]
+
+
+def test_the_replies_of_a_judge_are_kept_for_another_variant(tmp_path, capsys):
+    source, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    write_jsonl(source, plain_rows(3))
+    judge = "{engine: {type: 'tests.test_judge:Scripted', replies: ['?']}, retries: 0}"
+    arguments = ["--in", source, "--out", out, "--domain", "kk", "--judge", judge]
+    run(*arguments)
+    replies = tmp_path / "out.judge.jsonl"
+    first = rows(replies)
+    assert len(first) == len(rows(out)) > 1 and f"judge:   {replies}" in capsys.readouterr().out
+    run(*arguments, "--verification", "drop")
+    assert rows(replies) == first and "calls" not in capsys.readouterr().err

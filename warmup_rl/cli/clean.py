@@ -27,6 +27,7 @@ from warmup_rl.data.columns import value_at
 from warmup_rl.data.datasets import Source
 from warmup_rl.data.traces import PROBLEMS_FILE, open_problems
 from warmup_rl.dlcot.audit import OUTCOMES
+from warmup_rl.dlcot.judge import REPLIES_FILE
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.interfaces.cleaner import CleanContext, Cleaner
 from warmup_rl.interfaces.domain import Domain
@@ -112,7 +113,7 @@ def _check_paths(given: argparse.Namespace) -> None:
         if path is not None and path.suffix != suffix:
             raise UserError(f"clean: {name} must end with {suffix}, got {path}.")
     inputs = {real(given.source), real(given.source.with_name(PROBLEMS_FILE))}
-    for path in (given.out, _dropped_file(given)):
+    for path in (given.out, _dropped_file(given), _replies_file(given)):
         if real(path) in inputs:
             raise UserError(f"clean: {path} would overwrite the input. Give another --out.")
 
@@ -176,6 +177,9 @@ def _run(given: argparse.Namespace, settings: Settings) -> None:
     count, unit = _token_counter(given.model)
     for path in (folder, *([given.audit.parent] if given.audit else [])):
         path.mkdir(parents=True, exist_ok=True)
+    replies = folder / REPLIES_FILE
+    if _replies_file(given).is_file() and not replies.exists():
+        shutil.copyfile(_replies_file(given), replies)
     try:
         counts = _clean(given, settings, folder, foreign, domains, count)
     except UserError:
@@ -194,6 +198,8 @@ def _run(given: argparse.Namespace, settings: Settings) -> None:
         _add_problems(folder / PROBLEMS_FILE, given)
         (folder / DROPPED).replace(_dropped_file(given))
         (folder / TRACES).replace(given.out)
+    if replies.is_file():
+        replies.replace(_replies_file(given))
     shutil.rmtree(folder)
     print("\n".join(_summary(given, counts, unit)))
 
@@ -277,6 +283,12 @@ def _dropped_file(given: argparse.Namespace) -> Path:
     return out.with_name(f"{out.stem}.dropped{out.suffix}")
 
 
+def _replies_file(given: argparse.Namespace) -> Path:
+    """The judge's replies, which another variant of the same judge asks for again."""
+    out: Path = given.out
+    return out.with_name(f"{out.stem}.judge.jsonl")
+
+
 def _audit_rows(given: argparse.Namespace) -> Path:
     """The file for the rows of the audit: next to the page, under its name unless that is taken."""
     page: Path = given.audit
@@ -309,3 +321,5 @@ def _summary(given: argparse.Namespace, counts: Counts, unit: str) -> Iterator[s
     yield f"dropped: {_dropped_file(given)}"
     if given.audit:
         yield f"audit:   {given.audit}, {_audit_rows(given)}"
+    if _replies_file(given).is_file():
+        yield f"judge:   {_replies_file(given)}"
