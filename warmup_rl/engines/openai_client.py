@@ -228,7 +228,10 @@ class Client:
 
     async def _refused(self, status: int, message: str, request: Request) -> str:
         config = self._config
-        fix = f"It was for problem {request.problem.id}. Fix the setting that it names, in `sampling` or `extra`."
+        fix = (
+            f"It was for problem {request.problem.id}. Fix the setting that it names, in `sampling` or `extra`; a "
+            "judge leaves out traces of more characters than its `longest`."
+        )
         if status in (401, 403):
             key = f"the key in {config.api_key_env}" if config.api_key_env else "`api_key_env` (none is given)"
             fix = f"Check {key}, and whether it may use model {config.model!r}."
