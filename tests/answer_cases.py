@@ -101,6 +101,8 @@ NONE_SAID = [
 
 PLACES = "Where?\nA. north\nB. south\nC. east\nD. 5 km\nE. none of the above"
 SAID = [
+    ("The answer is B. But it is not correct to say so of every place.", "B"),
+    ("The answer is B. However, this is not the only reason.", "B"),
     ("So B is correct.", "B"),
     ("The compass points down. So B is correct.", "B"),
     ("A is wrong. B is correct.", "B"),
@@ -181,6 +183,8 @@ SAID = [
     ("The answer is none of the above.", "E"),
 ]
 UNSAID = [
+    ("Answer: B. But that is not right.", "B"),
+    ("The answer is (B). However, this is wrong, since it is cold.", "B"),
     ("So B is correct only if it rains.", "B"),
     ("I doubt that B is correct.", "B"),
     ("B is correct. No, D is correct.", "B"),

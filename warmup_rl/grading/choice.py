@@ -84,7 +84,9 @@ _SENTENCE_END = re.compile(r"(?<!\.)[.!?](?=\s|$)|\n")
 _REASON = re.compile(r"\b(?:because|since|(?<!well )as(?! well)|due|for|whereas|while|where)\b", re.IGNORECASE)
 _TAKEN_BACK = re.compile(
     r"[\s')\]}]*(?:(?:is|was)\s(?:wrong|false|incorrect|not)|if|unless)\b"
-    r"|[^.(\n]*\b(?:but|however)\b[^.(\n]*(?:\b(?:not|wrong|incorrect|false)\b|n't\b)",
+    r"|[^.(\n]*\b(?:but|however)\b[^.(\n]*(?:\b(?:not|wrong|incorrect|false)\b|n't\b)"
+    r"|[^.\n]{0,80}\.\s+(?:but|however),?\s+(?:this|that|it)\b[^.,\n]{0,20}"
+    r"\b(?:wrong|incorrect|false|not (?:right|correct))\b(?!\s+(?:to|that)\b)",
     re.IGNORECASE,
 )
 _NEXT = r"[^.!\n]{0,200}[.!\n]\s{0,3}"
