@@ -113,7 +113,7 @@ def _check_paths(given: argparse.Namespace) -> None:
         if path is not None and path.suffix != suffix:
             raise UserError(f"clean: {name} must end with {suffix}, got {path}.")
     inputs = {real(given.source), real(given.source.with_name(PROBLEMS_FILE))}
-    for path in (given.out, _dropped_file(given), _replies_file(given)):
+    for path in (given.out, _beside(given, "dropped"), _beside(given, "judge")):
         if real(path) in inputs:
             raise UserError(f"clean: {path} would overwrite the input. Give another --out.")
 
@@ -178,8 +178,8 @@ def _run(given: argparse.Namespace, settings: Settings) -> None:
     for path in (folder, *([given.audit.parent] if given.audit else [])):
         path.mkdir(parents=True, exist_ok=True)
     replies = folder / REPLIES_FILE
-    if _replies_file(given).is_file() and not replies.exists():
-        shutil.copyfile(_replies_file(given), replies)
+    if _beside(given, "judge").is_file() and not replies.exists():
+        shutil.copyfile(_beside(given, "judge"), replies)
     try:
         counts = _clean(given, settings, folder, foreign, domains, count)
     except UserError:
@@ -192,14 +192,14 @@ def _run(given: argparse.Namespace, settings: Settings) -> None:
         page.replace(given.audit)
         (folder / AUDIT).replace(_audit_rows(given))
     if foreign:
-        write_jsonl(_dropped_file(given), foreign.dropped(folder / DROPPED))
+        write_jsonl(_beside(given, "dropped"), foreign.dropped(folder / DROPPED))
         write_jsonl(given.out, foreign.kept(folder / TRACES))
     else:
         _add_problems(folder / PROBLEMS_FILE, given)
-        (folder / DROPPED).replace(_dropped_file(given))
+        (folder / DROPPED).replace(_beside(given, "dropped"))
         (folder / TRACES).replace(given.out)
     if replies.is_file():
-        replies.replace(_replies_file(given))
+        replies.replace(_beside(given, "judge"))
     shutil.rmtree(folder)
     print("\n".join(_summary(given, counts, unit)))
 
@@ -278,21 +278,16 @@ def _add_problems(problems: Path, given: argparse.Namespace) -> None:
         write_jsonl(target, chain(others, map(to_json, new.values())))
 
 
-def _dropped_file(given: argparse.Namespace) -> Path:
+def _beside(given: argparse.Namespace, what: str) -> Path:
+    """A further file of the output: `dropped` traces; the replies of a `judge`, which another variant asks again."""
     out: Path = given.out
-    return out.with_name(f"{out.stem}.dropped{out.suffix}")
-
-
-def _replies_file(given: argparse.Namespace) -> Path:
-    """The judge's replies, which another variant of the same judge asks for again."""
-    out: Path = given.out
-    return out.with_name(f"{out.stem}.judge.jsonl")
+    return out.with_name(f"{out.stem}.{what}{out.suffix}")
 
 
 def _audit_rows(given: argparse.Namespace) -> Path:
     """The file for the rows of the audit: next to the page, under its name unless that is taken."""
     page: Path = given.audit
-    taken = {real(path) for path in (given.source, given.out, _dropped_file(given))}
+    taken = {real(path) for path in (given.source, given.out, _beside(given, "dropped"))}
     beside = page.with_suffix(".jsonl")
     return page.with_suffix(".audit.jsonl") if real(beside) in taken else beside
 
@@ -318,8 +313,8 @@ def _summary(given: argparse.Namespace, counts: Counts, unit: str) -> Iterator[s
             about = [OUTCOMES[kind], why] if name == "dlcot" else [outcome]
             yield line(f"  {name}: {': '.join(filter(None, about))}", count)
     yield f"cleaned: {given.out}"
-    yield f"dropped: {_dropped_file(given)}"
+    yield f"dropped: {_beside(given, 'dropped')}"
     if given.audit:
         yield f"audit:   {given.audit}, {_audit_rows(given)}"
-    if _replies_file(given).is_file():
-        yield f"judge:   {_replies_file(given)}"
+    if _beside(given, "judge").is_file():
+        yield f"judge:   {_beside(given, 'judge')}"

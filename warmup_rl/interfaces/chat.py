@@ -229,7 +229,7 @@ def _declared_stops(folder_or_id: str | Path, revision: str | None) -> Any:
     for source in (GenerationConfig, AutoConfig):
         try:
             loaded = source.from_pretrained(str(folder_or_id), revision=revision or "main")
-        except Exception:  # as above; a model whose config is damaged is refused where it is loaded
+        except Exception:  # of whatever class reads it; a model whose config is damaged is refused where it is loaded
             continue
         return getattr(loaded, "eos_token_id", None)
     return None
