@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import ClassVar, Literal
 
 from warmup_rl.base.types import Trace
-from warmup_rl.dlcot.passages import sentences
+from warmup_rl.dlcot.text import sentences
 from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
 
 

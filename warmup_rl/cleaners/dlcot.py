@@ -153,6 +153,6 @@ class _Judging(_Cleaning):
 
 def noticed(thinking: str) -> list[str]:
     """What a reader should know of a thinking: a loop at its end, marks of a chat template."""
-    found = ["ends in a loop"] if round_ending(words_of(thinking)[:-1]) >= LOOP_ROUNDS else []
+    found = ["ends in a loop"] if round_ending(words_of(thinking)[:-1], LOOP_ROUNDS) >= LOOP_ROUNDS else []
     marks = _TEMPLATE_MARK.search(thinking)
     return [*found, f"holds {marks[0]}"] if marks else found

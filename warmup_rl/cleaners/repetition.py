@@ -38,7 +38,9 @@ class Repetition(Cleaner):
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         def clean(trace: Trace) -> Trace | Dropped:
             words = words_of(trace.thinking)
-            if round_ending(words[:-1]) >= self.rounds:  # the last word may have been cut off in its middle
+            if (
+                round_ending(words[:-1], self.rounds) >= self.rounds
+            ):  # the last word may have been cut off in its middle
                 return Dropped("ends in a loop")
             if stale_share(words) >= self.share:
                 return Dropped("repeats itself")
@@ -52,13 +54,16 @@ def words_of(thinking: str) -> list[str]:
     return _WORD.findall(thinking.lower())
 
 
-def round_ending(words: Sequence[str]) -> float:
+def round_ending(words: Sequence[str], fewest: int = 1) -> float:
     """How often the words repeat at their end; 1 if no repeating end has at least `LOOP_WORDS` words.
 
     The last repetition may be incomplete.
+
+    Args:
+        fewest: repetitions below which the result may be 1.
     """
     most = 1.0
-    for period, common in enumerate(_matches(words[::-1])):
+    for period, common in enumerate(_matches(words[::-1], len(words) // fewest + 1)):
         if period and common and common + period >= LOOP_WORDS:
             most = max(most, (common + period) / period)
     return most
@@ -78,11 +83,14 @@ def stale_share(words: Sequence[str]) -> float:
     return longest / len(words) if words else 0.0
 
 
-def _matches(words: Sequence[str]) -> list[int]:
-    """For each place, how many words from there on equal those at the beginning (the Z function, in linear time)."""
-    found = [0] * len(words)
+def _matches(words: Sequence[str], places: int) -> list[int]:
+    """For each of the first places, how many words from there on equal those at the beginning.
+
+    It is the Z function, in linear time.
+    """
+    found = [0] * min(places, len(words))
     left = right = 0
-    for place in range(1, len(words)):
+    for place in range(1, len(found)):
         common = min(right - place, found[place - left]) if place < right else 0
         while place + common < len(words) and words[common] == words[place + common]:
             common += 1

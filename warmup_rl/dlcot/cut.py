@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from warmup_rl.base.types import Problem, Trace
 from warmup_rl.dlcot.labels import label_last, label_text
-from warmup_rl.dlcot.markers import affirms, lowered
-from warmup_rl.dlcot.passages import prose_sentences
-from warmup_rl.dlcot.repeats import DOUBTS, RECENT, VALUE, Content, values_in
+from warmup_rl.dlcot.markers import affirms
+from warmup_rl.dlcot.repeats import DOUBTS, RECENT
 from warmup_rl.dlcot.structure import Cut, Span
+from warmup_rl.dlcot.text import Text, prose_sentences, read_text, values_in
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.format import ResponseFormat
 
@@ -96,61 +96,65 @@ def coherent(
             groups[-1].append(cut)
         else:
             groups.append([cut])
-    last_use = {match[0].replace(",", ""): match.start() for match in VALUE.finditer(text)}
-    mentions = [match.start() for match in _MENTION.finditer(text)]
-    known, read, made, left = Content.of(question), 0, list[Cut](), list[tuple[Span, str]]()
+    source, asked = read_text(text), read_text(question)
+    last_use, mentions = source.last_uses(), [match.start() for match in _MENTION.finditer(text)]
+    known, known_words = asked.hard(0, len(question)), asked.words(0, len(question))
+    read, made, left = 0, list[Cut](), list[tuple[Span, str]]()
     for group in groups:
         span = Span(group[0].span.start, group[-1].span.end)
-        known.add(Content.of(text[read : span.start]))
-        said, read = Content.of(text[slice(*span)]), span.end
-        before = text[max(made[-1].span.end if made else 0, span.start - _NEAR) : span.start]
-        recent = Content.of(text[max(0, span.start - RECENT) : span.start])
-        confirms = affirms(lowered(text[slice(*span)][prose_sentences(text[slice(*span)])[-1].start :]))
-        local = (
-            confirms and said.hard <= recent.hard and len(said.words - recent.words) <= _LITTLE_NEW * len(said.words)
-        )
+        known |= source.hard(read, span.start)
+        known_words |= source.words(read, span.start)
+        said, words, read = source.hard(*span), source.words(*span), span.end
+        since = max(0, span.start - RECENT)
+        recent, recent_words = source.hard(since, span.start), source.words(since, span.start)
+        confirms = affirms(source.low[source.last_start(*span) : span.end])
+        local = confirms and said <= recent and len(words - recent_words) <= _LITTLE_NEW * len(words)
         ends = not repeats or all(cut.reason != "redundant" for cut in group)
-        fault = _seam_fault(before, text[slice(*span)], text[span.end :], ends=ends, local=local)
-        fault = fault or _reference_fault(text, span, said, known, last_use)
+        fault = _seam_fault(source, span, made[-1].span.end if made else 0, ends=ends, local=local)
+        fault = fault or _reference_fault(source, span, said - known, words - known_words, last_use)
         if not fault and repeats and all(cut.reason == "redundant" for cut in group):
-            following = text[span.end :][: prose_sentences(text[span.end : span.end + _NEAR])[0].end]
-            used = set(values_in(following))
-            if (used if _FOLLOWS.match(following) else used & said.hard) - recent.hard:
-                left.append((span, "a value or symbol of it is used after it"))
-                known.add(said)
-                continue
-            facts, old = (said.hard, known.hard) if len(said.hard) > _FEW else (said.words, known.words)
-            fault = "it says something new" if len(facts - old) > _MOSTLY_NEW * len(facts) else ""
+            first_end = source.first_end(span.end, min(len(text), span.end + _NEAR))
+            used = set(source.values(span.end, first_end))
+            if (used if _FOLLOWS.match(text[span.end : first_end]) else used & said) - recent:
+                fault = "a value or symbol of it is used after it"
+            else:
+                facts, old = (said, known) if len(said) > _FEW else (words, known_words)
+                fault = "it says something new" if len(facts - old) > _MOSTLY_NEW * len(facts) else ""
         if not fault and mentions and mentions[-1] >= span.end:
             fault = "what remains speaks of it"
         if fault:
             left.append((span, fault))
-            known.add(said)
+            known |= said
+            known_words |= words
         else:
             made += group
     return tuple(made), left
 
 
-def _reference_fault(text: str, span: Span, said: Content, known: Content, last_use: dict[str, int]) -> str:
+def _reference_fault(
+    source: Text, span: Span, new: Set[str], new_words: Set[str], last_use: Mapping[str, int]
+) -> str:  # fmt: skip
     """Whether what remains uses a value, a symbol or a noun that only what goes introduces."""
-    if any(last_use.get(value, 0) >= span.end for value in said.hard - known.hard if len(value) > 1 or value.isalpha()):
+    if any(last_use.get(value, 0) >= span.end for value in new if len(value) > 1 or value.isalpha()):
         return "a value or symbol of it is used after it"
-    fresh = said.words - known.words
-    nouns = [noun for noun in _NOUN.findall(lowered(text[span.end : span.end + _NEAR])) if noun in fresh]
-    return "a word after it points back" if nouns else ""
+    nouns = _NOUN.findall(source.low[span.end : span.end + _NEAR]) if new_words else ()
+    return "a word after it points back" if not new_words.isdisjoint(nouns) else ""
 
 
-def _seam_fault(before: str, gone: str, after: str, *, ends: bool, local: bool) -> str:
+def _seam_fault(source: Text, span: Span, since: int, *, ends: bool, local: bool) -> str:
     """What breaks the text at a seam; empty if nothing does.
 
     Args:
+        since: where the text before the seam begins.
         ends: whether the text may end with the cut.
         local: whether what goes only says what stands right before it, so that words may point back.
     """
-    if not before.strip():
+    text, since = source.text, max(since, span.start - _NEAR)
+    if not text[since : span.start].strip():
         return "nothing would stand before it"
-    last = before[prose_sentences(before)[-1].start :].strip()
-    first = after[: prose_sentences(after[:_NEAR])[0].end]
+    last = text[source.last_start(since, span.start) : span.start].strip()
+    first_end = source.first_end(span.end, min(len(text), span.end + _NEAR))
+    first, gone = text[span.end : first_end], text[slice(*span)]
     if not first.strip() and not ends:
         return "nothing would stand after it"
     if last.endswith((":", ",", ";", "=", "(")):
@@ -166,7 +170,7 @@ def _seam_fault(before: str, gone: str, after: str, *, ends: bool, local: bool) 
         return "a list goes on after it"
     if _LABEL.match(first) and not _FOLLOWS.match(first) and _LABEL.search(gone):
         return "a list goes on after it"
-    if first[:1].islower() or affirms(lowered(first)):
+    if first[:1].islower() or affirms(source.low[span.end : first_end]):
         return "a sentence after it points back"
     if _ANOTHER.match(first) or not local and (_POINTS_BACK.match(first) or _OBJECTS.match(first)):
         return "a sentence after it points back"
@@ -197,7 +201,8 @@ def require_derivation(before: str, after: str, problem: Problem, domain: Domain
         raise Refused("the last answer of the thinking would be another")
     given = set(values_in(problem.question))
     old, new = ([value for value in values_in(text) if value not in given] for text in (before, after))
-    ending = set(values_in(after[prose_sentences(after)[-1].start :])) - given
+    cut, end = read_text(after), len(after)
+    ending = set(cut.values(cut.last_start(0, end), end)) - given
     for value in ending:
         if old.count(value) > 1 and new.count(value) < 2:
             raise Refused("the last answer of the thinking would not be derived")

@@ -24,8 +24,8 @@ from warmup_rl.base.jsonl import append_jsonl, read_jsonl
 from warmup_rl.base.types import Message, Problem, Request, Trace
 from warmup_rl.dlcot.judge_reply import Reading, Unusable, read_reply, structure_of
 from warmup_rl.dlcot.labels import label_of, label_text, results_in
-from warmup_rl.dlcot.passages import sentences
 from warmup_rl.dlcot.structure import Ambiguous, Label, Span, Structure
+from warmup_rl.dlcot.text import sentences
 from warmup_rl.interfaces.cleaner import CleanContext
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.engine import Engine, EngineContext, Session

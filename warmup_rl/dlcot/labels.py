@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Problem
-from warmup_rl.dlcot.passages import prose_sentences
 from warmup_rl.dlcot.structure import Ambiguous, Label
+from warmup_rl.dlcot.text import prose_sentences
 from warmup_rl.grading.final_answer import boxed
 from warmup_rl.interfaces.domain import Domain
 

@@ -8,18 +8,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from warmup_rl.dlcot.markers import Move, lowered, move
+from warmup_rl.dlcot.markers import Move, move
 from warmup_rl.dlcot.structure import Ambiguous, Part, Span
-from warmup_rl.knights.terse import NEXT, SO
+from warmup_rl.dlcot.text import Text, read_text
 
-_ENDS = re.compile(r"\n\s*|(?:[.?]|(?<=[^\W\d_]{2})!)[\"'”’)\]*_]*[ \t]+(?=\S)")
-"""A line break, or punctuation before a blank; the `!` of a factorial ends no sentence."""
-_TERSE_STARTS = re.compile(rf"(?<=\s)(?={NEXT}\s|{SO}\s)")
-_LIST_MARK = re.compile(r"\s*(?:[-*#]*\s*\(?(?:\d+|[a-zA-Z])[.)]\s*)?")
-"""The number of a list item, or only white space: not a sentence by itself."""
 _BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
-_GOES_ON = re.compile(r"[\W_]*[:,;=(]\s*$|[^\W_]\s*$")
-"""The end of a paragraph that announces the next one, or breaks off in mid-sentence; a heading is none of these."""
 _BELONGS = re.compile(r"\s*(?:[-*•+|=&]\s|\\\[|\\begin|\$\$|\(?(?:\d{1,2}|[a-zA-Z]|[ivx]+)[.)]\s|[a-z])")
 """The beginning of a paragraph that belongs to the one before: a list item, a formula, a lower-case letter."""
 _HEADING = re.compile(r"\s*(?:#|\*\*[^*\n]+\*\*\s*$)")
@@ -82,36 +75,14 @@ class Outline:
         return tuple((name, self.span(first, end)) for name, (first, end) in pairs if first < end)
 
 
-def sentences(thinking: str) -> tuple[Span, ...]:
-    """A partition of the text into sentences and lines; white space belongs to the sentence before it.
-
-    The terse phrasing has no punctuation: there a sentence begins at each `next` and `so`.
-    """
-    return _split(thinking, _TERSE_STARTS if thinking.split(maxsplit=1)[:1] in ([NEXT], [SO]) else _ENDS)
-
-
-def prose_sentences(text: str) -> tuple[Span, ...]:
-    """The same for a piece of a text in prose, which may begin with any word."""
-    return _split(text, _ENDS)
-
-
-def _split(thinking: str, boundaries: re.Pattern[str]) -> tuple[Span, ...]:
-    starts = [0]
-    for boundary in boundaries.finditer(thinking):
-        end = boundary.end()
-        if end < len(thinking) and not _LIST_MARK.fullmatch(thinking, starts[-1], end):
-            starts.append(end)
-    return tuple(map(Span._make, pairwise([*starts, len(thinking)])))
-
-
 def read_passages(text: str) -> tuple[Passage, ...]:
     """The passages of a text in English.
 
     Raises:
         Ambiguous: it is empty, in another language, or without paragraphs.
     """
-    low = lowered(text)
-    words = _WORD.findall(low, 0, _SAMPLE)
+    source = read_text(text)
+    words = _WORD.findall(source.low, 0, _SAMPLE)
     if not words:
         raise Ambiguous("no words")
     if sum(map(_COMMON.__contains__, words)) < _LEAST_ENGLISH * len(words):
@@ -122,18 +93,18 @@ def read_passages(text: str) -> tuple[Passage, ...]:
         raise Ambiguous(f"over {_LONGEST_PARAGRAPH:,} characters without a line break: no parts to tell apart")
     starts = [0]
     for place, end in pairwise([*breaks, len(text)]):
-        before = text[starts[-1] : place][-200:].rstrip().rsplit("\n", 1)[-1]
-        announces = _GOES_ON.search(before) and not _HEADING.match(before)
+        before = text[max(starts[-1], place - 200) : place].rstrip().rsplit("\n", 1)[-1]
+        goes_on = before.endswith((":", ",", ";", "=", "(")) or before[-1:].isalnum()
+        announces = goes_on and not _HEADING.match(before)
         if not announces and not _BELONGS.match(text, place, end):
             starts.append(place)
-    return tuple(Passage(start, end, opens(text, low, start, end)) for start, end in pairwise([*starts, len(text)]))
+    return tuple(Passage(start, end, opens(source, start, end)) for start, end in pairwise([*starts, len(text)]))
 
 
-def opens(text: str, low: str, start: int, end: int) -> Move:
+def opens(source: Text, start: int, end: int) -> Move:
     """What the first sentences of a passage open; only sentences of hesitation may come before."""
-    for span in prose_sentences(text[start : min(end, start + 600)])[:_OPENING]:
-        found = move(low, start + span.start, start + span.end)
-        said = text[start + span.start : start + span.end]
+    for span in source.sentences(start, min(end, start + 600))[:_OPENING]:
+        found, said = move(source.low, *span), source.text[slice(*span)]
         if found or len(said) > _SHORT or "=" in said or any(map(str.isdigit, said)):
             return found
     return ""

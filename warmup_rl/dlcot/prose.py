@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from warmup_rl.base.types import Problem, Trace
 from warmup_rl.dlcot.labels import label_text
-from warmup_rl.dlcot.passages import Outline, outline, prose_sentences, read_passages
-from warmup_rl.dlcot.repeats import Content, doubt_before, repetitions
+from warmup_rl.dlcot.passages import Outline, outline, read_passages
+from warmup_rl.dlcot.repeats import doubt_before, repetitions
 from warmup_rl.dlcot.structure import Ambiguous, Approach, Label, Span, Structure
 from warmup_rl.dlcot.terse import is_terse, read_terse
+from warmup_rl.dlcot.text import read_text
 from warmup_rl.interfaces.domain import Domain
 
 _MOST_APPROACHES = 500
@@ -89,16 +90,17 @@ def _label(text: str, outlined: Outline, first: int, end: int, problem: Problem,
 
 def _earlier(text: str, outlined: Outline, before: list[tuple[int, int]], repeated: tuple[int, int]) -> int | None:
     """The earlier approach that has most of the values and words of a repeated one."""
-    wanted = Content.of(text[slice(*outlined.span(*repeated))])
+    source = read_text(text)
+    wanted = source.content(*outlined.span(*repeated))
     scores = []
     for index, stretch in enumerate(before):
-        content = Content.of(text[slice(*outlined.span(*stretch))])
+        content = source.content(*outlined.span(*stretch))
         scores.append((len(wanted.pairs & content.pairs) + len(wanted.words & content.words), -index))
     return -max(scores)[1] if scores else None
 
 
 def _method(text: str, span: Span) -> str:
     """The first words of an approach."""
-    first = prose_sentences(text[span.start : min(span.end, span.start + 300)])[0]
-    words = " ".join(text[span.start : span.start + first.end].split())
+    end = read_text(text).first_end(span.start, min(span.end, span.start + 300))
+    words = " ".join(text[span.start : end].split())
     return words if len(words) <= _METHOD else f"{words[: _METHOD - 3].rsplit(' ', 1)[0]} …"

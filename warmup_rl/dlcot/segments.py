@@ -8,8 +8,8 @@ from itertools import groupby
 from typing import Literal, get_args
 
 from warmup_rl.dlcot.markers import lowered, move
-from warmup_rl.dlcot.passages import sentences
 from warmup_rl.dlcot.structure import Span
+from warmup_rl.dlcot.text import sentences
 from warmup_rl.knights.terse import NEXT, RECHECK, SO, WAIT
 
 SegmentKind = Literal["exploration", "verification", "backtracking", "conclusion"]

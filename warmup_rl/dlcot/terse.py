@@ -8,8 +8,8 @@ from contextlib import suppress
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.types import Problem
 from warmup_rl.dlcot.labels import label_of
-from warmup_rl.dlcot.passages import sentences
 from warmup_rl.dlcot.structure import Ambiguous, Approach, Part, Span, Structure
+from warmup_rl.dlcot.text import sentences
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.terse import NEXT, RECHECK, SO, WAIT, case_sentences

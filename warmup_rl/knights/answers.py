@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from warmup_rl.base.errors import DataError
@@ -22,12 +23,12 @@ LINKS = "is are was were be must a an the both all indeed also likewise thus the
 _TOO, _COPULAS = frozenset("too likewise also similarly".split()), frozenset("is are both all".split())
 """Words of a clause that leaves the role out, since it is that of somebody else: `Ann is too`."""
 _AS_WELL = re.compile(r"\bas well\b(?! as)", re.IGNORECASE)
-_IS = re.compile(r"(?<=\w)['’]s(?=\s+(?:an?|the)\s)")
+_IS = re.compile(r"['’](?<=\w.)s(?=\s+(?:an?|the)\s)")
 
 _MARKUP = re.compile(r"\\[a-zA-Z]+|[*_`\"'$#{}<>“”‘’]|\\[()\[\]]")
 _BULLET = re.compile(r"^[ \t]*[-*•–—]+[ \t]+", re.MULTILINE)
 _NUMBER = re.compile(r"\(?\b\d+\b[.)\]]?")
-_SENTENCE = re.compile(r"\n+|(?<=[.!?])\s+(?=[A-Z*(-])")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z*(-])")
 _PIECE = re.compile(r"\w+|->|[^\w\s]|\n")
 _STRONG_LINKS = frozenset((":", "=", "is", "are", "was", "were"))
 
@@ -53,6 +54,19 @@ class _Token(NamedTuple):
     person: int = -1
     truthful: bool = False
     many: bool = False
+
+
+_KNOWN: Mapping[str, _Token] = {
+    word: _Token(kind, word)
+    for kind, words in (
+        ("end", (".", ";", "!", "\n")),
+        ("nobody", ("none", "nobody")),
+        ("doubt", (*DOUBTS, "≠", "¬", "~", "?", "/")),
+        ("and", ("and", "&", ",")),
+        ("link", (*LINKS, ":", "=", "-", "–", "—", "->", "→", "|", "(", ")", "[", "]")),
+    )
+    for word in words
+}
 
 
 class _Unclear(Exception):
@@ -87,7 +101,8 @@ def final_statement(text: str, names: Sequence[str], roles: Roles) -> str | None
     words = {form for word in (roles.truthful, roles.liar) for form in (word.lower(), plural(word.lower()))}
     everybody = {name.lower() for name in names}
     missing, kept = set(everybody), list[str]()
-    for sentence in reversed(_SENTENCE.split(_AS_WELL.sub("too", text))):
+    lines = (_SENTENCE.split(_AS_WELL.sub("too", line)) for line in reversed(text.split("\n")))
+    for sentence in (sentence for line in lines for sentence in reversed(line)):
         low = set(re.findall(r"\w+", sentence.lower()))
         alike = low & {*_TOO, "so", "as"} and low <= {*everybody, *_TOO, *_COPULAS, "so", "as", "and"}
         if (low & words or alike) and low & everybody:
@@ -238,24 +253,28 @@ def _tokens(text: str, names: Sequence[str], roles: Roles) -> list[_Token]:
         _AS_WELL.sub("too", _IS.sub(" is", text)).replace("n't", " not").replace("n’t", " not").replace("!=", " not ")
     )
     text = _NUMBER.sub(" ", _MARKUP.sub("", _BULLET.sub("", text)))
-    persons = {name: person for person, name in enumerate(names)}
-    lower = {name.lower(): person for name, person in persons.items() if name.lower() not in (*LINKS, *DOUBTS)}
+    named, known, pattern = _vocabulary(tuple(names), roles)
+    tokens = []
+    for piece in pattern.findall(text):
+        token = named.get(piece) or known.get(low := piece.lower()) or _Token("word", low)
+        tokens.append(token._replace(text=piece) if token.kind == "role" else token)
+    return tokens
+
+
+@lru_cache(256)
+def _vocabulary(
+    names: Sequence[str], roles: Roles
+) -> tuple[dict[str, _Token], dict[str, _Token], re.Pattern[str]]:  # fmt: skip
+    """The tokens of names as they are written, all tokens by words in lower case, and the pattern that finds both."""
     words = {
-        form: (truthful, many)
+        form: _Token("role", form, truthful=truthful, many=many)
         for truthful, word in ((True, roles.truthful), (False, roles.liar))
         for many, form in ((False, word.lower()), (True, plural(word.lower())))
     }
-    tokens = []
-    for piece in _pattern([word for word in (*names, *words) if not word.isalnum()]).findall(text):
-        low = piece.lower()
-        if piece in persons or low in lower:
-            tokens.append(_Token("person", piece, person=persons.get(piece, lower.get(low, -1))))
-        elif low in words:
-            truthful, many = words[low]
-            tokens.append(_Token("role", piece, truthful=truthful, many=many))
-        else:
-            tokens.append(_Token(_kind(low), low))
-    return tokens
+    named = {name: _Token("person", name, person=person) for person, name in enumerate(names)}
+    lower = {name.lower(): token for name, token in named.items() if name.lower() not in (*LINKS, *DOUBTS)}
+    pattern = _pattern([word for word in (*names, *words) if not word.isalnum()])
+    return named, {**_KNOWN, **words, **lower}, pattern
 
 
 def _pattern(names: Collection[str]) -> re.Pattern[str]:
@@ -264,15 +283,3 @@ def _pattern(names: Collection[str]) -> re.Pattern[str]:
         return _PIECE
     listed = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
     return re.compile(rf"(?i:(?<!\w)(?:{listed})(?!\w))|{_PIECE.pattern}")
-
-
-def _kind(word: str) -> str:
-    if word in LINKS or word in (":", "=", "-", "–", "—", "->", "→", "|", "(", ")", "[", "]"):
-        return "link"
-    if word in ("and", "&", ","):
-        return "and"
-    if word in DOUBTS or word in ("≠", "¬", "~", "?", "/"):
-        return "doubt"
-    if word in ("none", "nobody"):
-        return "nobody"
-    return "end" if word in (".", ";", "!", "\n") else "word"
