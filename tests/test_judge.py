@@ -18,8 +18,8 @@ from warmup_rl.base.types import Completion, Problem, Request, Score, Trace, tra
 from warmup_rl.cleaners.dlcot import DLCoT
 from warmup_rl.dlcot.judge import EMPTY, NO_ANSWER, REPLIES_FILE, TOO_LONG, Judge
 from warmup_rl.dlcot.judge_reply import Reading, Unusable, read_reply, structure_of
-from warmup_rl.dlcot.text import sentences
 from warmup_rl.dlcot.structure import Ambiguous
+from warmup_rl.dlcot.text import sentences
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.interfaces.cleaner import CleanContext
 from warmup_rl.interfaces.engine import Engine, EngineContext, Session
