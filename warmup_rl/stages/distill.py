@@ -103,7 +103,7 @@ class Distill(Stage):
             part.close()
             if not env.is_main:
                 return {}
-            part.gather()
+            part.gather(context.peers)
         return _Distillation(self, replace(context, launch_env=LaunchEnv())).run(gathered=split)
 
 
