@@ -1,7 +1,8 @@
 """RLVR steps, SFT steps, evaluation and start of the nano recipe, beside TRL's own trainers and transformers' generate.
 
-Ours and theirs take turns, each in a process of its own with one thread. Seconds are those of the processor, so that
-other work on the machine counts little; those of the start are by the clock.
+Rollouts of RLVR are drawn by another loop than TRL's, from other random numbers: over eight seeds their rewards and
+lengths must not differ. Ours and theirs take turns, each in a process of its own with one thread. Seconds are those of
+the processor, so that other work on the machine counts little; those of the start are by the clock.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from benchmarks.figure import Figure, at_least, at_most
+from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.base.stats import t_interval
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "kk_warmup.yaml"
 NEEDS = ("torch", "transformers", "trl")
-_ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+_ROUNDS, _SEEDS = int(os.environ.get("BENCH_ROUNDS", "3")), 8
 _RLVR_STEPS, _SFT_STEPS, _PROBLEMS = 10, 20, 100
 _BARE = "import torch, datasets, transformers, peft; from trl import SFTConfig, SFTTrainer"
 
@@ -38,7 +41,8 @@ def figures() -> Iterator[Figure]:
         ("SFT", "sft", "base", 1.3),
         ("evaluation, after SFT", "evaluate", "warm", 2.0),
     ):
-        rounds = [tuple(_child(f"{who}_{what}", model) for who in ("ours", "theirs")) for _ in range(_ROUNDS)]
+        seeds = _SEEDS if (what, model) == ("rlvr", "warm") else _ROUNDS
+        rounds = [tuple(_child(f"{who}_{what}", model, seed) for who in ("ours", "theirs")) for seed in range(seeds)]
         ours, theirs = zip(*rounds, strict=True)
         for who, measured in (("ours", ours), ("theirs", theirs)):
             yield Figure.over(f"{name}: {who}", [one["each"] for one in measured], ours[0]["unit"])
@@ -46,15 +50,24 @@ def figures() -> Iterator[Figure]:
         ratios = [1 / ratio for ratio in ratios] if ours[0]["unit"] == "tokens/s" else ratios
         yield at_least(f"{name}: times as fast", median(ratios), "times", goal).within(ratios)
         yield Figure.over(f"{name}: share of their peak memory", [a["mb"] / b["mb"] for a, b in rounds], "times")
+        if seeds == _SEEDS:
+            yield _alike(f"{name}: reward, ours less theirs", "", [a["reward"] - b["reward"] for a, b in rounds])
+            yield _alike(f"{name}: length, ours less theirs", "tokens", [a["length"] - b["length"] for a, b in rounds])
     starts = [(_first_line(), _seconds([sys.executable, "-c", _BARE])) for _ in range(_ROUNDS)]
     ratios = [first / bare for first, bare in starts]
     yield Figure.over("accelerate launch to the first line of SFT", [first for first, _ in starts], "s")
     yield at_most("the same, in bare imports", median(ratios), "times", 1.5).within(ratios)
 
 
-def _child(what: str, model: str) -> dict[str, Any]:
+def _alike(name: str, unit: str, differences: Sequence[float]) -> Figure:
+    """A mean difference over seeds that should be none, with its 95% interval."""
+    low, high = t_interval(differences) or (float("nan"),) * 2
+    return Figure(name, mean(differences), unit, "95% interval holds 0", low <= 0 <= high, (low, high))
+
+
+def _child(what: str, model: str, seed: int) -> dict[str, Any]:
     env = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    command = [sys.executable, "-m", "benchmarks.training", what, model]
+    command = [sys.executable, "-m", "benchmarks.training", what, model, str(seed)]
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -92,7 +105,7 @@ def _first_line() -> float:
         return seconds
 
 
-def _stage(name: str, changes: list[str], artifacts: Mapping[str, Any]) -> tuple[Any, Any]:
+def _stage(name: str, changes: list[str], artifacts: Mapping[str, Any], seed: int = 0) -> tuple[Any, Any]:
     """A stage of the recipe's warmup arm with settings changed, and its context in a new folder."""
     from warmup_rl.interfaces.stage import Artifacts, Context
     from warmup_rl.recipe import load_recipe
@@ -105,7 +118,7 @@ def _stage(name: str, changes: list[str], artifacts: Mapping[str, Any]) -> tuple
         domains=recipe.domains,
         response_format=recipe.format_of("warmup"),
         evaluation=recipe.evaluation,
-        seed=0,
+        seed=seed,
         stage_id=name,
     )
 
@@ -139,20 +152,28 @@ def _timed_training(run: Callable[[], object]) -> float:
     return taken[0]
 
 
-def ours_rlvr(model: str) -> dict[str, Any]:
+def ours_rlvr(model: str, seed: int) -> dict[str, Any]:
     changes = [f"stages.rlvr.steps={_RLVR_STEPS}", "evaluation.every=0", "stages.rlvr.checkpoint=null"]
-    stage, context = _stage("rlvr", changes, {"model": model})
-    return {"each": _timed_training(lambda: stage.run(context)) / _RLVR_STEPS, "unit": "s/step"}
+    stage, context = _stage("rlvr", changes, {"model": model}, seed)
+    seconds = _timed_training(lambda: stage.run(context))
+    return _of_rlvr(seconds, [row for row in read_jsonl(context.folder / "log.jsonl") if "reward" in row])
 
 
-def theirs_rlvr(model: str) -> dict[str, Any]:
+def _of_rlvr(seconds: float, steps: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """What was measured, with the mean of all steps."""
+    assert len(steps) == _RLVR_STEPS
+    reward, length = (mean(step[key] for step in steps) for key in ("reward", "completions/mean_length"))
+    return {"each": seconds / _RLVR_STEPS, "unit": "s/step", "reward": reward, "length": length}
+
+
+def theirs_rlvr(model: str, seed: int) -> dict[str, Any]:
     """The same problems, prompts, rewards and settings as a script that uses TRL alone."""
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
     from warmup_rl.interfaces import chat
 
-    stage, context = _stage("rlvr", [], {"model": model})
+    stage, context = _stage("rlvr", [], {"model": model}, seed)
     tokenizer, domain, layout = chat.load_tokenizer(model), context.domains["registers"], context.response_format
     problems = list(domain.take("train", context.seed, stage.problems))
     rows = [
@@ -178,23 +199,24 @@ def theirs_rlvr(model: str) -> dict[str, Any]:
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
     )
-    return {"each": _timed_training(lambda: trainer.train()) / _RLVR_STEPS, "unit": "s/step"}
+    seconds = _timed_training(lambda: trainer.train())
+    return _of_rlvr(seconds, [row for row in trainer.state.log_history if "reward" in row])
 
 
-def ours_sft(model: str) -> dict[str, Any]:
+def ours_sft(model: str, seed: int) -> dict[str, Any]:
     changes = [f"stages.sft.steps={_SFT_STEPS}", "stages.sft.checkpoint=null"]
-    stage, context = _stage("sft", changes, {"model": model, "traces": _found("clean") / "traces.jsonl"})
+    stage, context = _stage("sft", changes, {"model": model, "traces": _found("clean") / "traces.jsonl"}, seed)
     return {"each": _timed_training(lambda: stage.run(context)) / _SFT_STEPS, "unit": "s/step"}
 
 
-def theirs_sft(model: str) -> dict[str, Any]:
+def theirs_sft(model: str, seed: int) -> dict[str, Any]:
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
     from warmup_rl.data.traces import read_traces
     from warmup_rl.interfaces import chat
 
-    stage, context = _stage("sft", [], {"model": model})
+    stage, context = _stage("sft", [], {"model": model}, seed)
     tokenizer, layout = chat.load_tokenizer(model), context.response_format
     rows = [
         {
@@ -228,18 +250,18 @@ def _common(context: Any, steps: int) -> dict[str, Any]:
     }
 
 
-def ours_evaluate(model: str) -> dict[str, Any]:
+def ours_evaluate(model: str, seed: int) -> dict[str, Any]:
     from warmup_rl.base.config import Sampling
     from warmup_rl.engines.hf import generate, load_model
 
     tokenizer, prompts, context = _test_prompts(model)
     loaded, sampling, size = load_model(model), Sampling(max_tokens=512), context.evaluation.batch_size
     began = time.process_time()
-    made = generate(loaded, tokenizer, prompts, sampling, batch_size=size, seed=0)
+    made = generate(loaded, tokenizer, prompts, sampling, batch_size=size, seed=seed)
     return {"each": sum(one.tokens for one in made) / (time.process_time() - began), "unit": "tokens/s"}
 
 
-def theirs_evaluate(model: str) -> dict[str, Any]:
+def theirs_evaluate(model: str, seed: int) -> dict[str, Any]:
     from transformers import GenerationConfig
 
     from warmup_rl.engines.hf import load_model
@@ -273,6 +295,6 @@ if __name__ == "__main__":
 
     torch.set_num_threads(1)
     ways = {way.__name__: way for way in (ours_rlvr, theirs_rlvr, ours_sft, theirs_sft, ours_evaluate, theirs_evaluate)}
-    measured = ways[sys.argv[1]](_model(sys.argv[2]))
+    measured = ways[sys.argv[1]](_model(sys.argv[2]), int(sys.argv[3]))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({**measured, "mb": peak}))

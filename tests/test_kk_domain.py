@@ -15,6 +15,7 @@ from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import SpaceError, UserError
 from warmup_rl.base.types import SPLITS, Problem, Request
 from warmup_rl.domains.kk import KnightsKnaves
+from warmup_rl.domains.kk_rows import KkGrader
 from warmup_rl.engines.solver import Solver
 from warmup_rl.interfaces.conformance import assert_conforms
 from warmup_rl.interfaces.engine import EngineContext
@@ -124,6 +125,17 @@ def test_gold_is_correct_and_no_other_solution_is(domain):
         assert domain.grade(flipped.replace("#", puzzle.roles.liar), drawn).verdict == "wrong"
         assert domain.grade(drawn.question, drawn).verdict != "correct"
         assert domain.chance_accuracy(drawn) == 2.0**-puzzle.people
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_puzzle_from_a_file_is_the_one_that_was_drawn_however_its_solution_is_written(domain):
+    for drawn in domain.take("test", 0, 5):
+        names, solution = drawn.meta["names"], drawn.meta["solution"]
+        golds = (drawn.gold, str(solution), json.dumps(dict(zip(names, solution, strict=True))), None)
+        for read in (domain.read({"question": drawn.question, "gold": gold}, "row 1") for gold in golds):
+            assert (read.question, read.gold) == (drawn.question, drawn.gold), "traces are labelled by its form"
+        written = KkGrader().read({"question": drawn.question}, golds[1], "row 1")
+        assert written[0] == drawn.gold
 
 
 def test_each_number_of_people_is_met_equally_often():

@@ -118,8 +118,9 @@ def _extent(node: Any, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
 
 def literal(value: Any) -> Any:
     """The list, tuple or mapping in a Python, JSON or YAML text such as `[true, false]`; other values unchanged."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("[", "(", "{") and len(value) <= MAX_YAML_CHARACTERS // 10:
-        for read in (ast.literal_eval, parse_yaml):
+    opening = value.lstrip()[:1] if isinstance(value, str) and len(value) <= MAX_YAML_CHARACTERS // 10 else ""
+    if opening in ("[", "(", "{"):
+        for read in (ast.literal_eval, parse_yaml) if opening != "(" else (ast.literal_eval,):
             with suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError, yaml.YAMLError):
                 found = read(value.strip())
                 return found if isinstance(found, list | tuple | dict) else value

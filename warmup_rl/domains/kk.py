@@ -13,7 +13,7 @@ from warmup_rl.base.errors import SpaceError
 from warmup_rl.base.types import SPLITS, Grade, Problem, Split, Validity
 from warmup_rl.data.datasets import Source
 from warmup_rl.domains.kk_puzzles import Drawn, Tally, count_by_split, draw
-from warmup_rl.domains.kk_rows import KkGrader, as_sentence, question_key, read_inhabitants
+from warmup_rl.domains.kk_rows import KkGrader, question_key, read_inhabitants, solution_text
 from warmup_rl.interfaces.domain import Domain, problem_id
 from warmup_rl.knights import english, terse, text
 from warmup_rl.knights.chain import terse_chain
@@ -173,7 +173,7 @@ class KnightsKnaves(Domain):
 
     def read(self, row: Mapping[str, Any], place: str) -> Problem:
         question, meta = read_inhabitants(row, place)
-        return Problem(problem_id(["kk", question]), self.name or self.type, question, as_sentence(meta), meta)
+        return Problem(problem_id(["kk", question]), self.name or self.type, question, solution_text(meta), meta)
 
     def canonical(self, problem: Problem) -> str | None:
         return _GRADER.canonical(problem)

@@ -16,10 +16,10 @@ from warmup_rl.interfaces.domain import fields_of
 from warmup_rl.interfaces.grader import Grader
 from warmup_rl.knights.answers import final_statement, read_answer, read_solution
 from warmup_rl.knights.canonical import canonical_key
-from warmup_rl.knights.english import ROLES, with_article
-from warmup_rl.knights.grammar import KNIGHTS, Roles
+from warmup_rl.knights.english import ROLES
+from warmup_rl.knights.grammar import KNIGHTS, Puzzle, Roles
 from warmup_rl.knights.statements import relabel
-from warmup_rl.knights.text import Phrasing, from_meta, parse, to_meta
+from warmup_rl.knights.text import Phrasing, answer, from_meta, parse, to_meta
 
 _OPENING = "a very special island"
 """Beginning of each question in the published wording."""
@@ -32,9 +32,8 @@ class KkGrader(Grader):
     instruction: ClassVar[str] = "Give the answer as a numbered list with one line for each person."
 
     def read(self, row: Mapping[str, Any], written: str, place: str) -> tuple[str, dict[str, Any]]:
-        """Converts a list or mapping to a sentence, which is a correct answer too."""
         meta = read_inhabitants({"question": row["question"], "gold": written}, place)[1]
-        return as_sentence(meta) if written.lstrip()[:1] in ("[", "{") else written.strip(), meta
+        return solution_text(meta), meta
 
     def grade(self, answer: str, problem: Problem) -> Grade:
         names, roles = problem.meta["names"], Roles(*problem.meta["roles"])
@@ -93,11 +92,10 @@ def _meta(question: str, gold: Any) -> dict[str, Any]:
     return to_meta(puzzle, phrasing)
 
 
-def as_sentence(meta: Mapping[str, Any]) -> str:
-    """The solution in the meta of a problem as a sentence, which is a correct answer."""
-    roles = Roles(*meta["roles"])
-    people = zip(meta["names"], meta["solution"], strict=True)
-    return ", ".join(f"{name} is {with_article(roles.of(truthful))}" for name, truthful in people)
+def solution_text(meta: Mapping[str, Any]) -> str:
+    """The solution in the meta of a problem, in the form that the instruction asks for."""
+    puzzle = Puzzle(tuple(meta["names"]), (), tuple(meta["solution"]), Roles(*meta["roles"]))
+    return answer(puzzle, meta["phrasing"])
 
 
 def question_key(text: str) -> str | None:
