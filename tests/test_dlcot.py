@@ -37,6 +37,7 @@ from warmup_rl.dlcot.cut import (
 )
 from warmup_rl.dlcot.labels import label_text
 from warmup_rl.dlcot.markers import affirms, move
+from warmup_rl.dlcot.passages import read_passages
 from warmup_rl.dlcot.prose import Rules, read_prose
 from warmup_rl.dlcot.structure import Ambiguous, Approach, Cut, Part, Span, Structure
 from warmup_rl.dlcot.variants import Errors, Redundancy, simplify
@@ -630,6 +631,21 @@ def test_a_verification_goes_only_where_the_answer_stands_before_it(before, verd
 def test_values_that_recur_are_no_repetition_by_themselves(question, thinking):
     read = read_prose(thinking, Problem("p", "sums", question, "C"), Sums(name="sums"))
     assert not read.repeats and [approach.cluster for approach in read.approaches] == [*range(len(read.approaches))]
+
+
+@pytest.mark.parametrize(
+    ("check", "why"), [("Let me check: 3 + 4 = 7.", ""), ("Let me check: 3 + 5 = 8, which doesn't match.", "corrects")]
+)
+def test_a_verification_that_fails_is_kept(check, why):
+    text = f"{BEFORE}So the answer is 7.\n\n{check}\n\nThe answer is 7."
+    start = text.index("Let me")
+    made, left = coherent(text, (Cut(Span(start, start + len(check)), "verification"),), "What is 3 + 4?")
+    assert bool(made) == (not why) and all(why in reason for _, reason in left)
+
+
+def test_a_text_of_numbers_with_some_words_is_read():
+    numbers = "\n\n".join(f"So we get {n} 0 1 1 0 1 0 0 1 1 0 1 0 1 0 = {n + 1} 1 1 0." for n in range(9))
+    assert read_passages(numbers)
 
 
 def test_what_only_repeats_cannot_take_most_values_along():

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 
 from warmup_rl.base.types import Problem, Trace
 from warmup_rl.dlcot.labels import label_last, label_text
-from warmup_rl.dlcot.markers import affirms
+from warmup_rl.dlcot.markers import CORRECTS, affirms
 from warmup_rl.dlcot.repeats import DOUBTS, RECENT
 from warmup_rl.dlcot.structure import Cut, Span
 from warmup_rl.dlcot.text import Text, prose_sentences, read_text, values_in
@@ -121,6 +121,8 @@ def coherent(
             else:
                 facts, old = (said, known) if len(said) > _FEW else (words, known_words)
                 fault = "it says something new" if len(facts - old) > _MOSTLY_NEW * len(facts) else ""
+        if not fault and group[0].reason == "verification" and CORRECTS.search(source.low, *span):
+            fault = "it corrects something"
         if not fault and mentions and mentions[-1] >= span.end:
             fault = "what remains speaks of it"
         if fault:

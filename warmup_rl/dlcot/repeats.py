@@ -42,7 +42,7 @@ _DOUBTING = 3
 _FEWEST_PHRASES, _SAME_PHRASES, _SAME_TEXT = 12, 0.8, 0.95
 """Fewest runs of four words by which a second look is known again; share of them that must stand before it; the same
 for a passage that announces nothing."""
-_SATURATED, _SAME_WORDING = 0.2, 0.4
+_SATURATED, _SAME_WORDING = 0.12, 0.4
 """Share of all possible pairs of the values so far from which on a pair proves little; share of the phrases that must
 then stand before a repetition."""
 _MOSTLY_NEW, _FEWEST_WORDS = 0.5, 6
@@ -69,7 +69,6 @@ def repetitions(text: str, question: str, passages: Sequence[Passage]) -> list[t
         passage = passages[index]
         if passage.move in ("case", "suppose") or _SUPPOSES.search(text, passage.start, passage.end):
             seen = Content()
-        seen.hard |= asked.hard
         seen.words |= asked.words
         said = text[passage.start : passage.end]
         same = _share(contents[index].phrases, seen.phrases) >= _SAME_TEXT and len(said) >= _SHORTEST
