@@ -8,8 +8,7 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from warmup_rl.base.types import Grade
@@ -124,12 +123,14 @@ class _Claim(NamedTuple):
 
 
 class _Said(NamedTuple):
-    """A claim and its place; `final_line` if it is a box, or stands in a line that begins with `Answer:`."""
+    """A claim and its place; `final_line` if it is a box, or stands in a line that begins with `Answer:`; `denied` is
+    the letter that it takes back."""
 
     start: int
     end: int
     claim: _Claim
     final_line: bool = False
+    denied: str = ""
 
 
 def choose(*, gold: str, answer: str, letters: str, question: str = "") -> Grade:
@@ -247,41 +248,52 @@ def _stated(text: str, letters: str, options: dict[str, str]) -> list[_Claim]:
     `Answer: B` on, if there is one."""
     found = [*_boxed(text), *(_Said(match.start(), match.end(), _Claim("")) for match in _NO_OPTION.finditer(text))]
     for match in _CLAIM.finditer(text):
-        head = match[0]
-        if not match[1] and (not match[3] or "\n" in head) or "\\boxed" in head:  # "option" and "choice" need a verb
+        head, before = match[0], _before(text, match)
+        if not match[1] and (not match[3] or "\n" in head):  # "option" and "choice" need a verb
+            continue
+        if (box := head.find("\\boxed")) >= 0 and _BOX.match(text, match.start() + box):
             continue
         letter, behind = (match[4] or match[5]).upper(), text[match.end() : match.end() + _BEHIND]
-        if letter in "AI" and _ARTICLE.match(behind) or not _affirmed(_before(text, match)):
+        if letter in "AI" and _ARTICLE.match(behind) or not _affirmed(before, behind):
             continue
-        claim = _Claim("")
-        if not _TAKEN_BACK.match(behind):
-            claimed = letter + "".join(_further(letter, behind, letters, options))
-            own = options.get(letter, "")
-            final = not _CORRECTED.match(behind) or bool(own) and _wording(behind).startswith(own)
-            claim = _Claim(claimed, behind, final)
-        line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
-        final_line = bool(claim.letters and _FINAL_MARK.fullmatch(head) and _FINAL_START.fullmatch(line))
-        found.append(_Said(match.start(), match.end(), claim, final_line))
-    found.sort(key=lambda said: said.start)
+        if _TAKEN_BACK.match(behind):
+            found.append(_Said(match.start(), match.end(), _Claim(""), denied=letter))
+            continue
+        claimed = letter + "".join(_further(letter, behind, letters, options))
+        own = options.get(letter, "")
+        final = not _CORRECTED.match(behind) or bool(own) and _wording(behind).startswith(own)
+        last_line = bool(_FINAL_MARK.fullmatch(head) and _FINAL_START.fullmatch(before.rpartition("\n")[2]))
+        found.append(_Said(match.start(), match.end(), _Claim(claimed, behind, final), last_line))
+    return _from_final_line(text, sorted(found, key=lambda said: said.start))
+
+
+def _from_final_line(text: str, found: Sequence[_Said]) -> list[_Claim]:
+    """The claims from the last final line on, and from those before it that no other line separates from it."""
     lines = [said for said in found if said.final_line]
-    first = lines[-1].start if lines else 0
-    for line, following in reversed([*pairwise(lines)]):
-        if following.start != first or any(map(str.strip, text[line.end : first].split("\n")[1:-1])):
+    if not lines:
+        return [said.claim for said in found]
+    first = last = lines[-1]
+    for line in reversed(lines[:-1]):
+        if any(map(str.strip, text[line.end : first.start].split("\n")[1:-1])):
             break
-        first = line.start
-    return [said.claim for said in found if said.start >= first]
+        first = line
+    others = (said for said in found if said.start >= first.start)
+    return [said.claim for said in others if not said.denied or said.denied in last.claim.letters]
 
 
 def _before(text: str, match: re.Match[str]) -> str:
     return text[max(0, match.start() - _BEFORE) : match.start()]
 
 
-def _affirmed(before: str) -> bool:
-    """Whether what stands before "answer is" in its clause neither denies nor belittles it."""
+def _affirmed(before: str, behind: str) -> bool:
+    """Whether what stands before "answer is" in its clause neither denies, reports nor belittles it."""
     clause = _clause(before)
-    if is_reported(before):
-        return False
-    if _DENIED.search(clause) or _SUPPOSED.search(clause) and not _SPEAKER.search(clause):
+    if (
+        is_reported(before, behind)
+        or _DENIED.search(clause)
+        or _SUPPOSED.search(clause)
+        and not _SPEAKER.search(clause)
+    ):
         return False
     described = _DESCRIBED.search(clause)
     words = described[0].lower().split() if described else []
@@ -327,7 +339,7 @@ def _called_right(text: str, letters: str, options: dict[str, str]) -> list[_Cla
     for match in _CALLED_RIGHT.finditer(line):
         letter, behind = match[1] or match[2], line[match.end() :]
         before = _before(line, match)
-        if letter in letters and not _DENIED.search(_clause(before)) and not is_reported(before):
+        if letter in letters and not _DENIED.search(_clause(before)) and not is_reported(before, behind):
             claimed = letter + "".join(_further(letter, behind, letters, options))
             found.append(_Claim("" if _TAKEN_BACK.match(behind) else claimed, behind, not _CORRECTED.match(behind)))
     return found or _left_over(line, letters, options)
@@ -346,7 +358,7 @@ def _left_over(line: str, letters: str, options: dict[str, str]) -> list[_Claim]
     reason = _REASON.split(behind, maxsplit=1)[0]
     if letter not in letters or not closed or _OPEN.search(sentence) or _REFUSED.search(reason):
         return []
-    if _DENIED.search(_clause(sentence)) or is_reported(sentence[-_BEFORE:]):
+    if _DENIED.search(_clause(sentence)) or is_reported(sentence[-_BEFORE:], behind):
         return []
     claimed = letter + "".join(_further(letter, behind, letters, options))
     return [_Claim(claimed, behind, not _CORRECTED.match(behind))]

@@ -6,20 +6,25 @@ import re
 from collections.abc import Callable
 
 _SPEECH = (
-    r"sa(?:ys?|id|ying)|(?<=to )state|state(?=\s(?:that|the)\b)|stat(?:es|ed|ing|ements?)|claim\w*|assert\w*|tell(?:s|ing)?|told|"
-    r"declar\w+|mention\w*|insist\w*|argu(?:es?|ed|ing)|hint\w*|think\w*|thought|believ\w+|guess\w*|opinions?"
+    r"sa(?:ys?|id|ying)|(?<=to )state|state(?=\s(?:that|the)\b)|stat(?:es|ed|ing)|claim\w*|assert\w*|told|declar\w+|"
+    r"mention\w*|insist\w*|argu(?:es?|ed|ing)|hint\w*|think\w*|thought|believ\w+|guess\w*|opinions?|"
+    r"statements?(?=\W{1,3}(?:that\s)?(?:the\s)?(?:[a-z]+\s)?$)"
 )
 """Saying and thinking; `shows`, `means` and `implies` are inferences, whoever their subject is."""
-_EVIDENCE = r"suggest\w*|indicat\w+|reveal\w*"
+_EVIDENCE = r"suggest\w*|indicat\w+|reveal\w*|tell(?:s|ing)?"
+"""What `this` may do as well, as part of the writer's reasoning."""
 _ADVERBS = r"(?:(?:[a-z]+ly|would|could|can|will|must|should|may|might|now|also|to|have|had|do)\s){0,3}"
-_SAID = re.compile(rf"\b(?:({_EVIDENCE})|{_SPEECH})\b", re.IGNORECASE)
+_VERB = rf"(?<![\w/<])(?:({_EVIDENCE})|{_SPEECH})\b"
+_SAID = re.compile(_VERB, re.IGNORECASE)
+_SAID_NEXT = re.compile(rf"[\s)\].'*]*,\s(?:((?:[\w'-]+\s){{1,3}}){_VERB}(?=[.!,]|$)|{_VERB})", re.IGNORECASE)
 _OWN = re.compile(
-    rf"(?:\b(?:I|we|us|let me)|\b(?:my|our)(?:\s(?:own|[\w-]+)){{1,3}}|(this|that|these|those))\s{_ADVERBS}$", re.IGNORECASE
+    rf"(?:\b(?:I|we|us|let me|let)(?:['\u2019][a-z]+)?|\b(?:my|our)(?:\s[\w-]+){{0,3}}|\b(this|that|these|those))\s"
+    rf"{_ADVERBS}$",
+    re.IGNORECASE,
 )
 _ENDED = re.compile(
-    r"[.;!?\n]|,(?!(?:[^,]*,)?\s*that\b)|\b(?:so|then|therefore|thus|hence|but)\b", re.IGNORECASE
+    r"[.;!?\n]|,(?!(?:[^,]*,)?\s*that\b)|\b(?:so|then|therefore|thus|hence|but|and (?:I|we))\b", re.IGNORECASE
 )
-_SAYS_NEXT = re.compile(r"[\s)\].'\"*]*,?\s*(?:according to (?!my\b|our\b)|says?\b|claims?\b)", re.IGNORECASE)
 _QUOTED = re.compile(
     r"(?<!\w)(?:\"([^\"\n]{1,300})\"|\u201c([^\u201c\u201d\n]{1,300})\u201d|`([^`\n]{1,300})`"
     r"|['\u2018](?=\S)((?:[^'\u2018\u2019\n]|(?<=\w)['\u2019](?=\w)){1,300})(?<=\S)['\u2019])(?!\w)"
@@ -27,9 +32,11 @@ _QUOTED = re.compile(
 _EDGES = " \t\n*_>.:!"
 
 
-def is_reported(before: str) -> bool:
-    """Whether the text before a claim gives it to somebody else: `The note says that the answer is`. A verb of saying
+def is_reported(before: str, behind: str = "") -> bool:
+    """Whether the text around a claim gives it to somebody else: `The note says that the answer is`. A verb of saying
     counts up to the end of its clause, unless the writer is its subject: `I would say the answer is`."""
+    if (next_said := _SAID_NEXT.match(behind)) and not (next_said[1] and _OWN.search(next_said[1])):
+        return True
     said = [*_SAID.finditer(before)][-1:]
     if not said or _ENDED.search(before, said[0].end()):
         return False

@@ -16,8 +16,8 @@ ANSWER_OPEN, ANSWER_CLOSE = "<answer>", "</answer>"
 _PAIR = re.compile(f"{ANSWER_OPEN}(?:((?:(?!{ANSWER_OPEN}).)*?){ANSWER_CLOSE})?", re.DOTALL)
 _QUOTES = "\"'`\u201c\u201d\u2018\u2019"
 _ANSWER_LINE = re.compile(r"^[^\w\n]*(?:[A-Za-z]+ ){0,2}answer\W{0,3}:", re.MULTILINE | re.IGNORECASE)
-_NEAR, _EDGE = 40, 8
-"""Characters before tags in which words are looked for, and behind quoted ones that are no words."""
+_NEAR = 40
+"""Characters around tags in which words are looked for."""
 _GOES_ON = re.compile(r",? [a-z]")
 
 Style = Literal["open", "free", "plain"]
@@ -157,12 +157,11 @@ def _without_mentions(text: str) -> str:
 
 def _pairs(text: str) -> Iterator[tuple[re.Match[str], bool]]:
     """Each pair of answer tags, or opening one without the other, and whether it is only mentioned."""
-    stripped = text.rstrip()
-    last_paragraph = stripped.rfind("\n\n")
+    last_paragraph = text.rstrip().rfind("\n\n")
     last_line = max((found.start() for found in _ANSWER_LINE.finditer(text)), default=-1)
     for pair in _PAIR.finditer(text):
         end, line = pair.end(), text[max(0, pair.start() - _NEAR) : pair.start()].rpartition("\n")[2]
-        quoted = _quoted(text, pair) and (pair[1] is None or len(stripped) > end + _EDGE)
+        quoted = _quoted(text, pair) and (pair[1] is None or any(map(str.isalnum, text[end : end + _NEAR])))
         answered_later = last_line >= end and any(map(str.isalnum, line))
         goes_on = last_paragraph >= end and bool(_GOES_ON.match(text, end))
         yield pair, quoted or pair[1] is not None and (answered_later or goes_on)
