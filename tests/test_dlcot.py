@@ -468,6 +468,7 @@ def test_no_reasoning_is_taken_for_a_repetition_or_an_error(thinking):
         ("So I get 30. The function says the answer is 24. My reasoning is wrong.", "incomplete"),
         ('So I get 30. It has a line "The answer is 24." I doubt that.', "incomplete"),
         ("The key says 24.", "incomplete"),
+        ("The key says \\boxed{24}.", "incomplete"),
         ("The key says that x is 3, so the answer is 24.", "correct"),
         ("This tells us that the answer is 24.", "correct"),
     ],

@@ -9,7 +9,7 @@ from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Problem
 from warmup_rl.dlcot.structure import Ambiguous, Label
 from warmup_rl.dlcot.text import prose_sentences
-from warmup_rl.grading.final_answer import boxed
+from warmup_rl.grading.final_answer import last_box
 from warmup_rl.grading.reported import is_reported, without_quotations
 from warmup_rl.interfaces.domain import Domain
 
@@ -79,11 +79,11 @@ def label_of(answers: Sequence[str], problem: Problem, domain: Domain) -> Label:
 
 def announced_in(sentence: str) -> list[str]:
     """The answers that a sentence announces as such, the last one first; none that it reports of others."""
-    box = boxed(sentence)
+    box = last_box(sentence)
     announced = (match for match in _ANNOUNCED.finditer(sentence) if not is_reported(_near(sentence, match.start())))
     found = [sentence[match.end() :] for match in announced]
     values = (_trimmed((_FIRST_VALUE.match(rest) or [""])[0]) or _trimmed(rest) for rest in reversed(found))
-    return [*([f"\\boxed{{{box}}}"] if box else []), *values]
+    return [*([f"\\boxed{{{box[1]}}}"] if box and not is_reported(_near(sentence, box[0])) else []), *values]
 
 
 def results_in(sentence: str) -> Iterator[str]:

@@ -101,8 +101,6 @@ _DASH = re.compile(r"[\s)\]}'.:]*(?:-\s)?\s*")
 _OPTION = re.compile(r"^\s{0,8}\(?([A-Z])[.):]\s+(.*)$", re.MULTILINE)
 _LONE = re.compile(r"^\W*(?:(?:option|choice)\W+)?[a-z]\W*$", re.MULTILINE | re.IGNORECASE)
 _ARTICLE = re.compile(r"\s+(?!(?:is|because|since|as|or|and|with|which|if|unless|to|rather)\b)[a-z]")
-
-
 _FINAL_START = re.compile(r"[^\w\n]*(?:[A-Za-z]+ ){0,3}")
 _FINAL_MARK = re.compile(r"(?i:answer)\s{0,3}[:=-][^:=]*")
 """What begins a line such as `FINAL ANSWER: B`, and its mark."""
@@ -139,8 +137,8 @@ def choose(*, gold: str, answer: str, letters: str, question: str = "") -> Grade
     A letter counts if it is boxed, follows "answer is" or "answer:", stands alone, is the first paragraph, or starts
     the answer, as in `B. south` or `B (south)`; where no letter does, the whole text of an option counts as its letter.
     Two different letters claimed in the same way are wrong; so are a letter that is not an option, and a letter before
-    the text of another option. Claims that are denied, hypothetical, reported or taken back do not count, nor do
-    options that are listed behind the answer.
+    the text of another option. Claims that are denied, hypothetical, quoted, reported or taken back do not count, nor
+    do options that are listed behind the answer, nor claims before a last box or line such as `Answer: B`.
 
     Args:
         letters: the letters of the options, e.g. `ABCD`.
@@ -288,12 +286,9 @@ def _before(text: str, match: re.Match[str]) -> str:
 def _affirmed(before: str, behind: str) -> bool:
     """Whether what stands before "answer is" in its clause neither denies, reports nor belittles it."""
     clause = _clause(before)
-    if (
-        is_reported(before, behind)
-        or _DENIED.search(clause)
-        or _SUPPOSED.search(clause)
-        and not _SPEAKER.search(clause)
-    ):
+    if _DENIED.search(clause) or _SUPPOSED.search(clause) and not _SPEAKER.search(clause):
+        return False
+    if is_reported(before, behind):
         return False
     described = _DESCRIBED.search(clause)
     words = described[0].lower().split() if described else []
