@@ -40,7 +40,7 @@ def label_text(text: str, problem: Problem, domain: Domain) -> Label:
     announced: list[str] = []
     for said in _last_sentences(text):
         announced += announced_in(said)
-        if label_of([*announced_in(said), *results_in(said)], problem, domain) == "correct":
+        if label_of([*announced_in(said), *results_in(said, own=True)], problem, domain) == "correct":
             return "correct"
     return label_of(announced[:1], problem, domain)
 
@@ -86,11 +86,12 @@ def announced_in(sentence: str) -> list[str]:
     return [*([f"\\boxed{{{box[1]}}}"] if box and not is_reported(_near(sentence, box[0])) else []), *values]
 
 
-def results_in(sentence: str) -> Iterator[str]:
-    """What may be the result of a sentence: the mathematics at its end, and what follows the last sign of equality."""
+def results_in(sentence: str, *, own: bool = False) -> Iterator[str]:
+    """What may be the result of a sentence: the mathematics at its end, and what follows the last sign of equality.
+    `own`: none that it reports of others, as in `The key says 5`."""
     ending = _CLOSING.sub("", sentence[-_LONGEST:])
     found = _LAST_VALUE.search(ending)
-    if found and (value := _trimmed(found[0])) and not is_reported(_near(ending, found.start())):
+    if found and (value := _trimmed(found[0])) and not (own and is_reported(_near(ending, found.start()))):
         yield value
         if len(parts := re.split(r"=|≈|\\approx", value)) > 1:
             yield _trimmed(parts[-1])
