@@ -466,6 +466,12 @@ def test_no_reasoning_is_taken_for_a_repetition_or_an_error(thinking):
         ("First 8 * 3 = 24, and 24 + 6 = 30, so the answer is 30.", "incorrect"),
         ("First 8 * 3 = 24, and 24 + 6 = 30, so 30.", "incomplete"),
         ("The sum of the two is 30 and their difference is 6.", "incomplete"),
+        ("So I get 30. The function says the answer is 24. My reasoning is wrong.", "incomplete"),
+        ('So I get 30. It has a line "The answer is 24." I doubt that.', "incomplete"),
+        ("The key says 24.", "incomplete"),
+        ("The key says \\boxed{24}.", "incomplete"),
+        ("The key says that x is 3, so the answer is 24.", "correct"),
+        ("This tells us that the answer is 24.", "correct"),
     ],
 )
 def test_an_answer_counts_where_it_is_concluded_though_a_check_may_follow(text, label):

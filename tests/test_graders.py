@@ -240,7 +240,8 @@ FRAGMENTS = [
     *"(){}[]|,.;:!?'\"$^_-+*/=<>&#`1e \n", "answer is A", "The answer is ", "\\boxed{", "\\frac", "\\text{", "```",
     "```json\n", "\\[", "\\(", "\\pm", "\\cup", " or ", " and ", "<b>", "1,234", "5 km ", "\\begin{cases}", "####",
     "99!", "SELECT ", "'a", "not ", "[1,", "\\sum_{k=1}^{999}k^", "9^{9", "yes", "is wrong. ", "\u200b", "\u221a",
-    "\u00b2", "A) ", "Option ", ",,", " , ", ". .",
+    "\u00b2", "A) ", "Option ", ",,", " , ", ". .", "The note says ",
+    "that ", "Answer: B\n",
 ]  # fmt: skip
 GRADERS = [
     (MathGrader(), "\\frac{1}{2}", {}),
