@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import groupby
+from itertools import chain, groupby
 
 from warmup_rl.grading.final_answer import FORMULA
 from warmup_rl.grading.math_structure import Shape, shape, split
@@ -13,6 +13,7 @@ from warmup_rl.grading.math_tokens import Tokens, tokenize
 from warmup_rl.grading.math_tree import Tree, children, flat, form
 from warmup_rl.grading.math_value import equal, literal
 
+COPIED = "copied from the question, not worked out"
 MAX_TOKENS = 300
 """Length of an expression in a question; a longer one is no answer."""
 _STOPS = (".", ",", ";", ":", "?", "=", "\\cdots", "\\ldots", "\\dots")
@@ -41,19 +42,18 @@ def copied(given: Shape, reference: Shape, question: str) -> bool:
     tokens = tokenize(question)
     known = [piece for tree in _expressions(question, tokens) for piece in _pieces(tree)]
     held = [piece for tree in expected for piece in _pieces(tree)]
-    numbers = Counter(Fraction(token.text) for token in tokens if token.kind == "number")
-    if any(literal(tree) is None for tree in expected):
-        numbers.clear()
-    return all(any(_copies(tree, known, held, numbers) for tree in side) for side in sides)
+    number = expected and all(literal(tree) is not None for tree in expected)
+    stated = [Fraction(token.text) for token in tokens if token.kind == "number"] if number else []
+    return all(any(_copies(tree, known, held, Counter(stated)) for tree in side) for side in sides)
 
 
 def _copies(answer: Tree, known: list[Piece], held: list[Piece], numbers: Counter[Fraction]) -> bool:
     """Whether one value of an answer holds such an expression."""
     tried = set()
-    stated = {form(_joined(kind, [part for same in parts.values() for part in same])) for kind, parts in known}
+    stated = {form(_joined(kind, [*chain(*parts.values())])) for kind, parts in known}
     for kind, parts in _pieces(answer):
         shared = [_shared(parts, others) for same, others in known if same == kind]
-        series = [tree for trees in parts.values() for tree in trees if tree[0] in ("sum", "prod")]
+        series = [tree for tree in chain(*parts.values()) if tree[0] in ("sum", "prod")]
         for chosen in filter(None, [*shared, _named(kind, parts, numbers, stated), series[:1]]):
             tree = _joined(kind, chosen)
             if (name := form(tree)) in tried or any(same == kind and _holds(ours, chosen) for same, ours in held):
@@ -77,13 +77,17 @@ def _holds(ours: Parts, chosen: list[Tree]) -> bool:
 def _named(kind: str, parts: Parts, numbers: Counter[Fraction], stated: set[str]) -> list[Tree]:
     """The operands of one operation that are numbers of the question, each used no more often than it is named, or
     expressions that it states; none where they make a number or a fraction in the customary form."""
-    operands = [tree for trees in parts.values() for tree in trees]
+    operands = [*chain(*parts.values())]
     left, chosen = numbers.copy(), []
     for tree in operands if kind else children(operands[0]):
-        number = tree[-1] if tree[0] == "-" or tree[:2] == ("/", _ONE) else tree
-        if number[0] == "n" and left[number[1]] > 0 or form(tree) in stated:
+        number = tree[-1] if tree[0] == "-" or kind == "*" and _divides(tree) else tree
+        if number[0] == "n" and left[number[1]]:
+            left[number[1]] -= 1
             chosen.append(tree)
-            left[number[1]] -= number[0] == "n"
+        elif form(tree) in stated:
+            chosen.append(tree)
+    if not numbers:
+        return []
     if not kind:
         return operands if len(chosen) == len(children(operands[0])) else []
     found = literal(_joined(kind, chosen)) if len(chosen) == 2 else Fraction(1, 2)
@@ -92,10 +96,14 @@ def _named(kind: str, parts: Parts, numbers: Counter[Fraction], stated: set[str]
 
 def _joined(kind: str, chosen: list[Tree]) -> Tree:
     """A sum or product of these parts."""
-    tree, *rest = sorted(chosen, key=lambda part: part[:2] == ("/", _ONE))
+    tree, *rest = sorted(chosen, key=_divides) if kind == "*" else chosen
     for part in rest:
-        tree = ("/", tree, part[2]) if part[:2] == ("/", _ONE) else (kind, tree, part)
+        tree = ("/", tree, part[2]) if kind == "*" and _divides(part) else (kind, tree, part)
     return tree
+
+
+def _divides(factor: Tree) -> bool:
+    return factor[:2] == ("/", _ONE)
 
 
 def _pieces(tree: Tree) -> Iterator[Piece]:

@@ -61,7 +61,7 @@ def flat(tree: Tree) -> tuple[str, list[tuple[Tree, bool]]]:
         part, inverse = waiting.pop()
         if part[0] == kind or part[0] == ("-" if kind == "+" else "/"):
             flipped = [inverse] * len(part[1:]) if part[0] == kind else [inverse, not inverse][-len(part[1:]) :]
-            waiting += zip(part[1:], flipped, strict=True)
+            waiting += [*zip(part[1:], flipped, strict=True)][::-1]
         elif part[:2] != ("n", kind == "*"):
             found.append((part, inverse))
     return kind, found
@@ -161,8 +161,9 @@ class _Parser:
         token = self._tokens[self._place]
         if token.text == "|":
             return not self._bars
-        if token.kind == "number":  # x 3^n
-            return token.spaced and self._tokens[self._place + 1 : self._place + 2] == [Token("mark", "^")]
+        if token.kind == "number":  # 2!3, (x)3 and x 3^n
+            closed = self._tokens[self._place - 1].text in ("!", ")", "}")
+            return closed or token.spaced and self._tokens[self._place + 1 : self._place + 2] == [Token("mark", "^")]
         return (
             token.kind in ("name", "word", "command")
             and token.text not in ("\\over", "\\choose", "\\end")
