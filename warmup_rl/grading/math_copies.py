@@ -16,7 +16,7 @@ from warmup_rl.grading.math_value import equal, literal
 COPIED = "copied from the question, not worked out"
 MAX_TOKENS = 300
 """Length of an expression in a question; a longer one is no answer."""
-_STOPS = (".", ",", ";", ":", "?", "=", "\\cdots", "\\ldots", "\\dots")
+_STOPS = (",", ";", ":", "?", "=", "\\cdots", "\\ldots", "\\dots")
 _LEAVES = ("n", "v", "c")
 _ONE: Tree = ("n", Fraction(1), "1")
 Parts = dict[str, list[Tree]]
@@ -144,7 +144,7 @@ def _expressions(question: str, tokens: Tokens) -> Iterator[Tree]:
     formulas = [tokenize(next(filter(None, groups))) for groups in FORMULA.findall(question)]
     runs = [[*run] for word, run in groupby(tokens, lambda token: token.kind == "word") if not word]
     for part in (part for found in (*formulas, *runs) for part in split(found, *_STOPS)):
-        while part and part[-1].text in "+-*/":
+        while part and part[-1].text in "+-*/.":
             part = part[:-1]
         if 0 < len(part) <= MAX_TOKENS:
             yield from _trees(shape(part))

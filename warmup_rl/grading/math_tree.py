@@ -21,6 +21,7 @@ _NAMED_OBJECTS = tuple(
 )
 _VECTORS = dict.fromkeys(("\\hat", "\\overrightarrow"), "\\vec")
 _TWO_NUMBERS = ["(", "number", ",", "number", ")"]
+_NEUTRAL = {"+": 0, "*": 1, "/": 1, "^": 1}
 _MATRICES = ("pmatrix", "bmatrix", "matrix", "array")
 
 
@@ -52,6 +53,7 @@ def names(tree: Tree) -> set[str]:
 def flat(tree: Tree) -> tuple[str, list[tuple[Tree, bool]]]:
     """A sum as its terms or a product as its factors, without brackets and neutral elements, each with whether it is
     subtracted or divides; the kind is `+` or `*`, or empty for any other tree, which is its only part."""
+    tree = _bare(tree)
     kind = {"-": "+", "/": "*"}.get(tree[0], tree[0])
     if kind not in ("+", "*"):
         return "", [(tree, False)]
@@ -59,6 +61,7 @@ def flat(tree: Tree) -> tuple[str, list[tuple[Tree, bool]]]:
     waiting = [(tree, False)]
     while waiting:
         part, inverse = waiting.pop()
+        part = _bare(part)
         if part[0] == kind or part[0] == ("-" if kind == "+" else "/"):
             flipped = [inverse] * len(part[1:]) if part[0] == kind else [inverse, not inverse][-len(part[1:]) :]
             waiting += [*zip(part[1:], flipped, strict=True)][::-1]
@@ -70,7 +73,7 @@ def flat(tree: Tree) -> tuple[str, list[tuple[Tree, bool]]]:
 def form(tree: Tree) -> str:
     """The tree as text, the same for the same expression up to notation: order of terms and factors, neutral elements,
     superfluous brackets."""
-    kind, *operands = tree
+    kind, *operands = tree = _bare(tree)
     if kind in ("n", "v", "c", "recurring"):
         return str(operands[0])
     sign, parts = flat(tree)
@@ -79,9 +82,20 @@ def form(tree: Tree) -> str:
         return texts[0] if len(texts) == 1 else f"({sign} {' '.join(texts)})"
     if kind in OPERATIONS:
         return f"({kind} {' '.join(sorted(map(form, operands)))})"
-    if kind == "^" and form(operands[1]) == "1":
-        return form(operands[0])
     return f"({kind} {' '.join(form(part) if isinstance(part, tuple) else str(part) for part in operands)})"
+
+
+def _bare(tree: Tree) -> Tree:
+    """A tree without what leaves it as it is: `+0`, `*1`, `/1` and the power 1."""
+    while tree[0] in _NEUTRAL:
+        neutral = ("n", _NEUTRAL[tree[0]])
+        if tree[2][:2] == neutral:
+            tree = tree[1]
+        elif tree[0] in ("+", "*") and tree[1][:2] == neutral:
+            tree = tree[2]
+        else:
+            break
+    return tree
 
 
 def part_form(sign: str, part: tuple[Tree, bool]) -> str:
@@ -162,8 +176,9 @@ class _Parser:
         if token.text == "|":
             return not self._bars
         if token.kind == "number":  # 2!3, (x)3 and x 3^n
-            closed = self._tokens[self._place - 1].text in ("!", ")", "}")
-            return closed or token.spaced and self._tokens[self._place + 1 : self._place + 2] == [Token("mark", "^")]
+            before, following = self._tokens[self._place - 1], self._tokens[self._place + 1 : self._place + 2]
+            closed = before.text == "!" or before.text in (")", "}") and not token.spaced
+            return closed or token.spaced and following == [Token("mark", "^")]
         return (
             token.kind in ("name", "word", "command")
             and token.text not in ("\\over", "\\choose", "\\end")
