@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import lru_cache
 from itertools import chain, groupby
 
 from warmup_rl.grading.final_answer import FORMULA
@@ -16,6 +17,8 @@ from warmup_rl.grading.math_value import equal, literal
 COPIED = "copied from the question, not worked out"
 MAX_TOKENS = 300
 """Length of an expression in a question; a longer one is no answer."""
+MAX_TRIED = 20
+"""Expressions in an answer that are compared with its value; one that holds more of the question is copied."""
 _STOPS = (",", ";", ":", "?", "=", "\\cdots", "\\ldots", "\\dots")
 _LEAVES = ("n", "v", "c")
 _ONE: Tree = ("n", Fraction(1), "1")
@@ -36,22 +39,31 @@ def copied(given: Shape, reference: Shape, question: str) -> bool:
         return False
     expected = [tree for side in _sides(reference) for tree in side]
     forms = {form(tree) for tree in expected}
-    sides = [[tree for tree in side if form(tree) not in forms] for side in _sides(given)]
+    sides = [[tree for tree in side if form(tree) not in forms and any(_pieces(tree))] for side in _sides(given)]
     if not all(sides):
         return False
+    known, named = _stated(question)
+    held = [piece for tree in expected for piece in _pieces(tree)]
+    numbers = Counter(named if expected and all(literal(tree) is not None for tree in expected) else ())
+    return all(any(_copies(tree, known, held, numbers) for tree in side) for side in sides)
+
+
+@lru_cache(maxsize=64)
+def _stated(question: str) -> tuple[list[Piece], list[Fraction]]:
+    """The expressions and the numbers of a question."""
     tokens = tokenize(question)
     known = [piece for tree in _expressions(question, tokens) for piece in _pieces(tree)]
-    held = [piece for tree in expected for piece in _pieces(tree)]
-    number = expected and all(literal(tree) is not None for tree in expected)
-    stated = [Fraction(token.text) for token in tokens if token.kind == "number"] if number else []
-    return all(any(_copies(tree, known, held, Counter(stated)) for tree in side) for side in sides)
+    return known, [Fraction(token.text) for token in tokens if token.kind == "number"]
 
 
 def _copies(answer: Tree, known: list[Piece], held: list[Piece], numbers: Counter[Fraction]) -> bool:
     """Whether one value of an answer holds such an expression."""
-    tried = set()
+    pieces = [*_pieces(answer)]
+    names = {name for _, parts in pieces for name in parts}
+    known = [(kind, parts) for kind, parts in known if names & parts.keys()]
     stated = {form(_joined(kind, [*chain(*parts.values())])) for kind, parts in known}
-    for kind, parts in _pieces(answer):
+    tried: set[str] = set()
+    for kind, parts in pieces:
         shared = [_shared(parts, others) for same, others in known if same == kind]
         series = [tree for tree in chain(*parts.values()) if tree[0] in ("sum", "prod")]
         for chosen in filter(None, [*shared, _named(kind, parts, numbers, stated), series[:1]]):
@@ -59,7 +71,7 @@ def _copies(answer: Tree, known: list[Piece], held: list[Piece], numbers: Counte
             if (name := form(tree)) in tried or any(same == kind and _holds(ours, chosen) for same, ours in held):
                 continue
             tried.add(name)
-            if tree in series or equal(tree, answer) or equal(("-", tree), answer):
+            if len(tried) > MAX_TRIED or tree in series or equal(tree, answer) or equal(("-", tree), answer):
                 return True
     return False
 
