@@ -768,6 +768,7 @@ SAME = [
     ("6", r"\sqrt{4}3"),
     ("3x", "(x)3"),
     ("n!(n-1)!", "(n-1)! n!"),
+    (r"(-5,-2] \cup (-1,3]", r"(-1,3]\cup (-5,-2]"),
 ]
 """Answers that mean the reference."""
 
