@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.dlcot_traces import ASKED, DOUBTED, GUESSED, ISLAND, LISTED, PLAIN, THREE, TWO, WRITTEN, kk_problem
+from tests.dlcot_traces import (
+    ASKED,
+    DOUBTED,
+    GUESSED,
+    ISLAND,
+    LISTED,
+    NO_REPETITIONS,
+    PLAIN,
+    THREE,
+    TWO,
+    WRITTEN,
+    kk_problem,
+)  # fmt: skip
 from tests.subsequence import is_subsequence
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import Unscorable
@@ -25,7 +37,7 @@ from warmup_rl.dlcot.cut import (
 )
 from warmup_rl.dlcot.labels import label_text
 from warmup_rl.dlcot.markers import affirms, move
-from warmup_rl.dlcot.prose import Rules
+from warmup_rl.dlcot.prose import Rules, read_prose
 from warmup_rl.dlcot.structure import Ambiguous, Approach, Cut, Part, Span, Structure
 from warmup_rl.dlcot.variants import Errors, Redundancy, simplify
 from warmup_rl.domains.kk import KnightsKnaves
@@ -528,6 +540,7 @@ SEAMS = {
     "a heading before it would be empty": (f"{BEFORE}\n\n## The sum\n\n", GONE, AFTER),
     "a sentence before it announces it": (f"{BEFORE}Let me add them again. ", GONE, AFTER),
     "a doubt before it would stay open": (f"{BEFORE}I may have made a mistake. ", GONE, AFTER),
+    "a list before it goes on in it": (f"{BEFORE}\n\n1. Take 3 and 4.\n", "2. So 3 + 4 = 7.\n", AFTER),
     "a list goes on after it": (f"{BEFORE}\n\n1. ", "3 + 4 = 7. ", "2. So the answer is 7."),
     "a sentence after it points back": (BEFORE, "Again, 3 + 4 = 7. ", "The same holds for 7."),
     "a value or symbol of it is used after it": (BEFORE, "Let k = 3 + 4 = 7. ", "The answer is k."),
@@ -544,6 +557,7 @@ SEAMS = {
         (BEFORE, f"But the options do not have it. {AFTER}", "a sentence after it points back"),
         (BEFORE, f"Let me think which of them is meant. {AFTER}", "a sentence after it points back"),
         (BEFORE, f"So, these numbers are right. {AFTER}", "a sentence after it points back"),
+        (BEFORE, f"What about the 3? {AFTER}", "a sentence after it points back"),
     ],
 )
 def test_objections_and_choices_need_what_stands_beside_them(before, after, why):
@@ -610,6 +624,12 @@ def test_a_verification_goes_only_where_the_answer_stands_before_it(before, verd
     else:
         with pytest.raises(Refused, match=why):
             require_stated(before, trace, problem, domain)
+
+
+@pytest.mark.parametrize(("question", "thinking"), NO_REPETITIONS.values(), ids=NO_REPETITIONS)
+def test_values_that_recur_are_no_repetition_by_themselves(question, thinking):
+    read = read_prose(thinking, Problem("p", "sums", question, "C"), Sums(name="sums"))
+    assert not read.repeats and [approach.cluster for approach in read.approaches] == [*range(len(read.approaches))]
 
 
 def test_what_only_repeats_cannot_take_most_values_along():
