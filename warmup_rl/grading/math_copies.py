@@ -98,12 +98,10 @@ def _named(kind: str, parts: Parts, numbers: Counter[Fraction], stated: set[str]
             chosen.append(tree)
         elif form(tree) in stated:
             chosen.append(tree)
-    if not numbers:
+    if not numbers or len(chosen) != (2 if kind else len(children(operands[0]))):
         return []
-    if not kind:
-        return operands if len(chosen) == len(children(operands[0])) else []
-    found = literal(_joined(kind, chosen)) if len(chosen) == 2 else Fraction(1, 2)
-    return [] if found is not None and found.denominator > 1 else chosen
+    found = literal(_joined(kind, chosen)) if kind else None
+    return [] if found is not None and found.denominator > 1 else chosen if kind else operands
 
 
 def _joined(kind: str, chosen: list[Tree]) -> Tree:
