@@ -13,6 +13,7 @@ from warmup_rl.grading.math_structure import Shape, shape, split
 from warmup_rl.grading.math_tokens import Tokens, tokenize
 from warmup_rl.grading.math_tree import Tree, children, flat, form
 from warmup_rl.grading.math_value import equal, literal
+from warmup_rl.grading.math_words import NUMBERS
 
 COPIED = "copied from the question, not worked out"
 MAX_TOKENS = 300
@@ -53,7 +54,8 @@ def _stated(question: str) -> tuple[list[Piece], list[Fraction]]:
     """The expressions and the numbers of a question."""
     tokens = tokenize(question)
     known = [piece for tree in _expressions(question, tokens) for piece in _pieces(tree)]
-    return known, [Fraction(token.text) for token in tokens if token.kind == "number"]
+    named = [str(NUMBERS.get(token.text.lower(), token.text)) for token in tokens if token.kind in ("number", "word")]
+    return known, [Fraction(text) for text in named if text[-1].isdigit()]
 
 
 def _copies(answer: Tree, known: list[Piece], held: list[Piece], numbers: Counter[Fraction]) -> bool:
