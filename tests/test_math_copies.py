@@ -96,6 +96,7 @@ def test_the_result_counts_in_customary_forms(question: str, gold: str, answer: 
         ("What is 7 times 6?", "42", r"7\cdot 6"),
         ("What is 7 times 6?", "42", r"7 \cdot 6 = x"),
         ("What is seven times six?", "42", "7*6"),
+        ("What is $50\\%$ of $200\\%$ of $10$?", "10", r"\max(10,10)"),
         ("What is 24 divided by 2?", "12", r"\frac{24}{2}"),
         ("How far apart are 3 and 8?", "5", "|3-8|"),
         ("What is the greatest common divisor of 12 and 18?", "6", r"\gcd(18,12)+0"),

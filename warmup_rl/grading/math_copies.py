@@ -89,14 +89,14 @@ def _holds(ours: Parts, chosen: list[Tree]) -> bool:
 
 
 def _named(kind: str, parts: Parts, numbers: Counter[Fraction], stated: set[str]) -> list[Tree]:
-    """The operands of one operation that are numbers of the question, each used no more often than it is named, or
-    expressions that it states; none where they make a number or a fraction in the customary form."""
+    """The operands of one operation that are numbers of the question, in sums and products each used no more often
+    than it is named, or expressions that it states; none where they make a number or a fraction in the customary form."""
     operands = [*chain(*parts.values())]
     left, chosen = numbers.copy(), []
     for tree in operands if kind else children(operands[0]):
         number = tree[-1] if tree[0] == "-" or kind == "*" and _divides(tree) else tree
         if number[0] == "n" and left[number[1]]:
-            left[number[1]] -= 1
+            left[number[1]] -= bool(kind)
             chosen.append(tree)
         elif form(tree) in stated:
             chosen.append(tree)
