@@ -90,7 +90,7 @@ def _holds(ours: Parts, chosen: list[Tree]) -> bool:
 
 def _named(kind: str, parts: Parts, numbers: Counter[Fraction], stated: set[str]) -> list[Tree]:
     """The operands of one operation that are numbers of the question, in sums and products each used no more often
-    than it is named, or expressions that it states; none where they make a number or a fraction in the customary form."""
+    than it is named, or expressions that it states; none where they make a fraction in the customary form."""
     operands = [*chain(*parts.values())]
     left, chosen = numbers.copy(), []
     for tree in operands if kind else children(operands[0]):
