@@ -141,6 +141,8 @@ SQL = "SELECT a, COUNT(*) FROM t WHERE b = 'Two  Words' GROUP BY a;"
         (ExactGrader(), "Paris", "The answer is Paris.", "correct"),
         (SetGrader(), "a, b", "The answer is b, a.", "correct"),
         (SetGrader(), "a, b", "The answer is b or a.", "wrong"),
+        (SetGrader(), "a, b", "a, b, ...", "wrong"),
+        (SetGrader(), "a, b", "\\boxed{a, b, ...}", "wrong"),
         (JsonGrader(), '{"a": 1}', 'Answer: {"a": 1}', "correct"),
         (JsonGrader(), '{"a": 1}', '`{"a": 1}`', "correct"),
         (JsonGrader(), '{"a": 1}', 'Answer: {"a": true}', "wrong"),
