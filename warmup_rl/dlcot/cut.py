@@ -106,17 +106,19 @@ def coherent(
         known |= source.hard(read, span.start)
         known_words |= source.words(read, span.start)
         said, words, read = source.hard(*span), source.words(*span), span.end
-        since = max(0, span.start - RECENT)
-        recent, recent_words = source.hard(since, span.start), source.words(since, span.start)
-        confirms = affirms(source.low[source.last_start(*span) : span.end])
-        local = confirms and said <= recent and len(words - recent_words) <= _LITTLE_NEW * len(words)
+        recent = max(0, span.start - RECENT), span.start
+        local = (
+            affirms(source.low[source.last_start(*span) : span.end])
+            and said <= source.hard(*recent)
+            and len(words - source.words(*recent)) <= _LITTLE_NEW * len(words)
+        )
         ends = not repeats or all(cut.reason != "redundant" for cut in group)
         fault = _seam_fault(source, span, made[-1].span.end if made else 0, ends=ends, local=local)
         fault = fault or _reference_fault(source, span, said - known, words - known_words, last_use)
         if not fault and repeats and all(cut.reason == "redundant" for cut in group):
             first_end = source.first_end(span.end, min(len(text), span.end + _NEAR))
             used = set(source.values(span.end, first_end))
-            if (used if _FOLLOWS.match(text[span.end : first_end]) else used & said) - recent:
+            if (used if _FOLLOWS.match(text[span.end : first_end]) else used & said) - source.hard(*recent):
                 fault = "a value or symbol of it is used after it"
             else:
                 facts, old = (said, known) if len(said) > _FEW else (words, known_words)

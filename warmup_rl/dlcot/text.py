@@ -19,7 +19,7 @@ _MARKS = r"[\"'”’)\]*_]*[ \t]+(?=\S)"
 _ENDS = re.compile(rf"\n\s*|\.{_MARKS}|\?{_MARKS}|!(?<=[^\W\d_]{{2}}!){_MARKS}")
 """A line break, or punctuation before a blank; the `!` of a factorial ends no sentence. Branches that begin with a
 character are found seven times faster than others."""
-_TERSE_STARTS = re.compile(rf"(?<=\s)(?={NEXT}\s|{SO}\s)")
+_TERSE_STARTS = re.compile(rf"{NEXT}(?<=\s{NEXT})(?=\s)|{SO}(?<=\s{SO})(?=\s)")
 _LIST_MARK = re.compile(r"\s*(?:[-*#]*\s*\(?(?:\d+|[a-zA-Z])[.)]\s*)?")
 """The number of a list item, or only white space: not a sentence by itself."""
 _VALUE = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?|[b-hj-zB-HJ-Z](?![\w'’])(?<![^\W_].)(?<![\\'’].)", re.DOTALL)
@@ -42,21 +42,20 @@ def sentences(thinking: str) -> tuple[Span, ...]:
 
     The terse phrasing has no punctuation: there a sentence begins at each `next` and `so`.
     """
-    return _split(thinking, _TERSE_STARTS if thinking.split(maxsplit=1)[:1] in ([NEXT], [SO]) else _ENDS)
+    if thinking.split(maxsplit=1)[:1] not in ([NEXT], [SO]):
+        return prose_sentences(thinking)
+    starts = [0, *(start for match in _TERSE_STARTS.finditer(thinking) if (start := match.start()))]
+    return tuple(map(Span._make, pairwise([*starts, len(thinking)])))
 
 
 def prose_sentences(text: str) -> tuple[Span, ...]:
     """The same for a piece of a text in prose, which may begin with any word."""
-    return _split(text, _ENDS)
-
-
-def _split(thinking: str, boundaries: re.Pattern[str]) -> tuple[Span, ...]:
     starts = [0]
-    for boundary in boundaries.finditer(thinking):
+    for boundary in _ENDS.finditer(text):
         end = boundary.end()
-        if end < len(thinking) and not _LIST_MARK.fullmatch(thinking, starts[-1], end):
+        if end < len(text) and not _LIST_MARK.fullmatch(text, starts[-1], end):
             starts.append(end)
-    return tuple(map(Span._make, pairwise([*starts, len(thinking)])))
+    return tuple(map(Span._make, pairwise([*starts, len(text)])))
 
 
 @dataclass
