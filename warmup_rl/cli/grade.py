@@ -74,13 +74,13 @@ def _grader(given: argparse.Namespace) -> tuple[Domain, ResponseFormat]:
 
 
 def _check(domain: Domain, rows: Source, answers: bool) -> None:
-    """Raises `DataError` before anything is graded: for a row without text to grade, or if no row is a problem."""
+    """Raises `DataError` before anything is graded if no row is a problem with a text to grade."""
     broken: list[DataError] = []
     total = 0
     for place, row in rows.rows():
         total += 1
-        _, fields = _text_and_fields(row, answers, place)
         try:
+            _, fields = _text_and_fields(row, answers, place)
             domain.read(fields, place)
         except DataError as error:
             broken.append(error)
@@ -129,9 +129,9 @@ def _verdicts(
 def _verdict(
     domain: Domain, place: str, row: Mapping[str, Any], form: ResponseFormat | None, think: str
 ) -> dict[str, Any]:
-    text, fields = _text_and_fields(row, form is None, place)
     started = time.perf_counter()
     try:
+        text, fields = _text_and_fields(row, form is None, place)
         problem = domain.read(fields, place)
         with grading(problem):
             score = _score(domain, text, problem, form, think)
