@@ -100,12 +100,14 @@ def test_a_block_that_does_not_need_the_ones_before_it_runs_alone(before):
     [(["def add(a, b):\n    return a + b"], "def total(xs):\n    return reduce(add, xs)\nfrom functools import reduce"),
      (["MOD = 10", "def add(a, b):\n    return (a + b + MOD) - MOD\n\nprint(add(1, 2))\nadd(1, 'x')"],
       "def total(xs):\n    s = 0\n    for x in xs:\n        s = add(s, x)\n    return s"),
-     (["import numpy, functools as ft\nimport os.path\nimport os"], "def total(xs):\n    os.path; return ft.reduce(add, xs)\n"
+     (["import numpy, functools as ft\nimport os.path\nimport os"],
+      "def total(xs):\n    os.path; return ft.reduce(add, xs)\n"
       "def add(a, b):\n    return a + b"),
      (["from operator import *"], "def total(xs):\n    t = 0\n    for x in xs:\n        t = add(t, x)\n    return t"),
      (["from typing import List"], "from __future__ import annotations\ndef total(xs: List[int]):\n    return sum(xs)"),
      (["def add(a, b):\n    return missing", "def add(a, b):\n    return a + b"],
-      "class Adder:\n    def run(self, xs):\n        t = 0\n        for x in xs:\n            t = add(t, x)\n        return t\n"
+      "class Adder:\n    def run(self, xs):\n        t = 0\n        for x in xs:\n            t = add(t, x)\n"
+      "        return t\n"
       "def total(xs):\n    return Adder().run(xs)")],
     ids=["helper", "constant", "one of several", "star", "future", "last of two"],
 )  # fmt: skip
