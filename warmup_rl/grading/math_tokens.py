@@ -122,6 +122,17 @@ def tokenize(text: str) -> list[Token]:
     return [token for token in found if token.text != "$"]
 
 
+def closings(tokens: Tokens) -> dict[int, int]:
+    """Where each bracket that is closed, by any bracket, is closed."""
+    found, opened = dict[int, int](), list[int]()
+    for place, token in enumerate(tokens):
+        if (depth := (token.text in OPENING) - (token.text in CLOSING)) > 0:
+            opened.append(place)
+        elif depth < 0 and opened:
+            found[opened.pop()] = place
+    return found
+
+
 def encloses(tokens: Tokens) -> bool:
     """Whether the bracket at the beginning closes at the very end, with any bracket, as in `(1,2]`."""
     depth = 0
