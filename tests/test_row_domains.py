@@ -1,6 +1,7 @@
 """Domains over files: splits frozen by content, golds checked before they are used, near-duplicates on one side."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest

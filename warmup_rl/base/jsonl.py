@@ -59,9 +59,11 @@ def read_text(path: Path) -> str:
 
 
 def require_regular(path: Path) -> None:
-    """Raises `DataError` for a folder, a pipe or a device in place of a file: reading it fails, or never ends."""
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path}: a regular file is needed; this is a folder, a pipe or a device.")
+    """Raises `DataError` for a folder, a pipe or a device in place of a file, which cannot be read or never end, and for
+    a link to nothing."""
+    if not path.is_file() and (path.exists() or path.is_symlink()):
+        what = "a folder, a pipe or a device" if path.exists() else "a link that leads to no file"
+        raise DataError(f"{path}: a regular file is needed; this is {what}.")
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:

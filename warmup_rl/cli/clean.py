@@ -18,7 +18,7 @@ from warmup_rl.base.config import descriptions
 from warmup_rl.base.console import progress_bar
 from warmup_rl.base.errors import DataError, UserError
 from warmup_rl.base.files import real
-from warmup_rl.base.jsonl import read_jsonl, write_jsonl
+from warmup_rl.base.jsonl import read_jsonl, require_regular, write_jsonl
 from warmup_rl.base.types import to_json
 from warmup_rl.cleaners.dlcot import DLCoT
 from warmup_rl.cli.arguments import Arguments, build, configured_domain, option
@@ -251,6 +251,7 @@ def _foreign(given: argparse.Namespace, settings: Settings) -> ForeignTraces | N
 def _domains(given: argparse.Namespace, settings: Settings) -> dict[str, Domain]:
     """The domains of the traces of a run, by name."""
     problems = given.source.with_name(PROBLEMS_FILE)
+    require_regular(problems)
     if not problems.is_file():
         raise UserError(
             f"clean: {problems}: no such file. Traces of a run are cleaned with their problems: copy {PROBLEMS_FILE} "

@@ -14,7 +14,7 @@ from typing import Any
 
 from warmup_rl.base.errors import DataError, Unscorable, UserError
 from warmup_rl.base.files import real
-from warmup_rl.base.jsonl import write_jsonl
+from warmup_rl.base.jsonl import require_regular, write_jsonl
 from warmup_rl.base.machine import cores
 from warmup_rl.base.types import Grade, Problem, Score, Split
 from warmup_rl.cli.arguments import Arguments, configured_domain
@@ -36,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     if given.rows is None or given.out is None:
         raise UserError("python -m warmup_rl grade: --in ROWS and --out VERDICTS are needed, or --self-test.")
     rows = Source(path=given.rows)
+    require_regular(Path(given.rows).expanduser())
     if not rows.is_file:
         raise DataError(f"{given.rows}: no such file (looked from {Path.cwd()}).")
     if real(given.out) == real(Path(rows.path)):

@@ -19,7 +19,7 @@ from warmup_rl.base.types import Grade, Problem
 from warmup_rl.base.untrusted import literal, parse_json
 from warmup_rl.data.datasets import file_digest
 from warmup_rl.domains.assertions import read_assertions
-from warmup_rl.grading.choice import choose, final_choice, letters_in
+from warmup_rl.grading.choice import choose, final_choice, letters_in, option_letters
 from warmup_rl.grading.code import extract_code, grade_program, run_program, shown_before
 from warmup_rl.grading.final_answer import boxed, last_block, stated, stated_mathematics
 from warmup_rl.grading.math import final_answer, same_answer, unusable
@@ -141,7 +141,7 @@ class ChoiceGrader(Grader):
 
     options: str | list[str] | None = None
     """Column with the options, as a list or as text with one per line, or several columns with one option each;
-    default: the lines of the question that begin with `A.`, `B.` and so on."""
+    default: those of the question that begin with `A.`, `B.` and so on, best on lines of their own."""
     counted_from: Literal[0, 1] | None = None
     """The file names the correct option by its number, counted from 0 or 1."""
 
@@ -155,7 +155,7 @@ class ChoiceGrader(Grader):
         labels: list[str] = []
         if self.options is None:
             text = "\n".join(str(value) for value in row.values())
-            options = list(dict.fromkeys(re.findall(r"^\s*\(?([A-Z])[.):]\s", text, re.MULTILINE)))
+            options = option_letters(text)
         else:
             options, labels = row_options(self.options, row)
         letters, name = string.ascii_uppercase[: len(options)], written.strip().strip("().")
