@@ -352,7 +352,7 @@ def test_links_in_a_loop_are_no_file(tmp_path, capsys, command):
         (tmp_path / name).symlink_to(tmp_path / target)
     given = ["--domain", "sums", "--in", str(tmp_path / "a.jsonl"), "--out", str(tmp_path / "out.jsonl")]
     assert main([command, *given]) == 2
-    assert "a.jsonl: no such file" in capsys.readouterr().err
+    assert "a.jsonl: a regular file is needed; this is a link" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"PAR1" + bytes(100) + b"PAR1", b"PAR1abc", ROW, b""])

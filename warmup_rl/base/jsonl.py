@@ -59,8 +59,8 @@ def read_text(path: Path) -> str:
 
 
 def require_regular(path: Path) -> None:
-    """Raises `DataError` for a folder, a pipe or a device in place of a file, which cannot be read or never end, and for
-    a link to nothing."""
+    """Raises `DataError` for a link to nothing, and for a folder, a pipe or a device in place of a file: reading it
+    fails, or never ends."""
     if not path.is_file() and (path.exists() or path.is_symlink()):
         what = "a folder, a pipe or a device" if path.exists() else "a link that leads to no file"
         raise DataError(f"{path}: a regular file is needed; this is {what}.")

@@ -93,7 +93,7 @@ def compose_yaml(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> 
     if len(text) > MAX_YAML_CHARACTERS:
         raise yaml.YAMLError(f"longer than {MAX_YAML_CHARACTERS:,} characters")
     try:
-        node: yaml.Node | None = yaml.compose(text, Loader=_shallow(loader))
+        node: yaml.Node | None = yaml.compose(text, Loader=_shallow(loader))  # type: ignore[arg-type]
         values, depth = _extent(node, {})
     except RecursionError:
         raise yaml.YAMLError(_TOO_DEEP) from None

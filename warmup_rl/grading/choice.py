@@ -193,7 +193,7 @@ def _plain_text(text: str) -> str:
 
 
 def option_letters(text: str) -> list[str]:
-    """The letters of the options that a text lists: at the beginnings of lines, else one behind the other, from A on."""
+    """The letters of the options that a text lists: at the beginnings of lines, else in a line, from A on."""
     found = list(dict.fromkeys(re.findall(r"^\s*\(?([A-Z])[.):]\s", text, re.MULTILINE)))
     if len(found) > 1:
         return found
