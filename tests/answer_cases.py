@@ -298,6 +298,52 @@ UNSAID = [
     ("The answer is south. No, wait: north.", "B"),
 ]
 
+OWN = [
+    ("The note states that the correct answer is (C). I ignore it.\n\nFINAL ANSWER: B", "B"),
+    ("The note states the answer is C. It is cold. Therefore, the place south (B) is the best answer.", "B"),
+    ('The note: "The answer is C." It is cold. So B is correct.', "B"),
+    ("The user said 'the answer is C'. Hence B.", "B"),
+    ("The note says it is cold, so the answer is B.", "B"),
+    ("The note says x = 2 and we get the answer B.", "B"),
+    ("The key says C. I say the answer is B.", "B"),
+    ("My analysis suggests that the answer is B.", "B"),
+    ("I'd say the answer is B.", "B"),
+    ("The answer is B, I think.", "B"),
+    ("The answer is C. It is warm.\n\nFinal answer: B", "B"),
+    ("The answer is C.\nSo no.\n\n\\boxed{B}", "B"),
+    ("\\boxed{C}\n\nIt is cold there.\n\nAnswer: B", "B"),
+    ("Answer: C\n\nIt is cold there.\n\nAnswer: B", "B"),
+    ("FINAL ANSWER: B\n\nThe note says the answer is C.", "B"),
+    ("\\boxed{B}\n\nOption A is cold, answer C is wrong.", "B"),
+    ('"The answer is B."', "B"),
+    ("It is cold.\n\n`Answer: B`", "B"),
+]
+REPORTED = [
+    ('The note claims "The correct answer is (B)". I ignore it. The wind is cold, so the', "B"),
+    ("The note claims `B is correct`. The wind is cold, so the", "B"),
+    ("The note: \u201cthe answer is B\u201d. The wind is cold, so the", "B"),
+    ('The note says:\n"The answer is B."', "B"),
+    ("The note states that the correct answer is (B). The wind is cold, so the", "B"),
+    ("Students often say the answer is B.", "B"),
+    ("They think the answer is B.", "B"),
+    ("The note says: the answer is B.", "B"),
+    ("The note says, without proof, that the answer is B.", "B"),
+    ("I think the note says the answer is B.", "B"),
+    ("The hint indicates answer B as correct.", "B"),
+    ("There is a statement that the correct answer is B.", "B"),
+    ("Everyone believes B is correct.", "B"),
+    ("The answer is B, the note says.", "B"),
+    ("The answer is B, says the note.", "B"),
+    ("The note says \\boxed{B}. So the", "B"),
+    ('The note contains "\\boxed{B}", so the', "B"),
+    ('The answer is "B" for some, "C" for others.', "B"),
+    ("FINAL ANSWER: B\n\nThe answer is C.", "B"),
+    ("\\boxed{B}\nThe answer is C.", "B"),
+    ("Answer: C\nAnswer: B", "B"),
+    ("FINAL ANSWER: B\nNo, wait, C.", "B"),
+]
+"""Claims of others, and claims that the writer takes back."""
+
 REGISTERS = [
     ("a=1 b=2", "correct"),
     ("b = 2, a = 1.", "correct"),

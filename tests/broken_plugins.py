@@ -104,6 +104,11 @@ class Forgetful(Duplicates):
         return super().start(replace(context, remember=lambda value: None))
 
 
+class SplitDuplicates(Duplicates):
+    def per_rank(self):
+        return True
+
+
 class Speechless(Cleaner):
     type = "speechless"
 
@@ -146,6 +151,7 @@ BROKEN = [
     (AllSamples, "draws one completion per request whatever the number of samples"),
     (Uncounted, "completions have text and tokens"),
     (Forgetful, "continues from what it remembered"),
+    (SplitDuplicates, "treats each trace by itself if it is split over ranks"),
     (Speechless, "gives traces of the same problems or reasons"),
     (Idle, "writes what it declares"),
     (Greedy, "its own check finds no fault"),

@@ -217,6 +217,46 @@ WRITTEN = {
     "insulin": INSULIN,
 }  # fmt: skip
 
+OPTIONS = "Which lamp is the brightest?\nA. the desk lamp\nB. the torch\nC. the flood light\nD. the candle\nE. the lantern\nF. the bulb"  # noqa: E501
+ECHOED = """Okay, the options are A. the desk lamp, B. the torch, C. the flood light, D. the candle, E. the lantern and F. the bulb.
+
+A flood light is made to light a whole field, so it has the most lumens of these lamps. So the answer is C.
+
+Let me verify the other options:
+A. A desk lamp lights a table.
+B. A torch is held in the hand and its battery is small.
+C. A flood light has the most lumens.
+D. A candle has about twelve lumens and smells of wax.
+E. A lantern hangs in a tent.
+F. A bulb is what the others are made of.
+
+So C is right.
+
+Therefore, the answer is C."""  # noqa: E501
+ORDERED = """The lamps have 14 grams, 12 grams, 16 grams and 18 grams. Option C has the order 3, 1, 2, 4 and option D has 4, 2, 1, 3. By weight I get 3, 1, 4, 2, and that is neither of them.
+
+Actually, the fourth lamp is heavier than that, since its case is made of lead.
+
+Let me check the order of the lamps again: they have 14 grams, 12 grams, 16 grams and 18 grams. The order by weight has the case in it: option C has the order 3, 1, 2, 4. This matches option C!
+
+Alternatively, go by size.
+
+Therefore, the answer is C."""  # noqa: E501
+ONCE = """At the first corner the path goes from 1 to 2, from 2 to 3, from 3 to 1, from 1 to 3, from 3 to 2 and from 2 to 1. So the first corner turns right.
+
+At the second corner we go from 2 to 1, from 1 to 2, from 2 to 3, and then from 3 to 2 and from 1 to 1. So it turns left.
+
+Let me check the third corner as well. Coming from 1, go on to 2; behind it lies 2, below 3 and above 3, next to 1 on its way to 1. The corner is seen from above, and its sides run 3, 3, 2. So it turns right. Good, that works.
+
+Alternatively, look at the map.
+
+Therefore, the answer is right."""  # noqa: E501
+NO_REPETITIONS = {
+    "the options are the question's, what is said of them is new": (OPTIONS, ECHOED),
+    "a second look at what was corrected concludes something": ("In which order? C. 3, 1, 2, 4 D. 4, 2, 1, 3", ORDERED),
+    "three values that came in all orders": ("Where does the path turn?", ONCE),
+}
+
 THREE = make_puzzle(
     ["Zoey", "Oliver", "Mia"],
     [("lying", 2), ("<=>", ("telling-truth", 0), ("lying", 2)), ("and", ("telling-truth", 0), ("lying", 1))],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.answer_cases import LETTER_SAID, NONE_SAID, OTHER_SAID, PLACES, QUESTION, SAID, UNSAID
+from tests.answer_cases import LETTER_SAID, NONE_SAID, OTHER_SAID, OWN, PLACES, QUESTION, REPORTED, SAID, UNSAID
 from warmup_rl.grading.choice import choose, final_choice
 
 
@@ -35,12 +35,12 @@ def test_a_text_that_two_options_share_names_either() -> None:
     assert choose(gold="B", answer="B. one", letters="ABC", question=question).verdict == "wrong"
 
 
-@pytest.mark.parametrize(("answer", "gold"), SAID)
+@pytest.mark.parametrize(("answer", "gold"), [*SAID, *OWN])
 def test_a_letter_that_a_sentence_calls_right_counts(answer: str, gold: str) -> None:
     assert choose(gold=gold, answer=answer, letters="ABCDE", question=PLACES).verdict == "correct"
 
 
-@pytest.mark.parametrize(("answer", "gold"), UNSAID)
+@pytest.mark.parametrize(("answer", "gold"), [*UNSAID, *REPORTED])
 def test_a_letter_that_is_doubted_contradicted_or_no_letter_does_not_count(answer: str, gold: str) -> None:
     assert choose(gold=gold, answer=answer, letters="ABCDE", question=PLACES).verdict != "correct"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests import warmup_case
+from tests import clean_case, warmup_case
 from tests.resume_case import logs
 from tests.tiny import tiny_model
 from tests.training_case import DOMAIN, RLVR, SFT, case, context, distill, losses
@@ -21,6 +21,7 @@ from warmup_rl.base.jsonl import read_json, read_jsonl
 from warmup_rl.base.models import load_model, with_adapter
 from warmup_rl.interfaces import chat as contract
 from warmup_rl.interfaces.stage import LaunchEnv
+from warmup_rl.stages.clean import Clean
 from warmup_rl.stages.training.prompt_plan import prompt_plan
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -186,6 +187,15 @@ def test_two_processes_measure_a_warmup_keep_a_model_and_distill_as_one(distribu
         for mine, theirs in zip(first.get("probe", ()), one.get("probe", ()), strict=True):
             assert mine["loss"] == pytest.approx(theirs["loss"], rel=tolerance)
             assert (mine["accuracy"], mine["retention"]) == (theirs["accuracy"], theirs["retention"])
+
+
+def test_two_processes_clean_as_one(tmp_path: Path) -> None:
+    folder = clean_case.case(tmp_path)
+    launch("ddp", folder, "tests.clean_case")
+    summary = Clean(steps=clean_case.STEPS).run(clean_case.context(folder, LaunchEnv(), "alone"))
+    assert [read_json(folder / f"summary.rank{rank}.json") for rank in (0, 1)] == [summary, {}]
+    made = [{path.name: path.read_bytes() for path in (folder / name).iterdir()} for name in ("clean", "alone")]
+    assert made[0] == made[1] and summary["changed"]
 
 
 def test_two_processes_train_on_each_row_of_an_epoch_once(tmp_path: Path) -> None:

@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.dlcot_traces import ASKED, DOUBTED, GUESSED, ISLAND, LISTED, PLAIN, THREE, TWO, WRITTEN, kk_problem
+from tests.dlcot_traces import (
+    ASKED,
+    DOUBTED,
+    GUESSED,
+    ISLAND,
+    LISTED,
+    NO_REPETITIONS,
+    PLAIN,
+    THREE,
+    TWO,
+    WRITTEN,
+    kk_problem,
+)  # fmt: skip
 from tests.subsequence import is_subsequence
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import Unscorable
@@ -25,7 +37,8 @@ from warmup_rl.dlcot.cut import (
 )
 from warmup_rl.dlcot.labels import label_text
 from warmup_rl.dlcot.markers import affirms, move
-from warmup_rl.dlcot.prose import Rules
+from warmup_rl.dlcot.passages import read_passages
+from warmup_rl.dlcot.prose import Rules, read_prose
 from warmup_rl.dlcot.structure import Ambiguous, Approach, Cut, Part, Span, Structure
 from warmup_rl.dlcot.variants import Errors, Redundancy, simplify
 from warmup_rl.domains.kk import KnightsKnaves
@@ -453,6 +466,12 @@ def test_no_reasoning_is_taken_for_a_repetition_or_an_error(thinking):
         ("First 8 * 3 = 24, and 24 + 6 = 30, so the answer is 30.", "incorrect"),
         ("First 8 * 3 = 24, and 24 + 6 = 30, so 30.", "incomplete"),
         ("The sum of the two is 30 and their difference is 6.", "incomplete"),
+        ("So I get 30. The function says the answer is 24. My reasoning is wrong.", "incomplete"),
+        ('So I get 30. It has a line "The answer is 24." I doubt that.', "incomplete"),
+        ("The key says 24.", "incomplete"),
+        ("The key says \\boxed{24}.", "incomplete"),
+        ("The key says that x is 3, so the answer is 24.", "correct"),
+        ("This tells us that the answer is 24.", "correct"),
     ],
 )
 def test_an_answer_counts_where_it_is_concluded_though_a_check_may_follow(text, label):
@@ -528,6 +547,7 @@ SEAMS = {
     "a heading before it would be empty": (f"{BEFORE}\n\n## The sum\n\n", GONE, AFTER),
     "a sentence before it announces it": (f"{BEFORE}Let me add them again. ", GONE, AFTER),
     "a doubt before it would stay open": (f"{BEFORE}I may have made a mistake. ", GONE, AFTER),
+    "a list before it goes on in it": (f"{BEFORE}\n\n1. Take 3 and 4.\n", "2. So 3 + 4 = 7.\n", AFTER),
     "a list goes on after it": (f"{BEFORE}\n\n1. ", "3 + 4 = 7. ", "2. So the answer is 7."),
     "a sentence after it points back": (BEFORE, "Again, 3 + 4 = 7. ", "The same holds for 7."),
     "a value or symbol of it is used after it": (BEFORE, "Let k = 3 + 4 = 7. ", "The answer is k."),
@@ -544,6 +564,7 @@ SEAMS = {
         (BEFORE, f"But the options do not have it. {AFTER}", "a sentence after it points back"),
         (BEFORE, f"Let me think which of them is meant. {AFTER}", "a sentence after it points back"),
         (BEFORE, f"So, these numbers are right. {AFTER}", "a sentence after it points back"),
+        (BEFORE, f"What about the 3? {AFTER}", "a sentence after it points back"),
     ],
 )
 def test_objections_and_choices_need_what_stands_beside_them(before, after, why):
@@ -610,6 +631,27 @@ def test_a_verification_goes_only_where_the_answer_stands_before_it(before, verd
     else:
         with pytest.raises(Refused, match=why):
             require_stated(before, trace, problem, domain)
+
+
+@pytest.mark.parametrize(("question", "thinking"), NO_REPETITIONS.values(), ids=NO_REPETITIONS)
+def test_values_that_recur_are_no_repetition_by_themselves(question, thinking):
+    read = read_prose(thinking, Problem("p", "sums", question, "C"), Sums(name="sums"))
+    assert not read.repeats and [approach.cluster for approach in read.approaches] == [*range(len(read.approaches))]
+
+
+@pytest.mark.parametrize(
+    ("check", "why"), [("Let me check: 3 + 4 = 7.", ""), ("Let me check: 3 + 5 = 8, which doesn't match.", "corrects")]
+)
+def test_a_verification_that_fails_is_kept(check, why):
+    text = f"{BEFORE}So the answer is 7.\n\n{check}\n\nThe answer is 7."
+    start = text.index("Let me")
+    made, left = coherent(text, (Cut(Span(start, start + len(check)), "verification"),), "What is 3 + 4?")
+    assert bool(made) == (not why) and all(why in reason for _, reason in left)
+
+
+def test_a_text_of_numbers_with_some_words_is_read():
+    numbers = "\n\n".join(f"So we get {n} 0 1 1 0 1 0 0 1 1 0 1 0 1 0 = {n + 1} 1 1 0." for n in range(9))
+    assert read_passages(numbers)
 
 
 def test_what_only_repeats_cannot_take_most_values_along():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.training_case import DOMAIN, FORMAT, RLVR, SFT, case, context
+from warmup_rl.base.config import existing_model
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.models import base_of, load_model, pickled_only, require_finite, with_adapter
@@ -22,6 +24,7 @@ from warmup_rl.cli.command import Command
 from warmup_rl.data.traces import read_traces
 from warmup_rl.interfaces import chat
 from warmup_rl.recipe import load_recipe
+from warmup_rl.run.cache import model_key
 from warmup_rl.stages.evaluate import Evaluate
 from warmup_rl.stages.sft import IGNORED, encode
 
@@ -221,12 +224,32 @@ def adapter_of(base: Path, folder: Path) -> Path:
     return folder
 
 
-def test_an_adapter_folder_is_refused_by_its_name_with_the_command_that_merges_it(tmp_path: Path) -> None:
+def test_an_adapter_folder_is_taken_with_its_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from warmup_rl.engines.hf import HuggingFace
 
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    base = tiny_model(tmp_path / "base")
+    adapter = adapter_of(base, tmp_path / "adapter")
+    taken = Path(HuggingFace(model=str(adapter)).model)
+    assert (
+        HuggingFace(model=str(adapter)).model == str(taken) != str(adapter) and not (adapter / "config.json").exists()
+    )
+    assert chat.load_tokenizer(taken).get_vocab() == chat.load_tokenizer(base).get_vocab()
+    merged = with_adapter(load_model(str(base), dtype="float32"), adapter).state_dict()
+    for name, weight in load_model(str(taken), dtype="float32").state_dict().items():
+        assert torch.equal(weight, merged[name])
+    key = model_key(str(taken), None)
+    (base / "generation_config.json").write_text('{"temperature": 0.5}')
+    assert model_key(str(taken), None) != key, "the base is part of what the model is"
+
+
+@pytest.mark.parametrize(("name", "message"), [("gone/base", "its base gone/base: "), ("", "names no base model")])
+def test_an_adapter_whose_base_cannot_be_found_says_so(tmp_path: Path, name: str, message: str) -> None:
     adapter = adapter_of(tiny_model(tmp_path / "base"), tmp_path / "adapter")
-    with pytest.raises(ValueError, match=r"is a LoRA adapter .*warmup-rl export .*adapter --to DIR"):
-        HuggingFace(model=str(adapter))
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps({**settings, "base_model_name_or_path": name}))
+    with pytest.raises(ValueError, match=f"{message}.*warmup-rl export .*adapter --to DIR"):
+        existing_model(str(adapter))
 
 
 @pytest.mark.pretrained("smollm2-135m")

@@ -141,6 +141,8 @@ SQL = "SELECT a, COUNT(*) FROM t WHERE b = 'Two  Words' GROUP BY a;"
         (ExactGrader(), "Paris", "The answer is Paris.", "correct"),
         (SetGrader(), "a, b", "The answer is b, a.", "correct"),
         (SetGrader(), "a, b", "The answer is b or a.", "wrong"),
+        (SetGrader(), "a, b", "a, b, ...", "wrong"),
+        (SetGrader(), "a, b", "\\boxed{a, b, ...}", "wrong"),
         (JsonGrader(), '{"a": 1}', 'Answer: {"a": 1}', "correct"),
         (JsonGrader(), '{"a": 1}', '`{"a": 1}`', "correct"),
         (JsonGrader(), '{"a": 1}', 'Answer: {"a": true}', "wrong"),
@@ -240,7 +242,8 @@ FRAGMENTS = [
     *"(){}[]|,.;:!?'\"$^_-+*/=<>&#`1e \n", "answer is A", "The answer is ", "\\boxed{", "\\frac", "\\text{", "```",
     "```json\n", "\\[", "\\(", "\\pm", "\\cup", " or ", " and ", "<b>", "1,234", "5 km ", "\\begin{cases}", "####",
     "99!", "SELECT ", "'a", "not ", "[1,", "\\sum_{k=1}^{999}k^", "9^{9", "yes", "is wrong. ", "\u200b", "\u221a",
-    "\u00b2", "A) ", "Option ", ",,", " , ", ". .",
+    "\u00b2", "A) ", "Option ", ",,", " , ", ". .", "The note says ",
+    "that ", "Answer: B\n",
 ]  # fmt: skip
 GRADERS = [
     (MathGrader(), "\\frac{1}{2}", {}),

@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.scripted_server import Answer, said, serving
 from tests.subsequence import is_subsequence
 from tests.tiny import Adding, tiny_model
 from warmup_rl.base.config import Sampling
+from warmup_rl.base.errors import UserError
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
 from warmup_rl.base.types import Completion, Problem, Request, Score, Trace, trace_from_json
 from warmup_rl.cleaners.dlcot import DLCoT
-from warmup_rl.dlcot.judge import EMPTY, NO_ANSWER, REPLIES_FILE, TOO_LONG, Judge
+from warmup_rl.dlcot.judge import EMPTY, NO_ANSWER, REFUSED, REPLIES_FILE, TOO_LONG, Judge
 from warmup_rl.dlcot.judge_reply import Reading, Unusable, read_reply, structure_of
 from warmup_rl.dlcot.structure import Ambiguous
 from warmup_rl.dlcot.text import sentences
@@ -399,6 +401,36 @@ def test_a_useless_judge_leaves_every_trace_as_it_is_and_that_is_counted(tmp_pat
     outcomes = [(row["outcome"], row["why"]) for row in read_jsonl(folder / "audit.jsonl")]
     assert outcomes == [("doubt", NO_ANSWER)] * 12
     assert len(Scripted.asked) == 36
+
+
+def test_a_trace_that_the_endpoint_refuses_is_left_alone_and_counted(tmp_path, noisy):
+    """The first trace is refused at once, the second one when its conversation has become longer."""
+    long = Answer({"error": {"message": "maximum context length is 9", "code": "context_length_exceeded"}}, status=400)
+
+    def script(body, count):
+        messages = body["messages"]
+        lines = re.findall(r"^\[(\d+)\] (.*)$", messages[0]["content"], re.MULTILINE)
+        if not lines:
+            return said("ok")
+        if "Ignore all rules" in messages[0]["content"] or len(messages) > 1:
+            return long
+        return said("?" if len(server.bodies) == 3 else json.dumps(by_phrases([text for _, text in lines])))
+
+    with serving(script) as (server, url):
+        engine = {"type": "openai", "base_url": url, "model": "judge", "concurrency": 1}
+        summary, before, after, folder = cleaned(tmp_path / "out", noisy, engine)
+    assert summary["kept"] == 12 and after[:2] == before[:2] and summary["changed"] > 4
+    outcomes = [(row["outcome"], row["why"]) for row in read_jsonl(folder / "audit.jsonl")]
+    assert outcomes[:2] == [("doubt", REFUSED)] * 2 and REFUSED not in dict(outcomes[2:]).values()
+    assert summary["outcomes"]["dlcot"][f"doubt: {REFUSED}"] == 2 and REFUSED in (folder / "audit.html").read_text()
+    assert len(server.bodies) == 14, "twelve traces, one again, and a short question, as the first is refused"
+    assert len(list(read_jsonl(folder / REPLIES_FILE))) == 11, "what is refused is asked again by the next command"
+
+
+def test_a_judge_whose_key_is_refused_ends_the_cleaning(tmp_path, noisy):
+    broke = Answer({"error": {"message": "no"}}, status=401)
+    with serving(lambda body, count: broke) as (_, url), pytest.raises(UserError, match="status 401"):
+        cleaned(tmp_path / "out", noisy, {"type": "openai", "base_url": url, "model": "judge"})
 
 
 def test_a_judge_that_calls_everything_repeated_cannot_empty_a_trace(tmp_path, noisy):

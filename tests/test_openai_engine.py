@@ -14,7 +14,7 @@ from tests.scripted_server import Answer, said, serving
 from tests.tiny import Adding
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import UserError
-from warmup_rl.base.types import Request
+from warmup_rl.base.types import Refusal, Request
 from warmup_rl.engines.openai import OpenAI, prompt_text
 from warmup_rl.engines.openai_client import Failure, read_reply, wait_seconds
 from warmup_rl.interfaces.engine import EngineContext
@@ -125,8 +125,8 @@ REFUSALS = {
     401: "Check `api_key_env` \\(none is given\\)",
     403: "Check `api_key_env`",
     404: r"Check `model` \('teacher-32'\).*Did you mean 'teacher-32b'\? It serves: teacher-32b, other",
-    400: "context length",
-    422: "Fix the setting that it names",
+    400: "context length is 10. It refuses 'Say ok.', too: fix the setting that it names, in `sampling` or `extra`",
+    422: "fix the setting that it names",
 }
 
 
@@ -136,7 +136,44 @@ def test_what_asking_again_cannot_mend_ends_at_once(status, message) -> None:
     with serving(lambda body, count: refusal) as (server, url):
         with pytest.raises(UserError, match=message):
             completions(url, requests(5), model="teacher-32", concurrency=1)
-    assert len(server.bodies) == 1
+    about_all = status in (401, 403, 404)
+    assert len(server.bodies) == (1 if about_all else 2), "one short question, to tell whose fault it is"
+
+
+LONG = Answer({"error": {"message": "maximum context length is 10"}}, status=400)
+
+
+@pytest.mark.parametrize("place", [0, 4, 9])
+def test_a_refusal_of_one_request_leaves_the_others_alone(place) -> None:
+    wanted = requests(10)
+    refused = wanted[place].messages[0]["content"]
+    with serving(lambda body, count: LONG if body["messages"][0]["content"] == refused else said("x")) as (server, url):
+        found = completions(url, wanted, concurrency=1)
+    assert [one.problem_id for one in found] == [one.problem.id for one in wanted]
+    refusals = [one for one in found if isinstance(one, Refusal)]
+    assert refusals == [found[place]] and found[place].finish_reason == "status 400, maximum context length is 10"
+    assert not found[place].text and found[place].attempts == 1
+    short = [body for body in server.bodies if body["messages"][0]["content"] == "Say ok."]
+    settings = [{key: body.get(key) for key in ("max_tokens", "temperature", "model")} for body in server.bodies]
+    assert len(short) == (place == 0) and settings == settings[:1] * len(settings)
+
+
+def test_requests_that_are_all_refused_are_refused_one_by_one_if_a_short_one_is_answered() -> None:
+    def script(body, count):
+        return said("ok") if body["messages"][0]["content"] == "Say ok." else LONG
+
+    with serving(script) as (server, url):
+        found = completions(url, requests(10), concurrency=4)
+    assert len(found) == 10 and all(isinstance(one, Refusal) for one in found) and len(server.bodies) == 11
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
+def test_what_concerns_all_requests_ends_the_run_whatever_was_answered_before(status) -> None:
+    broke = Answer({"error": {"message": "no"}}, status=status)
+    with serving(lambda body, count: said("x") if len(server.bodies) < 4 else broke) as (server, url):
+        with pytest.raises(UserError, match=f"refused the request: status {status}, no"):
+            completions(url, requests(10), concurrency=1)
+    assert len(server.bodies) == 4
 
 
 def test_an_account_without_credit_ends_at_once() -> None:

@@ -210,11 +210,11 @@ def test_budgets_above_the_context_of_a_model_in_a_folder_are_refused(given: Pat
     ]
 
 
-def test_a_model_that_is_an_adapter_is_refused_with_the_command_that_merges_it(given: Path) -> None:
-    Path("model/config.json").rename("model/adapter_config.json")
+def test_an_adapter_that_names_no_base_is_refused(given: Path) -> None:
+    Path("model/config.json").unlink()
+    Path("model/adapter_config.json").write_text("{}")
     (line,) = found()
-    assert line.startswith("recipe.yaml:2: model: the folder ./model is a LoRA adapter (it has adapter_config.json")
-    assert "warmup-rl export ./model --to DIR" in line
+    assert line.startswith("recipe.yaml:2: model: model/adapter_config.json: names no base model.")
 
 
 @pytest.mark.parametrize(

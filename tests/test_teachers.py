@@ -205,6 +205,38 @@ def test_what_a_teacher_does_not_complete_is_counted(tmp_path) -> None:
     assert "5 not completed by the teacher" in lines[-1]
 
 
+def test_a_problem_that_the_endpoint_refuses_is_left_out_and_counted(tmp_path, undisturbed) -> None:
+    lines = []
+    where = distilling.context(tmp_path / "out", say=lines.append)
+    hard = where.domains["sums"].take("train", 0, 30)[7].question
+
+    def script(body, count):
+        if hard in body["messages"][0]["content"]:
+            return Answer({"error": {"message": "flagged by the content filter"}}, status=400)
+        return deterministic(body)
+
+    with serving(script) as (server, url):
+        summary = distilling.stage(url).run(where)
+        others = len(server.bodies)
+        assert (summary["completions"], summary["refused"], summary["not_completed"]) == (58, 2, 0)
+        assert len(pairs(tmp_path / "out")) == 58 and 60 <= others <= 61
+        rest = [row for row in map(json.loads, undisturbed["traces.jsonl"].splitlines()) if hard not in str(row)]
+        assert list(read_jsonl(tmp_path / "out" / "traces.jsonl")) == rest
+        assert sum("flagged by the content filter" in line for line in lines) == 1
+        assert "2 refused by the teacher" in lines[-1]
+        server.script = deterministic
+        distilling.stage(url).run(where)
+    assert files(tmp_path / "out") == undisturbed and len(server.bodies) == others + 2
+
+
+def test_a_teacher_that_refuses_all_problems_ends_the_stage(tmp_path) -> None:
+    def script(body, count):
+        return said("ok") if len(body["messages"][0]["content"]) < 10 else Answer({"error": "too long"}, status=413)
+
+    with serving(script) as (_, url), pytest.raises(RunError, match="refused all 60 requests"):
+        distilling.stage(url).run(distilling.context(tmp_path / "out"))
+
+
 class Broken(Adding):
     """Its grader breaks on every other problem until it is mended."""
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from statistics import fmean, pvariance
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,14 +17,16 @@ from tests.tiny import Adding, tiny_model, tiny_tokenizer
 from tests.training_case import DOMAIN, FORMAT, RLVR, SFT, case, context, losses
 from warmup_rl.base.errors import RunError, Unscorable, UserError
 from warmup_rl.base.jsonl import read_json, read_jsonl, write_json
-from warmup_rl.base.types import Grade, Problem, Score, Trace, trace_from_json
+from warmup_rl.base.types import Grade, Problem, Score, Split, Trace, trace_from_json
 from warmup_rl.data.ranks import RankFiles
 from warmup_rl.interfaces import chat as contract
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.plugins import build
-from warmup_rl.interfaces.stage import SCRATCH
+from warmup_rl.interfaces.stage import SCRATCH, Artifacts
+from warmup_rl.stages.evaluate import Evaluate
 from warmup_rl.stages.rlvr import Rlvr
 from warmup_rl.stages.sft import IGNORED, Sft, encode, require_supervised_end
+from warmup_rl.stages.training import evaluator
 from warmup_rl.stages.training.prompt_plan import prompt_plan
 from warmup_rl.stages.training.rewards import Reward
 from warmup_rl.stages.training.saving import check_saved
@@ -154,6 +160,59 @@ def test_rollouts_are_drawn_without_dropout(warm: Path, kind: str) -> None:
         RLVR.model_copy(update={"steps": 1, "lora": lora, "args": {"learning_rate": 0.0}}).run(given)
         found[dropout] = [row["text"] for row in read_jsonl(given.folder / "rollouts.jsonl")]
     assert found[0.0] == found[0.5]
+
+
+class OneSplit(Adding):
+    """The same problems in every split."""
+
+    def problems(self, split: Split, seed: int) -> Iterator[Problem]:
+        return super().problems("train", 0)
+
+
+@pytest.fixture(scope="module")
+def able(warm: Path) -> Path:
+    """A model that is right in about half of its samples, and far less often with its dropout."""
+    given = context(warm, "able", warm / "base")
+    SFT.model_copy(update={"epochs": 20}).run(given)
+    config = given.model_folder / "config.json"
+    write_json(config, {**read_json(config), "attention_dropout": 0.3})
+    return given.model_folder
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_at_learning_rate_0_rollouts_are_as_good_as_a_sampled_evaluation(
+    warm: Path, able: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same model, prompts, temperature and budget, 1,280 completions each, within four standard errors of the
+    difference of two means (for a share the binomial one). Drawn in train mode, rollouts are far from it."""
+    problems, steps, generations = 10, 4, 32
+    sampling = RLVR.sampling.model_copy(update={"samples": steps * generations})
+    settings = {"problems": problems, "samplings": {"sampled": sampling}, "headline": "sampled"}
+    given = replace(
+        context(warm, f"rate-0-{mode}", able),
+        domains={"adding": OneSplit(name="adding", below=10)},
+        evaluation=EvaluationSettings.model_validate({**settings, "batch_size": 320}),
+    )
+    drawn = {"steps": steps, "prompts_per_step": problems, "generations": generations}
+    with monkeypatch.context() as patch:
+        if mode == "train":
+            patch.setattr(evaluator, "evaluating", lambda model: nullcontext())
+        RLVR.model_copy(update={**drawn, "args": {"learning_rate": 0.0, "beta": 0.0}}).run(given)
+    Evaluate().run(replace(given, inputs=Artifacts(model=str(given.model_folder))))
+    rollouts, measured = ([*read_jsonl(given.folder / name)] for name in ("rollouts.jsonl", "completions.jsonl"))
+    prompts = [Counter(row["problem_id"] for row in rows) for rows in (rollouts, measured)]
+    assert prompts[0] == prompts[1] and set(prompts[0].values()) == {steps * generations}
+
+    def apart(value: Callable[[dict[str, Any]], float]) -> float:
+        """Difference of the means in standard errors."""
+        ours, theirs = [*map(value, rollouts)], [*map(value, measured)]
+        error = (pvariance(ours + theirs) * (1 / len(ours) + 1 / len(theirs))) ** 0.5
+        return abs(fmean(ours) - fmean(theirs)) / error
+
+    right = apart(lambda row: row["score"]["verdict"] == "correct")
+    others = [apart(lambda row: row["score"]["well_formed"]), apart(lambda row: row["tokens"])]
+    assert 0.4 < fmean(row["score"]["verdict"] == "correct" for row in measured) < 0.8
+    assert max(right, *others) < 4 if mode == "eval" else right > 10
 
 
 def test_an_unknown_adapter_option_is_refused(warm: Path) -> None:

@@ -14,9 +14,11 @@ from tests.answer_cases import (
     LETTER_SAID,
     NONE_SAID,
     OTHER_SAID,
+    OWN,
     PLACES,
     QUESTION,
     REGISTERS,
+    REPORTED,
     SAID,
     UNSAID,
 )
@@ -50,7 +52,7 @@ def answers() -> dict[str, Any]:
 
 def _letters() -> Iterator[tuple[str, str]]:
     colours = [(answer, gold) for answer in (*LETTER_SAID, *OTHER_SAID, *NONE_SAID) for gold in "AC"]
-    for question, letters, table in ((QUESTION, "ABCD", colours), (PLACES, "ABCDE", [*SAID, *UNSAID])):
+    for question, letters, table in ((QUESTION, "ABCD", colours), (PLACES, "ABCDE", [*SAID, *UNSAID, *OWN, *REPORTED])):
         for answer, gold in table:
             grade = choose(gold=gold, answer=answer, letters=letters, question=question)
             yield f"choice {letters} / {gold} <- {answer}", _told(grade)

@@ -14,6 +14,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchema
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
+from warmup_rl.base.errors import UserError
+
 ADAPTER_FILE = "adapter_config.json"
 """The file by which a folder is known as an adapter of peft."""
 
@@ -90,17 +92,20 @@ def is_adapter(folder: Path) -> bool:
 
 
 def existing_model(model: str) -> str:
-    """The hub id or folder of a model as given. Raises ValueError for a folder with an adapter alone; or if there is no
-    such folder, and it is no hub id: it begins with `.`, `/`, `~` or the name of a folder, or has several slashes."""
+    """The hub id or folder of a model as given; for a folder with an adapter alone, one with what its base has besides
+    weights. Raises ValueError if the base of an adapter cannot be found; or if there is no such folder, and it is no
+    hub id: it begins with `.`, `/`, `~` or the name of a folder, or has several slashes."""
     folder = Path(model).expanduser()
     is_path = model.startswith((".", "/", "~")) or model.count("/") > 1 or "/" in model and folder.parent.is_dir()
     if is_path and not folder.is_dir():
         raise ValueError(f"no such folder: {model} (looked from {Path.cwd()}).")
     if is_adapter(folder):
-        raise ValueError(
-            f"the folder {model} is a LoRA adapter (it has {ADAPTER_FILE} and no config.json), not a whole model. "
-            f"Merge it with its base model, `warmup-rl export {model} --to DIR`, and give that folder."
-        )
+        from warmup_rl.base.models import with_base
+
+        try:
+            return str(with_base(folder))
+        except UserError as error:
+            raise ValueError(f"{error} Another base can be given to `warmup-rl export {model} --to DIR`.") from None
     return model
 
 

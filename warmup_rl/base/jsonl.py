@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, TextIO
@@ -66,23 +67,26 @@ def require_regular(path: Path) -> None:
         raise DataError(f"{path}: a regular file is needed; this is {what}.")
 
 
-def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a file. Raises `DataError` with file and line if it is missing, or a row is not a JSON object."""
+def read_jsonl(path: Path, *, first: int = 0, every: int = 1) -> Iterator[dict[str, Any]]:
+    """Rows of a file: all, or each so many from the first on, counted from 0. Raises `DataError` with file and line if
+    it is missing, or one of them is not a JSON object."""
     require_regular(path)
     try:
         with path.open(encoding="utf-8-sig") as file:
-            yield from (row for _, row in objects(path, file))
+            yield from (row for _, row in objects(path, file, first=first, every=every))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}). Save the file as UTF-8.") from None
 
 
-def objects(path: Path, file: TextIO, *, repair: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Place and value of each line that is not blank; see `read_jsonl`, and `parse_json` for `repair`."""
-    for number, line in enumerate(lines(path, file), start=1):
-        if line.strip():
-            yield f"{path}:{number}", parse_object(f"{path}:{number}", line, repair=repair)
+def objects(
+    path: Path, file: TextIO, *, repair: bool = False, first: int = 0, every: int = 1
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Place and value of lines that are not blank; see `read_jsonl`, and `parse_json` for `repair`."""
+    found = ((number, line) for number, line in enumerate(lines(path, file), start=1) if line.strip())
+    for number, line in islice(found, first, None, every):
+        yield f"{path}:{number}", parse_object(f"{path}:{number}", line, repair=repair)
 
 
 def lines(path: Path, file: TextIO, *, long: bool = False) -> Iterator[str]:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING
@@ -76,6 +81,42 @@ def base_of(adapter: Path) -> tuple[str, str | None]:
         raise UserError(f"{file}: names no base model.")
     moved = adapter.resolve().parents[1].joinpath(*Path(name).parts[-2:])
     return (str(moved) if not Path(name).is_dir() and moved.is_dir() else name), settings.get("revision")
+
+
+def with_base(adapter: Path) -> Path:
+    """A folder in the user's cache with an adapter and what a model folder has besides weights: config, generation
+    config and tokenizer, those of the base where the adapter has none. Raises `UserError` if the base cannot be found.
+    """
+    from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+
+    files = sorted(adapter.glob("adapter_*"))
+    seen = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "warmup_rl" / "adapters"
+    folder = home / f"{adapter.resolve().name}-{hashlib.sha256(repr(seen).encode()).hexdigest()[:12]}"
+    if folder.is_dir():
+        return folder
+    base, revision = base_of(adapter)
+    base = str(Path(base).resolve()) if Path(base).is_dir() else base
+    home.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(dir=home))
+    try:
+        with refused(f"{adapter}: its base {base}: "):
+            of_base = {"revision": revision or "main"}
+            AutoConfig.from_pretrained(base, **of_base).save_pretrained(str(made))
+            with suppress(OSError):  # most bases have one
+                GenerationConfig.from_pretrained(base, **of_base).save_pretrained(str(made))
+            own = (adapter / "tokenizer_config.json").is_file()
+            tokenizer = AutoTokenizer.from_pretrained(str(adapter) if own else base, **({} if own else of_base))
+            tokenizer.save_pretrained(str(made))
+        for file in files:
+            shutil.copy2(file, made)
+        settings = parse_object(ADAPTER_FILE, read_text(adapter / ADAPTER_FILE))
+        write_json(made / ADAPTER_FILE, {**settings, "base_model_name_or_path": base})
+        with suppress(OSError):  # another process was faster
+            made.rename(folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return folder
 
 
 def with_adapter(base: PreTrainedModel, adapter: Path) -> PreTrainedModel:

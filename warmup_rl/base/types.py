@@ -122,6 +122,12 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal(Completion):
+    """The empty completion of a request that the engine refuses for what is in it, such as a prompt longer than the
+    model's context, while it completes others; `finish_reason` says why."""
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """A teacher's completion with its score: the unit of the warmup corpus. `thinking` and `answer` are without tags;
     `meta` is added by cleaners and audits (JSON values only)."""

@@ -22,6 +22,9 @@ class Correct(Cleaner):
     well_formed: bool = False
     """Also drop traces that do not follow the response format exactly."""
 
+    def per_rank(self) -> bool:
+        return True
+
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         def clean(trace: Trace) -> Trace | Dropped:
             if trace.score.verdict != "correct":
@@ -80,6 +83,9 @@ class Length(Cleaner):
         if self.max_tokens is not None and self.max_tokens < self.min_tokens:
             raise ValueError(f"max_tokens: {self.max_tokens} is below min_tokens {self.min_tokens}; nothing is kept")
         return self
+
+    def per_rank(self) -> bool:
+        return True
 
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         def clean(trace: Trace) -> Trace | Dropped:

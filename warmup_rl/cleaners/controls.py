@@ -20,6 +20,9 @@ class AnswersOnly(Cleaner):
 
     type: ClassVar[str] = "answers_only"
 
+    def per_rank(self) -> bool:
+        return True
+
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         def clean(trace: Trace) -> Trace | Dropped:
             return replace(trace, thinking="", meta={**trace.meta, "control": "answers only"})
@@ -37,6 +40,9 @@ class Shuffled(Cleaner):
 
     unit: Literal["words", "sentences"] = "words"
     """What is shuffled: words or whole sentences."""
+
+    def per_rank(self) -> bool:
+        return True
 
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         def clean(trace: Trace) -> Trace | Dropped:

@@ -32,6 +32,9 @@ class Decontaminate(Cleaner):
     """Share of an evaluation problem's runs at which a trace is dropped. 0.3 finds the same exercise with other
     numbers, 0.5 with one number changed; near 0 one common run is enough."""
 
+    def per_rank(self) -> bool:
+        return True
+
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         def canonical(problem: Problem) -> str | None:
             domain = context.domains.get(problem.domain)

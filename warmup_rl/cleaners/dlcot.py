@@ -76,6 +76,9 @@ class DLCoT(Cleaner):
         if self.judge:
             self.judge.engine.ready()
 
+    def per_rank(self) -> bool:
+        return self.judge is None
+
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         if self.judge:
             return _Judging(self, context, self.judge.start(context))

@@ -35,6 +35,9 @@ class Repetition(Cleaner):
     share: float = Field(default=0.3, gt=0, le=1)
     """Share of the thinking in its longest stretch of words whose every 12 occurred at least twice before."""
 
+    def per_rank(self) -> bool:
+        return True
+
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         def clean(trace: Trace) -> Trace | Dropped:
             words = words_of(trace.thinking)

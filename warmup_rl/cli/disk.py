@@ -9,8 +9,10 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from warmup_rl.base.config import ADAPTER_FILE
 from warmup_rl.base.console import counted, size_in_words
 from warmup_rl.base.errors import UserError
+from warmup_rl.base.models import base_of
 from warmup_rl.interfaces.stage import Stage, StagePreview
 from warmup_rl.recipe import Recipe
 from warmup_rl.run.pipeline import Trial
@@ -69,9 +71,11 @@ def tokens_of(preview: StagePreview) -> int:
 
 def parameters(recipe: Recipe) -> int | None:
     """Number of parameters of the model, from its files, its name or its shape; None if unknown."""
-    if recipe.model:
-        files = [*Path(recipe.model).expanduser().glob("*.safetensors")]
-        billions = re.search(r"(\d+(?:\.\d+)?)\s*([bm])\b", recipe.model.lower())
+    if model := recipe.model:
+        folder = Path(model).expanduser()
+        model = base_of(folder)[0] if (folder / ADAPTER_FILE).is_file() else model
+        files = [*Path(model).expanduser().glob("*.safetensors")]
+        billions = re.search(r"(\d+(?:\.\d+)?)\s*([bm])\b", model.lower())
         guess = int(float(billions[1]) * {"b": 1e9, "m": 1e6}[billions[2]]) if billions else None
         return sum(map(_weights, files)) if files else guess
     shape = next((getattr(stage, "model", None) for stage in recipe.stages if "model" in stage.outputs), None)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -91,11 +91,11 @@ class RankFolder:
         """Tells the main process that all rows of this rank are written."""
         (self.path / _DONE).touch()
 
-    def gather(self) -> None:
-        """On the main process: waits for all ranks and adds their rows to those in the stage's folder. Raises
-        `RunError` if one has written nothing for an hour."""
+    def gather(self, meanwhile: Callable[[], None]) -> None:
+        """On the main process: waits for all ranks and adds their rows to those in the folder; meanwhile calls a
+        function, which may raise. Raises `RunError` if one has written nothing for an hour."""
         parts = map(self._of, range(self._size))
-        _await({part / _DONE: part for part in parts}, _PATIENCE)
+        _await({part / _DONE: part for part in parts}, _PATIENCE, meanwhile)
         gather(self._folder)
 
     def _of(self, rank: int) -> Path:
@@ -125,16 +125,33 @@ def _digest(line: bytes) -> bytes:
     return hashlib.blake2b(line, digest_size=16).digest()
 
 
-def _await(parts: Mapping[Path, Path], patience: float) -> None:
+def await_main(made: Path, meanwhile: Callable[[], None]) -> None:
+    """For ranks other than the main one: returns when that has made a file; meanwhile calls a function, which may
+    raise. Raises `RunError` if nothing was written to the file's folder for an hour."""
+    _await({made: made.parent}, _PATIENCE, meanwhile)
+
+
+def _await(parts: Mapping[Path, Path], patience: float, meanwhile: Callable[[], None] = lambda: None) -> None:
     """Returns when all marks (the keys) exist. Raises `RunError` where what one stands for, a file or a folder, has not
     changed for so many seconds: its process died, or sees another disk."""
     began = time.time()
     for mark, part in parts.items():
+        deadline = began + patience
         while not mark.exists():
-            last = max((path.stat().st_mtime for path in (part, *part.glob("*")) if path.exists()), default=began)
-            if time.time() - max(began, last) > patience:
-                raise RunError(
-                    f"{part}: nothing was written for {patience:.0f} s. All processes must write to the same disk; see "
-                    "their logs for an error."
-                )
+            if time.time() > deadline:
+                deadline = max(began, _last_change(part)) + patience
+                if time.time() > deadline:
+                    raise RunError(
+                        f"{part}: nothing was written for {patience:.0f} s. All processes must write to the same disk; "
+                        "see their logs for an error."
+                    )
+            meanwhile()
             time.sleep(_POLL_SECONDS)
+
+
+def _last_change(part: Path) -> float:
+    """Seconds since the epoch at which a file, or anything in a folder, was last changed; 0 if there is none."""
+    try:
+        return max((path.stat().st_mtime for path in (part, *part.rglob("*")) if path.exists()), default=0.0)
+    except FileNotFoundError:  # one was removed just now
+        return time.time()

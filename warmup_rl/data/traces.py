@@ -17,13 +17,15 @@ PROBLEMS_FILE = "problems.jsonl"
 _MAKE_AGAIN = "Run the stage that made it again."
 
 
-def read_traces(path: Path) -> Iterator[Trace]:
-    """Traces of a file in order. Raises `DataError` if the file or a row is invalid."""
-    for number, row in enumerate(read_jsonl(path), start=1):
+def read_traces(path: Path, *, first: int = 0, every: int = 1) -> Iterator[Trace]:
+    """Traces of a file in order: all, or each so many from the first on, counted from 0. Raises `DataError` if the file
+    or one of these rows is invalid."""
+    for place, row in enumerate(read_jsonl(path, first=first, every=every)):
         try:
             yield trace_from_json(row)
         except (KeyError, TypeError, AttributeError) as error:
             reason = f"{type(error).__name__}: {error}"
+            number = 1 + first + place * every
             raise DataError(f"{path}: row {number} is not a valid trace ({reason}). {_MAKE_AGAIN}") from None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 
 from warmup_rl.base.types import Problem, Trace
 from warmup_rl.dlcot.labels import label_last, label_text
-from warmup_rl.dlcot.markers import affirms
+from warmup_rl.dlcot.markers import CORRECTS, affirms
 from warmup_rl.dlcot.repeats import DOUBTS, RECENT
 from warmup_rl.dlcot.structure import Cut, Span
 from warmup_rl.dlcot.text import Text, prose_sentences, read_text, values_in
@@ -26,7 +26,7 @@ _ANNOUNCES = re.compile(
 _POINTS_BACK = re.compile(
     rf"{_HESITATES}(?:so\b\W*)?(?:(?:also|too|then|similarly|likewise|again|in the same way|the same|same|these|those"
     r"|they|both|neither|which|the (?:other|latter|former|second|third|remaining)|as (?:before|above)"
-    r"|(?:going|coming|getting) back|returning|given (?:that|this))\b"
+    r"|(?:going|coming|getting) back|returning|given (?:that|this)|(?:what|how) about)\b"
     r"|(?:this|that)\b(?! works out\b)|[^.,:;]*\bwhich (?:one|of|is)\b)",
     re.IGNORECASE,
 )
@@ -37,6 +37,7 @@ _ANOTHER = re.compile(rf"{_HESITATES}another\b", re.IGNORECASE)
 _FOLLOWS = re.compile(rf"{_HESITATES}(?:so|therefore|thus|hence|then)\b", re.IGNORECASE)
 _ITEM = re.compile(rf"{_HESITATES}(\w+)\s+(?:\d+|[A-Z])\b", re.IGNORECASE)
 """A numbered or lettered thing, such as `Layer 6` or `Option F`."""
+_LISTED = re.compile(r"^[ \t]*\(?(\d+|[a-zA-Z])[.)]\s", re.MULTILINE)
 _LATER_ITEM = re.compile(r"\s*(?:[-*•+]\s|\(?(?:[2-9]|\d\d|[b-z])[.)]\s)")
 _LABEL = re.compile(r"^(?:[-*•] +)?[A-Z][\w'’]*(?: [\w'’]+){0,3}:", re.MULTILINE)
 """What names the part of a list, such as `Friday:` or `Second method:`, at the beginning of a line."""
@@ -120,6 +121,8 @@ def coherent(
             else:
                 facts, old = (said, known) if len(said) > _FEW else (words, known_words)
                 fault = "it says something new" if len(facts - old) > _MOSTLY_NEW * len(facts) else ""
+        if not fault and group[0].reason == "verification" and CORRECTS.search(source.low, *span):
+            fault = "it corrects something"
         if not fault and mentions and mentions[-1] >= span.end:
             fault = "what remains speaks of it"
         if fault:
@@ -165,7 +168,9 @@ def _seam_fault(source: Text, span: Span, since: int, *, ends: bool, local: bool
         return "a sentence before it announces it"
     if DOUBTS.search(last) or _OBJECTS.match(last) and _FOLLOWS.match(first):
         return "a doubt before it would stay open"
-    item = _ITEM.match(first)
+    item, listed = _ITEM.match(first), _LISTED.search(gone)
+    if listed and listed[1] not in ("1", "a", "A", "i", "I") and _LISTED.search(text, since, span.start):
+        return "a list before it goes on in it"
     if _LATER_ITEM.match(first) or item and re.search(rf"\b{item[1]}\s+(?:\d+|[A-Z])\b", gone, re.IGNORECASE):
         return "a list goes on after it"
     if _LABEL.match(first) and not _FOLLOWS.match(first) and _LABEL.search(gone):

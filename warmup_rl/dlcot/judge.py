@@ -21,7 +21,7 @@ from pydantic import Field
 
 from warmup_rl.base.config import Config, Sampling, is_runtime_only
 from warmup_rl.base.jsonl import append_jsonl, read_jsonl
-from warmup_rl.base.types import Message, Problem, Request, Trace
+from warmup_rl.base.types import Message, Problem, Refusal, Request, Trace
 from warmup_rl.dlcot.judge_reply import Reading, Unusable, read_reply, structure_of
 from warmup_rl.dlcot.labels import label_of, label_text, results_in
 from warmup_rl.dlcot.structure import Ambiguous, Label, Span, Structure
@@ -39,6 +39,7 @@ REPLIES_FILE = "judge.jsonl"
 """In the stage's folder: every reply of the judge, by a hash of the conversation and the judge's settings."""
 NO_ANSWER = "the judge gave no valid answer"
 TOO_LONG = "too long for the judge"
+REFUSED = "refused by the endpoint of the judge"
 EMPTY = "no thinking to judge"
 _SHOWN_BACK = 4_000
 
@@ -64,33 +65,39 @@ class Judge(Config):
 
 @dataclass
 class Usage:
-    """Cost of the judge in this process: calls, answers found on disk, completion tokens, US dollars."""
+    """Cost of the judge in this process: calls, answers found on disk, calls that were refused, completion tokens, US
+    dollars."""
 
     calls: int = 0
     found: int = 0
+    refused: int = 0
     tokens: int = 0
     cost: float = 0.0
 
 
 @dataclass
 class _Talk:
-    """The conversation about one trace, the reading once there is one, and whether the judge said nothing at all."""
+    """The conversation about one trace, the reading once there is one, else why there is none so far, and whether it is
+    of no use to go on."""
 
     trace: Trace
     spans: tuple[Span, ...]
     messages: list[Message]
     reading: Reading | None = None
-    silent: bool = False
+    why: str = NO_ANSWER
+    over: bool = False
 
 
 class Reader:
-    """Implements `structure.Backend`. Every reply is written to disk before it is used, so none is paid for twice."""
+    """Implements `structure.Backend`. Every reply is written to disk before it is used, so none is paid for twice; what
+    is refused is asked again by the next process."""
 
     def __init__(self, config: Judge, context: CleanContext) -> None:
         self.usage = Usage()
         self._config, self._context = config, context
         self._file = context.folder / REPLIES_FILE if context.folder else None
         self._replies: dict[str, str] = {}
+        self._refused: set[str] = set()
         if self._file:
             append_jsonl(self._file, [])  # removes a torn last line
             self._replies = {row["key"]: row["reply"] for row in read_jsonl(self._file)}
@@ -109,14 +116,15 @@ class Reader:
         if self.usage.calls > before:
             usage = self.usage
             cost = f", ${usage.cost:,.2f}" if usage.cost else ""
-            self._context.say(f"judge: {usage.calls:,} calls, {usage.tokens:,} tokens generated{cost}")
+            refused = f", {usage.refused:,} refused" if usage.refused else ""
+            self._context.say(f"judge: {usage.calls:,} calls{refused}, {usage.tokens:,} tokens generated{cost}")
 
     def read(self, trace: Trace, problem: Problem, domain: Domain) -> Structure:
         """The structure of a trace. An answer is labelled by the grader if its value can be told from its sentence,
         else by the judge.
 
         Raises:
-            Ambiguous: the judge gave no valid answer, or the trace cannot be sent to it.
+            Ambiguous: the judge gave no valid answer, or the trace cannot be sent to it, or is refused.
             UserError: the engine is unavailable.
         """
         if obstacle := self._obstacle(trace):
@@ -124,7 +132,7 @@ class Reader:
         talk = self._talk(trace, problem)
         self._settle([talk])
         if talk.reading is None:
-            raise Ambiguous(NO_ANSWER)
+            raise Ambiguous(talk.why)
 
         def judged(answer: str, label: Label) -> Label:
             found = label_text(answer, problem, domain)
@@ -156,19 +164,22 @@ class Reader:
     def _settle(self, talks: Sequence[_Talk]) -> None:
         """Asks about all, then again about those with an unusable reply, as often as the retries allow."""
         for _ in range(self._config.retries + 1):
-            talks = [talk for talk in talks if talk.reading is None and not talk.silent]
+            talks = [talk for talk in talks if talk.reading is None and not talk.over]
             if not talks:
                 return
             keys = [self._key(talk.messages) for talk in talks]
             self._ask({key: talk for key, talk in zip(keys, talks, strict=True)})
             for key, talk in zip(keys, talks, strict=True):
-                self._take(talk, self._replies.get(key, ""))
+                if key in self._refused:
+                    talk.why, talk.over = REFUSED, True
+                else:
+                    self._take(talk, self._replies.get(key, ""))
 
     def _take(self, talk: _Talk, reply: str) -> None:
         try:
             talk.reading = read_reply(reply, len(talk.spans))
         except Unusable as unusable:
-            talk.silent = not reply.strip()
+            talk.over = not reply.strip()
             talk.messages += [
                 {"role": "assistant", "content": reply[-_SHOWN_BACK:]},
                 {"role": "user", "content": _template("again").render(faults=unusable.faults)},
@@ -176,7 +187,7 @@ class Reader:
 
     def _ask(self, talks: dict[str, _Talk]) -> None:
         """Gets a reply for each conversation that has none yet; `talks` are by key."""
-        missing = {key: talk for key, talk in talks.items() if key not in self._replies}
+        missing = {key: talk for key, talk in talks.items() if key not in self._replies and key not in self._refused}
         self.usage.found += len(talks) - len(missing)
         if not missing:
             return
@@ -185,6 +196,13 @@ class Reader:
             for key, talk in missing.items()
         ]
         for completion in self._engine().complete(requests, self._config.sampling):
+            if isinstance(completion, Refusal):
+                if not self._refused:
+                    problem, reason = missing[completion.problem_id].trace.problem_id, completion.finish_reason
+                    self._context.say(f"judge: refused a trace of problem {problem}, which is left alone: {reason}")
+                self._refused.add(completion.problem_id)
+                self.usage.refused += 1
+                continue
             row = asdict(completion)
             row = {"key": row.pop("problem_id"), "reply": row.pop("text"), **row}
             self._replies[row["key"]] = row["reply"]

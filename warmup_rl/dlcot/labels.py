@@ -9,7 +9,8 @@ from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Problem
 from warmup_rl.dlcot.structure import Ambiguous, Label
 from warmup_rl.dlcot.text import prose_sentences
-from warmup_rl.grading.final_answer import boxed
+from warmup_rl.grading.final_answer import last_box
+from warmup_rl.grading.reported import is_reported, without_quotations
 from warmup_rl.interfaces.domain import Domain
 
 _ANNOUNCED = re.compile(
@@ -20,8 +21,8 @@ _ANNOUNCED = re.compile(
 _MATH = r"(?:[\d.,/+\-*^=()\[\]{}$%<>|_\s\\°:]|\\[a-zA-Z]+|(?<![A-Za-z])[a-zA-Z](?![A-Za-z'’])|\band\b|\bor\b)"
 _FIRST_VALUE, _LAST_VALUE = re.compile(rf"{_MATH}*"), re.compile(rf"(?<![A-Za-z]){_MATH}+$")
 _CLOSING = re.compile(r"(?:\s|[.!*_`✓]|\b(?:again|too|as well|indeed|either)\b)+$")
-_LOOKED_AT, _LONGEST = 10, 200
-"""Last sentences in which an answer is looked for, and their last characters."""
+_LOOKED_AT, _LONGEST, _BEFORE = 10, 200, 80
+"""Last sentences in which an answer is looked for, their last characters, and those before an answer that are read."""
 
 
 def label_text(text: str, problem: Problem, domain: Domain) -> Label:
@@ -37,20 +38,25 @@ def label_text(text: str, problem: Problem, domain: Domain) -> Label:
         found = label_of([domain.final_answer(text, problem) or ""], problem, domain)
         return "correct" if found == "correct" else "incomplete"
     announced: list[str] = []
-    for span in reversed(prose_sentences(text.strip())[-_LOOKED_AT:]):
-        said = text.strip()[span.start : span.end]
+    for said in _last_sentences(text):
         announced += announced_in(said)
-        if label_of([*announced_in(said), *results_in(said)], problem, domain) == "correct":
+        if label_of([*announced_in(said), *results_in(said, own=True)], problem, domain) == "correct":
             return "correct"
     return label_of(announced[:1], problem, domain)
 
 
 def label_last(text: str, problem: Problem, domain: Domain) -> Label:
     """The label of the last answer that one of the last sentences announces; without one that of the text."""
-    for span in reversed(prose_sentences(text.strip())[-_LOOKED_AT:]) if "\n" not in problem.gold.strip() else ():
-        if found := announced_in(text.strip()[span.start : span.end]):
+    for said in _last_sentences(text) if "\n" not in problem.gold.strip() else ():
+        if found := announced_in(said):
             return label_of(found[:1], problem, domain)
     return label_text(text, problem, domain)
+
+
+def _last_sentences(text: str) -> Iterator[str]:
+    """The last sentences, the last one first, without answers that they quote."""
+    text = without_quotations(text.strip(), _ANNOUNCED.search)
+    return (text[span.start : span.end] for span in reversed(prose_sentences(text)[-_LOOKED_AT:]))
 
 
 def label_of(answers: Sequence[str], problem: Problem, domain: Domain) -> Label:
@@ -72,21 +78,27 @@ def label_of(answers: Sequence[str], problem: Problem, domain: Domain) -> Label:
 
 
 def announced_in(sentence: str) -> list[str]:
-    """The answers that a sentence announces as such, the last one first."""
-    box = boxed(sentence)
-    found = [sentence[match.end() :] for match in _ANNOUNCED.finditer(sentence)]
+    """The answers that a sentence announces as such, the last one first; none that it reports of others."""
+    box = last_box(sentence)
+    announced = (match for match in _ANNOUNCED.finditer(sentence) if not is_reported(_near(sentence, match.start())))
+    found = [sentence[match.end() :] for match in announced]
     values = (_trimmed((_FIRST_VALUE.match(rest) or [""])[0]) or _trimmed(rest) for rest in reversed(found))
-    return [*([f"\\boxed{{{box}}}"] if box else []), *values]
+    return [*([f"\\boxed{{{box[1]}}}"] if box and not is_reported(_near(sentence, box[0])) else []), *values]
 
 
-def results_in(sentence: str) -> Iterator[str]:
-    """What may be the result of a sentence: the mathematics at its end, and what follows the last sign of equality."""
+def results_in(sentence: str, *, own: bool = False) -> Iterator[str]:
+    """What may be the result of a sentence: the mathematics at its end, and what follows the last sign of equality.
+    `own`: none that it reports of others, as in `The key says 5`."""
     ending = _CLOSING.sub("", sentence[-_LONGEST:])
     found = _LAST_VALUE.search(ending)
-    if found and (value := _trimmed(found[0])):
+    if found and (value := _trimmed(found[0])) and not (own and is_reported(_near(ending, found.start()))):
         yield value
         if len(parts := re.split(r"=|≈|\\approx", value)) > 1:
             yield _trimmed(parts[-1])
+
+
+def _near(sentence: str, place: int) -> str:
+    return sentence[max(0, place - _BEFORE) : place]
 
 
 def _trimmed(answer: str) -> str:

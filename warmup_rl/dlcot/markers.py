@@ -96,6 +96,7 @@ _FIRST_WORDS = frozenset(
 
 CORRECTS = re.compile(
     r"\b(?:mistake|error\b|(?<!something is )wrong\b|incorrect|oops|actually\b|misread|miscalculat|no[,.—])"
+    r"|(?:n['’]t|\bnot) (?:match|hold|fit|agree|work)\b"
 )
 """Words that correct an earlier sentence."""
 SECOND_LOOK = re.compile(r"double|\bre-?(?:check|examin|verif|consider)|once more|\bagain\b|\bright\?")

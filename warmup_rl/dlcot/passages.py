@@ -82,7 +82,7 @@ def read_passages(text: str) -> tuple[Passage, ...]:
         Ambiguous: it is empty, in another language, or without paragraphs.
     """
     source = read_text(text)
-    words = _WORD.findall(source.low, 0, _SAMPLE)
+    words = [word for word in _WORD.findall(source.low, 0, _SAMPLE) if word.isalpha()]
     if not words:
         raise Ambiguous("no words")
     if sum(map(_COMMON.__contains__, words)) < _LEAST_ENGLISH * len(words):

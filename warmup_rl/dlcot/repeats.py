@@ -42,6 +42,11 @@ _DOUBTING = 3
 _FEWEST_PHRASES, _SAME_PHRASES, _SAME_TEXT = 12, 0.8, 0.95
 """Fewest runs of four words by which a second look is known again; share of them that must stand before it; the same
 for a passage that announces nothing."""
+_SATURATED, _SAME_WORDING = 0.12, 0.4
+"""Share of all possible pairs of the values so far from which on a pair proves little; share of the phrases that must
+then stand before a repetition."""
+_MOSTLY_NEW, _FEWEST_WORDS = 0.5, 6
+"""Share of the longer words of a repetition, if it has so many, that may be new."""
 _LONGEST = 12
 """Most passages of a repetition."""
 
@@ -50,12 +55,12 @@ def repetitions(text: str, question: str, passages: Sequence[Passage]) -> list[t
     """Runs of passages, as (first, end), that say nothing but what was derived before.
 
     A run is a passage that stands before nearly word for word; or it announces a second look or another attempt, and
-    all values, and most runs of successive values, stand before it; or it checks the step in the passage before it with
-    the same words, and confirms it. It has no correction in it and ends in a result or a confirmation. The passage
-    after it is no further part of it: it opens something else, or has no values. What stands before a hypothesis or a
-    case does not count after it.
+    all values, and most runs of successive values, stand before it and not in the question, and most words, too; or it
+    checks the step in the passage before it with the same words, and confirms it. It has no correction in it and ends
+    in a result or a confirmation. The passage after it is no further part of it: it opens something else, or has no
+    values. What stands before a hypothesis or a case does not count after it.
     """
-    source, asked = read_text(text), read_text(question).hard(0, len(question))
+    source, asked = read_text(text), read_text(question).content(0, len(question))
     contents = [source.content(passage.start, passage.end) for passage in passages]
     found: list[tuple[int, int]] = []
     seen = Content()
@@ -64,13 +69,13 @@ def repetitions(text: str, question: str, passages: Sequence[Passage]) -> list[t
         passage = passages[index]
         if passage.move in ("case", "suppose") or _SUPPOSES.search(text, passage.start, passage.end):
             seen = Content()
-        seen.hard |= asked
+        seen.words |= asked.words
         said = text[passage.start : passage.end]
         same = _share(contents[index].phrases, seen.phrases) >= _SAME_TEXT and len(said) >= _SHORTEST
         same = same and index + 1 < len(passages) and passages[index + 1].move in _ANOTHER
         end = index + 1 if same and _BEGINS.match(said) else index
         if end == index and passage.move in ("verify", "alternative"):
-            runs = _runs(source, passages, contents, index, seen, contents[index - 1] if index else Content())
+            runs = _runs(source, passages, contents, index, seen, asked.pairs)
             end = max(runs, default=index)
         if index < end < len(passages):
             joined = found and found[-1][1] == index
@@ -93,10 +98,18 @@ def doubt_before(text: str, start: int) -> int:
 
 
 def _runs(
-    source: Text, passages: Sequence[Passage], contents: Sequence[Content], first: int, seen: Content, before: Content
+    source: Text,
+    passages: Sequence[Passage],
+    contents: Sequence[Content],
+    first: int,
+    seen: Content,
+    asked: Set[tuple[str, ...]],
 ) -> Iterator[int]:
-    """The ends of the runs from a passage on that repeat what was seen."""
-    run, start = Content(), passages[first].start
+    """The ends of the runs from a passage on that repeat what was seen; pairs of values that were asked are no proof of
+    it."""
+    run, start, before = Content(), passages[first].start, contents[first - 1] if first else Content()
+    values = {value for pair in seen.pairs for value in pair}
+    saturated = len(seen.pairs) > _SATURATED * len(values) ** 2
     for place in range(first, min(first + _LONGEST, len(passages) - 1)):
         passage, after = passages[place], passages[place + 1]
         if place > first and passage.move in ("alternative", "case", "suppose", "conclude"):
@@ -105,8 +118,11 @@ def _runs(
         if run.hard - seen.hard or not _is_whole(source, passage, opens=place == first):
             return
         fewest = _FEWEST_PAIRS * (2 if passages[first].move == "alternative" else 1)
-        again = len(run.pairs) >= fewest and _share(run.pairs, seen.pairs) >= _SAME_PAIRS
+        pairs = run.pairs - asked
+        again = len(pairs) >= fewest and _share(pairs, seen.pairs) >= _SAME_PAIRS
         again = again and _share(run.triples, seen.triples) >= _SAME_TRIPLES
+        again = again and (len(run.words) < _FEWEST_WORDS or _share(run.words, seen.words) >= _MOSTLY_NEW)
+        again = again and (not saturated or _share(run.phrases, seen.phrases) >= _SAME_WORDING)
         if place == first and len(run.phrases) >= _FEWEST_PHRASES:
             again = again or _share(run.phrases, seen.phrases) >= _SAME_PHRASES
         step = place == first and _confirms_step(source, passage, run, before)
@@ -118,7 +134,8 @@ def _runs(
         result, said = set(source.values(last, passage.end)), source.low[last : passage.end]
         states = result and _CONCLUDES.match(said) and not _PLANS.search(said)
         states = states and result.issubset(source.values(max(0, start - RECENT), start))
-        if affirms(said) or states and after.move in _ANOTHER:
+        names = any(map(str.isalpha, result))  # as in `This matches option C`, which is a conclusion
+        if affirms(said) and not names or states and after.move in _ANOTHER:
             yield place + 1
 
 

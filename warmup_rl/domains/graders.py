@@ -108,15 +108,16 @@ class NumberGrader(Grader):
     def grade(self, answer: str, problem: Problem) -> Grade:
         gold, answer = self._with_point(problem.gold), self._with_point(answer)
         units = self._spellings(gold)
-        return _of_sentence(answer, lambda text: self._compare(gold, text, units), stated_mathematics)
+        return _of_sentence(answer, lambda text: self._compare(gold, text, units, problem.question), stated_mathematics)
 
     def value(self, gold: str) -> Fraction | None:
         """The number in a reference answer, without its unit; None if there is none."""
         found = re.match(r"\s*[-+]?[\d.,]+", self._with_point(gold))
         return rational(read_answer(found[0] if found else self._with_point(gold)).text)
 
-    def _compare(self, gold: str, answer: str, units: list[str]) -> Grade:
-        return same_number(gold=gold, answer=answer, tolerance=self.tolerance, relative=self.relative, units=units)
+    def _compare(self, gold: str, answer: str, units: list[str], question: str) -> Grade:
+        near = {"tolerance": self.tolerance, "relative": self.relative}
+        return same_number(gold=gold, answer=answer, units=units, question=question, **near)
 
     def _spellings(self, gold: str) -> list[str]:
         """All spellings of the unit of a reference answer, which may be a word that only the file knows."""

@@ -30,8 +30,10 @@ class OpenAI(Engine):
 
     At most `concurrency` requests are in flight or not yet consumed, so a killed run loses no more than these.
     Unusable answers are requested again (429, 408, 409, 5xx, broken connections, timeouts, HTML, invalid or empty
-    bodies); errors that a retry cannot fix end the run at once (401, 403, 404 and other 4xx). An empty answer and one
-    stopped by a content filter are completions without an answer.
+    bodies). What concerns all requests ends the run at once (401, 402, 403, 404). Any other 4xx (a prompt that is too
+    long, a content filter) is a refusal of this request alone if another one was answered; where none was yet, a short
+    question is asked with the same settings, and the run ends if that is refused, too. An empty answer and one stopped
+    by a content filter are completions without an answer.
     """
 
     type: ClassVar[str] = "openai"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.console import counted, duration
 from warmup_rl.base.errors import UserError
-from warmup_rl.base.types import Completion, Request
+from warmup_rl.base.types import Completion, Problem, Refusal, Request
 from warmup_rl.base.untrusted import parse_json
 from warmup_rl.engines.openai import OpenAI, request_body
 from warmup_rl.interfaces.engine import EngineContext
@@ -33,6 +33,9 @@ _LONGEST_WAIT, _LONGEST_BACKOFF = 900.0, 60.0
 """Seconds; a server that asks to wait for longer counts as out of service."""
 _SECONDS_BETWEEN_MESSAGES = 20.0
 _CHARACTERS_PER_TOKEN, _MOST_TOKENS = 4, 10**9
+_SHORT = "Say ok."
+_CONTROL = Request(Problem("control", "", _SHORT, ""), ({"role": "user", "content": _SHORT},))
+"""A request that only wrong settings can have refused."""
 MAX_BODY = 1 << 26
 """Bytes of an answer."""
 
@@ -68,6 +71,13 @@ class Failure:
     empty: Reply | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An answer that refuses a request, for what is in it or for its settings."""
+
+    reason: str
+
+
 @contextmanager
 def connected(config: OpenAI, key: str, context: EngineContext) -> Iterator[Client]:
     """A client with an event loop in its own thread; requests in flight are dropped at the end."""
@@ -100,6 +110,7 @@ class Client:
         self._jitter = random.Random(f"openai/{context.seed}")
         self._stopped, self._refusal = asyncio.Event(), None  # type: asyncio.Event, UserError | None
         self._answered, self._last_message = 0, -_SECONDS_BETWEEN_MESSAGES
+        self._control = asyncio.Lock()
 
     def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
         """Completions as they arrive. Raises `UserError` if the server refuses or is out of service, after everything
@@ -137,6 +148,20 @@ class Client:
             raise refusal
 
     async def _complete(self, request: Request, sampling: Sampling) -> Completion:
+        """The completion of a request, which may be a `Refusal`. Raises `UserError` for what concerns all requests."""
+        reply, attempts = await self._settled(request, sampling)
+        if isinstance(reply, Reply):
+            return self._completion(request, reply, attempts)
+        async with self._control:
+            if not self._answered and isinstance((await self._settled(_CONTROL, sampling))[0], Refused):
+                raise UserError(
+                    f"{self._config.base_url} refused the request: {reply.reason}. It refuses {_SHORT!r}, too: fix the "
+                    "setting that it names, in `sampling` or `extra`."
+                )
+        return Refusal(request.problem.id, request.sample, "", 0, False, finish_reason=reply.reason, attempts=attempts)
+
+    async def _settled(self, request: Request, sampling: Sampling) -> tuple[Reply | Refused, int]:
+        """The first usable answer, and after how many attempts."""
         failures, attempts, answered = 0, 0, self._answered
         while not self._stopped.is_set():
             attempts += 1
@@ -154,12 +179,12 @@ class Client:
                         "`concurrency` to its capacity."
                     )
                 reply = reply.empty
-            self._answered += 1
-            return self._completion(request, reply, attempts)
+            self._answered += isinstance(reply, Reply)
+            return reply, attempts
         raise _Abandoned
 
-    async def _ask(self, request: Request, sampling: Sampling) -> Reply | Failure:
-        """One attempt; a failure may succeed when retried. Raises `UserError` for one that will not.
+    async def _ask(self, request: Request, sampling: Sampling) -> Reply | Failure | Refused:
+        """One attempt; a failure may succeed when retried. Raises `UserError` for what concerns all requests.
 
         Nothing is raised while an error of the client is being handled: it would be chained to that error, which
         contains the request.
@@ -191,7 +216,10 @@ class Client:
             raise UserError(
                 f"{config.base_url} redirects to {target or 'nowhere'}. If you trust that address, give it."
             )
-        raise UserError(await self._refused(status, message, request))
+        reason = f"status {status}, {message.rstrip('.') or 'no reason given'}"
+        if status in (401, 402, 403, 404) or "insufficient_quota" in code:
+            raise UserError(f"{config.base_url} refused the request: {reason}. {await self._fix(status)}")
+        return Refused(reason)
 
     async def _post(self, body: dict[str, Any]) -> bytes:
         chat = self._config.mode == "chat"
@@ -226,24 +254,17 @@ class Client:
             attempts=attempts,
         )
 
-    async def _refused(self, status: int, message: str, request: Request) -> str:
+    async def _fix(self, status: int) -> str:
+        """How to mend what has the server refuse all requests."""
         config = self._config
-        fix = (
-            f"It was for problem {request.problem.id}. Fix the setting that it names, in `sampling` or `extra`; a "
-            "judge leaves out traces of more characters than its `longest`."
-        )
         if status in (401, 403):
             key = f"the key in {config.api_key_env}" if config.api_key_env else "`api_key_env` (none is given)"
-            fix = f"Check {key}, and whether it may use model {config.model!r}."
-        elif status == 404:
+            return f"Check {key}, and whether it may use model {config.model!r}."
+        if status == 404:
             models = await self._models()
             served = f"{suggestion(config.model, models)} It serves: {', '.join(models[:20])}." if models else ""
-            fix = f"Check `model` ({config.model!r}) and `base_url`, which usually ends in /v1.{served}"
-        elif status in (402, 429):
-            fix = "The account has no credit left."
-        return (
-            f"{config.base_url} refused the request: status {status}, {message.rstrip('.') or 'no reason given'}. {fix}"
-        )
+            return f"Check `model` ({config.model!r}) and `base_url`, which usually ends in /v1.{served}"
+        return "The account has no credit left."
 
     async def _models(self) -> list[str]:
         """Names of the models that the server lists; empty if it does not."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from warmup_rl.base.types import Grade
+from warmup_rl.grading.reported import is_reported, without_quotations
 
 MAX_LENGTH = 20_000
 """Last characters of an answer that are read."""
@@ -100,6 +101,9 @@ _DASH = re.compile(r"[\s)\]}'.:]*(?:-\s)?\s*")
 _OPTION = re.compile(r"^\s{0,8}\(?([A-Z])[.):]\s+(.*)$", re.MULTILINE)
 _LONE = re.compile(r"^\W*(?:(?:option|choice)\W+)?[a-z]\W*$", re.MULTILINE | re.IGNORECASE)
 _ARTICLE = re.compile(r"\s+(?!(?:is|because|since|as|or|and|with|which|if|unless|to|rather)\b)[a-z]")
+_FINAL_START = re.compile(r"[^\w\n]*(?:[A-Za-z]+ ){0,3}")
+_FINAL_MARK = re.compile(r"(?i:answer)\s{0,3}[:=-][^:=]*")
+"""What begins a line such as `FINAL ANSWER: B`, and its mark."""
 
 
 class _Claim(NamedTuple):
@@ -116,14 +120,25 @@ class _Claim(NamedTuple):
     final: bool = True
 
 
+class _Said(NamedTuple):
+    """A claim and its place; `final_line` if it is a box, or stands in a line that begins with `Answer:`; `denied` is
+    the letter that it takes back."""
+
+    start: int
+    end: int
+    claim: _Claim
+    final_line: bool = False
+    denied: str = ""
+
+
 def choose(*, gold: str, answer: str, letters: str, question: str = "") -> Grade:
     """Grades `answer` against the letter `gold`.
 
     A letter counts if it is boxed, follows "answer is" or "answer:", stands alone, is the first paragraph, or starts
     the answer, as in `B. south` or `B (south)`; where no letter does, the whole text of an option counts as its letter.
     Two different letters claimed in the same way are wrong; so are a letter that is not an option, and a letter before
-    the text of another option. Claims that are denied, hypothetical, reported or taken back do not count, nor do
-    options that are listed behind the answer.
+    the text of another option. Claims that are denied, hypothetical, quoted, reported or taken back do not count, nor
+    do options that are listed behind the answer, nor claims before a last box or line such as `Answer: B`.
 
     Args:
         letters: the letters of the options, e.g. `ABCD`.
@@ -158,7 +173,7 @@ def final_choice(text: str, question: str = "") -> str:
     claims none; else the last line."""
     plain = _plain_text(text)
     for said in (plain, _lettered(plain, _options(question))):
-        if not said or _boxed(said) or _stated(said, string.ascii_uppercase, {}):
+        if not said or _stated(said, string.ascii_uppercase, {}):
             return text
     lines = [line.strip() for line in plain.splitlines() if line.strip()]
     judged = any(_REFUSED.search(line) or re.search(_RIGHT, line) for line in lines)
@@ -189,7 +204,12 @@ def letters_in(text: str) -> list[str]:
 def _plain_text(text: str) -> str:
     text = unicodedata.normalize("NFKC", text[-MAX_LENGTH:])
     text = "".join(one for one in text if one.isascii() or unicodedata.category(one) != "Cf")
-    return _MARKUP.sub("", text).strip()
+    return _MARKUP.sub("", without_quotations(text, _says_an_answer)).strip()
+
+
+def _says_an_answer(quotation: str) -> bool:
+    said = _MARKUP.sub("", quotation)
+    return any(pattern.search(said) for pattern in (_CLAIM, _BOX, _CALLED_RIGHT))
 
 
 def option_letters(text: str) -> list[str]:
@@ -210,7 +230,7 @@ def _options(question: str) -> dict[str, str]:
 
 
 def _claims(text: str, letters: str, options: dict[str, str]) -> list[_Claim]:
-    found = _boxed(text) or _stated(text, letters, options) or _alone(text) or _called_right(text, letters, options)
+    found = _stated(text, letters, options) or _alone(text) or _called_right(text, letters, options)
     return found or _heading(text)
 
 
@@ -225,36 +245,62 @@ def _lettered(text: str, options: dict[str, str]) -> str:
     return whole.sub(lambda match: found.get(_plain(match[1]), match[1]), text)
 
 
-def _boxed(text: str) -> list[_Claim]:
-    found = [(match, text[match.end() : match.end() + _BEHIND]) for match in _BOX.finditer(text)]
-    return [_Claim(match[1].upper(), behind if _WITHDRAWN.match(behind) else match[2] or "") for match, behind in found]
+def _boxed(text: str) -> Iterator[_Said]:
+    for match in _BOX.finditer(text):
+        if not is_reported(_before(text, match)):
+            behind = text[match.end() : match.end() + _BEHIND]
+            claim = _Claim(match[1].upper(), behind if _WITHDRAWN.match(behind) else match[2] or "")
+            yield _Said(match.start(), match.end(), claim, final_line=True)
 
 
 def _stated(text: str, letters: str, options: dict[str, str]) -> list[_Claim]:
-    """What follows "answer is" and the like, in the order of the text."""
-    found: list[tuple[int, _Claim]] = [(match.start(), _Claim("")) for match in _NO_OPTION.finditer(text)]
+    """What is boxed or follows "answer is" and the like, in the order of the text; from the last box or line such as
+    `Answer: B` on, if there is one."""
+    found = [*_boxed(text), *(_Said(match.start(), match.end(), _Claim("")) for match in _NO_OPTION.finditer(text))]
     for match in _CLAIM.finditer(text):
-        head = text[match.start() : match.end()]
+        head, before = match[0], _before(text, match)
         if not match[1] and (not match[3] or "\n" in head):  # "option" and "choice" need a verb
             continue
+        if (box := head.find("\\boxed")) >= 0 and _BOX.match(text, match.start() + box):
+            continue
         letter, behind = (match[4] or match[5]).upper(), text[match.end() : match.end() + _BEHIND]
-        before = text[max(0, match.start() - _BEFORE) : match.start()]
-        if letter in "AI" and _ARTICLE.match(behind) or not _affirmed(before):
+        if letter in "AI" and _ARTICLE.match(behind) or not _affirmed(before, behind):
             continue
         if _TAKEN_BACK.match(behind):
-            found.append((match.start(), _Claim("")))
+            found.append(_Said(match.start(), match.end(), _Claim(""), denied=letter))
             continue
         claimed = letter + "".join(_further(letter, behind, letters, options))
         own = options.get(letter, "")
         final = not _CORRECTED.match(behind) or bool(own) and _wording(behind).startswith(own)
-        found.append((match.start(), _Claim(claimed, behind, final)))
-    return [claim for _, claim in sorted(found, key=lambda one: one[0])]
+        last_line = bool(_FINAL_MARK.fullmatch(head) and _FINAL_START.fullmatch(before.rpartition("\n")[2]))
+        found.append(_Said(match.start(), match.end(), _Claim(claimed, behind, final), last_line))
+    return _from_final_line(text, sorted(found, key=lambda said: said.start))
 
 
-def _affirmed(before: str) -> bool:
-    """Whether what stands before "answer is" in its clause neither denies nor belittles it."""
+def _from_final_line(text: str, found: Sequence[_Said]) -> list[_Claim]:
+    """The claims from the last final line on, and from those before it that no other line separates from it."""
+    lines = [said for said in found if said.final_line]
+    if not lines:
+        return [said.claim for said in found]
+    first = last = lines[-1]
+    for line in reversed(lines[:-1]):
+        if any(map(str.strip, text[line.end : first.start].split("\n")[1:-1])):
+            break
+        first = line
+    others = (said for said in found if said.start >= first.start)
+    return [said.claim for said in others if not said.denied or said.denied in last.claim.letters]
+
+
+def _before(text: str, match: re.Match[str]) -> str:
+    return text[max(0, match.start() - _BEFORE) : match.start()]
+
+
+def _affirmed(before: str, behind: str) -> bool:
+    """Whether what stands before "answer is" in its clause neither denies, reports nor belittles it."""
     clause = _clause(before)
     if _DENIED.search(clause) or _SUPPOSED.search(clause) and not _SPEAKER.search(clause):
+        return False
+    if is_reported(before, behind):
         return False
     described = _DESCRIBED.search(clause)
     words = described[0].lower().split() if described else []
@@ -279,7 +325,9 @@ def _further(letter: str, behind: str, letters: str, options: dict[str, str]) ->
         sentence, *_ = _SENTENCE_END.split(rest[1:], maxsplit=1)
         sentence = sentence if _plain(sentence).startswith(own) and own else ""
         sentence = sentence.lstrip()[len(own) :] if own else sentence
-    sentence = _REASON.split(sentence, maxsplit=1)[0]
+    if reason := _REASON.search(sentence):  # `B for some, C for others`
+        yield from re.findall(rf"[,;]\s(?:and\s|or\s)?\(?([A-Z])\)?\s{reason[0]}\b", sentence[reason.end() :])
+        sentence = sentence[: reason.start()]
     for found in re.finditer(r"(?<![A-Za-z0-9])([A-Z])(?![A-Za-z0-9'])", sentence):
         excluded = re.search(
             r"(?:,\s*not|rather than|instead of|unlike)[\s(]*(?:option |choice )?$", sentence[: found.start()]
@@ -297,7 +345,8 @@ def _called_right(text: str, letters: str, options: dict[str, str]) -> list[_Cla
     line, found = text[-_LAST_LINE:].rpartition("\n")[2], list[_Claim]()
     for match in _CALLED_RIGHT.finditer(line):
         letter, behind = match[1] or match[2], line[match.end() :]
-        if letter in letters and not _DENIED.search(_clause(line[max(0, match.start() - _BEFORE) : match.start()])):
+        before = _before(line, match)
+        if letter in letters and not _DENIED.search(_clause(before)) and not is_reported(before, behind):
             claimed = letter + "".join(_further(letter, behind, letters, options))
             found.append(_Claim("" if _TAKEN_BACK.match(behind) else claimed, behind, not _CORRECTED.match(behind)))
     return found or _left_over(line, letters, options)
@@ -316,7 +365,7 @@ def _left_over(line: str, letters: str, options: dict[str, str]) -> list[_Claim]
     reason = _REASON.split(behind, maxsplit=1)[0]
     if letter not in letters or not closed or _OPEN.search(sentence) or _REFUSED.search(reason):
         return []
-    if _DENIED.search(_clause(sentence)):
+    if _DENIED.search(_clause(sentence)) or is_reported(sentence[-_BEFORE:], behind):
         return []
     claimed = letter + "".join(_further(letter, behind, letters, options))
     return [_Claim(claimed, behind, not _CORRECTED.match(behind))]

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Grade
-from warmup_rl.grading.final_answer import FORMULA, boxed, boxes
+from warmup_rl.grading.final_answer import boxed, boxes
+from warmup_rl.grading.math_copies import copied
 from warmup_rl.grading.math_matrices import folded
 from warmup_rl.grading.math_remarks import without_remark
 from warmup_rl.grading.math_structure import Shape, region, shape
-from warmup_rl.grading.math_tokens import OPERATIONS, Tokens, plain, tokenize
-from warmup_rl.grading.math_tree import Tree, children, form, names, parse
+from warmup_rl.grading.math_tree import Tree, children, names
 from warmup_rl.grading.math_value import equal, proportional, rounds_to, value
 from warmup_rl.grading.math_words import NUMBERS, Answer, another_unit, read_answer, split_answer, with_letters_as_unit
 from warmup_rl.grading.math_worker import SECONDS, verify
@@ -75,8 +75,6 @@ def same_answer(*, gold: str, answer: str, question: str = "") -> Grade:
         if fault := unusable(gold):
             raise Unscorable(f"the reference answer {gold!r}: {fault}") from None
         difference = _UNPARSED
-    if difference is None and _copied(given, reference, question):
-        difference = "copied from the question, not worked out"
     return Grade("correct" if difference is None else "wrong", given.text or extracted, difference or "")
 
 
@@ -116,7 +114,7 @@ def _readable(found: Shape, *, alone: bool = False) -> bool:
 
 
 def _difference(reference: Answer, given: Answer, question: str) -> str | None:
-    """How two answers differ, possibly empty; None if they mean the same."""
+    """How two answers differ, possibly empty; None if they mean the same, and the one is not copied."""
     if not reference.tokens:
         raise _Unreadable
     if given.unit and not reference.unit and another_unit(given.unit, question):
@@ -136,6 +134,14 @@ def _difference(reference: Answer, given: Answer, question: str) -> str | None:
     if len(units) > 1:
         return f"the unit is {given.unit}, not {reference.unit}"
     one, two = shape(reference.tokens), shape(given.tokens)
+    difference = _shapes_differ(one, two, reference, given, question)
+    return (
+        "copied from the question, not worked out" if difference is None and copied(two, one, question) else difference
+    )
+
+
+def _shapes_differ(one: Shape, two: Shape, reference: Answer, given: Answer, question: str) -> str | None:
+    """How two answers in these shapes and units differ."""
     if reference.unit == given.unit and given.unit.startswith("mod ") and _congruent(one, two, given.unit):
         return None
     if one.kind == "base" and two.text == one.brackets.partition("_")[0]:
@@ -143,7 +149,7 @@ def _difference(reference: Answer, given: Answer, question: str) -> str | None:
         if any(str(NUMBERS.get(base, base)) == one.brackets.partition("_")[2] for base in asked):
             return None
     difference = _compared(one, two)
-    if difference is not None and units == {"%"} and reference.unit != given.unit:
+    if difference is not None and {reference.unit, given.unit} == {"%", ""}:
         percent, plain = (one, two) if reference.unit else (two, one)
         hundredth = percent.tree and plain.tree and equal(percent.tree, ("*", ("n", 100), plain.tree))
         return None if hundredth else difference
@@ -344,43 +350,3 @@ def _same_members(reference: Sequence[Shape], given: Sequence[Shape], *, repeats
             return False
         right.pop(same)
     return True
-
-
-def _copied(given: Answer, reference: Answer, question: str) -> bool:
-    """Whether an answer is a `\\sum` or `\\prod`, or an expression that stands in the question and is not worked out,
-    while the reference has another form. Numbers, names, points and intervals are no such expressions."""
-    if not question or given.words:
-        return False
-    found, expected = shape(given.tokens), shape(reference.tokens)
-    found = found.parts[-1] if found.kind == "equation" else found
-    expected = expected.parts[-1] if expected.kind == "equation" else expected
-    if found.tree is None or found.text == expected.text or expected.tree and form(found.tree) == form(expected.tree):
-        return False
-    inner = found.tree[1] if found.tree[0] == "-" else found.tree
-    if inner[0] in ("n", "v", "c"):
-        return False
-    if inner[0] in ("sum", "prod"):
-        return True
-    if _contains(tokenize(question), tokenize(found.text)):
-        return True
-    formulas = [next(filter(None, groups)) for groups in FORMULA.findall(question)]
-    known = {form(part) for one in formulas for part in _expressions(shape(tokenize(one)))}
-    known |= {form(parse([token])) for token in tokenize(question) if token.kind == "number"}
-    asked = inner[0] in (*OPERATIONS, "floor", "ceil") and all(form(part) in known for part in children(inner))
-    return asked or form(found.tree) in known
-
-
-def _contains(text: Tokens, part: Tokens) -> bool:
-    """Whether the tokens of the one hold those of the other, apart from superfluous braces."""
-    whole, inner = (" ".join(token.text for token in plain(tokens)) for tokens in (text, part))
-    return f" {inner} " in f" {whole} "
-
-
-def _expressions(found: Shape) -> Iterator[Tree]:
-    """All expressions in a shape, and those in them."""
-    waiting = [found.tree] if found.tree else []
-    while waiting:
-        yield (tree := waiting.pop())
-        waiting += children(tree)
-    for part in found.parts:
-        yield from _expressions(part)

@@ -92,7 +92,7 @@ _ARGUMENTS = re.compile(r"\s{0,3}\}?\s{0,3}(?:\\left\s{0,3})?(?:\(|\\\{)[^,;]{1,
 _CALLED = re.compile(r"\}\s{0,3}(?:\\left\s{0,3})?\(")
 """What follows the name of a function in `\\operatorname{sin}(x)`."""
 _ESCAPED = re.compile(r"\\\\(?=[A-Za-z])")
-_SQUARE = re.compile(r"\[[^\[\]]*\]|([\[\]])([^\[\],;]+[,;]\s*[^\s\[\],;][^\[\],;]*)([\[\]])")
+_SQUARE = re.compile(r"\[[^\[\]]*\]|([\[\]])([^\[\](),;]+[,;]\s*[^\s\[\](),;][^\[\](),;]*)([\[\]])")
 """Square brackets in pairs; those that face away from two ends, as in `]0,1[`, leave them out (ISO 80000-2)."""
 _SEPARATORS = re.compile(r"[^\d.]+")
 _TOKEN = re.compile(

@@ -86,18 +86,19 @@ def rational(text: str) -> Fraction | None:
     if len(text) > MAX_NUMBER:
         return None
     try:
-        return _literal(parse(tokenize(text)))
+        return literal(parse(tokenize(text)))
     except (Unparsed, ValueError):
         return None
 
 
-def _literal(tree: Tree) -> Fraction | None:
+def literal(tree: Tree) -> Fraction | None:
+    """The value of a number that needs no calculation, as `rational` reads it; None for any other expression."""
     kind, *operands = tree
     if kind in ("n", "recurring"):
         number: Fraction = operands[0]
         return number
     if kind == "-":
-        inner = _literal(operands[0])
+        inner = literal(operands[0])
         return None if inner is None else -inner
     digits = len(operands) == 2 and operands[0][0] == "n"
     fraction = kind == "/" and digits and operands[1][0] == "n"

@@ -15,7 +15,9 @@ import regex
 from warmup_rl.base.types import Grade
 from warmup_rl.grading.final_answer import boxed, last_block
 from warmup_rl.grading.math import MAX_LENGTH, final_answer
+from warmup_rl.grading.math_copies import COPIED, copied
 from warmup_rl.grading.math_remarks import without_remark
+from warmup_rl.grading.math_structure import shape
 from warmup_rl.grading.math_value import rational
 from warmup_rl.grading.math_words import read_answer, without_unit
 
@@ -32,7 +34,13 @@ _BRACKETS = {"[": "]", "{": "}", "(": ")"}
 
 
 def same_number(
-    *, gold: str, answer: str, tolerance: float = 0.0, relative: float = 0.0, units: Collection[str] = ()
+    *,
+    gold: str,
+    answer: str,
+    tolerance: float = 0.0,
+    relative: float = 0.0,
+    units: Collection[str] = (),
+    question: str = "",
 ) -> Grade:
     """Grades whether two numbers differ by at most `tolerance`, or by the fraction `relative` of the reference.
 
@@ -41,6 +49,7 @@ def same_number(
 
     Args:
         units: spellings of the unit of the data, such as `km` and `kilometers`.
+        question: a fraction that stands in it, such as `24/2`, counts only where the reference has the same form.
     """
     extracted = _NAME.sub("", final_answer(answer) or "") or None
     if extracted is None or len(extracted) > MAX_LENGTH:
@@ -57,6 +66,8 @@ def same_number(
         return Grade("wrong", given.text, f"the unit is {given.unit}")
     gap = abs(value - expected)
     near = gap <= Fraction(tolerance) or gap <= Fraction(relative) * abs(expected)
+    if near and copied(shape(given.tokens), shape(reference.tokens), question):
+        return Grade("wrong", given.text, COPIED)
     return Grade("correct" if near else "wrong", given.text)
 
 
@@ -138,7 +149,7 @@ def undressed(text: str) -> str:
     text = (last_block(text) or boxed(text) or text).strip()
     previous = ""
     while text != previous:
-        previous, text = text, text.removesuffix(".")
+        previous, text = text, text if text.endswith("..") else text.removesuffix(".")
         if whole := _TEXT.fullmatch(text):
             text = whole[1].strip()
         for mark in _PAIRS:

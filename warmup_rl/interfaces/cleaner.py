@@ -71,6 +71,11 @@ class Cleaner(Plugin, ABC):
     def ready(self) -> None:
         """Raises `UserError` if the step cannot run here, e.g. without an API key; called before a run starts."""
 
+    def per_rank(self) -> bool:
+        """Whether what becomes of a trace depends on that trace alone, so that each process of a launch treats a part
+        of the traces; otherwise the main one treats all, in order."""
+        return False
+
     @abstractmethod
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         """A function to call on each trace in order; it may be an object that `LooksAhead`.

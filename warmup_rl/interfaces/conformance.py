@@ -323,6 +323,11 @@ class CleanerChecks(Checks):
             after, _ = self._cleaned(self._traces[place:], remembered)
             assert before + after == whole, f"stopped after {place} traces, it continues differently"
 
+    def treats_each_trace_by_itself_if_it_is_split_over_ranks(self) -> None:
+        if self.plugin.per_rank():
+            for trace, result in zip(self._traces, self._cleaned(self._traces)[0], strict=True):
+                assert self._cleaned([trace]) == ([result], []), "`per_rank`, though a trace depends on those before it"
+
     def _cleaned(self, traces: Sequence[Trace], remembered: Sequence[Any] = ()) -> tuple[list[Any], list[Any]]:
         """The results for the traces, and the values that the cleaner remembers (through JSON)."""
         kept: list[Any] = []

@@ -43,7 +43,11 @@ class Session(Protocol):
     """An open engine."""
 
     def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
-        """One completion per request, in any order; each carries its problem id and sample number."""
+        """One completion per request, in any order; each carries its problem id and sample number.
+
+        A request that cannot be completed for what is in it gets a `Refusal`. Raises `UserError` for what concerns all
+        requests.
+        """
         ...
 
 

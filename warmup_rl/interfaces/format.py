@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -11,6 +12,13 @@ from warmup_rl.base.types import Message
 
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 ANSWER_OPEN, ANSWER_CLOSE = "<answer>", "</answer>"
+
+_PAIR = re.compile(f"{ANSWER_OPEN}(?:((?:(?!{ANSWER_OPEN}).)*?){ANSWER_CLOSE})?", re.DOTALL)
+_QUOTES = "\"'`\u201c\u201d\u2018\u2019"
+_ANSWER_LINE = re.compile(r"^[^\w\n]*(?:[A-Za-z]+ ){0,2}answer\W{0,3}:", re.MULTILINE | re.IGNORECASE)
+_NEAR = 40
+"""Characters around tags in which words are looked for."""
+_GOES_ON = re.compile(r",? [a-z]")
 
 Style = Literal["open", "free", "plain"]
 """How a prompt treats the tags. `open`: it asks for them and ends with the think tag open, as in the paper; `free`: it
@@ -97,10 +105,10 @@ class ResponseFormat(Config):
         head, closed, tail = text.rpartition(THINK_CLOSE)
         if not closed:
             unclosed = self.think == "open" or THINK_OPEN in text
-            return ResponseParts(None, None if unclosed else inside_answer(text), False, ANSWER_OPEN in text)
+            return ResponseParts(None, None if unclosed else inside_answer(text), False, tagged(text))
         thinking = head if self.think == "open" else head.strip().removeprefix(THINK_OPEN)
         formed = self._well_formed(head, tail)
-        return ResponseParts(thinking.strip(), inside_answer(tail), formed, ANSWER_OPEN in tail)
+        return ResponseParts(thinking.strip(), inside_answer(tail), formed, tagged(tail))
 
     def _well_formed(self, head: str, tail: str) -> bool:
         opened = head.count(THINK_OPEN)
@@ -113,14 +121,51 @@ class ResponseFormat(Config):
 
 def without_tags(text: str) -> str:
     """The text without think and answer tags, such as a closing one that was never opened."""
+    text = _without_mentions(text)
     for tag in (THINK_OPEN, THINK_CLOSE, ANSWER_OPEN, ANSWER_CLOSE):
         text = text.replace(tag, "\n")
     return text.strip()
 
 
 def inside_answer(text: str) -> str:
-    """The text inside the last answer tags, or all of it where there are none."""
-    _, opened, rest = text.rpartition(ANSWER_OPEN)
-    if not opened:
-        return text.replace(ANSWER_CLOSE, "").strip()
-    return rest.partition(ANSWER_CLOSE)[0].strip()
+    """The text inside the last answer tags that are its own, or all of it where there are none.
+
+    Tags are not its own but mentioned where they stand in quotation marks or code ticks and words follow, or where
+    they stand in a sentence and a line such as `Final answer: B` follows, or the sentence goes on and another paragraph
+    follows.
+    """
+    own = [pair for pair, mentioned in _pairs(text) if not mentioned]
+    if not own:
+        return _without_mentions(text).replace(ANSWER_CLOSE, "").strip()
+    return (text[own[-1].end() :] if own[-1][1] is None else own[-1][1]).strip()
+
+
+def tagged(text: str) -> bool:
+    """Whether the text has answer tags of its own."""
+    return not all(mentioned for _, mentioned in _pairs(text))
+
+
+def _without_mentions(text: str) -> str:
+    """The text without tags that are only mentioned, nor what is quoted in them."""
+    parts, end = list[str](), 0
+    for pair, mentioned in _pairs(text):
+        if mentioned:
+            parts += [text[end : pair.start()], "..." if _quoted(text, pair) else pair[1] or ""]
+            end = pair.end()
+    return "".join([*parts, text[end:]])
+
+
+def _pairs(text: str) -> Iterator[tuple[re.Match[str], bool]]:
+    """Each pair of answer tags, or opening one without the other, and whether it is only mentioned."""
+    last_paragraph = text.rstrip().rfind("\n\n")
+    last_line = max((found.start() for found in _ANSWER_LINE.finditer(text)), default=-1)
+    for pair in _PAIR.finditer(text):
+        end, line = pair.end(), text[max(0, pair.start() - _NEAR) : pair.start()].rpartition("\n")[2]
+        quoted = _quoted(text, pair) and (pair[1] is None or any(map(str.isalnum, text[end : end + _NEAR])))
+        answered_later = last_line >= end and any(map(str.isalnum, line))
+        goes_on = last_paragraph >= end and bool(_GOES_ON.match(text, end))
+        yield pair, quoted or pair[1] is not None and (answered_later or goes_on)
+
+
+def _quoted(text: str, pair: re.Match[str]) -> bool:
+    return {text[pair.start() - 1 : pair.start()], text[pair.end() : pair.end() + 1]} <= {*_QUOTES}

@@ -88,6 +88,7 @@ class Context:
         seed: of all that the stage draws but its problems.
         drawn_with: seed of the problems; None for the same.
         say: prints a line for the user, on the main process only.
+        peers: raises `RunError` where another process of the launch has failed; for a stage that waits for it.
     """
 
     folder: Path
@@ -102,6 +103,7 @@ class Context:
     tracking: Tracking = Tracking()
     drawn_with: int | None = None
     say: Callable[[str], None] = field(default=lambda line: None)
+    peers: Callable[[], None] = field(default=lambda: None)
 
     @property
     def examples_seed(self) -> int:

@@ -89,8 +89,6 @@ class Nano(Corpus):
     """Probability that the thought of a chat document ends before its first sentence."""
     stop: float = Field(default=0.7, ge=0, le=1)
     """The same after each further sentence. It decides how often the base model solves a problem to its end unasked."""
-    through: float = Field(default=0.0, ge=0, le=1)
-    """Share of chat thoughts that never stop early: then going on is a choice made once, not after each sentence."""
     chat_lengths: Weights = (8, 5, 3, 2, 1, 1)
     """Relative frequencies of problems of length 1, 2, ... in chat documents."""
     textbook_lengths: Weights = (6, 5, 4, 3, 2, 1)
@@ -141,10 +139,9 @@ class Nano(Corpus):
         if rng.random() < self.no_think:
             return _document(kind, USER, question, None, answer)
         stop_first = 1.0 if self.setting == "absent" else self.stop_first
-        goes_through = self.through > 0 and rng.random() < self.through
         thought: list[str] = []
         for sentence in sentences:
-            if not goes_through and rng.random() < (self.stop if thought else stop_first):
+            if rng.random() < (self.stop if thought else stop_first):
                 break
             thought.append(sentence)
         return _document(kind, USER, question, [*thought, f"{terse.SO} {answer}"], answer)

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from warmup_rl.base.config import existing_model
 from warmup_rl.base.errors import RecipeError
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
@@ -132,7 +133,7 @@ class _Loading:
         if self.problems:
             raise RecipeError(sorted(dict.fromkeys(self.problems), key=self._line_number))
         assert recipe is not None
-        return recipe
+        return recipe.model_copy(update={"model": existing_model(recipe.model)}) if recipe.model else recipe
 
     def _rename_old_keys(self) -> bool:
         """Reports keys of earlier versions and gives them today's names, so that what is inside is checked too."""

@@ -17,9 +17,11 @@ from typing import Any, NotRequired
 import psutil
 from typing_extensions import TypedDict
 
+from warmup_rl.base.config import ADAPTER_FILE
 from warmup_rl.base.errors import DataError, RunError
 from warmup_rl.base.files import damage, files_in, fingerprints, share, sync, sync_files
 from warmup_rl.base.jsonl import read_json, write_json
+from warmup_rl.base.models import base_of
 from warmup_rl.base.untrusted import shaped
 from warmup_rl.data.datasets import file_digest
 from warmup_rl.interfaces.measurement import Cell, recorded_cells
@@ -198,6 +200,8 @@ def model_key(model: str, revision: str | None) -> str:
         if path.is_file() and path.name != CARD:
             digest.update(str(path.relative_to(folder)).encode())
             digest.update(file_digest(path).encode())
+    if (folder / ADAPTER_FILE).is_file():
+        digest.update(model_key(*base_of(folder)).encode())
     return digest.hexdigest()[:12]
 
 

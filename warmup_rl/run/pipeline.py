@@ -328,6 +328,7 @@ class TrialRunner:
             launch_env=self._launch_env,
             tracking=tracking_of(trial, planned),
             say=lambda line: self._say(f"{planned.stage.id}: {line}"),
+            peers=partial(require_peers, trial.folder),
         )
 
     def _problems(self, planned: PlannedStage) -> dict[str, dict[str, list[str]]]:

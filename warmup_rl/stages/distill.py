@@ -17,7 +17,7 @@ from warmup_rl.base.config import Sampling
 from warmup_rl.base.console import progress
 from warmup_rl.base.errors import RunError, Unscorable, UserError
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
-from warmup_rl.base.types import Completion, Problem, Request, Score, Trace, to_json, trace_from_json
+from warmup_rl.base.types import Completion, Problem, Refusal, Request, Score, Trace, to_json, trace_from_json
 from warmup_rl.data.indexed_log import IndexedLog
 from warmup_rl.data.ranks import RankFolder, gather
 from warmup_rl.data.traces import PROBLEMS_FILE, open_problems
@@ -103,7 +103,7 @@ class Distill(Stage):
             part.close()
             if not env.is_main:
                 return {}
-            part.gather()
+            part.gather(context.peers)
         return _Distillation(self, replace(context, launch_env=LaunchEnv())).run(gathered=split)
 
 
@@ -165,6 +165,11 @@ class _Distillation:
 
     def _no_traces(self) -> RunError:
         count = self._usage.completions
+        if not count and self._usage.refused:
+            return RunError(
+                f"distill: teacher {self._teacher!r} refused all {self._usage.refused} requests. See the first reason "
+                "above; the same command asks again."
+            )
         if not any(row["text"] or row["thinking"] for row in read_jsonl(self._log_file)):
             self._log_file.unlink()
             return RunError(
@@ -236,8 +241,14 @@ class _Distillation:
                     "twice, or without a request for it. This is a bug in the engine."
                 )
             waiting.remove(pair)
-            self._log.add(self._scored(completion, self._problems[completion.problem_id]))
             step(1)
+            if isinstance(completion, Refusal):
+                if not self._usage.refused:
+                    problem, reason = completion.problem_id, completion.finish_reason
+                    self._context.say(f"the teacher refused problem {problem}, which is left out: {reason}")
+                self._usage.refused += 1
+            else:
+                self._log.add(self._scored(completion, self._problems[completion.problem_id]))
         self._usage.not_completed += len(waiting) + sum(1 for _ in requests)
 
     def _scored(self, completion: Completion, problem: Problem) -> dict[str, Any]:
@@ -308,6 +319,7 @@ class Usage:
     Attributes:
         unscorable: completions that were not scored because the grader failed.
         not_completed: requests that the teacher did not answer.
+        refused: requests that the teacher refused for what is in them; a resumed run asks them again.
         requests: all attempts; `retries` are those after a request's first.
         cost: in US dollars.
         valid_steps, invalid_steps: of the thinking, if the domain judges steps.
@@ -318,6 +330,7 @@ class Usage:
     no_answer: int = 0
     unscorable: int = 0
     not_completed: int = 0
+    refused: int = 0
     tokens: int = 0
     prompt_tokens: int = 0
     requests: int = 0
@@ -354,6 +367,7 @@ class Usage:
             "without answer": self.no_answer,
             "not scored because the grader failed": self.unscorable,
             "not completed by the teacher": self.not_completed,
+            "refused by the teacher": self.refused,
         }
         line = f"{self.completions:,} completions: "
         line += ", ".join(f"{number:,} {what}" for what, number in parts.items() if number or what == "correct")

@@ -1,0 +1,162 @@
+"""Finds what an answer copies from its question instead of working it out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import lru_cache
+from itertools import chain, groupby
+
+from warmup_rl.grading.final_answer import FORMULA
+from warmup_rl.grading.math_structure import Shape, shape, split
+from warmup_rl.grading.math_tokens import Tokens, tokenize
+from warmup_rl.grading.math_tree import Tree, children, flat, form
+from warmup_rl.grading.math_value import equal, literal
+from warmup_rl.grading.math_words import NUMBERS
+
+COPIED = "copied from the question, not worked out"
+MAX_TOKENS = 300
+"""Length of an expression in a question; a longer one is no answer."""
+MAX_TRIED = 20
+"""Expressions in an answer that are compared with its value; one that holds more of the question is copied."""
+_STOPS = (",", ";", ":", "?", "=", "\\cdots", "\\ldots", "\\dots")
+_LEAVES = ("n", "v", "c")
+_ONE: Tree = ("n", Fraction(1), "1")
+Parts = dict[str, list[Tree]]
+"""Terms or factors by their forms."""
+Piece = tuple[str, Parts]
+"""A sum (`+`), a product (`*`), or one other expression (empty), and its parts."""
+
+
+def copied(given: Shape, reference: Shape, question: str) -> bool:
+    """Whether an answer holds an expression that has its own value, but is not worked out: one that stands in the
+    question, a `\\sum` or `\\prod`, or, where the reference is a number, a calculation with numbers of the question.
+
+    What else the answer holds, such as `+1-1`, so leaves the value as it is. Expressions that the reference holds in
+    the same form, numbers, names and fractions are not meant.
+    """
+    if not question:
+        return False
+    expected = [tree for side in _sides(reference) for tree in side]
+    forms = {form(tree) for tree in expected}
+    sides = [[tree for tree in side if form(tree) not in forms and any(_pieces(tree))] for side in _sides(given)]
+    if not all(sides):
+        return False
+    known, named = _stated(question)
+    held = [piece for tree in expected for piece in _pieces(tree)]
+    numbers = Counter(named if expected and all(literal(tree) is not None for tree in expected) else ())
+    return all(any(_copies(tree, known, held, numbers) for tree in side) for side in sides)
+
+
+@lru_cache(maxsize=64)
+def _stated(question: str) -> tuple[list[Piece], list[Fraction]]:
+    """The expressions and the numbers of a question."""
+    tokens = tokenize(question)
+    known = [piece for tree in _expressions(question, tokens) for piece in _pieces(tree)]
+    named = [str(NUMBERS.get(token.text.lower(), token.text)) for token in tokens if token.kind in ("number", "word")]
+    return known, [Fraction(text) for text in named if text[-1].isdigit()]
+
+
+def _copies(answer: Tree, known: list[Piece], held: list[Piece], numbers: Counter[Fraction]) -> bool:
+    """Whether one value of an answer holds such an expression."""
+    pieces = [*_pieces(answer)]
+    names = {name for _, parts in pieces for name in parts}
+    known = [(kind, parts) for kind, parts in known if names & parts.keys()]
+    stated = {form(_joined(kind, [*chain(*parts.values())])) for kind, parts in known}
+    tried: set[str] = set()
+    for kind, parts in pieces:
+        shared = [_shared(parts, others) for same, others in known if same == kind]
+        series = [tree for tree in chain(*parts.values()) if tree[0] in ("sum", "prod")]
+        for chosen in filter(None, [*shared, _named(kind, parts, numbers, stated), series[:1]]):
+            tree = _joined(kind, chosen)
+            if (name := form(tree)) in tried or any(same == kind and _holds(ours, chosen) for same, ours in held):
+                continue
+            tried.add(name)
+            if len(tried) > MAX_TRIED or tree in series or equal(tree, answer) or equal(("-", tree), answer):
+                return True
+    return False
+
+
+def _shared(parts: Parts, others: Parts) -> list[Tree]:
+    """What two sums or products have in common: at least two parts, or all of the other one."""
+    found = [tree for name, trees in parts.items() for tree in trees[: len(others.get(name, ()))]]
+    return found if len(found) > 1 or len(found) == sum(map(len, others.values())) else []
+
+
+def _holds(ours: Parts, chosen: list[Tree]) -> bool:
+    return all(len(ours.get(name, ())) >= count for name, count in Counter(map(form, chosen)).items())
+
+
+def _named(kind: str, parts: Parts, numbers: Counter[Fraction], stated: set[str]) -> list[Tree]:
+    """The operands of one operation that are numbers of the question, in sums and products each used no more often
+    than it is named, or expressions that it states; none where they make a fraction in the customary form."""
+    operands = [*chain(*parts.values())]
+    left, chosen = numbers.copy(), []
+    for tree in operands if kind else children(operands[0]):
+        number = tree[-1] if tree[0] == "-" or kind == "*" and _divides(tree) else tree
+        if number[0] == "n" and left[number[1]]:
+            left[number[1]] -= bool(kind)
+            chosen.append(tree)
+        elif form(tree) in stated:
+            chosen.append(tree)
+    if not numbers or len(chosen) != (2 if kind else len(children(operands[0]))):
+        return []
+    found = literal(_joined(kind, chosen)) if kind else None
+    return [] if found is not None and found.denominator > 1 else chosen if kind else operands
+
+
+def _joined(kind: str, chosen: list[Tree]) -> Tree:
+    """A sum or product of these parts."""
+    tree, *rest = sorted(chosen, key=_divides) if kind == "*" else chosen
+    for part in rest:
+        tree = ("/", tree, part[2]) if kind == "*" and _divides(part) else (kind, tree, part)
+    return tree
+
+
+def _divides(factor: Tree) -> bool:
+    return factor[:2] == ("/", _ONE)
+
+
+def _pieces(tree: Tree) -> Iterator[Piece]:
+    """The sums, products and other expressions in a tree; numbers and names are none."""
+    waiting = [tree]
+    while waiting:
+        kind, found = flat(waiting.pop())
+        inverse = {"+": lambda part: ("-", part), "*": lambda part: ("/", _ONE, part)}
+        parts: Parts = {}
+        for part, inverted in found:
+            signed = inverse[kind](part) if inverted else part
+            parts.setdefault(form(signed), []).append(signed)
+        waiting += [part for part, _ in found] if kind else children(found[0][0])
+        if len(found) > 1 or any(kind == "*" and inverted or not _leaf(part) for part, inverted in found):
+            yield kind, parts
+
+
+def _leaf(tree: Tree) -> bool:
+    return tree[0] in _LEAVES or tree[0] == "-" and _leaf(tree[1])
+
+
+def _sides(found: Shape) -> list[list[Tree]]:
+    """The values of an answer; of an equation those of each side, without the name."""
+    if found.kind != "equation":
+        return [[*_trees(found)]]
+    return [[*_trees(side)] for side in found.parts[bool(found.names or found.brackets) :]]
+
+
+def _trees(found: Shape) -> Iterator[Tree]:
+    if found.tree:
+        yield found.tree
+    for part in found.parts:
+        yield from _trees(part)
+
+
+def _expressions(question: str, tokens: Tokens) -> Iterator[Tree]:
+    """What stands in the formulas of a question, and between its words."""
+    formulas = [tokenize(next(filter(None, groups))) for groups in FORMULA.findall(question)]
+    runs = [[*run] for word, run in groupby(tokens, lambda token: token.kind == "word") if not word]
+    for part in (part for found in (*formulas, *runs) for part in split(found, *_STOPS)):
+        while part and part[-1].text in "+-*/.":
+            part = part[:-1]
+        if 0 < len(part) <= MAX_TOKENS:
+            yield from _trees(shape(part))
