@@ -184,7 +184,54 @@ def test_a_response_without_an_answer_is_dropped_and_counted(tmp_path, capsys):
     given[1]["response"], given[2]["response"] = None, "I wonder"
     write_jsonl(tmp_path / "a.jsonl", given)
     assert run("--in", tmp_path / "a.jsonl", "--out", tmp_path / "b.jsonl") == 0
-    assert table(capsys)["no answer"] == 2
+    found = table(capsys)
+    assert found["no answer"] == found["no response"] == 1
+
+
+ASKED = {"question": "What is 2 + 2?", "answer": "4"}
+SAID = "<think>2 + 2 is 4.</think>\\boxed{4}"
+TURN = {"role": "user", "content": "What is 2 + 2?"}
+
+
+@pytest.mark.parametrize("steps", [[], ["--steps", "dlcot"]], ids=["default", "dlcot"])
+@pytest.mark.parametrize(
+    ("whole", "without", "columns"),
+    [
+        ({**ASKED, "response": SAID}, ASKED, []),
+        ({**ASKED, "response": SAID}, {**ASKED, "response": None}, []),
+        ({**ASKED, "run": {"said": SAID}}, {**ASKED, "run": {"said": None}}, ["--columns", "response=run.said"]),
+        ({**ASKED, "choices": [{"message": {"role": "assistant", "content": SAID}}]}, {**ASKED, "choices": []}, []),
+        ({"messages": [TURN, {"role": "assistant", "content": SAID}], "answer": "4"},
+         {"messages": [TURN], "answer": "4"}, []),
+        ({**ASKED, "generations": [SAID]}, {**ASKED, "generations": [None]}, []),
+        ({**ASKED, "generations": [SAID]}, {**ASKED, "generations": []}, []),
+    ],
+    ids=["missing", "null", "nested null", "no choice", "no turn", "list of null", "empty list"],
+)  # fmt: skip
+def test_a_row_without_a_response_is_dropped_wherever_it_stands(tmp_path, capsys, whole, without, columns, steps):
+    for given in ([whole, without], [without, whole]):
+        write_jsonl(tmp_path / "a.jsonl", given)
+        options = ["--domain", "math", *columns, *steps]
+        assert run("--in", tmp_path / "a.jsonl", "--out", tmp_path / "b.jsonl", *options) == 0
+        assert rows(tmp_path / "b.jsonl") == [whole]
+        assert rows(tmp_path / "b.dropped.jsonl") == [{**without, "reason": "no response", "step": "read"}]
+        found = table(capsys)
+        assert (found["traces read"], found["kept"], found["no response"]) == (2, 1, 1)
+
+
+def test_thinking_whose_response_is_missing_is_cleaned(tmp_path):
+    given = [{**ASKED, "thinking": "2 + 2 is 4.", "response": "4"}, {**ASKED, "thinking": "I think.", "response": None}]
+    write_jsonl(tmp_path / "a.jsonl", given)
+    options = ["--domain", "math", "--steps", "dlcot"]
+    assert run("--in", tmp_path / "a.jsonl", "--out", tmp_path / "b.jsonl", *options) == 0
+    assert rows(tmp_path / "b.jsonl") == given
+
+
+def test_a_list_of_responses_with_a_gap_loses_only_the_gap(tmp_path, capsys):
+    write_jsonl(tmp_path / "a.jsonl", [{**ASKED, "generations": [SAID, None, SAID.replace("2 + 2 is", "It is")]}])
+    assert run("--in", tmp_path / "a.jsonl", "--out", tmp_path / "b.jsonl", "--domain", "math") == 0
+    assert [len(row["generations"]) for row in rows(tmp_path / "b.jsonl")] == [1, 1]
+    assert table(capsys)["no response"] == 1
 
 
 def test_a_killed_command_goes_on(tmp_path, own):
@@ -301,6 +348,9 @@ def test_traces_without_their_problems_and_rows_that_cannot_be_read_leave_nothin
         ([{**NO_PUZZLE[0], "gold": {"x": [2]}}], ["--domain", "math"], "the reference answer 'gold' is of type dict"),
         ([{**NO_PUZZLE[0], "messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "3"}]}],
          ["--domain", "math"], "'messages' holds another response than 'response'"),
+        ([{"question": "1+1?", "response": "2"}], ["--domain", "math"], "(fields: question, response)"),
+        ([{"messages": [TURN, {"role": "assistant", "content": [{"type": "text", "text": one} for one in "ab"]}]}],
+         ["--domain", "math"], "a path such as messages[assistant] or messages[assistant].content[0].text"),
         (PLAIN, ["--redundancy", "all"], "--redundancy: allowed: 'none', 'delete_multi_1'"),
         (PLAIN, ["--redundancy", "none", "--steps", "correct"], "--redundancy is an option of the step dlcot"),
         (PLAIN, ["--steps", "corect"], "Did you mean 'correct'"),
@@ -314,7 +364,7 @@ def test_traces_without_their_problems_and_rows_that_cannot_be_read_leave_nothin
         (PLAIN, ["--steps", "{type: length, max_tokens: 0}"], "--steps: item 1: max_tokens: must be more than 0"),
         (PLAIN, ["--stage", "x"], "give --recipe too"),
         (PLAIN, ["--redundency", "none"], "Did you mean '--redundancy'"),
-        ([{"question": PLAIN[0]["question"], "response": ""}], [], "none of 1 traces is left (1 no answer)"),
+        ([{"question": PLAIN[0]["question"], "response": ""}], [], "none of 1 traces is left (1 no response)"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )  # fmt: skip

@@ -69,6 +69,8 @@ LAYOUTS = {
                 "is_right": [True, False], "answer": "5", "messages": [USER, {"role": "assistant", "content": TAGGED}]},
     "chat completion": {"question": "What is 2 + 3?", "answer": {"value": 5}, "response": {"body": {
         "choices": [{"message": {"role": "assistant", "content": SAID, "reasoning_content": THINKING}}]}}},
+    "blocks": {"messages": [{**USER, "content": [{"type": "text", "text": USER["content"]}]},
+                            {"role": "assistant", "content": [{"type": "text", "text": TAGGED}]}], "answer": "5"},
     "worked solution": {"problem": "What is 2 + 3?", "response": TAGGED,
                         "solution": f"{'We add them one by one. ' * 12}So it is $\\boxed{{5}}$."},
 }  # fmt: skip
@@ -116,6 +118,19 @@ def test_the_same_layouts_are_replayed_and_graded(tmp_path, row):
         verdicts = tmp_path / "verdicts.jsonl"
         assert main(["grade", "--domain", "math", "--in", str(path), "--out", str(verdicts)]) == 0
         assert [verdict["verdict"] for verdict in read_jsonl(verdicts)] == ["correct"]
+
+
+def test_a_row_without_a_response_stops_neither_replay_nor_grade(tmp_path):
+    path, verdicts = tmp_path / "in.jsonl", tmp_path / "verdicts.jsonl"
+    for without in ({"question": "What is 2 + 3?", "answer": "5"}, {**LAYOUTS["flat"], "response": None}):
+        write_jsonl(path, [without, LAYOUTS["flat"]])
+        replay, problem = Replay(source=str(path)), Problem("p", "sums", "What is 2 + 3?", "5")
+        replay.check(problem)
+        with replay.open(EngineContext({"sums": Sums()}, ResponseFormat(), 0)) as session:
+            found = list(session.complete([Request(problem, (USER,), sample) for sample in range(2)], Sampling()))
+        assert [completion.text for completion in found] == ["", TAGGED]
+        assert main(["grade", "--domain", "math", "--in", str(path), "--out", str(verdicts)]) == 0
+        assert [verdict["verdict"] for verdict in read_jsonl(verdicts)] == ["unscorable", "correct"]
 
 
 def test_lists_of_responses_and_of_thinking_belong_together(tmp_path):

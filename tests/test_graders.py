@@ -276,3 +276,12 @@ def test_no_text_raises_or_holds_up_a_grader(grader, gold, meta):
         grader.grade(text, problem)
         grader.final_answer(text, problem)
         assert time.process_time() - started < 5, "linear by construction: milliseconds, and seconds only for a fault"
+
+
+@pytest.mark.parametrize(
+    "listed", ["A. red B. green C. blue", "Which? (A) red (B) green (C) blue", "See Fig. A. A) 1 B) 2 C) 3"]
+)
+def test_options_on_one_line_are_found(listed):
+    assert ChoiceGrader().read({"question": f"Choose one. {listed}"}, "C", "")[1]["letters"] == "ABC"
+    with pytest.raises(DataError, match="one of 3 options"):
+        ChoiceGrader().read({"question": f"Choose one. {listed}"}, "D", "")

@@ -9,6 +9,8 @@ from program_sandbox import Call, Program, Sandbox, SandboxError, SandboxUnavail
 from program_sandbox.backends import Backend
 from tests.rows_data import sandbox_or_skip
 from warmup_rl.base.errors import Unscorable, UserError
+from warmup_rl.base.types import Problem
+from warmup_rl.domains.graders import CodeGrader
 from warmup_rl.grading import code
 from warmup_rl.grading.code import extract_code
 
@@ -74,3 +76,69 @@ def test_the_language_may_stand_below_a_fence(fence: str) -> None:
 def test_an_interactive_session_counts_for_what_was_typed():
     session = "```python\n>>> def double(x):\n...     return 2 * x\n>>> double(3)\n6\n```"
     assert extract_code(session, "double") == "def double(x):\n    return 2 * x\ndouble(3)\n# Expected:\n## 6"
+
+
+LAST = "def total(xs):\n    return sum(xs)"
+
+
+def blocks_of(*code):
+    return "Then:\n".join(f"```python\n{one}\n```\n" for one in code)
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["@cache\ndef other(n):\n    return n", "import numpy\n\ndef total(xs):\n    return numpy.sum(xs)",
+     "class Other(Base):\n    pass", "sum = 0\nfor x in xs:\n    sum += x", "raise SystemExit", "def broken(:"],
+    ids=["decorator", "import", "base class", "a loop", "exit", "no Python"],
+)  # fmt: skip
+def test_a_block_that_does_not_need_the_ones_before_it_runs_alone(before):
+    assert extract_code(blocks_of(before, LAST), "total") == LAST
+
+
+@pytest.mark.parametrize(
+    ("before", "last"),
+    [(["def add(a, b):\n    return a + b"], "def total(xs):\n    return reduce(add, xs)\nfrom functools import reduce"),
+     (["MOD = 10", "def add(a, b):\n    return (a + b + MOD) - MOD\n\nprint(add(1, 2))\nadd(1, 'x')"],
+      "def total(xs):\n    s = 0\n    for x in xs:\n        s = add(s, x)\n    return s"),
+     (["import numpy, functools as ft\nimport os.path\nimport os"],
+      "def total(xs):\n    os.path; return ft.reduce(add, xs)\n"
+      "def add(a, b):\n    return a + b"),
+     (["from operator import *"], "def total(xs):\n    t = 0\n    for x in xs:\n        t = add(t, x)\n    return t"),
+     (["from typing import List"], "from __future__ import annotations\ndef total(xs: List[int]):\n    return sum(xs)"),
+     (["def add(a, b):\n    return missing", "def add(a, b):\n    return a + b"],
+      "class Adder:\n    def run(self, xs):\n        t = 0\n        for x in xs:\n            t = add(t, x)\n"
+      "        return t\n"
+      "def total(xs):\n    return Adder().run(xs)")],
+    ids=["helper", "constant", "one of several", "star", "future", "last of two"],
+)  # fmt: skip
+def test_what_a_block_needs_of_those_before_it_is_there(before, last):
+    sandbox_or_skip()
+    tests = code.Tests("total", [([1, 2, 3],), ([5],)], [6, 5])
+    grade = code.grade_program(blocks_of(*before, last), tests)
+    assert grade.verdict == "correct", (grade.note, grade.extracted)
+
+
+STUB = (
+    "from typing import List\nimport numpy\n\ndef twice(x):\n    return 2 * x\n\n\ndef total(xs: List[int]) -> int:\n"
+)
+WRITTEN = "def total(xs: List[int]) -> int:\n    return twice(sum(xs)) // 2"
+
+
+@pytest.mark.parametrize(
+    "question", [STUB, f"Add the numbers\nfrom a list.\n\n```python\n{STUB}    ...\n```\nShow the code."]
+)
+def test_what_a_question_shows_before_the_function_may_be_used(question):
+    sandbox_or_skip()
+    problem = Problem("p", "mine", question, LAST, {"tests": "assert total([1, 2]) == 3\nassert total([4]) == 4"})
+    for answer in (WRITTEN, f"from __future__ import annotations\n{WRITTEN}", LAST):
+        grade = CodeGrader().grade(blocks_of(answer), problem)
+        assert grade.verdict == "correct", (grade.note, grade.extracted)
+    assert CodeGrader().grade(blocks_of("import os"), problem).verdict == "none"
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["def total(xs):", "from here on: total", "Look:\nfrom a list\ndef total(xs):", "def other(x):\n    pass"],
+)
+def test_a_question_that_shows_nothing_before_the_function_adds_nothing(question):
+    assert code.shown_before(question, "total") == ""

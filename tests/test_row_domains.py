@@ -1,6 +1,7 @@
 """Domains over files: splits frozen by content, golds checked before they are used, near-duplicates on one side."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -240,3 +241,22 @@ def test_a_row_with_a_bare_comma_is_told_which_sign_to_quote(tmp_path):
     path.write_text("question,answer\nGo, or stay?,stay\n")
     with pytest.raises(DataError, match="own.csv:2: .* Quote fields that contain ',' or line ends"):
         UserRows(file={"path": str(path)}, grader="exact").table()
+
+
+def test_long_questions_are_grouped_by_their_words():
+    words = [f"w{chr(97 + n % 26)}{chr(97 + n // 26 % 26)}{chr(97 + n // 676)}" for n in range(3_000)]
+    long, other = " ".join(words[:2_000]), " ".join(words[1_000:])
+    near, far = long.replace(words[700], "another"), " ".join(words[:1_500] + words[2_000:2_500])
+    assert similar_groups(range(4), [long, other, near, far], 0.95) == [[0, 2], [1], [3]]
+    edge = long[:4_990]
+    assert similar_groups(range(2), [edge, f"{edge} and some more"], 0.95) == [[0, 1]]
+    assert similar_groups(range(2), [f"{long} 1", f"{long} 2"], 0.95) == [[0], [1]]
+    chinese = "".join(chr(0x4E00 + n % 997) for n in range(6_000))
+    assert similar_groups(range(2), [chinese, chinese.replace("一", "丁", 3)], 0.95) == [[0, 1]]
+
+
+def test_long_questions_take_time_in_proportion_to_their_length():
+    texts = [" ".join(f"w{(n * 7 + number) % 9_973:x}".replace("0", "o") for n in range(40_000)) for number in range(8)]
+    started = time.process_time()
+    similar_groups(texts, texts, 0.95)
+    assert time.process_time() - started < 10

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+import time
 
 import pytest
 import yaml
@@ -25,6 +26,7 @@ from warmup_rl.base.types import Problem
 from warmup_rl.base.untrusted import literal, parse_json, parse_yaml, printable
 from warmup_rl.data.datasets import Source
 from warmup_rl.domains.graders import listed_options
+from warmup_rl.grading.math_words import read_answer
 from warmup_rl.interfaces.domain import Answered, score_all
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
@@ -350,7 +352,7 @@ def test_links_in_a_loop_are_no_file(tmp_path, capsys, command):
         (tmp_path / name).symlink_to(tmp_path / target)
     given = ["--domain", "sums", "--in", str(tmp_path / "a.jsonl"), "--out", str(tmp_path / "out.jsonl")]
     assert main([command, *given]) == 2
-    assert "a.jsonl: no such file" in capsys.readouterr().err
+    assert "a.jsonl: a regular file is needed; this is a link" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"PAR1" + bytes(100) + b"PAR1", b"PAR1abc", ROW, b""])
@@ -387,3 +389,33 @@ def test_init_names_a_run_as_a_run_may_be_named(tmp_path, name):
     file = tmp_path / f"{name}.jsonl"
     file.write_text("".join(json.dumps({"question": f"{n} + 1?", "answer": str(n + 1)}) + "\n" for n in range(9, 30)))
     assert main(["init", str(file), "--out", str(tmp_path / f"{name}.yaml")]) == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["init"],
+        ["grade", "--domain", "math", "--out", "o.jsonl", "--in"],
+        ["clean", "--domain", "math", "--out", "o.jsonl", "--in"],
+        ["puzzles", "--check"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_what_is_no_file_is_called_by_its_name(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.jsonl").mkdir()
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "loop.jsonl").symlink_to("loop.jsonl")
+    for name, what in (("folder", "a folder"), ("pipe", "a pipe"), ("loop", "a link that leads to no file")):
+        assert main([*command, f"{name}.jsonl"]) == 2
+        error = capsys.readouterr().err
+        assert "a regular file is needed" in error and what in error and "no such file" not in error
+
+
+def test_brackets_in_numbers_cost_time_in_proportion_to_their_number():
+    started = time.process_time()
+    for opening, closing in ("[]", "{}"):
+        deep = f"{opening * 5_000}1{closing * 5_000}"
+        assert literal(deep) == deep
+        assert read_answer(deep).unit == read_answer(deep.replace("{", "\\text{")).unit == ""
+    assert time.process_time() - started < 5

@@ -60,9 +60,11 @@ def read_text(path: Path) -> str:
 
 
 def require_regular(path: Path) -> None:
-    """Raises `DataError` for a folder, a pipe or a device in place of a file: reading it fails, or never ends."""
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path}: a regular file is needed; this is a folder, a pipe or a device.")
+    """Raises `DataError` for a link to nothing, and for a folder, a pipe or a device in place of a file: reading it
+    fails, or never ends."""
+    if not path.is_file() and (path.exists() or path.is_symlink()):
+        what = "a folder, a pipe or a device" if path.exists() else "a link that leads to no file"
+        raise DataError(f"{path}: a regular file is needed; this is {what}.")
 
 
 def read_jsonl(path: Path, *, first: int = 0, every: int = 1) -> Iterator[dict[str, Any]]:

@@ -93,7 +93,7 @@ def compose_yaml(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> 
     if len(text) > MAX_YAML_CHARACTERS:
         raise yaml.YAMLError(f"longer than {MAX_YAML_CHARACTERS:,} characters")
     try:
-        node: yaml.Node | None = yaml.compose(text, Loader=loader)
+        node: yaml.Node | None = yaml.compose(text, Loader=_shallow(loader))  # type: ignore[arg-type]
         values, depth = _extent(node, {})
     except RecursionError:
         raise yaml.YAMLError(_TOO_DEEP) from None
@@ -102,6 +102,19 @@ def compose_yaml(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> 
     if values > MAX_YAML_VALUES:
         raise yaml.YAMLError(f"more than {MAX_YAML_VALUES:,} values, those that aliases repeat included")
     return node
+
+
+@cache
+def _shallow(loader: type[yaml.SafeLoader]) -> type[yaml.SafeLoader]:
+    """A loader that stops at what nests too deep: it looks at all open brackets again at every token."""
+
+    class Shallow(loader):  # type: ignore[valid-type, misc]
+        def fetch_flow_collection_start(self, token: Any) -> None:
+            if self.flow_level >= MAX_NESTING:
+                raise yaml.YAMLError(_TOO_DEEP)
+            super().fetch_flow_collection_start(token)
+
+    return Shallow
 
 
 def _extent(node: Any, known: dict[int, tuple[int, int]]) -> tuple[int, int]:

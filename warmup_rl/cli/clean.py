@@ -18,12 +18,12 @@ from warmup_rl.base.config import descriptions
 from warmup_rl.base.console import progress_bar
 from warmup_rl.base.errors import DataError, UserError
 from warmup_rl.base.files import real
-from warmup_rl.base.jsonl import read_jsonl, write_jsonl
+from warmup_rl.base.jsonl import read_jsonl, require_regular, write_jsonl
 from warmup_rl.base.types import to_json
 from warmup_rl.cleaners.dlcot import DLCoT
 from warmup_rl.cli.arguments import Arguments, build, configured_domain, option
 from warmup_rl.cli.foreign_traces import CONTENTS, ForeignTraces, find_columns
-from warmup_rl.data.columns import value_at
+from warmup_rl.data.columns import locate, value_at
 from warmup_rl.data.datasets import Source
 from warmup_rl.data.traces import PROBLEMS_FILE, open_problems
 from warmup_rl.dlcot.audit import OUTCOMES
@@ -234,6 +234,8 @@ def _foreign(given: argparse.Namespace, settings: Settings) -> ForeignTraces | N
     names = {key.strip(): value.strip() for key, value in pairs}
     if wrong := [key for key, value in names.items() if key not in CONTENTS or not value]:
         raise UserError(f"clean: --columns: KEY=NAME,... with keys {', '.join(CONTENTS)} (got {wrong[0]!r}).")
+    answered = (found for found in source.rows() if "response" in locate(found[1], names))
+    place, first = next(answered, (place, first))
     columns = find_columns(first, names, given.source)
     if given.domain is None:
         try:
@@ -249,6 +251,7 @@ def _foreign(given: argparse.Namespace, settings: Settings) -> ForeignTraces | N
 def _domains(given: argparse.Namespace, settings: Settings) -> dict[str, Domain]:
     """The domains of the traces of a run, by name."""
     problems = given.source.with_name(PROBLEMS_FILE)
+    require_regular(problems)
     if not problems.is_file():
         raise UserError(
             f"clean: {problems}: no such file. Traces of a run are cleaned with their problems: copy {PROBLEMS_FILE} "

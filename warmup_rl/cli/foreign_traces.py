@@ -14,7 +14,16 @@ from typing import Any
 from warmup_rl.base.errors import DataError, Unscorable, UserError, listed
 from warmup_rl.base.jsonl import read_jsonl, write_json, write_jsonl
 from warmup_rl.base.types import Problem, Score, Trace, to_json
-from warmup_rl.data.columns import COLUMNS, each_response, find_column, is_conversation, locate, value_at, with_value
+from warmup_rl.data.columns import (
+    COLUMNS,
+    ROLES,
+    each_response,
+    find_column,
+    is_conversation,
+    locate,
+    value_at,
+    with_value,
+)
 from warmup_rl.data.datasets import Source
 from warmup_rl.data.traces import PROBLEMS_FILE, read_traces
 from warmup_rl.domains.kk import KnightsKnaves
@@ -49,7 +58,8 @@ def find_columns(first: Row, given: Mapping[str, str], file: Path) -> dict[str, 
         if content not in found:
             raise UserError(
                 f"{file}: found no column for the {content} (looked for {', '.join(COLUMNS[content])}). "
-                f"Columns: {listed(first)}. Name it: --columns {content}=NAME, or a path such as messages[user]."
+                f"Columns: {listed(first)}. Name it: --columns {content}=NAME, or a path such as "
+                f"messages[{ROLES[content]}] or messages[{ROLES[content]}].content[0].text."
             )
     return found
 
@@ -110,8 +120,8 @@ class ForeignTraces:
             )
 
     def _problem(self, place: str, row: Row, paths: Mapping[str, str]) -> Problem:
-        named = {content: value_at(row, paths.get(content, "")) for content in ("question", "gold")}
-        gold = named["gold"]
+        named = {content: value_at(row, paths[content]) for content in ("question", "gold") if content in paths}
+        gold = named.get("gold")
         if not isinstance(gold, str | int | float | None) and not isinstance(self.domain, KnightsKnaves):
             raise DataError(
                 f"{place}: the reference answer {paths['gold']!r} is of type {type(gold).__name__}, but a text is "
@@ -121,7 +131,7 @@ class ForeignTraces:
             named["gold"] = answer
         forms: list[Row] = [{**row, **named}]
         if isinstance(self.domain, KnightsKnaves):
-            forms = [{"question": named["question"]}]  # the solution of a puzzle is known
+            forms = [{"question": named.get("question")}]  # the solution of a puzzle is known
         elif isinstance(self.domain, RowDomain):
             forms = [{"problem": row}, *forms]  # the columns of the domain's own data set come first
         for form in forms:
@@ -194,7 +204,7 @@ class ForeignTraces:
     def _with_text(self, row: dict[str, Any], paths: Mapping[str, str], trace: Trace) -> dict[str, Any]:
         """The row with the cleaned text, also in copies of it. Of a list of responses, and of lists with an item for
         each of them, only those of this response stay."""
-        parsed, text = self._parsed("", row, paths), value_at(row, paths["response"])
+        parsed, text = self._parsed("", row, paths), value_at(row, paths.get("response", "")) or ""
         cleaned, same_answer = text, trace.answer in (parsed.answers or ("",))
         if value_at(row, paths.get("thinking", "")) is not None:
             cleaned = text if same_answer else trace.answer
@@ -203,13 +213,13 @@ class ForeignTraces:
             tagged = _TAGGED.render(thinking=trace.thinking, answer=trace.answer)
             cleaned = text.replace(parsed.thinking, trace.thinking) if whole else tagged
         siblings = self._siblings(row, paths)
-        row = with_value(row, paths["response"], cleaned)
+        row = with_value(row, paths["response"], cleaned) if text else row
         if siblings:
             number = int(paths["response"].rpartition("[")[2].rstrip("]"))
             lists = {name for name, value in row.items() if isinstance(value, list) and len(value) == len(siblings)}
             lists -= {name for name in lists if is_conversation(row[name])}
             row = {name: [value[number]] if name in lists else value for name, value in row.items()}
-        copies = {**{str(other): cleaned for other in siblings}, text: cleaned}
+        copies = {**{other: cleaned for other in siblings if isinstance(other, str)}, text: cleaned}
         return {name: _rewritten(value, copies, parsed.thinking, trace.thinking) for name, value in row.items()}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from warmup_rl.base.errors import DataError, Unscorable, UserError
 from warmup_rl.base.files import real
-from warmup_rl.base.jsonl import write_jsonl
+from warmup_rl.base.jsonl import require_regular, write_jsonl
 from warmup_rl.base.machine import cores
 from warmup_rl.base.types import Grade, Problem, Score, Split
 from warmup_rl.cli.arguments import Arguments, configured_domain
@@ -36,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     if given.rows is None or given.out is None:
         raise UserError("python -m warmup_rl grade: --in ROWS and --out VERDICTS are needed, or --self-test.")
     rows = Source(path=given.rows)
+    require_regular(Path(given.rows).expanduser())
     if not rows.is_file:
         raise DataError(f"{given.rows}: no such file (looked from {Path.cwd()}).")
     if real(given.out) == real(Path(rows.path)):
@@ -74,13 +75,13 @@ def _grader(given: argparse.Namespace) -> tuple[Domain, ResponseFormat]:
 
 
 def _check(domain: Domain, rows: Source, answers: bool) -> None:
-    """Raises `DataError` before anything is graded: for a row without text to grade, or if no row is a problem."""
+    """Raises `DataError` before anything is graded if no row is a problem with a text to grade."""
     broken: list[DataError] = []
     total = 0
     for place, row in rows.rows():
         total += 1
-        _, fields = _text_and_fields(row, answers, place)
         try:
+            _, fields = _text_and_fields(row, answers, place)
             domain.read(fields, place)
         except DataError as error:
             broken.append(error)
@@ -129,9 +130,9 @@ def _verdicts(
 def _verdict(
     domain: Domain, place: str, row: Mapping[str, Any], form: ResponseFormat | None, think: str
 ) -> dict[str, Any]:
-    text, fields = _text_and_fields(row, form is None, place)
     started = time.perf_counter()
     try:
+        text, fields = _text_and_fields(row, form is None, place)
         problem = domain.read(fields, place)
         with grading(problem):
             score = _score(domain, text, problem, form, think)

@@ -32,6 +32,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 EACH = "[*]"
 """The end of a path to a list of responses, each of which is a trace."""
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(-?\d+|[a-z]+)\]")
+ROLES = {"question": "user", "response": "assistant"}
+"""Whose turn of a conversation holds a content."""
 _ROLES = {"user": ("user", "human"), "assistant": ("assistant", "gpt", "model"), "system": ("system",)}
 _MESSAGES = ("body.choices[0].message", "choices[0].message", "[0].message", "message")
 """Paths to the message in a chat completion or in a line of a batch's output."""
@@ -129,21 +131,31 @@ def _inside(row: Mapping[str, Any], name: str, content: str) -> str | None:
     if value is None and name not in row:
         return None
     if is_conversation(value):
-        role = {"question": "user", "response": "assistant"}.get(content, "")
-        path = f"{name}[{role}]"
-        return path if role and isinstance(value_at(row, path), str) else None
+        role = ROLES.get(content)
+        return _text_path(row, f"{name}[{role}]", f"{name}[{role}].content") if role else None
     if content == "gold" and isinstance(value, Mapping):
         return next((f"{name}.{key}" for key in _GOLD_KEYS if isinstance(value.get(key), str | int | float)), name)
     if content == "response" and isinstance(value, Mapping):
         return _message_text(row, name)
-    if isinstance(value, list) and value and all(isinstance(text, str) for text in value) and content != "question":
+    texts = [text for text in value if text is not None] if isinstance(value, list) else [value]
+    if content == "response" and not texts:
+        return None
+    if isinstance(value, list) and texts and all(isinstance(text, str) for text in texts) and content != "question":
         return f"{name}[0]" if len(value) == 1 else f"{name}{EACH}" if content == "response" else name
     return name
 
 
 def _message_text(row: Mapping[str, Any], name: str) -> str | None:
     paths = (f"{name}{'' if inner[0] == '[' else '.'}{inner}.content" for inner in _MESSAGES)
-    return next((path for path in paths if isinstance(value_at(row, path), str)), None)
+    return next(filter(None, (_text_path(row, path, path) for path in paths)), None)
+
+
+def _text_path(row: Mapping[str, Any], path: str, content: str) -> str | None:
+    """The path if a text is there, or the path of the text in a list of one block there; None if it is neither."""
+    if isinstance(value_at(row, path), str):
+        return path
+    block = f"{content}[0].text"
+    return block if isinstance(value_at(row, block), str) and value_at(row, f"{content}[1]") is None else None
 
 
 def _resolved(row: Mapping[str, Any], path: str) -> list[Any] | None:

@@ -17,7 +17,7 @@ from pydantic import model_validator
 
 from warmup_rl.base.config import Config
 from warmup_rl.base.errors import DataError, UserError, first_line
-from warmup_rl.base.jsonl import MAX_LINE, lines, objects, require_object
+from warmup_rl.base.jsonl import MAX_LINE, lines, objects, require_object, require_regular
 from warmup_rl.base.untrusted import parse_json
 
 _UTF, _WINDOWS = "utf-8-sig", "cp1252"
@@ -94,6 +94,7 @@ def _format(path: str) -> str:
 
 
 def _existing(path: Path) -> Path:
+    require_regular(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file (looked from {Path.cwd()}).")
     return path

@@ -7,7 +7,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from warmup_rl.base.errors import DataError
-from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.base.jsonl import read_jsonl, require_regular
 from warmup_rl.base.types import Problem, Trace, trace_from_json
 from warmup_rl.data.indexed_log import IndexedLog
 
@@ -32,6 +32,7 @@ def read_traces(path: Path, *, first: int = 0, every: int = 1) -> Iterator[Trace
 def open_problems(path: Path) -> IndexedLog[str, Problem]:
     """Problems by id, in the order of the file, each read on access; the caller closes the file. Raises `DataError` if
     the file is missing, or a row is not a problem."""
+    require_regular(path)
     if not path.is_file():
         raise DataError(
             f"{path}: no such file. It has the problems of the traces next to it; run the stage that made both again."

@@ -17,7 +17,7 @@ from warmup_rl.base.types import Grade, Problem
 from warmup_rl.data.datasets import Source
 from warmup_rl.domains.graders import CodeGrader
 from warmup_rl.domains.rows import OneSplitDomain, Row, RowDomain, question_id, text_of
-from warmup_rl.grading.code import SECONDS, Oracle, Tests, expected_values, grade_program, too_large
+from warmup_rl.grading.code import SECONDS, Oracle, Tests, expected_values, grade_program, shown_before, too_large
 
 _NOT_NONE = {"737", "787", "794"}
 """MBPP tasks with published tests that ask only whether something is found."""
@@ -122,7 +122,7 @@ class HumanEvalPlus(_Functions):
     def read_row(self, row: Row, place: str) -> Problem:
         prompt, function = text_of(row, "prompt", place), text_of(row, "entry_point", place)
         solution = f"{prompt}{text_of(row, 'canonical_solution', place)}"
-        preamble = _preamble(prompt, function, place)
+        preamble = shown_before(prompt, function)
         root = function == "find_zero"  # many roots are correct, and the published test compares with one
         if "base_input" in row:
             inputs = [*_given(row, "base_input", place), *_given(row, "plus_input", place)]
@@ -270,18 +270,6 @@ def _given(row: Row, key: str, place: str) -> list[list[Any]]:
     if not isinstance(value, list) or not all(isinstance(arguments, list) for arguments in value):
         raise DataError(f"{place}: {key!r} must be a list of lists of arguments. Fix or remove the row.")
     return value
-
-
-def _preamble(prompt: str, function: str, place: str) -> str:
-    """The lines before the function in its prompt: imports and helpers."""
-    try:
-        nodes = ast.parse(f"{prompt}\n    pass\n").body
-    except (SyntaxError, ValueError) as error:
-        raise DataError(f"{place}: 'prompt' is not valid Python ({error}). Fix or remove the row.") from None
-    for node in nodes:
-        if isinstance(node, ast.FunctionDef) and node.name == function:
-            return "\n".join(prompt.splitlines()[: node.lineno - 1])
-    return ""
 
 
 def _argument_shapes(assertion: str, function: str) -> dict[int, Any]:

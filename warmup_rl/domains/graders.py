@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -18,8 +19,8 @@ from warmup_rl.base.types import Grade, Problem
 from warmup_rl.base.untrusted import literal, parse_json
 from warmup_rl.data.datasets import file_digest
 from warmup_rl.domains.assertions import read_assertions
-from warmup_rl.grading.choice import choose, final_choice, letters_in
-from warmup_rl.grading.code import extract_code, grade_program, run_program
+from warmup_rl.grading.choice import choose, final_choice, letters_in, option_letters
+from warmup_rl.grading.code import extract_code, grade_program, run_program, shown_before
 from warmup_rl.grading.final_answer import boxed, last_block, stated, stated_mathematics
 from warmup_rl.grading.math import final_answer, same_answer, unusable
 from warmup_rl.grading.math_value import rational
@@ -141,7 +142,7 @@ class ChoiceGrader(Grader):
 
     options: str | list[str] | None = None
     """Column with the options, as a list or as text with one per line, or several columns with one option each;
-    default: the lines of the question that begin with `A.`, `B.` and so on."""
+    default: those of the question that begin with `A.`, `B.` and so on, best on lines of their own."""
     counted_from: Literal[0, 1] | None = None
     """The file names the correct option by its number, counted from 0 or 1."""
 
@@ -155,7 +156,7 @@ class ChoiceGrader(Grader):
         labels: list[str] = []
         if self.options is None:
             text = "\n".join(str(value) for value in row.values())
-            options = list(dict.fromkeys(re.findall(r"^\s*\(?([A-Z])[.):]\s", text, re.MULTILINE)))
+            options = option_letters(text)
         else:
             options, labels = row_options(self.options, row)
         letters, name = string.ascii_uppercase[: len(options)], written.strip().strip("().")
@@ -314,7 +315,8 @@ class CodeGrader(Grader):
         return written.strip(), {"tests": source}
 
     def grade(self, answer: str, problem: Problem) -> Grade:
-        return grade_program(answer, read_assertions(problem.meta["tests"], problem.id, self.seconds))
+        tests = read_assertions(problem.meta["tests"], problem.id, self.seconds)
+        return grade_program(answer, replace(tests, preamble=shown_before(problem.question, tests.function)))
 
     def final_answer(self, text: str, problem: Problem) -> str | None:
         """All of the text, of which `grade` takes the block that defines the function."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import ClassVar, Self, TypeVar
+from zlib import crc32
 
 from pydantic import Field, model_validator
 
@@ -30,7 +31,10 @@ MAX_QUESTION = 1_000_000
 
 T = TypeVar("T")
 _FITTED: dict[tuple[str, str], Grader] = {}
-_BLOCK = 512
+_BLOCK = 64
+_LONG, _SAMPLE = 5_000, 500
+_WORD = re.compile(r"[^\W\u3000-\U0003ffff]{1,30}|\S")
+"""Words; single characters in scripts without spaces."""
 _BRACES = re.compile(r"\{\{|\}\}|\{([^{}]+)\}")
 """A column in a template; doubled braces stand for themselves."""
 
@@ -240,7 +244,8 @@ def _passage(row: Row, name: str, place: str) -> str:
 def similar_groups(items: Sequence[T], questions: Sequence[str], similarity: float) -> list[list[T]]:
     """Groups of items with similar questions, directly or through others; in order of first appearance.
 
-    Questions with different numbers are different, however similar their words are.
+    Questions with different numbers are different, however similar their words are. Those of more than 5,000 characters
+    are compared by 500 of their words.
 
     Args:
         similarity: normalized edit similarity (Indel, at most 1) from which two questions are similar.
@@ -257,17 +262,32 @@ def similar_groups(items: Sequence[T], questions: Sequence[str], similarity: flo
             leader[index] = index = leader[leader[index]]
         return index
 
-    for start in range(0, len(texts), _BLOCK):
-        scores = cdist(texts[start : start + _BLOCK], texts, scorer=fuzz.ratio, score_cutoff=100 * similarity)
-        for row, column in zip(*scores.nonzero(), strict=True):
-            here, there = start + int(row), int(column)
-            if numbers[here] == numbers[there]:
-                one, other = sorted((find(here), find(there)))
-                leader[other] = one
+    least = _LONG * similarity / (2 - similarity)  # characters of a question that is similar to one of _LONG
+    short = [(place, text) for place, text in enumerate(texts) if len(text) <= _LONG]
+    long = [(place, _sample(text)) for place, text in enumerate(texts) if len(text) >= least]
+    for places, compared in (zip(*found, strict=True) for found in (short, long) if len(found) > 1):
+        for start in range(0, len(compared), _BLOCK):
+            block, rest = compared[start : start + _BLOCK], compared[start:]
+            scores = cdist(block, rest, scorer=fuzz.ratio, score_cutoff=100 * similarity)
+            for row, column in zip(*scores.nonzero(), strict=True):
+                here, there = places[start + int(row)], places[start + int(column)]
+                if numbers[here] == numbers[there]:
+                    one, other = sorted((find(here), find(there)))
+                    leader[other] = one
     groups: dict[int, list[T]] = {}
     for index, item in enumerate(items):
         groups.setdefault(find(index), []).append(item)
     return list(groups.values())
+
+
+def _sample(text: str) -> list[int]:
+    """Hashes of 500 words of a text, the same words in all texts that have them, in an order of their own."""
+    seen: Counter[str] = Counter()
+    hashes = []
+    for word in _WORD.findall(text):
+        seen[word] += 1
+        hashes.append(crc32(f"{word} {seen[word]}".encode(errors="replace")))
+    return sorted(hashes)[:_SAMPLE]
 
 
 def _deal(groups: list[list[Problem]], folds: int) -> list[list[Problem]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -46,19 +46,30 @@ class Replay(Engine):
     def check(self, problem: Problem) -> None:
         """Raises `UserError` if the file is missing or lacks the columns; a hub dataset is not checked yet."""
         if self.source.is_file:
-            for place, row in self.source.rows():
-                self.columns(place, row)
-                return
-            raise DataError(f"{self.source.path}: holds no rows.")
+            self.require_columns()
 
     def open(self, context: EngineContext) -> AbstractContextManager[Session]:
         return nullcontext(_ReplaySession(self, context))
 
-    def columns(self, place: str, row: Mapping[str, Any]) -> dict[str, str]:
+    def require_columns(self) -> None:
+        """Raises `DataError` if no row has a response, or the first that has one has no question."""
+        first = None
+        for place, row in self.source.rows():
+            first = first or (place, row)
+            if "response" in locate(row, self.given):
+                first = place, row
+                break
+        if first is None:
+            raise DataError(f"{self.source.path}: holds no rows.")
+        self.columns(*first)
+
+    def columns(
+        self, place: str, row: Mapping[str, Any], needed: Sequence[str] = ("question", "response")
+    ) -> dict[str, str]:
         """Paths to response, thinking and question (see `locate`); without a question rows are matched by id. Raises
-        `DataError` if they are missing."""
+        `DataError` if one that is `needed` is missing."""
         found = locate(row, self.given)
-        for key in ("question", "response"):
+        for key in needed:
             if key not in found and not (key == "question" and self.id in row and key not in self.given):
                 raise DataError(
                     f"{place}: no column {self.given.get(key) or ' or '.join(COLUMNS[key])} for the {key}. "
@@ -91,10 +102,11 @@ class _ReplaySession:
         seen: Counter[str] = Counter()
         rows = replayed = empty = 0
         question, column = "", ""
+        self.config.require_columns()
         for place, row, paths in each_response(self.config.source.rows(), self.config.given):
             rows += 1
-            self.config.columns(place, row)
-            column = paths["response"]
+            self.config.columns(place, row, ["question"])
+            column = paths.get("response", column)
             question = _text(value_at(row, paths.get("question", "")))
             keys = self._row_keys(row.get(self.config.id), question, domains)
             problem_id = next((ids[key] for key in keys if key in ids), None)
@@ -119,7 +131,7 @@ class _ReplaySession:
         self.context.say(line)
 
     def _completion(self, problem_id: str, sample: int, row: Mapping[str, Any], paths: Mapping[str, str]) -> Completion:
-        text, thinking = _text(value_at(row, paths["response"])), value_at(row, paths.get("thinking", ""))
+        text, thinking = _text(value_at(row, paths.get("response", ""))), value_at(row, paths.get("thinking", ""))
         characters = len(text) + len(thinking or "")
         tokens = row.get("tokens")
         reason = str(row.get("finish_reason") or "stop")

@@ -212,6 +212,18 @@ def _says_an_answer(quotation: str) -> bool:
     return any(pattern.search(said) for pattern in (_CLAIM, _BOX, _CALLED_RIGHT))
 
 
+def option_letters(text: str) -> list[str]:
+    """The letters of the options that a text lists: at the beginnings of lines, else in a line, from A on."""
+    found = list(dict.fromkeys(re.findall(r"^\s*\(?([A-Z])[.):]\s", text, re.MULTILINE)))
+    if len(found) > 1:
+        return found
+    found = []
+    for letter in re.findall(r"(?:^|\s)\(?([A-Z])[.):]\s", text):
+        if letter == string.ascii_uppercase[len(found) : len(found) + 1]:
+            found.append(letter)
+    return found
+
+
 def _options(question: str) -> dict[str, str]:
     """The texts of the options in a question, by letter."""
     return {letter: _plain(wording) for letter, wording in _OPTION.findall(_MARKUP.sub("", question))}

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import cmath
 import doctest
 import math
 import os
 import random
 import re
+import symtable
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, islice
 from typing import Any, Literal
 
 from program_sandbox import (
@@ -48,7 +51,8 @@ _SPECIAL = re.compile(r"<\|[\w/ ]{2,40}\|>|</?s>|<[be]os>")
 """Begins or ends a text: a token that a tokenizer left in it."""
 _FIRST_LINE = re.compile(r"^(?:import |from |def |class |async def |@)", re.MULTILINE)
 _PROSE_CUTS = 5
-_DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_BUILTINS = frozenset(dir(builtins))
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Tests:
         tolerance: absolute, for numbers; 1e-6 for floats if it is 0.
         oracle: `equal`: equality, with numbers within the tolerance; `set`: the same elements; `not_none`: whether a
             value is returned; `root`: a root of the polynomial with the coefficients in the argument.
-        preamble: source before every program, such as imports that the prompt shows.
+        preamble: source whose definitions a program may use, such as imports that the question shows.
         seconds: time limit of a program.
         prompt: signature and docstring that precede an answer that is only a function body.
     """
@@ -89,6 +93,7 @@ def grade_program(answer: str, tests: Tests) -> Grade:
     source = extract_code(answer, tests.function)
     if source and tests.prompt and _is_body(source, tests.function):
         source = f"{tests.prompt.rstrip()}\n{textwrap.indent(textwrap.dedent(source), '    ')}"
+    source = _with_needed([tests.preamble], source) if source else source
     if source is None or not re.search(rf"\b{re.escape(tests.function)}\b", source):
         return Grade("none", None, f"no code that defines {tests.function}")
     if len(source) > MAX_LENGTH:
@@ -96,7 +101,7 @@ def grade_program(answer: str, tests: Tests) -> Grade:
     order = list(range(len(tests.inputs)))
     random.Random(repr(tests.inputs[:3])).shuffle(order)
     calls = [Call(tests.function, tests.inputs[i]) for i in order]
-    ran = run_program(Program(f"{tests.preamble}\n{source}", calls, timeout_s=tests.seconds))
+    ran = run_program(Program(source, calls, timeout_s=tests.seconds))
     if ran.status == "timeout":
         return Grade("timeout", source, f"not finished within {tests.seconds:g} s")
     for place, value in zip(order, ran.values, strict=False):
@@ -110,9 +115,9 @@ def grade_program(answer: str, tests: Tests) -> Grade:
 def extract_code(answer: str, function: str, *, closed: bool = False) -> str | None:
     """The program in an answer; None if there is none.
 
-    It is the last fenced Python block that defines `function`, after the imports and definitions of the blocks before
-    it; the last Python block where none defines it; the whole answer where nothing is fenced. Blocks of other languages
-    do not count, nor do fences in a docstring.
+    It is the last fenced Python block that defines `function`, after those imports and definitions of the blocks before
+    it that it uses; the last Python block where none defines it; the whole answer where nothing is fenced. Blocks of
+    other languages do not count, nor do fences in a docstring.
 
     Args:
         closed: a block must be closed and define the function; otherwise an unclosed one extends to the end.
@@ -131,7 +136,7 @@ def extract_code(answer: str, function: str, *, closed: bool = False) -> str | N
     )
     defining = [place for place, block in enumerate(python) if defines.search(textwrap.dedent(block))]
     if defining:
-        code = "\n\n".join([*filter(_only_defines, python[: defining[-1]]), python[defining[-1]]])
+        code = _with_needed(python[: defining[-1]], python[defining[-1]])
     elif closed:
         return None
     else:
@@ -174,10 +179,70 @@ def _parsed(code: str) -> list[ast.stmt] | None:
         return None
 
 
-def _only_defines(code: str) -> bool:
-    """Whether code consists of imports and definitions, so that running it before other code does nothing else."""
-    body = _parsed(code)
-    return body is not None and all(isinstance(node, _DEFINITIONS) for node in body)
+def shown_before(question: str, function: str) -> str:
+    """The imports and helpers that a question shows right before the function that it asks for; empty if there are
+    none."""
+    asked = re.search(rf"^(?:async\s+)?def\s+{re.escape(function)}\b", question, re.MULTILINE)
+    shown = question[max(0, asked.start() - MAX_LENGTH) : asked.start()] if asked else ""
+    starts = islice(_FIRST_LINE.finditer(shown), _PROSE_CUTS)
+    return next((code for start in starts if _parsed(code := shown[start.start() :])), "")
+
+
+def _with_needed(before: Sequence[str], code: str) -> str:
+    """Code after those imports and definitions in other code that it uses, directly or through others of them; the last
+    one of a name counts."""
+    known = [found for other in before if len(other) <= MAX_LENGTH for found in _definitions(other)]
+    body, names = _parsed(code), _names(textwrap.dedent(code)) if known else None
+    if body is None or names is None:
+        return code
+    by_name: dict[str, list[int]] = {}
+    for place, (statement, bound, _) in enumerate(known):
+        for name in bound:
+            several = name == "*" or statement.startswith("import ")
+            by_name[name] = [*(by_name.get(name, []) if several else []), place]
+    (seen, needed), chosen = names, set[int]()
+    while left := needed - seen:
+        seen |= left
+        places = [by_name.get(name, () if name in _BUILTINS else by_name.get("*", ())) for name in left]
+        chosen.update(*places)
+        needed = {name for place in chain(*places) for name in known[place][2]}
+    if not chosen:
+        return code
+    lines = textwrap.dedent(code).split("\n")
+    first = [node.end_lineno or 0 for node in body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    top = max(first, default=0)
+    return "\n".join([*lines[:top], *(known[place][0] for place in sorted(chosen)), "", *lines[top:]])
+
+
+def _definitions(code: str) -> Iterator[tuple[str, set[str], set[str]]]:
+    """Each import and definition at the top of code, with the names that it binds (`*`: any) and uses."""
+    for node in _parsed(code) or ():
+        single: list[ast.stmt] = [node] if isinstance(node, _DEFINITIONS) else []
+        if isinstance(node, ast.Import):
+            single = [ast.Import([alias]) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module != "__future__":
+            single = [ast.ImportFrom(node.module, [alias], node.level) for alias in node.names]
+        for one in single:
+            try:
+                statement = ast.unparse(one)
+            except (ValueError, RecursionError):
+                continue
+            if names := _names(statement):
+                bound = names[0] - _BUILTINS if isinstance(node, ast.Assign | ast.AnnAssign) else names[0]
+                yield statement, {"*"} if statement.endswith("import *") else bound, names[1]
+
+
+def _names(code: str) -> tuple[set[str], set[str]] | None:
+    """The global names that code binds, and those that it uses; None if it is no Python."""
+    try:
+        scopes = [symtable.symtable(code, "program", "exec")]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    bound = {one.get_name() for one in scopes[0].get_symbols() if one.is_assigned() or one.is_imported()}
+    for scope in scopes:
+        scopes.extend(scope.get_children())
+    symbols = ((scope is scopes[0], one) for scope in scopes for one in scope.get_symbols())
+    return bound, {one.get_name() for top, one in symbols if one.is_referenced() and (top or one.is_global())}
 
 
 def _is_body(source: str, function: str) -> bool:

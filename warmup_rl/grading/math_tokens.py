@@ -122,6 +122,17 @@ def tokenize(text: str) -> list[Token]:
     return [token for token in found if token.text != "$"]
 
 
+def closings(tokens: Tokens) -> dict[int, int]:
+    """Where each bracket that is closed, by any bracket, is closed."""
+    found, opened = dict[int, int](), list[int]()
+    for place, token in enumerate(tokens):
+        if (depth := (token.text in OPENING) - (token.text in CLOSING)) > 0:
+            opened.append(place)
+        elif depth < 0 and opened:
+            found[opened.pop()] = place
+    return found
+
+
 def encloses(tokens: Tokens) -> bool:
     """Whether the bracket at the beginning closes at the very end, with any bracket, as in `(1,2]`."""
     depth = 0
@@ -157,7 +168,7 @@ class _Tokenizer:
         self._found: list[Token] = []
         self._braces: list[bool] = []
         """For each open brace, whether it belongs to `\\text` or the like, and is no token."""
-        self._brackets = 0
+        self._brackets = self._upright = 0
         self._spaced = self._text_opens = False
 
     def run(self) -> list[Token]:
@@ -170,7 +181,7 @@ class _Tokenizer:
         return self._found
 
     def _add(self, kind: Kind, text: str) -> None:
-        self._found.append(Token(kind, text, any(self._braces), self._spaced))
+        self._found.append(Token(kind, text, self._upright > 0, self._spaced))
         self._spaced = self._text_opens = False
 
     def _number(self) -> bool:
@@ -216,12 +227,12 @@ class _Tokenizer:
 
     def _word(self, word: str) -> None:
         called = _CALLED.match(self._text, self._place)
-        if (canonical := _PLAIN.get(word)) and (called or not any(self._braces)):
+        if (canonical := _PLAIN.get(word)) and (called or not self._upright > 0):
             kind: Kind = "mark" if canonical == "\\infty" else "name" if canonical[1:] not in FUNCTIONS else "command"
             self._add("command" if canonical in _WITH_ARGUMENT else kind, canonical)
         elif word in OPERATIONS and _ARGUMENTS.match(self._text, self._place):
             self._add("command", f"\\{word}")
-        elif len(word) == 1 and not (any(self._braces) and word == "s"):
+        elif len(word) == 1 and not (self._upright > 0 and word == "s"):
             self._add("name", word)
         else:
             self._add("word", word)
@@ -232,8 +243,10 @@ class _Tokenizer:
             self._spaced = True
         elif mark == "{" and self._text_opens:
             self._braces.append(True)
+            self._upright += 1
             self._text_opens = False
         elif mark == "}" and self._braces and self._braces.pop():
+            self._upright -= 1
             self._spaced = True
         else:
             if mark == "{":

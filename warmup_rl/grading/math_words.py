@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
 
-from warmup_rl.grading.math_tokens import FUNCTIONS, Token, Tokens, encloses, spelled, tokenize
+from warmup_rl.grading.math_tokens import FUNCTIONS, Token, Tokens, closings, spelled, tokenize
 
 _SMALL = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
@@ -200,13 +200,15 @@ def another_unit(unit: str, question: str) -> bool:
 def _trimmed(tokens: Tokens) -> Tokens:
     """Without punctuation around, and without braces around all."""
     start, end = 0, len(tokens)
-    while start < end and tokens[start].text in _LEADING:
-        start += 1
-    while start < end and tokens[end - 1].text in _ENDS:
-        end -= 1
-    tokens = tokens[start:end]
-    spare = len(tokens) > 2 and tokens[0].text == "{" and encloses(tokens)
-    return _trimmed(tokens[1:-1]) if spare else tokens
+    ends = closings(tokens) if any(token.text == "{" for token in tokens) else {}
+    while True:
+        while start < end and tokens[start].text in _LEADING:
+            start += 1
+        while start < end and tokens[end - 1].text in _ENDS:
+            end -= 1
+        if end - start < 3 or tokens[start].text != "{" or ends.get(start) != end - 1:
+            return tokens[start:end]
+        start, end = start + 1, end - 1
 
 
 def _without_phrases(tokens: Tokens) -> Tokens:

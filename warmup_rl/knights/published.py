@@ -10,7 +10,7 @@ from typing import Any
 
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.files import aside
-from warmup_rl.base.jsonl import json_line, parse_object
+from warmup_rl.base.jsonl import json_line, parse_object, require_regular
 from warmup_rl.base.untrusted import literal
 from warmup_rl.data.datasets import Source
 from warmup_rl.knights.answers import read_solution
@@ -200,6 +200,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     if path.suffix not in (".jsonl", ".ndjson"):
         yield from (row for _, row in Source(path=str(path.absolute())).rows())
         return
+    require_regular(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     with path.open(encoding="utf-8-sig", errors="replace") as file:

@@ -412,7 +412,10 @@ class _Cleaning:
         )
 
     def _clean(self, items: Sequence[_Item]) -> None:
-        """Passes the traces through all steps; each step receives them in order."""
+        """Passes the traces through all steps; each step receives them in order, without those that have no text."""
+        for item in items:
+            if not (item.original.thinking or item.original.answer):
+                item.result, item.step = Dropped("no response"), "read"
         for name, step in self._steps:
             left = [(item, item.result) for item in items if isinstance(item.result, Trace)]
             if isinstance(step, LooksAhead):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from warmup_rl.base.errors import DataError
-from warmup_rl.base.untrusted import literal
+from warmup_rl.base.untrusted import literal, parse_json
 from warmup_rl.data.columns import find_column
 from warmup_rl.domains.graders import ChoiceGrader
 from warmup_rl.grading.choice import letters_in
@@ -201,8 +200,8 @@ def _are_alternatives(lists: Sequence[Sequence[str]]) -> bool:
 
 def _json(gold: str) -> Any:
     """The JSON value of an answer; None if it is none."""
-    with suppress(json.JSONDecodeError):
-        return json.loads(gold)
+    with suppress(ValueError):
+        return parse_json(gold)
 
 
 def propose_instruction(grader: Any, golds: Sequence[str]) -> str:
