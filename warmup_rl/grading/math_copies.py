@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
-from itertools import chain, groupby
+from itertools import chain, groupby, repeat
 
 from warmup_rl.grading.final_answer import FORMULA
 from warmup_rl.grading.math_structure import Shape, shape, split
-from warmup_rl.grading.math_tokens import Tokens, tokenize
-from warmup_rl.grading.math_tree import Tree, children, flat, form
+from warmup_rl.grading.math_tokens import OPERATIONS, Tokens, tokenize
+from warmup_rl.grading.math_tree import Tree, children
 from warmup_rl.grading.math_value import equal, literal
 from warmup_rl.grading.math_words import NUMBERS
 
@@ -23,6 +23,7 @@ MAX_TRIED = 20
 _STOPS = (",", ";", ":", "?", "=", "\\cdots", "\\ldots", "\\dots")
 _LEAVES = ("n", "v", "c")
 _ONE: Tree = ("n", Fraction(1), "1")
+_NEUTRAL = {"+": 0, "*": 1, "/": 1, "^": 1}
 Parts = dict[str, list[Tree]]
 """Terms or factors by their forms."""
 Piece = tuple[str, Parts]
@@ -39,8 +40,8 @@ def copied(given: Shape, reference: Shape, question: str) -> bool:
     if not question:
         return False
     expected = [tree for side in _sides(reference) for tree in side]
-    forms = {form(tree) for tree in expected}
-    sides = [[tree for tree in side if form(tree) not in forms and any(_pieces(tree))] for side in _sides(given)]
+    forms = {_form(tree) for tree in expected}
+    sides = [[tree for tree in side if _form(tree) not in forms and any(_pieces(tree))] for side in _sides(given)]
     if not all(sides):
         return False
     known, named = _stated(question)
@@ -63,14 +64,14 @@ def _copies(answer: Tree, known: list[Piece], held: list[Piece], numbers: Counte
     pieces = [*_pieces(answer)]
     names = {name for _, parts in pieces for name in parts}
     known = [(kind, parts) for kind, parts in known if names & parts.keys()]
-    stated = {form(_joined(kind, [*chain(*parts.values())])) for kind, parts in known}
+    stated = {_form(_joined(kind, [*chain(*parts.values())])) for kind, parts in known}
     tried: set[str] = set()
     for kind, parts in pieces:
         shared = [_shared(parts, others) for same, others in known if same == kind]
         series = [tree for tree in chain(*parts.values()) if tree[0] in ("sum", "prod")]
         for chosen in filter(None, [*shared, _named(kind, parts, numbers, stated), series[:1]]):
             tree = _joined(kind, chosen)
-            if (name := form(tree)) in tried or any(same == kind and _holds(ours, chosen) for same, ours in held):
+            if (name := _form(tree)) in tried or any(same == kind and _holds(ours, chosen) for same, ours in held):
                 continue
             tried.add(name)
             if len(tried) > MAX_TRIED or tree in series or equal(tree, answer) or equal(("-", tree), answer):
@@ -85,7 +86,7 @@ def _shared(parts: Parts, others: Parts) -> list[Tree]:
 
 
 def _holds(ours: Parts, chosen: list[Tree]) -> bool:
-    return all(len(ours.get(name, ())) >= count for name, count in Counter(map(form, chosen)).items())
+    return all(len(ours.get(name, ())) >= count for name, count in Counter(map(_form, chosen)).items())
 
 
 def _named(kind: str, parts: Parts, numbers: Counter[Fraction], stated: set[str]) -> list[Tree]:
@@ -98,7 +99,7 @@ def _named(kind: str, parts: Parts, numbers: Counter[Fraction], stated: set[str]
         if number[0] == "n" and left[number[1]]:
             left[number[1]] -= bool(kind)
             chosen.append(tree)
-        elif form(tree) in stated:
+        elif _form(tree) in stated:
             chosen.append(tree)
     if not numbers or len(chosen) != (2 if kind else len(children(operands[0]))):
         return []
@@ -122,12 +123,12 @@ def _pieces(tree: Tree) -> Iterator[Piece]:
     """The sums, products and other expressions in a tree; numbers and names are none."""
     waiting = [tree]
     while waiting:
-        kind, found = flat(waiting.pop())
+        kind, found = _flat(waiting.pop())
         inverse = {"+": lambda part: ("-", part), "*": lambda part: ("/", _ONE, part)}
         parts: Parts = {}
         for part, inverted in found:
             signed = inverse[kind](part) if inverted else part
-            parts.setdefault(form(signed), []).append(signed)
+            parts.setdefault(_form(signed), []).append(signed)
         waiting += [part for part, _ in found] if kind else children(found[0][0])
         if len(found) > 1 or any(kind == "*" and inverted or not _leaf(part) for part, inverted in found):
             yield kind, parts
@@ -160,3 +161,57 @@ def _expressions(question: str, tokens: Tokens) -> Iterator[Tree]:
             part = part[:-1]
         if 0 < len(part) <= MAX_TOKENS:
             yield from _trees(shape(part))
+
+
+def _flat(tree: Tree) -> tuple[str, list[tuple[Tree, bool]]]:
+    """A sum as its terms or a product as its factors, without brackets and neutral elements, each with whether it is
+    subtracted or divides; the kind is `+` or `*`, or empty for any other tree, which is its only part."""
+    tree = _bare(tree)
+    kind = {"-": "+", "/": "*"}.get(tree[0], tree[0])
+    if kind not in ("+", "*"):
+        return "", [(tree, False)]
+    found: list[tuple[Tree, bool]] = []
+    waiting = [(tree, False)]
+    while waiting:
+        part, inverse = waiting.pop()
+        part = _bare(part)
+        if part[0] == kind or part[0] == ("-" if kind == "+" else "/"):
+            flipped = [inverse] * len(part[1:]) if part[0] == kind else [inverse, not inverse][-len(part[1:]) :]
+            waiting += [*zip(part[1:], flipped, strict=True)][::-1]
+        elif part[:2] != ("n", kind == "*"):
+            found.append((part, inverse))
+    return kind, found
+
+
+def _form(tree: Tree) -> str:
+    """The tree as text, the same for the same expression up to notation: order of terms and factors, neutral elements,
+    superfluous brackets."""
+    kind, *operands = tree = _bare(tree)
+    if kind in ("n", "v", "c", "recurring"):
+        return str(operands[0])
+    sign, parts = _flat(tree)
+    if sign:
+        texts = sorted(map(_part_form, repeat(sign), parts)) or [str(int(sign == "*"))]
+        return texts[0] if len(texts) == 1 else f"({sign} {' '.join(texts)})"
+    if kind in OPERATIONS:
+        return f"({kind} {' '.join(sorted(map(_form, operands)))})"
+    return f"({kind} {' '.join(_form(part) if isinstance(part, tuple) else str(part) for part in operands)})"
+
+
+def _bare(tree: Tree) -> Tree:
+    """A tree without what leaves it as it is: `+0`, `*1`, `/1` and the power 1."""
+    while tree[0] in _NEUTRAL:
+        neutral = ("n", _NEUTRAL[tree[0]])
+        if tree[2][:2] == neutral:
+            tree = tree[1]
+        elif tree[0] in ("+", "*") and tree[1][:2] == neutral:
+            tree = tree[2]
+        else:
+            break
+    return tree
+
+
+def _part_form(sign: str, part: tuple[Tree, bool]) -> str:
+    """The form of a term or factor, with its sign."""
+    tree, inverse = part
+    return f"({'-' if sign == '+' else '/'} {_form(tree)})" if inverse else _form(tree)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import repeat
 from typing import Any, TypeAlias
 
 from warmup_rl.grading.math_tokens import FUNCTIONS, OPERATIONS, Token, Tokens, spelled
@@ -21,7 +20,6 @@ _NAMED_OBJECTS = tuple(
 )
 _VECTORS = dict.fromkeys(("\\hat", "\\overrightarrow"), "\\vec")
 _TWO_NUMBERS = ["(", "number", ",", "number", ")"]
-_NEUTRAL = {"+": 0, "*": 1, "/": 1, "^": 1}
 _MATRICES = ("pmatrix", "bmatrix", "matrix", "array")
 
 
@@ -48,60 +46,6 @@ def names(tree: Tree) -> set[str]:
         return {tree[1]}
     found = set().union(*map(names, children(tree)))
     return found - {tree[1]} if tree[0] in ("sum", "prod") else found
-
-
-def flat(tree: Tree) -> tuple[str, list[tuple[Tree, bool]]]:
-    """A sum as its terms or a product as its factors, without brackets and neutral elements, each with whether it is
-    subtracted or divides; the kind is `+` or `*`, or empty for any other tree, which is its only part."""
-    tree = _bare(tree)
-    kind = {"-": "+", "/": "*"}.get(tree[0], tree[0])
-    if kind not in ("+", "*"):
-        return "", [(tree, False)]
-    found: list[tuple[Tree, bool]] = []
-    waiting = [(tree, False)]
-    while waiting:
-        part, inverse = waiting.pop()
-        part = _bare(part)
-        if part[0] == kind or part[0] == ("-" if kind == "+" else "/"):
-            flipped = [inverse] * len(part[1:]) if part[0] == kind else [inverse, not inverse][-len(part[1:]) :]
-            waiting += [*zip(part[1:], flipped, strict=True)][::-1]
-        elif part[:2] != ("n", kind == "*"):
-            found.append((part, inverse))
-    return kind, found
-
-
-def form(tree: Tree) -> str:
-    """The tree as text, the same for the same expression up to notation: order of terms and factors, neutral elements,
-    superfluous brackets."""
-    kind, *operands = tree = _bare(tree)
-    if kind in ("n", "v", "c", "recurring"):
-        return str(operands[0])
-    sign, parts = flat(tree)
-    if sign:
-        texts = sorted(map(part_form, repeat(sign), parts)) or [str(int(sign == "*"))]
-        return texts[0] if len(texts) == 1 else f"({sign} {' '.join(texts)})"
-    if kind in OPERATIONS:
-        return f"({kind} {' '.join(sorted(map(form, operands)))})"
-    return f"({kind} {' '.join(form(part) if isinstance(part, tuple) else str(part) for part in operands)})"
-
-
-def _bare(tree: Tree) -> Tree:
-    """A tree without what leaves it as it is: `+0`, `*1`, `/1` and the power 1."""
-    while tree[0] in _NEUTRAL:
-        neutral = ("n", _NEUTRAL[tree[0]])
-        if tree[2][:2] == neutral:
-            tree = tree[1]
-        elif tree[0] in ("+", "*") and tree[1][:2] == neutral:
-            tree = tree[2]
-        else:
-            break
-    return tree
-
-
-def part_form(sign: str, part: tuple[Tree, bool]) -> str:
-    """The form of a term or factor, with its sign."""
-    tree, inverse = part
-    return f"({'-' if sign == '+' else '/'} {form(tree)})" if inverse else form(tree)
 
 
 def _letters(token: Token) -> Tokens:
@@ -358,7 +302,8 @@ class _Parser:
         power = self._exponent() if self._take("^") else None
         bracket = self._take("(", "{", "[")
         argument = self._bracketed(bracket.text) if bracket else self._term(bare=True)
-        if power is not None and form(power) == "(- 1)" and f"arc{name}" in FUNCTIONS:
+        inverse = power is not None and power[0] == "-" and power[1][:2] == ("n", 1)
+        if inverse and f"arc{name}" in FUNCTIONS:
             return ("f", f"arc{name}", argument)
         tree = ("log", base, argument) if base else ("f", name, argument)
         return tree if power is None else ("^", tree, power)
