@@ -26,8 +26,13 @@ _JOINED = re.compile(
 _SEPARATES = re.compile(r"[,;]|\b(?:and|or)\b")
 _REFUTED = re.compile(r"\bnot[\s$(*]*$", re.IGNORECASE)
 _OR = re.compile(r",?\s{1,3}(?:or|and)\s{1,3}")
+_COMMA_OR = re.compile(rf"{_OR.pattern}|,\s{{1,3}}")
+_STEP = re.compile(r"[^\W\d]{1,20} 1:\s")
+"""Begins the first of several steps."""
 _MAX_BOXES, _NEAR = 20, 40
-_DISPLAY = re.compile(r"\$\$(?:[^$]{0,300})\$\$|\\\[(?:[^\]]{0,300})\\\]")
+_DISPLAY = re.compile(
+    r"\$\$(?:[^$]{0,300})\$\$|\\\[(?:[^\]]{0,300})\\\]|\\begin\{(\w{1,20})\}.{0,300}?\\end\{\1\}", re.DOTALL
+)
 FORMULA = re.compile(
     r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<![\w\\$])\$([^$\n]*[^\s$])\$(?!\d)"
     r"|(?<![\w\\$])\$(?=\s[^$\n]*\\)\s([^$\n]*\S)\s\$(?!\d)",
@@ -37,12 +42,12 @@ FORMULA = re.compile(
 _OF_SYMBOL = re.compile(r"\W{0,6}(?:is|are|equals)\s{1,3}(?=[-+$]?\d)")
 """What stands between a symbol and its value."""
 _NUMBER = re.compile(
-    r"(?<![\w.])[-+]?\$?(?>\d[\d,]*(?:\.\d+)?(?:\s?/\s?\d+)?(?:e[-+]?\d+)?)"
+    r"(?<![\w.])[-+]?\$?(?>\d[\d,]*(?:\.\d+)?(?:\s?/\s?\d+|(?::\d+)+)?(?:e[-+]?\d+)?)"
     r"(?:(?!st\b|nd\b|rd\b|th\b|s\b)[^\W\d_]{1,4}[\u00b2\u00b3]?)?(?!\w)%?",
     re.IGNORECASE,
 )
 _WORDS = re.compile(r"(?<!\\)\b(?:[^\W\d_]{3,}|[A-Z][a-z])\b")
-_REMARK = re.compile(r"(?<=\w)\s{1,3}\([^()]{0,200}[^\W\d_]{3}[^()]{0,200}\)\W{0,3}$")
+_REMARK = re.compile(r"(?<=\w)\s{1,3}\([^()]{0,200}(?<![\\\w])[^\W\d_]{3}[^()]{0,200}\)\W{0,3}$")
 """Words in brackets behind an answer."""
 _FENCE = re.compile(r"^( {0,3})```[ \t]{0,4}([\w.+#-]{0,40})[ \t]{0,4}$", re.MULTILINE)
 
@@ -108,7 +113,8 @@ def last_block(text: str) -> str | None:
 
 
 def stated(text: str) -> str:
-    """What follows the last `answer is`, `answer:` or `####`, up to the end of its line; else the last line.
+    """What follows the last `answer is`, `answer:` or `####`, up to the end of its line; else, and where the first of
+    several steps follows, the last line.
 
     Markdown emphasis and a final full stop are removed; a displayed formula counts as part of the line before. Empty
     where the text is, and where `or` joins the last mark to another answer.
@@ -116,7 +122,7 @@ def stated(text: str) -> str:
     text = _DISPLAY.sub(lambda found: found[0].replace("\n", " "), _EMPHASIS.sub("", text)).strip()
     found = [match.end() for match in _STATED.finditer(text)]
     after = text[found[-1] :].strip() if found else ""
-    if not after:
+    if not after or _STEP.match(after) and "\n" in after:
         return (text.splitlines() or [""])[-1].removeprefix("A:")[-_LINE:].strip().removesuffix(".").strip()
     hedged = _OR_THE.search(text, max(0, found[-1] - _NEAR), found[-1])
     return "" if hedged else after.splitlines()[0][:_LINE].strip().removesuffix(".").strip()
@@ -125,21 +131,22 @@ def stated(text: str) -> str:
 def stated_mathematics(text: str) -> str | None:
     """As `stated`, with formulas and numbers taken out of the sentence around them; None where there are none.
 
-    The last box comes first; then the last formula between dollars or `\\(...\\)` in what is stated, or the number that
-    a formula without digits is said to be (`the largest $n$ is 34`); then, where words stand around it, its last number
-    with a unit written onto it.
+    The last box comes first; then the last formula between dollars or `\\(...\\)` in what is stated, with those that
+    `and` or `or` joins to it, or the number that a formula without digits is said to be (`the largest $n$ is 34`); then,
+    where words stand around it, its last number with a unit written onto it.
     """
     if last_box(text) is not None:
         return boxes(text)
     line = _REMARK.sub("", stated(text))
     if formulas := [*FORMULA.finditer(line)]:
         last = formulas[-1]
-        formula, behind = next(filter(None, last.groups())).strip(), line[last.end() :]
+        formula, behind = _inner(last), line[last.end() :]
+        members = formulas[_first(line, formulas, _COMMA_OR) if _first(line, formulas[-2:]) == 0 else -1 :]
+        if _REFUTED.search(line[: members[0].start()]):
+            return None
         value = _OF_SYMBOL.match(behind)
         number = _NUMBER.match(behind, value.end()) if value and not any(map(str.isdigit, formula)) else None
-        if _REFUTED.search(line[: last.start()]):
-            return None
-        return number[0].replace("$", "") if number else formula
+        return number[0].replace("$", "") if number else ", ".join(map(_inner, members))
     if not _WORDS.search(line):
         return line or None
     return _last_numbers(line)
@@ -149,9 +156,19 @@ def _last_numbers(line: str) -> str | None:
     """The last number of a line, with those that `or` or `and` joins to it; None where there is none or `not` stands
     before it."""
     found = [*_NUMBER.finditer(line)]
-    first = len(found) - 1
-    while first > 0 and _OR.fullmatch(line[found[first - 1].end() : found[first].start()]):
-        first -= 1
+    first = _first(line, found)
     if not found or _REFUTED.search(line[: found[first].start()]):
         return None
     return line[found[first].start() : found[-1].end()].replace("$", "").strip()
+
+
+def _first(line: str, found: list[re.Match[str]], joint: re.Pattern[str] = _OR) -> int:
+    """The place of the first match from which on only joints stand between them."""
+    first = len(found) - 1
+    while first > 0 and joint.fullmatch(line[found[first - 1].end() : found[first].start()]):
+        first -= 1
+    return first
+
+
+def _inner(formula: re.Match[str]) -> str:
+    return str(next(filter(None, formula.groups()))).strip()
