@@ -117,3 +117,27 @@ def test_a_number_is_not_copied_either(answer: str) -> None:
 def test_a_long_question_takes_no_long_time() -> None:
     question = f"Compute ${'+'.join(map(str, range(5000)))}$ or {'*'.join(['x'] * 5000)}, {'(' * 5000}."
     assert same_answer(gold="5", answer="2.5+2.5", question=question * 2).verdict == "correct"
+
+
+EQUATIONS = [
+    ("Solve $3t-4=8$.", "t=4", ["3t-4=8", "8=3t-4", "6t-8=16", "3t=12"], ["t=4", "4=t", "t=2+2=4", "4"]),
+    ("Three times t less four is eight.", "t=4", ["3t-4=8", "t-4=0"], ["t=4"]),
+    (
+        "Write $5x+2y=8$ in slope-intercept form.", r"y=-\frac52x+4",
+        ["5x+2y=8", "2y+5x=8", "10x+4y=16", "2y=8-5x", "5x+2y-8=0"], ["y=-2.5x+4", r"y=\frac{8-5x}{2}", "4-2.5x"],
+    ),
+    ("Write $y=3x+2$ in general form.", "3x-y+2=0", ["y=3x+2", "y=2+3x"], ["y-3x-2=0", "3x-y=-2"]),
+    ("Find the line through $(0,1)$ with slope $2$.", "y=2x+1", ["y=2x-1"], ["2x-y+1=0", "y=2x+1"]),
+    ("Complete the square: $x^2+y^2-6x=7$.", "(x-3)^2+y^2=16", ["x^2+y^2-6x=7", "x^2+y^2-6x-7=0"], ["(3-x)^2+y^2=4^2"]),
+    ("Is the line $2x-y+1=0$ or $y=x$?", "2x-y+1=0", ["x=y"], ["1+2x-y=0"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("question", "gold", "copies", "answers"), EQUATIONS)
+def test_an_equation_of_the_question_is_not_solved(
+    question: str, gold: str, copies: list[str], answers: list[str]
+) -> None:
+    for verdict, texts in (("wrong", copies), ("correct", answers)):
+        assert {
+            text: same_answer(gold=gold, answer=text, question=question).verdict for text in texts
+        } == dict.fromkeys(texts, verdict)

@@ -255,6 +255,8 @@ def _equations(reference: Shape, given: Shape) -> str | None:
     if len(reference.parts) != 2 or len(given.parts) != 2:
         return None if _same_members(reference.parts, given.parts, repeats=True) else "another equation"
     trees = [side.tree for side in (*reference.parts, *given.parts)]
+    if reference.names and not given.names and trees[1] and not names(trees[1]):
+        return f"not solved for {reference.names[0]}"
     one, other = ("+", trees[0], ("-", trees[1])), ("+", trees[2], ("-", trees[3]))
     return None if all(trees) and proportional(one, other) else "another equation"
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
 from itertools import chain, groupby, repeat
+from math import prod
 
 from warmup_rl.grading.final_answer import FORMULA
 from warmup_rl.grading.math_structure import Shape, shape, split
@@ -20,7 +21,7 @@ MAX_TOKENS = 300
 """Length of an expression in a question; a longer one is no answer."""
 MAX_TRIED = 20
 """Expressions in an answer that are compared with its value; one that holds more of the question is copied."""
-_STOPS = (",", ";", ":", "?", "=", "\\cdots", "\\ldots", "\\dots")
+_STOPS = (",", ";", ":", "?", "\\cdots", "\\ldots", "\\dots")
 _LEAVES = ("n", "v", "c")
 _ONE: Tree = ("n", Fraction(1), "1")
 _NEUTRAL = {"+": 0, "*": 1, "/": 1, "^": 1}
@@ -28,6 +29,8 @@ Parts = dict[str, list[Tree]]
 """Terms or factors by their forms."""
 Piece = tuple[str, Parts]
 """A sum (`+`), a product (`*`), or one other expression (empty), and its parts."""
+Equation = tuple[tuple[str, ...], frozenset[tuple[str, Fraction]]]
+"""What it is solved for, if anything, and its terms, all on one side, with their factors up to a common one."""
 
 
 def copied(given: Shape, reference: Shape, question: str) -> bool:
@@ -35,28 +38,48 @@ def copied(given: Shape, reference: Shape, question: str) -> bool:
     question, a `\\sum` or `\\prod`, or, where the reference is a number, a calculation with numbers of the question.
 
     What else the answer holds, such as `+1-1`, so leaves the value as it is. Expressions that the reference holds in
-    the same form, numbers, names and fractions are not meant.
+    the same form, numbers, names and fractions are not meant. An equation is copied where it stands in the question up
+    to notation, the sides of its terms and a common factor, and the reference is another one or solved for a name.
     """
     if not question:
         return False
+    known, named, equations = _stated(question)
+    if reference.kind == "equation" and (ours := _equation(given)) in equations and ours != _equation(reference):
+        return True
     expected = [tree for side in _sides(reference) for tree in side]
     forms = {_form(tree) for tree in expected}
     sides = [[tree for tree in side if _form(tree) not in forms and any(_pieces(tree))] for side in _sides(given)]
     if not all(sides):
         return False
-    known, named = _stated(question)
     held = [piece for tree in expected for piece in _pieces(tree)]
     numbers = Counter(named if expected and all(literal(tree) is not None for tree in expected) else ())
     return all(any(_copies(tree, known, held, numbers) for tree in side) for side in sides)
 
 
 @lru_cache(maxsize=64)
-def _stated(question: str) -> tuple[list[Piece], list[Fraction]]:
-    """The expressions and the numbers of a question."""
+def _stated(question: str) -> tuple[list[Piece], list[Fraction], set[Equation | None]]:
+    """The expressions, the numbers and the equations of a question."""
     tokens = tokenize(question)
-    known = [piece for tree in _expressions(question, tokens) for piece in _pieces(tree)]
+    shapes = [*_formulas(question, tokens)]
+    known = [piece for found in shapes for tree in _trees(found) for piece in _pieces(tree)]
     named = [str(NUMBERS.get(token.text.lower(), token.text)) for token in tokens if token.kind in ("number", "word")]
-    return known, [Fraction(text) for text in named if text[-1].isdigit()]
+    numbers = [Fraction(text) for text in named if text[-1].isdigit()]
+    return known, numbers, {*map(_equation, shapes)} - {None}
+
+
+def _equation(found: Shape) -> Equation | None:
+    if found.kind != "equation" or len(found.parts) != 2 or not all(side.tree for side in found.parts):
+        return None
+    left, right = (side.tree for side in found.parts)
+    terms: Counter[str] = Counter()
+    for term, negative in _flat(("+", left, ("-", right)))[1]:
+        kind, factors = _flat(term)
+        values = [literal(part) for part, _ in factors]
+        others = [part for part, number in zip(factors, values, strict=True) if not number]
+        size = prod(1 / n if inverse else n for (_, inverse), n in zip(factors, values, strict=True) if n)
+        terms[" ".join(sorted(map(_part_form, repeat(kind), others)))] += -size if negative else size
+    sizes = {form: size for form, size in terms.items() if size}
+    return found.names, frozenset((form, size / sizes[min(sizes)]) for form, size in sizes.items())
 
 
 def _copies(answer: Tree, known: list[Piece], held: list[Piece], numbers: Counter[Fraction]) -> bool:
@@ -152,15 +175,17 @@ def _trees(found: Shape) -> Iterator[Tree]:
         yield from _trees(part)
 
 
-def _expressions(question: str, tokens: Tokens) -> Iterator[Tree]:
+def _formulas(question: str, tokens: Tokens) -> Iterator[Shape]:
     """What stands in the formulas of a question, and between its words."""
     formulas = [tokenize(next(filter(None, groups))) for groups in FORMULA.findall(question)]
     runs = [[*run] for word, run in groupby(tokens, lambda token: token.kind == "word") if not word]
     for part in (part for found in (*formulas, *runs) for part in split(found, *_STOPS)):
-        while part and part[-1].text in "+-*/.":
-            part = part[:-1]
-        if 0 < len(part) <= MAX_TOKENS:
-            yield from _trees(shape(part))
+        sides = split(part, "=")
+        for side in sides if len(sides) == 1 else [part, *sides]:
+            while side and side[-1].text in "+-*/.":
+                side = side[:-1]
+            if 0 < len(side) <= MAX_TOKENS:
+                yield shape(side)
 
 
 def _flat(tree: Tree) -> tuple[str, list[tuple[Tree, bool]]]:
