@@ -61,6 +61,8 @@ COUNTS = [
     ("If $y=2x+1$ and $x=t-1$, express $y$ in $t$.", "2t-1", "2(t-1)+1"),
     ("Evaluate $i^{5}+1$.", "1+i", "i+1"),
     ("Find the vertex of $y=x^2-4$.", "(0,-4)", "(0,-4)"),
+    ("Round $\\sin(2)$ to three places.", r"\sin(2)\approx 0.909", "0.909"),
+    ("Find $\\sin(2)$.", "0.909", "0.9090"),
 ]
 """A question, its reference, and an answer in another form that counts."""
 

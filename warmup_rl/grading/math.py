@@ -262,7 +262,7 @@ def _equations(reference: Shape, given: Shape) -> str | None:
 
 
 def _same_value(reference: Shape, given: Shape) -> bool:
-    if reference.text == given.text:
+    if reference.text == given.text or any(_same_value(decimal, given) for decimal in reference.parts):
         return True
     if reference.tree is None:
         result = verify(reference.text, given.text)

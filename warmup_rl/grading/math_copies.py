@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from itertools import chain, groupby, repeat
@@ -12,8 +13,8 @@ from math import prod
 from warmup_rl.grading.final_answer import FORMULA
 from warmup_rl.grading.math_structure import Shape, shape, split
 from warmup_rl.grading.math_tokens import OPERATIONS, Tokens, tokenize
-from warmup_rl.grading.math_tree import Tree, children
-from warmup_rl.grading.math_value import equal, literal
+from warmup_rl.grading.math_tree import Tree, children, names
+from warmup_rl.grading.math_value import equal, literal, real
 from warmup_rl.grading.math_words import NUMBERS
 
 COPIED = "copied from the question, not worked out"
@@ -44,6 +45,17 @@ def copied(given: Shape, reference: Shape, question: str) -> bool:
     if not question:
         return False
     known, named, equations = _stated(question)
+    tries = iter(range(MAX_TRIED))
+    return any(
+        _stands(one, other, known, named, equations)
+        for one, other in ((given, reference), [_restored(found, {*named}, tries) for found in (given, reference)])
+    )
+
+
+def _stands(
+    given: Shape, reference: Shape, known: list[Piece], named: list[Fraction], equations: set[Equation | None]
+) -> bool:
+    """Whether an answer stands in a question, or all its values hold what does."""
     if reference.kind == "equation" and (ours := _equation(given)) in equations and ours != _equation(reference):
         return True
     expected = [tree for side in _sides(reference) for tree in side]
@@ -54,6 +66,40 @@ def copied(given: Shape, reference: Shape, question: str) -> bool:
     held = [piece for tree in expected for piece in _pieces(tree)]
     numbers = Counter(named if expected and all(literal(tree) is not None for tree in expected) else ())
     return all(any(_copies(tree, known, held, numbers) for tree in side) for side in sides)
+
+
+def _restored(found: Shape, numbers: set[Fraction], tries: Iterator[int], *, whole: bool = True) -> Shape:
+    """A shape in which each calculation that has a number of the question as its value, but for a `whole` value, is
+    that number: `7*|6|` and `7*60/10` are `7*6` where 6 is such a number."""
+    inner = found.kind != "equation" or bool(found.names)
+    parts = tuple(_restored(part, numbers, tries, whole=inner) for part in found.parts)
+    return replace(found, tree=found.tree and _numbered(found.tree, numbers, tries, whole=whole), parts=parts)
+
+
+def _numbered(tree: Tree, numbers: set[Fraction], tries: Iterator[int], *, whole: bool = False) -> Tree:
+    kind, found = _flat(tree)
+    if kind:
+        operands = [(_numbered(part, numbers, tries), inverse) for part, inverse in found]
+        signed = [
+            (("-", part) if kind == "+" else ("/", _ONE, part)) if inverse else part for part, inverse in operands
+        ]
+        plain = [part for part in signed if not names(part)]
+        others = [part for part in signed if names(part)]
+        if len(plain) > 1 and not (whole and not others):
+            plain = [_number(_joined(kind, plain), numbers, tries) or _joined(kind, plain)]
+        return _joined(kind, [*others, *plain]) if signed else tree
+    tree = found[0][0]
+    if _leaf(tree):
+        return tree
+    tree = (tree[0], *(_numbered(part, numbers, tries) if isinstance(part, tuple) else part for part in tree[1:]))
+    return (None if whole or names(tree) else _number(tree, numbers, tries)) or tree
+
+
+def _number(tree: Tree, numbers: set[Fraction], tries: Iterator[int]) -> Tree | None:
+    """The number of the question that a calculation is, unless it is a fraction in the customary form."""
+    found = real(tree) if next(tries, None) is not None else None
+    customary = literal(tree) is not None and found is not None and found.denominator > 1
+    return ("n", found, str(found)) if found in numbers and not customary else None
 
 
 @lru_cache(maxsize=64)
@@ -85,8 +131,8 @@ def _equation(found: Shape) -> Equation | None:
 def _copies(answer: Tree, known: list[Piece], held: list[Piece], numbers: Counter[Fraction]) -> bool:
     """Whether one value of an answer holds such an expression."""
     pieces = [*_pieces(answer)]
-    names = {name for _, parts in pieces for name in parts}
-    known = [(kind, parts) for kind, parts in known if names & parts.keys()]
+    forms = {form for _, parts in pieces for form in parts}
+    known = [(kind, parts) for kind, parts in known if forms & parts.keys()]
     stated = {_form(_joined(kind, [*chain(*parts.values())])) for kind, parts in known}
     tried: set[str] = set()
     for kind, parts in pieces:
@@ -162,7 +208,9 @@ def _leaf(tree: Tree) -> bool:
 
 
 def _sides(found: Shape) -> list[list[Tree]]:
-    """The values of an answer; of an equation those of each side, without the name."""
+    """The values of an answer; of an equation those of each side, without the name, and a decimal beside a value."""
+    if found.kind == "value" and found.parts:
+        return [*_sides(replace(found, parts=())), *_sides(found.parts[0])]
     if found.kind != "equation":
         return [[*_trees(found)]]
     return [[*_trees(side)] for side in found.parts[bool(found.names or found.brackets) :]]

@@ -45,7 +45,7 @@ class Shape:
     Attributes:
         text: canonical spelling; all there is to compare of a value without `tree`, which is not understood.
         parts: the members of a list or tuple; the ends of an interval; what a union, intersection or difference is
-            made of; the sides of an equation; the terms of a ratio.
+            made of; the sides of an equation; the terms of a ratio; the decimal beside an exact value.
         tree: of a value; of a relation between expressions (`x+y<3`), the difference that is below zero; None for one
             without a left side (`>3`), whose sign is in `brackets`.
         brackets: of an interval or a tuple, such as `[)`; `{}` for a set; the base of a number in another base.
@@ -300,12 +300,14 @@ def _equation(sides: list[Tokens]) -> Shape:
 
 
 def _approximate(tokens: Tokens, sides: list[Tokens], signs: list[str]) -> Shape | None:
-    """`x \\approx 3` as an equation; of `\\frac13 \\approx 0.33` the exact value, if the decimal is its rounded one."""
+    """`x \\approx 3` as an equation; of `\\frac13 \\approx 0.33` the exact value and, as its part, the decimal, if that
+    is its rounded value."""
     if symbol(sides[-2]):
         return _equation(sides)
     exact, decimal = shape(sides[-2]), shape(sides[-1])
     if exact.tree and decimal.tree and rounds_to_places(decimal.tree, exact.tree) and "\\approx" not in signs[:-1]:
-        return shape(tokens[: len(tokens) - len(sides[-1]) - 1])
+        found = shape(tokens[: len(tokens) - len(sides[-1]) - 1])
+        return replace(found, parts=(decimal,)) if found.kind == "value" else found
     return None
 
 
