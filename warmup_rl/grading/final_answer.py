@@ -132,8 +132,8 @@ def stated_mathematics(text: str) -> str | None:
     """As `stated`, with formulas and numbers taken out of the sentence around them; None where there are none.
 
     The last box comes first; then the last formula between dollars or `\\(...\\)` in what is stated, with those that
-    `and` or `or` joins to it, or the number that a formula without digits is said to be (`the largest $n$ is 34`); then,
-    where words stand around it, its last number with a unit written onto it.
+    `and` or `or` joins to it, or the number that a formula without digits is said to be (`the largest $n$ is 34`);
+    then, where words stand around it, its last number with a unit written onto it.
     """
     if last_box(text) is not None:
         return boxes(text)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from itertools import chain, groupby, repeat
-from math import prod
 
 from warmup_rl.grading.final_answer import FORMULA
 from warmup_rl.grading.math_structure import Shape, shape, split
@@ -77,29 +76,33 @@ def _restored(found: Shape, numbers: set[Fraction], tries: Iterator[int], *, who
 
 
 def _numbered(tree: Tree, numbers: set[Fraction], tries: Iterator[int], *, whole: bool = False) -> Tree:
+    """A tree with these numbers in the place of calculations, also of the numbers among its terms or factors."""
     kind, found = _flat(tree)
-    if kind:
-        operands = [(_numbered(part, numbers, tries), inverse) for part, inverse in found]
-        signed = [
-            (("-", part) if kind == "+" else ("/", _ONE, part)) if inverse else part for part, inverse in operands
-        ]
-        plain = [part for part in signed if not names(part)]
-        others = [part for part in signed if names(part)]
-        if len(plain) > 1 and not (whole and not others):
-            plain = [_number(_joined(kind, plain), numbers, tries) or _joined(kind, plain)]
-        return _joined(kind, [*others, *plain]) if signed else tree
-    tree = found[0][0]
-    if _leaf(tree):
+    if not kind and _leaf(found[0][0]):
         return tree
-    tree = (tree[0], *(_numbered(part, numbers, tries) if isinstance(part, tuple) else part for part in tree[1:]))
-    return (None if whole or names(tree) else _number(tree, numbers, tries)) or tree
+    signed: list[Tree] = []
+    if kind:
+        signed = [_signed(kind, _numbered(part, numbers, tries), inverse) for part, inverse in found]
+        tree = _joined(kind, signed) if signed else tree
+    else:
+        head, *operands = found[0][0]
+        tree = (head, *(_numbered(part, numbers, tries) if isinstance(part, tuple) else part for part in operands))
+    if not whole and not names(tree) and (number := _number(tree, numbers, tries)):
+        return number
+    plain = [part for part in signed if literal(part) is not None]
+    strange = any(abs(value) not in numbers for part in plain if (value := literal(part)) is not None)
+    if strange and 1 < len(plain) < len(signed) and (number := _number(_joined(kind, plain), numbers, tries)):
+        return _joined(kind, [*(part for part in signed if part not in plain), number])
+    return tree
 
 
 def _number(tree: Tree, numbers: set[Fraction], tries: Iterator[int]) -> Tree | None:
-    """The number of the question that a calculation is, unless it is a fraction in the customary form."""
+    """The number of the question, with its sign, that a calculation is, unless it is a fraction in customary form."""
     found = real(tree) if next(tries, None) is not None else None
-    customary = literal(tree) is not None and found is not None and found.denominator > 1
-    return ("n", found, str(found)) if found in numbers and not customary else None
+    if found is None or abs(found) not in numbers or found.denominator > 1 and literal(tree) is not None:
+        return None
+    number = ("n", abs(found), str(abs(found)))
+    return ("-", number) if found < 0 else number
 
 
 @lru_cache(maxsize=64)
@@ -117,13 +120,17 @@ def _equation(found: Shape) -> Equation | None:
     if found.kind != "equation" or len(found.parts) != 2 or not all(side.tree for side in found.parts):
         return None
     left, right = (side.tree for side in found.parts)
-    terms: Counter[str] = Counter()
+    terms: dict[str, Fraction] = {}
     for term, negative in _flat(("+", left, ("-", right)))[1]:
         kind, factors = _flat(term)
-        values = [literal(part) for part, _ in factors]
-        others = [part for part, number in zip(factors, values, strict=True) if not number]
-        size = prod(1 / n if inverse else n for (_, inverse), n in zip(factors, values, strict=True) if n)
-        terms[" ".join(sorted(map(_part_form, repeat(kind), others)))] += -size if negative else size
+        size, others = Fraction(-1 if negative else 1), []
+        for part, inverse in factors if kind == "*" else [(term, False)]:
+            if number := literal(part):
+                size *= 1 / number if inverse else number
+            else:
+                others.append((part, inverse))
+        form = " ".join(sorted(map(_part_form, repeat("*"), others)))
+        terms[form] = terms.get(form, Fraction(0)) + size
     sizes = {form: size for form, size in terms.items() if size}
     return found.names, frozenset((form, size / sizes[min(sizes)]) for form, size in sizes.items())
 
@@ -184,6 +191,11 @@ def _joined(kind: str, chosen: list[Tree]) -> Tree:
     return tree
 
 
+def _signed(kind: str, part: Tree, inverse: bool) -> Tree:
+    """A term or factor with its sign."""
+    return part if not inverse else ("-", part) if kind == "+" else ("/", _ONE, part)
+
+
 def _divides(factor: Tree) -> bool:
     return factor[:2] == ("/", _ONE)
 
@@ -193,10 +205,9 @@ def _pieces(tree: Tree) -> Iterator[Piece]:
     waiting = [tree]
     while waiting:
         kind, found = _flat(waiting.pop())
-        inverse = {"+": lambda part: ("-", part), "*": lambda part: ("/", _ONE, part)}
         parts: Parts = {}
         for part, inverted in found:
-            signed = inverse[kind](part) if inverted else part
+            signed = _signed(kind, part, inverted)
             parts.setdefault(_form(signed), []).append(signed)
         waiting += [part for part, _ in found] if kind else children(found[0][0])
         if len(found) > 1 or any(kind == "*" and inverted or not _leaf(part) for part, inverted in found):
