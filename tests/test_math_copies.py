@@ -109,6 +109,24 @@ def test_one_operation_on_numbers_of_the_question_is_not_worked_out(question: st
     assert same_answer(gold=gold, answer=answer, question=question).note == COPIED
 
 
+@pytest.mark.parametrize(
+    "number", ["|%s|", r"\binom{%s}{1}", r"\lfloor %s.5\rfloor", "(%s+1-1)", r"\gcd(%s,%s)", r"\ln(e^{%s})"]
+)
+@pytest.mark.parametrize(
+    ("question", "formula", "gold"),
+    [
+        ("What is 8 times 7?", r"8\cdot %s", "56"),
+        (r"Simplify $\frac{\sqrt{28}}{\sqrt{7}}$.", r"\frac{\sqrt{28}}{\sqrt{%s}}", "2"),
+        ("Expand $(a+7)^2$.", "(a+%s)^2", "a^2+14a+49"),
+        (r"Find $\frac{91}{-7}$.", r"\frac{91}{-%s}", "-13"),
+        ("Write $7x-y=3$ in slope-intercept form.", "%s x-y=3", "y=7x-3"),
+    ],
+)
+def test_nor_is_a_copy_with_a_number_in_another_form(question: str, formula: str, gold: str, number: str) -> None:
+    answer = formula.replace("%s", number.replace("%s", "7"))
+    assert same_answer(gold=gold, answer=answer, question=question).note == COPIED
+
+
 @pytest.mark.parametrize("answer", ["24/2", "-(-(24/2))", "\\boxed{24/2}"])
 def test_a_number_is_not_copied_either(answer: str) -> None:
     problem = Problem("p", "rows", "What is 24/2?", "12", {})

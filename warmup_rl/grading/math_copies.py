@@ -89,10 +89,11 @@ def _numbered(tree: Tree, numbers: set[Fraction], tries: Iterator[int], *, whole
         tree = (head, *(_numbered(part, numbers, tries) if isinstance(part, tuple) else part for part in operands))
     if not whole and not names(tree) and (number := _number(tree, numbers, tries)):
         return number
-    plain = [part for part in signed if literal(part) is not None]
-    strange = any(abs(value) not in numbers for part in plain if (value := literal(part)) is not None)
-    if strange and 1 < len(plain) < len(signed) and (number := _number(_joined(kind, plain), numbers, tries)):
-        return _joined(kind, [*(part for part in signed if part not in plain), number])
+    for fits in (lambda part: not names(part), lambda part: literal(part) is not None):
+        plain = [part for part in signed if fits(part)]
+        strange = any((value := literal(part)) is None or abs(value) not in numbers for part in plain)
+        if strange and 1 < len(plain) < len(signed) and (number := _number(_joined(kind, plain), numbers, tries)):
+            return _joined(kind, [*(part for part in signed if not fits(part)), number])
     return tree
 
 
