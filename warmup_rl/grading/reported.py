@@ -30,6 +30,11 @@ _QUOTED = re.compile(
     r"|['\u2018](?=\S)((?:[^'\u2018\u2019\n]|(?<=\w)['\u2019](?=\w)){1,300})(?<=\S)['\u2019])(?!\w)"
 )
 _EDGES = " \t\n*_>.:!"
+_CONCLUDED = re.compile(
+    r"(?:^|[.!?]\s)\W*(?:(?:so|then|therefore|thus|hence)\b,?\s?|(?:the\s)?(?:[a-z]+\s)?answer\sis\b){1,2}\W*$",
+    re.IGNORECASE,
+)
+"""The writer's own conclusion, before a quotation that is all of it."""
 
 
 def is_reported(before: str, behind: str = "") -> bool:
@@ -46,13 +51,14 @@ def is_reported(before: str, behind: str = "") -> bool:
 
 def without_quotations(text: str, claims: Callable[[str], object]) -> str:
     """The text with `...` for each quotation, in quotation marks or code ticks, that claims something; not for one that
-    is the whole text, or the last line where no colon announces it."""
+    ends the text, where it is the whole line, which no colon announces, or the writer concludes with it."""
 
     def shortened(quotation: re.Match[str]) -> str:
         if not claims(next(filter(None, quotation.groups()))):
             return quotation[0]
         line = text.rfind("\n", 0, quotation.start()) + 1
-        alone = not text[line : quotation.start()].strip(_EDGES) and len(text) - quotation.end() < 9
+        before = text[max(line, quotation.start() - 80) : quotation.start()].strip(_EDGES)
+        alone = len(text) - quotation.end() < 9 and (not before or _CONCLUDED.search(before))
         own = alone and not text[quotation.end() :].strip(_EDGES) and not text[:line].rstrip().endswith(":")
         return quotation[0] if own else "..."
 
