@@ -32,7 +32,7 @@ _CLAIM = re.compile(
     r"\b(?i:(?:(answer|(?-i:(?<![^\n])A(?=:)))(?:\s(?:choice|option|letter)\b)?|(option|choice)"
     r"|(?:correct|right|best) (?!answer|option|choice)[a-z]{3,20}(?= (?:is|must|should|would)\b))"
     r"(?:\s(?:here|(?:(?:to|for)\s(?:the|this|that)|in\sthis)(?:\s[\w-]{1,20}){1,5}?)(?=\s))?"
-    rf"\s{{0,3}}(is|(?:must|should|would){_ADVERBS}\sbe|[a-z]{{2,9}}s(?:\sout)?\sto\sbe|[:=-])?{_ADVERBS}"
+    rf"{_ADVERBS}\s{{0,3}}(is|(?:must|should|would){_ADVERBS}\sbe|[a-z]{{2,9}}s(?:\sout)?\sto\sbe|[:=-])?{_ADVERBS}"
     r"(?::?\s{0,3}(?:the\s)?(?:(?:correct|right|best)\s)?(?:option|choice|answer|letter)\b){0,2}\s{0,3}:?)"
     r"[\s'({\[-]{0,6}(?:\\boxed\s?\{{1,2})?[\s({]{0,4}(?:([A-Z])(?!\w|'\w|[+?]|\s?=)|([a-z])(?=[\s'\])}.]{0,6}\Z))"
 )
@@ -130,8 +130,8 @@ class _Claim(NamedTuple):
 
 
 class _Said(NamedTuple):
-    """A claim and its place; `final_line` if it is a box, or stands in a line that begins with `Answer:`; `denied` is
-    the letter that it takes back."""
+    """A claim and its place; `final_line` if it is a box, or stands in a line that begins with `Answer:` or is but the
+    claim; `denied` is the letter that it takes back."""
 
     start: int
     end: int
@@ -242,9 +242,10 @@ def _stated(text: str, letters: str, options: dict[str, str]) -> list[_Claim]:
         letter, behind = (match[4] or match[5]).upper(), text[match.end() : match.end() + _BEHIND]
         own = options.get(letter, "")
         whole = _is_whole(behind, own)
-        if match[1] == "A" and not (whole and "\n" not in behind.strip()):
+        if match[1] == "A" and (not whole or "\n" in behind.rstrip()):
             continue
-        if match[1] and not (match[3] or whole or _CLOSED.match(behind)):  # `answer B is unlikely`
+        right = _CALLED_RIGHT.match(text, match.start(match.lastindex or 0))
+        if match[1] and not (match[3] or whole or right or _CLOSED.match(behind)):  # `answer B is unlikely`
             continue
         if not match[1] and (not match[3] or "\n" in head):  # "option" and "choice" need a verb
             continue
@@ -255,8 +256,9 @@ def _stated(text: str, letters: str, options: dict[str, str]) -> list[_Claim]:
             continue
         claimed = letter + "".join(_further(letter, behind, letters, options))
         final = not _CORRECTED.match(behind) or bool(own) and _wording(behind).startswith(own)
-        ends = match[1] and (_FINAL_MARK.fullmatch(head) or match[3] and whole)
-        last_line = bool(ends and _FINAL_START.fullmatch(before.rpartition("\n")[2]))
+        start = before.rpartition("\n")[2]
+        ends = match[1] and (_FINAL_MARK.fullmatch(head) or match[3] and whole and not _OPEN.search(start + head))
+        last_line = bool(ends and _FINAL_START.fullmatch(start))
         found.append(_Said(match.start(), match.end(), _Claim(claimed, behind, final), last_line))
     return _from_final_line(text, sorted(found, key=lambda said: said.start))
 

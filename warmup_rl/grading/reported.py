@@ -31,7 +31,8 @@ _QUOTED = re.compile(
 )
 _EDGES = " \t\n*_>.:!"
 _CONCLUDED = re.compile(
-    r"(?:^|[.!?]\s)\W*(?:(?:so|then|therefore|thus|hence)\b,?\s?|(?:the\s)?(?:[a-z]+\s)?answer\sis\b){1,2}\W*$",
+    r"(?:^|[,;]\s)\W*(?:(?:so|then|therefore|thus|hence)\b,?\s?"
+    r"|(?:(?:the|my)\s)?(?:[a-z]+,?\s){0,3}(?:answer|choice)\s(?:is|would be)\b){1,2}\W*$",
     re.IGNORECASE,
 )
 """The writer's own conclusion, before a quotation that is all of it."""
@@ -56,10 +57,11 @@ def without_quotations(text: str, claims: Callable[[str], object]) -> str:
     def shortened(quotation: re.Match[str]) -> str:
         if not claims(next(filter(None, quotation.groups()))):
             return quotation[0]
-        line = text.rfind("\n", 0, quotation.start()) + 1
-        before = text[max(line, quotation.start() - 80) : quotation.start()].strip(_EDGES)
-        alone = len(text) - quotation.end() < 9 and (not before or _CONCLUDED.search(before))
-        own = alone and not text[quotation.end() :].strip(_EDGES) and not text[:line].rstrip().endswith(":")
-        return quotation[0] if own else "..."
+        if len(text) - quotation.end() > 8 or text[quotation.end() :].strip(_EDGES):
+            return "..."
+        lines, _, line = text[: quotation.start()].rpartition("\n")
+        sentence = re.split(r"[.!?\n]\s", text[max(0, quotation.start() - 80) : quotation.start()].strip())[-1]
+        own = not line.strip(_EDGES) and not lines.rstrip().endswith(":")
+        return quotation[0] if own or _CONCLUDED.search(sentence) and not _SAID.search(sentence) else "..."
 
     return _QUOTED.sub(shortened, text)
