@@ -19,9 +19,10 @@ from warmup_rl.base.types import Grade, Problem
 from warmup_rl.base.untrusted import literal, parse_json
 from warmup_rl.data.datasets import file_digest
 from warmup_rl.domains.assertions import read_assertions
-from warmup_rl.grading.choice import choose, final_choice, letters_in, option_letters
+from warmup_rl.grading.choice import choose, final_choice
 from warmup_rl.grading.code import extract_code, grade_program, run_program, shown_before
 from warmup_rl.grading.final_answer import boxed, last_block, stated, stated_mathematics
+from warmup_rl.grading.letters import letters_in, option_letters
 from warmup_rl.grading.math import final_answer, same_answer, unusable
 from warmup_rl.grading.math_value import rational
 from warmup_rl.grading.math_words import read_answer

@@ -19,7 +19,7 @@ from warmup_rl.data.columns import value_at
 from warmup_rl.data.datasets import Source
 from warmup_rl.domains.graders import OwnGrader
 from warmup_rl.domains.rows import SHARE, Row, RowDomain, normal_question, question_id, rank, text_of
-from warmup_rl.grading.choice import with_options
+from warmup_rl.grading.letters import with_options
 from warmup_rl.interfaces.domain import fields_of
 from warmup_rl.interfaces.grader import Grader
 

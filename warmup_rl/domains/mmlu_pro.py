@@ -13,7 +13,7 @@ from warmup_rl.base.types import Problem
 from warmup_rl.data.datasets import Source
 from warmup_rl.domains.graders import ChoiceGrader
 from warmup_rl.domains.rows import OneSplitDomain, Row, RowDomain, question_id, text_of
-from warmup_rl.grading.choice import with_options
+from warmup_rl.grading.letters import with_options
 
 LETTERS = "ABCDEFGHIJ"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from warmup_rl.base.types import Grade
@@ -21,19 +21,25 @@ _BEFORE, _BEHIND = 80, 300
 _MARKUP = re.compile(
     r"\\(?:text|textbf|textit|mathrm|mathbf|textsf|mathsf|rm|bf)\s?(?=\{)|</?[a-z]{1,6}>|[*_`$\"\u201c\u201d]"
 )
-_LETTER_PART = re.compile(r"\(?([A-Z])\)?(?:[).:]\s*.*)?", re.DOTALL)
 _EDGES = " \t\n({[])}.,:;'!-"
 _NAMED = r"(?i:(?:option|choice|answer)\s{0,3})?"
+_ADVERBS = (
+    r"(?:,?\s(?!(?:unlike|hard|wrong|false|incorrect|mistaken|alleged|reported|supposed|possib|initial)ly)"
+    r"(?:[a-z]{2,16}ly|most|so|then|therefore|thus|hence|indeed|still|just|again)\b,?){0,3}"
+)
+"""Up to three adverbs, each after a space; none that denies or reports."""
 _CLAIM = re.compile(
-    r"\b(?i:(?:(answer)|(option|choice)"
+    r"\b(?i:(?:(answer|(?-i:(?<![^\n])A(?=:)))(?:\s(?:choice|option|letter)\b)?|(option|choice)"
     r"|(?:correct|right|best) (?!answer|option|choice)[a-z]{3,20}(?= (?:is|must|should|would)\b))"
-    r"\s{0,3}(is|must be|should be|would be|[:=-])?\s{0,3}(?:(?:so|then|therefore|thus|hence)\s)?"
-    r"(?:(?:option|choice)\b)?\s{0,3}:?)"
+    r"(?:\s(?:here|(?:(?:to|for)\s(?:the|this|that)|in\sthis)(?:\s[\w-]{1,20}){1,5}?)(?=\s))?"
+    rf"{_ADVERBS}\s{{0,3}}(is|(?:must|should|would){_ADVERBS}\sbe|[a-z]{{2,9}}s(?:\sout)?\sto\sbe|[:=-])?{_ADVERBS}"
+    r"(?::?\s{0,3}(?:the\s)?(?:(?:correct|right|best)\s)?(?:option|choice|answer|letter)\b){0,2}\s{0,3}:?)"
     r"[\s'({\[-]{0,6}(?:\\boxed\s?\{{1,2})?[\s({]{0,4}(?:([A-Z])(?!\w|'\w|[+?]|\s?=)|([a-z])(?=[\s'\])}.]{0,6}\Z))"
 )
 _NO_OPTION = re.compile(
     r"\b(?:answer\s{0,3}(?:is|:)\s{0,3}(?:not|none|neither|nothing|unclear|unknown)"
-    r"|none\s(?:of\s(?:these|those|them|the\s(?:answers|options|choices))\s)?(?:is|are)\s(?:correct|right))\b",
+    r"|none\s(?:of\s(?:these|those|them|the\s(?:answers|options|choices))\s)?(?:is|are)\s(?:correct|right)"
+    r"|unable\sto\s[^.\n]{1,60}\s(?:answer|option|choice|letter))\b",
     re.IGNORECASE,
 )
 _BOX = re.compile(
@@ -44,10 +50,10 @@ _LISTED = re.compile(
 )
 _RIGHT = r"(?i:correct|right|the (?:only |correct |right |best )?(?:answer|option|choice))"
 _CALLED_RIGHT = re.compile(
-    rf"(?<![\w'])\(?([A-Z])\)?\s(?:(?:is|must be)\s)?(?:indeed\s)?{_RIGHT}"
+    rf"(?<![\w'])\(?([A-Z])\)?(?:\s(?:is|must be))?{_ADVERBS}\s{_RIGHT}"
     r"(?=[\s.!]{0,3}$|[,.:]|\s(?:because|since|as)\b)"
-    r"|(?i:\b(?:so|therefore|thus|hence|choose|pick|select|go with|it(?: is|'s| must be)|fits is))[\s,:]{1,3}"
-    r"\(?([A-Z])\)?[\s.!]{0,3}$"
+    r"|(?i:\b(?:so|therefore|thus|hence|choose|pick|select|go(?:ing)? with|it(?: is|'s| must be)|fits is))[\s,:]{1,3}"
+    rf"(?={_NAMED}\(?([A-Z])(?![\w']))"
 )
 """A letter that is called right, or that ends a text as a choice."""
 _LEFT_OVER = re.compile(
@@ -59,12 +65,15 @@ _LEFT_OVER = re.compile(
     r"(?:left|remaining|standing))(?!\w)"
 )
 """A letter that is left when the others are ruled out."""
-_CLOSED = re.compile(r"[\s)\]}'.!]*(?:$|[,;:]|\.\s|\s(?:because|since|as)\b)")
+_CLOSED = re.compile(r"[\s)\]}'.!]*(?:$|[,;:\n]|\.\s|\s(?:because|since|as)\b)")
 _OPEN = re.compile(r"\b(?:if|unless|whether|suppos\w+|assum\w+|would|could|might|may)\b", re.IGNORECASE)
 _REFUSED = re.compile(r"\b(?:not(?!\s\(?[A-Z]\b)|wrong|false|incorrect|impossible)\b|n't\b", re.IGNORECASE)
 _LAST_LINE = 400
 """Characters of the last line in which a letter is called right."""
-_CLAUSE = re.compile(r"[.,;:!?\n]|\b(?:so|then|therefore|thus|hence|but)\b", re.IGNORECASE)
+_CLAUSE = re.compile(
+    r"[.,;:!?\n]|\b(?:so|then|therefore|thus|hence|but|(?:answer|option|choice)\s(?:is|would\sbe)(?=\sthe\s$))\b",
+    re.IGNORECASE,
+)
 _DENIED = re.compile(
     r"\b(?:not|no|false|doubt|nobody|never|if|whether|wrong|unlikely|cannot|eliminat\w+|exclud\w+|reject\w*|rul\w+ out|"
     r"suppose|assume|unless|neither|is the|discard\w*)\b|n't\b",
@@ -101,7 +110,7 @@ _DASH = re.compile(r"[\s)\]}'.:]*(?:-\s)?\s*")
 _OPTION = re.compile(r"^\s{0,8}\(?([A-Z])[.):]\s+(.*)$", re.MULTILINE)
 _LONE = re.compile(r"^\W*(?:(?:option|choice)\W+)?[a-z]\W*$", re.MULTILINE | re.IGNORECASE)
 _ARTICLE = re.compile(r"\s+(?!(?:is|because|since|as|or|and|with|which|if|unless|to|rather)\b)[a-z]")
-_FINAL_START = re.compile(r"[^\w\n]*(?:[A-Za-z]+ ){0,3}")
+_FINAL_START = re.compile(r"[^\w\n]*(?:[A-Za-z]+,? ){0,6}")
 _FINAL_MARK = re.compile(r"(?i:answer)\s{0,3}[:=-][^:=]*")
 """What begins a line such as `FINAL ANSWER: B`, and its mark."""
 
@@ -121,8 +130,8 @@ class _Claim(NamedTuple):
 
 
 class _Said(NamedTuple):
-    """A claim and its place; `final_line` if it is a box, or stands in a line that begins with `Answer:`; `denied` is
-    the letter that it takes back."""
+    """A claim and its place; `final_line` if it is a box, or stands in a line that begins with `Answer:` or is but the
+    claim; `denied` is the letter that it takes back."""
 
     start: int
     end: int
@@ -182,25 +191,6 @@ def final_choice(text: str, question: str = "") -> str:
     return text if listed or headed else lines[-1]
 
 
-def with_options(question: str, options: Iterable[str]) -> str:
-    """The question, followed by a line such as `B. south` for each option, whether or not options begin with `B.`."""
-    lettered = list(zip(string.ascii_uppercase, options, strict=False))
-    marked = [re.match(rf"\s*\(?{letter}[).:]\s*(?=\S)", option) for letter, option in lettered]
-    starts = [mark.end() if mark else 0 for mark in marked] if all(marked) else [0] * len(lettered)
-    lines = (f"{letter}. {option[start:]}" for (letter, option), start in zip(lettered, starts, strict=True))
-    return "\n".join([question, *lines])
-
-
-def letters_in(text: str) -> list[str]:
-    """The letters in `A, C`, `A and C`, `AC`, `["A", "C"]` or `A) 4, C) 9`; empty if there is anything else."""
-    plain = text.strip().strip("[]{}.").replace('"', "")
-    if re.fullmatch(r"[A-Z]+", plain):
-        return list(plain)
-    parts = [part.strip() for part in re.split(r"[,;\n&]|\band\b|\s(?=[A-Z](?:\s|$))", plain) if part.strip()]
-    found = [_LETTER_PART.fullmatch(part) for part in parts]
-    return [match[1] for match in found if match] if all(found) else []
-
-
 def _plain_text(text: str) -> str:
     text = unicodedata.normalize("NFKC", text[-MAX_LENGTH:])
     text = "".join(one for one in text if one.isascii() or unicodedata.category(one) != "Cf")
@@ -210,18 +200,6 @@ def _plain_text(text: str) -> str:
 def _says_an_answer(quotation: str) -> bool:
     said = _MARKUP.sub("", quotation)
     return any(pattern.search(said) for pattern in (_CLAIM, _BOX, _CALLED_RIGHT))
-
-
-def option_letters(text: str) -> list[str]:
-    """The letters of the options that a text lists: at the beginnings of lines, else in a line, from A on."""
-    found = list(dict.fromkeys(re.findall(r"^\s*\(?([A-Z])[.):]\s", text, re.MULTILINE)))
-    if len(found) > 1:
-        return found
-    found = []
-    for letter in re.findall(r"(?:^|\s)\(?([A-Z])[.):]\s", text):
-        if letter == string.ascii_uppercase[len(found) : len(found) + 1]:
-            found.append(letter)
-    return found
 
 
 def _options(question: str) -> dict[str, str]:
@@ -259,20 +237,28 @@ def _stated(text: str, letters: str, options: dict[str, str]) -> list[_Claim]:
     found = [*_boxed(text), *(_Said(match.start(), match.end(), _Claim("")) for match in _NO_OPTION.finditer(text))]
     for match in _CLAIM.finditer(text):
         head, before = match[0], _before(text, match)
-        if not match[1] and (not match[3] or "\n" in head):  # "option" and "choice" need a verb
-            continue
         if (box := head.find("\\boxed")) >= 0 and _BOX.match(text, match.start() + box):
             continue
         letter, behind = (match[4] or match[5]).upper(), text[match.end() : match.end() + _BEHIND]
+        own = options.get(letter, "")
+        whole = _is_whole(behind, own)
+        if match[1] == "A" and (not whole or "\n" in behind.rstrip()):
+            continue
+        right = _CALLED_RIGHT.match(text, match.start(match.lastindex or 0))
+        if match[1] and not (match[3] or whole or right or _CLOSED.match(behind)):  # `answer B is unlikely`
+            continue
+        if not match[1] and (not match[3] or "\n" in head):  # "option" and "choice" need a verb
+            continue
         if letter in "AI" and _ARTICLE.match(behind) or not _affirmed(before, behind):
             continue
         if _TAKEN_BACK.match(behind):
             found.append(_Said(match.start(), match.end(), _Claim(""), denied=letter))
             continue
         claimed = letter + "".join(_further(letter, behind, letters, options))
-        own = options.get(letter, "")
         final = not _CORRECTED.match(behind) or bool(own) and _wording(behind).startswith(own)
-        last_line = bool(_FINAL_MARK.fullmatch(head) and _FINAL_START.fullmatch(before.rpartition("\n")[2]))
+        start = before.rpartition("\n")[2]
+        ends = match[1] and (_FINAL_MARK.fullmatch(head) or match[3] and whole and not _OPEN.search(start + head))
+        last_line = bool(ends and _FINAL_START.fullmatch(start))
         found.append(_Said(match.start(), match.end(), _Claim(claimed, behind, final), last_line))
     return _from_final_line(text, sorted(found, key=lambda said: said.start))
 
@@ -328,7 +314,7 @@ def _further(letter: str, behind: str, letters: str, options: dict[str, str]) ->
     if reason := _REASON.search(sentence):  # `B for some, C for others`
         yield from re.findall(rf"[,;]\s(?:and\s|or\s)?\(?([A-Z])\)?\s{reason[0]}\b", sentence[reason.end() :])
         sentence = sentence[: reason.start()]
-    for found in re.finditer(r"(?<![A-Za-z0-9])([A-Z])(?![A-Za-z0-9'])", sentence):
+    for found in re.finditer(r"(?<!\w)([A-Z])(?![\w'])", sentence):
         excluded = re.search(
             r"(?:,\s*not|rather than|instead of|unlike)[\s(]*(?:option |choice )?$", sentence[: found.start()]
         )
@@ -344,8 +330,10 @@ def _called_right(text: str, letters: str, options: dict[str, str]) -> list[_Cla
     """The letters that the last line calls right; none where it takes one back."""
     line, found = text[-_LAST_LINE:].rpartition("\n")[2], list[_Claim]()
     for match in _CALLED_RIGHT.finditer(line):
-        letter, behind = match[1] or match[2], line[match.end() :]
+        letter, behind = match[1] or match[2], line[max(match.end(), match.end(2)) :]
         before = _before(line, match)
+        if match[2] and not _is_whole(behind, options.get(letter, "")):
+            continue
         if letter in letters and not _DENIED.search(_clause(before)) and not is_reported(before, behind):
             claimed = letter + "".join(_further(letter, behind, letters, options))
             found.append(_Claim("" if _TAKEN_BACK.match(behind) else claimed, behind, not _CORRECTED.match(behind)))
@@ -389,6 +377,11 @@ def _heading(text: str) -> list[_Claim]:
     first, _, rest = text.partition("\n\n")
     alone = _alone(first) if _LONE.fullmatch(first) and not _LONE.search(rest) and "?" not in text else []
     return [_Claim(claim.letters, "\n" + rest[:_BEHIND], not _CORRECTED.match("\n" + rest)) for claim in alone]
+
+
+def _is_whole(behind: str, own: str) -> bool:
+    """Whether nothing but the text of the option stands behind a letter in its line."""
+    return _plain(behind.partition("\n")[0].strip(_EDGES)) in ("", own)
 
 
 def _wording(behind: str) -> str:

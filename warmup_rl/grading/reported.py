@@ -30,6 +30,12 @@ _QUOTED = re.compile(
     r"|['\u2018](?=\S)((?:[^'\u2018\u2019\n]|(?<=\w)['\u2019](?=\w)){1,300})(?<=\S)['\u2019])(?!\w)"
 )
 _EDGES = " \t\n*_>.:!"
+_CONCLUDED = re.compile(
+    r"(?:^|[,;]\s)\W*(?:(?:so|then|therefore|thus|hence)\b,?\s?"
+    r"|(?:(?:the|my)\s)?(?:[a-z]+,?\s){0,3}(?:answer|choice)\s(?:is|would be)\b){1,2}\W*$",
+    re.IGNORECASE,
+)
+"""The writer's own conclusion, before a quotation that is all of it."""
 
 
 def is_reported(before: str, behind: str = "") -> bool:
@@ -46,14 +52,16 @@ def is_reported(before: str, behind: str = "") -> bool:
 
 def without_quotations(text: str, claims: Callable[[str], object]) -> str:
     """The text with `...` for each quotation, in quotation marks or code ticks, that claims something; not for one that
-    is the whole text, or the last line where no colon announces it."""
+    ends the text, where it is the whole line, which no colon announces, or the writer concludes with it."""
 
     def shortened(quotation: re.Match[str]) -> str:
         if not claims(next(filter(None, quotation.groups()))):
             return quotation[0]
-        line = text.rfind("\n", 0, quotation.start()) + 1
-        alone = not text[line : quotation.start()].strip(_EDGES) and len(text) - quotation.end() < 9
-        own = alone and not text[quotation.end() :].strip(_EDGES) and not text[:line].rstrip().endswith(":")
-        return quotation[0] if own else "..."
+        if len(text) - quotation.end() > 8 or text[quotation.end() :].strip(_EDGES):
+            return "..."
+        lines, _, line = text[: quotation.start()].rpartition("\n")
+        sentence = re.split(r"[.!?\n]\s", text[max(0, quotation.start() - 80) : quotation.start()].strip())[-1]
+        own = not line.strip(_EDGES) and not lines.rstrip().endswith(":")
+        return quotation[0] if own or _CONCLUDED.search(sentence) and not _SAID.search(sentence) else "..."
 
     return _QUOTED.sub(shortened, text)

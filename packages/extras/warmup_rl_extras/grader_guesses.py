@@ -12,8 +12,8 @@ from warmup_rl.base.errors import DataError
 from warmup_rl.base.untrusted import literal, parse_json
 from warmup_rl.data.columns import find_column
 from warmup_rl.domains.graders import ChoiceGrader
-from warmup_rl.grading.choice import letters_in
 from warmup_rl.grading.label import plain_label
+from warmup_rl.grading.letters import letters_in
 from warmup_rl.grading.math_value import rational
 from warmup_rl.grading.math_words import read_answer
 from warmup_rl.knights.english import ROLES
