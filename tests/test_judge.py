@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import ClassVar
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.scripted_server import Answer, said, serving
@@ -447,6 +447,7 @@ texts_ = st.one_of(st.text(max_size=60), st.lists(words, max_size=40).map(" ".jo
 
 
 @given(texts_)
+@example("\rso x")
 def test_sentences_partition_any_text(thinking):
     spans = sentences(thinking)
     assert "".join(thinking[span.start : span.end] for span in spans) == thinking

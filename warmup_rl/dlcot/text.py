@@ -44,7 +44,8 @@ def sentences(thinking: str) -> tuple[Span, ...]:
     """
     if thinking.split(maxsplit=1)[:1] not in ([NEXT], [SO]):
         return prose_sentences(thinking)
-    starts = [0, *(start for match in _TERSE_STARTS.finditer(thinking) if (start := match.start()))]
+    blank = len(thinking) - len(thinking.lstrip())
+    starts = [0, *(start for match in _TERSE_STARTS.finditer(thinking) if (start := match.start()) > blank)]
     return tuple(map(Span._make, pairwise([*starts, len(thinking)])))
 
 
