@@ -358,8 +358,7 @@ class StageChecks(Checks):
         assert stage.inputs <= stage.required_inputs(), "`required_inputs` must hold what `inputs` declares"
 
     def its_own_check_finds_no_fault(self) -> None:
-        faults = self.plugin.check(world_size=1)
-        assert not faults, "; ".join(faults)
+        assert not (faults := self.plugin.check(world_size=1)), "; ".join(faults)
 
     def previews_itself_in_json_values(self) -> None:
         preview = self.plugin.preview(EvaluationSettings(), self._domains)
@@ -374,8 +373,7 @@ class StageChecks(Checks):
         if "traces" in needed:
             write_jsonl(self.folder / "traces.jsonl", map(to_json, self._traces))
             write_jsonl(self.folder / PROBLEMS_FILE, map(to_json, self._problems))
-        output = self.folder / "output"
-        output.mkdir()
+        (output := self.folder / "output").mkdir()
         greedy = {"greedy": Sampling(max_tokens=32)}
         settings = EvaluationSettings(problems=2, validation=2, curve_problems=2, samplings=greedy)
         context = Context(output, Artifacts(), self._domains, _FORM, settings, seed=0, stage_id=stage.id or stage.type)

@@ -150,8 +150,7 @@ class Trial:
     @property
     def finished(self) -> bool:
         """Whether all is done and linked into the trial's folder; what is done may have been made by other runs."""
-        path = self.folder / "run.json"
-        if not self.done or not path.is_file():
+        if not self.done or not (path := self.folder / "run.json").is_file():
             return False
         record = read_json(path, delete=self.folder)
         linked = [(stage["key"], stage.get("stale", False)) for stage in record["stages"]]
@@ -191,8 +190,7 @@ class TrialRunner:
         Raises `RunError` if the arm has no such stage, or an input of the stage `only` is missing; `UserError` if the
         recipe's model cannot be loaded, or its folder holds weights that are not finite.
         """
-        chosen = self._trial.chosen(only, until)
-        if not chosen:
+        if not (chosen := self._trial.chosen(only, until)):
             ids = ", ".join(planned.stage.id for planned in self._trial.stages)
             raise RunError(f"arm {self._trial.arm!r} has no stage {only or until!r}. Its stages: {ids}.")
         recipe = self._trial.recipe
@@ -255,8 +253,7 @@ class TrialRunner:
             self._link(planned)
             track_stage(planned.stage.id, entry.record())
             stale = " by code or an endpoint that has changed since" if planned.stale else ""
-            self._say(f"{name}: done before{stale}, {entry.folder}")
-            return
+            return self._say(f"{name}: done before{stale}, {entry.folder}")
         if not self._launch_env.is_main:
             peers = partial(require_peers, self._trial.folder)
             if entry.await_start(launch_id(), peers) and planned.stage.on_every_rank():
