@@ -41,9 +41,8 @@ class Repetition(Cleaner):
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         def clean(trace: Trace) -> Trace | Dropped:
             words = words_of(trace.thinking)
-            if (
-                round_ending(words[:-1], self.rounds) >= self.rounds
-            ):  # the last word may have been cut off in its middle
+            whole = words[:-1]  # the last word may have been cut off in its middle
+            if round_ending(whole, self.rounds) >= self.rounds:
                 return Dropped("ends in a loop")
             if stale_share(words) >= self.share:
                 return Dropped("repeats itself")

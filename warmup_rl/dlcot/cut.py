@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence, Set
 from warmup_rl.base.types import Problem, Trace
 from warmup_rl.dlcot.labels import label_last, label_text
 from warmup_rl.dlcot.markers import CORRECTS, affirms
-from warmup_rl.dlcot.repeats import DOUBTS, RECENT
+from warmup_rl.dlcot.repeats import DOUBTS, MOSTLY_NEW, RECENT
 from warmup_rl.dlcot.structure import Cut, Span
 from warmup_rl.dlcot.text import Text, prose_sentences, read_text, values_in
 from warmup_rl.interfaces.domain import Domain
@@ -53,8 +53,8 @@ _FEW = 3
 """Values up to which a passage is compared by its words."""
 _STATED = 3
 """Last sentences before a verification, besides the lines of an answer, that must state the answer."""
-_MOSTLY_NEW, _LITTLE_NEW = 0.5, 0.25
-"""Share of what a repetition says from which on it is none; and of all values that may vanish with repetitions."""
+_LITTLE_NEW = 0.25
+"""Share of the words of a confirmation that may be new where words after it may point back."""
 
 
 class Refused(Exception):
@@ -122,7 +122,7 @@ def coherent(
                 fault = "a value or symbol of it is used after it"
             else:
                 facts, old = (said, known) if len(said) > _FEW else (words, known_words)
-                fault = "it says something new" if len(facts - old) > _MOSTLY_NEW * len(facts) else ""
+                fault = "it says something new" if len(facts - old) > MOSTLY_NEW * len(facts) else ""
         if not fault and group[0].reason == "verification" and CORRECTS.search(source.low, *span):
             fault = "it corrects something"
         if not fault and mentions and mentions[-1] >= span.end:
@@ -230,7 +230,7 @@ def require_repeats(before: str, after: str, question: str) -> None:
     """Raises `Refused` if most values of a thinking would vanish with what only repeats."""
     given = set(values_in(question))
     old, new = (set(values_in(text)) - given for text in (before, after))
-    if len(old - new) > _MOSTLY_NEW * len(old):
+    if len(old - new) > MOSTLY_NEW * len(old):
         raise Refused("most values would be gone")
 
 

@@ -45,8 +45,8 @@ for a passage that announces nothing."""
 _SATURATED, _SAME_WORDING = 0.12, 0.4
 """Share of all possible pairs of the values so far from which on a pair proves little; share of the phrases that must
 then stand before a repetition."""
-_MOSTLY_NEW, _FEWEST_WORDS = 0.5, 6
-"""Share of the longer words of a repetition, if it has so many, that may be new."""
+MOSTLY_NEW, _FEWEST_WORDS = 0.5, 6
+"""Share of what a repetition says, such as its longer words if it has so many, above which it is none."""
 _LONGEST = 12
 """Most passages of a repetition."""
 
@@ -121,7 +121,7 @@ def _runs(
         pairs = run.pairs - asked
         again = len(pairs) >= fewest and _share(pairs, seen.pairs) >= _SAME_PAIRS
         again = again and _share(run.triples, seen.triples) >= _SAME_TRIPLES
-        again = again and (len(run.words) < _FEWEST_WORDS or _share(run.words, seen.words) >= _MOSTLY_NEW)
+        again = again and (len(run.words) < _FEWEST_WORDS or _share(run.words, seen.words) >= 1 - MOSTLY_NEW)
         again = again and (not saturated or _share(run.phrases, seen.phrases) >= _SAME_WORDING)
         if place == first and len(run.phrases) >= _FEWEST_PHRASES:
             again = again or _share(run.phrases, seen.phrases) >= _SAME_PHRASES
