@@ -17,7 +17,7 @@ from warmup_rl.base.errors import UserError, first_line, refused
 from warmup_rl.base.jsonl import parse_object, read_json, read_text, write_json
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 TAGS_FILE = "warmup_rl_tags.json"
@@ -83,11 +83,20 @@ def base_of(adapter: Path) -> tuple[str, str | None]:
     return (str(moved) if not Path(name).is_dir() and moved.is_dir() else name), settings.get("revision")
 
 
+def tokenizer_of(adapter: Path, base: str, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer in the folder of an adapter, else that of its base."""
+    from transformers import AutoTokenizer
+
+    if (adapter / "tokenizer_config.json").is_file():
+        return AutoTokenizer.from_pretrained(str(adapter))
+    return AutoTokenizer.from_pretrained(base, revision=revision or "main")
+
+
 def with_base(adapter: Path) -> Path:
     """A folder in the user's cache with an adapter and what a model folder has besides weights: config, generation
     config and tokenizer, those of the base where the adapter has none. Raises `UserError` if the base cannot be found.
     """
-    from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+    from transformers import AutoConfig, GenerationConfig
 
     files = sorted(adapter.glob("adapter_*"))
     seen = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
@@ -105,9 +114,7 @@ def with_base(adapter: Path) -> Path:
             AutoConfig.from_pretrained(base, **of_base).save_pretrained(str(made))
             with suppress(OSError):  # most bases have one
                 GenerationConfig.from_pretrained(base, **of_base).save_pretrained(str(made))
-            own = (adapter / "tokenizer_config.json").is_file()
-            tokenizer = AutoTokenizer.from_pretrained(str(adapter) if own else base, **({} if own else of_base))
-            tokenizer.save_pretrained(str(made))
+            tokenizer_of(adapter, base, revision).save_pretrained(str(made))
         for file in files:
             shutil.copy2(file, made)
         settings = parse_object(ADAPTER_FILE, read_text(adapter / ADAPTER_FILE))

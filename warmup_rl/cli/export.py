@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from warmup_rl.base.config import ADAPTER_FILE, is_adapter
 from warmup_rl.base.errors import UserError, refused
 from warmup_rl.base.jsonl import read_json
-from warmup_rl.base.models import base_of, load_model, read_tags, require_finite, with_adapter
+from warmup_rl.base.models import base_of, load_model, read_tags, require_finite, tokenizer_of, with_adapter
 from warmup_rl.base.types import Message
 from warmup_rl.base.untrusted import shaped
 from warmup_rl.cli.arguments import Arguments
@@ -129,7 +129,6 @@ def merge_adapter(adapter: Path, to: Path, base: str | None = None, dtype: str =
     """Saves the model of a peft adapter and its base as one; returns the base. Raises `UserError` if the base cannot be
     loaded, or the adapter does not fit it."""
     import torch
-    from transformers import AutoTokenizer
 
     name, revision = (base, None) if base else base_of(adapter)
     try:
@@ -137,8 +136,7 @@ def merge_adapter(adapter: Path, to: Path, base: str | None = None, dtype: str =
     except UserError as error:
         raise UserError(f"{adapter}: its base: {error} Another place can be given with --base.") from None
     with_adapter(model, adapter).to(getattr(torch, dtype)).save_pretrained(str(to))
-    own = (adapter / "tokenizer_config.json").is_file()
-    AutoTokenizer.from_pretrained(str(adapter) if own else name).save_pretrained(str(to))
+    tokenizer_of(adapter, name).save_pretrained(str(to))
     return name
 
 
