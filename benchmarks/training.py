@@ -1,8 +1,8 @@
-"""RLVR steps, SFT steps, evaluation and start of the nano recipe, beside TRL's own trainers and transformers' generate.
+"""RLVR steps, SFT steps and evaluation of the nano recipe, beside TRL's own trainers and transformers' generate.
 
 Rollouts of RLVR are drawn by another loop than TRL's, from other random numbers: over eight seeds their rewards and
 lengths must not differ. Ours and theirs take turns, each in a process of its own with one thread. Seconds are those of
-the processor, so that other work on the machine counts little; those of the start are by the clock.
+the processor, so that other work on the machine counts little.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,15 +19,14 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from benchmarks.figure import Figure, at_least, at_most
+from benchmarks.figure import Figure, at_least
+from benchmarks.trials import RECIPE
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.stats import t_interval
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "kk_warmup.yaml"
 NEEDS = ("torch", "transformers", "trl")
 _ROUNDS, _SEEDS = int(os.environ.get("BENCH_ROUNDS", "3")), 8
 _RLVR_STEPS, _SFT_STEPS, _PROBLEMS = 10, 20, 100
-_BARE = "import torch, datasets, transformers, peft; from trl import SFTConfig, SFTTrainer"
 
 
 def figures() -> Iterator[Figure]:
@@ -53,10 +51,6 @@ def figures() -> Iterator[Figure]:
         if seeds == _SEEDS:
             yield _alike(f"{name}: reward, ours less theirs", "", [a["reward"] - b["reward"] for a, b in rounds])
             yield _alike(f"{name}: length, ours less theirs", "tokens", [a["length"] - b["length"] for a, b in rounds])
-    starts = [(_first_line(), _seconds([sys.executable, "-c", _BARE])) for _ in range(_ROUNDS)]
-    ratios = [first / bare for first, bare in starts]
-    yield Figure.over("accelerate launch to the first line of SFT", [first for first, _ in starts], "s")
-    yield at_most("the same, in bare imports", median(ratios), "times", 1.5).within(ratios)
 
 
 def _alike(name: str, unit: str, differences: Sequence[float]) -> Figure:
@@ -73,51 +67,21 @@ def _child(what: str, model: str, seed: int) -> dict[str, Any]:
     return found
 
 
-def _seconds(command: list[str]) -> float:
-    began = time.perf_counter()
-    subprocess.run(command, check=True)
-    return time.perf_counter() - began
-
-
-def _first_line() -> float:
-    """Seconds until the first step of SFT is logged; the stages before it are done."""
-    with tempfile.TemporaryDirectory() as folder:
-        cache = Path(folder) / "cache"
-        cache.mkdir()
-        for name in ("pretrain", "evaluate", "distill", "clean", "no-leaks"):
-            for entry in Path("outputs/cache").glob(f"{name}*"):
-                (cache / entry.name).symlink_to(entry.resolve())
-        launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "launch/single.yaml"]
-        options = [f"output_dir={folder}", "--arm", "warmup", "--seed", "0", "--until", "sft"]
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            [*launch, "-m", "warmup_rl.train", str(RECIPE), *options],
-            stdout=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            start_new_session=True,
-        )
-        while not any(cache.glob("sft-*/log.jsonl")):
-            assert process.poll() is None, "the run has ended without a step of SFT"
-            time.sleep(0.005)
-        seconds = time.perf_counter() - began
-        os.killpg(process.pid, signal.SIGKILL)  # at the end of a step a training that is asked to end would save itself
-        process.wait()
-        return seconds
-
-
-def _stage(name: str, changes: list[str], artifacts: Mapping[str, Any], seed: int = 0) -> tuple[Any, Any]:
-    """A stage of the recipe's warmup arm with settings changed, and its context in a new folder."""
+def stage_of(
+    name: str, changes: list[str], artifacts: Mapping[str, Any], seed: int = 0, recipe: Path = RECIPE
+) -> tuple[Any, Any]:
+    """A stage of a recipe's warmup arm with settings changed, and its context in a new folder."""
     from warmup_rl.interfaces.stage import Artifacts, Context
     from warmup_rl.recipe import load_recipe
 
-    recipe = load_recipe(str(RECIPE), changes, world_size=1)
-    stage = next(one for one in recipe.arm("warmup") if one.id == name)
+    loaded = load_recipe(str(recipe), changes, world_size=1)
+    stage = next(one for one in loaded.arm("warmup") if one.id == name)
     return stage, Context(
         folder=Path(tempfile.mkdtemp()),
         inputs=Artifacts(**artifacts),
-        domains=recipe.domains,
-        response_format=recipe.format_of("warmup"),
-        evaluation=recipe.evaluation,
+        domains=loaded.domains,
+        response_format=loaded.format_of("warmup"),
+        evaluation=loaded.evaluation,
         seed=seed,
         stage_id=name,
     )
@@ -135,16 +99,16 @@ def _model(name: str) -> str:
     return str(_found("sft" if name == "warm" else "pretrain") / "model")
 
 
-def _timed_training(run: Callable[[], object]) -> float:
-    """Processor seconds of `Trainer.train` while something runs."""
+def timed_training(run: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:
+    """Seconds of `Trainer.train` while something runs, of the processor if by no other clock."""
     from transformers import Trainer
 
     taken, train = [0.0], Trainer.train
 
     def timed(self: Any, *given: Any, **named: Any) -> Any:
-        began = time.process_time()
+        began = clock()
         result = train(self, *given, **named)
-        taken[0] = time.process_time() - began
+        taken[0] = clock() - began
         return result
 
     Trainer.train = timed
@@ -154,8 +118,8 @@ def _timed_training(run: Callable[[], object]) -> float:
 
 def ours_rlvr(model: str, seed: int) -> dict[str, Any]:
     changes = [f"stages.rlvr.steps={_RLVR_STEPS}", "evaluation.every=0", "stages.rlvr.checkpoint=null"]
-    stage, context = _stage("rlvr", changes, {"model": model}, seed)
-    seconds = _timed_training(lambda: stage.run(context))
+    stage, context = stage_of("rlvr", changes, {"model": model}, seed)
+    seconds = timed_training(lambda: stage.run(context))
     return _of_rlvr(seconds, [row for row in read_jsonl(context.folder / "log.jsonl") if "reward" in row])
 
 
@@ -173,7 +137,7 @@ def theirs_rlvr(model: str, seed: int) -> dict[str, Any]:
 
     from warmup_rl.interfaces import chat
 
-    stage, context = _stage("rlvr", [], {"model": model}, seed)
+    stage, context = stage_of("rlvr", [], {"model": model}, seed)
     tokenizer, domain, layout = chat.load_tokenizer(model), context.domains["registers"], context.response_format
     problems = list(domain.take("train", context.seed, stage.problems))
     rows = [
@@ -199,14 +163,14 @@ def theirs_rlvr(model: str, seed: int) -> dict[str, Any]:
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
     )
-    seconds = _timed_training(lambda: trainer.train())
+    seconds = timed_training(lambda: trainer.train())
     return _of_rlvr(seconds, [row for row in trainer.state.log_history if "reward" in row])
 
 
 def ours_sft(model: str, seed: int) -> dict[str, Any]:
     changes = [f"stages.sft.steps={_SFT_STEPS}", "stages.sft.checkpoint=null"]
-    stage, context = _stage("sft", changes, {"model": model, "traces": _found("clean") / "traces.jsonl"}, seed)
-    return {"each": _timed_training(lambda: stage.run(context)) / _SFT_STEPS, "unit": "s/step"}
+    stage, context = stage_of("sft", changes, {"model": model, "traces": _found("clean") / "traces.jsonl"}, seed)
+    return {"each": timed_training(lambda: stage.run(context)) / _SFT_STEPS, "unit": "s/step"}
 
 
 def theirs_sft(model: str, seed: int) -> dict[str, Any]:
@@ -216,7 +180,7 @@ def theirs_sft(model: str, seed: int) -> dict[str, Any]:
     from warmup_rl.data.traces import read_traces
     from warmup_rl.interfaces import chat
 
-    stage, context = _stage("sft", [], {"model": model}, seed)
+    stage, context = stage_of("sft", [], {"model": model}, seed)
     tokenizer, layout = chat.load_tokenizer(model), context.response_format
     rows = [
         {
@@ -232,7 +196,7 @@ def theirs_sft(model: str, seed: int) -> dict[str, Any]:
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
     )
-    return {"each": _timed_training(lambda: trainer.train()) / _SFT_STEPS, "unit": "s/step"}
+    return {"each": timed_training(lambda: trainer.train()) / _SFT_STEPS, "unit": "s/step"}
 
 
 def _common(context: Any, steps: int) -> dict[str, Any]:
@@ -283,7 +247,7 @@ def theirs_evaluate(model: str, seed: int) -> dict[str, Any]:
 def _test_prompts(model: str) -> tuple[Any, list[str], Any]:
     from warmup_rl.interfaces import chat
 
-    _, context = _stage("after_warmup", [], {"model": model})
+    _, context = stage_of("after_warmup", [], {"model": model})
     tokenizer = chat.load_tokenizer(model)
     problems = [problem for domain in context.domains.values() for problem in domain.take("test", 1, _PROBLEMS)]
     prompts = [context.domains[one.domain].prompt(one) for one in problems]
