@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise, starmap
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -22,13 +22,15 @@ character are found seven times faster than others."""
 _TERSE_STARTS = re.compile(rf"{NEXT}(?<=\s{NEXT})(?=\s)|{SO}(?<=\s{SO})(?=\s)")
 _LIST_MARK = re.compile(r"\s*(?:[-*#]*\s*\(?(?:\d+|[a-zA-Z])[.)]\s*)?")
 """The number of a list item, or only white space: not a sentence by itself."""
-_VALUE = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?|[b-hj-zB-HJ-Z](?![\w'’])(?<![^\W_].)(?<![\\'’].)", re.DOTALL)
-"""A number or a symbol of one letter; `a`, `A`, `i` and `I` are mostly words."""
-_WORD = re.compile(r"[^\W\d_]{4,}")
-_ANY_WORD = re.compile(r"\w+")
-_QUOTED = re.compile(r"[\"“]([^\"”\n]{6,}?)[.,]?[\"”]")
+_NUMBER = re.compile(r"\d\d*(?:,\d{3})*(?:\.\d+)?")
+_SYMBOL = re.compile(r"[b-hj-zB-HJ-Z]\b(?<![^\W_].)(?!['’])(?<![\\'’].)", re.DOTALL)
+"""A symbol of one letter; `a`, `A`, `i` and `I` are mostly words. Patterns that begin with a set of characters are found
+faster than others."""
+_BETWEEN = re.compile(r"(\W+)")
+_LONG_WORD = re.compile(r"[^\W\d_]{4,}")
+_QUOTED = re.compile(r"[\"“]([^\"”\n]{6,})[\"”]")
 _SPEAKER = re.compile(
-    r"([A-Z](?<!\w.)\w+)(?:, [^,.]{1,30},|['’]s)? (?:says|said|claims|claimed|states|stated|statement|claim)\b"
+    r"([A-Z](?<!\w.)\w++)(?:, [^,.]{1,30},|['’]s)? (?:says|said|claims|claimed|states|stated|statement|claim)\b"
 )
 _SMALL_TALK = frozenset(
     "wait double check verify sure right correct again once more that this step just okay really make back quickly does"
@@ -51,35 +53,15 @@ def sentences(thinking: str) -> tuple[Span, ...]:
 
 def prose_sentences(text: str) -> tuple[Span, ...]:
     """The same for a piece of a text in prose, which may begin with any word."""
+    return tuple(map(Span._make, pairwise([*_sentence_starts(text), len(text)])))
+
+
+def _sentence_starts(text: str) -> list[int]:
     starts = [0]
-    for boundary in _ENDS.finditer(text):
-        end = boundary.end()
+    for end in map(re.Match.end, _ENDS.finditer(text)):
         if end < len(text) and not _LIST_MARK.fullmatch(text, starts[-1], end):
             starts.append(end)
-    return tuple(map(Span._make, pairwise([*starts, len(text)])))
-
-
-@dataclass
-class Content:
-    """What a passage says: its values, quotations and speakers; runs of two and three successive values, and of
-    four words; longer words."""
-
-    hard: set[str] = field(default_factory=set)
-    pairs: set[tuple[str, ...]] = field(default_factory=set)
-    triples: set[tuple[str, ...]] = field(default_factory=set)
-    words: set[str] = field(default_factory=set)
-    phrases: set[tuple[str, ...]] = field(default_factory=set)
-
-    def add(self, other: Content) -> None:
-        self.hard |= other.hard
-        self.pairs |= other.pairs
-        self.triples |= other.triples
-        self.words |= other.words
-        self.phrases |= other.phrases
-
-
-def _runs_of(items: Sequence[str], length: int) -> set[tuple[str, ...]]:
-    return set(zip(*(items[start:] for start in range(length)), strict=False))
+    return starts
 
 
 class _Found(NamedTuple):
@@ -90,9 +72,9 @@ class _Found(NamedTuple):
     said: list[str]
 
     @classmethod
-    def of(cls, pattern: re.Pattern[str], text: str, group: int = 0) -> _Found:
-        matches = list(pattern.finditer(text))
-        return cls(*(list(map(part, matches)) for part in (re.Match.start, re.Match.end, itemgetter(group))))
+    def of(cls, matches: Iterable[re.Match[str]], group: int = 0) -> _Found:
+        found = list(matches)
+        return cls(*(list(map(part, found)) for part in (re.Match.start, re.Match.end, itemgetter(group))))
 
     def within(self, start: int, end: int) -> list[str]:
         return self.said[bisect_left(self.starts, start) : bisect_right(self.ends, end)]
@@ -111,28 +93,55 @@ class Text:
 
     @cached_property
     def _starts(self) -> list[int]:
-        return [span.start for span in prose_sentences(self.text)]
+        return _sentence_starts(self.text)
 
     @cached_property
     def _values(self) -> _Found:
-        return _Found.of(_VALUE, self.text)
+        matches = (*_NUMBER.finditer(self.text), *_SYMBOL.finditer(self.text))
+        found = _Found.of(sorted(matches, key=re.Match.start))
+        return found._replace(said=[value.replace(",", "") for value in found.said])
 
     @cached_property
     def _quoted(self) -> _Found:
-        return _Found.of(_QUOTED, self.low, 1)
+        found = _Found.of(_QUOTED.finditer(self.low), 1)
+        return found._replace(said=[said[:-1] if said[-1] in ".," and len(said) > 6 else said for said in found.said])
 
     @cached_property
     def _speakers(self) -> _Found:
-        return _Found.of(_SPEAKER, self.text, 1)
+        found = _Found.of(_SPEAKER.finditer(self.text), 1)
+        return found._replace(said=[f"{name} says" for name in found.said])
 
     @cached_property
     def _words(self) -> _Found:
-        return _Found.of(_WORD, self.low)
+        """All words; splitting is faster than matching, and leaves something empty before a first and after a last
+        sign."""
+        pieces = _BETWEEN.split(self.low)
+        edges = [0, *accumulate(map(len, pieces))]
+        first, end = 0 if pieces[0] else 2, len(pieces) if pieces[-1] else len(pieces) - 2
+        return _Found(edges[first:end:2], edges[first + 1 : end + 1 : 2], pieces[first:end:2])
 
-    def sentences(self, start: int, end: int) -> list[Span]:
-        """The sentences of a stretch that is not empty; the first and the last one may be parts of sentences."""
-        inner = self._starts[bisect_right(self._starts, start) : bisect_left(self._starts, end)]
-        return list(map(Span._make, pairwise([start, *inner, end])))
+    @cached_property
+    def _phrases(self) -> list[tuple[str, ...]]:
+        """The four words from each word on."""
+        words = self._words.said
+        return list(zip(words, words[1:], words[2:], words[3:], strict=False))
+
+    @cached_property
+    def _long_words(self) -> tuple[set[str], dict[str, set[str]]]:
+        """Words that are long and no small talk, and those in words with digits or underscores."""
+        every = set(self._words.said)
+        long = {word for word in every if len(word) > 3 and word.isalpha()} - _SMALL_TALK
+        mixed = {word: set(_LONG_WORD.findall(word)) - _SMALL_TALK for word in every if not word.isalpha()}
+        return long, {word: parts for word, parts in mixed.items() if parts}
+
+    def sentences(self, start: int, end: int, most: int | None = None) -> list[tuple[int, int]]:
+        """The sentences of a stretch that is not empty; the first and the last one may be parts of sentences.
+
+        Args:
+            most: how many of them, from the first on.
+        """
+        edges = [start, *self._starts[bisect_right(self._starts, start) : bisect_left(self._starts, end)], end]
+        return list(zip(edges[:most], edges[1:], strict=False))
 
     def first_end(self, start: int, end: int) -> int:
         """Where the first sentence of a stretch ends."""
@@ -145,29 +154,62 @@ class Text:
 
     def values(self, start: int, end: int) -> list[str]:
         """The numbers and symbols of a stretch, in order."""
-        return [value.replace(",", "") for value in self._values.within(start, end)]
+        return self._values.within(start, end)
+
+    def runs(self, start: int, end: int, length: int) -> set[tuple[str, ...]]:
+        """Its runs of successive values."""
+        values = self.values(start, end)
+        return set(zip(*(values[first:] for first in range(length)), strict=False))
 
     def hard(self, start: int, end: int) -> set[str]:
         """The values, quotations and speakers of a stretch."""
-        speakers = (f"{name} says" for name in self._speakers.within(start, end))
-        return {*self.values(start, end), *self._quoted.within(start, end), *speakers}
+        quoted, speakers = self._quoted.within(start, end), self._speakers.within(start, end)
+        return {*self._values.within(start, end), *quoted, *speakers}
 
     def words(self, start: int, end: int) -> set[str]:
         """The longer words of a stretch that are no small talk, in lower case."""
-        return set(self._words.within(start, end)) - _SMALL_TALK
+        long, mixed = self._long_words
+        every = set(self._words.within(start, end))
+        return (every & long).union(*map(mixed.__getitem__, mixed.keys() & every))
 
-    def content(self, start: int, end: int) -> Content:
-        """What a stretch says."""
-        values, every = self.values(start, end), _ANY_WORD.findall(self.low, start, end)
-        return Content(
-            self.hard(start, end), _runs_of(values, 2), _runs_of(values, 3), self.words(start, end), _runs_of(every, 4)
-        )
+    def phrases(self, start: int, end: int) -> set[tuple[str, ...]]:
+        """Its runs of four words of any length."""
+        first, last = bisect_left(self._words.starts, start), bisect_right(self._words.ends, end)
+        return set(self._phrases[first : max(first, last - 3)])
 
+    @cached_property
     def last_uses(self) -> dict[str, int]:
         """Where each value begins for the last time."""
-        return {
-            value.replace(",", ""): start for start, value in zip(self._values.starts, self._values.said, strict=True)
-        }
+        return dict(zip(self._values.said, self._values.starts, strict=True))
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What each of several stretches says: its values, quotations and speakers; runs of two and three successive
+    values, and of four words; longer words. Each kind is read where it is asked for."""
+
+    source: Text
+    spans: Sequence[Span]
+
+    @cached_property
+    def hard(self) -> list[set[str]]:
+        return list(starmap(self.source.hard, self.spans))
+
+    @cached_property
+    def pairs(self) -> list[set[tuple[str, ...]]]:
+        return [self.source.runs(*span, 2) for span in self.spans]
+
+    @cached_property
+    def triples(self) -> list[set[tuple[str, ...]]]:
+        return [self.source.runs(*span, 3) for span in self.spans]
+
+    @cached_property
+    def words(self) -> list[set[str]]:
+        return list(starmap(self.source.words, self.spans))
+
+    @cached_property
+    def phrases(self) -> list[set[tuple[str, ...]]]:
+        return list(starmap(self.source.phrases, self.spans))
 
 
 @lru_cache(maxsize=4)
