@@ -157,5 +157,5 @@ class _Judging(_Cleaning):
 def noticed(thinking: str) -> list[str]:
     """What a reader should know of a thinking: a loop at its end, marks of a chat template."""
     found = ["ends in a loop"] if ends_in_loop(thinking, LOOP_ROUNDS) else []
-    marks = _TEMPLATE_MARK.search(thinking)
+    marks = ("<" in thinking or "[" in thinking) and _TEMPLATE_MARK.search(thinking)
     return [*found, f"holds {marks[0]}"] if marks else found

@@ -54,6 +54,7 @@ _MENTION = re.compile(rf"(?:{_ALL}) ?(?:of (?:these|them|my) )?(?:different )?(?
 _NOUN = re.compile(r"\b(?:the|this|that|these|those|our|my|same) (?:\w+ )?([a-z]{5,})\b")
 _NEAR = 600
 """Characters after a seam in which a noun may point back into what was cut."""
+_REST_OF_WORD = re.compile(r"(?<=[^\W\d_])[^\W\d_]+")
 _FEW = 3
 """Values up to which a passage is compared by its words."""
 _STATED = 3
@@ -134,7 +135,7 @@ def coherent(
 
 def _last_mention(low: str) -> int:
     """Where a text speaks for the last time of several ways or results; -1 if it never does."""
-    if not any(word in low for word in _SEVERAL):
+    if not any(f" {word}" in low for word in _SEVERAL):
         return -1
     return max(map(re.Match.start, _MENTION.finditer(low)), default=-1)
 
@@ -153,12 +154,15 @@ def _use_fault(source: Text, span: Span, said: Set[str]) -> str:
     first_end = source.first_end(span.end, min(len(source.text), span.end + _NEAR))
     used = set(source.values(span.end, first_end))
     used = used if _FOLLOWS.match(source.text, span.end, first_end) else used & said
-    far = used and used - source.hard(*_recent(span))
+    far = used and used - source.hard(*_recent(source, span))
     return "a value or symbol of it is used after it" if far else ""
 
 
-def _recent(span: Span) -> tuple[int, int]:
-    return max(0, span.start - RECENT), span.start
+def _recent(source: Text, span: Span) -> tuple[int, int]:
+    """What stands right before it, from the beginning of a word on."""
+    start = max(0, span.start - RECENT)
+    rest = _REST_OF_WORD.match(source.low, start, span.start)
+    return rest.end() if rest else start, span.start
 
 
 def _seam_fault(source: Text, span: Span, since: int, said: Set[str], words: Set[str], *, ends: bool) -> str:
@@ -203,8 +207,8 @@ def _confirms(source: Text, span: Span, said: Set[str], words: Set[str]) -> bool
     """Whether what goes only says what stands right before it, so that words after it may point back."""
     return (
         affirms(source.low[source.last_start(*span) : span.end])
-        and said <= source.hard(*_recent(span))
-        and len(words - source.words(*_recent(span))) <= _LITTLE_NEW * len(words)
+        and said <= source.hard(*_recent(source, span))
+        and len(words - source.words(*_recent(source, span))) <= _LITTLE_NEW * len(words)
     )
 
 
@@ -230,8 +234,8 @@ def require_derivation(before: str, after: str, problem: Problem, domain: Domain
     was, left = (label_last(text, problem, domain) for text in (before, after))
     if was != left and was != "incomplete":
         raise Refused("the last answer of the thinking would be another")
-    cut, end = read_text(after), len(after)
-    ending = set(cut.values(cut.last_start(0, end), end)) - set(values_in(problem.question))
+    last = after[read_text(after).last_start(0, len(after)) :]
+    ending = set(values_in(last)) - set(values_in(problem.question))
     old, new = (Counter(values_in(text)) if ending else {} for text in (before, after))
     if any(old[value] > 1 and new[value] < 2 for value in ending):
         raise Refused("the last answer of the thinking would not be derived")
@@ -250,9 +254,8 @@ def require_stated(before: str, trace: Trace, problem: Problem, domain: Domain) 
 
 def require_repeats(before: str, after: str, question: str) -> None:
     """Raises `Refused` if most values of a thinking would vanish with what only repeats."""
-    given = set(values_in(question))
-    old, new = (set(values_in(text)) - given for text in (before, after))
-    if len(old - new) > MOSTLY_NEW * len(old):
+    old = set(values_in(before)) - set(values_in(question))
+    if old and len(old.difference(values_in(after))) > MOSTLY_NEW * len(old):
         raise Refused("most values would be gone")
 
 

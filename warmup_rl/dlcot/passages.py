@@ -103,10 +103,13 @@ def read_passages(text: str) -> tuple[Passage, ...]:
 
 def opens(source: Text, start: int, end: int) -> Move:
     """What the first sentences of a passage open; only sentences of hesitation may come before."""
-    for first, last in source.sentences(start, min(end, start + 600), _OPENING):
-        found, said = move(source.low, first, last), source.text[first:last]
-        if found or len(said) > _SHORT or "=" in said or any(map(str.isdigit, said)):
+    stop = min(end, start + 600)
+    for _ in range(_OPENING):
+        last = source.first_end(start, stop)
+        found, said = move(source.low, start, last), source.text[start:last]
+        if last == stop or found or len(said) > _SHORT or "=" in said or any(map(str.isdigit, said)):
             return found
+        start = last
     return ""
 
 

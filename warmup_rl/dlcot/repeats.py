@@ -192,7 +192,7 @@ def _said_before(place: int, seen: _Gathered) -> bool:
     before = contents.spans[place - 1] if place else Span(0, 0)
     if not contents.hard[place] <= source.hard(*before):
         return False
-    if _share(contents.pairs[place], source.runs(*before, 2)) < _SAME_PAIRS:
+    if _share(contents.pairs[place], source.pairs(*before)) < _SAME_PAIRS:
         return False
     start, end = contents.spans[place]
     spans = source.sentences(start, end)
@@ -209,8 +209,9 @@ def _is_whole(source: Text, passage: Passage, *, opens: bool) -> bool:
     """Whether nothing is corrected or asked in a passage of a run, apart from the doubt that opens the run."""
     start, end = passage.start, passage.end
     if opens:
-        spans = source.sentences(start, end, _DOUBTING)
-        start = next((first for first, last in spans if source.values(first, last)), spans[-1][1])
+        doubted = source.sentences(start, end, _DOUBTING)[-1][1]
+        value = source.first_value(start, doubted)
+        start = source.last_start(start, value + 1) if value < doubted else doubted
     return source.low.find("?", start, end) < 0 and not CORRECTS.search(source.low, start, end)
 
 

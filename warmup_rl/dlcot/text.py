@@ -7,8 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import accumulate, pairwise, starmap
-from operator import itemgetter
+from itertools import accumulate, chain, pairwise, starmap
 from typing import NamedTuple
 
 from warmup_rl.dlcot.markers import lowered
@@ -24,11 +23,12 @@ _LIST_MARK = re.compile(r"\s*(?:[-*#]*\s*\(?(?:\d+|[a-zA-Z])[.)]\s*)?")
 """The number of a list item, or only white space: not a sentence by itself."""
 _NUMBER = re.compile(r"\d\d*(?:,\d{3})*(?:\.\d+)?")
 _SYMBOL = re.compile(r"[b-hj-zB-HJ-Z]\b(?<![^\W_].)(?!['’])(?<![\\'’].)", re.DOTALL)
-"""A symbol of one letter; `a`, `A`, `i` and `I` are mostly words. Patterns that begin with a set of characters are found
-faster than others."""
-_BETWEEN = re.compile(r"(\W+)")
+"""A symbol of one letter; `a`, `A`, `i` and `I` are mostly words. Patterns that begin with a set of characters are
+found faster than others."""
+_WORD = re.compile(r"\w+")
 _LONG_WORD = re.compile(r"[^\W\d_]{4,}")
-_QUOTED = re.compile(r"[\"“]([^\"”\n]{6,})[\"”]")
+_SHORTEST_QUOTATION = 6
+_QUOTED = re.compile(rf"[\"“]([^\"”\n]{{{_SHORTEST_QUOTATION},}})[\"”]")
 _SPEAKER = re.compile(
     r"([A-Z](?<!\w.)\w++)(?:, [^,.]{1,30},|['’]s)? (?:says|said|claims|claimed|states|stated|statement|claim)\b"
 )
@@ -64,20 +64,30 @@ def _sentence_starts(text: str) -> list[int]:
     return starts
 
 
+def _unstopped(quotation: str) -> str:
+    return quotation[:-1] if quotation[-1] in ".," and len(quotation) > _SHORTEST_QUOTATION else quotation
+
+
 class _Found(NamedTuple):
-    """Strings found in a text, in order, with the places where they begin and end."""
+    """Strings found in a text, in the order in which they begin, with the places where they begin and end."""
 
     starts: list[int]
     ends: list[int]
     said: list[str]
+    reach: list[int]
+    """How far they go, up to each of them: a quotation goes farther than what is in it."""
 
     @classmethod
-    def of(cls, matches: Iterable[re.Match[str]], group: int = 0) -> _Found:
-        found = list(matches)
-        return cls(*(list(map(part, found)) for part in (re.Match.start, re.Match.end, itemgetter(group))))
+    def of(cls, found: Iterable[tuple[int, int, str]]) -> _Found:
+        every = sorted(found)
+        starts, ends, said = ([one[part] for one in every] for part in range(3))
+        return cls(starts, ends, said, list(accumulate(ends, max)))
 
     def within(self, start: int, end: int) -> list[str]:
-        return self.said[bisect_left(self.starts, start) : bisect_right(self.ends, end)]
+        first, last = bisect_left(self.starts, start), bisect_left(self.starts, end)
+        if last and self.reach[last - 1] > end:
+            return [self.said[place] for place in range(first, last) if self.ends[place] <= end]
+        return self.said[first:last]
 
 
 class Text:
@@ -97,42 +107,16 @@ class Text:
 
     @cached_property
     def _values(self) -> _Found:
-        matches = (*_NUMBER.finditer(self.text), *_SYMBOL.finditer(self.text))
-        found = _Found.of(sorted(matches, key=re.Match.start))
-        return found._replace(said=[value.replace(",", "") for value in found.said])
+        matches = chain(_NUMBER.finditer(self.text), _SYMBOL.finditer(self.text))
+        return _Found.of((*match.span(), match[0].replace(",", "")) for match in matches)
 
     @cached_property
-    def _quoted(self) -> _Found:
-        found = _Found.of(_QUOTED.finditer(self.low), 1)
-        return found._replace(said=[said[:-1] if said[-1] in ".," and len(said) > 6 else said for said in found.said])
-
-    @cached_property
-    def _speakers(self) -> _Found:
-        found = _Found.of(_SPEAKER.finditer(self.text), 1)
-        return found._replace(said=[f"{name} says" for name in found.said])
-
-    @cached_property
-    def _words(self) -> _Found:
-        """All words; splitting is faster than matching, and leaves something empty before a first and after a last
-        sign."""
-        pieces = _BETWEEN.split(self.low)
-        edges = [0, *accumulate(map(len, pieces))]
-        first, end = 0 if pieces[0] else 2, len(pieces) if pieces[-1] else len(pieces) - 2
-        return _Found(edges[first:end:2], edges[first + 1 : end + 1 : 2], pieces[first:end:2])
-
-    @cached_property
-    def _phrases(self) -> list[tuple[str, ...]]:
-        """The four words from each word on."""
-        words = self._words.said
-        return list(zip(words, words[1:], words[2:], words[3:], strict=False))
-
-    @cached_property
-    def _long_words(self) -> tuple[set[str], dict[str, set[str]]]:
-        """Words that are long and no small talk, and those in words with digits or underscores."""
-        every = set(self._words.said)
-        long = {word for word in every if len(word) > 3 and word.isalpha()} - _SMALL_TALK
-        mixed = {word: set(_LONG_WORD.findall(word)) - _SMALL_TALK for word in every if not word.isalpha()}
-        return long, {word: parts for word, parts in mixed.items() if parts}
+    def _hard(self) -> _Found:
+        """Values, quotations and speakers."""
+        values = zip(*self._values[:3], strict=True)
+        quoted = ((*match.span(), _unstopped(match[1])) for match in _QUOTED.finditer(self.low))
+        speakers = ((*match.span(), f"{match[1]} says") for match in _SPEAKER.finditer(self.text))
+        return _Found.of((*values, *quoted, *speakers))
 
     def sentences(self, start: int, end: int, most: int | None = None) -> list[tuple[int, int]]:
         """The sentences of a stretch that is not empty; the first and the last one may be parts of sentences.
@@ -142,6 +126,11 @@ class Text:
         """
         edges = [start, *self._starts[bisect_right(self._starts, start) : bisect_left(self._starts, end)], end]
         return list(zip(edges[:most], edges[1:], strict=False))
+
+    def first_value(self, start: int, end: int) -> int:
+        """Where the first value of a stretch begins; its end if it has none."""
+        place = bisect_left(self._values.starts, start)
+        return min(self._values.starts[place], end) if place < len(self._values.starts) else end
 
     def first_end(self, start: int, end: int) -> int:
         """Where the first sentence of a stretch ends."""
@@ -156,26 +145,27 @@ class Text:
         """The numbers and symbols of a stretch, in order."""
         return self._values.within(start, end)
 
-    def runs(self, start: int, end: int, length: int) -> set[tuple[str, ...]]:
-        """Its runs of successive values."""
+    def pairs(self, start: int, end: int) -> set[tuple[str, ...]]:
+        """Its pairs of successive values."""
+        return set(pairwise(self.values(start, end)))
+
+    def triples(self, start: int, end: int) -> set[tuple[str, ...]]:
+        """Its runs of three successive values."""
         values = self.values(start, end)
-        return set(zip(*(values[first:] for first in range(length)), strict=False))
+        return set(zip(values, values[1:], values[2:], strict=False))
 
     def hard(self, start: int, end: int) -> set[str]:
         """The values, quotations and speakers of a stretch."""
-        quoted, speakers = self._quoted.within(start, end), self._speakers.within(start, end)
-        return {*self._values.within(start, end), *quoted, *speakers}
+        return set(self._hard.within(start, end))
 
     def words(self, start: int, end: int) -> set[str]:
-        """The longer words of a stretch that are no small talk, in lower case."""
-        long, mixed = self._long_words
-        every = set(self._words.within(start, end))
-        return (every & long).union(*map(mixed.__getitem__, mixed.keys() & every))
+        """The longer words of a stretch, which ends no word, that are no small talk, in lower case."""
+        return set(_LONG_WORD.findall(self.low, start, end)) - _SMALL_TALK
 
     def phrases(self, start: int, end: int) -> set[tuple[str, ...]]:
-        """Its runs of four words of any length."""
-        first, last = bisect_left(self._words.starts, start), bisect_right(self._words.ends, end)
-        return set(self._phrases[first : max(first, last - 3)])
+        """The runs of four words of a stretch that begins and ends no word."""
+        words = _WORD.findall(self.low, start, end)
+        return set(zip(words, words[1:], words[2:], words[3:], strict=False))
 
     @cached_property
     def last_uses(self) -> dict[str, int]:
@@ -197,11 +187,11 @@ class Contents:
 
     @cached_property
     def pairs(self) -> list[set[tuple[str, ...]]]:
-        return [self.source.runs(*span, 2) for span in self.spans]
+        return list(starmap(self.source.pairs, self.spans))
 
     @cached_property
     def triples(self) -> list[set[tuple[str, ...]]]:
-        return [self.source.runs(*span, 3) for span in self.spans]
+        return list(starmap(self.source.triples, self.spans))
 
     @cached_property
     def words(self) -> list[set[str]]:

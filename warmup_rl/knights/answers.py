@@ -259,11 +259,12 @@ def _tokens(text: str, names: Sequence[str], roles: Roles) -> list[_Token]:
     )
     text = _NUMBER.sub(" ", _MARKUP.sub("", _BULLET.sub("", text)))
     named, known, pattern = _vocabulary(tuple(names), roles)
-    tokens = []
-    for piece in pattern.findall(text):
-        token = named.get(piece) or known.get(piece.lower(), _OTHER)
-        tokens.append(token._replace(text=piece) if token.kind == "role" and token.text != piece else token)
-    return tokens
+    pieces = pattern.findall(text)
+    tokens = [named.get(piece) or known.get(piece.lower(), _OTHER) for piece in pieces]
+    return [
+        token._replace(text=piece) if token.kind == "role" and token.text != piece else token
+        for token, piece in zip(tokens, pieces, strict=True)
+    ]
 
 
 @lru_cache(256)
