@@ -147,24 +147,35 @@ def _runs(passages: Sequence[Passage], first: int, seen: _Gathered) -> Iterator[
     run = _Gathered(contents, seen.asked)
     fewest = _FEWEST_PAIRS * (2 if passages[first].move == "alternative" else 1)
     for place in range(first, min(first + _LONGEST, len(passages) - 1)):
-        passage, after = passages[place], passages[place + 1]
-        if place > first and passage.move in ("alternative", "case", "suppose", "conclude"):
+        if place > first and passages[place].move in ("alternative", "case", "suppose", "conclude"):
             return
-        run.places.append(place)
-        if not contents.hard[place] <= seen.all("hard") or not _is_whole(source, passage, opens=place == first):
+        if not contents.hard[place] <= seen.all("hard"):
             return
-        new = after.move or _BEGINS.match(source.text, after.start) or _ASKS.match(source.text, after.start)
-        if not new and contents.pairs[place + 1]:
+        if not _ends(source, passages[place], passages[place + 1], start):
             continue
-        if not _derived(run, seen, fewest) and not (place == first and _said_before(place, seen)):
-            continue
-        last = source.last_start(passage.start, passage.end)
-        result, said = set(source.values(last, passage.end)), source.low[last : passage.end]
-        states = result and _CONCLUDES.match(said) and not _PLANS.search(said)
-        states = states and result.issubset(source.values(max(0, start - RECENT), start))
-        names = any(map(str.isalpha, result))  # as in `This matches option C`, which is a conclusion
-        if affirms(said) and not names or states and after.move in _ANOTHER:
+        for part in range(first + len(run.places), place + 1):
+            if not _is_whole(source, passages[part], opens=part == first):
+                return
+            run.places.append(part)
+        if _derived(run, seen, fewest) or place == first and _said_before(place, seen):
             yield place + 1
+
+
+def _ends(source: Text, passage: Passage, after: Passage, start: int) -> bool:
+    """Whether a run that begins at `start` may end with a passage: in a confirmation, or in a result that stands before
+    it, and the passage after it does not go on."""
+    last, switches = source.last_start(passage.start, passage.end), after.move in _ANOTHER
+    said = source.low[last : passage.end]
+    confirms = affirms(said)
+    if not confirms and not switches:
+        return False
+    result = set(source.values(last, passage.end))
+    if not confirms or any(map(str.isalpha, result)):  # `This matches option C` is a conclusion, too
+        concludes = switches and result and _CONCLUDES.match(said) and not _PLANS.search(said)
+        if not concludes or not result.issubset(source.values(max(0, start - RECENT), start)):
+            return False
+    new = after.move or _BEGINS.match(source.text, after.start) or _ASKS.match(source.text, after.start)
+    return bool(new) or not source.pairs(after.start, after.end)
 
 
 def _derived(run: _Gathered, seen: _Gathered, fewest: int) -> bool:
