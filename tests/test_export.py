@@ -108,16 +108,23 @@ def test_what_cannot_be_exported(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert message in capsys.readouterr().err
 
 
-def test_an_adapter_is_merged_with_its_base(tmp_path: Path) -> None:
+def test_an_adapter_is_merged_with_its_base_at_its_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     base = tiny_model(tmp_path / "base", dtype="bfloat16")
     adapter = adapter_of(base, tmp_path / "adapter")
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps({**config, "revision": "v2"}))
+    load, revisions = AutoTokenizer.from_pretrained, []
+    monkeypatch.setattr(
+        AutoTokenizer, "from_pretrained", lambda *where, **how: revisions.append(how.get("revision")) or load(*where)
+    )
     assert main(["export", str(adapter), "--to", str(tmp_path / "out")]) == 0
     before, after = (load_file(folder / "model.safetensors") for folder in (base, tmp_path / "out"))
     assert {tensor.dtype for tensor in after.values()} == {torch.float32}
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed and all(name.endswith("_proj.weight") for name in changed)
+    assert "v2" in revisions
     assert chat.check(tmp_path / "out", OPEN)
 
 

@@ -4,7 +4,17 @@ import random
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Gemma2Config, GenerationConfig, GPT2Config, LlamaConfig, Qwen3Config
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    GenerationConfig,
+    GPT2Config,
+    LlamaConfig,
+    Qwen3Config,
+    Trainer,
+    TrainingArguments,
+)
 from transformers.generation import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from tests.tiny import Adding, tiny_model, tiny_tokenizer
@@ -16,6 +26,7 @@ from warmup_rl.engines.hf import HuggingFace, generate, load_model
 from warmup_rl.interfaces import chat as contract
 from warmup_rl.interfaces.engine import EngineContext
 from warmup_rl.interfaces.format import ResponseFormat
+from warmup_rl.stages.training.evaluator import generating
 
 TOKENIZER = contract.fit_tokenizer(tiny_tokenizer())
 SIZES = {
@@ -169,6 +180,29 @@ def test_bf16_works():
     model = random_model(CONFIGS["qwen3"]).to(torch.bfloat16)
     for sampling in (Sampling(max_tokens=8), Sampling(temperature=1.0, top_p=0.9, max_tokens=8)):
         assert len(generate(model, TOKENIZER, PROMPTS, sampling, batch_size=8, seed=0)) == len(PROMPTS)
+
+
+class _Casts(TorchDispatchMode):
+    """Counts the conversions of one tensor."""
+
+    def __init__(self, tensor):
+        super().__init__()
+        self.tensor, self.count = tensor, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten._to_copy.default and args[0].data_ptr() == self.tensor.data_ptr():
+            self.count += 1
+        return function(*args, **kwargs or {})
+
+
+def test_a_model_in_training_casts_its_weights_once_for_all_tokens(tmp_path):
+    model = random_model(CONFIGS["qwen3"])
+    options = TrainingArguments(str(tmp_path), use_cpu=True, bf16=True, report_to=[])
+    trainer = Trainer(model=model, args=options)
+    trainer.model_wrapped = trainer.accelerator.prepare(model)
+    with _Casts(model.model.layers[0].mlp.up_proj.weight) as casts, generating(trainer) as drawing:
+        found = generate(drawing, TOKENIZER, prompts(3), Sampling(max_tokens=8), batch_size=3, seed=0)
+    assert max(one.tokens for one in found) > 1 and casts.count == 1
 
 
 def test_engine_answers_every_request_once_and_resumes_with_the_same_words(tmp_path):

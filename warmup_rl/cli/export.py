@@ -136,7 +136,7 @@ def merge_adapter(adapter: Path, to: Path, base: str | None = None, dtype: str =
     except UserError as error:
         raise UserError(f"{adapter}: its base: {error} Another place can be given with --base.") from None
     with_adapter(model, adapter).to(getattr(torch, dtype)).save_pretrained(str(to))
-    tokenizer_of(adapter, name).save_pretrained(str(to))
+    tokenizer_of(adapter, name, revision).save_pretrained(str(to))
     return name
 
 

@@ -46,6 +46,7 @@ def generating(trainer: Trainer) -> Iterator[PreTrainedModel | VllmModel]:
             gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
         ) as model,
         evaluating(model),
+        trainer.accelerator.autocast(),  # around all steps: weights are cast once, not for every token
     ):
         yield model
 

@@ -36,7 +36,7 @@ def explained(stage: TrainerStage, context: Context) -> Iterator[None]:
                 f"{context.stage_id}: out of memory on {context.launch_env.device} ({first_line(error)}). "
                 f"What helps, in this order:{steps}\n{last_in_words(context)}"
             ) from error
-        free = shutil.disk_usage(context.folder).free
+        free = shutil.disk_usage(context.folder).free if context.folder.exists() else _FULL_BYTES
         if getattr(error, "errno", None) in DISK_FULL or "No space left" in str(error) or free < _FULL_BYTES:
             raise RunError(
                 f"{context.stage_id}: the disk is full: {context.folder} has {size_in_words(free)} free ({error}). "
