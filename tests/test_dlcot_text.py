@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from warmup_rl.dlcot.text import Text
 
-PIECES = st.sampled_from(['"Ann is a knight', '"', " Ann says", " 12,000", " x", ". ", "\n", " so ", "Bob claims ", "é 3.5"])
+PIECES = st.sampled_from(['"Ann is a knight', '"', " Ann says", " 12,000", " x", ". ", "\n", "Bob claims ", "é 3.5"])
 
 
 @given(st.lists(PIECES, max_size=12).map("".join), st.data())

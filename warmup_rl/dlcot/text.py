@@ -80,8 +80,8 @@ class _Found(NamedTuple):
     @classmethod
     def of(cls, found: Iterable[tuple[int, int, str]]) -> _Found:
         every = sorted(found)
-        starts, ends, said = ([one[part] for one in every] for part in range(3))
-        return cls(starts, ends, said, list(accumulate(ends, max)))
+        ends = [end for _, end, _ in every]
+        return cls([start for start, _, _ in every], ends, [said for _, _, said in every], list(accumulate(ends, max)))
 
     def within(self, start: int, end: int) -> list[str]:
         first, last = bisect_left(self.starts, start), bisect_left(self.starts, end)
