@@ -16,7 +16,7 @@ from warmup_rl.base.jsonl import read_jsonl, write_jsonl
 from warmup_rl.base.models import load_model
 from warmup_rl.base.types import Problem, Score, Trace, to_json
 from warmup_rl.cleaners.decontaminate import Decontaminate
-from warmup_rl.cleaners.repetition import LOOP_WORDS, Repetition, round_ending, stale_share
+from warmup_rl.cleaners.repetition import LOOP_WORDS, Repetition, ends_in_loop, round_ending, stale_share, words_of
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.interfaces.chat import load_tokenizer, render_prompt
 from warmup_rl.interfaces.cleaner import CleanContext, Dropped, LooksAhead
@@ -112,6 +112,15 @@ def _agreeing(words, period):
     while place - period >= 0 and words[place] == words[place - period]:
         place -= 1
     return len(words) - 1 - place
+
+
+WORDS = st.lists(st.sampled_from(["a", "I am", "no.", "x = 1", "ß,", "İ", "三角"]), min_size=1, max_size=14)
+
+
+@given(WORDS, WORDS, st.integers(1, 60), st.sampled_from([" ", "\n", ""]), st.integers(0, 9), st.integers(2, 5))
+def test_a_loop_is_found_at_the_end_whatever_its_spaces(head, period, times, space, cut, rounds):
+    thinking = f"{space.join(head)} {space.join(period * times)}  {' '.join(period)} "[: -cut or None]
+    assert ends_in_loop(thinking, rounds) == (round_ending(words_of(thinking)[:-1], rounds) >= rounds)
 
 
 @given(st.lists(st.sampled_from("ab"), max_size=200))

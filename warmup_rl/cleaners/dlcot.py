@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Trace
-from warmup_rl.cleaners.repetition import round_ending, words_of
+from warmup_rl.cleaners.repetition import ends_in_loop
 from warmup_rl.dlcot.audit import Outcome, audit_row
 from warmup_rl.dlcot.cut import (
     Refused,
@@ -156,6 +156,6 @@ class _Judging(_Cleaning):
 
 def noticed(thinking: str) -> list[str]:
     """What a reader should know of a thinking: a loop at its end, marks of a chat template."""
-    found = ["ends in a loop"] if round_ending(words_of(thinking)[:-1], LOOP_ROUNDS) >= LOOP_ROUNDS else []
-    marks = _TEMPLATE_MARK.search(thinking)
+    found = ["ends in a loop"] if ends_in_loop(thinking, LOOP_ROUNDS) else []
+    marks = ("<" in thinking or "[" in thinking) and _TEMPLATE_MARK.search(thinking)
     return [*found, f"holds {marks[0]}"] if marks else found

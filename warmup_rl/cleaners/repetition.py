@@ -17,6 +17,8 @@ LOOP_WORDS = 40
 PASSAGE_WORDS = 12
 """Length of the passages that are compared."""
 
+_TAIL = 400
+"""Characters that hold the words after the first round of the shortest loop."""
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|\w+|[^\w\s]")
 
 
@@ -40,11 +42,9 @@ class Repetition(Cleaner):
 
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         def clean(trace: Trace) -> Trace | Dropped:
-            words = words_of(trace.thinking)
-            whole = words[:-1]  # the last word may have been cut off in its middle
-            if round_ending(whole, self.rounds) >= self.rounds:
+            if ends_in_loop(trace.thinking, self.rounds):
                 return Dropped("ends in a loop")
-            if stale_share(words) >= self.share:
+            if stale_share(words_of(trace.thinking)) >= self.share:
                 return Dropped("repeats itself")
             return trace
 
@@ -54,6 +54,16 @@ class Repetition(Cleaner):
 def words_of(thinking: str) -> list[str]:
     """Words and other signs in lower case."""
     return _WORD.findall(thinking.lower())
+
+
+def ends_in_loop(thinking: str, rounds: int) -> bool:
+    """Whether the words at the end repeat so often; the last one may have been cut off in its middle."""
+    words, most = words_of(thinking[-_TAIL:])[:-1], LOOP_WORDS * (rounds - 1) // rounds
+    together, end = "".join(thinking.lower().split()), "".join(words[-most:])
+    latest = together[-_TAIL - len(together) // rounds :]
+    if len(words) > most and latest.find(end) == latest.rfind(end):
+        return False  # what ends a loop stands a round earlier, too
+    return round_ending(words_of(thinking)[:-1], rounds) >= rounds
 
 
 def round_ending(words: Sequence[str], fewest: int = 1) -> float:

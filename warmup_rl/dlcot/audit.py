@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -63,7 +63,7 @@ def audit_row(
 
 
 def _fields(item: Approach | Cut) -> dict[str, Any]:
-    values = {field.name: getattr(item, field.name) for field in fields(item) if field.name != "span"}
+    values = {name: getattr(item, name) for name in item.__slots__ if name != "span"}
     spans = {name: [list(span) for span in value] for name, value in values.items() if isinstance(value, tuple)}
     return {**item.span._asdict(), **values, **spans}
 

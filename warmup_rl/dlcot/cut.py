@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Sequence, Set
 
 from warmup_rl.base.types import Problem, Trace
 from warmup_rl.dlcot.labels import label_last, label_text
-from warmup_rl.dlcot.markers import CORRECTS, affirms
+from warmup_rl.dlcot.markers import CORRECTS, affirms, at_words
 from warmup_rl.dlcot.repeats import DOUBTS, MOSTLY_NEW, RECENT
 from warmup_rl.dlcot.structure import Cut, Span
 from warmup_rl.dlcot.text import Text, prose_sentences, read_text, values_in
@@ -15,14 +16,18 @@ from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.format import ResponseFormat
 
 _HESITATES = r"(?:[\W_]*\b(?:but|and|wait|okay|ok|hm+|now|well|yes|oh|hold on|actually)\b)*[\W_]*"
-_ANNOUNCES = re.compile(
-    r"\b(?:let me|let['’]s|i['’]ll|i (?:will|should|need to|want to|have to|can|could)|alternatively"
-    r"|(?:another|different) (?:way|approach|method)|maybe|perhaps|double-?check|verify|to be (?:safe|sure)|to check"
-    r"|to confirm)\b[^=]*$|^\W*(?:(?:but|so|wait|now|and|okay|hmm+)\W+)*let(?: me|['’]s) (?:\w+ )?(?:check|verify"
-    r"|confirm|see|double|make sure|consider)\b[^:;]*$",
-    re.IGNORECASE,
+_ANNOUNCED = at_words(
+    "let me", "let['’]s", "i['’]ll", "i (?:will|should|need to|want to|have to|can|could)", "alternatively",
+    "another (?:way|approach|method)", "different (?:way|approach|method)", "maybe", "perhaps", "double-?check",
+    "verify", "to be (?:safe|sure)", "to check", "to confirm",
+)  # fmt: skip
+_ANNOUNCES = re.compile(rf"(?:{_ANNOUNCED})\b[^=]*$")
+"""A sentence, in lower case, that announces what comes next."""
+_TURNS_TO = re.compile(
+    r"\W*(?:(?:but|so|wait|now|and|okay|hmm+)\W+)*let(?: me|['’]s) (?:\w+ )?(?:check|verify|confirm|see|double"
+    r"|make sure|consider)\b[^:;]*$"
 )
-"""A sentence that announces what comes next."""
+"""The same, where it is all that the sentence says."""
 _POINTS_BACK = re.compile(
     rf"{_HESITATES}(?:so\b\W*)?(?:(?:also|too|then|similarly|likewise|again|in the same way|the same|same|these|those"
     r"|they|both|neither|which|the (?:other|latter|former|second|third|remaining)|as (?:before|above)"
@@ -41,14 +46,15 @@ _LISTED = re.compile(r"^[ \t]*\(?(\d+|[a-zA-Z])[.)]\s", re.MULTILINE)
 _LATER_ITEM = re.compile(r"\s*(?:[-*•+]\s|\(?(?:[2-9]|\d\d|[b-z])[.)]\s)")
 _LABEL = re.compile(r"^(?:[-*•] +)?[A-Z][\w'’]*(?: [\w'’]+){0,3}:", re.MULTILINE)
 """What names the part of a list, such as `Friday:` or `Second method:`, at the beginning of a line."""
-_MENTION = re.compile(
-    r"\b(?:both|all (?:three|four|these|of these|the)?|(?:the|my|these) (?:two|three)) ?(?:of (?:these|them|my) )?"
-    r"(?:different )?(?:ways|methods|approaches|checks|results|calculations)\b",
-    re.IGNORECASE,
+_SEVERAL = ("ways", "methods", "approaches", "checks", "results", "calculations")
+_ALL = at_words(
+    "both", "all (?:three|four|these|of these|the)?", "the (?:two|three)", "my (?:two|three)", "these (?:two|three)"
 )
+_MENTION = re.compile(rf"(?:{_ALL}) ?(?:of (?:these|them|my) )?(?:different )?(?:{'|'.join(_SEVERAL)})\b")
 _NOUN = re.compile(r"\b(?:the|this|that|these|those|our|my|same) (?:\w+ )?([a-z]{5,})\b")
 _NEAR = 600
 """Characters after a seam in which a noun may point back into what was cut."""
+_REST_OF_WORD = re.compile(r"(?<=[^\W\d_])[^\W\d_]+")
 _FEW = 3
 """Values up to which a passage is compared by its words."""
 _STATED = 3
@@ -98,7 +104,7 @@ def coherent(
         else:
             groups.append([cut])
     source, asked = read_text(text), read_text(question)
-    last_use, mentions = source.last_uses(), [match.start() for match in _MENTION.finditer(text)]
+    mentioned = _last_mention(source.low)
     known, known_words = asked.hard(0, len(question)), asked.words(0, len(question))
     read, made, left = 0, list[Cut](), list[tuple[Span, str]]()
     for group in groups:
@@ -106,26 +112,17 @@ def coherent(
         known |= source.hard(read, span.start)
         known_words |= source.words(read, span.start)
         said, words, read = source.hard(*span), source.words(*span), span.end
-        recent = max(0, span.start - RECENT), span.start
-        local = (
-            affirms(source.low[source.last_start(*span) : span.end])
-            and said <= source.hard(*recent)
-            and len(words - source.words(*recent)) <= _LITTLE_NEW * len(words)
-        )
+        repeated = repeats and all(cut.reason == "redundant" for cut in group)
         ends = not repeats or all(cut.reason != "redundant" for cut in group)
-        fault = _seam_fault(source, span, made[-1].span.end if made else 0, ends=ends, local=local)
-        fault = fault or _reference_fault(source, span, said - known, words - known_words, last_use)
-        if not fault and repeats and all(cut.reason == "redundant" for cut in group):
-            first_end = source.first_end(span.end, min(len(text), span.end + _NEAR))
-            used = set(source.values(span.end, first_end))
-            if (used if _FOLLOWS.match(text[span.end : first_end]) else used & said) - source.hard(*recent):
-                fault = "a value or symbol of it is used after it"
-            else:
-                facts, old = (said, known) if len(said) > _FEW else (words, known_words)
-                fault = "it says something new" if len(facts - old) > MOSTLY_NEW * len(facts) else ""
+        fault = _seam_fault(source, span, made[-1].span.end if made else 0, said, words, ends=ends)
+        fault = fault or _reference_fault(source, span, said - known, words - known_words)
+        if not fault and repeated:
+            facts, old = (said, known) if len(said) > _FEW else (words, known_words)
+            fault = _use_fault(source, span, said)
+            fault = fault or (len(facts - old) > MOSTLY_NEW * len(facts)) * "it says something new"
         if not fault and group[0].reason == "verification" and CORRECTS.search(source.low, *span):
             fault = "it corrects something"
-        if not fault and mentions and mentions[-1] >= span.end:
+        if not fault and mentioned >= span.end:
             fault = "what remains speaks of it"
         if fault:
             left.append((span, fault))
@@ -136,28 +133,51 @@ def coherent(
     return tuple(made), left
 
 
-def _reference_fault(
-    source: Text, span: Span, new: Set[str], new_words: Set[str], last_use: Mapping[str, int]
-) -> str:  # fmt: skip
+def _last_mention(low: str) -> int:
+    """Where a text speaks for the last time of several ways or results; -1 if it never does."""
+    if not any(f" {word}" in low for word in _SEVERAL):
+        return -1
+    return max(map(re.Match.start, _MENTION.finditer(low)), default=-1)
+
+
+def _reference_fault(source: Text, span: Span, new: Set[str], new_words: Set[str]) -> str:
     """Whether what remains uses a value, a symbol or a noun that only what goes introduces."""
-    if any(last_use.get(value, 0) >= span.end for value in new if len(value) > 1 or value.isalpha()):
+    if any(source.last_uses.get(value, 0) >= span.end for value in new if len(value) > 1 or value.isalpha()):
         return "a value or symbol of it is used after it"
-    nouns = _NOUN.findall(source.low[span.end : span.end + _NEAR]) if new_words else ()
-    return "a word after it points back" if not new_words.isdisjoint(nouns) else ""
+    near = source.low[span.end : span.end + _NEAR]
+    points = any(word in near for word in new_words) and not new_words.isdisjoint(_NOUN.findall(near))
+    return "a word after it points back" if points else ""
 
 
-def _seam_fault(source: Text, span: Span, since: int, *, ends: bool, local: bool) -> str:
+def _use_fault(source: Text, span: Span, said: Set[str]) -> str:
+    """Whether the sentence after a repetition uses a value of it, or follows from any, that does not stand near."""
+    first_end = source.first_end(span.end, min(len(source.text), span.end + _NEAR))
+    used = set(source.values(span.end, first_end))
+    used = used if _FOLLOWS.match(source.text, span.end, first_end) else used & said
+    far = used and used - source.hard(*_recent(source, span))
+    return "a value or symbol of it is used after it" if far else ""
+
+
+def _recent(source: Text, span: Span) -> tuple[int, int]:
+    """What stands right before it, from the beginning of a word on."""
+    start = max(0, span.start - RECENT)
+    rest = _REST_OF_WORD.match(source.low, start, span.start)
+    return rest.end() if rest else start, span.start
+
+
+def _seam_fault(source: Text, span: Span, since: int, said: Set[str], words: Set[str], *, ends: bool) -> str:
     """What breaks the text at a seam; empty if nothing does.
 
     Args:
         since: where the text before the seam begins.
+        said, words: of what goes.
         ends: whether the text may end with the cut.
-        local: whether what goes only says what stands right before it, so that words may point back.
     """
     text, since = source.text, max(since, span.start - _NEAR)
     if not text[since : span.start].strip():
         return "nothing would stand before it"
-    last = text[source.last_start(since, span.start) : span.start].strip()
+    last_start = source.last_start(since, span.start)
+    last, low = text[last_start : span.start].strip(), source.low[last_start : span.start].strip()
     first_end = source.first_end(span.end, min(len(text), span.end + _NEAR))
     first, gone = text[span.end : first_end], text[slice(*span)]
     if not first.strip() and not ends:
@@ -166,9 +186,9 @@ def _seam_fault(source: Text, span: Span, since: int, *, ends: bool, local: bool
         return "a sentence before it breaks off"
     if last.startswith("#") or last.startswith("**") and last.endswith("**"):
         return "a heading before it would be empty"
-    if _ANNOUNCES.search(last):
+    if _ANNOUNCES.search(low) or _TURNS_TO.match(low):
         return "a sentence before it announces it"
-    if DOUBTS.search(last) or _OBJECTS.match(last) and _FOLLOWS.match(first):
+    if DOUBTS.search(low) or _OBJECTS.match(last) and _FOLLOWS.match(first):
         return "a doubt before it would stay open"
     item, listed = _ITEM.match(first), _LISTED.search(gone)
     if listed and listed[1] not in ("1", "a", "A", "i", "I") and _LISTED.search(text, since, span.start):
@@ -177,11 +197,19 @@ def _seam_fault(source: Text, span: Span, since: int, *, ends: bool, local: bool
         return "a list goes on after it"
     if _LABEL.match(first) and not _FOLLOWS.match(first) and _LABEL.search(gone):
         return "a list goes on after it"
-    if first[:1].islower() or affirms(source.low[span.end : first_end]):
+    if first[:1].islower() or affirms(source.low[span.end : first_end]) or _ANOTHER.match(first):
         return "a sentence after it points back"
-    if _ANOTHER.match(first) or not local and (_POINTS_BACK.match(first) or _OBJECTS.match(first)):
-        return "a sentence after it points back"
-    return ""
+    points = _POINTS_BACK.match(first) or _OBJECTS.match(first)
+    return "a sentence after it points back" if points and not _confirms(source, span, said, words) else ""
+
+
+def _confirms(source: Text, span: Span, said: Set[str], words: Set[str]) -> bool:
+    """Whether what goes only says what stands right before it, so that words after it may point back."""
+    return (
+        affirms(source.low[source.last_start(*span) : span.end])
+        and said <= source.hard(*_recent(source, span))
+        and len(words - source.words(*_recent(source, span))) <= _LITTLE_NEW * len(words)
+    )
 
 
 def require_answer(
@@ -206,13 +234,11 @@ def require_derivation(before: str, after: str, problem: Problem, domain: Domain
     was, left = (label_last(text, problem, domain) for text in (before, after))
     if was != left and was != "incomplete":
         raise Refused("the last answer of the thinking would be another")
-    given = set(values_in(problem.question))
-    old, new = ([value for value in values_in(text) if value not in given] for text in (before, after))
-    cut, end = read_text(after), len(after)
-    ending = set(cut.values(cut.last_start(0, end), end)) - given
-    for value in ending:
-        if old.count(value) > 1 and new.count(value) < 2:
-            raise Refused("the last answer of the thinking would not be derived")
+    last = after[read_text(after).last_start(0, len(after)) :]
+    ending = set(values_in(last)) - set(values_in(problem.question))
+    old, new = (Counter(values_in(text)) if ending else {} for text in (before, after))
+    if any(old[value] > 1 and new[value] < 2 for value in ending):
+        raise Refused("the last answer of the thinking would not be derived")
 
 
 def require_stated(before: str, trace: Trace, problem: Problem, domain: Domain) -> None:
@@ -228,9 +254,8 @@ def require_stated(before: str, trace: Trace, problem: Problem, domain: Domain) 
 
 def require_repeats(before: str, after: str, question: str) -> None:
     """Raises `Refused` if most values of a thinking would vanish with what only repeats."""
-    given = set(values_in(question))
-    old, new = (set(values_in(text)) - given for text in (before, after))
-    if len(old - new) > MOSTLY_NEW * len(old):
+    old = set(values_in(before)) - set(values_in(question))
+    if old and len(old.difference(values_in(after))) > MOSTLY_NEW * len(old):
         raise Refused("most values would be gone")
 
 

@@ -13,6 +13,15 @@ Move = Literal["", "restate", "plan", "alternative", "case", "suppose", "verify"
 """What a sentence opens: nothing, one of the five parts, or a new approach (`alternative`, `case`, and `suppose` after
 a hypothesis has ended)."""
 
+
+def at_words(*words: str) -> str:
+    """The pattern of any of these words, which must begin with a letter, at the beginning of a word.
+
+    An alternative that begins with a letter is found several times faster than one that begins with `\\b`.
+    """
+    return "|".join(rf"{word[0]}(?<!\w.){word[1:]}" for word in words)
+
+
 _FILLER = (
     r"(?:[\W_]*(?:okay|ok|so|well|hm+|wait|but|now|and|actually|alright|all right|oh|no|yes|yeah|great|good|perfect"
     r"|then|first|just|maybe|perhaps|again|also|therefore|thus|hence|hold on|anyway|finally|let me see|let's see)\b"
@@ -95,9 +104,12 @@ _FIRST_WORDS = frozenset(
 """All words with which moves begin, so that most sentences are decided by one look-up."""
 
 CORRECTS = re.compile(
-    r"\b(?:mistake|error\b|(?<!something is )wrong\b|incorrect|oops|actually\b|misread|miscalculat|no[,.—])"
-    r"|(?:n['’]t|\bnot) (?:match|hold|fit|agree|work)\b"
-)
+    at_words(
+        "mistake", r"error\b", r"wrong\b(?<!something is wrong)", "incorrect", "oops", r"actually\b", "misread",
+        "miscalculat", "no[,.—]", r"not (?:match|hold|fit|agree|work)\b",
+    )
+    + r"|n['’]t (?:match|hold|fit|agree|work)\b"
+)  # fmt: skip
 """Words that correct an earlier sentence."""
 SECOND_LOOK = re.compile(r"double|\bre-?(?:check|examin|verif|consider)|once more|\bagain\b|\bright\?")
 """Words that mark a check as a second look."""

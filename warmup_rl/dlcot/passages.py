@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -103,10 +103,13 @@ def read_passages(text: str) -> tuple[Passage, ...]:
 
 def opens(source: Text, start: int, end: int) -> Move:
     """What the first sentences of a passage open; only sentences of hesitation may come before."""
-    for span in source.sentences(start, min(end, start + 600))[:_OPENING]:
-        found, said = move(source.low, *span), source.text[slice(*span)]
-        if found or len(said) > _SHORT or "=" in said or any(map(str.isdigit, said)):
+    stop = min(end, start + 600)
+    for _ in range(_OPENING):
+        last = source.first_end(start, stop)
+        found, said = move(source.low, start, last), source.text[start:last]
+        if last == stop or found or len(said) > _SHORT or "=" in said or any(map(str.isdigit, said)):
             return found
+        start = last
     return ""
 
 
@@ -127,7 +130,8 @@ def outline(text: str, question: str, passages: tuple[Passage, ...], needless: S
     if verified == count > since and "\\boxed" in text[passages[-1].start :]:
         verified = count - 1
     understood = 0
-    while understood < verified and _states_only(text, question, passages[understood]):
+    known = set(_WORD.findall(question.lower()))
+    while understood < verified and _states_only(text, question, known, passages[understood]):
         understood += 1
     if understood == verified:
         raise Ambiguous("a conclusion without any work before it")
@@ -142,12 +146,14 @@ def outline(text: str, question: str, passages: tuple[Passage, ...], needless: S
     return Outline(passages, min(understood, 1), understood, next(ends, verified), verified, tuple(starts))
 
 
-def _states_only(text: str, question: str, passage: Passage) -> bool:
+def _states_only(text: str, question: str, known: Set[str], passage: Passage) -> bool:
     """Whether a passage only restates the question or plans: no formula, no new number, few new words."""
+    if passage.move not in ("", "restate", "plan"):
+        return False
     said = text[passage.start : passage.end]
-    known, words = set(_WORD.findall(question.lower())), set(_WORD.findall(said.lower())) - _COMMON
+    words = set(_WORD.findall(said.lower())) - _COMMON
     new = words - known
-    if passage.move not in ("", "restate", "plan") or any(word[0].isdigit() for word in new):
+    if any(word[0].isdigit() for word in new):
         return False
     if passage.move in ("restate", "plan"):
         return ("=" not in said or "=" in question) and not _CONCLUDES.search(said)

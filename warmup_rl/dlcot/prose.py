@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from itertools import starmap
+
 from warmup_rl.base.types import Problem, Trace
 from warmup_rl.dlcot.labels import label_text
 from warmup_rl.dlcot.passages import Outline, outline, read_passages
 from warmup_rl.dlcot.repeats import doubt_before, repetitions
 from warmup_rl.dlcot.structure import Ambiguous, Approach, Label, Span, Structure
 from warmup_rl.dlcot.terse import is_terse, read_terse
-from warmup_rl.dlcot.text import read_text
+from warmup_rl.dlcot.text import Contents, read_text
 from warmup_rl.interfaces.domain import Domain
 
 _MOST_APPROACHES = 500
@@ -42,23 +46,27 @@ def read_prose(text: str, problem: Problem, domain: Domain) -> Structure:
         raise Ambiguous(f"more than {_MOST_APPROACHES} approaches")
     found = repetitions(text, problem.question, passages)
     outlined = outline(text, problem.question, passages, found)
-    explored, repaired = _completed(text, outlined, problem, domain)
+
+    @cache
+    def label(first: int, end: int) -> Label:
+        span = outlined.span(first, end)
+        return label_text(text[max(span.start, span.end - _ENDING) : span.end], problem, domain)
+
+    explored, repaired = _completed(outlined, label)
     stretches = outlined.approaches(explored)
+    said = Contents(read_text(text), list(starmap(outlined.span, stretches)))
     whole = {first: end for first, end in found if (first, end) in stretches}
     clusters: list[int] = []
     approaches = []
     for index, (first, end) in enumerate(stretches):
-        like = _earlier(text, outlined, stretches[:index], (first, end)) if first in whole else None
+        like = _earlier(said, index) if first in whole and index else None
         clusters.append(max(clusters, default=-1) + 1 if like is None else clusters[like])
-        span, last = outlined.span(first, end), index + 1 == len(stretches)
-        label = _label(text, outlined, first, end, problem, domain)
-        if last and label == "incomplete" and outlined.verified < len(passages):
-            label = _label(text, outlined, outlined.verified, len(passages), problem, domain)
+        last = index + 1 == len(stretches)
+        unfinished = last and label(first, end) == "incomplete" and outlined.verified < len(passages)
+        reached = label(outlined.verified, len(passages)) if unfinished else label(first, end)
+        span, steps = said.spans[index], outlined.steps(first, end)
         approaches.append(
-            Approach(
-                span, outlined.steps(first, end), label, _method(text, span), clusters[-1],
-                repaired=repaired * last,
-            )
+            Approach(span, steps, reached, _method(text, span), clusters[-1], repaired=repaired * last)
         )  # fmt: skip
     repeats = []
     for run in found:
@@ -72,31 +80,22 @@ def read_prose(text: str, problem: Problem, domain: Domain) -> Structure:
     return Structure(outlined.parts(explored), tuple(approaches), checks, tuple(repeats), sure=False)
 
 
-def _completed(text: str, outlined: Outline, problem: Problem, domain: Domain) -> tuple[int, int]:
+def _completed(outlined: Outline, label: Callable[[int, int], Label]) -> tuple[int, int]:
     """Completeness repair (arXiv 2503.16385, step 2.3): the end of the exploration, and the passages of the
     verification that moved into the last approach because the answer is announced only there."""
     first, explored, verified = outlined.openings[-1], outlined.explored, outlined.verified
-    if explored == verified or _label(text, outlined, first, explored, problem, domain) != "incomplete":
+    if explored == verified or label(first, explored) != "incomplete":
         return explored, 0
     ends = range(explored + 1, verified + 1)
-    end = next((end for end in ends if _label(text, outlined, end - 1, end, problem, domain) != "incomplete"), explored)
+    end = next((end for end in ends if label(end - 1, end) != "incomplete"), explored)
     return end, end - explored
 
 
-def _label(text: str, outlined: Outline, first: int, end: int, problem: Problem, domain: Domain) -> Label:
-    span = outlined.span(first, end)
-    return label_text(text[max(span.start, span.end - _ENDING) : span.end], problem, domain)
-
-
-def _earlier(text: str, outlined: Outline, before: list[tuple[int, int]], repeated: tuple[int, int]) -> int | None:
+def _earlier(said: Contents, repeated: int) -> int:
     """The earlier approach that has most of the values and words of a repeated one."""
-    source = read_text(text)
-    wanted = source.content(*outlined.span(*repeated))
-    scores = []
-    for index, stretch in enumerate(before):
-        content = source.content(*outlined.span(*stretch))
-        scores.append((len(wanted.pairs & content.pairs) + len(wanted.words & content.words), -index))
-    return -max(scores)[1] if scores else None
+    pairs, words = said.pairs[repeated], said.words[repeated]
+    alike = [len(pairs & said.pairs[index]) + len(words & said.words[index]) for index in range(repeated)]
+    return alike.index(max(alike))
 
 
 def _method(text: str, span: Span) -> str:

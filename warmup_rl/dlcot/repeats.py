@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence, Set
+from typing import Any, Literal
 
-from warmup_rl.dlcot.markers import CORRECTS, SECOND_LOOK, affirms
+from warmup_rl.dlcot.markers import CORRECTS, SECOND_LOOK, affirms, at_words
 from warmup_rl.dlcot.passages import Passage
-from warmup_rl.dlcot.text import Content, Text, read_text
+from warmup_rl.dlcot.structure import Span
+from warmup_rl.dlcot.text import Contents, Text, read_text
 
 _PLANS = re.compile(r"\b(?:let me|let['’]s|consider|need to|can be|try|maybe|perhaps)\b")
 _BEGINS = re.compile(r"[\W_]*(?:wait|hm+|hold on|alternatively|another)\b", re.IGNORECASE)
 """The beginning of a passage that does not go on with what stands before it."""
 _ASKS = re.compile(r"[^.!?\n]*\?")
-_SUPPOSES = re.compile(
-    r"\b(?:[Ss]uppose|[Aa]ssum(?:e|ing)|[Tt]ry the hypothesis|[Ll]et['’]s say|[Aa]lternatively, (?:\w+ ){0,3}if)\b"
-)
+_HYPOTHESES = (
+    "suppose", "assum(?:e|ing)", "try the hypothesis", "let['’]s say", r"alternatively, (?:\w+ ){0,3}if",
+)  # fmt: skip
+_SUPPOSES = re.compile(rf"(?:{at_words(*_HYPOTHESES, *(word[0].upper() + word[1:] for word in _HYPOTHESES))})\b")
 """Words that open a hypothesis or another case."""
 _CONCLUDES = re.compile(r"[\W_]*(?:so|therefore|thus|hence|total|altogether)\b", re.IGNORECASE)
 _ANOTHER = ("alternative", "case", "conclude")
 """What the passage after a repetition opens, unless the repetition ends in a confirmation."""
-DOUBTS = re.compile(
-    r"\b(?:mistakes?|errors?|(?<!something is )wrong|not sure|unsure|doubt|confus\w+|strange|odd|misread|messy|unless"
-    r"|hm+|wait|hold on|seems? (?:off|high|low|a lot|too|like a lot|quite a lot))\b|\?\W*$",
-    re.IGNORECASE,
-)
-"""A doubt that a re-check after it answers."""
+_DOUBT = at_words(
+    "mistakes?", "errors?", "wrong(?<!something is wrong)", "not sure", "unsure", "doubt", r"confus\w+", "strange",
+    "odd", "misread", "messy", "unless", "hm+", "wait", "hold on",
+    "seems? (?:off|high|low|a lot|too|like a lot|quite a lot)",
+)  # fmt: skip
+DOUBTS = re.compile(rf"(?:{_DOUBT})\b|\?\W*$")
+"""A doubt that a re-check after it answers, in lower case."""
 _RECHECKS = re.compile(
-    r"\blet(?: me|['’]s) (?:just |also |quickly )*(?:re|check|verify|double|make sure|confirm)", re.I
+    at_words("let(?: me|['’]s) (?:just |also |quickly )*(?:re|check|verify|double|make sure|confirm)")
 )
 _SHORTEST = 160
 """Fewest characters of a passage that counts as a repetition if it stands again word for word."""
@@ -50,6 +54,9 @@ MOSTLY_NEW, _FEWEST_WORDS = 0.5, 6
 _LONGEST = 12
 """Most passages of a repetition."""
 
+Kind = Literal["hard", "pairs", "triples", "words", "phrases"]
+"""What is compared of passages."""
+
 
 def repetitions(text: str, question: str, passages: Sequence[Passage]) -> list[tuple[int, int]]:
     """Runs of passages, as (first, end), that say nothing but what was derived before.
@@ -60,96 +67,152 @@ def repetitions(text: str, question: str, passages: Sequence[Passage]) -> list[t
     in a result or a confirmation. The passage after it is no further part of it: it opens something else, or has no
     values. What stands before a hypothesis or a case does not count after it.
     """
-    source, asked = read_text(text), read_text(question).content(0, len(question))
-    contents = [source.content(passage.start, passage.end) for passage in passages]
+    source = read_text(text)
+    contents = Contents(source, [Span(passage.start, passage.end) for passage in passages])
+    asked = Contents(read_text(question), [Span(0, len(question))])
     found: list[tuple[int, int]] = []
-    seen = Content()
+    seen = _Gathered(contents, asked)
     index = 0
     while index < len(passages):
         passage = passages[index]
         if passage.move in ("case", "suppose") or _SUPPOSES.search(text, passage.start, passage.end):
-            seen = Content()
-        seen.words |= asked.words
-        said = text[passage.start : passage.end]
-        same = _share(contents[index].phrases, seen.phrases) >= _SAME_TEXT and len(said) >= _SHORTEST
-        same = same and index + 1 < len(passages) and passages[index + 1].move in _ANOTHER
-        end = index + 1 if same and _BEGINS.match(said) else index
-        if end == index and passage.move in ("verify", "alternative"):
-            runs = _runs(source, passages, contents, index, seen, asked.pairs)
-            end = max(runs, default=index)
+            seen = _Gathered(contents, asked)
+        end = index
+        if _stands_again(passages, index, seen):
+            end = index + 1
+        elif passage.move in ("verify", "alternative"):
+            end = max(_runs(passages, index, seen), default=index)
         if index < end < len(passages):
             joined = found and found[-1][1] == index
             found[-1:] = [(found[-1][0] if joined else index, end)] if joined else [*found[-1:], (index, end)]
         if end <= index:
-            seen.add(contents[index])
+            seen.places.append(index)
         index = max(end, index + 1)
     return found
 
 
 def doubt_before(text: str, start: int) -> int:
     """Where the sentences begin that only doubt what comes before, or announce the re-check at `start`."""
-    for span in read_text(text).sentences(max(0, start - RECENT), start)[:0:-1][:_DOUBTING]:
-        said = text[slice(*span)]
-        doubts = DOUBTS.search(said.strip()) or _RECHECKS.search(said)
-        if not doubts or "=" in said or '"' in said:
+    source, since = read_text(text), max(0, start - RECENT)
+    for _ in range(_DOUBTING):
+        begin = source.last_start(since, start)
+        said = source.low[begin:start]
+        if begin == since or "=" in said or '"' in said or not (DOUBTS.search(said.strip()) or _RECHECKS.search(said)):
             break
-        start = span.start
+        start = begin
     return start
 
 
-def _runs(
-    source: Text,
-    passages: Sequence[Passage],
-    contents: Sequence[Content],
-    first: int,
-    seen: Content,
-    asked: Set[tuple[str, ...]],
-) -> Iterator[int]:
-    """The ends of the runs from a passage on that repeat what was seen; pairs of values that were asked are no proof of
-    it."""
-    run, start, before = Content(), passages[first].start, contents[first - 1] if first else Content()
-    values = {value for pair in seen.pairs for value in pair}
-    saturated = len(seen.pairs) > _SATURATED * len(values) ** 2
+class _Gathered:
+    """What several passages say together; each kind of it is gathered where it is asked for.
+
+    Attributes:
+        contents: what each passage says.
+        asked: what the question says.
+        places: the passages.
+    """
+
+    def __init__(self, contents: Contents, asked: Contents) -> None:
+        self.contents, self.asked, self.places = contents, asked, list[int]()
+        self._found: dict[Kind, tuple[set[Any], int]] = {}
+
+    def all(self, kind: Kind) -> Set[Any]:
+        """All that they say of a kind."""
+        found, count = self._found.get(kind) or (set(), 0)
+        if count < len(self.places):
+            found.update(*map(getattr(self.contents, kind).__getitem__, self.places[count:]))
+            self._found[kind] = found, len(self.places)
+        return found
+
+    def share(self, kind: Kind, part: Set[Any]) -> float:
+        """The share of a set of that kind that they say; 1 for an empty set."""
+        return _share(part, self.all(kind))
+
+
+def _stands_again(passages: Sequence[Passage], index: int, seen: _Gathered) -> bool:
+    """Whether a passage stands before nearly word for word, and something else follows."""
+    start, end, _ = passages[index]
+    return (
+        index + 1 < len(passages)
+        and passages[index + 1].move in _ANOTHER
+        and end - start >= _SHORTEST
+        and bool(_BEGINS.match(seen.contents.source.text, start, end))
+        and seen.share("phrases", seen.contents.phrases[index]) >= _SAME_TEXT
+    )
+
+
+def _runs(passages: Sequence[Passage], first: int, seen: _Gathered) -> Iterator[int]:
+    """The ends of the runs from a passage on that repeat what was seen."""
+    contents, source, start = seen.contents, seen.contents.source, passages[first].start
+    run = _Gathered(contents, seen.asked)
+    fewest = _FEWEST_PAIRS * (2 if passages[first].move == "alternative" else 1)
     for place in range(first, min(first + _LONGEST, len(passages) - 1)):
-        passage, after = passages[place], passages[place + 1]
-        if place > first and passage.move in ("alternative", "case", "suppose", "conclude"):
+        if place > first and passages[place].move in ("alternative", "case", "suppose", "conclude"):
             return
-        run.add(contents[place])
-        if run.hard - seen.hard or not _is_whole(source, passage, opens=place == first):
+        if not contents.hard[place] <= seen.all("hard"):
             return
-        fewest = _FEWEST_PAIRS * (2 if passages[first].move == "alternative" else 1)
-        pairs = run.pairs - asked
-        again = len(pairs) >= fewest and _share(pairs, seen.pairs) >= _SAME_PAIRS
-        again = again and _share(run.triples, seen.triples) >= _SAME_TRIPLES
-        again = again and (len(run.words) < _FEWEST_WORDS or _share(run.words, seen.words) >= 1 - MOSTLY_NEW)
-        again = again and (not saturated or _share(run.phrases, seen.phrases) >= _SAME_WORDING)
-        if place == first and len(run.phrases) >= _FEWEST_PHRASES:
-            again = again or _share(run.phrases, seen.phrases) >= _SAME_PHRASES
-        step = place == first and _confirms_step(source, passage, run, before)
-        new = after.move or _BEGINS.match(source.text, after.start) or _ASKS.match(source.text, after.start)
-        goes_on = not new and contents[place + 1].pairs
-        if goes_on or not (again or step):
+        if not _ends(source, passages[place], passages[place + 1], start):
             continue
-        last = source.last_start(passage.start, passage.end)
-        result, said = set(source.values(last, passage.end)), source.low[last : passage.end]
-        states = result and _CONCLUDES.match(said) and not _PLANS.search(said)
-        states = states and result.issubset(source.values(max(0, start - RECENT), start))
-        names = any(map(str.isalpha, result))  # as in `This matches option C`, which is a conclusion
-        if affirms(said) and not names or states and after.move in _ANOTHER:
+        for part in range(first + len(run.places), place + 1):
+            if not _is_whole(source, passages[part], opens=part == first):
+                return
+            run.places.append(part)
+        if _derived(run, seen, fewest) or place == first and _said_before(place, seen):
             yield place + 1
 
 
-def _confirms_step(source: Text, passage: Passage, content: Content, before: Content) -> bool:
-    """Whether a passage is a second look at what the one before it says, with the same words, and confirms it."""
-    spans = source.sentences(passage.start, passage.end)
-    last, opening = spans[-1].start, spans[min(1, len(spans) - 1)].end
-    first = spans[0].end if len(spans) > 2 and not source.hard(*spans[0]) else passage.start
+def _ends(source: Text, passage: Passage, after: Passage, start: int) -> bool:
+    """Whether a run that begins at `start` may end with a passage: in a confirmation, or in a result that stands before
+    it, and the passage after it does not go on."""
+    last, switches = source.last_start(passage.start, passage.end), after.move in _ANOTHER
+    said = source.low[last : passage.end]
+    confirms = affirms(said)
+    if not confirms and not switches:
+        return False
+    result = set(source.values(last, passage.end))
+    if not confirms or any(map(str.isalpha, result)):  # `This matches option C` is a conclusion, too
+        concludes = switches and result and _CONCLUDES.match(said) and not _PLANS.search(said)
+        if not concludes or not result.issubset(source.values(max(0, start - RECENT), start)):
+            return False
+    new = after.move or _BEGINS.match(source.text, after.start) or _ASKS.match(source.text, after.start)
+    return bool(new) or not source.pairs(after.start, after.end)
+
+
+def _derived(run: _Gathered, seen: _Gathered, fewest: int) -> bool:
+    """Whether most of what is derived in a run stands before it; pairs of values that were asked are no proof of it."""
+    pairs = run.all("pairs") - seen.asked.pairs[0]
+    if len(pairs) < fewest or seen.share("pairs", pairs) < _SAME_PAIRS:
+        return False
+    if seen.share("triples", run.all("triples")) < _SAME_TRIPLES:
+        return False
+    words = run.all("words")
+    if len(words) >= _FEWEST_WORDS and len(words - seen.all("words") - seen.asked.words[0]) > MOSTLY_NEW * len(words):
+        return False
+    values = {value for pair in seen.all("pairs") for value in pair}
+    saturated = len(seen.all("pairs")) > _SATURATED * len(values) ** 2
+    return not saturated or seen.share("phrases", run.all("phrases")) >= _SAME_WORDING
+
+
+def _said_before(place: int, seen: _Gathered) -> bool:
+    """Whether a passage has the wording of what was seen; or is a second look at what the one before it says, with the
+    same words, and confirms it."""
+    contents, source = seen.contents, seen.contents.source
+    phrases = contents.phrases[place]
+    if len(phrases) >= _FEWEST_PHRASES and seen.share("phrases", phrases) >= _SAME_PHRASES:
+        return True
+    before = contents.spans[place - 1] if place else Span(0, 0)
+    if not contents.hard[place] <= source.hard(*before):
+        return False
+    if _share(contents.pairs[place], source.pairs(*before)) < _SAME_PAIRS:
+        return False
+    start, end = contents.spans[place]
+    spans = source.sentences(start, end)
+    last, opening = spans[-1][0], spans[min(1, len(spans) - 1)][1]
+    first = spans[0][1] if len(spans) > 2 and not source.hard(*spans[0]) else start
     return (
-        bool(SECOND_LOOK.search(source.low[passage.start : opening]))
-        and affirms(source.low[last : passage.end])
-        and content.hard <= before.hard
-        and _share(content.pairs, before.pairs) >= _SAME_PAIRS
-        and _share(source.words(first, last), before.words) >= _SAME_WORDS
+        bool(SECOND_LOOK.search(source.low, start, opening))
+        and affirms(source.low[last:end])
+        and _share(source.words(first, last), source.words(*before)) >= _SAME_WORDS
     )
 
 
@@ -157,10 +220,10 @@ def _is_whole(source: Text, passage: Passage, *, opens: bool) -> bool:
     """Whether nothing is corrected or asked in a passage of a run, apart from the doubt that opens the run."""
     start, end = passage.start, passage.end
     if opens:
-        spans = source.sentences(start, end)[:_DOUBTING]
-        start = next((span.start for span in spans if source.values(*span)), spans[-1].end)
-    said = source.low[start:end]
-    return "?" not in said and not CORRECTS.search(said)
+        doubted = source.sentences(start, end, _DOUBTING)[-1][1]
+        value = source.first_value(start, doubted)
+        start = source.last_start(start, value + 1) if value < doubted else doubted
+    return source.low.find("?", start, end) < 0 and not CORRECTS.search(source.low, start, end)
 
 
 def _share(part: Set[object], whole: Set[object]) -> float:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import pairwise
-from operator import itemgetter
+from itertools import accumulate, chain, pairwise, starmap
 from typing import NamedTuple
 
 from warmup_rl.dlcot.markers import lowered
@@ -22,13 +21,16 @@ character are found seven times faster than others."""
 _TERSE_STARTS = re.compile(rf"{NEXT}(?<=\s{NEXT})(?=\s)|{SO}(?<=\s{SO})(?=\s)")
 _LIST_MARK = re.compile(r"\s*(?:[-*#]*\s*\(?(?:\d+|[a-zA-Z])[.)]\s*)?")
 """The number of a list item, or only white space: not a sentence by itself."""
-_VALUE = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?|[b-hj-zB-HJ-Z](?![\w'’])(?<![^\W_].)(?<![\\'’].)", re.DOTALL)
-"""A number or a symbol of one letter; `a`, `A`, `i` and `I` are mostly words."""
-_WORD = re.compile(r"[^\W\d_]{4,}")
-_ANY_WORD = re.compile(r"\w+")
-_QUOTED = re.compile(r"[\"“]([^\"”\n]{6,}?)[.,]?[\"”]")
+_NUMBER = re.compile(r"\d\d*(?:,\d{3})*(?:\.\d+)?")
+_SYMBOL = re.compile(r"[b-hj-zB-HJ-Z]\b(?<![^\W_].)(?!['’])(?<![\\'’].)", re.DOTALL)
+"""A symbol of one letter; `a`, `A`, `i` and `I` are mostly words. Patterns that begin with a set of characters are
+found faster than others."""
+_WORD = re.compile(r"\w+")
+_LONG_WORD = re.compile(r"[^\W\d_]{4,}")
+_SHORTEST_QUOTATION = 6
+_QUOTED = re.compile(rf"[\"“]([^\"”\n]{{{_SHORTEST_QUOTATION},}})[\"”]")
 _SPEAKER = re.compile(
-    r"([A-Z](?<!\w.)\w+)(?:, [^,.]{1,30},|['’]s)? (?:says|said|claims|claimed|states|stated|statement|claim)\b"
+    r"([A-Z](?<!\w.)\w++)(?:, [^,.]{1,30},|['’]s)? (?:says|said|claims|claimed|states|stated|statement|claim)\b"
 )
 _SMALL_TALK = frozenset(
     "wait double check verify sure right correct again once more that this step just okay really make back quickly does"
@@ -51,51 +53,41 @@ def sentences(thinking: str) -> tuple[Span, ...]:
 
 def prose_sentences(text: str) -> tuple[Span, ...]:
     """The same for a piece of a text in prose, which may begin with any word."""
+    return tuple(map(Span._make, pairwise([*_sentence_starts(text), len(text)])))
+
+
+def _sentence_starts(text: str) -> list[int]:
     starts = [0]
-    for boundary in _ENDS.finditer(text):
-        end = boundary.end()
+    for end in map(re.Match.end, _ENDS.finditer(text)):
         if end < len(text) and not _LIST_MARK.fullmatch(text, starts[-1], end):
             starts.append(end)
-    return tuple(map(Span._make, pairwise([*starts, len(text)])))
+    return starts
 
 
-@dataclass
-class Content:
-    """What a passage says: its values, quotations and speakers; runs of two and three successive values, and of
-    four words; longer words."""
-
-    hard: set[str] = field(default_factory=set)
-    pairs: set[tuple[str, ...]] = field(default_factory=set)
-    triples: set[tuple[str, ...]] = field(default_factory=set)
-    words: set[str] = field(default_factory=set)
-    phrases: set[tuple[str, ...]] = field(default_factory=set)
-
-    def add(self, other: Content) -> None:
-        self.hard |= other.hard
-        self.pairs |= other.pairs
-        self.triples |= other.triples
-        self.words |= other.words
-        self.phrases |= other.phrases
-
-
-def _runs_of(items: Sequence[str], length: int) -> set[tuple[str, ...]]:
-    return set(zip(*(items[start:] for start in range(length)), strict=False))
+def _unstopped(quotation: str) -> str:
+    return quotation[:-1] if quotation[-1] in ".," and len(quotation) > _SHORTEST_QUOTATION else quotation
 
 
 class _Found(NamedTuple):
-    """Strings found in a text, in order, with the places where they begin and end."""
+    """Strings found in a text, in the order in which they begin, with the places where they begin and end."""
 
     starts: list[int]
     ends: list[int]
     said: list[str]
+    reach: list[int]
+    """How far they go, up to each of them: a quotation goes farther than what is in it."""
 
     @classmethod
-    def of(cls, pattern: re.Pattern[str], text: str, group: int = 0) -> _Found:
-        matches = list(pattern.finditer(text))
-        return cls(*(list(map(part, matches)) for part in (re.Match.start, re.Match.end, itemgetter(group))))
+    def of(cls, found: Iterable[tuple[int, int, str]]) -> _Found:
+        every = sorted(found)
+        ends = [end for _, end, _ in every]
+        return cls([start for start, _, _ in every], ends, [said for _, _, said in every], list(accumulate(ends, max)))
 
     def within(self, start: int, end: int) -> list[str]:
-        return self.said[bisect_left(self.starts, start) : bisect_right(self.ends, end)]
+        first, last = bisect_left(self.starts, start), bisect_left(self.starts, end)
+        if last and self.reach[last - 1] > end:
+            return [self.said[place] for place in range(first, last) if self.ends[place] <= end]
+        return self.said[first:last]
 
 
 class Text:
@@ -111,28 +103,34 @@ class Text:
 
     @cached_property
     def _starts(self) -> list[int]:
-        return [span.start for span in prose_sentences(self.text)]
+        return _sentence_starts(self.text)
 
     @cached_property
     def _values(self) -> _Found:
-        return _Found.of(_VALUE, self.text)
+        matches = chain(_NUMBER.finditer(self.text), _SYMBOL.finditer(self.text))
+        return _Found.of((*match.span(), match[0].replace(",", "")) for match in matches)
 
     @cached_property
-    def _quoted(self) -> _Found:
-        return _Found.of(_QUOTED, self.low, 1)
+    def _hard(self) -> _Found:
+        """Values, quotations and speakers."""
+        values = zip(*self._values[:3], strict=True)
+        quoted = ((*match.span(), _unstopped(match[1])) for match in _QUOTED.finditer(self.low))
+        speakers = ((*match.span(), f"{match[1]} says") for match in _SPEAKER.finditer(self.text))
+        return _Found.of((*values, *quoted, *speakers))
 
-    @cached_property
-    def _speakers(self) -> _Found:
-        return _Found.of(_SPEAKER, self.text, 1)
+    def sentences(self, start: int, end: int, most: int | None = None) -> list[tuple[int, int]]:
+        """The sentences of a stretch that is not empty; the first and the last one may be parts of sentences.
 
-    @cached_property
-    def _words(self) -> _Found:
-        return _Found.of(_WORD, self.low)
+        Args:
+            most: how many of them, from the first on.
+        """
+        edges = [start, *self._starts[bisect_right(self._starts, start) : bisect_left(self._starts, end)], end]
+        return list(zip(edges[:most], edges[1:], strict=False))
 
-    def sentences(self, start: int, end: int) -> list[Span]:
-        """The sentences of a stretch that is not empty; the first and the last one may be parts of sentences."""
-        inner = self._starts[bisect_right(self._starts, start) : bisect_left(self._starts, end)]
-        return list(map(Span._make, pairwise([start, *inner, end])))
+    def first_value(self, start: int, end: int) -> int:
+        """Where the first value of a stretch begins; its end if it has none."""
+        place = bisect_left(self._values.starts, start)
+        return min(self._values.starts[place], end) if place < len(self._values.starts) else end
 
     def first_end(self, start: int, end: int) -> int:
         """Where the first sentence of a stretch ends."""
@@ -145,29 +143,63 @@ class Text:
 
     def values(self, start: int, end: int) -> list[str]:
         """The numbers and symbols of a stretch, in order."""
-        return [value.replace(",", "") for value in self._values.within(start, end)]
+        return self._values.within(start, end)
+
+    def pairs(self, start: int, end: int) -> set[tuple[str, ...]]:
+        """Its pairs of successive values."""
+        return set(pairwise(self.values(start, end)))
+
+    def triples(self, start: int, end: int) -> set[tuple[str, ...]]:
+        """Its runs of three successive values."""
+        values = self.values(start, end)
+        return set(zip(values, values[1:], values[2:], strict=False))
 
     def hard(self, start: int, end: int) -> set[str]:
         """The values, quotations and speakers of a stretch."""
-        speakers = (f"{name} says" for name in self._speakers.within(start, end))
-        return {*self.values(start, end), *self._quoted.within(start, end), *speakers}
+        return set(self._hard.within(start, end))
 
     def words(self, start: int, end: int) -> set[str]:
-        """The longer words of a stretch that are no small talk, in lower case."""
-        return set(self._words.within(start, end)) - _SMALL_TALK
+        """The longer words of a stretch, which ends no word, that are no small talk, in lower case."""
+        return set(_LONG_WORD.findall(self.low, start, end)) - _SMALL_TALK
 
-    def content(self, start: int, end: int) -> Content:
-        """What a stretch says."""
-        values, every = self.values(start, end), _ANY_WORD.findall(self.low, start, end)
-        return Content(
-            self.hard(start, end), _runs_of(values, 2), _runs_of(values, 3), self.words(start, end), _runs_of(every, 4)
-        )
+    def phrases(self, start: int, end: int) -> set[tuple[str, ...]]:
+        """The runs of four words of a stretch that begins and ends no word."""
+        words = _WORD.findall(self.low, start, end)
+        return set(zip(words, words[1:], words[2:], words[3:], strict=False))
 
+    @cached_property
     def last_uses(self) -> dict[str, int]:
         """Where each value begins for the last time."""
-        return {
-            value.replace(",", ""): start for start, value in zip(self._values.starts, self._values.said, strict=True)
-        }
+        return dict(zip(self._values.said, self._values.starts, strict=True))
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What each of several stretches says: its values, quotations and speakers; runs of two and three successive
+    values, and of four words; longer words. Each kind is read where it is asked for."""
+
+    source: Text
+    spans: Sequence[Span]
+
+    @cached_property
+    def hard(self) -> list[set[str]]:
+        return list(starmap(self.source.hard, self.spans))
+
+    @cached_property
+    def pairs(self) -> list[set[tuple[str, ...]]]:
+        return list(starmap(self.source.pairs, self.spans))
+
+    @cached_property
+    def triples(self) -> list[set[tuple[str, ...]]]:
+        return list(starmap(self.source.triples, self.spans))
+
+    @cached_property
+    def words(self) -> list[set[str]]:
+        return list(starmap(self.source.words, self.spans))
+
+    @cached_property
+    def phrases(self) -> list[set[tuple[str, ...]]]:
+        return list(starmap(self.source.phrases, self.spans))
 
 
 @lru_cache(maxsize=4)

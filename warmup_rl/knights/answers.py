@@ -22,13 +22,14 @@ LINKS = "is are was were be must a an the both all indeed also likewise thus the
 """Words allowed between a person and a role."""
 _TOO, _COPULAS = frozenset("too likewise also similarly".split()), frozenset("is are both all".split())
 """Words of a clause that leaves the role out, since it is that of somebody else: `Ann is too`."""
-_AS_WELL = re.compile(r"\bas well\b(?! as)", re.IGNORECASE)
+_AS_WELL = re.compile(r"[Aa](?<!\w.)[Ss] [Ww][Ee][Ll][Ll]\b(?! [Aa][Ss])")
 _IS = re.compile(r"['’](?<=\w.)s(?=\s+(?:an?|the)\s)")
 
-_MARKUP = re.compile(r"\\[a-zA-Z]+|[*_`\"'$#{}<>“”‘’]|\\[()\[\]]")
+_MARKUP = re.compile(r"[\\*_`\"'$#{}<>“”‘’](?:(?<!\\)|[a-zA-Z]+|[()\[\]])")
 _BULLET = re.compile(r"^[ \t]*[-*•–—]+[ \t]+", re.MULTILINE)
-_NUMBER = re.compile(r"\(?\b\d+\b[.)\]]?")
-_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z*(-])")
+_NUMBER = re.compile(r"[(\d](?:(?<=\()\d+|(?<!\w.)(?<!\()\d*)\b[.)\]]?")
+_SENTENCE = re.compile(r"\s(?<=[.!?].)\s*(?=[A-Z*(-])")
+_WORD = re.compile(r"\w+")
 _PIECE = re.compile(r"\w+|->|[^\w\s]|\n")
 _STRONG_LINKS = frozenset((":", "=", "is", "are", "was", "were"))
 
@@ -59,6 +60,7 @@ class _Token(NamedTuple):
 _KNOWN: Mapping[str, _Token] = {
     word: _Token(kind, word)
     for kind, words in (
+        ("word", ("but", "so", "as", "too", "similarly")),
         ("end", (".", ";", "!", "\n")),
         ("nobody", ("none", "nobody")),
         ("doubt", (*DOUBTS, "≠", "¬", "~", "?", "/")),
@@ -67,6 +69,9 @@ _KNOWN: Mapping[str, _Token] = {
     )
     for word in words
 }
+
+_OTHER = _Token("word", "")
+"""Any other word; what it is does not matter."""
 
 
 class _Unclear(Exception):
@@ -100,12 +105,12 @@ def final_statement(text: str, names: Sequence[str], roles: Roles) -> str | None
     """
     words = {form for word in (roles.truthful, roles.liar) for form in (word.lower(), plural(word.lower()))}
     everybody = {name.lower() for name in names}
+    alike = {*everybody, *_TOO, *_COPULAS, "so", "as", "and"}
     missing, kept = set(everybody), list[str]()
     lines = (_SENTENCE.split(_AS_WELL.sub("too", line)) for line in reversed(text.split("\n")))
     for sentence in (sentence for line in lines for sentence in reversed(line)):
-        low = set(re.findall(r"\w+", sentence.lower()))
-        alike = low & {*_TOO, "so", "as"} and low <= {*everybody, *_TOO, *_COPULAS, "so", "as", "and"}
-        if (low & words or alike) and low & everybody:
+        low = set(_WORD.findall(sentence.lower()))
+        if not low.isdisjoint(everybody) and (not low.isdisjoint(words) or low & {*_TOO, "so", "as"} and low <= alike):
             kept.append(sentence)
             missing -= low
             if not missing:
@@ -254,11 +259,12 @@ def _tokens(text: str, names: Sequence[str], roles: Roles) -> list[_Token]:
     )
     text = _NUMBER.sub(" ", _MARKUP.sub("", _BULLET.sub("", text)))
     named, known, pattern = _vocabulary(tuple(names), roles)
-    tokens = []
-    for piece in pattern.findall(text):
-        token = named.get(piece) or known.get(low := piece.lower()) or _Token("word", low)
-        tokens.append(token._replace(text=piece) if token.kind == "role" else token)
-    return tokens
+    pieces = pattern.findall(text)
+    tokens = [named.get(piece) or known.get(piece.lower(), _OTHER) for piece in pieces]
+    return [
+        token._replace(text=piece) if token.kind == "role" and token.text != piece else token
+        for token, piece in zip(tokens, pieces, strict=True)
+    ]
 
 
 @lru_cache(256)
