@@ -12,7 +12,7 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -53,9 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = []
     for name in given.names or names:
         print(f"{name} ...", file=sys.stderr)
-        results.append(_run(name))
-        text = json.dumps(asdict(results[-1]), indent=2, ensure_ascii=False)
-        (given.out / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        results.append(_run(name, given.out))
     _print(results)
     _write_page(given.out, names)
     return int(any(figure.met is False for result in results for figure in result.figures))
@@ -68,17 +66,24 @@ def benchmark_names() -> list[str]:
     return [name for name, figures in found.items() if getattr(figures, "__module__", "") == f"benchmarks.{name}"]
 
 
-def _run(name: str) -> Result:
+def _run(name: str, out: Path) -> Result:
+    """Some take an hour: each figure is shown and written at once, so that it is not lost with the rest."""
     module = import_module(f"benchmarks.{name}")
     needs: Sequence[str] = getattr(module, "NEEDS", ())
-    about = (module.__doc__ or "").strip().splitlines()[0]
-    if missing := [package for package in needs if find_spec(package.replace("-", "_")) is None]:
-        return Result(name, about, (), f"{', '.join(missing)} not installed: pip install '.[bench]'", _machine(needs))
-    figures = []
-    for figure in module.figures():  # some take an hour: what is measured is seen at once, and not lost with the rest
+    absent = [package for package in needs if find_spec(package.replace("-", "_")) is None]
+    missing = f"{', '.join(absent)} not installed: pip install '.[bench]'" if absent else ""
+    result = Result(name, (module.__doc__ or "").strip().splitlines()[0], (), missing, _machine(needs))
+    _write(result, out)
+    for figure in () if missing else module.figures():
         print("  ", *_cells(figure), flush=True)
-        figures.append(figure)
-    return Result(name, about, tuple(figures), "", _machine(needs))
+        result = replace(result, figures=(*result.figures, figure))
+        _write(result, out)
+    return result
+
+
+def _write(result: Result, out: Path) -> None:
+    text = json.dumps(asdict(result), indent=2, ensure_ascii=False)
+    (out / f"{result.name}.json").write_text(text + "\n", encoding="utf-8")
 
 
 def _machine(needs: Sequence[str]) -> dict[str, Any]:
