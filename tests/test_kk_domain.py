@@ -20,7 +20,7 @@ from warmup_rl.engines.solver import Solver
 from warmup_rl.interfaces.conformance import assert_conforms
 from warmup_rl.interfaces.engine import EngineContext
 from warmup_rl.interfaces.format import ResponseFormat
-from warmup_rl.knights.answers import read_answer
+from warmup_rl.knights.answers import is_doubtful, read_answer
 from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.grammar import Roles
 from warmup_rl.knights.text import from_meta
@@ -93,6 +93,20 @@ def test_a_name_that_is_also_a_small_word_is_read():
 def test_reading_never_breaks_and_never_invents(noise, names):
     reading = read_answer(noise, names, Roles())
     assert reading.truthful is None or all(name.lower() in noise.lower() for name in names)
+
+
+DOUBTFUL = st.sampled_from(
+    ["Will", "An", "or", "not", "*", "\\", "-", "(1)", "\n", "?", "is", "a", "knight", "knave", ","]
+)
+
+
+@given(st.lists(DOUBTFUL, max_size=12), st.sampled_from(["", " "]))
+def test_an_answer_with_a_word_of_doubt_is_refused(words, between):
+    names, text = ["Will", "An", "Or"], between.join(words) + " "
+    for said in (text, f"{text} unless An is a knave"):
+        if is_doubtful(said, names, Roles()):
+            assert read_answer(said, names, Roles()).truthful is None
+    assert is_doubtful(f"{text} unless An is a knave", names, Roles())
 
 
 DOMAINS = [

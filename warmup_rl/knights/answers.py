@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -96,6 +96,11 @@ def read_answer(text: str, names: Sequence[str], roles: Roles) -> Reading:
     if missing:
         return Reading(None, found, f"no role for {', '.join(missing)}" if found else "no role word")
     return Reading(tuple(known[person] for person in range(len(names))), found)
+
+
+def is_doubtful(text: str, names: Sequence[str], roles: Roles) -> bool:
+    """Whether `read_answer` refuses an answer, whatever else it says, for a word of doubt between blanks."""
+    return not _vocabulary(tuple(names), roles)[3].isdisjoint(text.lower().split())
 
 
 def final_statement(text: str, names: Sequence[str], roles: Roles) -> str | None:
@@ -258,7 +263,7 @@ def _tokens(text: str, names: Sequence[str], roles: Roles) -> list[_Token]:
         _AS_WELL.sub("too", _IS.sub(" is", text)).replace("n't", " not").replace("n’t", " not").replace("!=", " not ")
     )
     text = _NUMBER.sub(" ", _MARKUP.sub("", _BULLET.sub("", text)))
-    named, known, pattern = _vocabulary(tuple(names), roles)
+    named, known, pattern, _ = _vocabulary(tuple(names), roles)
     pieces = pattern.findall(text)
     tokens = [named.get(piece) or known.get(piece.lower(), _OTHER) for piece in pieces]
     return [
@@ -270,8 +275,9 @@ def _tokens(text: str, names: Sequence[str], roles: Roles) -> list[_Token]:
 @lru_cache(256)
 def _vocabulary(
     names: Sequence[str], roles: Roles
-) -> tuple[dict[str, _Token], dict[str, _Token], re.Pattern[str]]:  # fmt: skip
-    """The tokens of names as they are written, all tokens by words in lower case, and the pattern that finds both."""
+) -> tuple[dict[str, _Token], dict[str, _Token], re.Pattern[str], Set[str]]:  # fmt: skip
+    """The tokens of names as they are written, all tokens by words in lower case, the pattern that finds both, and the
+    words of doubt that are no part of a name or a role word."""
     words = {
         form: _Token("role", form, truthful=truthful, many=many)
         for truthful, word in ((True, roles.truthful), (False, roles.liar))
@@ -280,7 +286,9 @@ def _vocabulary(
     named = {name: _Token("person", name, person=person) for person, name in enumerate(names)}
     lower = {name.lower(): token for name, token in named.items() if name.lower() not in (*LINKS, *DOUBTS)}
     pattern = _pattern([word for word in (*names, *words) if not word.isalnum()])
-    return named, {**_KNOWN, **words, **lower}, pattern
+    doubts = {word for word, token in _KNOWN.items() if token.kind == "doubt"}
+    doubts.difference_update(" ".join((*names, *words)).lower().split())
+    return named, {**_KNOWN, **words, **lower}, pattern, doubts
 
 
 def _pattern(names: Collection[str]) -> re.Pattern[str]:
