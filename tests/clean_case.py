@@ -24,7 +24,8 @@ from warmup_rl.stages.clean import Clean
 
 
 class Dies(Cleaner):
-    """Notes each trace in the file `$SEEN`, and kills its process at the trace number `$DIES_AT` that reaches it."""
+    """Notes each trace in the file `$SEEN`; kills its process at the trace number `$DIES_AT` that reaches it, and stops
+    it with the trace number `$STOPS_AT` in hand."""
 
     type: ClassVar[str] = "dies"
     alone: bool = True
@@ -33,15 +34,18 @@ class Dies(Cleaner):
         return self.alone
 
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
-        left = int(os.environ.get("DIES_AT", "0"))
+        dies, stops = (int(os.environ.get(name, "0")) for name in ("DIES_AT", "STOPS_AT"))
+        number = 0
 
         def step(trace: Trace) -> Trace:
-            nonlocal left
-            left -= 1
-            if left == 0:
+            nonlocal number
+            number += 1
+            if number == dies:
                 os.kill(os.getpid(), signal.SIGKILL)
             with open(os.environ.get("SEEN", os.devnull), "a") as seen:
                 seen.write(f"{trace.problem_id} {trace.sample}\n")
+            if number == stops:
+                os.kill(os.getpid(), signal.SIGSTOP)
             return trace
 
         return step

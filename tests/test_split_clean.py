@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clean_case import STEPS, case, context
+from tests.clean_case import STEPS, Dies, case, context
 from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import read_json, write_json
 from warmup_rl.interfaces.stage import LaunchEnv
@@ -35,12 +35,12 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def started(stage: Clean, folder: Path, name: str, size: int, dies: tuple[int, int] = (-1, 0)) -> list[BaseProcess]:
     """The ranks of a launch, each a process, after what the main one does before; `dies`: a rank, and at which trace
-    of the step `dies`; the others die two traces later if they get there, so that none is finished."""
+    of the step `dies`; the others stop with the trace after that in hand, so that none is finished."""
     stage.recover(context(folder, LaunchEnv(), name).folder)
 
     def run(rank: int) -> None:
-        last = dies[1] and dies[1] + 2 * (rank != dies[0])
-        os.environ.update(SEEN=str(folder / f"{name}.seen"), DIES_AT=str(last))
+        dying, stopping = (dies[1], 0) if rank == dies[0] else (0, dies[1] and dies[1] + 1)
+        os.environ.update(SEEN=str(folder / f"{name}.seen"), DIES_AT=str(dying), STOPS_AT=str(stopping))
         summary = stage.run(context(folder, LaunchEnv(rank=rank, size=size), name))
         write_json(folder / f"{name}.rank{rank}.json", summary)
 
@@ -67,11 +67,13 @@ def test_the_number_of_ranks_changes_nothing(alone: Path, size: int) -> None:
 
 
 def killed(stage: Clean, folder: Path, name: str, size: int, rank: int, trace: int) -> None:
-    """A launch of which one rank is killed, and then the others, too."""
+    """A launch of which one rank is killed, and then the others, too, where they have the step with a trace in hand."""
     ranks = started(stage, folder, name, size, (rank, trace))
     ranks[rank].join(120)
     assert ranks[rank].exitcode == -signal.SIGKILL
     for other in ranks:
+        if other is not ranks[rank] and all(step.per_rank() for step in stage.steps if isinstance(step, Dies)):
+            assert os.WIFSTOPPED(os.waitpid(other.pid or 0, os.WUNTRACED)[1])
         other.kill()
         other.join()
     for log in (folder / name).glob("phase-*/rank-*/*.jsonl"):
@@ -86,7 +88,7 @@ def test_what_killed_launches_of_any_size_have_left_is_not_done_again(alone: Pat
     finished(started(stage, alone, "killed", 2))
     assert files(alone / "killed") == files(alone / "alone")
     seen = (alone / "killed.seen").read_text().splitlines()
-    assert len(seen) <= len(set(seen)) + 6, "each kill costs no more than the traces in hand"
+    assert len(set(seen)) < len(seen) <= len(set(seen)) + 6, "each kill costs no more than the traces in hand"
 
 
 def test_a_step_on_the_main_process_goes_on_where_it_was(alone: Path) -> None:
