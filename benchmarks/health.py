@@ -16,13 +16,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from benchmarks.trials import RECIPE
 from warmup_rl.base.jsonl import read_json, read_jsonl, write_json
 from warmup_rl.base.types import Grade, Problem
 from warmup_rl.nano.registers import Registers
 from warmup_rl.stages.training.health import figures, raised
 
 RESULT = Path(__file__).parent / "results" / "health.json"
-RECIPE = Path(__file__).parents[1] / "recipes" / "kk_warmup.yaml"
 BUDGET, STEPS, WITHIN = 64, 14, 5
 RATE, REWARD = "rlvr.args.learning_rate", "rlvr.reward"
 RL: dict[str, dict[str, Any]] = {

@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.trials import RECIPE
 from warmup_rl.base.jsonl import read_json, read_jsonl
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "kk_warmup.yaml"
 EVERY = 2
 SHORT = [
     "stages.pretrain.corpus.share=0.01",

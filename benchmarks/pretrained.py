@@ -20,9 +20,11 @@ from statistics import median
 from typing import Any
 
 from benchmarks.figure import Figure, at_least
+from benchmarks.training import drawn_by_transformers, prompts_of, stage_of, timed_training
+from benchmarks.trials import RECIPE
 
 NEEDS = ("torch", "transformers", "trl")
-_RECIPE = Path("recipes/smollm2_cpu.yaml")
+_RECIPE = RECIPE.with_name("smollm2_cpu.yaml")
 _MODEL = os.environ.get("BENCH_MODEL", "HuggingFaceTB/SmolLM2-135M-Instruct")
 _ROUNDS, _PROMPTS, _GENERATIONS = int(os.environ.get("BENCH_ROUNDS", "3")), 40, 4
 _STEPS = 2
@@ -37,22 +39,24 @@ def figures() -> Iterator[Figure]:
 
     from warmup_rl.base.config import Sampling
     from warmup_rl.base.models import load_model
-    from warmup_rl.interfaces import chat
 
     saved, trained = load_model(_MODEL, device="cpu"), load_model(_MODEL, dtype="float32", device="cpu")
     bandwidth, products = _bandwidth(), _products()
     weights = sum(weight.numel() for weight in saved.parameters())
     yield Figure("weights are read, for a step of decoding", 1e3 * 2 * weights / bandwidth, "ms")
     yield Figure(f"products of such a step with {_PROMPTS} rows", 1e3 * 2 * weights * _PROMPTS / products, "ms")
-    prompts = _prompts()
+    _, context = stage_of("before", [f"model={_MODEL}"], {"model": _MODEL}, recipe=_RECIPE)
+    tokenizer, prompts = prompts_of(_MODEL, context, _PROMPTS // len(context.domains))
     groups = [prompt for prompt in prompts[: _PROMPTS // _GENERATIONS] for _ in range(_GENERATIONS)]
     mixed = partial(torch.autocast, "cpu", torch.bfloat16)
     for name, goal, model, asked, sampling, around in (
         ("evaluation", 2.0, saved, prompts, Sampling(max_tokens=512), nullcontext),
         ("rollouts", None, trained, groups, Sampling(temperature=1.0, max_tokens=320), mixed),
     ):
-        ours, theirs = (partial(_timed, partial(way, model, asked, sampling, around)) for way in (_ours, _theirs))
-        read = sum(map(len, chat.load_tokenizer(_MODEL)(list(dict.fromkeys(asked))).input_ids))
+        ours, theirs = (
+            partial(_timed, partial(way, model, tokenizer, asked, sampling, around)) for way in (_ours, _theirs)
+        )
+        read = sum(map(len, tokenizer(list(dict.fromkeys(asked))).input_ids))
         yield from _compared(name, "generate", goal, ours, theirs, read, 2 * weights / products)
     yield from _compared("SFT", "a bare loop", None, *_sft_ways(trained), 0, 6 * weights / products)
 
@@ -103,52 +107,28 @@ def _products() -> float:
     return _best(lambda: len([left @ right for _ in range(20)]) * 2 * 1_024**3)
 
 
-def _prompts() -> list[str]:
-    from benchmarks.training import stage_of
-    from warmup_rl.interfaces import chat
-
-    _, context = stage_of("before", [f"model={_MODEL}"], {"model": _MODEL}, recipe=_RECIPE)
-    tokenizer, domains = chat.load_tokenizer(_MODEL), context.domains.values()
-    problems = [problem for domain in domains for problem in domain.take("test", 1, _PROMPTS // len(domains))]
-    prompts = [context.domains[one.domain].prompt(one) for one in problems]
-    return [chat.render_prompt(tokenizer, prompt, context.response_format) for prompt in prompts]
-
-
-def _ours(model: Any, prompts: Sequence[str], sampling: Any, around: Any) -> int:
+def _ours(model: Any, tokenizer: Any, prompts: Sequence[str], sampling: Any, around: Any) -> int:
     from warmup_rl.engines.hf import generate
-    from warmup_rl.interfaces import chat
 
     with around():
-        made = generate(model, chat.load_tokenizer(_MODEL), prompts, sampling, batch_size=len(prompts), seed=0)
+        made = generate(model, tokenizer, prompts, sampling, batch_size=len(prompts), seed=0)
     return sum(one.tokens for one in made)
 
 
-def _theirs(model: Any, prompts: Sequence[str], sampling: Any, around: Any) -> int:
+def _theirs(model: Any, tokenizer: Any, prompts: Sequence[str], sampling: Any, around: Any) -> int:
     """The same batch; what is drawn differs, and so the number of tokens."""
     import torch
-    from transformers import GenerationConfig
 
-    from warmup_rl.interfaces import chat
-
-    tokenizer = chat.load_tokenizer(_MODEL)
-    end, pad, drawn = tokenizer.eos_token_id, tokenizer.pad_token_id, sampling.temperature > 0
-    how = {"temperature": sampling.temperature, "top_k": 0} if drawn else {}
-    config = GenerationConfig(
-        max_new_tokens=sampling.max_tokens, do_sample=drawn, eos_token_id=end, pad_token_id=pad, **how
-    )
-    inputs = tokenizer(list(prompts), return_tensors="pt", padding=True, padding_side="left")
     torch.manual_seed(0)
     with around():
-        made = model.generate(inputs.input_ids, attention_mask=inputs.attention_mask, generation_config=config)
-    completions = made[:, inputs.input_ids.shape[1] :]
-    return int(((completions == end).cumsum(1) <= 1).logical_and(completions != pad).sum())
+        return drawn_by_transformers(model, tokenizer, prompts, sampling)
 
 
 def _sft_ways(model: Any) -> tuple[Timed, Timed]:
     """The stage `sft` on traces of the solver, and a loop over the same rows in padded micro batches."""
     import torch
+    from transformers import DataCollatorForSeq2Seq
 
-    from benchmarks.training import stage_of, timed_training
     from warmup_rl.base.config import Sampling
     from warmup_rl.base.jsonl import write_jsonl
     from warmup_rl.base.types import Request, Trace, to_json
@@ -170,6 +150,7 @@ def _sft_ways(model: Any) -> tuple[Timed, Timed]:
             traces.append(Trace(problem.id, "kk", messages, made.thinking or "", made.text, score, "solver"))
     write_jsonl(file, map(to_json, traces))
     tokenizer = chat.load_tokenizer(_MODEL)
+    padded = DataCollatorForSeq2Seq(tokenizer)
     rows = [encode(tokenizer, trace, layout) for trace in traces]
     tokens, micro = sum(len(row["input_ids"]) for row in rows), stage.args["per_device_train_batch_size"]
 
@@ -182,16 +163,9 @@ def _sft_ways(model: Any) -> tuple[Timed, Timed]:
         optimizer = torch.optim.AdamW(model.parameters(), lr=stage.args["learning_rate"])
         order = random.Random(0).sample(rows, len(rows))
         for start in range(0, len(order), micro):
-            part = order[start : start + micro]
-            width = max(len(row["input_ids"]) for row in part)
-            fill = {"input_ids": tokenizer.pad_token_id, "labels": -100}
-            batch = {
-                key: torch.tensor([list(row[key]) + [pad] * (width - len(row[key])) for row in part])
-                for key, pad in fill.items()
-            }
-            mask = torch.tensor([[1] * len(row["input_ids"]) + [0] * (width - len(row["input_ids"])) for row in part])
+            part = [{key: row[key] for key in ("input_ids", "labels")} for row in order[start : start + micro]]
             with torch.autocast("cpu", torch.bfloat16):
-                loss = model(**batch, attention_mask=mask).loss
+                loss = model(**padded(part)).loss
             loss.backward()
             if (start + micro) % stage.batch_size == 0:
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -226,32 +226,45 @@ def ours_evaluate(model: str, seed: int) -> dict[str, Any]:
 
 
 def theirs_evaluate(model: str, seed: int) -> dict[str, Any]:
-    from transformers import GenerationConfig
-
+    from warmup_rl.base.config import Sampling
     from warmup_rl.engines.hf import load_model
 
     tokenizer, prompts, context = _test_prompts(model)
-    loaded, size, tokens = load_model(model), context.evaluation.batch_size, 0
-    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
-    config = GenerationConfig(max_new_tokens=512, do_sample=False, eos_token_id=end, pad_token_id=pad)
+    loaded, size, sampling = load_model(model), context.evaluation.batch_size, Sampling(max_tokens=512)
     prompts = sorted(prompts, key=len, reverse=True)
     began = time.process_time()
-    for start in range(0, len(prompts), size):
-        inputs = tokenizer(prompts[start : start + size], return_tensors="pt", padding=True, padding_side="left")
-        made = loaded.generate(inputs.input_ids, attention_mask=inputs.attention_mask, generation_config=config)
-        completions = made[:, inputs.input_ids.shape[1] :]
-        tokens += int(((completions == end).cumsum(1) <= 1).logical_and(completions != pad).sum())
+    batches = (prompts[start : start + size] for start in range(0, len(prompts), size))
+    tokens = sum(drawn_by_transformers(loaded, tokenizer, batch, sampling) for batch in batches)
     return {"each": tokens / (time.process_time() - began), "unit": "tokens/s"}
 
 
+def drawn_by_transformers(model: Any, tokenizer: Any, prompts: Sequence[str], sampling: Any) -> int:
+    """Draws a batch with transformers' `generate`; returns the number of tokens up to the ends."""
+    from transformers import GenerationConfig
+
+    end, pad, drawn = tokenizer.eos_token_id, tokenizer.pad_token_id, sampling.temperature > 0
+    how = {"temperature": sampling.temperature, "top_k": 0} if drawn else {}
+    config = GenerationConfig(
+        max_new_tokens=sampling.max_tokens, do_sample=drawn, eos_token_id=end, pad_token_id=pad, **how
+    )
+    inputs = tokenizer(list(prompts), return_tensors="pt", padding=True, padding_side="left")
+    made = model.generate(inputs.input_ids, attention_mask=inputs.attention_mask, generation_config=config)
+    completions = made[:, inputs.input_ids.shape[1] :]
+    return int(((completions == end).cumsum(1) <= 1).logical_and(completions != pad).sum())
+
+
 def _test_prompts(model: str) -> tuple[Any, list[str], Any]:
+    _, context = stage_of("after_warmup", [], {"model": model})
+    return *prompts_of(model, context, _PROBLEMS), context
+
+
+def prompts_of(model: str, context: Any, problems: int) -> tuple[Any, list[str]]:
+    """A model's tokenizer, and the rendered prompts of so many test problems of each domain."""
     from warmup_rl.interfaces import chat
 
-    _, context = stage_of("after_warmup", [], {"model": model})
     tokenizer = chat.load_tokenizer(model)
-    problems = [problem for domain in context.domains.values() for problem in domain.take("test", 1, _PROBLEMS)]
-    prompts = [context.domains[one.domain].prompt(one) for one in problems]
-    return tokenizer, [chat.render_prompt(tokenizer, prompt, context.response_format) for prompt in prompts], context
+    asked = [domain.prompt(one) for domain in context.domains.values() for one in domain.take("test", 1, problems)]
+    return tokenizer, [chat.render_prompt(tokenizer, prompt, context.response_format) for prompt in asked]
 
 
 if __name__ == "__main__":

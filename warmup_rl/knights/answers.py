@@ -100,7 +100,8 @@ def read_answer(text: str, names: Sequence[str], roles: Roles) -> Reading:
 
 def is_doubtful(text: str, names: Sequence[str], roles: Roles) -> bool:
     """Whether `read_answer` refuses an answer, whatever else it says, for a word of doubt between blanks."""
-    return not _vocabulary(tuple(names), roles)[3].isdisjoint(text.lower().split())
+    *_, doubts = _vocabulary(tuple(names), roles)
+    return not doubts.isdisjoint(text.lower().split())
 
 
 def final_statement(text: str, names: Sequence[str], roles: Roles) -> str | None:
