@@ -9,8 +9,8 @@ from typing import Literal, get_args
 
 from warmup_rl.knights.english import ROLES, Quiz
 from warmup_rl.knights.grammar import Grammar, Puzzle, Roles, draw_statement
-from warmup_rl.knights.solver import solutions
-from warmup_rl.knights.statements import Statement, is_leaf, leaves
+from warmup_rl.knights.solver import consistent, solutions
+from warmup_rl.knights.statements import TRUTHFUL, Statement, is_leaf, leaves
 
 Perturbation = Literal["statement", "leaf", "roles", "names", "reordered", "flipped"]
 PERTURBATIONS: tuple[Perturbation, ...] = get_args(Perturbation)
@@ -25,7 +25,7 @@ UNCOMMON_NAMES = tuple(
 )
 """Rare names."""
 
-_TRIES = 1000
+_TRIES = 20_000
 """Statements drawn before a puzzle counts as having no such variant."""
 
 
@@ -88,17 +88,27 @@ def _other_answers(puzzle: Puzzle, variants: Iterator[tuple[Statement, ...]]) ->
             yield replace(puzzle, statements=statements, solution=found[0])
 
 
+def _said(puzzle: Puzzle, speaker: int, statement: Statement) -> tuple[Statement, ...]:
+    """The puzzle's statements with another one of one speaker."""
+    return (*puzzle.statements[:speaker], statement, *puzzle.statements[speaker + 1 :])
+
+
 def _statements(puzzle: Puzzle, grammar: Grammar, rng: random.Random) -> Iterator[tuple[Statement, ...]]:
-    for _ in range(_TRIES):
-        speaker = rng.randrange(puzzle.people)
-        statement = draw_statement(rng, speaker, puzzle.people, grammar)
-        yield (*puzzle.statements[:speaker], statement, *puzzle.statements[speaker + 1 :])
+    # "I tell the truth" rules nothing out: what is left then is what another statement can single out.
+    movable = [
+        speaker
+        for speaker in range(puzzle.people)
+        if consistent(_said(puzzle, speaker, (TRUTHFUL, speaker))).bit_count() > 1
+    ]
+    for _ in range(_TRIES if movable else 0):
+        speaker = rng.choice(movable)
+        yield _said(puzzle, speaker, draw_statement(rng, speaker, puzzle.people, grammar))
 
 
 def _leaves(puzzle: Puzzle, rng: random.Random) -> Iterator[tuple[Statement, ...]]:
     """Every replacement of one leaf that the grammar allows, in random order."""
     found = [
-        (*puzzle.statements[:speaker], variant, *puzzle.statements[speaker + 1 :])
+        _said(puzzle, speaker, variant)
         for speaker, statement in enumerate(puzzle.statements)
         for variant in _exchanged(statement, leaves(speaker, puzzle.people))
     ]
