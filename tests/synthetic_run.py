@@ -19,7 +19,8 @@ BASE_CURVE = {0: 0.2, 4: 0.3, 8: 0.4, 12: 0.5, 16: 0.6, 20: 0.7}
 WARMUP_CURVE = {0: 0.5, 4: 0.7, 8: 0.8, 12: 0.9, 16: 0.9, 20: 0.9}
 VERSIONS = {"warmup_rl": "0.1.0", "torch": "2.5.1", "git": "abc123"}
 ROLES = {
-    "pretrain": "pretraining", "distill": "traces", "sft": "warmup", "rlvr": "target", "evaluate": "evaluation",
+    "pretrain": "pretraining", "distill": "traces", "clean": "traces", "sft": "warmup", "rlvr": "target",
+    "evaluate": "evaluation",
 }  # fmt: skip
 Accuracies = Mapping[str, float]
 
@@ -40,6 +41,8 @@ class Trial:
         warmup_flops: of an sft stage before RLVR; no such stage where 0.
         prompts: other prompt styles with their (validation, test) accuracy, by domain.
         failing: what wrong completions of the start look like.
+        traces: digest of the file of traces that the sft stage read, if there is one.
+        probe: what was measured during the sft stage.
     """
 
     arm: str
@@ -54,6 +57,8 @@ class Trial:
     failing: str = "wrong"
     state: str = "finished"
     distill: Mapping[str, Any] | None = None
+    traces: str = ""
+    probe: Sequence[Mapping[str, Any]] = ()
 
 
 def base_trial(seed: int = 0, start: float = 0.2, end: float = 0.7) -> Trial:
@@ -107,9 +112,12 @@ class _Writer:
         if trial.distill is not None:
             summary = {"tokens": 500, "domain": "kk"}
             self._stage("distill", f"traces-{trial.arm}{trial.seed}", {}, summary, config=trial.distill)
+        if trial.traces:
+            files = {"traces.jsonl": {"size": 1, "sha256": trial.traces}}
+            self._stage("clean", f"clean-{trial.arm}{trial.seed}", {}, {}, files=files)
         if trial.warmup_flops:
             key = f"sft-{trial.arm}{trial.seed}"
-            summary = {"flops": trial.warmup_flops, "examples": 450, "epochs": 8.0}
+            summary = {"flops": trial.warmup_flops, "examples": 450, "epochs": 8.0, "probe": list(trial.probe)}
             model = self._stage("sft", key, {"model": model}, summary, outputs=["model"])
         self._evaluate(model, trial.start, trial.failing, trial.prompts)
         if trial.end is not None:
@@ -168,7 +176,7 @@ class _Writer:
 
     def _stage(
         self, type: str, key: str, inputs: dict[str, str], summary: Mapping[str, Any], *, outputs: Sequence[str] = (),
-        config: Mapping[str, Any] | None = None,
+        config: Mapping[str, Any] | None = None, files: Mapping[str, Any] | None = None,
     ) -> str:  # fmt: skip
         place = self._cache / f"{type}-{key}"
         place.mkdir(parents=True, exist_ok=True)
@@ -180,6 +188,7 @@ class _Writer:
             "seed": self._trial.seed,
             "summary": summary,
             "versions": VERSIONS,
+            "files": files or {},
         }
         write_json(place / "stage.json", record)
         where = f"../../../cache/{type}-{key}"

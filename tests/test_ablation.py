@@ -330,6 +330,35 @@ def test_every_arm_is_compared_with_base_and_reference_by_seed(tmp_path: Path) -
     assert (tmp_path / "outputs/made-up/report/ablation.png").is_file()
 
 
+def test_arms_that_were_trained_alike_are_named(tmp_path: Path) -> None:
+    digests = {"base": "", "warmup": "a", "cut": "b", "cut_again": "b"}
+    trials = [
+        Trial(arm, seed, flat(0.5, kk=0.3), warmup_flops=float(bool(digest)), traces=digest and f"{digest}{seed}")
+        for arm, digest in digests.items()
+        for seed in (0, 1)
+    ]
+    text = report(write_run(tmp_path, trials)).read_text(encoding="utf-8")
+    assert "No difference in training: cut, cut_again have the same traces and settings." in text
+    assert text.count("No difference in training") == 1
+
+
+def test_the_report_shows_what_was_measured_during_the_warmups(tmp_path: Path) -> None:
+    def probe(seed: int) -> list[dict[str, Any]]:
+        return [{"step": step, "loss": 1.0 - 0.1 * step, "accuracy": flat(0.1 * step + 0.2 * seed, kk=0.5)}
+                for step in (0, 1, 2)]  # fmt: skip
+
+    trials = [Trial("warmup", seed, flat(0.5, kk=0.3), warmup_flops=1.0, probe=probe(seed)) for seed in (0, 1)]
+    base = [Trial("base", seed, flat(0.5, kk=0.3)) for seed in (0, 1)]
+    text = report(write_run(tmp_path, [*trials, *base])).read_text(encoding="utf-8")
+    rows = text.split("## During the warmup")[1].split("##")[0].strip().splitlines()
+    assert rows[0] == "| arm | measured | start | 50% | 100% |"
+    assert rows[2:5] == [
+        "| warmup | mean without kk | .10 | .20 | .30 |",
+        "| warmup | kk | .50 | .50 | .50 |",
+        "| warmup | loss | 1.00 | 0.90 | 0.80 |",
+    ]
+
+
 def test_a_run_without_further_arms_has_no_ablation(tmp_path: Path) -> None:
     trials = [Trial(arm, 0, flat(0.5, kk=0.3)) for arm in ("base", "warmup")]
     assert "## Ablation" not in report(write_run(tmp_path, trials)).read_text(encoding="utf-8")

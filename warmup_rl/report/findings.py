@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ class Outcome:
         tokens_per_answer: mean length of an answer on the transfer domains.
         cut_off: share of these answers that reached the token limit.
         steps, trained_tokens: optimizer steps and tokens with loss in the warmup, mean over seeds; 0 without warmup.
+        taught: digest of the traces and settings of each warmup, as JSON; equal for arms that were trained alike.
     """
 
     arm: str
@@ -38,6 +40,7 @@ class Outcome:
     cut_off: float
     steps: float
     trained_tokens: float
+    taught: str
 
 
 def ablation(run: Run) -> tuple[Outcome, ...]:
@@ -59,8 +62,51 @@ def ablation(run: Run) -> tuple[Outcome, ...]:
         spent = (mean([one.number(key) for one in warmups] or [0.0]) for key in ("steps", "trained_tokens"))
         answers = (average(cells, name) or 0.0 for name in ("tokens", "truncated"))
         puzzles = row.accuracy(run.puzzles, run.headline)
-        outcomes.append(Outcome(arm, transfer, puzzles, _differences(run, arm), *answers, *spent))
+        taught = _taught(stage for trial in trials.values() for stage in trial.stages)
+        outcomes.append(Outcome(arm, transfer, puzzles, _differences(run, arm), *answers, *spent, taught))
     return tuple(outcomes)
+
+
+def _taught(stages: Iterable[StageOutput]) -> str:
+    """Empty where the digest of some traces, or a warmup, is missing."""
+    traces, parts = "", []
+    for stage in stages:
+        if stage.role == "traces":
+            traces = stage.files.get("traces.jsonl", {}).get("sha256", "")
+        elif stage.role == "warmup":
+            if not traces:
+                return ""
+            parts.append((traces, stage.config))
+    return json.dumps(parts, sort_keys=True) if parts else ""
+
+
+@dataclass(frozen=True)
+class Course:
+    """How the warmup of an arm went: what its probe measured at equal shares of the training, means over seeds.
+
+    Attributes:
+        loss: of held-out traces, in nats a token.
+        accuracy: on held-out problems, by domain.
+    """
+
+    arm: str
+    loss: tuple[float, ...]
+    accuracy: Mapping[str, tuple[float, ...]]
+
+
+def courses(run: Run) -> tuple[Course, ...]:
+    """For each arm whose warmups were measured while they trained."""
+    found = []
+    for arm, trials in run.trials.items():
+        stages = [stage for trial in trials.values() for stage in trial.stages if stage.role == "warmup"]
+        points = list(zip(*(stage.summary["probe"] for stage in stages if stage.summary.get("probe")), strict=False))
+        loss = tuple(mean([one["loss"] for one in point]) for point in points)
+        accuracy = {
+            name: tuple(mean([one["accuracy"][name] for one in point]) for point in points)
+            for name in (points[0][0]["accuracy"] if points else ())
+        }
+        found += [Course(arm, loss, accuracy)] if points else []
+    return tuple(found)
 
 
 def _differences(run: Run, arm: str) -> dict[str, Claim]:
@@ -176,6 +222,7 @@ class Findings:
     meeting: Meeting
     gains: tuple[Gain, ...]
     outcomes: tuple[Outcome, ...]
+    courses: tuple[Course, ...]
     labels: tuple[Labels, ...]
     domains: tuple[DomainTest, ...]
     samples: tuple[Samples, ...]
@@ -191,4 +238,4 @@ def compute(run: Run) -> Findings:
     rows = model_rows(run)
     measured = claims(run), meeting(run), gains(run)
     evidence = domain_tests(run) if run.compares else (), samples(run, rows), costs(run)
-    return Findings(run, provenance(run), rows, *measured, ablation(run), labels(run), *evidence)
+    return Findings(run, provenance(run), rows, *measured, ablation(run), courses(run), labels(run), *evidence)

@@ -189,7 +189,7 @@ def _sizes(stages: Sequence[StageOutput], *names: str) -> str:
 
 
 def _range(values: Sequence[float]) -> str:
-    return " to ".join(f"{value:,.10g}" for value in dict.fromkeys([min(values), max(values)]))
+    return " to ".join(f"{round(value, 2):,.10g}" for value in dict.fromkeys([min(values), max(values)]))
 
 
 def asked(run: Run) -> Section:
@@ -231,6 +231,11 @@ def _ablation(run: Run, outcomes: Sequence[Outcome]) -> str:
         if places:
             parts = (f"{place}: {', '.join(arms)}" for place, arms in sorted(places.items()))
             texts.append(f"Against {other}, in points: {'; '.join(parts)}.")
+    alike: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        alike.setdefault(outcome.taught, []).append(outcome.arm)
+    for arms in (arms for taught, arms in alike.items() if taught and len(arms) > 1):
+        texts.append(f"No difference in training: {', '.join(arms)} have the same traces and settings.")
     return " ".join(texts) or "No two arms can be compared yet."
 
 

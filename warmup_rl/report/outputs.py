@@ -64,6 +64,7 @@ class StageOutput:
         stale: reused under `--reuse-stale` although its code has changed.
         versions: of the libraries and, as `git`, the revision that made it.
         seconds: wall clock.
+        files: size and digest of each file, by its place in the folder.
         parts: the stages of the single folds, if this one pools a cross-validation.
     """
 
@@ -77,6 +78,7 @@ class StageOutput:
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     stale: bool = False
     parts: tuple[StageOutput, ...] = ()
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import get_args
 
 from warmup_rl.base.console import counted, duration
-from warmup_rl.base.stats import MIN_SEEDS, MIN_SEEDS_P
+from warmup_rl.base.stats import MIN_SEEDS, MIN_SEEDS_P, mean
 from warmup_rl.interfaces.stage import Use
 from warmup_rl.report.claims import Claim, Side, share
 from warmup_rl.report.document import Section, Table
 from warmup_rl.report.evidence import Cost, DomainTest, Samples
-from warmup_rl.report.findings import Labels, Outcome
+from warmup_rl.report.findings import Course, Labels, Outcome
 from warmup_rl.report.load import Run
 from warmup_rl.report.measures import PARTS, Gain
 from warmup_rl.report.models import Accuracy, Row, arm_row, average
@@ -129,6 +129,27 @@ def ablation_table(run: Run, outcomes: Sequence[Outcome]) -> Section:
         + (f" Arm {reference} is called warmup above." if reference != "warmup" else "")
     )
     return section("Ablation", (*header, *costs), body, caption, brief=True)
+
+
+def courses_table(run: Run, courses: Sequence[Course]) -> Section:
+    """What was measured during the warmups, from their start to their end."""
+    points = max((len(one.loss) for one in courses), default=0)
+    body = []
+    for one in courses:
+        kinds = {f"mean{without_puzzles(run)}": run.transfer, **{name: (name,) for name in run.puzzles}}
+        for name, domains in kinds.items():
+            if measured := [one.accuracy[domain] for domain in domains if domain in one.accuracy]:
+                body.append((one.arm, name, *(share(mean(values)) for values in zip(*measured, strict=True))))
+        body.append((one.arm, "loss", *(f"{value:.2f}" for value in one.loss)))
+    shares = (f"{place / (points - 1):.0%}" for place in range(1, points))
+    caption = (
+        f"By share of the training; accuracy on held-out problems, loss of held-out traces, mean over {_seeds(run)}. "
+        "Accuracy that falls and rises again is the dip that arXiv 2604.06628 reports. The probe has few problems: a "
+        "few points from one column to the next may be chance."
+    )
+    header = ("arm", "measured", "start", *shares)
+    rows = [(*row, *[NOTHING] * (len(header) - len(row))) for row in body]
+    return section("During the warmup", header, rows, caption)
 
 
 def labels_table(found: Sequence[Labels]) -> Section:
