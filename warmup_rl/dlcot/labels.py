@@ -35,9 +35,8 @@ def label_text(text: str, problem: Problem, domain: Domain) -> Label:
         Ambiguous: the grader broke.
     """
     if "\n" in problem.gold.strip():
-        answer = domain.final_answer(text, problem) or ""
-        right = not domain.is_hopeless(answer, problem) and label_of([answer], problem, domain) == "correct"
-        return "correct" if right else "incomplete"
+        label = label_of([domain.final_answer(text, problem) or ""], problem, domain)
+        return "correct" if label == "correct" else "incomplete"
     announced: list[str] = []
     for said in _last_sentences(text):
         announced += announced_in(said)

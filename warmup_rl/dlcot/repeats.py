@@ -194,12 +194,16 @@ def _derived(run: _Gathered, seen: _Gathered, fewest: int) -> bool:
 
 
 def _said_before(place: int, seen: _Gathered) -> bool:
-    """Whether a passage has the wording of what was seen; or is a second look at what the one before it says, with the
-    same words, and confirms it."""
-    contents, source = seen.contents, seen.contents.source
-    phrases = contents.phrases[place]
-    if len(phrases) >= _FEWEST_PHRASES and seen.share("phrases", phrases) >= _SAME_PHRASES:
+    """Whether a passage is a second look at what the one before it says; or has the wording of what was seen."""
+    if _confirms(seen.contents, place):
         return True
+    phrases = seen.contents.phrases[place]
+    return len(phrases) >= _FEWEST_PHRASES and seen.share("phrases", phrases) >= _SAME_PHRASES
+
+
+def _confirms(contents: Contents, place: int) -> bool:
+    """Whether a passage looks again at what the one before it says, with the same words, and confirms it."""
+    source = contents.source
     before = contents.spans[place - 1] if place else Span(0, 0)
     if not contents.hard[place] <= source.hard(*before):
         return False

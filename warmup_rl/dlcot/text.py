@@ -6,7 +6,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, lru_cache
-from itertools import accumulate, chain, pairwise
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from warmup_rl.dlcot.markers import lowered
@@ -21,12 +21,12 @@ _TERSE_STARTS = re.compile(rf"{NEXT}(?<=\s{NEXT})(?=\s)|{SO}(?<=\s{SO})(?=\s)")
 _LIST_MARK = re.compile(r"\s*(?:[-*#]*\s*\(?(?:\d+|[a-zA-Z])[.)]\s*)?")
 """The number of a list item, or only white space: not a sentence by itself."""
 _NUMBER = re.compile(r"\d\d*(?:,\d{3})*(?:\.\d+)?")
-_SYMBOL = re.compile(r"[b-hj-zB-HJ-Z]\b(?<![^\W_].)(?!['’])(?<![\\'’].)", re.DOTALL)
-"""A symbol of one letter; `a`, `A`, `i` and `I` are mostly words. Patterns that begin with a set of characters are
-found faster than others."""
+_SYMBOL = re.compile(r"[^a-zA-Z0-9\\'’][b-hj-zB-HJ-Z]\b(?<![^\W_].)(?!['’])")
+"""A symbol of one letter, with the character before it; `a`, `A`, `i` and `I` are mostly words. Patterns that begin
+with a set of few characters of a text are found faster than others."""
 _WORDS = {True: re.compile("[a-z0-9_]+"), False: re.compile(r"\w+")}
 _LONG_WORDS = {True: re.compile("[a-z]{4,}"), False: re.compile(r"[^\W\d_]{4,}")}
-"""For a text in lower case that is all ASCII, which is much faster, and for any other."""
+"""For a stretch in lower case that is all ASCII, which is much faster, and for any other."""
 _SHORTEST_QUOTATION = 6
 _QUOTED = re.compile(rf"[\"“]([^\"”\n]{{{_SHORTEST_QUOTATION},}})[\"”]")
 _SPEAKER = re.compile(
@@ -108,8 +108,9 @@ class Text:
 
     @cached_property
     def _values(self) -> _Found:
-        matches = chain(_NUMBER.finditer(self.text), _SYMBOL.finditer(self.text))
-        return _Found.of((*match.span(), match[0].replace(",", "")) for match in matches)
+        numbers = ((*match.span(), match[0].replace(",", "")) for match in _NUMBER.finditer(self.text))
+        symbols = ((match.start(), match.end() - 1, match[0][1]) for match in _SYMBOL.finditer(f" {self.text}"))
+        return _Found.of((*numbers, *symbols))
 
     @cached_property
     def _hard(self) -> _Found:
@@ -161,11 +162,13 @@ class Text:
 
     def words(self, start: int, end: int) -> set[str]:
         """The longer words of a stretch, which ends no word, that are no small talk, in lower case."""
-        return set(_LONG_WORDS[self.low.isascii()].findall(self.low, start, end)) - _SMALL_TALK
+        said = self.low[start:end]
+        return set(_LONG_WORDS[said.isascii()].findall(said)) - _SMALL_TALK
 
     def phrases(self, start: int, end: int) -> set[tuple[str, ...]]:
         """The runs of four words of a stretch that begins and ends no word."""
-        words = _WORDS[self.low.isascii()].findall(self.low, start, end)
+        said = self.low[start:end]
+        words = _WORDS[said.isascii()].findall(said)
         return set(zip(words, words[1:], words[2:], words[3:], strict=False))
 
     @cached_property

@@ -16,7 +16,6 @@ from warmup_rl.domains.kk_puzzles import Drawn, Tally, count_by_split, draw
 from warmup_rl.domains.kk_rows import KkGrader, question_key, read_inhabitants, solution_text
 from warmup_rl.interfaces.domain import Domain, problem_id
 from warmup_rl.knights import english, terse, text
-from warmup_rl.knights.answers import is_doubtful
 from warmup_rl.knights.chain import terse_chain
 from warmup_rl.knights.difficulty import difficulty
 from warmup_rl.knights.grammar import KNIGHTS, Grammar, Roles
@@ -205,9 +204,6 @@ class KnightsKnaves(Domain):
 
     def final_answer(self, text: str, problem: Problem) -> str | None:
         return _GRADER.final_answer(text, problem)
-
-    def is_hopeless(self, answer: str, problem: Problem) -> bool:
-        return is_doubtful(answer, problem.meta["names"], Roles(*problem.meta["roles"]))
 
     def chance_accuracy(self, problem: Problem) -> float:
         return 0.5 ** problem.meta["people"]

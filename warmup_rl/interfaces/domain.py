@@ -90,10 +90,6 @@ class Domain(Plugin, ABC):
         """
         return boxed(text) or stated(text)
 
-    def is_hopeless(self, answer: str, problem: Problem) -> bool:
-        """Whether an answer is not right, where that is told faster than by grading it; False where it is not."""
-        return False
-
     def answer_if_cut(self, text: str, problem: Problem) -> str | None:
         """The same for a completion that the token budget ended: only what cannot be taken back, here a box."""
         return boxed(text)

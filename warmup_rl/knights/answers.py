@@ -86,6 +86,10 @@ def read_answer(text: str, names: Sequence[str], roles: Roles) -> Reading:
     negations, alternatives, conditions or reported speech, and one that goes on behind the roles with a sentence or
     with "but", since that may take them back.
     """
+    *_, forms, doubts = _vocabulary(tuple(names), roles)
+    words = text.lower().split()
+    if (doubt := next(filter(doubts.__contains__, words), "")) and not forms.isdisjoint(words):
+        return Reading(None, True, f"{doubt!r} makes the answer unclear")
     tokens = _tokens(text, names, roles)
     found = any(token.kind == "role" for token in tokens)
     try:
@@ -98,12 +102,6 @@ def read_answer(text: str, names: Sequence[str], roles: Roles) -> Reading:
     return Reading(tuple(known[person] for person in range(len(names))), found)
 
 
-def is_doubtful(text: str, names: Sequence[str], roles: Roles) -> bool:
-    """Whether `read_answer` refuses an answer, whatever else it says, for a word of doubt between blanks."""
-    *_, doubts = _vocabulary(tuple(names), roles)
-    return not doubts.isdisjoint(text.lower().split())
-
-
 def final_statement(text: str, names: Sequence[str], roles: Roles) -> str | None:
     """The last lines and sentences of a text that give roles, as many of them as it takes to give everybody one.
 
@@ -113,6 +111,8 @@ def final_statement(text: str, names: Sequence[str], roles: Roles) -> str | None
     everybody = {name.lower() for name in names}
     alike = {*everybody, *_TOO, *_COPULAS, "so", "as", "and"}
     missing, kept = set(everybody), list[str]()
+    if not all(map(text.lower().__contains__, everybody)):
+        return None
     lines = (_SENTENCE.split(_AS_WELL.sub("too", line)) for line in reversed(text.split("\n")))
     for sentence in (sentence for line in lines for sentence in reversed(line)):
         low = set(_WORD.findall(sentence.lower()))
@@ -264,7 +264,7 @@ def _tokens(text: str, names: Sequence[str], roles: Roles) -> list[_Token]:
         _AS_WELL.sub("too", _IS.sub(" is", text)).replace("n't", " not").replace("n’t", " not").replace("!=", " not ")
     )
     text = _NUMBER.sub(" ", _MARKUP.sub("", _BULLET.sub("", text)))
-    named, known, pattern, _ = _vocabulary(tuple(names), roles)
+    named, known, pattern, *_ = _vocabulary(tuple(names), roles)
     pieces = pattern.findall(text)
     tokens = [named.get(piece) or known.get(piece.lower(), _OTHER) for piece in pieces]
     return [
@@ -276,9 +276,9 @@ def _tokens(text: str, names: Sequence[str], roles: Roles) -> list[_Token]:
 @lru_cache(256)
 def _vocabulary(
     names: Sequence[str], roles: Roles
-) -> tuple[dict[str, _Token], dict[str, _Token], re.Pattern[str], Set[str]]:  # fmt: skip
-    """The tokens of names as they are written, all tokens by words in lower case, the pattern that finds both, and the
-    words of doubt that are no part of a name or a role word."""
+) -> tuple[dict[str, _Token], dict[str, _Token], re.Pattern[str], Set[str], Set[str]]:  # fmt: skip
+    """The tokens of names as they are written, all tokens by words in lower case, the pattern that finds both, the role
+    words, and the words of doubt that are no part of a name or a role word."""
     words = {
         form: _Token("role", form, truthful=truthful, many=many)
         for truthful, word in ((True, roles.truthful), (False, roles.liar))
@@ -289,7 +289,7 @@ def _vocabulary(
     pattern = _pattern([word for word in (*names, *words) if not word.isalnum()])
     doubts = {word for word, token in _KNOWN.items() if token.kind == "doubt"}
     doubts.difference_update(" ".join((*names, *words)).lower().split())
-    return named, {**_KNOWN, **words, **lower}, pattern, doubts
+    return named, {**_KNOWN, **words, **lower}, pattern, words.keys(), doubts
 
 
 def _pattern(names: Collection[str]) -> re.Pattern[str]:
