@@ -21,13 +21,14 @@ from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.recipe import load_recipe
 from warmup_rl.run import code_digest
 from warmup_rl.run.cache import RECORD, CacheEntry
-from warmup_rl.run.pipeline import Trial, TrialRunner
+from warmup_rl.run.pipeline import TrialRunner
 from warmup_rl.run.provenance import claim_run_folder
+from warmup_rl.run.trial import Trial
 
 KEYS = """
 import json, sys
 from warmup_rl.recipe import load_recipe
-from warmup_rl.run.pipeline import Trial
+from warmup_rl.run.trial import Trial
 print(json.dumps({p.stage.id: p.key for p in Trial(load_recipe(sys.argv[1]), "main", 0).stages}))
 """
 KK = """
@@ -98,6 +99,7 @@ def keys(root, recipe="recipe.yaml"):
         ("interfaces/format.py", STAGES),
         ("interfaces/domain.py", STAGES),
         ("run/pipeline.py", STAGES),
+        ("run/trial.py", STAGES),
         ("knights/solver.py", STAGES),
         ("knights/answers.py", STAGES),
         ("domains/kk.py", STAGES),

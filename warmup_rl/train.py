@@ -29,7 +29,7 @@ _FULL_BYTES, _FROZEN_BYTES = 16, 4
 
 if TYPE_CHECKING:
     from warmup_rl.interfaces.stage import LaunchEnv
-    from warmup_rl.run.pipeline import Trial
+    from warmup_rl.run.trial import Trial
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -106,8 +106,8 @@ def _train(command: Command, recipe: Recipe) -> int:
     from warmup_rl.cli.power import resolution
     from warmup_rl.run.launch_env import is_launched, read_launch_env
     from warmup_rl.run.parallel import device_groups
-    from warmup_rl.run.pipeline import Trial
     from warmup_rl.run.provenance import await_claim, claim_run_folder, refuse_leaks
+    from warmup_rl.run.trial import Trial
 
     parent, run = os.getppid(), command.trial
     ancestors = ([parent] if is_launched() and parent != run else []) + ([run] if run is not None else [])

@@ -15,7 +15,7 @@ from warmup_rl.base.errors import UserError
 from warmup_rl.base.models import base_of
 from warmup_rl.interfaces.stage import Stage, StagePreview
 from warmup_rl.recipe import Recipe
-from warmup_rl.run.pipeline import Trial
+from warmup_rl.run.trial import Trial
 from warmup_rl.stages.training.checkpoints import BYTES_PER_TRAINED, BYTES_PER_WEIGHT
 
 _SMALL_VOCABULARY = 1024

@@ -19,8 +19,8 @@ from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.measurement import cells
 from warmup_rl.recipe import load_recipe
 from warmup_rl.run.cache import CacheEntry
-from warmup_rl.run.pipeline import PlannedStage, Trial
 from warmup_rl.run.provenance import TrialRecord, missing_outputs, trial_records
+from warmup_rl.run.trial import PlannedStage, Trial
 
 _CHUNK = 512
 _FIGURES = ("lenient", "strict", "well_formed")

@@ -13,7 +13,7 @@ from warmup_rl.run.code_digest import code_digest
 from warmup_rl.run.provenance import addresses
 
 if TYPE_CHECKING:
-    from warmup_rl.run.pipeline import Trial
+    from warmup_rl.run.trial import Trial
 
 
 def stage_key(trial: Trial, stage: Stage, inputs: Mapping[str, str], judged: str) -> tuple[str, dict[str, str]]:

@@ -22,7 +22,7 @@ from warmup_rl.recipe.schema import stage_row
 from warmup_rl.stages.training.tracking import to_wandb
 
 if TYPE_CHECKING:
-    from warmup_rl.run.pipeline import PlannedStage, Trial
+    from warmup_rl.run.trial import PlannedStage, Trial
 
 FOLDER = "wandb"
 """Folder in a run's folder that holds all W&B files of the run."""
