@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from warmup_rl.base.config import ADAPTER_FILE
 from warmup_rl.base.console import counted, size_in_words
 from warmup_rl.base.errors import UserError
+from warmup_rl.base.files import free_bytes
 from warmup_rl.base.models import base_of
 from warmup_rl.interfaces.stage import Stage, StagePreview
 from warmup_rl.recipe import Recipe
@@ -41,7 +41,7 @@ def disk_lack(trials: Sequence[Trial]) -> str:
     full = any(getattr(stage, "checkpoint", None) and getattr(stage, "lora", None) is None for stage in models)
     widths = [BYTES_PER_WEIGHT if getattr(stage, "dtype", "float32") == "float32" else 2 for stage in models]
     needed = weights * (sum(widths) + (BYTES_PER_TRAINED if full else 0))
-    free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
+    free = free_bytes(folder)
     if needed <= free:
         return ""
     return (
