@@ -340,7 +340,7 @@ def test_a_finished_run_and_its_plan_mark_what_was_reused_though_code_has_change
     report = trial.run_folder / "report" / "report.md"
     claim_run_folder(trial.recipe)
     with monkeypatch.context() as older:
-        older.setattr("warmup_rl.run.stage_key.code_digest", lambda *given: "00000000")
+        older.setattr("warmup_rl.run.trial.code_digest", lambda *given: "00000000")
         for arm in ("long", "short"):
             run(Trial(trial.recipe, arm, 0))
     assert main(["report", str(trial.run_folder)]) == 0 and "--reuse-stale" not in report.read_text()

@@ -10,12 +10,13 @@ from pathlib import Path
 from warmup_rl.base.jsonl import read_json
 from warmup_rl.interfaces.format import STYLES, ResponseFormat
 from warmup_rl.interfaces.measurement import best_style
+from warmup_rl.interfaces.plugins import data_digests, data_files
 from warmup_rl.interfaces.stage import Stage
 from warmup_rl.recipe import Recipe, dump, trial_name
 from warmup_rl.recipe.schema import CACHE_FOLDER, SOURCES
-from warmup_rl.run.cache import CacheEntry, model_key, stale_key
+from warmup_rl.run.cache import CacheEntry, key_of, model_key, stale_key
+from warmup_rl.run.code_digest import code_digest
 from warmup_rl.run.provenance import addresses
-from warmup_rl.run.stage_key import stage_key
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Trial:
         judged = ""
         for number, stage in enumerate(recipe.stages_of(self.arm, self.fold), start=1):
             inputs: dict[str, str] = {kind: given[kind] for kind in sorted(stage.required_inputs())}
-            current, data = stage_key(self, stage, inputs, judged)
+            current, data = self._key(stage, inputs, judged)
             key = stale_key(self._cache, stage.type, current) if self.reuse_stale else current
             planned = PlannedStage(number, stage, key, current, inputs, data)
             given |= {kind: planned.key for kind in stage.outputs}
@@ -100,6 +101,32 @@ class Trial:
             if not judged and stage.compared_styles():
                 judged = key
         return tuple(stages)
+
+    def _key(self, stage: Stage, inputs: Mapping[str, str], judged: str) -> tuple[str, dict[str, str]]:
+        """The key of a stage's output: what decides it, as a hash; and the digests of the data files in it. `judged` is
+        the key of the evaluation before it that decides a prompt style `auto`."""
+        wanted = self.recipe.format_of(self.arm)
+        domains, evaluation = self.recipe.seen_by(stage, self.fold)
+        used = {name: domains[name] for name in sorted(stage.domains_used(evaluation, domains))}
+        own, examples = self.seed_of(stage), self.recipe.seed_of("examples", self.seed)
+        data = data_files([stage, *used.values()])
+        settings = key_of(
+            {
+                "type": stage.type,
+                "config": dump(stage, runtime_only=False),
+                "inputs": dict(inputs),
+                "seed": own if own == examples else [own, examples],
+                "domains": {name: dump(domain, runtime_only=False) for name, domain in used.items()},
+                "data": [data, data_digests([stage, *used.values()])],
+                "format": [stage.format_settings(wanted), judged if wanted.think == "auto" else ""],
+                "evaluation": dump(evaluation) if stage.reads_evaluation() else None,
+            }
+        )
+        made_by = code_digest([stage, *used.values()], stage.code())
+        places = list(addresses(dump(stage)))
+        if places:  # equal names at two addresses may be two models
+            made_by = key_of([made_by, places])[: len(made_by)]
+        return f"{settings}-{made_by}", data
 
     def chosen(self, only: str | None = None, until: str | None = None) -> tuple[PlannedStage, ...]:
         """The stages to run: all, `only` one, or those up to and including `until`; none where the arm has no such."""
