@@ -1,7 +1,8 @@
-"""Commands over files of growing size: does the time grow faster than the size, and does memory?
+"""Work of growing size: does the time grow faster than the size, and does memory?
 
 Each size is a process of its own. Seconds are those of the processor, start-up included, so that other work on the
-machine counts little. `BENCH_MOST=1000000 python -m benchmarks scaling` goes further; the plot lies beside the figures.
+machine counts little. `BENCH_TENFOLDS=2 python -m benchmarks scaling` goes on to a hundred times the first size, to
+10^6 puzzles and 10^5 traces; the plot lies beside the figures.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from benchmarks.solved import FORMAT, solved
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.engines.solver import Solver
 
-_FIRST, _MOST = 1_000, int(os.environ.get("BENCH_MOST", "10000"))
+_TENFOLDS = int(os.environ.get("BENCH_TENFOLDS", "1"))
 _PLOT = Path(__file__).parent / "results" / "scaling.png"
 
 
@@ -34,24 +35,20 @@ class Cost:
 
 
 def figures() -> Iterator[Figure]:
-    """For each command: seconds and memory at the largest size, and how they grow over the last tenfold."""
+    """For each kind of work: seconds and memory at the largest size, and how they grow over the last tenfold."""
     measured: dict[str, dict[int, Cost]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, command in COMMANDS.items():
-            size, costs = _FIRST, measured.setdefault(name, {})
-            while size <= _MOST:
-                given = _rows(Path(folder), size)
-                costs[size] = cost(
-                    [sys.executable, "-m", "warmup_rl", *command(given, Path(folder) / "out.jsonl", size)]
-                )
-                size *= 10
-            (before, last), most = list(costs.values())[-2:], max(costs)
-            yield Figure(f"{name}: {most:,}", last.seconds, "s")
+        for name, work in WORK.items():
+            sizes = [work.first * 10**power for power in range(_TENFOLDS + 1)]
+            costs = [cost([sys.executable, "-m", *work.command(Path(folder), size)]) for size in sizes]
+            measured[name] = dict(zip(sizes, costs, strict=True))
+            before, last = costs[-2:]
+            yield Figure(f"{name}: {sizes[-1]:,} {work.unit}s", last.seconds, "s")
             yield at_most(
-                f"{name}: times the seconds for ten times the rows", last.seconds / before.seconds, "times", 11
+                f"{name}: times the seconds for ten times the {work.unit}s", last.seconds / before.seconds, "times", 11
             )
-            growth = (last.megabytes - before.megabytes) * 2**20 / (most - most // 10)
-            yield at_most(f"{name}: memory a further row", max(0.0, growth), "bytes", 1_000)
+            growth = 1024 * (last.megabytes - before.megabytes) / (sizes[-1] - sizes[-2])
+            yield at_most(f"{name}: memory a further {work.unit}", max(0.0, growth), "KB", work.kilobytes)
     _draw(measured)
 
 
@@ -89,15 +86,74 @@ def _rows(folder: Path, size: int) -> Path:
     return file
 
 
-COMMANDS: Mapping[str, Callable[[Path, Path, int], list[str]]] = {
-    "puzzles": lambda given, out, size: ["puzzles", "--people", "3-7", "--size", str(size), "--out", str(out)],
-    "grade": lambda given, out, size: ["grade", "--domain", "kk", "--in", str(given), "--out", str(out)],
-    "clean": lambda given, out, size: [
-        *("clean", "--domain", "kk", "--in", str(given), "--out", str(out.with_name(f"clean-{size}.jsonl"))),
-        *("--columns", "response=completion"),
-    ],
+def _puzzles(folder: Path, size: int) -> list[str]:
+    return ["warmup_rl", "puzzles", "--people", "3-7", "--size", str(size), "--out", str(folder / "puzzles.jsonl")]
+
+
+def _grade(folder: Path, size: int) -> list[str]:
+    given, out = _rows(folder, size), folder / "graded.jsonl"
+    return ["warmup_rl", "grade", "--domain", "kk", "--in", str(given), "--out", str(out)]
+
+
+def _clean(folder: Path, size: int) -> list[str]:
+    given, out = _rows(folder, size), folder / f"clean-{size}.jsonl"
+    files = ["--in", str(given), "--out", str(out), "--columns", "response=completion"]
+    return ["warmup_rl", "clean", "--domain", "kk", *files]
+
+
+def _report(folder: Path, size: int) -> list[str]:
+    """A report of both arms, over made-up files of so many seeds."""
+    from tests.synthetic_run import base_trial, warmup_trial, write_run
+
+    trials = [trial for seed in range(size) for trial in (warmup_trial(seed), base_trial(seed))]
+    return ["warmup_rl", "report", str(write_run(folder / f"run-{size}", trials))]
+
+
+def _rlvr(folder: Path, size: int) -> list[str]:
+    return ["benchmarks.scaling", str(folder), str(size)]
+
+
+def rlvr_steps(folder: Path, completions: int) -> None:
+    """Two steps of GRPO at random rewards, on a nano model without training, whose completions fill their budget."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from benchmarks.training import stage_of
+
+    model = folder / f"untrained-{completions}"
+    stage, _ = stage_of("pretrain", [], {})
+    assert stage.draft(model)
+    AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model)).save_pretrained(model)
+    size = {"steps": 2, "prompts_per_step": completions // 8, "generations": 8, "checkpoint": None}
+    changes = [f"stages.rlvr.{key}={json.dumps(value)}" for key, value in size.items()]
+    stage, context = stage_of(
+        "rlvr", [*changes, "stages.rlvr.reward={control: random}", "evaluation.every=0"], {"model": str(model)}
+    )
+    stage.run(context)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is done at growing sizes.
+
+    Attributes:
+        command: arguments of Python after `-m`, from a folder for files and the size.
+        first: the smallest size.
+        kilobytes: memory that a further unit may take.
+    """
+
+    command: Callable[[Path, int], list[str]]
+    unit: str
+    first: int
+    kilobytes: float = 1.0
+
+
+WORK: Mapping[str, Work] = {
+    "puzzles": Work(_puzzles, "puzzle", 10_000),
+    "grade": Work(_grade, "row", 1_000),
+    "clean": Work(_clean, "trace", 1_000),
+    "report": Work(_report, "seed", 2, 2_000.0),
+    "rlvr": Work(_rlvr, "completion", 32, 1_000.0),
 }
-"""Arguments, from the rows that are given, a file for the output, and the size."""
 
 
 def _draw(measured: Mapping[str, Mapping[int, Cost]]) -> None:
@@ -110,12 +166,12 @@ def _draw(measured: Mapping[str, Mapping[int, Cost]]) -> None:
     for name, costs in measured.items():
         seconds.loglog(list(costs), [one.seconds for one in costs.values()], marker="o", label=name)
         memory.semilogx(list(costs), [one.megabytes for one in costs.values()], marker="o", label=name)
-    seconds.set(xlabel="rows", ylabel="processor seconds")
+    seconds.set(xlabel="size", ylabel="processor seconds")
     most = max(one.megabytes for costs in measured.values() for one in costs.values())
-    memory.set(xlabel="rows", ylabel="peak memory, MB", ylim=(0, 1.1 * most))
+    memory.set(xlabel="size", ylabel="peak memory, MB", ylim=(0, 1.1 * most))
     seconds.legend(frameon=False)
     figure.savefig(_PLOT, dpi=110)
 
 
 if __name__ == "__main__":
-    sys.exit("python -m benchmarks scaling")
+    rlvr_steps(Path(sys.argv[1]), int(sys.argv[2]))
