@@ -39,19 +39,19 @@ Quantities = Mapping[str, Mapping[int, float]]
 """What is compared, by name: a value for each seed."""
 
 
-def quantities(found: Run, arm: str = ARM) -> Quantities:
-    """What the report's claims compare of an arm: transfer before RLVR, the end point, and what RLVR gains; of the
+def quantities(found: Run) -> Quantities:
+    """What the report's claims compare of the arm: transfer before RLVR, the end point, and what RLVR gains; of the
     seeds that are finished."""
-    seeds = sorted(seed for seed, trial in found.trials[arm].items() if trial.state == "finished")
-    target = (next(one.target.domain for one in found.trials[arm].values() if one.target),)
+    seeds = sorted(seed for seed, trial in found.trials[ARM].items() if trial.state == "finished")
+    target = (next(one.target.domain for one in found.trials[ARM].values() if one.target),)
     of: dict[str, tuple[When, Sequence[str]]] = {
         "transfer, before RLVR": ("start", found.transfer), "end point, after RLVR": ("end", target),
     }  # fmt: skip
     values = {
-        name: {seed: measures.arm_accuracy(found, arm, when, domains, seed) for seed in seeds}
+        name: {seed: measures.arm_accuracy(found, ARM, when, domains, seed) for seed in seeds}
         for name, (when, domains) in of.items()
     }
-    starts = {seed: measures.arm_accuracy(found, arm, "start", target, seed) for seed in seeds}
+    starts = {seed: measures.arm_accuracy(found, ARM, "start", target, seed) for seed in seeds}
     end = values["end point, after RLVR"]
     return {**values, "increment by RLVR": {seed: end[seed] - starts[seed] for seed in seeds}}
 

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from time import process_time
 
 from benchmarks.figure import Figure, at_least
-from warmup_rl.base.config import Sampling
-from warmup_rl.base.types import Problem, Request, Trace
+from benchmarks.solved import solved
+from warmup_rl.base.types import Problem, Trace
 from warmup_rl.cleaners.dlcot import DLCoT
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.engines.solver import Solver
 from warmup_rl.interfaces.cleaner import CleanContext
-from warmup_rl.interfaces.engine import EngineContext
-from warmup_rl.interfaces.format import ResponseFormat
 
 LENGTH, GOAL = 3_000, 200.0
 """Tokens of a trace, and the traces a second that are to be reached."""
@@ -28,7 +27,6 @@ _TRACES, _TURNS = 120, 3
 """Traces of a turn; the best of the turns counts."""
 _WORDS = re.compile(r"\S+")
 _WORDS_AND_MARKS = re.compile(r"\w+|[^\w\s]+")
-_FORMAT = ResponseFormat()
 _CHATTY = Solver(recheck=0.8, second_method=1.0)
 
 
@@ -53,20 +51,10 @@ def figures() -> Iterator[Figure]:
 
 def _traces(domain: KnightsKnaves, solver: Solver, token: re.Pattern[str]) -> tuple[list[Trace], dict[str, Problem]]:
     """Traces of about the length, and their problems by id."""
-    found: list[Trace] = []
-    problems = {}
-    drawn = domain.problems("train", 0)
-    with solver.open(EngineContext({"kk": domain}, _FORMAT, seed=0)) as session:
-        while len(found) < _TRACES * _TURNS:
-            problem = next(drawn)
-            completion = next(session.complete([Request(problem, domain.prompt(problem))], Sampling()))
-            thinking = completion.thinking or ""
-            if 0.75 < len(token.findall(thinking)) / LENGTH < 1.25:
-                text = _FORMAT.render(thinking=thinking, answer=completion.text)
-                score = domain.score(text, problem, _FORMAT)
-                found.append(Trace(problem.id, "kk", (), thinking, completion.text, score, "solver"))
-                problems[problem.id] = problem
-    return found, problems
+    made = solved(solver, domain, domain.problems("train", 0))
+    fitting = (each for each in made if 0.75 < len(token.findall(each[1].thinking)) / LENGTH < 1.25)
+    found = list(islice(fitting, _TRACES * _TURNS))
+    return [trace for _, trace in found], {problem.id: problem for problem, _ in found}
 
 
 def _rate(clean: Callable[[Trace], object], traces: Sequence[Trace], token: re.Pattern[str]) -> float:

@@ -129,25 +129,19 @@ def _sft_ways(model: Any) -> tuple[Timed, Timed]:
     import torch
     from transformers import DataCollatorForSeq2Seq
 
-    from warmup_rl.base.config import Sampling
+    from benchmarks.solved import solved
     from warmup_rl.base.jsonl import write_jsonl
-    from warmup_rl.base.types import Request, Trace, to_json
+    from warmup_rl.base.types import to_json
     from warmup_rl.engines.solver import Solver
     from warmup_rl.interfaces import chat
-    from warmup_rl.interfaces.engine import EngineContext
     from warmup_rl.stages.sft import encode
 
     changes = [f"model={_MODEL}", f"stages.sft.steps={_STEPS}", "stages.sft.checkpoint=null"]
     file = Path(tempfile.mkdtemp()) / "traces.jsonl"
     stage, context = stage_of("sft", changes, {"model": _MODEL, "traces": file}, recipe=_RECIPE)
-    domain, layout, traces = context.domains["kk"], context.response_format, []
-    with Solver(recheck=0.0, second_method=0.0).open(EngineContext({"kk": domain}, layout, seed=0)) as session:
-        for problem in domain.take("train", 0, _STEPS * stage.batch_size):
-            made = next(session.complete([Request(problem, domain.prompt(problem))], Sampling()))
-            text = layout.render(thinking=made.thinking, answer=made.text)
-            score = domain.score(text, problem, layout)
-            messages = tuple(domain.prompt(problem))
-            traces.append(Trace(problem.id, "kk", messages, made.thinking or "", made.text, score, "solver"))
+    domain, layout = context.domains["kk"], context.response_format
+    problems = domain.take("train", 0, _STEPS * stage.batch_size)
+    traces = [trace for _, trace in solved(Solver(recheck=0.0, second_method=0.0), domain, problems, layout)]
     write_jsonl(file, map(to_json, traces))
     tokenizer = chat.load_tokenizer(_MODEL)
     padded = DataCollatorForSeq2Seq(tokenizer)

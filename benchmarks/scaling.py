@@ -18,12 +18,9 @@ from itertools import islice
 from pathlib import Path
 
 from benchmarks.figure import Figure, at_most
-from warmup_rl.base.config import Sampling
-from warmup_rl.base.types import Request
+from benchmarks.solved import FORMAT, solved
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.engines.solver import Solver
-from warmup_rl.interfaces.engine import EngineContext
-from warmup_rl.interfaces.format import ResponseFormat
 
 _TENFOLDS = int(os.environ.get("BENCH_TENFOLDS", "1"))
 _PLOT = Path(__file__).parent / "results" / "scaling.png"
@@ -79,11 +76,11 @@ def _rows(folder: Path, size: int) -> Path:
     file = folder / f"{size}.jsonl"
     if file.exists():
         return file
-    domain, layout = KnightsKnaves(name="kk", people=(4, 6)), ResponseFormat()
-    with Solver(recheck=0.5).open(EngineContext({"kk": domain}, layout, seed=0)) as session, file.open("w") as out:
-        for problem in islice(domain.problems("train", 0), size):
-            made = next(session.complete([Request(problem, domain.prompt(problem))], Sampling()))
-            text = layout.render(thinking=made.thinking or "", answer=made.text)
+    domain = KnightsKnaves(name="kk", people=(4, 6))
+    problems = islice(domain.problems("train", 0), size)
+    with file.open("w") as out:
+        for problem, trace in solved(Solver(recheck=0.5), domain, problems):
+            text = FORMAT.render(thinking=trace.thinking, answer=trace.answer)
             row = {"question": problem.question, "gold": problem.gold, "completion": text}
             out.write(json.dumps(row) + "\n")
     return file

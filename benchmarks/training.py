@@ -89,7 +89,7 @@ def stage_of(
 
 def _found(kind: str) -> Path:
     from warmup_rl.recipe import load_recipe
-    from warmup_rl.run.pipeline import Trial
+    from warmup_rl.run.trial import Trial
 
     trial = Trial(load_recipe(str(RECIPE), [], world_size=1), "warmup", 0)
     return next(trial.entry(planned).folder for planned in trial.stages if planned.stage.type == kind)

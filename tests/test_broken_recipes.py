@@ -18,7 +18,8 @@ from warmup_rl.cli import check
 from warmup_rl.cli.check import plan
 from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.recipe import load_recipe
-from warmup_rl.run.pipeline import Trial, TrialRunner
+from warmup_rl.run.pipeline import TrialRunner
+from warmup_rl.run.trial import Trial
 from warmup_rl.stages.training import base
 
 ARGS = "stages.rlvr.args"

@@ -21,13 +21,14 @@ from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.recipe import load_recipe
 from warmup_rl.run import code_digest
 from warmup_rl.run.cache import RECORD, CacheEntry
-from warmup_rl.run.pipeline import Trial, TrialRunner
+from warmup_rl.run.pipeline import TrialRunner
 from warmup_rl.run.provenance import claim_run_folder
+from warmup_rl.run.trial import Trial
 
 KEYS = """
 import json, sys
 from warmup_rl.recipe import load_recipe
-from warmup_rl.run.pipeline import Trial
+from warmup_rl.run.trial import Trial
 print(json.dumps({p.stage.id: p.key for p in Trial(load_recipe(sys.argv[1]), "main", 0).stages}))
 """
 KK = """
@@ -98,6 +99,7 @@ def keys(root, recipe="recipe.yaml"):
         ("interfaces/format.py", STAGES),
         ("interfaces/domain.py", STAGES),
         ("run/pipeline.py", STAGES),
+        ("run/trial.py", STAGES),
         ("knights/solver.py", STAGES),
         ("knights/answers.py", STAGES),
         ("domains/kk.py", STAGES),
@@ -338,7 +340,7 @@ def test_a_finished_run_and_its_plan_mark_what_was_reused_though_code_has_change
     report = trial.run_folder / "report" / "report.md"
     claim_run_folder(trial.recipe)
     with monkeypatch.context() as older:
-        older.setattr("warmup_rl.run.stage_key.code_digest", lambda *given: "00000000")
+        older.setattr("warmup_rl.run.trial.code_digest", lambda *given: "00000000")
         for arm in ("long", "short"):
             run(Trial(trial.recipe, arm, 0))
     assert main(["report", str(trial.run_folder)]) == 0 and "--reuse-stale" not in report.read_text()

@@ -18,7 +18,8 @@ from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.plugins import load
 from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.recipe import load_recipe
-from warmup_rl.run.pipeline import Trial, TrialRunner
+from warmup_rl.run.pipeline import TrialRunner
+from warmup_rl.run.trial import Trial
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 

@@ -18,7 +18,8 @@ from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.recipe import load_recipe
 from warmup_rl.report.load import load
 from warmup_rl.report.main import report
-from warmup_rl.run.pipeline import Trial, TrialRunner
+from warmup_rl.run.pipeline import TrialRunner
+from warmup_rl.run.trial import Trial
 
 STAGES, TINY = (Path(__file__).with_name(name) for name in ("fold_stages.py", "tiny.py"))
 RECIPE = f"""

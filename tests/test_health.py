@@ -17,8 +17,9 @@ from warmup_rl.interfaces.stage import LaunchEnv
 from warmup_rl.recipe import load_recipe
 from warmup_rl.report.findings import provenance
 from warmup_rl.report.load import load
-from warmup_rl.run.pipeline import Trial, TrialRunner
+from warmup_rl.run.pipeline import TrialRunner
 from warmup_rl.run.provenance import claim_run_folder
+from warmup_rl.run.trial import Trial
 from warmup_rl.stages.training.health import AFTER_WARMUP, MOST_STEPS, NAMES, RULES, figures, raised
 
 DOCS = Path(__file__).parents[1] / "docs" / "training.md"

@@ -19,8 +19,9 @@ from warmup_rl.interfaces.domain import problem_id
 from warmup_rl.interfaces.stage import DataRequest, LaunchEnv
 from warmup_rl.recipe import load_recipe
 from warmup_rl.recipe.leaks import StageRequest, leaks, refuse
-from warmup_rl.run.pipeline import PROBLEMS, Trial, TrialRunner
+from warmup_rl.run.pipeline import PROBLEMS, TrialRunner
 from warmup_rl.run.provenance import refuse_leaks
+from warmup_rl.run.trial import Trial
 from warmup_rl.train import main as train
 
 STAGES, TINY = (Path(__file__).with_name(name) for name in ("fold_stages.py", "tiny.py"))

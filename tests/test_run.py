@@ -22,8 +22,9 @@ from warmup_rl.recipe import dump, load_recipe
 from warmup_rl.run.cache import sole_process
 from warmup_rl.run.model_card import write_card
 from warmup_rl.run.parallel import device_groups, run_side_by_side, shared_prefix
-from warmup_rl.run.pipeline import Trial, TrialRunner
+from warmup_rl.run.pipeline import TrialRunner
 from warmup_rl.run.provenance import claim_run_folder
+from warmup_rl.run.trial import Trial
 from warmup_rl.train import main as train_main
 
 ROOT = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ from warmup_rl.base.errors import RecipeError
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.measurement import Cell, best_style
 from warmup_rl.recipe import load_recipe
-from warmup_rl.run.pipeline import Trial
+from warmup_rl.run.trial import Trial
 
 RECIPE = {
     "run_name": "styles",

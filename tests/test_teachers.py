@@ -31,7 +31,7 @@ from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.stage import Artifacts, Context
 from warmup_rl.recipe import load_recipe
-from warmup_rl.run.pipeline import Trial
+from warmup_rl.run.trial import Trial
 from warmup_rl.stages.distill import Distill
 
 HERE, ROOT = __name__, Path(__file__).parent.parent

@@ -24,12 +24,9 @@ from warmup_rl.cli.command import Command, explain, parse, selection
 from warmup_rl.recipe import Recipe, load_recipe
 from warmup_rl.recipe.shipped import find_launch_file
 
-_FULL_BYTES, _FROZEN_BYTES = 16, 4
-"""Bytes a parameter: float32 weights, gradients and both moments of Adam; weights alone."""
-
 if TYPE_CHECKING:
     from warmup_rl.interfaces.stage import LaunchEnv
-    from warmup_rl.run.pipeline import Trial
+    from warmup_rl.run.trial import Trial
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,12 +87,13 @@ def launch_command(command: Command, recipe: Recipe, given: Sequence[str]) -> li
     import torch
 
     from warmup_rl.cli.disk import parameters
+    from warmup_rl.stages.training.checkpoints import BYTES_PER_TRAINED, BYTES_PER_WEIGHT
 
     name = command.launch
     if name is None:
         memory = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else math.inf
         full = any(getattr(stage, "lora", 0) is None for stage in recipe.stages)
-        needed = (parameters(recipe) or 0) * (_FULL_BYTES if full else _FROZEN_BYTES)
+        needed = (parameters(recipe) or 0) * (BYTES_PER_TRAINED if full else BYTES_PER_WEIGHT)
         name = "zero3" if needed > memory / 2 else "ddp"
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(find_launch_file(name))]
     return [*launch, "--num_processes", str(command.gpus), "-m", "warmup_rl.train", *given]
@@ -106,8 +104,8 @@ def _train(command: Command, recipe: Recipe) -> int:
     from warmup_rl.cli.power import resolution
     from warmup_rl.run.launch_env import is_launched, read_launch_env
     from warmup_rl.run.parallel import device_groups
-    from warmup_rl.run.pipeline import Trial
     from warmup_rl.run.provenance import await_claim, claim_run_folder, refuse_leaks
+    from warmup_rl.run.trial import Trial
 
     parent, run = os.getppid(), command.trial
     ancestors = ([parent] if is_launched() and parent != run else []) + ([run] if run is not None else [])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _COLLECT_AFTER = 20_000
 """Objects that are made between two garbage collections; with Python's 700 they are a fifth of the time that importing
 torch, transformers and trl takes."""
+_REPORT_SECONDS = 20.0
 
 
 class _Printable:
@@ -99,8 +100,8 @@ def quiet_libraries(log: Path, prefix: str = "") -> Iterator[Callable[[str], Non
             os.close(saved)
 
 
-def progress(say: Callable[[str], None], name: str, total: int, *, every: float = 20.0) -> Callable[[int], None]:
-    """Returns a function to call with the number of items just finished; it prints at most once in `every` seconds."""
+def progress(say: Callable[[str], None], name: str, total: int) -> Callable[[int], None]:
+    """Returns a function to call with the number of items just finished; it prints at most once in 20 seconds."""
     start = last = time.monotonic()
     done = 0
 
@@ -108,7 +109,7 @@ def progress(say: Callable[[str], None], name: str, total: int, *, every: float 
         nonlocal done, last
         done += count
         now = time.monotonic()
-        if 0 < done < total and now - last >= every:
+        if 0 < done < total and now - last >= _REPORT_SECONDS:
             last = now
             say(f"{name}: {done} of {total}, {duration((now - start) / done * (total - done))} left")
 
@@ -130,9 +131,9 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' * (number != 1)}"
 
 
-def shortened(text: str, most: int = 600) -> str:
-    """The beginning and the end of a text with more than `most` characters."""
-    return text if len(text) <= most else f"{text[: most // 2]}\n  […]\n{text[-most // 2 :]}"
+def shortened(text: str) -> str:
+    """The beginning and the end of a text with more than 600 characters."""
+    return text if len(text) <= 600 else f"{text[:300]}\n  […]\n{text[-300:]}"
 
 
 def size_in_words(count: int) -> str:

@@ -7,10 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean as mean
 
+LEVEL, POWER = 0.95, 0.8
+"""Of all intervals, and of what is said to be detectable."""
 MIN_SEEDS = 3
 """With fewer seeds there is no t-interval."""
 MIN_SEEDS_P = 6
 """With fewer seeds no p-value is given: even if all have the same sign, chance does that in over 1 of 20 runs."""
+
+_DRAWS, _DISCORDANT = 2000, 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +30,14 @@ class Reached:
         return self.index is None
 
 
-def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
+def t_interval(values: Sequence[float]) -> tuple[float, float] | None:
     """Student's t-interval of the mean (of a paired difference, given differences). None below 3 values."""
     if len(values) < MIN_SEEDS:
         return None
     from scipy.special import stdtrit
 
     centre = mean(values)
-    half = float(stdtrit(len(values) - 1, (1 + level) / 2)) * standard_error(values)
+    half = float(stdtrit(len(values) - 1, (1 + LEVEL) / 2)) * standard_error(values)
     return centre - half, centre + half
 
 
@@ -58,12 +62,12 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
     return found
 
 
-def detectable(values: Sequence[float], power: float = 0.8, level: float = 0.95) -> float:
-    """The smallest mean that so many values with their spread tell from 0 with the given power; two values at least."""
+def detectable(values: Sequence[float]) -> float:
+    """The smallest mean that so many values with their spread tell from 0; two values at least."""
     from scipy.special import stdtrit
 
     count = len(values)
-    factor = float(stdtrit(count - 1, (1 + level) / 2) + stdtrit(count - 1, power))
+    factor = float(stdtrit(count - 1, (1 + LEVEL) / 2) + stdtrit(count - 1, POWER))
     return factor * _deviation(values) / math.sqrt(count)
 
 
@@ -72,15 +76,15 @@ def standard_error(values: Sequence[float]) -> float:
     return _deviation(values) / math.sqrt(len(values))
 
 
-def bootstrap(values: Sequence[float], name: str, level: float = 0.95, draws: int = 2000) -> tuple[float, float]:
+def bootstrap(values: Sequence[float], name: str) -> tuple[float, float]:
     """Percentile interval of the mean over items drawn again (the draws are seeded with `name`); for the problems of
     given models, never for seeds."""
     import numpy as np
 
     generator = np.random.default_rng(list(name.encode()))
     items = np.asarray(values, dtype=float)
-    means = items[generator.integers(len(items), size=(draws, len(items)))].mean(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    means = items[generator.integers(len(items), size=(_DRAWS, len(items)))].mean(axis=1)
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
@@ -95,14 +99,14 @@ def _deviation(values: Sequence[float]) -> float:
     return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / max(1, len(values) - 1))
 
 
-def wilson(share: float, trials: int, level: float = 0.95) -> tuple[float, float]:
+def wilson(share: float, trials: int) -> tuple[float, float]:
     """Wilson score interval of one proportion: `share` of `trials` independent items. Raises ValueError for no trials,
     or a share outside [0, 1]."""
     if trials < 1 or not 0 <= share <= 1:
         raise ValueError(f"share {share} of {trials} trials")
     from scipy.special import ndtri
 
-    z = float(ndtri((1 + level) / 2))
+    z = float(ndtri((1 + LEVEL) / 2))
     scale = 1 + z**2 / trials
     centre = (share + z**2 / (2 * trials)) / scale
     half = z / scale * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
@@ -126,13 +130,13 @@ def first_reached(xs: Sequence[float], ys: Sequence[float], threshold: float) ->
     return Reached(index, xs[-1 if index is None else index])
 
 
-def resolvable(problems: int, discordant: float = 0.3, power: float = 0.8, level: float = 0.95) -> float:
+def resolvable(problems: int) -> float:
     """The smallest difference in accuracy between two models that can be detected with so many problems, answered once.
 
-    Normal approximation of the paired comparison (McNemar): if only one of the models is right on a fraction
-    `discordant` of the problems, the difference has a standard error of sqrt(discordant / problems).
+    Normal approximation of the paired comparison (McNemar): if only one of the models is right on the share
+    `_DISCORDANT` of the problems, the difference has a standard error of sqrt(_DISCORDANT / problems).
     """
     from scipy.special import ndtri
 
-    z = float(ndtri((1 + level) / 2) + ndtri(power))
-    return min(1.0, z * math.sqrt(discordant / problems))
+    z = float(ndtri((1 + LEVEL) / 2) + ndtri(POWER))
+    return min(1.0, z * math.sqrt(_DISCORDANT / problems))

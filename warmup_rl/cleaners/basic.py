@@ -11,19 +11,16 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 
 from warmup_rl.base.types import Trace
-from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
+from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped, EachAlone
 
 
-class Correct(Cleaner):
+class Correct(EachAlone):
     """Keeps traces with a correct answer."""
 
     type: ClassVar[str] = "correct"
 
     well_formed: bool = False
     """Also drop traces that do not follow the response format exactly."""
-
-    def per_rank(self) -> bool:
-        return True
 
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         def clean(trace: Trace) -> Trace | Dropped:
@@ -68,7 +65,7 @@ class Duplicates(Cleaner):
         return clean
 
 
-class Length(Cleaner):
+class Length(EachAlone):
     """Drops traces that are too short or too long: thinking and answer, in the student's tokens."""
 
     type: ClassVar[str] = "length"
@@ -83,9 +80,6 @@ class Length(Cleaner):
         if self.max_tokens is not None and self.max_tokens < self.min_tokens:
             raise ValueError(f"max_tokens: {self.max_tokens} is below min_tokens {self.min_tokens}; nothing is kept")
         return self
-
-    def per_rank(self) -> bool:
-        return True
 
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         def clean(trace: Trace) -> Trace | Dropped:

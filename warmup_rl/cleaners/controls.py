@@ -9,19 +9,16 @@ from typing import ClassVar, Literal
 
 from warmup_rl.base.types import Trace
 from warmup_rl.dlcot.text import sentences
-from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
+from warmup_rl.interfaces.cleaner import CleanContext, Dropped, EachAlone
 
 
-class AnswersOnly(Cleaner):
+class AnswersOnly(EachAlone):
     """A control, not a cleaner: empties the thinking and keeps the answer.
 
     This resembles the non-reasoning teacher of arXiv 2505.13718, whose student fell to 11% on MATH.
     """
 
     type: ClassVar[str] = "answers_only"
-
-    def per_rank(self) -> bool:
-        return True
 
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         def clean(trace: Trace) -> Trace | Dropped:
@@ -30,7 +27,7 @@ class AnswersOnly(Cleaner):
         return clean
 
 
-class Shuffled(Cleaner):
+class Shuffled(EachAlone):
     """A control, not a cleaner: shuffles the words of the thinking, so that it is no longer an argument.
 
     The order depends on the run's seed, the problem and the sample.
@@ -40,9 +37,6 @@ class Shuffled(Cleaner):
 
     unit: Literal["words", "sentences"] = "words"
     """What is shuffled: words or whole sentences."""
-
-    def per_rank(self) -> bool:
-        return True
 
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         def clean(trace: Trace) -> Trace | Dropped:

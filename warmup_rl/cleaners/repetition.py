@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from warmup_rl.base.types import Trace
-from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
+from warmup_rl.interfaces.cleaner import CleanContext, Dropped, EachAlone
 
 LOOP_WORDS = 40
 """Fewest words of a repeating end: a few repeated words are not a loop."""
@@ -22,7 +22,7 @@ _TAIL = 400
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|\w+|[^\w\s]")
 
 
-class Repetition(Cleaner):
+class Repetition(EachAlone):
     """Drops traces caught in loops, in time and memory linear in the length of a trace.
 
     A passage that occurs twice may be a re-check, and a case analysis repeats similar sentences with something new in
@@ -36,9 +36,6 @@ class Repetition(Cleaner):
     """Repetitions of the same words at the end of the thinking (40 words in all or more; the last may be cut off)."""
     share: float = Field(default=0.3, gt=0, le=1)
     """Share of the thinking in its longest stretch of words whose every 12 occurred at least twice before."""
-
-    def per_rank(self) -> bool:
-        return True
 
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         def clean(trace: Trace) -> Trace | Dropped:

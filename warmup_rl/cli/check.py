@@ -30,7 +30,7 @@ from warmup_rl.recipe.shipped import find_launch_file
 from warmup_rl.run.cache import keep_note
 from warmup_rl.run.drafts import checked_note
 from warmup_rl.run.harm import silent_starts
-from warmup_rl.run.pipeline import PlannedStage, Trial
+from warmup_rl.run.trial import PlannedStage, Trial
 from warmup_rl.stages.training.layout import layout_of
 
 if TYPE_CHECKING:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from warmup_rl.base.config import ADAPTER_FILE
 from warmup_rl.base.console import counted, size_in_words
 from warmup_rl.base.errors import UserError
+from warmup_rl.base.files import free_bytes
 from warmup_rl.base.models import base_of
 from warmup_rl.interfaces.stage import Stage, StagePreview
 from warmup_rl.recipe import Recipe
-from warmup_rl.run.pipeline import Trial
+from warmup_rl.run.trial import Trial
 from warmup_rl.stages.training.checkpoints import BYTES_PER_TRAINED, BYTES_PER_WEIGHT
 
 _SMALL_VOCABULARY = 1024
@@ -41,7 +40,7 @@ def disk_lack(trials: Sequence[Trial]) -> str:
     full = any(getattr(stage, "checkpoint", None) and getattr(stage, "lora", None) is None for stage in models)
     widths = [BYTES_PER_WEIGHT if getattr(stage, "dtype", "float32") == "float32" else 2 for stage in models]
     needed = weights * (sum(widths) + (BYTES_PER_TRAINED if full else 0))
-    free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
+    free = free_bytes(folder)
     if needed <= free:
         return ""
     return (
@@ -87,10 +86,11 @@ def parameters(recipe: Recipe) -> int | None:
 
 
 def _weights(file: Path) -> int:
-    """Number of parameters in a safetensors file, from its header, or from its size if the header is broken."""
+    """Number of parameters in a safetensors file, from its header, or from its size if the file is broken."""
+    from safetensors import SafetensorError, safe_open
+
     try:
-        with file.open("rb") as opened:
-            header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-        return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
-    except (ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError):
+        with safe_open(file, framework="numpy") as weights:
+            return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())
+    except SafetensorError:
         return file.stat().st_size // BYTES_PER_WEIGHT

@@ -14,6 +14,7 @@ import psutil
 
 from program_sandbox import APPARMOR_PROFILE, FALLBACK_ORDER, probe
 from warmup_rl.base.errors import UserError
+from warmup_rl.base.files import free_bytes
 from warmup_rl.cli.arguments import Arguments
 from warmup_rl.run.code_digest import MISSING, installed_version
 
@@ -82,10 +83,10 @@ def _hardware() -> Iterator[Finding]:
     free = f"{memory.available / 2**30:.0f} of {memory.total / 2**30:.0f} GB free"
     yield Finding("machine", "processor", True, f"{cores} cores, {free}")
     yield _gpu()
-    disk = shutil.disk_usage(Path.cwd())
+    room = free_bytes(Path.cwd())
     fix = "hub models need tens of GB; put run folders elsewhere with a link named outputs"
-    room = f"{disk.free / 2**30:.0f} GB free in {Path.cwd()}"
-    yield Finding("machine", "disk", disk.free > MIN_DISK, room, fix, optional=True)
+    found = f"{room / 2**30:.0f} GB free in {Path.cwd()}"
+    yield Finding("machine", "disk", room > MIN_DISK, found, fix, optional=True)
 
 
 def _gpu() -> Finding:

@@ -27,7 +27,8 @@ from warmup_rl.data.traces import read_traces
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.stage import Artifacts, Context, Stage, Tracking, artifact_path
 from warmup_rl.recipe import Recipe
-from warmup_rl.run.pipeline import PlannedStage, Trial, TrialRunner
+from warmup_rl.run.pipeline import TrialRunner
+from warmup_rl.run.trial import PlannedStage, Trial
 
 STEPS = 2
 _MOST_TRACES = 256

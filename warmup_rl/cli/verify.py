@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.console import counted
-from warmup_rl.base.errors import DataError, RunError, Unscorable
+from warmup_rl.base.errors import DataError, RunError
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.types import Problem, Score, to_json, trace_from_json
 from warmup_rl.cli.arguments import Arguments
@@ -19,8 +19,8 @@ from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.measurement import cells
 from warmup_rl.recipe import load_recipe
 from warmup_rl.run.cache import CacheEntry
-from warmup_rl.run.pipeline import PlannedStage, Trial
 from warmup_rl.run.provenance import TrialRecord, missing_outputs, trial_records
+from warmup_rl.run.trial import PlannedStage, Trial
 
 _CHUNK = 512
 _FIGURES = ("lenient", "strict", "well_formed")
@@ -188,24 +188,18 @@ def _scored(
     rows: Iterable[dict[str, Any]], domains: Mapping[str, Domain], problems: Problems, response_format: ResponseFormat
 ) -> Iterator[tuple[dict[str, Any], Score | None]]:
     """Each row with its score by the current grader, or None if it cannot be graded."""
-    source = iter(rows)
-    while chunk := list(islice(source, _CHUNK)):
-        by_form: dict[ResponseFormat, list[dict[str, Any]]] = {}
-        for row in chunk:
-            if row["score"] and (row["domain"], row["problem_id"]) in problems:
-                prompt = row.get("prompt")
-                form = response_format if prompt is None else response_format.under(prompt)
-                by_form.setdefault(form, []).append(row)
-        scores: dict[int, Score | Unscorable] = {}
-        for form, mine in by_form.items():
+    for prompt, mine in groupby(rows, key=lambda row: row.get("prompt")):
+        form = response_format if prompt is None else response_format.under(prompt)
+        while chunk := list(islice(mine, _CHUNK)):
+            known = [row for row in chunk if row["score"] and (row["domain"], row["problem_id"]) in problems]
             items = []
-            for row in mine:
+            for row in known:
                 domain, problem = domains[row["domain"]], problems[row["domain"], row["problem_id"]]
                 items.append(Answered(domain, problem, _text(row, form), bool(row.get("truncated"))))
-            scores |= {id(row): score for row, score in zip(mine, score_all(items, form), strict=True)}
-        for row in chunk:
-            score = scores.get(id(row))
-            yield row, score if isinstance(score, Score) else None
+            scores = {id(row): score for row, score in zip(known, score_all(items, form), strict=True)}
+            for row in chunk:
+                score = scores.get(id(row))
+                yield row, score if isinstance(score, Score) else None
 
 
 def _text(row: dict[str, Any], response_format: ResponseFormat) -> str:

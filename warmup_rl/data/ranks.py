@@ -74,7 +74,7 @@ class RankFiles:
         return self._path.with_name(f"{self._path.stem}.rank{rank}of{self._size}.jsonl")
 
     def _marker(self, rank: int) -> Path:
-        return self._path.with_name(f"{self._path.stem}.rank{rank}of{self._size}.done")
+        return self._file(rank).with_suffix(".done")
 
 
 class RankFolder:

@@ -14,6 +14,7 @@ from warmup_rl.base.types import SPLITS, Grade, Problem, Split, Validity
 from warmup_rl.data.datasets import Source
 from warmup_rl.domains.kk_puzzles import Drawn, Tally, count_by_split, draw
 from warmup_rl.domains.kk_rows import KkGrader, question_key, read_inhabitants, solution_text
+from warmup_rl.domains.rows import RowDomain
 from warmup_rl.interfaces.domain import Domain, problem_id
 from warmup_rl.knights import english, terse, text
 from warmup_rl.knights.chain import terse_chain
@@ -38,10 +39,7 @@ class KnightsKnaves(Domain):
     """Puzzles of the published grammar (arXiv 2410.23123) with exactly one solution, generated or from a file."""
 
     type: ClassVar[str] = "kk"
-    REWARDS: ClassVar[Mapping[str, Any]] = {
-        "form": "required", "correct": 2.0, "wrong": -0.5, "no_answer": -1.0, "bad_format": -2.0, "timeout": -1.0,
-    }  # fmt: skip
-    """The rewards of arXiv 2505.13718."""
+    REWARDS: ClassVar[Mapping[str, Any]] = RowDomain.REWARDS
     for_warmup: ClassVar[bool] = True
 
     people: People | tuple[People, People] = (2, 3)

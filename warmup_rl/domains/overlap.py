@@ -75,10 +75,9 @@ class Evaluated:
         self._remove_boilerplate(counts, total)
 
     def repeated(
-        self, others: Iterable[Problem], share: float = HALF,
-        comparable: Callable[[Problem, str], bool] = lambda problem, domain: True,
-    ) -> Iterator[tuple[Problem, Found]]:  # fmt: skip
-        """The given problems that repeat an evaluated one: the same, or with this share of its runs.
+        self, others: Iterable[Problem], comparable: Callable[[Problem, str], bool] = lambda problem, domain: True
+    ) -> Iterator[tuple[Problem, Found]]:
+        """The given problems that repeat an evaluated one: the same, or with half of its runs.
 
         Iterates once and keeps only problems that share runs with evaluated ones. Call once.
 
@@ -98,7 +97,7 @@ class Evaluated:
                 near += [(problem, runs)] if runs else []
         self._remove_boilerplate(counts, len(seen))
         for problem, runs in near:
-            if found := self._most_similar(problem, runs, share, comparable):
+            if found := self._most_similar(problem, runs, HALF, comparable):
                 yield problem, found
 
     def same(self, problem: Problem) -> Found | None:

@@ -333,6 +333,6 @@ def _time_limit(seconds: float) -> Iterator[None]:
         sys.settrace(before)
 
 
-def _short(value: Any, limit: int = 100) -> str:
+def _short(value: Any) -> str:
     text = value.model_dump_json() if isinstance(value, Config) else str(value)
-    return text if len(text) <= limit else f"{text[:limit]}… ({hashlib.sha256(text.encode()).hexdigest()[:8]})"
+    return text if len(text) <= 100 else f"{text[:100]}… ({hashlib.sha256(text.encode()).hexdigest()[:8]})"

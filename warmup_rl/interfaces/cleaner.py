@@ -83,3 +83,10 @@ class Cleaner(Plugin, ABC):
         A function with state (say, the texts seen so far) starts from `context.remembered` and passes what it adds to
         `context.remember`, so that a killed run resumes exactly.
         """
+
+
+class EachAlone(Cleaner):
+    """Config of a step for which what becomes of a trace depends on that trace alone."""
+
+    def per_rank(self) -> bool:
+        return True

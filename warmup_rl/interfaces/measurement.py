@@ -12,6 +12,8 @@ from warmup_rl.base.errors import DataError
 from warmup_rl.base.stats import difference_error
 from warmup_rl.base.untrusted import shaped
 
+TRACKED = ("lenient", "strict", "well_formed", "truncated", "tokens")
+"""Figures of a measurement that trackers show."""
 Row = dict[str, Any]
 R = TypeVar("R")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from warmup_rl.base.config import Sampling, existing_model
+from warmup_rl.base.files import existing
 from warmup_rl.base.models import pickled_only
 from warmup_rl.base.untrusted import parse_json
 from warmup_rl.engines.vllm import NOT_INSTALLED, is_installed
@@ -290,11 +291,11 @@ def _model(draft: Draft) -> Found:
 
 def _output_dir(folder: Path) -> Found:
     """Whether a file can be made in the folder, or in the nearest existing one above it; leaves nothing behind."""
-    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    nearest = existing(folder)
     try:
-        with tempfile.TemporaryFile(dir=existing):
+        with tempfile.TemporaryFile(dir=nearest):
             return
     except OSError as error:
-        reason = "not a folder" if existing.is_file() else f"not writable: {error.strerror}"
-        message = f"cannot be written (got {str(folder)!r}; {existing} is {reason}). Choose another folder."
+        reason = "not a folder" if nearest.is_file() else f"not writable: {error.strerror}"
+        message = f"cannot be written (got {str(folder)!r}; {nearest} is {reason}). Choose another folder."
         yield ("output_dir",), message

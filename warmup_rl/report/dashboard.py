@@ -57,19 +57,8 @@ def _completions(found: Findings) -> tuple[tuple[str, ...], list[tuple[Any, ...]
         for problem in browsed_problems(found.run.headline, columns)
         for number, *rest in problem["a"]
     ]
-    header = (
-        "domain",
-        "problem",
-        "question",
-        "reference",
-        "model",
-        "seed",
-        "sample",
-        "outcome",
-        "tokens",
-        "completion",
-    )
-    return header, rows[:MOST_COMPLETIONS]
+    header = "domain problem question reference model seed sample outcome tokens completion"
+    return tuple(header.split()), rows[:MOST_COMPLETIONS]
 
 
 def _pictures(wandb: Any, folder: Path) -> dict[str, Any]:

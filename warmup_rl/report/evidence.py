@@ -50,9 +50,9 @@ def domain_tests(run: Run) -> tuple[DomainTest, ...]:
         tested = []
         for domain in run.measured:
             left, right = (partial(measures.arm_accuracy, run, arm, when, (domain,)) for arm in (warmup, base))
-            question = f"warmup{after} - base{after}"
-            names = f"warmup{after}", f"base{after}"
-            claim = compare(run, f"domain.{when}.{domain}", question, domain, (names[0], left), (names[1], right))
+            sides = (f"warmup{after}", left), (f"base{after}", right)
+            question = " - ".join(name for name, _ in sides)
+            claim = compare(run, f"domain.{when}.{domain}", question, domain, *sides)
             if not claim.untestable:
                 tested.append(claim)
         corrected = holm([t_test(list(claim.values.values())) for claim in tested])

@@ -45,7 +45,7 @@ LIBRARIES = {
 """Distributions of libraries that may affect results, by import name."""
 MISSING = "missing"
 MOST_KEPT = 5000
-ALWAYS = ("warmup_rl.run.pipeline", "warmup_rl.run.stage_key", "warmup_rl.recipe.schema")
+ALWAYS = ("warmup_rl.run.pipeline", "warmup_rl.run.trial", "warmup_rl.recipe.schema")
 """Modules that decide the inputs of every stage; they count without their imports."""
 
 UNCOUNTED = ("warmup_rl.base.console", "warmup_rl.interfaces.plugins")

@@ -25,7 +25,7 @@ from warmup_rl.stages.training.preflight import quick_model, tiny_model
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from warmup_rl.run.pipeline import PlannedStage
+    from warmup_rl.run.trial import PlannedStage
 
 
 def require_completions(folder: Path, place: str) -> None:

@@ -12,7 +12,7 @@ from warmup_rl.run.cache import RECORD
 from warmup_rl.stages.training.health import AFTER_WARMUP, HealthSettings, action
 
 if TYPE_CHECKING:
-    from warmup_rl.run.pipeline import PlannedStage, Trial
+    from warmup_rl.run.trial import PlannedStage, Trial
 
 
 def warmup_alarms(trial: Trial, planned: PlannedStage, summary: Mapping[str, Any]) -> list[dict[str, Any]]:

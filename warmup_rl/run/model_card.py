@@ -16,7 +16,7 @@ from warmup_rl.run.cache import CARD
 from warmup_rl.run.provenance import versions
 
 if TYPE_CHECKING:
-    from warmup_rl.run.pipeline import PlannedStage, Trial
+    from warmup_rl.run.trial import PlannedStage, Trial
 
 
 def write_card(trial: Trial, planned: PlannedStage) -> None:

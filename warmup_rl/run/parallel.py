@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.machine import cores
 from warmup_rl.recipe.schema import LAST_FOLD
-from warmup_rl.run.pipeline import PlannedStage, Trial
+from warmup_rl.run.trial import PlannedStage, Trial
 
 Say = Callable[[str], None]
 

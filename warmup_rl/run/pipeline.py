@@ -1,36 +1,32 @@
-"""Runs a recipe: each stage of a trial once, in the cache, linked into the run folder."""
+"""Runs a trial: each stage once, in the cache, linked into the run folder."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from warmup_rl.base.console import duration
 from warmup_rl.base.errors import RunError
-from warmup_rl.base.jsonl import read_json, write_json
+from warmup_rl.base.jsonl import write_json
 from warmup_rl.base.models import require_finite
 from warmup_rl.interfaces.chat import load_tokenizer
-from warmup_rl.interfaces.format import STYLES, ResponseFormat
-from warmup_rl.interfaces.measurement import best_style
 from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, artifact_path
-from warmup_rl.recipe import Recipe, dump, trial_name
-from warmup_rl.recipe.schema import CACHE_FOLDER, SOURCES
-from warmup_rl.run.cache import CacheEntry, keep_note, model_key, stale_key
+from warmup_rl.recipe import dump
+from warmup_rl.run.cache import CacheEntry, keep_note
 from warmup_rl.run.drafts import checked_note, require_completions
 from warmup_rl.run.harm import silent_starts, stop_after_harm, warmup_alarms
 from warmup_rl.run.launch_env import launch_id, require_peers
 from warmup_rl.run.model_card import write_card
-from warmup_rl.run.provenance import addresses, versions
-from warmup_rl.run.stage_key import stage_key
+from warmup_rl.run.provenance import versions
 from warmup_rl.run.tracking import rewrite_report, track_stage, tracking_of, trial_run
+from warmup_rl.run.trial import PlannedStage, Trial
 from warmup_rl.stages.training.layout import layout_of
 
 Say = Callable[[str], None]
@@ -38,151 +34,13 @@ PROBLEMS = "problems.json"
 """File of a stage output: ids of the problems that the stage used."""
 
 
-@dataclass(frozen=True)
-class PlannedStage:
-    """A stage of one arm and seed, with the key of its output and of what it reads.
-
-    Attributes:
-        key: `SETTINGS-CODE`: hashes of the stage's settings and inputs, and of its code and its endpoints' addresses.
-        current: the key with what is current of these; differs from `key` only if an older output is reused.
-        inputs: keys of the artifacts that the stage reads, by kind.
-        data: digests of the data files that the stage and its domains name, by path.
-    """
-
-    number: int
-    stage: Stage
-    key: str
-    current: str
-    inputs: Mapping[str, str]
-    data: Mapping[str, str]
-
-    @property
-    def stale(self) -> bool:
-        """Whether the output was made by older code or another endpoint (only under `--reuse-stale`)."""
-        return self.key != self.current
-
-    @property
-    def name(self) -> str:
-        return f"{self.number:02d}-{self.stage.id}"
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One arm with one seed, the unit that runs independently; with cross-validation, one fold or the last model.
-
-    Attributes:
-        fold: None for the last model, which is trained on all rows, and without cross-validation.
-        reuse_stale: reuse finished outputs with equal settings and inputs although the code or an endpoint has changed.
-    """
-
-    recipe: Recipe
-    arm: str
-    seed: int
-    fold: int | None = None
-    reuse_stale: bool = False
-
-    @property
-    def run_folder(self) -> Path:
-        return Path(self.recipe.output_dir) / self.recipe.run_name
-
-    @property
-    def folder(self) -> Path:
-        folder = self.run_folder / self.arm / f"seed-{self.seed}"
-        return folder if self.fold is None else folder / f"fold-{self.fold}"
-
-    @property
-    def place(self) -> tuple[str, int, int | None]:
-        """Arm, seed and fold."""
-        return self.arm, self.seed, self.fold
-
-    @property
-    def name(self) -> str:
-        return trial_name(*self.place)
-
-    def seed_of(self, stage: Stage) -> int:
-        """The seed of what a stage draws, its problems aside."""
-        return self.recipe.seed_of(SOURCES.get(stage.role, "examples"), self.seed)
-
-    @cached_property
-    def stages(self) -> tuple[PlannedStage, ...]:
-        """The stages of the arm with their keys, known before anything runs."""
-        recipe = self.recipe
-        given: dict[str, str] = {"model": model_key(recipe.model, recipe.model_revision)} if recipe.model else {}
-        stages, judged = list[PlannedStage](), ""
-        for number, stage in enumerate(self.recipe.stages_of(self.arm, self.fold), start=1):
-            inputs: dict[str, str] = {kind: given[kind] for kind in sorted(stage.required_inputs())}
-            current, data = stage_key(self, stage, inputs, judged)
-            key = stale_key(self._cache, stage.type, current) if self.reuse_stale else current
-            planned = PlannedStage(number, stage, key, current, inputs, data)
-            given |= {kind: planned.key for kind in stage.outputs}
-            stages.append(planned)
-            judged = judged or (key if stage.compared_styles() else "")
-        return tuple(stages)
-
-    def chosen(self, only: str | None = None, until: str | None = None) -> tuple[PlannedStage, ...]:
-        """The stages to run: all, `only` one, or those up to and including `until`; none where the arm has no such."""
-        if (wanted := only or until) is None:
-            return self.stages
-        end = next((number for number, planned in enumerate(self.stages, start=1) if planned.stage.id == wanted), 0)
-        return self.stages[end - 1 if only and end else 0 : end]
-
-    @property
-    def format(self) -> ResponseFormat:
-        """How the arm's completions are laid out; `auto` until the evaluation that decides it is done."""
-        wanted = self.recipe.format_of(self.arm)
-        judge = next((planned for planned in self.stages if planned.stage.compared_styles()), None)
-        if wanted.think != "auto" or judge is None or not (entry := self.entry(judge)).done:
-            return wanted
-        styles = [style for style in STYLES if style in judge.stage.compared_styles()]
-        return wanted.under(best_style(entry.cells(), styles))
-
-    @property
-    def _cache(self) -> Path:
-        return Path(self.recipe.output_dir) / CACHE_FOLDER
-
-    def entry(self, planned: PlannedStage) -> CacheEntry:
-        return CacheEntry(self._cache / f"{planned.stage.type}-{planned.key}")
-
-    @property
-    def done(self) -> bool:
-        return all(self.entry(planned).done for planned in self.stages)
-
-    @property
-    def finished(self) -> bool:
-        """Whether all is done and linked into the trial's folder; what is done may have been made by other runs."""
-        if not self.done or not (path := self.folder / "run.json").is_file():
-            return False
-        record = read_json(path, delete=self.folder)
-        linked = [(stage["key"], stage.get("stale", False)) for stage in record["stages"]]
-        return record["state"] == "finished" and linked == [(planned.key, planned.stale) for planned in self.stages]
-
-    @cached_property
-    def outdated(self) -> set[str]:
-        """Ids of stages of which there is an output with equal settings by code or an endpoint that has changed since,
-        in the stage or in one before it: it is made anew, or reused under `--reuse-stale`."""
-        older = replace(self, reuse_stale=True)
-        return {
-            before.stage.id
-            for before, now in zip(older.stages, self.stages, strict=True)
-            if before.stale or (older.entry(before).done and not self.entry(now).done)
-        }
-
-    def moved(self) -> Iterator[str]:
-        """A line for each stage of which there is only an output that was made with another endpoint's address."""
-        for planned in replace(self, reuse_stale=True).stages:
-            entry = self.entry(planned)
-            before = dict(addresses(entry.record()["config"])) if entry.done else {}
-            for place, address in addresses(dump(planned.stage)):
-                if before.get(place, address) != address:
-                    again = "it is reused" if self.reuse_stale else "it is made again (--reuse-stale reuses it)"
-                    yield f"{planned.stage.id}: made with {place} {before[place]}, not {address}: {again}."
-
-
 class TrialRunner:
     """Runs a trial's stages in order, in one process or as one rank of several."""
 
     def __init__(self, trial: Trial, launch_env: LaunchEnv, say: Say) -> None:
-        self._trial, self._launch_env, self._say = trial, launch_env, say
+        self._trial = trial
+        self._launch_env = launch_env
+        self._say = say
 
     def run(self, *, only: str | None = None, until: str | None = None) -> None:
         """Runs what is not done yet of the stages that `Trial.chosen` gives.
@@ -190,7 +48,8 @@ class TrialRunner:
         Raises `RunError` if the arm has no such stage, or an input of the stage `only` is missing; `UserError` if the
         recipe's model cannot be loaded, or its folder holds weights that are not finite.
         """
-        if not (chosen := self._trial.chosen(only, until)):
+        chosen = self._trial.chosen(only, until)
+        if not chosen:
             ids = ", ".join(planned.stage.id for planned in self._trial.stages)
             raise RunError(f"arm {self._trial.arm!r} has no stage {only or until!r}. Its stages: {ids}.")
         recipe = self._trial.recipe
@@ -220,7 +79,8 @@ class TrialRunner:
         Args:
             drafts: a folder for the drafts of models that stages build; the contexts name them.
         """
-        inputs, prepared = Artifacts(self._trial.recipe.model, self._trial.recipe.model_revision), []
+        inputs = Artifacts(self._trial.recipe.model, self._trial.recipe.model_revision)
+        prepared: list[tuple[Stage, Context]] = []
         passed: list[Path | None] = []
         for planned in self._trial.stages:
             folder = drafts / planned.key
@@ -248,12 +108,14 @@ class TrialRunner:
         return checked_note(recipe, [planned], [repr(layout_of())])
 
     def _step(self, planned: PlannedStage) -> None:
-        entry, name = self._trial.entry(planned), planned.stage.id
+        entry = self._trial.entry(planned)
+        name = planned.stage.id
         if entry.done:
             self._link(planned)
-            track_stage(planned.stage.id, entry.record())
+            track_stage(name, entry.record())
             stale = " by code or an endpoint that has changed since" if planned.stale else ""
-            return self._say(f"{name}: done before{stale}, {entry.folder}")
+            self._say(f"{name}: done before{stale}, {entry.folder}")
+            return
         if not self._launch_env.is_main:
             peers = partial(require_peers, self._trial.folder)
             if entry.await_start(launch_id(), peers) and planned.stage.on_every_rank():
@@ -262,25 +124,30 @@ class TrialRunner:
             return
         with entry.locked(lambda holder: self._say(f"{name}: another process{holder} makes it, waiting")):
             if not entry.done:
-                self._say(f"{name}: starts")
-                for line in silent_starts(self._trial, planned):
-                    self._say(f"{name}: {line}")
-                entry.open_part(planned.stage.recover, launch=launch_id())
-                start = time.monotonic()
-                summary = self._execute(planned, entry)
-                if alarms := warmup_alarms(self._trial, planned, summary):
-                    summary = {**summary, "alarms": alarms}
-                seconds = round(time.monotonic() - start, 1)
-                write_json(entry.part / PROBLEMS, self._problems(planned))
-                entry.finish(self._stage_record(planned, summary, seconds))
-                self._say(f"{name}: done in {duration(seconds)}")
-                for alarm in alarms:
-                    self._say(f"{name}: health, {alarm['rule']}: {alarm['text']}")
+                self._make(planned, entry)
         write_card(self._trial, planned)
         self._link(planned)
         self._record("running")
-        track_stage(planned.stage.id, entry.record())
+        track_stage(name, entry.record())
         rewrite_report(self._trial)
+
+    def _make(self, planned: PlannedStage, entry: CacheEntry) -> None:
+        name = planned.stage.id
+        self._say(f"{name}: starts")
+        for line in silent_starts(self._trial, planned):
+            self._say(f"{name}: {line}")
+        entry.open_part(planned.stage.recover, launch=launch_id())
+        start = time.monotonic()
+        summary = self._execute(planned, entry)
+        alarms = warmup_alarms(self._trial, planned, summary)
+        if alarms:
+            summary = {**summary, "alarms": alarms}
+        seconds = round(time.monotonic() - start, 1)
+        write_json(entry.part / PROBLEMS, self._problems(planned))
+        entry.finish(self._stage_record(planned, summary, seconds))
+        self._say(f"{name}: done in {duration(seconds)}")
+        for alarm in alarms:
+            self._say(f"{name}: health, {alarm['rule']}: {alarm['text']}")
 
     def _execute(self, planned: PlannedStage, entry: CacheEntry) -> dict[str, Any]:
         return planned.stage.run(self.context(planned, entry.part, self._artifacts(planned)))
@@ -290,9 +157,8 @@ class TrialRunner:
         recipe = self._trial.recipe
         made: dict[str, Path] = {}
         for kind, key in planned.inputs.items():
-            maker = next(
-                (other for other in self._trial.stages if other.key == key and kind in other.stage.outputs), None
-            )
+            makers = (other for other in self._trial.stages if other.key == key and kind in other.stage.outputs)
+            maker = next(makers, None)
             if maker is None:
                 continue
             entry = self._trial.entry(maker)
@@ -339,6 +205,7 @@ class TrialRunner:
     def _stage_record(self, planned: PlannedStage, summary: dict[str, Any], seconds: float) -> dict[str, Any]:
         from warmup_rl.grading.code import sandbox_used
 
+        sandbox = sandbox_used()
         return {
             "type": planned.stage.type,
             "key": planned.key,
@@ -350,7 +217,7 @@ class TrialRunner:
             "seconds": seconds,
             "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": versions(),
-            **({"sandbox": used} if (used := sandbox_used()) else {}),
+            **({"sandbox": sandbox} if sandbox else {}),
             "launch_env": {
                 "size": self._launch_env.size,
                 "distribution": self._launch_env.distribution,

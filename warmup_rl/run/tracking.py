@@ -16,20 +16,19 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from warmup_rl.interfaces.measurement import TRACKED
 from warmup_rl.interfaces.stage import Tracking
 from warmup_rl.recipe import RecipeRecord
 from warmup_rl.recipe.schema import stage_row
 from warmup_rl.stages.training.tracking import to_wandb
 
 if TYPE_CHECKING:
-    from warmup_rl.run.pipeline import PlannedStage, Trial
+    from warmup_rl.run.trial import PlannedStage, Trial
 
 FOLDER = "wandb"
 """Folder in a run's folder that holds all W&B files of the run."""
 OFFLINE = ("offline", "disabled", "dryrun")
 """Values of WANDB_MODE with which nothing is uploaded."""
-MEASURED = ("lenient", "strict", "well_formed", "truncated", "tokens")
-"""Figures of a measurement that are tracked."""
 COMPARISON = "comparison"
 """Name and job type of the W&B run that holds the report."""
 REWRITE_SECONDS = 120.0
@@ -95,7 +94,7 @@ def track_stage(stage: str, record: Mapping[str, Any]) -> None:
     found |= {f"{stage}/seconds": record["seconds"], f"{stage}/alarms": len(summary.get("alarms", ()))}
     for cell in summary.get("cells") or ():
         place = "/".join(str(cell.get(key)) for key in ("domain", "split", "sampling", "prompt"))
-        found |= {f"{stage}/{place}/{key}": cell.get(key) for key in MEASURED}
+        found |= {f"{stage}/{place}/{key}": cell.get(key) for key in TRACKED}
     to_wandb(lambda wandb: wandb.run.summary.update(found))
 
 

@@ -36,6 +36,7 @@ Example = dict[str, list[int]]
 
 _PASS_TOKENS_ON_CPU = 512
 """Tokens in a pass, on average: more rows mean more padding, fewer mean more calls for little work."""
+_CHECKED_ROWS = 8
 PROBE = "warmup_rl.stages.training.probe:Probe"
 """By import string, so that its code counts only for stages that measure."""
 
@@ -330,13 +331,11 @@ def token_segments(tokenizer: PreTrainedTokenizerBase, completion: str, thinking
     return [by_character[max(end - 1, 0)] for _, end in offsets]
 
 
-def require_supervised_end(
-    trainer: SFTTrainer, tokenizer: PreTrainedTokenizerBase, rows: int = 8, *, whole: bool = True
-) -> None:
+def require_supervised_end(trainer: SFTTrainer, tokenizer: PreTrainedTokenizerBase, *, whole: bool = True) -> None:
     """Raises `RunError` unless every run of labels in a collated batch ends with the end token; the last of each row,
     where completions are not trained as a whole."""
     dataset = trainer.train_dataset
-    batch = trainer.data_collator([dataset[index] for index in range(min(rows, len(dataset)))])
+    batch = trainer.data_collator([dataset[index] for index in range(min(_CHECKED_ROWS, len(dataset)))])
     stretches = []
     for labels in batch["labels"].tolist():
         runs = [list(ids) for trained, ids in groupby(labels, key=lambda label: label != IGNORED) if trained]

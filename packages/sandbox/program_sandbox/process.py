@@ -71,7 +71,8 @@ class Child:
     def _start(self, stack: ExitStack) -> None:
         job = os.memfd_create("job")
         stack.callback(os.close, job)
-        _write_all(job, self._job)
+        with open(job, "wb", closefd=False) as file:
+            file.write(self._job)
         os.lseek(job, 0, os.SEEK_SET)
         with ExitStack() as ends:  # the child's, of which this process keeps none
             self._results, results = _pipe(stack, ends)
@@ -260,12 +261,6 @@ def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
     reader.callback(os.close, ends[0])
     writer.callback(os.close, ends[1])
     return ends
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 def _how_ended(code: int | None) -> str:

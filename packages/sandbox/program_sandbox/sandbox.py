@@ -29,12 +29,6 @@ class Sandbox:
         self._failures = 0
         self._lock = threading.Lock()
 
-    def __enter__(self) -> Sandbox:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Does nothing: no resource stays open between two programs."""
-
     def run(self, program: Program) -> Ran:
         """Runs one program in its own process and returns after that process has ended.
 

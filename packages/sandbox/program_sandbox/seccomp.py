@@ -10,8 +10,6 @@ import errno
 import platform
 import struct
 
-MACHINES = ("x86_64", "aarch64")
-
 # name: (x86_64, aarch64); None where the machine has no such call.
 _ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66), "pread64": (17, 67), "pwrite64": (18, 68),
@@ -57,9 +55,9 @@ _LOAD, _EQUAL, _AT_LEAST, _MASK, _RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
 def filter_program(machine: str = "") -> bytes:
     """Instructions of the filter, 8 bytes each. Raises `LookupError` for a machine without a table."""
     machine = machine or platform.machine()
-    if machine not in MACHINES:
+    if machine not in _AUDIT:
         raise LookupError(f"no table of system calls for {machine}")
-    column = MACHINES.index(machine)
+    column = list(_AUDIT).index(machine)
     lines = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, _AUDIT[machine]), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, 0)]
     if machine == "x86_64":  # the x32 calls have this bit
         lines += [(_AT_LEAST, 0, 1, 0x40000000), (_RETURN, 0, 0, _KILL)]

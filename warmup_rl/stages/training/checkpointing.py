@@ -15,6 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from warmup_rl.base.console import size_in_words
 from warmup_rl.base.errors import RunError
+from warmup_rl.base.files import free_bytes
 from warmup_rl.base.stopping import Stopped, asked_to_stop
 from warmup_rl.interfaces.stage import Context
 from warmup_rl.stages.training.checkpoints import (
@@ -120,7 +121,7 @@ class Checkpoints(TrainerCallback):
         """Whether the disk has room for a checkpoint; if need be, older ones are deleted, except the newest."""
         found = checkpoints(self._context.folder)
         needed = checkpoint_bytes(self._trainer)
-        while (free := shutil.disk_usage(self._context.folder).free) < needed and len(found) > 1:
+        while (free := free_bytes(self._context.folder)) < needed and len(found) > 1:
             shutil.rmtree(found.pop(0))
         if free < needed:
             self._context.say(
@@ -205,7 +206,7 @@ def checkpoint_bytes(trainer: Trainer) -> int:
 def require_room(trainer: Trainer, context: Context, settings: CheckpointSettings | None, parameters: int) -> None:
     """Raises `RunError` if the disk has no room for the model that is saved at the end, and a checkpoint of it."""
     model, one = BYTES_PER_WEIGHT * parameters, checkpoint_bytes(trainer) if settings else 0
-    free = shutil.disk_usage(context.folder).free
+    free = free_bytes(context.folder)
     if free < model + one:
         what = f"{size_in_words(model)} for the model" + (f" and {size_in_words(one)} for a checkpoint" if one else "")
         raise RunError(
@@ -219,7 +220,7 @@ def make_room(context: Context, parameters: int, step: int) -> None:
     needed = BYTES_PER_WEIGHT * parameters
     older = [one for one in checkpoints(context.folder) if step_of(one) < step]
     held = sum(path.stat().st_size for one in older for path in one.rglob("*") if path.is_file())
-    if (free := shutil.disk_usage(context.folder).free) < needed <= free + held:
+    if (free := free_bytes(context.folder)) < needed <= free + held:
         for one in older:
             shutil.rmtree(one)
 

@@ -10,7 +10,7 @@ from transformers import TrainerCallback, TrainerState
 
 from warmup_rl.base.jsonl import append_jsonl
 from warmup_rl.interfaces.domain import Domain
-from warmup_rl.interfaces.measurement import CurvePoint, summarize
+from warmup_rl.interfaces.measurement import TRACKED, CurvePoint, summarize
 from warmup_rl.interfaces.stage import Context
 from warmup_rl.stages.training.evaluator import complete_held_out
 from warmup_rl.stages.training.rewards import Rewarder
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 
 _KEPT = ("problems", "lenient", "strict", "well_formed", "truncated", "shows_work", "tokens")
-_TRACKED = ("lenient", "strict", "well_formed", "truncated", "tokens")
 
 
 class Curve(TrainerCallback):
@@ -72,6 +71,6 @@ class Curve(TrainerCallback):
         if self._context.launch_env.is_main:
             append_jsonl(self._context.folder / "curve.jsonl", [row])
             append_jsonl(self._context.folder / "curve_completions.jsonl", [{"step": step, **kept} for kept in rows])
-        logs, trainer = {f"held_out/{key}": row[key] for key in _TRACKED}, self._trainer
+        logs, trainer = {f"held_out/{key}": row[key] for key in TRACKED}, self._trainer
         trainer.callback_handler.call_event("on_log", trainer.args, trainer.state, trainer.control, logs=logs)
         self._measuring += time.monotonic() - began

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from warmup_rl.base.console import size_in_words
 from warmup_rl.base.errors import RunError, UserError, first_line
-from warmup_rl.base.files import DISK_FULL
+from warmup_rl.base.files import DISK_FULL, free_bytes
 from warmup_rl.interfaces.stage import Context
 from warmup_rl.stages.training.checkpoints import last_in_words
 from warmup_rl.stages.training.tracking import clean_up
@@ -36,7 +35,7 @@ def explained(stage: TrainerStage, context: Context) -> Iterator[None]:
                 f"{context.stage_id}: out of memory on {context.launch_env.device} ({first_line(error)}). "
                 f"What helps, in this order:{steps}\n{last_in_words(context)}"
             ) from error
-        free = shutil.disk_usage(context.folder).free if context.folder.exists() else _FULL_BYTES
+        free = free_bytes(context.folder)
         if getattr(error, "errno", None) in DISK_FULL or "No space left" in str(error) or free < _FULL_BYTES:
             raise RunError(
                 f"{context.stage_id}: the disk is full: {context.folder} has {size_in_words(free)} free ({error}). "
