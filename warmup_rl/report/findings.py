@@ -59,11 +59,12 @@ def ablation(run: Run) -> tuple[Outcome, ...]:
             continue
         cells = [cell for domain in run.transfer for cell in row.cells(domain, run.headline).values()]
         warmups = [stage for trial in trials.values() for stage in trial.stages if stage.role == "warmup"]
-        spent = (mean([one.number(key) for one in warmups] or [0.0]) for key in ("steps", "trained_tokens"))
-        answers = (average(cells, name) or 0.0 for name in ("tokens", "truncated"))
+        steps, trained = (mean([one.number(key) for one in warmups] or [0.0]) for key in ("steps", "trained_tokens"))
+        length, cut_off = (average(cells, name) or 0.0 for name in ("tokens", "truncated"))
         puzzles = row.accuracy(run.puzzles, run.headline)
         taught = _taught(stage for trial in trials.values() for stage in trial.stages)
-        outcomes.append(Outcome(arm, transfer, puzzles, _differences(run, arm), *answers, *spent, taught))
+        differences = _differences(run, arm)
+        outcomes.append(Outcome(arm, transfer, puzzles, differences, length, cut_off, steps, trained, taught))
     return tuple(outcomes)
 
 
