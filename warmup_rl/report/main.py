@@ -141,10 +141,11 @@ def _overview(found: Findings, plots: Callable[..., list[Block]]) -> list[Sectio
 
 def _audits(run: Run) -> str:
     """Where the pages are that show what cleaning did to each trace."""
-    cleaned = {stage.folder for stage in run.stages("traces") if (stage.folder / "audit.html").is_file()}
-    places = [os.path.relpath(folder / "audit.html", run.folder.resolve() / "report") for folder in sorted(cleaned)]
-    links = ", ".join(f"[{Path(place).parent.name}]({place})" for place in places)
-    return f"What cleaning did to each trace: {links}." if links else ""
+    of = {stage.folder: f"{one.arm} {one.seed}" for one in run.every_trial for stage in one.stages}
+    pages = {folder / "audit.html": name for folder, name in of.items() if (folder / "audit.html").is_file()}
+    start = run.folder.resolve() / "report"
+    links = ", ".join(f"[{name}]({os.path.relpath(page, start)})" for page, name in pages.items())
+    return f"What cleaning did to each trace, by arm and seed: {links}." if links else ""
 
 
 def _styles(run: Run) -> str:
