@@ -22,15 +22,12 @@ class Correct(EachAlone):
     well_formed: bool = False
     """Also drop traces that do not follow the response format exactly."""
 
-    def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
-        def clean(trace: Trace) -> Trace | Dropped:
-            if trace.score.verdict != "correct":
-                return Dropped("no answer" if trace.score.verdict == "none" else f"answer {trace.score.verdict}")
-            if self.well_formed and not trace.score.well_formed:
-                return Dropped("not well formed")
-            return trace
-
-        return clean
+    def clean(self, context: CleanContext, trace: Trace) -> Trace | Dropped:
+        if trace.score.verdict != "correct":
+            return Dropped("no answer" if trace.score.verdict == "none" else f"answer {trace.score.verdict}")
+        if self.well_formed and not trace.score.well_formed:
+            return Dropped("not well formed")
+        return trace
 
 
 class Duplicates(Cleaner):
@@ -81,16 +78,13 @@ class Length(EachAlone):
             raise ValueError(f"max_tokens: {self.max_tokens} is below min_tokens {self.min_tokens}; nothing is kept")
         return self
 
-    def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
-        def clean(trace: Trace) -> Trace | Dropped:
-            tokens = context.count_tokens(trace.thinking) + context.count_tokens(trace.answer)
-            if tokens < self.min_tokens:
-                return Dropped(f"shorter than {self.min_tokens} tokens")
-            if self.max_tokens is not None and tokens > self.max_tokens:
-                return Dropped(f"longer than {self.max_tokens} tokens")
-            return trace
-
-        return clean
+    def clean(self, context: CleanContext, trace: Trace) -> Trace | Dropped:
+        tokens = context.count_tokens(trace.thinking) + context.count_tokens(trace.answer)
+        if tokens < self.min_tokens:
+            return Dropped(f"shorter than {self.min_tokens} tokens")
+        if self.max_tokens is not None and tokens > self.max_tokens:
+            return Dropped(f"longer than {self.max_tokens} tokens")
+        return trace
 
 
 def _key(trace: Trace) -> bytes:

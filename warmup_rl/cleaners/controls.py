@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar, Literal
 
@@ -20,11 +19,8 @@ class AnswersOnly(EachAlone):
 
     type: ClassVar[str] = "answers_only"
 
-    def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
-        def clean(trace: Trace) -> Trace | Dropped:
-            return replace(trace, thinking="", meta={**trace.meta, "control": "answers only"})
-
-        return clean
+    def clean(self, context: CleanContext, trace: Trace) -> Trace | Dropped:
+        return replace(trace, thinking="", meta={**trace.meta, "control": "answers only"})
 
 
 class Shuffled(EachAlone):
@@ -38,13 +34,10 @@ class Shuffled(EachAlone):
     unit: Literal["words", "sentences"] = "words"
     """What is shuffled: words or whole sentences."""
 
-    def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
-        def clean(trace: Trace) -> Trace | Dropped:
-            pieces = trace.thinking.split()
-            if self.unit == "sentences":
-                pieces = [trace.thinking[span.start : span.end].strip() for span in sentences(trace.thinking)]
-            random.Random(f"shuffled/{context.seed}/{trace.problem_id}/{trace.sample}").shuffle(pieces)
-            meta = {**trace.meta, "control": f"{self.unit} shuffled"}
-            return replace(trace, thinking=" ".join(pieces), meta=meta)
-
-        return clean
+    def clean(self, context: CleanContext, trace: Trace) -> Trace | Dropped:
+        pieces = trace.thinking.split()
+        if self.unit == "sentences":
+            pieces = [trace.thinking[span.start : span.end].strip() for span in sentences(trace.thinking)]
+        random.Random(f"shuffled/{context.seed}/{trace.problem_id}/{trace.sample}").shuffle(pieces)
+        meta = {**trace.meta, "control": f"{self.unit} shuffled"}
+        return replace(trace, thinking=" ".join(pieces), meta=meta)

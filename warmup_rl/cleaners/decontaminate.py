@@ -9,10 +9,10 @@ from pydantic import Field
 
 from warmup_rl.base.types import Problem, Trace
 from warmup_rl.domains.overlap import WORDS, Evaluated
-from warmup_rl.interfaces.cleaner import CleanContext, Dropped, EachAlone
+from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
 
 
-class Decontaminate(EachAlone):
+class Decontaminate(Cleaner):
     """Compares question and thinking of each trace with every problem that the recipe evaluates on.
 
     A trace is dropped if its problem is evaluated on (by id, by its words, or by the domain's canonical key: for
@@ -31,6 +31,9 @@ class Decontaminate(EachAlone):
     share: float = Field(default=0.3, gt=0, le=1)
     """Share of an evaluation problem's runs at which a trace is dropped. 0.3 finds the same exercise with other
     numbers, 0.5 with one number changed; near 0 one common run is enough."""
+
+    def per_rank(self) -> bool:
+        return True
 
     def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
         def canonical(problem: Problem) -> str | None:

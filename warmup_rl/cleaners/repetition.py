@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from pydantic import Field
@@ -37,15 +37,12 @@ class Repetition(EachAlone):
     share: float = Field(default=0.3, gt=0, le=1)
     """Share of the thinking in its longest stretch of words whose every 12 occurred at least twice before."""
 
-    def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
-        def clean(trace: Trace) -> Trace | Dropped:
-            if ends_in_loop(trace.thinking, self.rounds):
-                return Dropped("ends in a loop")
-            if stale_share(words_of(trace.thinking)) >= self.share:
-                return Dropped("repeats itself")
-            return trace
-
-        return clean
+    def clean(self, context: CleanContext, trace: Trace) -> Trace | Dropped:
+        if ends_in_loop(trace.thinking, self.rounds):
+            return Dropped("ends in a loop")
+        if stale_share(words_of(trace.thinking)) >= self.share:
+            return Dropped("repeats itself")
+        return trace
 
 
 def words_of(thinking: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -90,3 +91,10 @@ class EachAlone(Cleaner):
 
     def per_rank(self) -> bool:
         return True
+
+    def start(self, context: CleanContext) -> Callable[[Trace], Trace | Dropped]:
+        return partial(self.clean, context)
+
+    @abstractmethod
+    def clean(self, context: CleanContext, trace: Trace) -> Trace | Dropped:
+        """The trace, as it is or changed, or why it is dropped."""
