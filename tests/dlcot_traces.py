@@ -251,7 +251,19 @@ Let me check the third corner as well. Coming from 1, go on to 2; behind it lies
 Alternatively, look at the map.
 
 Therefore, the answer is right."""  # noqa: E501
+MIRRORED = """The line has the point u = 4, v = 8.
+
+Check: 2*(16) - 3*(4)*(8) + (64) = 32 - 96 + 64 = 0. Correct.
+
+It also has the point u = -4, v = -8.
+
+Check: 2*(16) - 3*(-4)*(-8) + (64) = 32 - 96 + 64 = 0. Correct.
+
+Okay, the line fits.
+
+Therefore, the answer is C."""
 NO_REPETITIONS = {
+    "a point with the other signs": ("Which line solves 2u^2 - 3uv + v^2 = 0? A. u = v B. v = 3u C. v = 2u", MIRRORED),
     "the options are the question's, what is said of them is new": (OPTIONS, ECHOED),
     "a second look at what was corrected concludes something": ("In which order? C. 3, 1, 2, 4 D. 4, 2, 1, 3", ORDERED),
     "three values that came in all orders": ("Where does the path turn?", ONCE),

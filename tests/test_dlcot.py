@@ -533,7 +533,8 @@ So the answer is 136."""
 
 def test_a_check_that_goes_on_in_the_next_paragraph_stays():
     problem = Problem("p", "written", "A room is 12 long, 5 wide and 4 high. How large are its walls?", "136")
-    assert clean(HALF_CHECKED, problem, Sums(name="written"))[0].thinking == HALF_CHECKED
+    for check in (HALF_CHECKED, HALF_CHECKED.replace("For the side walls:", "Given the height of the side walls,")):
+        assert clean(check, problem, Sums(name="written"))[0].thinking == check
     checked = HALF_CHECKED[: HALF_CHECKED.index("For the side walls")] + "So the answer is 136."
     assert "Wait" not in clean(checked, problem, Sums(name="written"))[0].thinking
 
@@ -561,6 +562,8 @@ SEAMS = {
     ("before", "after", "why"),
     [
         (f"{BEFORE}But 7 is not among the options. ", AFTER, "a doubt before it would stay open"),
+        (f"{BEFORE}Or 2 * 4 less 1, but that isn't simpler. ", AFTER, "a doubt before it would stay open"),
+        (f"{BEFORE}So the answer is 8. ", AFTER, "the answer changes in it"),
         (BEFORE, f"But the options do not have it. {AFTER}", "a sentence after it points back"),
         (BEFORE, f"Let me think which of them is meant. {AFTER}", "a sentence after it points back"),
         (BEFORE, f"So, these numbers are right. {AFTER}", "a sentence after it points back"),
@@ -570,6 +573,25 @@ SEAMS = {
 def test_objections_and_choices_need_what_stands_beside_them(before, after, why):
     cut = Cut(Span(len(before), len(before + GONE)), "redundant")
     assert coherent(before + GONE + after, (cut,), "What is 3 + 4?") == ((), [(cut.span, why)])
+
+
+@pytest.mark.parametrize(
+    ("between", "gone", "after", "why"),
+    [
+        ("", GONE, "Alternatively, count from 4 to 7. ", ""),
+        ("It is a prime. It is small. We are through. ", GONE, "Alternatively, go on from 4. ", ""),
+        (
+            "It is a prime. It is small. We are through. ", GONE, "Alternatively, count from 4 to 7. ",
+            "a value or symbol of it is used after it",
+        ),
+        ("The first way is through. ", "The second way: 3 + 4 = 7. ", "", "a list before it goes on in it"),
+    ],
+)  # fmt: skip
+def test_what_belongs_to_a_neighbour_keeps_it(between, gone, after, why):
+    before = BEFORE + between
+    cut = Cut(Span(len(before), len(before + gone)), "redundant")
+    made, left = coherent(before + gone + after + AFTER, (cut,), "What is 3 + 4, the second way?")
+    assert made == (() if why else (cut,)) and [reason for _, reason in left] == [why][: bool(why)]
 
 
 @pytest.mark.parametrize(

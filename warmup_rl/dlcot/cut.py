@@ -39,6 +39,11 @@ _POINTS_BACK = re.compile(
 _OBJECTS = re.compile(r"\W*(?:but|however)\b(?!\W*(?:wait|let)\b)", re.IGNORECASE)
 """A sentence that speaks against the one before it."""
 _ANOTHER = re.compile(rf"{_HESITATES}another\b", re.IGNORECASE)
+_VARIES = re.compile(rf"{_HESITATES}alternatively\b", re.IGNORECASE)
+_DEAD_END = re.compile(r"\bbut (?:that|this|it)\b.{0,12}?(?:\bnot\b|n['’]t\b)")
+"""What a sentence, in lower case, gives up."""
+_LATER = re.compile(rf"{_HESITATES}(?:(?:the|my) )?(?:second|third|fourth|next|last|other|remaining)\b", re.IGNORECASE)
+"""The beginning of a later part of what was announced as several."""
 _FOLLOWS = re.compile(rf"{_HESITATES}(?:so|therefore|thus|hence|then)\b", re.IGNORECASE)
 _ITEM = re.compile(rf"{_HESITATES}(\w+)\s+(?:\d+|[A-Z])\b", re.IGNORECASE)
 """A numbered or lettered thing, such as `Layer 6` or `Option F`."""
@@ -52,9 +57,13 @@ _ALL = at_words(
 )
 _MENTION = re.compile(rf"(?:{_ALL}) ?(?:of (?:these|them|my) )?(?:different )?(?:{'|'.join(_SEVERAL)})\b")
 _NOUN = re.compile(r"\b(?:the|this|that|these|those|our|my|same) (?:\w+ )?([a-z]{5,})\b")
+_ANSWERS = re.compile(r"answer(?: \w+)? (?:is|be)|\\boxed")
+"""What a sentence, in lower case, states as the answer."""
 _NEAR = 600
 """Characters after a seam in which a noun may point back into what was cut."""
 _REST_OF_WORD = re.compile(r"(?<=[^\W\d_])[^\W\d_]+")
+_VARIED = 3
+"""Last sentences before a seam that an `Alternatively` after it may vary."""
 _FEW = 3
 """Values up to which a passage is compared by its words."""
 _STATED = 3
@@ -118,7 +127,8 @@ def coherent(
         fault = fault or _reference_fault(source, span, said - known, words - known_words)
         if not fault and repeated:
             facts, old = (said, known) if len(said) > _FEW else (words, known_words)
-            fault = _use_fault(source, span, said)
+            fault = _use_fault(source, span, said, asked.hard(0, len(question)))
+            fault = fault or _answer_fault(source, span, said)
             fault = fault or (len(facts - old) > MOSTLY_NEW * len(facts)) * "it says something new"
         if not fault and group[0].reason == "verification" and CORRECTS.search(source.low, *span):
             fault = "it corrects something"
@@ -149,13 +159,30 @@ def _reference_fault(source: Text, span: Span, new: Set[str], new_words: Set[str
     return "a word after it points back" if points else ""
 
 
-def _use_fault(source: Text, span: Span, said: Set[str]) -> str:
-    """Whether the sentence after a repetition uses a value of it, or follows from any, that does not stand near."""
+def _use_fault(source: Text, span: Span, said: Set[str], asked: Set[str]) -> str:
+    """Whether the sentence after a repetition uses a value of it, or follows from any, that does not stand near; what
+    comes as an alternative varies the last sentences, with their values and those of the question."""
     first_end = source.first_end(span.end, min(len(source.text), span.end + _NEAR))
     used = set(source.values(span.end, first_end))
     used = used if _FOLLOWS.match(source.text, span.end, first_end) else used & said
-    far = used and used - source.hard(*_recent(source, span))
+    near = _recent(source, span)
+    far = used and used - source.hard(*near)
+    if used and _VARIES.match(source.text, span.end, first_end):
+        far |= used - asked - source.hard(source.sentences(*near)[-_VARIED:][0][0], span.start)
     return "a value or symbol of it is used after it" if far else ""
+
+
+def _answer_fault(source: Text, span: Span, said: Set[str]) -> str:
+    """Whether the last answer before a repetition is another than that of the whole text, which stands in it."""
+    end = len(source.text)
+    before, last = _answer(source, *_recent(source, span)), _answer(source, max(span.end, end - RECENT), end)
+    return "the answer changes in it" if before and last and last <= said and last.isdisjoint(before) else ""
+
+
+def _answer(source: Text, start: int, end: int) -> set[str]:
+    """The values of a stretch from the last sentence on that speaks of the answer and has some."""
+    spans = (span for span in reversed(source.sentences(start, end)) if _ANSWERS.search(source.low, *span))
+    return next((set(source.values(span[0], end)) for span in spans if source.values(*span)), set())
 
 
 def _recent(source: Text, span: Span) -> tuple[int, int]:
@@ -188,10 +215,11 @@ def _seam_fault(source: Text, span: Span, since: int, said: Set[str], words: Set
         return "a heading before it would be empty"
     if _ANNOUNCES.search(low) or _TURNS_TO.match(low):
         return "a sentence before it announces it"
-    if DOUBTS.search(low) or _OBJECTS.match(last) and _FOLLOWS.match(first):
+    if DOUBTS.search(low) or _DEAD_END.search(low) or _OBJECTS.match(last) and _FOLLOWS.match(first):
         return "a doubt before it would stay open"
     item, listed = _ITEM.match(first), _LISTED.search(gone)
-    if listed and listed[1] not in ("1", "a", "A", "i", "I") and _LISTED.search(text, since, span.start):
+    goes_on = listed and listed[1] not in ("1", "a", "A", "i", "I") and _LISTED.search(text, since, span.start)
+    if goes_on or _LATER.match(gone):
         return "a list before it goes on in it"
     if _LATER_ITEM.match(first) or item and re.search(rf"\b{item[1]}\s+(?:\d+|[A-Z])\b", gone, re.IGNORECASE):
         return "a list goes on after it"

@@ -174,7 +174,8 @@ def _ends(source: Text, passage: Passage, after: Passage, start: int) -> bool:
         concludes = switches and result and _CONCLUDES.match(said) and not _PLANS.search(said)
         if not concludes or not result.issubset(source.values(max(0, start - RECENT), start)):
             return False
-    new = after.move or _BEGINS.match(source.text, after.start) or _ASKS.match(source.text, after.start)
+    begins = _BEGINS.match(source.text, after.start) or _ASKS.match(source.text, after.start)
+    new = begins or after.move not in ("", "restate", "plan")
     return bool(new) or not source.pairs(after.start, after.end)
 
 
@@ -188,7 +189,7 @@ def _derived(run: _Gathered, seen: _Gathered, fewest: int) -> bool:
     words = run.all("words")
     if len(words) >= _FEWEST_WORDS and len(words - seen.all("words") - seen.asked.words[0]) > MOSTLY_NEW * len(words):
         return False
-    values = {value for pair in seen.all("pairs") for value in pair}
+    values = {value.lstrip("-") for pair in seen.all("pairs") for value in pair}
     saturated = len(seen.all("pairs")) > _SATURATED * len(values) ** 2
     return not saturated or seen.share("phrases", run.all("phrases")) >= _SAME_WORDING
 

@@ -20,7 +20,8 @@ character are found seven times faster than others."""
 _TERSE_STARTS = re.compile(rf"{NEXT}(?<=\s{NEXT})(?=\s)|{SO}(?<=\s{SO})(?=\s)")
 _LIST_MARK = re.compile(r"\s*(?:[-*#]*\s*\(?(?:\d+|[a-zA-Z])[.)]\s*)?")
 """The number of a list item, or only white space: not a sentence by itself."""
-_NUMBER = re.compile(r"\d\d*(?:,\d{3})*(?:\.\d+)?")
+_NUMBER = re.compile(r"[\d-](?:(?<!-)|(?:(?<=[(=]-)|(?<=[=,] -))(?=\d))\d*(?:,\d{3})*(?:\.\d+)?")
+"""With its sign, where it can be no subtraction."""
 _SYMBOL = re.compile(r"[^a-zA-Z0-9\\'’][b-hj-zB-HJ-Z]\b(?<![^\W_].)(?!['’])")
 """A symbol of one letter, with the character before it; `a`, `A`, `i` and `I` are mostly words. Patterns that begin
 with a set of few characters of a text are found faster than others."""
