@@ -455,10 +455,11 @@ HARMONY = (
     "<|channel|>analysis<|message|>1 and 1 are two.{}<|end|><|start|>assistant<|channel|>final<|message|>"
     "It is \\boxed{{2}}.<|return|>"
 )
+S1 = "<|im_start|>think\n1 and 1 are two.{}\n<|im_start|>answer\nIt is \\boxed{{2}}."
 GEMMA = "<|channel>thought\n1 and 1 are two.{}<channel|>It is \\boxed{{2}}."
 
 
-@pytest.mark.parametrize("layout", [HARMONY, GEMMA])
+@pytest.mark.parametrize("layout", [HARMONY, GEMMA, S1])
 def test_layouts_in_channels_are_read_and_kept(tmp_path, layout):
     again = "\n\nLet me check again: 1 and 1 are two. Yes, that is right."
     write_jsonl(tmp_path / "in.jsonl", [{"question": "1+1?", "gold": "2", "response": layout.format(again)}])

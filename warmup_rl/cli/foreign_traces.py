@@ -37,11 +37,14 @@ from warmup_rl.interfaces.format import ResponseFormat
 Row = Mapping[str, Any]
 CONTENTS = ("question", "gold", "response", "thinking")
 """What is looked for in a row, keys of `warmup_rl.data.columns.COLUMNS`; gold and thinking are optional."""
-_MARK = re.compile(r"<\|(?:end|return|start|channel|call)\|>(?:assistant)?|<channel\|>")
+_MARK = re.compile(r"<\|(?:end|return|start|channel|call|im_start|im_end)\|>(?:assistant)?|<channel\|>")
 _CHANNEL = re.compile(
-    rf"<\|channel\|?>[ \t]*(\w+)(?:[^\n]{{0,100}}?<\|message\|>|[ \t]*\n)(.*?)(?={_MARK.pattern}|\Z)", re.DOTALL
+    r"<\|(?:channel\|?|im_start\|(?=>(?:think|answer)\b))>[ \t]*(\w+)(?:[^\n]{0,100}?<\|message\|>|[ \t]*\n)"
+    rf"(.*?)(?={_MARK.pattern}|\Z)",
+    re.DOTALL,
 )
 """A message in a channel: its name and its text."""
+_FINAL = ("final", "answer")
 _ROW, _PATHS = "row", "paths"
 _AROUND = 40
 """Characters beside a passage by which its place is told."""
@@ -267,16 +270,16 @@ def without_passages(text: str, before: str, after: str) -> str | None:
 
 
 def _of_channels(text: str) -> tuple[str, str | None]:
-    """Answer and thinking of a text in channels, such as gpt-oss's `<|channel|>analysis<|message|>...<|end|>` or
-    Gemma's `<|channel>thought ...<channel|>`; other texts unchanged, without thinking.
+    """Answer and thinking of a text in channels, such as gpt-oss's `<|channel|>analysis<|message|>...<|end|>`, Gemma's
+    `<|channel>thought ...<channel|>` or s1's `<|im_start|>think ...`; other texts unchanged, without thinking.
 
-    The answer is in the last channel `final`, else behind the last channel; the thinking is in all other channels.
+    The answer is in the last channel `final` or `answer`, else behind the last one; the thinking is in all others.
     """
     found = [*_CHANNEL.finditer(text)]
     if not found:
         return text, None
-    final = [message[2] for message in found if message[1] == "final"]
-    thinking = "\n\n".join(message[2].strip() for message in found if message[1] != "final")
+    final = [message[2] for message in found if message[1] in _FINAL]
+    thinking = "\n\n".join(message[2].strip() for message in found if message[1] not in _FINAL)
     return (final[-1] if final else _MARK.sub("", text[found[-1].end() :])).strip(), thinking
 
 
