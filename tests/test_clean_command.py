@@ -179,6 +179,17 @@ def test_other_domains_grade_what_they_are_given(tmp_path):
     assert rows(tmp_path / "b.dropped.jsonl") == [{**given[3], "reason": "answer wrong", "step": "correct"}]
 
 
+def test_no_trace_is_dropped_for_its_length_unless_that_is_asked_for(tmp_path, capsys):
+    long = " ".join(f"The square of {n} is {n * n}." for n in range(2000))
+    given = [{**ASKED, "response": f"<think>{long}</think>\\boxed{{4}}"}]
+    write_jsonl(tmp_path / "a.jsonl", given)
+    arguments = ("--in", tmp_path / "a.jsonl", "--out", tmp_path / "b.jsonl", "--domain", "math")
+    assert run(*arguments) == 0
+    assert rows(tmp_path / "b.jsonl") == given
+    assert run(*arguments, "--steps", "{type: length, max_tokens: 8192}") != 0
+    assert "1 longer than 8192 tokens" in capsys.readouterr().err
+
+
 def test_a_response_without_an_answer_is_dropped_and_counted(tmp_path, capsys):
     given = plain_rows(4)
     given[1]["response"], given[2]["response"] = None, "I wonder"
