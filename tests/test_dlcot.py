@@ -696,7 +696,9 @@ def test_labels_that_are_not_sure_cut_nothing():
 def test_loops_and_marks_of_chat_templates_are_noticed():
     assert noticed("We add. " + "So it is 5 and that is all there is to say of it. " * 30) == ["ends in a loop"]
     assert noticed("So it is 5.<|im_end|> <|im_start|>user") == ["holds <|im_end|>"]
-    assert noticed("If a <|b| then so.") == []
+    for mark in ("<|assistant|>", "<｜Assistant｜>", "<｜end▁of▁sentence｜>", "<|start-of-role|>", "<|/think|>"):
+        assert noticed(f"So it is 5.{mark}And on.") == [f"holds {mark}"]
+    assert noticed("If a <|b| then so, and a <| b |> c.") == []
 
 
 def test_a_text_of_many_approaches_is_left_alone_at_once():
