@@ -10,6 +10,9 @@ from dataclasses import replace
 from typing import ClassVar
 
 import pytest
+from hypothesis import given as draws
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from tests.raw_traces import KK, raw_traces, write_raw
 from tests.subsequence import is_subsequence
@@ -18,7 +21,7 @@ from warmup_rl.base.config import descriptions
 from warmup_rl.base.jsonl import read_jsonl, write_jsonl
 from warmup_rl.base.types import Trace, to_json
 from warmup_rl.cleaners.dlcot import DLCoT
-from warmup_rl.cli.foreign_traces import ForeignTraces
+from warmup_rl.cli.foreign_traces import ForeignTraces, without_passages
 from warmup_rl.data.datasets import Source
 from warmup_rl.data.traces import open_problems, read_traces
 from warmup_rl.domains.math import Math
@@ -110,6 +113,52 @@ def test_cleaning_twice_gives_the_same_file(tmp_path, own):
         assert run("--in", own, "--out", tmp_path / name / "clean.jsonl", "--audit", tmp_path / name / "x.html") == 0
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+AROUND = {
+    "words before": lambda text: f"Sure, let me think.\n{text}",
+    "special token": lambda text: f"<｜begin▁of▁sentence｜>{text}",
+    "the prompt": lambda text: f"User: who is who?\n\nAssistant: {text}",
+    "tag in the thinking": lambda text: text.replace("<think>\n", "<think>\nI close with </think> later. ", 1),
+    "two blocks": lambda text: f"<think>\nThis is about islanders.\n</think>\n{text}",
+    "worked answer": lambda text: text.replace("<answer>", "Here is why, step by step.\n\n<answer>"),
+}
+
+
+@pytest.mark.parametrize("around", AROUND.values(), ids=AROUND)
+def test_a_text_loses_what_was_cut_from_its_thinking_and_nothing_else(tmp_path, around, capsys):
+    given = {row["n"]: {**row, "response": around(row["response"])} for row in plain_rows()}
+    write_jsonl(tmp_path / "given.jsonl", given.values())
+    assert run("--in", tmp_path / "given.jsonl", "--out", tmp_path / "out.jsonl", "--domain", "kk") == 0
+    changed = [row for row in rows(tmp_path / "out.jsonl") if row != given[row["n"]]]
+    for row in changed:
+        before, after = given[row["n"]]["response"], row["response"]
+        assert is_subsequence(after, before) and before.rpartition("</think>")[2] == after.rpartition("</think>")[2]
+        assert before.partition("<think>")[0] == after.partition("<think>")[0]
+    assert changed and "left as" not in capsys.readouterr().err
+
+
+LETTERS = st.text("ab \n", max_size=300)
+
+
+@settings(max_examples=200)
+@draws(st.lists(LETTERS, min_size=1, max_size=5), st.lists(LETTERS, min_size=1, max_size=5), LETTERS)
+def test_passages_are_cut_where_they_stand_or_not_at_all(kept, cut, around):
+    """Texts of few letters, in which most passages stand several times."""
+    pieces = [piece for pair in zip(kept, cut, strict=False) for piece in pair]
+    before, after = "".join(pieces), "".join(pieces[::2])
+    text = without_passages(f"{around}<think>{before}</think>{around}", before, after)
+    assert text is None or is_subsequence(text, f"{around}<think>{before}</think>{around}")
+    assert text is None or text == f"{around}<think>{after}</think>{around}"
+
+
+def test_what_cannot_be_cut_from_a_text_leaves_it_as_it_is(tmp_path, capsys):
+    row = {"question": "1+1?", "gold": "2", "response": "<think>a <think> b</think>2"}
+    write_jsonl(tmp_path / "given.jsonl", [row])
+    steps = ["--steps", "answers_only"]
+    assert run("--in", tmp_path / "given.jsonl", "--out", tmp_path / "out.jsonl", "--domain", "math", *steps) == 0
+    assert rows(tmp_path / "out.jsonl") == [row]
+    assert "1 changed trace left as they were" in capsys.readouterr().err
 
 
 def _jsonl(path, found):
@@ -437,10 +486,11 @@ HARMONY = (
     "<|channel|>analysis<|message|>1 and 1 are two.{}<|end|><|start|>assistant<|channel|>final<|message|>"
     "It is \\boxed{{2}}.<|return|>"
 )
+S1 = "<|im_start|>think\n1 and 1 are two.{}\n<|im_start|>answer\nIt is \\boxed{{2}}."
 GEMMA = "<|channel>thought\n1 and 1 are two.{}<channel|>It is \\boxed{{2}}."
 
 
-@pytest.mark.parametrize("layout", [HARMONY, GEMMA])
+@pytest.mark.parametrize("layout", [HARMONY, GEMMA, S1])
 def test_layouts_in_channels_are_read_and_kept(tmp_path, layout):
     again = "\n\nLet me check again: 1 and 1 are two. Yes, that is right."
     write_jsonl(tmp_path / "in.jsonl", [{"question": "1+1?", "gold": "2", "response": layout.format(again)}])

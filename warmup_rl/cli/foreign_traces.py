@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,17 @@ from warmup_rl.interfaces.format import ResponseFormat
 Row = Mapping[str, Any]
 CONTENTS = ("question", "gold", "response", "thinking")
 """What is looked for in a row, keys of `warmup_rl.data.columns.COLUMNS`; gold and thinking are optional."""
-_MARK = re.compile(r"<\|(?:end|return|start|channel|call)\|>(?:assistant)?|<channel\|>")
+_MARK = re.compile(r"<\|(?:end|return|start|channel|call|im_start|im_end)\|>(?:assistant)?|<channel\|>")
 _CHANNEL = re.compile(
-    rf"<\|channel\|?>[ \t]*(\w+)(?:[^\n]{{0,100}}?<\|message\|>|[ \t]*\n)(.*?)(?={_MARK.pattern}|\Z)", re.DOTALL
+    r"<\|(?:channel\|?|im_start\|(?=>(?:think|answer)\b))>[ \t]*(\w+)(?:[^\n]{0,100}?<\|message\|>|[ \t]*\n)"
+    rf"(.*?)(?={_MARK.pattern}|\Z)",
+    re.DOTALL,
 )
 """A message in a channel: its name and its text."""
+_FINAL = ("final", "answer")
 _ROW, _PATHS = "row", "paths"
-_TAGGED = ResponseFormat(think="free")
+_AROUND = 40
+"""Characters beside a passage by which its place is told."""
 _WORKED = 200
 """Characters from which on a reference answer with a box is a worked solution, of which the box is the answer."""
 
@@ -95,8 +100,19 @@ class ForeignTraces:
         return traces
 
     def kept(self, cleaned: Path) -> Iterator[dict[str, Any]]:
-        """The rows of the traces in a cleaned file, with the cleaned text in their columns."""
-        return (self._with_text(trace.meta[_ROW], trace.meta[_PATHS], trace) for trace in read_traces(cleaned))
+        """The rows of the traces in a cleaned file, with the cleaned text in their columns; a text that does not hold
+        its thinking as it was cleaned, such as one with tags in it, loses the same passages, or stays as it is."""
+        left = 0
+        for trace in read_traces(cleaned):
+            row = self._with_text(trace.meta[_ROW], trace.meta[_PATHS], trace)
+            left += row is None
+            yield trace.meta[_ROW] if row is None else row
+        if left:
+            print(
+                f"{left:,} changed trace{'s' * (left > 1)} left as they were: what was cut does not stand in their "
+                "text word for word, for example since it goes over a think tag.",
+                file=sys.stderr,
+            )
 
     def dropped(self, dropped: Path) -> Iterator[dict[str, Any]]:
         """The unchanged rows of the dropped traces, each with `reason` and `step`."""
@@ -220,17 +236,21 @@ class ForeignTraces:
         responses = value_at(row, listed[1]) if listed else None
         return responses if isinstance(responses, list) and len(responses) > 1 else []
 
-    def _with_text(self, row: dict[str, Any], paths: Mapping[str, str], trace: Trace) -> dict[str, Any]:
+    def _with_text(self, row: dict[str, Any], paths: Mapping[str, str], trace: Trace) -> dict[str, Any] | None:
         """The row with the cleaned text, also in copies of it. Of a list of responses, and of lists with an item for
-        each of them, only those of this response stay."""
+        each of them, only those of this response stay. None if the text cannot be changed as the trace was."""
         parsed, text = self._parsed("", row, paths), value_at(row, paths.get("response", "")) or ""
         cleaned, same_answer = text, trace.answer in (parsed.answers or ("",))
         if value_at(row, paths.get("thinking", "")) is not None:
             cleaned = text if same_answer else trace.answer
         elif not (same_answer and trace.thinking == parsed.thinking):
-            whole = same_answer and text.count(parsed.thinking) == 1
-            tagged = _TAGGED.render(thinking=trace.thinking, answer=trace.answer)
-            cleaned = text.replace(parsed.thinking, trace.thinking) if whole else tagged
+            if text.count(parsed.thinking) == 1 and same_answer:
+                changed: str | None = text.replace(parsed.thinking, trace.thinking)
+            else:
+                changed = without_passages(text, parsed.thinking, trace.thinking) if same_answer else None
+            if changed is None:
+                return None
+            cleaned = changed
         siblings = self._siblings(row, paths)
         row = with_value(row, paths["response"], cleaned) if text else row
         if siblings:
@@ -242,17 +262,43 @@ class ForeignTraces:
         return {name: _rewritten(value, copies, parsed.thinking, trace.thinking) for name, value in row.items()}
 
 
-def _of_channels(text: str) -> tuple[str, str | None]:
-    """Answer and thinking of a text in channels, such as gpt-oss's `<|channel|>analysis<|message|>...<|end|>` or
-    Gemma's `<|channel>thought ...<channel|>`; other texts unchanged, without thinking.
+def without_passages(text: str, before: str, after: str) -> str | None:
+    """A text without the passages that were cut from a part of it; None if they cannot be told, or do not stand there.
 
-    The answer is in the last channel `final`, else behind the last channel; the thinking is in all other channels.
+    Args:
+        before: the part, which need not stand in the text word for word; its passages do.
+        after: the part without the passages.
+    """
+    place, kept, found = 0, 0, [(0, 0)]
+    while place < len(before):
+        same = len(commonprefix([before[place:], after[kept:]]))
+        place, kept = place + same, kept + same
+        end = before.find(after[kept : kept + _AROUND], place) if kept < len(after) else len(before)
+        if end > place:
+            start = max(0, place - _AROUND)
+            around = before[start : end + _AROUND]
+            cut = text.find(around) + place - start
+            if text.count(around) != 1 or cut < found[-1][1]:
+                return None
+            found.append((cut, cut + end - place))
+        elif end < 0:
+            return None
+        place = max(place, end)
+    ends = [*(start for start, _ in found[1:]), len(text)]
+    return "".join(text[end:start] for (_, end), start in zip(found, ends, strict=True)) if kept == len(after) else None
+
+
+def _of_channels(text: str) -> tuple[str, str | None]:
+    """Answer and thinking of a text in channels, such as gpt-oss's `<|channel|>analysis<|message|>...<|end|>`, Gemma's
+    `<|channel>thought ...<channel|>` or s1's `<|im_start|>think ...`; other texts unchanged, without thinking.
+
+    The answer is in the last channel `final` or `answer`, else behind the last one; the thinking is in all others.
     """
     found = [*_CHANNEL.finditer(text)]
     if not found:
         return text, None
-    final = [message[2] for message in found if message[1] == "final"]
-    thinking = "\n\n".join(message[2].strip() for message in found if message[1] != "final")
+    final = [message[2] for message in found if message[1] in _FINAL]
+    thinking = "\n\n".join(message[2].strip() for message in found if message[1] not in _FINAL)
     return (final[-1] if final else _MARK.sub("", text[found[-1].end() :])).strip(), thinking
 
 
