@@ -122,13 +122,13 @@ class ForeignTraces:
     def _problems(self) -> Iterator[dict[str, Any]]:
         seen: set[str] = set()
         differing: list[str] = []
-        without: list[NoGold] = []
+        without: NoGold | None = None
         for place, row in self.source.rows():
             paths = locate(row, self.columns)
             try:
                 problem = self._problem(place, row, paths)
             except NoGold as error:
-                without.append(error)
+                without = without or error
                 continue
             if isinstance(self.domain, KnightsKnaves) and not self._has_solution(problem, row, paths):
                 differing.append(place)
@@ -136,7 +136,7 @@ class ForeignTraces:
                 seen.add(problem.id)
                 yield to_json(problem)
         if without and not seen:
-            raise without[0]
+            raise without
         if without:
             yield to_json(Problem(NO_GOLD, self.domain.name, "", ""))
         if differing:
