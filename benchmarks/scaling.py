@@ -164,7 +164,9 @@ def _draw(measured: Mapping[str, Mapping[int, Cost]]) -> None:
 
     figure, (seconds, memory) = pyplot.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
     for name, costs in measured.items():
-        seconds.loglog(list(costs), [one.seconds for one in costs.values()], marker="o", label=name)
+        seconds.loglog(
+            list(costs), [one.seconds for one in costs.values()], marker="o", label=f"{name} ({WORK[name].unit}s)"
+        )
         memory.semilogx(list(costs), [one.megabytes for one in costs.values()], marker="o", label=name)
     seconds.set(xlabel="size", ylabel="processor seconds")
     most = max(one.megabytes for costs in measured.values() for one in costs.values())
