@@ -228,6 +228,17 @@ def test_other_domains_grade_what_they_are_given(tmp_path):
     assert rows(tmp_path / "b.dropped.jsonl") == [{**given[3], "reason": "answer wrong", "step": "correct"}]
 
 
+def test_no_trace_is_dropped_for_its_length_unless_that_is_asked_for(tmp_path, capsys):
+    long = " ".join(f"The square of {n} is {n * n}." for n in range(2000))
+    given = [{**ASKED, "response": f"<think>{long}</think>\\boxed{{4}}"}]
+    write_jsonl(tmp_path / "a.jsonl", given)
+    arguments = ("--in", tmp_path / "a.jsonl", "--out", tmp_path / "b.jsonl", "--domain", "math")
+    assert run(*arguments) == 0
+    assert rows(tmp_path / "b.jsonl") == given
+    assert run(*arguments, "--steps", "{type: length, max_tokens: 8192}") != 0
+    assert "1 longer than 8192 tokens" in capsys.readouterr().err
+
+
 def test_a_response_without_an_answer_is_dropped_and_counted(tmp_path, capsys):
     given = plain_rows(4)
     given[1]["response"], given[2]["response"] = None, "I wonder"
@@ -266,6 +277,25 @@ def test_a_row_without_a_response_is_dropped_wherever_it_stands(tmp_path, capsys
         assert rows(tmp_path / "b.dropped.jsonl") == [{**without, "reason": "no response", "step": "read"}]
         found = table(capsys)
         assert (found["traces read"], found["kept"], found["no response"]) == (2, 1, 1)
+
+
+@pytest.mark.parametrize("without", [{"answer": None}, {"answer": " "}, {}], ids=["null", "blank", "missing"])
+def test_a_row_without_a_gold_is_dropped_and_counted(tmp_path, capsys, without):
+    whole = [{**ASKED, "answer": 4, "response": SAID}, {"question": "2 - 2?", "answer": 0, "response": "\\boxed{0}"}]
+    without = {"question": ASKED["question"], "response": SAID, **without}
+    for given in ([*whole, without], [without, *whole]):
+        write_jsonl(tmp_path / "a.jsonl", given)
+        options = ["--domain", "math", "--audit", tmp_path / "audit.html"]
+        assert run("--in", tmp_path / "a.jsonl", "--out", tmp_path / "b.jsonl", *options) == 0
+        assert rows(tmp_path / "b.jsonl") == whole
+        assert rows(tmp_path / "b.dropped.jsonl") == [{**without, "reason": "no gold", "step": "read"}]
+        assert table(capsys)["no gold"] == 1
+
+
+def test_an_answer_beside_its_thinking_is_not_its_own_gold(tmp_path, capsys):
+    write_jsonl(tmp_path / "a.jsonl", [{"question": "What is 2 + 2?", "thinking": "Two and two.", "answer": "5"}])
+    assert run("--in", tmp_path / "a.jsonl", "--out", tmp_path / "b.jsonl", "--domain", "math") == 2
+    assert "no reference answer (fields: question, thinking, answer)" in capsys.readouterr().err
 
 
 def test_thinking_whose_response_is_missing_is_cleaned(tmp_path):
@@ -392,6 +422,7 @@ def test_traces_without_their_problems_and_rows_that_cannot_be_read_leave_nothin
         (NO_PUZZLE, ["--domain", "kk"], "not an English puzzle: 'What is 1"),
         (NO_PUZZLE, ["--domain", "mth"], "Did you mean 'math'"),
         ([{**NO_PUZZLE[0], "gold": " "}], ["--domain", "math"], "in.jsonl:1: 'gold' is empty (fields: question, gold"),
+        ([{"question": "1+1?", "answer": None, "response": "2"}], ["--domain", "math"], "jsonl:1: 'answer' is empty"),
         ([{**NO_PUZZLE[0], "response": {"x": "2"}}], ["--domain", "math"], "found no column for the response"),
         ([{**NO_PUZZLE[0], "response": 2}], ["--domain", "math"], "'response' is of type int"),
         ([{**NO_PUZZLE[0], "gold": {"x": [2]}}], ["--domain", "math"], "the reference answer 'gold' is of type dict"),

@@ -472,6 +472,20 @@ def test_no_reasoning_is_taken_for_a_repetition_or_an_error(thinking):
         ("The key says \\boxed{24}.", "incomplete"),
         ("The key says that x is 3, so the answer is 24.", "correct"),
         ("This tells us that the answer is 24.", "correct"),
+        ("That makes 30. Therefore, the answer is 30 hours.", "incorrect"),
+        ("Adding them, I get 30.\n\n**Final Answer**\n\\boxed{30}", "incorrect"),
+        ("So the answer is \\boxed{30}.", "incorrect"),
+        ("The answer is 30? No. So 24 hours in all.", "incomplete"),
+        ("The answer is in minutes, which is 24 minutes.", "incomplete"),
+        ("Eight times three = $24 in sum. So the answer is 30.", "incomplete"),
+        ("So the answer is in a box.", "incomplete"),
+        ("The answer is a fraction.", "incomplete"),
+        ("If the answer is 30, then six are left.", "incomplete"),
+        ("If the answer is 24, then six are left.", "incomplete"),
+        ("If both are counted, the answer is 30.", "incomplete"),
+        ("So the answer is 30 if both are counted.", "incomplete"),
+        ("So maybe the answer is 30.", "incomplete"),
+        ("So the answer is 30?", "incomplete"),
     ],
 )
 def test_an_answer_counts_where_it_is_concluded_though_a_check_may_follow(text, label):
@@ -704,7 +718,9 @@ def test_labels_that_are_not_sure_cut_nothing():
 def test_loops_and_marks_of_chat_templates_are_noticed():
     assert noticed("We add. " + "So it is 5 and that is all there is to say of it. " * 30) == ["ends in a loop"]
     assert noticed("So it is 5.<|im_end|> <|im_start|>user") == ["holds <|im_end|>"]
-    assert noticed("If a <|b| then so.") == []
+    for mark in ("<|assistant|>", "<｜Assistant｜>", "<｜end▁of▁sentence｜>", "<|start-of-role|>", "<|/think|>"):
+        assert noticed(f"So it is 5.{mark}And on.") == [f"holds {mark}"]
+    assert noticed("If a <|b| then so, and a <| b |> c.") == []
 
 
 def test_a_text_of_many_approaches_is_left_alone_at_once():

@@ -154,6 +154,16 @@ def test_a_row_whose_gold_cannot_be_used_stops_no_other(tmp_path, capsys):
     assert "rows.jsonl:2" in out[1]["note"] and "1 of 3 rows cannot be graded" in capsys.readouterr().err
 
 
+def test_a_row_without_a_gold_is_unscorable_and_names_its_column(tmp_path):
+    question = {"question": "What is 2 - 2?"}
+    rows = [{**question, "answer": 0, "completion": "<think>x</think>\\boxed{0}"},
+            {**question, "answer": None, "completion": "<think>x</think>\\boxed{0}"},
+            {**question, "thinking": "x", "answer": "0"}]  # fmt: skip
+    out = graded(tmp_path, rows, "--domain", "math")
+    assert [row["verdict"] for row in out] == ["correct", "unscorable", "unscorable"]
+    assert "rows.jsonl:2: 'answer' is empty" in out[1]["note"] and "'gold' is missing" in out[2]["note"]
+
+
 @pytest.mark.parametrize(
     ("body", "note"),
     [("'yes'", "returned 'yes': True, False, or None"), ("1 / 0", "raised ZeroDivisionError")],

@@ -23,6 +23,10 @@ class DataError(UserError):
     """A data file or one of its rows is invalid; the message starts with ``file:line``."""
 
 
+class NoGold(DataError):
+    """A row with a question has no reference answer."""
+
+
 class RowLeftOut(DataError):
     """A row that is sound but cannot be used: readers of a data set leave it out and count it under `reason`."""
 

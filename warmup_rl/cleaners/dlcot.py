@@ -32,7 +32,7 @@ from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped
 
 LOOP_ROUNDS = 4
 """Repetitions of the same words at the end of a thinking that are reported as a loop."""
-_TEMPLATE_MARK = re.compile(r"<\|/?\w+\|>|</?\|?(?:im_start|im_end|s|eot_id)\|?>|\[/?INST\]")
+_TEMPLATE_MARK = re.compile(r"<[|｜][^\s<>|｜]{1,40}[|｜]>|</?\|?(?:im_start|im_end|s|eot_id)\|?>|\[/?INST\]")
 """A mark of a chat template, whole or broken."""
 
 

@@ -34,7 +34,7 @@ from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.plugins import name_of
-from warmup_rl.stages.clean import AUDIT, DROPPED, LOG, TRACES, Clean, Counts, clean, held_out, write_audit
+from warmup_rl.stages.clean import AUDIT, DROPPED, LOG, TRACES, UNLIMITED, Clean, Counts, clean, held_out, write_audit
 
 if TYPE_CHECKING:
     import argparse
@@ -51,7 +51,7 @@ _OUR_FIELDS = {"problem_id", "domain", "messages", "thinking", "answer", "score"
 class Settings:
     """The settings of a recipe, or the defaults without one."""
 
-    steps: Sequence[Cleaner] = tuple(Clean().steps)
+    steps: Sequence[Cleaner] = tuple(Clean(steps=list(UNLIMITED)).steps)
     domains: Mapping[str, Domain] = field(default_factory=dict)
     response_format: ResponseFormat = ResponseFormat()
     evaluation: EvaluationSettings | None = None
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str]) -> None:
 def _parser() -> Arguments:
     parser = Arguments("clean", _ABOUT)
     add = parser.add_argument
-    steps = ", ".join(name_of(type(step)) for step in Clean().steps)
+    steps = ", ".join(UNLIMITED)
     for name, value, about in (
         ("--audit", "PAGE", ".html: the changes to each trace; the same as .jsonl next to it"),
         ("--steps", "STEP,...", f"cleaners in order, by name or as {{type: length, max_tokens: 4096}} ({steps})"),

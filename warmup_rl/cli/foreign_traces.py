@@ -12,7 +12,7 @@ from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
-from warmup_rl.base.errors import DataError, Unscorable, UserError, listed
+from warmup_rl.base.errors import DataError, NoGold, Unscorable, UserError, listed
 from warmup_rl.base.jsonl import read_jsonl, write_json, write_jsonl
 from warmup_rl.base.types import Problem, Score, Trace, to_json
 from warmup_rl.data.columns import (
@@ -26,12 +26,12 @@ from warmup_rl.data.columns import (
     with_value,
 )
 from warmup_rl.data.datasets import Source
-from warmup_rl.data.traces import PROBLEMS_FILE, read_traces
+from warmup_rl.data.traces import NO_GOLD, PROBLEMS_FILE, read_traces
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.domains.rows import RowDomain
 from warmup_rl.engines.teacher_output import ParsedCompletion, parse_completion
 from warmup_rl.grading.final_answer import boxed
-from warmup_rl.interfaces.domain import Domain
+from warmup_rl.interfaces.domain import Domain, fields_of
 from warmup_rl.interfaces.format import ResponseFormat
 
 Row = Mapping[str, Any]
@@ -82,8 +82,10 @@ class ForeignTraces:
     def write(self, folder: Path) -> Path:
         """Writes `traces.jsonl` and `problems.jsonl` to a folder, unless they exist already; returns the first.
 
-        Raises `DataError` if a row has no question or no usable reference answer, is not a puzzle where one is needed,
-        or holds another response besides the one that is cleaned.
+        A row without a reference answer is a trace of the problem `NO_GOLD`.
+
+        Raises `DataError` if a row has no question or an unusable reference answer, no row has one, a row is not a
+        puzzle where one is needed, or holds another response besides the one that is cleaned.
         """
         traces, record = folder / "traces.jsonl", folder / "source.json"
         settings = [self.domain.model_dump(mode="json"), self.response_format.model_dump(mode="json")]
@@ -120,14 +122,23 @@ class ForeignTraces:
     def _problems(self) -> Iterator[dict[str, Any]]:
         seen: set[str] = set()
         differing: list[str] = []
+        without: NoGold | None = None
         for place, row in self.source.rows():
             paths = locate(row, self.columns)
-            problem = self._problem(place, row, paths)
+            try:
+                problem = self._problem(place, row, paths)
+            except NoGold as error:
+                without = without or error
+                continue
             if isinstance(self.domain, KnightsKnaves) and not self._has_solution(problem, row, paths):
                 differing.append(place)
             if problem.id not in seen:
                 seen.add(problem.id)
                 yield to_json(problem)
+        if without and not seen:
+            raise without
+        if without:
+            yield to_json(Problem(NO_GOLD, self.domain.name, "", ""))
         if differing:
             rows = f"{len(differing):,} row{'s' * (len(differing) > 1)} (first: {differing[0]})"
             print(
@@ -136,8 +147,8 @@ class ForeignTraces:
             )
 
     def _problem(self, place: str, row: Row, paths: Mapping[str, str]) -> Problem:
-        named = {content: value_at(row, paths[content]) for content in ("question", "gold") if content in paths}
-        gold = named.get("gold")
+        named = {content: value_at(row, paths.get(content, "")) for content in ("question", "gold")}
+        gold = named["gold"]
         if not isinstance(gold, str | int | float | None) and not isinstance(self.domain, KnightsKnaves):
             raise DataError(
                 f"{place}: the reference answer {paths['gold']!r} is of type {type(gold).__name__}, but a text is "
@@ -154,11 +165,14 @@ class ForeignTraces:
             try:
                 return self.domain.read(form, place)
             except DataError as error:
-                message = str(error)
-        raise DataError(
-            f"{message} Fix or remove the row, name the columns with --columns question=NAME,gold=NAME, or give "
-            "another --domain."
+                found = error
+        hint = (
+            "Fix or remove the row, name the columns with --columns question=NAME,gold=NAME, or give another --domain."
         )
+        if isinstance(found, NoGold):
+            empty = f"{paths['gold']!r} is empty" if "gold" in paths else "no reference answer"
+            raise NoGold(f"{place}: {empty} ({fields_of(row)}). {hint}")
+        raise DataError(f"{found} {hint}")
 
     def _has_solution(self, problem: Problem, row: Row, paths: Mapping[str, str]) -> bool:
         """Whether the reference answer of a puzzle, if given, is its solution."""
@@ -169,16 +183,21 @@ class ForeignTraces:
             return False
 
     def _trace(self, number: int, place: str, row: Row, paths: Mapping[str, str]) -> Trace:
-        problem, parsed = self._problem(place, row, paths), self._parsed(place, row, paths)
+        parsed = self._parsed(place, row, paths)
         self._require_one_text(place, row, paths, parsed)
+        teacher = str(row.get(find_column(row, "teacher") or "") or Path(self.source.path).name)
+        meta = {_ROW: json.loads(json.dumps(row, default=str)), _PATHS: dict(paths)}
+        try:
+            problem = self._problem(place, row, paths)
+        except NoGold:
+            score, answer = Score("none", None, False), (parsed.answers or ("",))[0]
+            return Trace(NO_GOLD, self.domain.name, (), parsed.thinking, answer, score, teacher, number, meta)
         scored = ((answer, self._score(parsed.thinking, answer, problem)) for answer in parsed.answers or ("",))
         try:
             first = next(scored)
             answer, score = next((pair for pair in chain([first], scored) if pair[1].verdict != "none"), first)
         except Unscorable as error:
             raise DataError(f"{place}: cannot be graded: {error}. Fix or remove the row.") from None
-        teacher = str(row.get(find_column(row, "teacher") or "") or Path(self.source.path).name)
-        meta = {_ROW: json.loads(json.dumps(row, default=str)), _PATHS: dict(paths)}
         prompt = self.domain.prompt(problem)
         return Trace(problem.id, problem.domain, prompt, parsed.thinking, answer, score, teacher, number, meta)
 

@@ -150,6 +150,7 @@ def _text_and_fields(row: Mapping[str, Any], answers: bool, place: str) -> tuple
     others = {name: field for name, field in row.items() if name != key}
     if not answers and not isinstance(value, str | int | float):
         paths = locate(row, {})
+        others.pop(paths.get("response", ""), None)
         value, thinking = (value_at(row, paths.get(content, "")) for content in ("response", "thinking"))
         value = f"{THINK_OPEN}\n{thinking}\n{THINK_CLOSE}\n{value}" if thinking and value else value
         named = {content: value_at(row, paths[content]) for content in ("question", "gold") if content in paths}

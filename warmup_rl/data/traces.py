@@ -14,6 +14,8 @@ from warmup_rl.data.indexed_log import IndexedLog
 PROBLEMS_FILE = "problems.jsonl"
 """The problems of the traces, in the folder of the traces file."""
 
+NO_GOLD = "no gold"
+"""The problem of a foreign row without a reference answer, which `clean` drops for this reason."""
 _MAKE_AGAIN = "Run the stage that made it again."
 
 

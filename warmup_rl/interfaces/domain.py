@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
-from warmup_rl.base.errors import DataError, SpaceError, Unscorable, UserError, listed
+from warmup_rl.base.errors import DataError, NoGold, SpaceError, Unscorable, UserError, listed
 from warmup_rl.base.machine import cores
 from warmup_rl.base.types import Grade, Message, Problem, Score, Split, Validity
 from warmup_rl.data.columns import find_column
@@ -156,12 +156,19 @@ class Domain(Plugin, ABC):
     def read(self, row: Mapping[str, Any], place: str) -> Problem:
         """A problem out of a user's row: its question and reference answer under one of their usual names (see
         `warmup_rl.data.columns`), or the data set's own fields under `problem`. Raises `DataError`, beginning with the
-        row's place (`rows.jsonl:3`), for missing or invalid fields."""
-        question, gold = (row.get(find_column(row, content) or "") for content in ("question", "gold"))
+        row's place (`rows.jsonl:3`), for missing or invalid fields; `NoGold` if only the reference answer is
+        missing."""
+        columns = [find_column(row, content) or content for content in ("question", "gold")]
+        question, gold = ("" if row.get(column) is None else row[column] for column in columns)
         if not isinstance(question, str) or not isinstance(gold, str | int | float) or isinstance(gold, bool):
             raise DataError(f"{place}: 'question' as text and 'gold' as text or number are needed ({fields_of(row)}).")
-        if not question.strip() or not str(gold).strip():
-            raise DataError(f"{place}: {'gold' if question.strip() else 'question'!r} is empty ({fields_of(row)}).")
+        empty = [
+            f"{place}: {name!r} is {'empty' if name in row else 'missing'} ({fields_of(row)})." for name in columns
+        ]
+        if not question.strip():
+            raise DataError(empty[0])
+        if not str(gold).strip():
+            raise NoGold(empty[1])
         return Problem(problem_id([self.type, question]), self.name or self.type, question, str(gold), {})
 
     def adversarial_answers(self, problem: Problem) -> Iterator[tuple[str, str]]:

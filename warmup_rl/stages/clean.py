@@ -30,7 +30,9 @@ from warmup_rl.interfaces.stage import Context, Stage, StagePreview
 from warmup_rl.stages.cleaning import LOG, PHASE, Cleaning, Item, Phases, Row, checked, open_log
 
 TRACES, DROPPED, AUDIT = "traces.jsonl", "dropped.jsonl", "audit.jsonl"
-DEFAULT_STEPS: tuple[Any, ...] = ("correct", "duplicates", "dlcot", {"type": "length", "max_tokens": 8192})
+UNLIMITED: tuple[Any, ...] = ("correct", "duplicates", "dlcot")
+DEFAULT_STEPS = (*UNLIMITED, {"type": "length", "max_tokens": 8192})
+"""Of a stage, whose student has a context; the command, which may know no student, has those without a limit."""
 
 Done = Callable[[int], Callable[[int], None]]
 

@@ -16,7 +16,7 @@ from warmup_rl.base.jsonl import read_jsonl, write_jsonl
 from warmup_rl.base.types import Trace, to_json, trace_from_json
 from warmup_rl.data.indexed_log import IndexedLog
 from warmup_rl.data.ranks import RankFolder, await_main
-from warmup_rl.data.traces import PROBLEMS_FILE, read_traces
+from warmup_rl.data.traces import NO_GOLD, PROBLEMS_FILE, read_traces
 from warmup_rl.interfaces.cleaner import CleanContext, Cleaner, Dropped, LooksAhead
 from warmup_rl.interfaces.domain import grading
 from warmup_rl.interfaces.plugins import name_of
@@ -194,6 +194,8 @@ class Cleaning:
         for item in items:
             if not (item.original.thinking or item.original.answer):
                 item.result, item.step = Dropped("no response"), "read"
+            elif item.original.problem_id == NO_GOLD:
+                item.result, item.step = Dropped(NO_GOLD), "read"
         for name, step in self._steps:
             left = [(item, item.result) for item in items if isinstance(item.result, Trace)]
             if isinstance(step, LooksAhead):
