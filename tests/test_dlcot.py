@@ -592,12 +592,12 @@ def test_objections_and_choices_need_what_stands_beside_them(before, after, why)
 @pytest.mark.parametrize(
     ("between", "gone", "after", "why"),
     [
-        ("", GONE, "Alternatively, count from 4 to 7. ", ""),
+        ("", GONE, "Alternatively, maybe there is a pattern. ", ""),
         ("It is a prime. It is small. We are through. ", GONE, "Alternatively, go on from 4. ", ""),
-        (
-            "It is a prime. It is small. We are through. ", GONE, "Alternatively, count from 4 to 7. ",
-            "a value or symbol of it is used after it",
-        ),
+        ("", GONE, "Alternatively, count from 4 to 7. ", "a value or symbol of it is used after it"),
+        ("", GONE, "Wait, but when I count from 4, it is 7, too. ", "a sentence after it points back"),
+        ("", GONE, "Wait, so the right one is that. ", "a sentence after it points back"),
+        ("", GONE, "Wait, but let me try another way. ", ""),
         ("The first way is through. ", "The second way: 3 + 4 = 7. ", "", "a list before it goes on in it"),
     ],
 )  # fmt: skip

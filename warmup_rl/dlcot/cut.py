@@ -36,6 +36,10 @@ _POINTS_BACK = re.compile(
     re.IGNORECASE,
 )
 """The beginning of a sentence that points back to the one before it."""
+_DOUBTS_ON = re.compile(
+    r"\W*(?:wait|hmm)\b\W*(?:but|so)\b(?!\W*(?:i )?(?:let|just|is|are|does|did|to|should|what|how)\b)", re.IGNORECASE
+)
+"""The beginning of a doubt that goes on, and not of another check."""
 _OBJECTS = re.compile(r"\W*(?:but|however)\b(?!\W*(?:wait|let)\b)", re.IGNORECASE)
 """A sentence that speaks against the one before it."""
 _ANOTHER = re.compile(rf"{_HESITATES}another\b", re.IGNORECASE)
@@ -62,8 +66,6 @@ _ANSWERS = re.compile(r"answer(?: \w+)? (?:is|be)|\\boxed")
 _NEAR = 600
 """Characters after a seam in which a noun may point back into what was cut."""
 _REST_OF_WORD = re.compile(r"(?<=[^\W\d_])[^\W\d_]+")
-_VARIED = 3
-"""Last sentences before a seam that an `Alternatively` after it may vary."""
 _FEW = 3
 """Values up to which a passage is compared by its words."""
 _STATED = 3
@@ -161,14 +163,13 @@ def _reference_fault(source: Text, span: Span, new: Set[str], new_words: Set[str
 
 def _use_fault(source: Text, span: Span, said: Set[str], asked: Set[str]) -> str:
     """Whether the sentence after a repetition uses a value of it, or follows from any, that does not stand near; what
-    comes as an alternative varies the last sentences, with their values and those of the question."""
+    comes as an alternative and uses any but those of the question varies it."""
     first_end = source.first_end(span.end, min(len(source.text), span.end + _NEAR))
     used = set(source.values(span.end, first_end))
     used = used if _FOLLOWS.match(source.text, span.end, first_end) else used & said
-    near = _recent(source, span)
-    far = used and used - source.hard(*near)
+    far = used and used - source.hard(*_recent(source, span))
     if used and _VARIES.match(source.text, span.end, first_end):
-        far |= used - asked - source.hard(source.sentences(*near)[-_VARIED:][0][0], span.start)
+        far |= used - asked
     return "a value or symbol of it is used after it" if far else ""
 
 
@@ -227,7 +228,7 @@ def _seam_fault(source: Text, span: Span, since: int, said: Set[str], words: Set
         return "a list goes on after it"
     if first[:1].islower() or affirms(source.low[span.end : first_end]) or _ANOTHER.match(first):
         return "a sentence after it points back"
-    points = _POINTS_BACK.match(first) or _OBJECTS.match(first)
+    points = _POINTS_BACK.match(first) or _OBJECTS.match(first) or _DOUBTS_ON.match(first)
     return "a sentence after it points back" if points and not _confirms(source, span, said, words) else ""
 
 
