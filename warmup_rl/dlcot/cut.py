@@ -182,8 +182,11 @@ def _answer_fault(source: Text, span: Span, said: Set[str]) -> str:
 
 def _answer(source: Text, start: int, end: int) -> set[str]:
     """The values of a stretch from the last sentence on that speaks of the answer and has some."""
-    spans = (span for span in reversed(source.sentences(start, end)) if _ANSWERS.search(source.low, *span))
-    return next((set(source.values(span[0], end)) for span in spans if source.values(*span)), set())
+    for said in reversed([*_ANSWERS.finditer(source.low, start, end)]):
+        begun = source.last_start(start, said.end())
+        if source.values(begun, source.first_end(said.start(), end)):
+            return set(source.values(begun, end))
+    return set()
 
 
 def _recent(source: Text, span: Span) -> tuple[int, int]:

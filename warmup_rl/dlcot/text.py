@@ -20,8 +20,7 @@ character are found seven times faster than others."""
 _TERSE_STARTS = re.compile(rf"{NEXT}(?<=\s{NEXT})(?=\s)|{SO}(?<=\s{SO})(?=\s)")
 _LIST_MARK = re.compile(r"\s*(?:[-*#]*\s*\(?(?:\d+|[a-zA-Z])[.)]\s*)?")
 """The number of a list item, or only white space: not a sentence by itself."""
-_NUMBER = re.compile(r"[\d-](?:(?<!-)|(?:(?<=[(=]-)|(?<=[=,] -))(?=\d))\d*(?:,\d{3})*(?:\.\d+)?")
-"""With its sign, where it can be no subtraction."""
+_NUMBER = re.compile(r"\d\d*(?:,\d{3})*(?:\.\d+)?")
 _SYMBOL = re.compile(r"[^a-zA-Z0-9\\'’][b-hj-zB-HJ-Z]\b(?<![^\W_].)(?!['’])")
 """A symbol of one letter, with the character before it; `a`, `A`, `i` and `I` are mostly words. Patterns that begin
 with a set of few characters of a text are found faster than others."""
@@ -109,7 +108,7 @@ class Text:
 
     @cached_property
     def _values(self) -> _Found:
-        numbers = ((*match.span(), match[0].replace(",", "")) for match in _NUMBER.finditer(self.text))
+        numbers = map(_signed, _NUMBER.finditer(self.text))
         symbols = ((match.start(), match.end() - 1, match[0][1]) for match in _SYMBOL.finditer(f" {self.text}"))
         return _Found.of((*numbers, *symbols))
 
@@ -203,6 +202,16 @@ class Contents:
 def read_text(text: str) -> Text:
     """The text, which several steps of the cleaning of one trace read."""
     return Text(text)
+
+
+def _signed(number: re.Match[str]) -> tuple[int, int, str]:
+    """Place and digits of a number, with its sign where it can be no subtraction."""
+    text, (start, end) = number.string, number.span()
+    if text[start - 1 : start] == "-" and (
+        text[start - 2 : start - 1] in ("(", "=") or text[start - 3 : start - 1] in ("= ", ", ")
+    ):
+        start -= 1
+    return start, end, text[start:end].replace(",", "")
 
 
 def values_in(text: str) -> list[str]:
