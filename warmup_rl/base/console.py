@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _COLLECT_AFTER = 20_000
 """Objects that are made between two garbage collections; with Python's 700 they are a fifth of the time that importing
 torch, transformers and trl takes."""
-_REPORT_SECONDS = 20.0
+REPORT_SECONDS = 20.0
+"""Time between two lines of progress."""
 
 
 class _Printable:
@@ -109,7 +110,7 @@ def progress(say: Callable[[str], None], name: str, total: int) -> Callable[[int
         nonlocal done, last
         done += count
         now = time.monotonic()
-        if 0 < done < total and now - last >= _REPORT_SECONDS:
+        if 0 < done < total and now - last >= REPORT_SECONDS:
             last = now
             say(f"{name}: {done} of {total}, {duration((now - start) / done * (total - done))} left")
 

@@ -244,11 +244,10 @@ class ForeignTraces:
         if value_at(row, paths.get("thinking", "")) is not None:
             cleaned = text if same_answer else trace.answer
         elif not (same_answer and trace.thinking == parsed.thinking):
-            if text.count(parsed.thinking) == 1 and same_answer:
-                changed: str | None = text.replace(parsed.thinking, trace.thinking)
-            else:
-                changed = without_passages(text, parsed.thinking, trace.thinking) if same_answer else None
-            if changed is None:
+            before, after = parsed.thinking, trace.thinking
+            once = text.count(before) == 1
+            changed = text.replace(before, after) if once else without_passages(text, before, after)
+            if changed is None or not same_answer:
                 return None
             cleaned = changed
         siblings = self._siblings(row, paths)

@@ -116,7 +116,8 @@ def coherent(
             groups.append([cut])
     source, asked = read_text(text), read_text(question)
     mentioned = _last_mention(source.low)
-    known, known_words = asked.hard(0, len(question)), asked.words(0, len(question))
+    given, known_words = asked.hard(0, len(question)), asked.words(0, len(question))
+    known = set(given)
     read, made, left = 0, list[Cut](), list[tuple[Span, str]]()
     for group in groups:
         span = Span(group[0].span.start, group[-1].span.end)
@@ -129,7 +130,7 @@ def coherent(
         fault = fault or _reference_fault(source, span, said - known, words - known_words)
         if not fault and repeated:
             facts, old = (said, known) if len(said) > _FEW else (words, known_words)
-            fault = _use_fault(source, span, said, asked.hard(0, len(question)))
+            fault = _use_fault(source, span, said, given)
             fault = fault or _answer_fault(source, span, said)
             fault = fault or (len(facts - old) > MOSTLY_NEW * len(facts)) * "it says something new"
         if not fault and group[0].reason == "verification" and CORRECTS.search(source.low, *span):

@@ -162,13 +162,9 @@ class Domain(Plugin, ABC):
         question, gold = ("" if row.get(column) is None else row[column] for column in columns)
         if not isinstance(question, str) or not isinstance(gold, str | int | float) or isinstance(gold, bool):
             raise DataError(f"{place}: 'question' as text and 'gold' as text or number are needed ({fields_of(row)}).")
-        empty = [
-            f"{place}: {name!r} is {'empty' if name in row else 'missing'} ({fields_of(row)})." for name in columns
-        ]
-        if not question.strip():
-            raise DataError(empty[0])
-        if not str(gold).strip():
-            raise NoGold(empty[1])
+        for name, value, fault in zip(columns, (question, str(gold)), (DataError, NoGold), strict=True):
+            if not value.strip():
+                raise fault(f"{place}: {name!r} is {'empty' if name in row else 'missing'} ({fields_of(row)}).")
         return Problem(problem_id([self.type, question]), self.name or self.type, question, str(gold), {})
 
     def adversarial_answers(self, problem: Problem) -> Iterator[tuple[str, str]]:

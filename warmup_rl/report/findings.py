@@ -13,7 +13,7 @@ from warmup_rl.base.stats import mean
 from warmup_rl.report import measures
 from warmup_rl.report.claims import Claim, Meeting, claims, compare, meeting
 from warmup_rl.report.evidence import Cost, DomainTest, Samples, costs, domain_tests, samples
-from warmup_rl.report.load import Run
+from warmup_rl.report.load import Run, Trial
 from warmup_rl.report.measures import Gain, gains, models
 from warmup_rl.report.models import Accuracy, Row, average, model_rows
 from warmup_rl.report.outputs import StageOutput
@@ -62,22 +62,24 @@ def ablation(run: Run) -> tuple[Outcome, ...]:
         steps, trained = (mean([one.number(key) for one in warmups] or [0.0]) for key in ("steps", "trained_tokens"))
         length, cut_off = (average(cells, name) or 0.0 for name in ("tokens", "truncated"))
         puzzles = row.accuracy(run.puzzles, run.headline)
-        taught = _taught(stage for trial in trials.values() for stage in trial.stages)
+        taught = _taught(trials.values())
         differences = _differences(run, arm)
         outcomes.append(Outcome(arm, transfer, puzzles, differences, length, cut_off, steps, trained, taught))
     return tuple(outcomes)
 
 
-def _taught(stages: Iterable[StageOutput]) -> str:
+def _taught(trials: Iterable[Trial]) -> str:
     """Empty where the digest of some traces, or a warmup, is missing."""
-    traces, parts = "", []
-    for stage in stages:
-        if stage.role == "traces":
-            traces = stage.files.get("traces.jsonl", {}).get("sha256", "")
-        elif stage.role == "warmup":
-            if not traces:
-                return ""
-            parts.append((traces, stage.config))
+    parts = []
+    for trial in trials:
+        traces = ""
+        for stage in trial.stages:
+            if stage.role == "traces":
+                traces = stage.files.get("traces.jsonl", {}).get("sha256", "")
+            elif stage.role == "warmup":
+                if not traces:
+                    return ""
+                parts.append((traces, stage.config))
     return json.dumps(parts, sort_keys=True) if parts else ""
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.config import Sampling
-from warmup_rl.base.console import duration
+from warmup_rl.base.console import REPORT_SECONDS, duration
 from warmup_rl.base.errors import Unscorable, UserError
 from warmup_rl.base.models import dtype_of, load_model
 from warmup_rl.base.types import Message, Problem, to_json
@@ -22,8 +22,6 @@ from warmup_rl.stages.training.saving import whole_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
-
-_REPORT_SECONDS = 20.0
 
 
 @contextmanager
@@ -161,7 +159,7 @@ class Progress:
         self._drawn += tokens
         if not self._start:  # reading the prompts is no measure of how fast tokens are drawn
             self._start = self._last = time.monotonic()
-        if (now := time.monotonic()) - self._last < _REPORT_SECONDS:
+        if (now := time.monotonic()) - self._last < REPORT_SECONDS:
             return
         self._last = now
         rate = self._drawn / (now - self._start)
