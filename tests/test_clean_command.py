@@ -158,7 +158,7 @@ def test_what_cannot_be_cut_from_a_text_leaves_it_as_it_is(tmp_path, capsys):
     steps = ["--steps", "answers_only"]
     assert run("--in", tmp_path / "given.jsonl", "--out", tmp_path / "out.jsonl", "--domain", "math", *steps) == 0
     assert rows(tmp_path / "out.jsonl") == [row]
-    assert "1 changed trace left as they were" in capsys.readouterr().err
+    assert "1 changed trace unchanged in the output" in capsys.readouterr().err
 
 
 def _jsonl(path, found):

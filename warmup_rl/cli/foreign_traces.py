@@ -109,7 +109,7 @@ class ForeignTraces:
             yield trace.meta[_ROW] if row is None else row
         if left:
             print(
-                f"{left:,} changed trace{'s' * (left > 1)} left as they were: what was cut does not stand in their "
+                f"{left:,} changed trace{'s' * (left > 1)} unchanged in the output: what was cut does not stand in the "
                 "text word for word, for example since it goes over a think tag.",
                 file=sys.stderr,
             )
