@@ -60,7 +60,7 @@ def _grader(given: argparse.Namespace) -> tuple[Domain, ResponseFormat]:
     if given.recipe is None:
         if given.domain is None:
             raise UserError("python -m warmup_rl grade: --domain NAME or --recipe RECIPE is needed.")
-        return configured_domain(given.domain, given.set), ResponseFormat()
+        return configured_domain(given.domain, given.set, given.rows), ResponseFormat()
     if given.set:
         raise UserError("python -m warmup_rl grade: --set is for a --domain by its type; the recipe has its own keys.")
     from warmup_rl.recipe import load_recipe
