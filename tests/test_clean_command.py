@@ -305,6 +305,18 @@ def test_a_row_without_a_gold_is_dropped_and_counted(tmp_path, capsys, without):
         assert table(capsys)["no gold"] == 1
 
 
+def test_rows_whose_gold_cannot_be_graded_are_dropped_and_counted(tmp_path, capsys):
+    golds = ["2", "\\mathbb{Z", "12^{\\mathrm{th}"]
+    given = [{"question": f"1+1 of {gold}?", "gold": gold, "response": "<think>a</think> \\boxed{2}"} for gold in golds]
+    write_jsonl(tmp_path / "in.jsonl", given)
+    run("--in", tmp_path / "in.jsonl", "--out", tmp_path / "out.jsonl", "--domain", "math")
+    assert rows(tmp_path / "out.jsonl") == given[:1]
+    assert [(row["gold"], row["reason"]) for row in rows(tmp_path / "out.dropped.jsonl")] == [
+        (gold, "no gold") for gold in golds[1:]
+    ]
+    assert "2 rows with a reference answer that cannot be graded. The first: " in capsys.readouterr().err
+
+
 def test_an_answer_beside_its_thinking_is_not_its_own_gold(tmp_path, capsys):
     write_jsonl(tmp_path / "a.jsonl", [{"question": "What is 2 + 2?", "thinking": "Two and two.", "answer": "5"}])
     assert run("--in", tmp_path / "a.jsonl", "--out", tmp_path / "b.jsonl", "--domain", "math") == 2

@@ -309,7 +309,7 @@ def _summary(given: argparse.Namespace, counts: Counts, unit: str) -> Iterator[s
         return f"{name:<24}{number:>12,}{note and '   ' + note}"
 
     before = counts.tokens_before - counts.tokens_dropped
-    saved = f"{(counts.tokens_after - before) / before:+.1%}" if counts.tokens_after != before else "unchanged"
+    saved = f"{(counts.tokens_after - before) / before:+.2%}" if counts.tokens_after != before else "unchanged"
     yield line("traces read", counts.read)
     yield line("  kept", counts.kept, f"{counts.changed:,} of them changed")
     yield line("  dropped", counts.read - counts.kept)

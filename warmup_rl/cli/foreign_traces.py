@@ -74,10 +74,10 @@ class ForeignTraces:
     def write(self, folder: Path) -> Path:
         """Writes `traces.jsonl` and `problems.jsonl` to a folder, unless they exist already; returns the first.
 
-        A row without a reference answer is a trace of the problem `NO_GOLD`.
+        A row without a reference answer, or with one that cannot be graded, is a trace of the problem `NO_GOLD`.
 
-        Raises `DataError` if a row has no question or an unusable reference answer, no row has one, a row is not a
-        puzzle where one is needed, or holds another response besides the one that is cleaned.
+        Raises `DataError` if a row has no question or a reference answer of another type, no row has a usable one, a
+        row is not a puzzle where one is needed, or holds another response besides the one that is cleaned.
         """
         traces, record = folder / "traces.jsonl", folder / "source.json"
         settings = [self.domain.model_dump(mode="json"), self.response_format.model_dump(mode="json")]
@@ -87,7 +87,11 @@ class ForeignTraces:
         folder.mkdir(parents=True, exist_ok=True)
         write_jsonl(folder / PROBLEMS_FILE, self._problems())
         rows = enumerate(each_response(self.source.rows(), self.columns))
-        write_jsonl(traces, (to_json(self._trace(number, *found)) for number, found in rows))
+        unusable: list[str] = []
+        write_jsonl(traces, (to_json(self._trace(number, *found, unusable)) for number, found in rows))
+        if unusable:
+            some = f"{len(unusable):,} row{'s' * (len(unusable) > 1)}"
+            print(f"{some} with a reference answer that cannot be graded. The first: {unusable[0]}", file=sys.stderr)
         write_json(record, made_of)
         return traces
 
@@ -129,8 +133,7 @@ class ForeignTraces:
                 yield to_json(problem)
         if without and not seen:
             raise without
-        if without:
-            yield to_json(Problem(NO_GOLD, self.domain.name, "", ""))
+        yield to_json(Problem(NO_GOLD, self.domain.name, "", ""))
         if differing:
             rows = f"{len(differing):,} row{'s' * (len(differing) > 1)} (first: {differing[0]})"
             print(
@@ -174,22 +177,21 @@ class ForeignTraces:
         except DataError:
             return False
 
-    def _trace(self, number: int, place: str, row: Row, paths: Mapping[str, str]) -> Trace:
+    def _trace(self, number: int, place: str, row: Row, paths: Mapping[str, str], unusable: list[str]) -> Trace:
+        """A row as a trace; what is wrong with a reference answer that cannot be graded is added to `unusable`."""
         parsed = self._parsed(place, row, paths)
         self._require_one_text(place, row, paths, parsed)
         teacher = str(row.get(find_column(row, "teacher") or "") or Path(self.source.path).name)
         meta = {_ROW: json.loads(json.dumps(row, default=str)), _PATHS: dict(paths)}
         try:
             problem = self._problem(place, row, paths)
-        except NoGold:
-            score, answer = Score("none", None, False), (parsed.answers or ("",))[0]
-            return Trace(NO_GOLD, self.domain.name, (), parsed.thinking, answer, score, teacher, number, meta)
-        scored = ((answer, self._score(parsed.thinking, answer, problem)) for answer in parsed.answers or ("",))
-        try:
+            scored = ((answer, self._score(parsed.thinking, answer, problem)) for answer in parsed.answers or ("",))
             first = next(scored)
             answer, score = next((pair for pair in chain([first], scored) if pair[1].verdict != "none"), first)
-        except Unscorable as error:
-            raise DataError(f"{place}: cannot be graded: {error}. Fix or remove the row.") from None
+        except (NoGold, Unscorable) as error:
+            unusable += [f"{place}: {error}."] if isinstance(error, Unscorable) else []
+            score, answer = Score("none", None, False), (parsed.answers or ("",))[0]
+            return Trace(NO_GOLD, self.domain.name, (), parsed.thinking, answer, score, teacher, number, meta)
         prompt = self.domain.prompt(problem)
         return Trace(problem.id, problem.domain, prompt, parsed.thinking, answer, score, teacher, number, meta)
 
