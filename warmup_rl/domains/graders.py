@@ -59,8 +59,13 @@ class MathGrader(Grader):
         return same_answer(gold=problem.gold, answer=answer, question=problem.question)
 
     def final_answer(self, text: str, problem: Problem) -> str | None:
-        """The last box, else the last formula or number in what is stated as the answer or in the last line."""
-        return stated_mathematics(text)
+        """The last box, else the last formula or number in what is stated as the answer or in the last line; where the
+        reference is words, and no number is there, a statement of no more words."""
+        words, said = read_answer(problem.gold).words, stated_mathematics(text)
+        if said is None and words and boxed(text) is None:
+            found = read_answer(statement := stated(text)).words
+            said = statement if found and found.count(" ") <= words.count(" ") else None
+        return said
 
     def reference(self, problem: Problem) -> str:
         return f"\\boxed{{{problem.gold}}}"
