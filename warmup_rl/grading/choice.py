@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
-from types import MappingProxyType
 from typing import NamedTuple
 
 from warmup_rl.base.types import Grade
 from warmup_rl.grading.final_answer import said_lines, without_chat_marks
+from warmup_rl.grading.letters import option_texts, plain_option, told, with_letters
 from warmup_rl.grading.reported import REASON, is_reported, is_taken_back, without_quotations
 
 MAX_LENGTH = 20_000
@@ -101,12 +101,7 @@ _SECOND_THOUGHTS = "actually|wait|hmm|sorry|correction|oops|on second"
 _CORRECTED = re.compile(rf"{_NEXT}(?:{_SECOND_THOUGHTS}|no)\b", re.IGNORECASE)
 _WITHDRAWN = re.compile(rf"{_NEXT}(?:{_SECOND_THOUGHTS})\b", re.IGNORECASE)
 """What takes a claim back where another follows; a bare "No" between two claims leaves both."""
-_PHRASE_START = r"(?<![\w.+-])(?<!\b[A-Z][.):]\s)(?:(?:the|an?)\s)?"
-_PHRASE_END = r"(?=\s*(?:$|[\n,;!?)\]}]|\.(?!\d))|\s(?:is|must|because|since|as|and|or|alone|remains|survives)\b)"
-_GAP = r"[\s!-/:-@\[-`{-~\u2010-\u2015]"
-"""A mark or white space between the words of an option."""
 _DASH = re.compile(r"[\s)\]}'.:]*(?:-\s)?\s*")
-_OPTION = re.compile(r"^\s{0,8}\(?([A-Z])[.):]\s+(.*)$", re.MULTILINE)
 _LONE = re.compile(r"^\W*(?:(?:option|choice)\W+)?[a-z]\W*$", re.MULTILINE | re.IGNORECASE)
 _ARTICLE = re.compile(r"\s+(?!(?:is|because|since|as|or|and|with|which|if|unless|to|rather)\b)[a-z]")
 _FINAL_START = re.compile(r"[^\w\n]*(?:[A-Za-z]+,? ){0,6}")
@@ -153,9 +148,9 @@ def choose(*, gold: str, answer: str, letters: str, question: str = "") -> Grade
         question: contains a line such as `B. south` for each option, if their texts are to be compared.
     """
     text = _plain_text(answer)
-    options = _options(question)
+    options = option_texts(_MARKUP.sub("", question))
     claims = _claims(text, letters, options)
-    if not any(claim.letters for claim in claims) and (lettered := _lettered(text, options)) != text:
+    if not any(claim.letters for claim in claims) and (lettered := with_letters(text, options)) != text:
         claims = _claims(lettered, letters, options)
     back = [place for place, claim in enumerate(claims[:-1], start=1) if _WITHDRAWN.match(claim.behind)]
     claims = claims[back[-1] if back else 0 :]
@@ -179,15 +174,15 @@ def final_choice(text: str, question: str = "") -> str:
     """The part of a text that states its choice: all of it where a letter, or the text of an option in the question, is
     boxed or called the answer, or where it only lists options, or a letter is the first paragraph and the last line
     claims none; else the last line, unless that is one of several options and not called right."""
-    plain = _plain_text(text)
-    for said in (plain, _lettered(plain, _options(question))):
-        if not said or _stated(said, string.ascii_uppercase, {}):
+    plain, options = _plain_text(text), option_texts(_MARKUP.sub("", question))
+    for said in (plain, with_letters(plain, options)):
+        if not said or _stated(said, string.ascii_uppercase, options):
             return text
     lines = said_lines(plain) or [""]
     judged = any(_REFUSED.search(line) or re.search(_RIGHT, line) for line in lines)
     listed = len(lines) > 1 and all(map(_LISTED.match, lines)) and not judged
-    headed = _heading(plain) and not (_alone(lines[-1]) or _called_right(lines[-1], string.ascii_uppercase, {}))
-    if listed or headed:
+    claims = _alone(lines[-1], options) or _called_right(lines[-1], string.ascii_uppercase, options)
+    if listed or _heading(plain) and not claims:
         return text
     before, last = (_LISTED.match(line) for line in ["", *lines][-2:])
     in_list = before and last and _letter(before) < _letter(last)
@@ -206,25 +201,9 @@ def _says_an_answer(quotation: str) -> bool:
     return any(pattern.search(said) for pattern in (_CLAIM, _BOX, _CALLED_RIGHT))
 
 
-def _options(question: str) -> dict[str, str]:
-    """The texts of the options in a question, by letter."""
-    return {letter: _plain(wording) for letter, wording in _OPTION.findall(_MARKUP.sub("", question))}
-
-
 def _claims(text: str, letters: str, options: dict[str, str]) -> list[_Claim]:
     found = _stated(text, letters, options) or _alone(text, options) or _called_right(text, letters, options)
     return found or _heading(text)
-
-
-def _lettered(text: str, options: dict[str, str]) -> str:
-    """The text with the letter of an option in place of its whole wording, where that is a phrase of its own; wordings
-    that two options share stay."""
-    found = {wording: letter for letter, wording in options.items() if [*options.values()].count(wording) == 1}
-    patterns = [r"\s+".join(map(re.escape, wording.split())) for wording in sorted(found, key=len, reverse=True)]
-    if not any(patterns):
-        return text
-    whole = re.compile(rf"{_PHRASE_START}({'|'.join(filter(None, patterns))}){_PHRASE_END}", re.IGNORECASE)
-    return whole.sub(lambda match: found.get(_plain(match[1]), match[1]), text)
 
 
 def _boxed(text: str) -> Iterator[_Said]:
@@ -257,11 +236,11 @@ def _stated(text: str, letters: str, options: dict[str, str]) -> list[_Claim]:
             continue
         if letter in "AI" and _ARTICLE.match(behind) or not _affirmed(before, behind):
             continue
-        if is_taken_back(behind[_told(behind, own) :]):
+        if is_taken_back(behind[told(behind, own) :]):
             found.append(_Said(match.start(), match.end(), _Claim(""), denied=letter))
             continue
         claimed = letter + "".join(_further(letter, behind, letters, options))
-        final = not _CORRECTED.match(behind) or _told(behind, own) > 0
+        final = not _CORRECTED.match(behind) or told(behind, own) > 0
         start = before.rpartition("\n")[2]
         ends = match[1] and (_FINAL_MARK.fullmatch(head) or match[3] and whole and not _OPEN.search(start + head))
         last_line = bool(ends and _FINAL_START.fullmatch(start))
@@ -290,7 +269,8 @@ def _before(text: str, match: re.Match[str]) -> str:
 def _affirmed(before: str, behind: str) -> bool:
     """Whether what stands before "answer is" in its clause neither denies, reports nor belittles it."""
     clause = _clause(before)
-    if _DENIED.search(clause) or _SUPPOSED.search(clause) and not _SPEAKER.search(clause):
+    denied = _DENIED.search(clause) or _REFUSED.search(clause)
+    if denied or _SUPPOSED.search(clause) and not _SPEAKER.search(clause):
         return False
     if is_reported(before, behind):
         return False
@@ -309,11 +289,11 @@ def _further(letter: str, behind: str, letters: str, options: dict[str, str]) ->
     sentence, *_ = _SENTENCE_END.split(behind, maxsplit=1)
     rest = behind[len(sentence) :]
     own = options.get(letter, "")
-    if end := _told(sentence, own):
+    if end := told(sentence, own):
         sentence = sentence[end:]
     elif rest[:1] == "." and not sentence.strip(_EDGES):  # `B. south, C. east`
         sentence, *_ = _SENTENCE_END.split(rest[1:], maxsplit=1)
-        sentence = sentence[_told(sentence, own) :] if _told(sentence, own) else ""
+        sentence = sentence[told(sentence, own) :] if told(sentence, own) else ""
     if reason := REASON.search(sentence):  # `B for some, C for others`
         yield from re.findall(rf"[,;]\s(?:and\s|or\s)?\(?([A-Z])\)?\s{reason[0]}\b", sentence[reason.end() :])
         sentence = sentence[: reason.start()]
@@ -352,7 +332,7 @@ def _left_over(line: str, letters: str, options: dict[str, str]) -> list[_Claim]
     before = line[: match[0].start()]
     sentence = before[max((end.end() for end in _SENTENCE_END.finditer(before)), default=0) :]
     own = options.get(letter, "")
-    closed = _CLOSED.match(behind) or _told(behind, own)
+    closed = _CLOSED.match(behind) or told(behind, own)
     reason = REASON.split(behind, maxsplit=1)[0]
     if letter not in letters or not closed or _OPEN.search(sentence) or _REFUSED.search(reason):
         return []
@@ -362,7 +342,7 @@ def _left_over(line: str, letters: str, options: dict[str, str]) -> list[_Claim]
     return [_Claim(claimed, behind, not _CORRECTED.match(behind))]
 
 
-def _alone(text: str, options: Mapping[str, str] = MappingProxyType({})) -> list[_Claim]:
+def _alone(text: str, options: dict[str, str]) -> list[_Claim]:
     """The letter if it is the whole text, or starts it before words that choose it."""
     inner = text.strip(_EDGES)
     inner = re.sub(r"(?i)^(?:option|choice|answer)\b", "", inner).strip(_EDGES)
@@ -384,7 +364,7 @@ def _letter(listed: re.Match[str]) -> str:
 def _chosen(letter: str, behind: str, own: str) -> bool:
     """Whether the words behind a letter that starts a text choose it: in one sentence with the text of the option
     stands at most a reason, or that it is right; with other words nothing that denies it."""
-    rest = behind[_told(behind, own) :]
+    rest = behind[told(behind, own) :]
     sentence, *_ = _SENTENCE_END.split(rest, maxsplit=1)
     if rest[len(sentence) : len(sentence) + 1] == "?" and "?" not in own:
         return False
@@ -394,23 +374,16 @@ def _chosen(letter: str, behind: str, own: str) -> bool:
     return bool(bare or REASON.match(sentence.lstrip(" ,")) or _CALLED_RIGHT.match(letter + sentence))
 
 
-def _told(behind: str, own: str) -> int:
-    """The end of the text of an option behind its letter, with any marks between its words; 0 if it is not there."""
-    words = [re.escape(word) for word in re.split(f"{_GAP}+", own) if word]
-    found = re.match(rf"{_GAP}*{f'{_GAP}+'.join(words)}(?!\w)", behind, re.IGNORECASE) if words else None
-    return found.end() if found else 0
-
-
 def _heading(text: str) -> list[_Claim]:
     """The letter that is the first paragraph, where no other line is a letter, nor the text a question."""
     first, _, rest = text.partition("\n\n")
-    alone = _alone(first) if _LONE.fullmatch(first) and not _LONE.search(rest) and "?" not in text else []
+    alone = _alone(first, {}) if _LONE.fullmatch(first) and not _LONE.search(rest) and "?" not in text else []
     return [_Claim(claim.letters, "\n" + rest[:_BEHIND], not _CORRECTED.match("\n" + rest)) for claim in alone]
 
 
 def _is_whole(behind: str, own: str) -> bool:
     """Whether nothing but the text of the option stands behind a letter in its line."""
-    return _plain(behind.partition("\n")[0].strip(_EDGES)) in ("", own)
+    return plain_option(behind.partition("\n")[0].strip(_EDGES)) in ("", own)
 
 
 def _wording(behind: str) -> str:
@@ -418,8 +391,4 @@ def _wording(behind: str) -> str:
     start = _DASH.match(behind)
     assert start is not None
     line = behind[start.end() :].partition("\n")[0]
-    return _plain(re.split(r"\.\s", line, maxsplit=1)[0])
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.lower().split()).strip(" .,;:()")
+    return plain_option(re.split(r"\.\s", line, maxsplit=1)[0])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import textwrap
-import unicodedata
 
 from warmup_rl.grading.reported import is_reported, is_taken_back
 
@@ -18,7 +17,7 @@ _BEFORE, _BEHIND = 80, 300
 """Characters around a mark that say whose answer it is."""
 MARK = re.compile(
     r"####(?=[^\w\n]{0,9}(?:(?<=\\)[a-z]{1,20}[^\w\n]{0,9}){0,2}\d)(?![^\w\n]{0,9}\d{1,3}[.):][^\S\n]+\S)"
-    r"(?!(?<=^####)(?>[^\n]*?[^\W\d_]{3})(?>[^\n]*)\n\s*\n)|^####(?=[^\n]*\Z)",
+    r"(?!(?<=^####)(?>[^\n]*?(?<!\\)\b[^\W\d_]{3})(?>[^\n]*)\n\s*\n)|^####(?=[^\n]*\Z)",
     re.MULTILINE,
 )
 """The mark of GSM8K before a number, unless that numbers a heading or begins one of a paragraph; or before the last
@@ -31,7 +30,7 @@ _CHAT = re.compile(r"<[|\uff5c][^<>\n]{1,40}[|\uff5c]>")
 """A mark of a chat template, such as `<|im_end|>`."""
 _NO_LINE = re.compile(r"[-*_=~\s]*|</?\w{1,20}>")
 """A line that is empty, a rule, or a tag."""
-_LABEL = re.compile(r"[^\x00-\u03ff](?:[^\x00-\u03ff]|\s){0,40}:\s*")
+_LABEL = re.compile(r"\A[^\x00-\u03ff](?:[^\x00-\u03ff]|\s){0,40}?[:\uff1a]\s*")
 """Words in a script other than Latin or Greek before a colon, which are no mathematics."""
 _OR_THE = re.compile(
     r"\bor\s{1,3}(?:[a-z]{1,20}\s{1,3})?(?:the\s{1,3})?(?:[a-z]{1,20}\s{1,3})?answer\s{0,3}(?:\w{2,6}(?:\sbe)?)?\s{0,3}:?$"
@@ -142,23 +141,24 @@ def last_block(text: str) -> str | None:
 
 
 def stated(text: str) -> str:
-    """What follows the last `answer is`, `answer:` or `#### 18`, up to the end of its line; else, and where the first of
-    several steps follows, the last line that is no rule, tag or mark of a chat template.
+    """What follows the last `answer is`, `answer:` or `#### 18`, up to the end of its line; else, and where the first
+    of several steps follows, the last line that is no rule, tag or mark of a chat template.
 
     Markdown emphasis and a final full stop are removed; a displayed formula counts as part of the line before. Empty
     where the text is, where `or` joins the last mark to another answer, and where the answer is taken back or, in the
     last line, only reported (`Tom says the answer is 7`).
     """
     text = _DISPLAY.sub(lambda found: found[0].replace("\n", " "), _EMPHASIS.sub("", without_chat_marks(text))).strip()
-    marks = [*_STATED.finditer(text)]
-    own = next((mark for mark in reversed(marks) if not _is_reported(mark)), None)
-    after = text[own.end() :].strip() if own else ""
+    marks, end = [*_STATED.finditer(text)], len(text)
+    while marks and _is_reported(marks[-1]):
+        end = marks.pop().start()
+    after = text[marks[-1].end() : end].strip() if marks else ""
     if not after or _STEP.match(after) and "\n" in after:
         *_, line = ["", *said_lines(text)]
-        reported = marks and not own and _STATED.search(line)
+        reported = end < len(text) and _STATED.search(line)
         return "" if reported else line.lstrip("# ").removeprefix("A:")[-_LINE:].strip().removesuffix(".").strip()
-    assert own is not None
-    hedged = _OR_THE.search(text, max(0, own.end() - _NEAR), own.end()) or is_taken_back(after[:_BEHIND])
+    start = marks[-1].end()
+    hedged = _OR_THE.search(text, max(0, start - _NEAR), start) or is_taken_back(after[:_BEHIND])
     return "" if hedged else after.splitlines()[0][:_LINE].strip().removesuffix(".").strip()
 
 
@@ -175,9 +175,7 @@ def stated_mathematics(text: str) -> str | None:
     """
     if last_box(text) is not None:
         return boxes(text)
-    line = _REMARK.sub("", stated(text))
-    if label := _LABEL.match(unicodedata.normalize("NFKC", line)):
-        line = unicodedata.normalize("NFKC", line)[label.end() :]
+    line = _LABEL.sub("", _REMARK.sub("", stated(text)))
     if formulas := [*FORMULA.finditer(line)]:
         last = formulas[-1]
         formula, behind = _inner(last), line[last.end() :]
