@@ -141,8 +141,7 @@ Let me do it another way to be sure. The total distance is 120 + 80 = 200 km, th
 Therefore, the answer is 100.""",  # noqa: E501
     "restatement exploration conclusion",
     ("incorrect", "correct", "correct", "correct"),
-    (0, 1, 2, 1),
-    gone=("Let me do it another way to be sure.",),
+    (0, 1, 2, 3),
 )
 INSULIN = Written(
     "Which organ makes insulin?\nA. liver\nB. pancreas\nC. kidney\nD. spleen",

@@ -158,7 +158,7 @@ def test_what_cannot_be_cut_from_a_text_leaves_it_as_it_is(tmp_path, capsys):
     steps = ["--steps", "answers_only"]
     assert run("--in", tmp_path / "given.jsonl", "--out", tmp_path / "out.jsonl", "--domain", "math", *steps) == 0
     assert rows(tmp_path / "out.jsonl") == [row]
-    assert "1 changed trace left as they were" in capsys.readouterr().err
+    assert "1 changed trace unchanged in the output" in capsys.readouterr().err
 
 
 def _jsonl(path, found):
@@ -226,6 +226,19 @@ def test_other_domains_grade_what_they_are_given(tmp_path):
     assert run("--in", tmp_path / "a.jsonl", "--out", tmp_path / "b.jsonl", "--domain", "math") == 0
     assert rows(tmp_path / "b.jsonl") == given[:3]
     assert rows(tmp_path / "b.dropped.jsonl") == [{**given[3], "reason": "answer wrong", "step": "correct"}]
+
+
+def test_rows_are_graded_by_any_grader(tmp_path, capsys):
+    given = [{"text": "Which?\nA. one\nB. two", "label": "B", "response": f"<think>{n}: two</think> The answer is {x}."}
+             for n, x in enumerate("AB")]  # fmt: skip
+    write_jsonl(tmp_path / "in.jsonl", given)
+    columns = ["--columns", "question=text,gold=label"]
+    grader = [text for key in ("grader=choice", "question=text", "answer=label") for text in ("--set", key)]
+    files = ["--in", tmp_path / "in.jsonl", "--out", tmp_path / "out.jsonl"]
+    run(*files, "--domain", "jsonl", *grader, *columns)
+    assert rows(tmp_path / "out.jsonl") == given[1:]
+    assert run(*files, *grader) == 2
+    assert "--set is for a --domain by its type" in capsys.readouterr().err
 
 
 def test_no_trace_is_dropped_for_its_length_unless_that_is_asked_for(tmp_path, capsys):

@@ -39,6 +39,7 @@ from warmup_rl.dlcot.labels import label_text
 from warmup_rl.dlcot.markers import affirms, move
 from warmup_rl.dlcot.passages import read_passages
 from warmup_rl.dlcot.prose import Rules, read_prose
+from warmup_rl.dlcot.repeats import doubt_before
 from warmup_rl.dlcot.structure import Ambiguous, Approach, Cut, Part, Span, Structure
 from warmup_rl.dlcot.variants import Errors, Redundancy, simplify
 from warmup_rl.domains.kk import KnightsKnaves
@@ -535,6 +536,14 @@ def test_a_recount_goes_with_its_doubt_and_its_whole_list():
     assert result.thinking == f"{RECOUNT[: RECOUNT.index('Hmm')].strip()}\n\nSo the answer is 15."
 
 
+@pytest.mark.parametrize(
+    ("doubt", "goes"), [("Hmm, that seems a lot. ", True), ("Wait, I forgot the 4, so it is 15. ", False)]
+)
+def test_a_doubt_that_states_something_stays(doubt, goes):
+    text = f"That makes 15. {doubt}"
+    assert doubt_before(text, len(text)) == len(text) - goes * len(doubt)
+
+
 HALF_CHECKED = """The front and back walls have 2 * 12 * 4 = 96, the side walls 2 * 5 * 4 = 40. So the paint covers \
 96 + 40 = 136.
 
@@ -554,34 +563,48 @@ def test_a_check_that_goes_on_in_the_next_paragraph_stays():
 
 
 BEFORE, GONE, AFTER = "We have 3 + 4 = 7. ", "Again, 3 + 4 = 7. ", "So the answer is 7."
+OPEN, LEANS, OTHER, ADDS = (
+    "the sentence before it leaves something open", "the sentence after it leans on it", "it ends in something else",
+    "it adds to what stands before it",
+)  # fmt: skip
 SEAMS = {
-    "": (BEFORE, GONE, AFTER),
-    "nothing would stand before it": ("", GONE, AFTER),
-    "nothing would stand after it": (BEFORE, GONE, ""),
-    "a sentence before it breaks off": ("We have 3 + 4 = 7. This is: ", GONE, AFTER),
-    "a heading before it would be empty": (f"{BEFORE}\n\n## The sum\n\n", GONE, AFTER),
-    "a sentence before it announces it": (f"{BEFORE}Let me add them again. ", GONE, AFTER),
-    "a doubt before it would stay open": (f"{BEFORE}I may have made a mistake. ", GONE, AFTER),
-    "a list before it goes on in it": (f"{BEFORE}\n\n1. Take 3 and 4.\n", "2. So 3 + 4 = 7.\n", AFTER),
-    "a list goes on after it": (f"{BEFORE}\n\n1. ", "3 + 4 = 7. ", "2. So the answer is 7."),
-    "a sentence after it points back": (BEFORE, "Again, 3 + 4 = 7. ", "The same holds for 7."),
-    "a value or symbol of it is used after it": (BEFORE, "Let k = 3 + 4 = 7. ", "The answer is k."),
-    "a word after it points back": (BEFORE, "By an approximation, 3 + 4 = 7. ", "With our approximation, it is 7."),
-    "it says something new": (BEFORE, "And 35 * 12 = 420, 420 / 20 = 21. ", AFTER),
-    "what remains speaks of it": (BEFORE, GONE, "So it is 7. Both ways agree."),
-}
+    "coherent": ("", BEFORE, GONE, AFTER),
+    "nothing before": ("nothing would stand before it", "", GONE, AFTER),
+    "nothing after": ("nothing would stand after it", BEFORE, GONE, ""),
+    "a colon": (OPEN, "We have 3 + 4 = 7. This is: ", GONE, AFTER),
+    "an empty heading": (OPEN, f"{BEFORE}\n\n## The sum\n\n", GONE, AFTER),
+    "an announcement": (OPEN, f"{BEFORE}Let me add them again. ", GONE, AFTER),
+    "an open doubt": (OPEN, f"{BEFORE}I may have made a mistake. ", GONE, AFTER),
+    "the second item of a list": (ADDS, f"{BEFORE}\n\n1. Take 3 and 4.\n", "2. So 3 + 4 = 7.\n", AFTER),
+    "the first item of a list": (LEANS, f"{BEFORE}\n\n1. ", "3 + 4 = 7. ", "2. So the answer is 7."),
+    "what points back": (LEANS, BEFORE, "Again, 3 + 4 = 7. ", "The same holds for 7."),
+    "a symbol used after it": (LEANS, BEFORE, "Let k = 3 + 4 = 7. ", "The answer is k."),
+    "a symbol used later": (
+        "a value or symbol of it is used after it", BEFORE, "Let k = 3 + 4 = 7. ", f"{AFTER} That is k.",
+    ),
+    "a noun": (LEANS, BEFORE, "By an approximation, 3 + 4 = 7. ", "With our approximation, it is 7."),
+    "a noun later": (
+        "a word after it points back", BEFORE, "By an approximation, 3 + 4 = 7. ", f"{AFTER} Our approximation fits.",
+    ),
+    "something new": ("it says something new", BEFORE, "And 35 * 12 = 420, 420 / 20 = 21. ", AFTER),
+    "what speaks of both": (LEANS, BEFORE, GONE, "So it is 7, both ways agree."),
+    "what speaks of both later": ("what remains speaks of it", BEFORE, GONE, "So it is 7. Both ways agree."),
+    "another result": (OTHER, f"{BEFORE}It is 4 more than 3. ", GONE, AFTER),
+    "an end that is open": (OTHER, BEFORE, "Again, 3 + 4 = 7, but not 4. ", AFTER),
+    "words of a few": ("it says something new", BEFORE, "Apples, pears, plums and cherries make 7. ", AFTER),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("before", "after", "why"),
     [
-        (f"{BEFORE}But 7 is not among the options. ", AFTER, "a doubt before it would stay open"),
-        (f"{BEFORE}Or 2 * 4 less 1, but that isn't simpler. ", AFTER, "a doubt before it would stay open"),
-        (f"{BEFORE}So the answer is 8. ", AFTER, "the answer changes in it"),
-        (BEFORE, f"But the options do not have it. {AFTER}", "a sentence after it points back"),
-        (BEFORE, f"Let me think which of them is meant. {AFTER}", "a sentence after it points back"),
-        (BEFORE, f"So, these numbers are right. {AFTER}", "a sentence after it points back"),
-        (BEFORE, f"What about the 3? {AFTER}", "a sentence after it points back"),
+        (f"{BEFORE}But 7 is not among the options. ", AFTER, OPEN),
+        (f"{BEFORE}Or 2 * 4 less 1, but that isn't simpler. ", AFTER, OPEN),
+        (f"{BEFORE}So the answer is 8. ", AFTER, OTHER),
+        (BEFORE, f"But the options do not have it. {AFTER}", LEANS),
+        (BEFORE, f"Let me think which of them is meant. {AFTER}", LEANS),
+        (BEFORE, f"So, these numbers are right. {AFTER}", LEANS),
+        (BEFORE, f"What about the 3? {AFTER}", LEANS),
     ],
 )
 def test_objections_and_choices_need_what_stands_beside_them(before, after, why):
@@ -594,11 +617,12 @@ def test_objections_and_choices_need_what_stands_beside_them(before, after, why)
     [
         ("", GONE, "Alternatively, maybe there is a pattern. ", ""),
         ("It is a prime. It is small. We are through. ", GONE, "Alternatively, go on from 4. ", ""),
-        ("", GONE, "Alternatively, count from 4 to 7. ", "a value or symbol of it is used after it"),
-        ("", GONE, "Wait, but when I count from 4, it is 7, too. ", "a sentence after it points back"),
-        ("", GONE, "Wait, so the right one is that. ", "a sentence after it points back"),
+        ("", GONE, "Alternatively, count from 4 to 7. ", LEANS),
+        ("", GONE, "Wait, but when I count from 4, it is 7, too. ", LEANS),
+        ("", GONE, "Wait, so the right one is that. ", LEANS),
         ("", GONE, "Wait, but let me try another way. ", ""),
-        ("The first way is through. ", "The second way: 3 + 4 = 7. ", "", "a list before it goes on in it"),
+        ("", "Maybe 3 + 4 = 7. ", "Alternatively, maybe there is a pattern. ", LEANS),
+        ("The first way is through. ", "The second way: 3 + 4 = 7. ", "", ADDS),
     ],
 )  # fmt: skip
 def test_what_belongs_to_a_neighbour_keeps_it(between, gone, after, why):
@@ -611,8 +635,8 @@ def test_what_belongs_to_a_neighbour_keeps_it(between, gone, after, why):
 @pytest.mark.parametrize(
     ("after", "why"),
     [
-        ("Tuesday: 4. So the answer is 7.", "a list goes on after it"),
-        ("Second method: 4 + 3. So it is 7.", "a list goes on after it"),
+        ("Tuesday: 4. So the answer is 7.", LEANS),
+        ("Second method: 4 + 3. So it is 7.", LEANS),
         ("Thus the answer: 7.", ""),
     ],
 )
@@ -623,9 +647,9 @@ def test_a_list_of_named_parts_is_cut_as_a_whole(after, why):
     assert made == (() if why else (cut,)) and [reason for _, reason in left] == [why][: bool(why)]
 
 
-@pytest.mark.parametrize(("why", "pieces"), SEAMS.items(), ids=[why or "none" for why in SEAMS])
-def test_a_cut_that_breaks_the_text_is_left_alone(why, pieces):
-    start, end = len(pieces[0]), len(pieces[0]) + len(pieces[1])
+@pytest.mark.parametrize(("why", *"bga"), SEAMS.values(), ids=SEAMS)
+def test_a_cut_that_breaks_the_text_is_left_alone(why, b, g, a):
+    pieces, start, end = (b, g, a), len(b), len(b + g)
     cuts = (Cut(Span(start, end), "redundant"),)
     made, left = coherent("".join(pieces), cuts, "What is 3 + 4?")
     assert made == (() if why else cuts) and [reason for _, reason in left] == [why][: bool(why)]

@@ -46,6 +46,17 @@ def test_verdicts_come_in_the_order_of_the_rows_with_form_and_answer_apart(tmp_p
     assert all(set(row) == {"id", "outcome", "verdict", "extracted", "note", "ms"} for row in out)
 
 
+CHANNELS = "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>{}<|return|>"
+
+
+@pytest.mark.parametrize("layout", [CHANNELS, "analysis{}assistantfinal{}"])
+def test_drafts_in_the_channel_of_the_thinking_are_no_answers(tmp_path, layout):
+    texts = [layout.format("Is it \\boxed{2}? No.", answer) for answer in ("\\boxed{3}", "It is 3.", "")]
+    rows = [{"question": "1+2?", "gold": gold, "completion": text} for text in texts for gold in ("3", "2")]
+    out = graded(tmp_path, rows, "--domain", "math")
+    assert [row["verdict"] for row in out] == ["correct", "wrong", "correct", "wrong", "none", "none"]
+
+
 def test_bare_answers_are_graded_on_request(tmp_path):
     rows = [{"question": "1+1?", "gold": "2", "answer": answer} for answer in ("2", "2.0", "3", "")]
     out = graded(tmp_path, rows, "--domain", "math", "--answers")

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from warmup_rl.base.errors import DataError, Unscorable
+from warmup_rl.base.errors import DataError, RowLeftOut, Unscorable
 from warmup_rl.base.types import Problem
 from warmup_rl.domains.graders import (
     ChoiceGrader,
@@ -209,12 +209,35 @@ def test_right_answers_may_be_written_otherwise(grader, gold, answer, verdict):
         ("assert math.isclose(f(2), 1.41, rel_tol=0.01)", "def f(x): return x", "wrong"),
         ("assert not f(1)\nassert f(2)", "def f(x): return x == 2", "correct"),
         ("import math\nassert f(1) is True", "def f(x): return True", "correct"),
+        ("assert math.isclose(f(2), 1.4, abs_tol=0.1)", "def f(x): return 1.45", "correct"),
+        ("assert abs(f(2) - 1.4) < 0.1", "def f(x): return 1.45", "correct"),
+        ("assert abs(1.4 - f(2)) <= 0.1", "def f(x): return 1.55", "wrong"),
+        ("assert tuple(f(2)) == (0, 1)\nassert tuple(f(1)) == (0,)", "def f(x): return [*range(x)]", "correct"),
+        ("assert sorted(f(3)) == [0, 1]", "def f(x): return [*range(x)]", "wrong"),
+        ("assert len(f(3)) == 3", "def f(x): return [*range(x)]", "correct"),
+        ("assert Solution().f(1, 2) == 3", "class Solution:\n    def f(self, a, b): return a + b", "correct"),
+        ("assert Solution().f(1, 2) == 3", "class Solution:\n    def f(self, a, b): return a - b", "wrong"),
     ],
 )
 def test_tests_may_be_expressions(tests, solution, verdict):
     grader = CodeGrader()
     gold, meta = grader.read({"tests": tests}, solution, "t.jsonl:1")
-    assert grader.grade(solution, Problem("p", "mine", "?", gold, meta)).verdict == verdict
+    found = grader.grade(solution, Problem("p", "mine", "?", gold, meta))
+    assert (found.verdict, found.extracted) == (verdict, solution)
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "assert shop.price(1) == 2",
+        "assert f(1) == 2\nassert sorted(f(2)) == [1]",
+        "assert f(x=1) == 2",
+        "assert f(1) < 2",
+    ],
+)
+def test_tests_of_other_forms_leave_their_row_out(tests):
+    with pytest.raises(RowLeftOut):
+        CodeGrader().read({"tests": tests}, "def f(x): return 2", "t.jsonl:1")
 
 
 def test_rows_with_tests_that_cannot_be_used_are_left_out_and_counted(tmp_path):

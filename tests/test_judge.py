@@ -261,7 +261,7 @@ def test_arbitrary_thirds_called_repeats_are_not_cut(tmp_path):
     context = CleanContext({"adding": Adding(name="adding")}, {"p": PROBLEM}, len, audit=rows.append)
     engine = {"type": f"{__name__}:Scripted", "replies": [reply]}
     assert DLCoT(judge={"engine": engine}).start(context)(trace(text)).thinking == text
-    assert [place["why"] for place in rows[0]["left"]] == ["nothing would stand before it", "a list goes on after it"]
+    assert [place["why"] for place in rows[0]["left"]] == ["nothing would stand before it", "it says something new"]
 
 
 def test_patience_is_bounded_and_ends_in_doubt():

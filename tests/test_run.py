@@ -109,6 +109,14 @@ def test_seeds_share_the_stages_that_they_do_not_vary(recipe, tmp_path):
     assert all(one != other for one, other in zip(*keys("examples"), strict=True))
 
 
+def test_a_world_is_pretrained_once_for_several_sets_of_examples(tmp_path):
+    changes = ["vary=[examples]", "seeds=[4, 5]", f"output_dir={tmp_path}"]
+    given = load_recipe(str(ROOT / "recipes" / "kk_warmup.yaml"), changes)
+    first, second = ({step.stage.id: step.key for step in Trial(given, "warmup", seed).stages} for seed in given.seeds)
+    same = [stage for stage, key in first.items() if second[stage] == key]
+    assert same == ["pretrain"]
+
+
 def test_a_failed_run_goes_on_at_its_first_unfinished_stage(recipe, monkeypatch):
     monkeypatch.setenv("BREAK_THIRD", "1")
     with pytest.raises(RuntimeError, match="BREAK_THIRD is set"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -83,7 +84,15 @@ def read_settings(settings: Iterable[str], option: str = "") -> dict[str, Any]:
     return document.data
 
 
-def configured_domain(name: str, settings: Iterable[str] = ()) -> Domain:
-    """A domain by its plug-in name, with settings as `KEY=VALUE`. Raises `UserError` if they are wrong."""
-    found: Domain = build(load("domain", name), read_settings(settings, "--set"), f"domain {name}")
+def configured_domain(name: str, settings: Iterable[str] = (), file: Path | str | None = None) -> Domain:
+    """A domain by its plug-in name, with settings as `KEY=VALUE`. Raises `UserError` if they are wrong.
+
+    Args:
+        file: the rows at hand, for a domain that needs a `file` and is given none.
+    """
+    kind, given = load("domain", name), read_settings(settings, "--set")
+    needed = kind.model_fields.get("file")
+    if file and needed and needed.is_required():
+        given.setdefault("file", str(file))
+    found: Domain = build(kind, given, f"domain {name}")
     return found.model_copy(update={"name": name if name in TABLE["domain"] else found.type})

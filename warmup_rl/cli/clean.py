@@ -49,7 +49,7 @@ _OUR_FIELDS = {"problem_id", "domain", "messages", "thinking", "answer", "score"
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a recipe, or the defaults without one."""
+    """The settings of a recipe, or the defaults without one, with those of a domain that is named by its type."""
 
     steps: Sequence[Cleaner] = tuple(Clean(steps=list(UNLIMITED)).steps)
     domains: Mapping[str, Domain] = field(default_factory=dict)
@@ -57,12 +57,14 @@ class Settings:
     evaluation: EvaluationSettings | None = None
     seed: int = 0
     model: str | None = None
+    of_domain: Sequence[str] = ()
+    file: Path | None = None
 
     def domain(self, grader: str, name: str = "") -> Domain:
         """The recipe's domain of this name, else one by its type, called `name` as in the traces."""
         if grader in self.domains:
             return self.domains[grader]
-        return configured_domain(grader).model_copy(update={"name": name or grader})
+        return configured_domain(grader, self.of_domain, self.file).model_copy(update={"name": name or grader})
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -93,6 +95,8 @@ def _parser() -> Arguments:
          "the step naturalness (default: the recipe's)"),
     ):  # fmt: skip
         add(name, metavar=value, help=about, type=Path if name == "--audit" else str)
+    about = "a setting of the domain, as in --domain jsonl --set grader=choice --set answer=label"
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help=about)
     add("--in", dest="source", type=Path, required=True, metavar="TRACES", help="the file to clean; it is not changed")
     about = ".jsonl, with the fields of the input; dropped traces go to FILE with .dropped before its ending"
     add("--out", type=Path, required=True, metavar="FILE", help=about)
@@ -122,6 +126,8 @@ def _settings(given: argparse.Namespace) -> Settings:
     settings = _from_recipe(given.recipe, given.stage) if given.recipe else Settings()
     if given.stage and not given.recipe:
         raise UserError("clean: --stage names a stage of a recipe: give --recipe too.")
+    if given.set and (given.recipe or not given.domain):
+        raise UserError("clean: --set is for a --domain by its type; the domains of a recipe have their own keys.")
     steps: Sequence[Cleaner] = settings.steps
     if given.steps is not None:
         listed = _read_yaml("--steps", f"[{given.steps}]", "names or {type: NAME, key: value}, separated by commas")
@@ -140,7 +146,8 @@ def _settings(given: argparse.Namespace) -> Settings:
     readers = [name_of(type(step)) for step in steps if step.reads_evaluation]
     if readers and settings.evaluation is None:
         raise UserError(f"clean: the step {readers[0]!r} needs the problems that a recipe evaluates on: give --recipe.")
-    return replace(settings, steps=steps, model=given.model or settings.model)
+    model = given.model or settings.model
+    return replace(settings, steps=steps, model=model, of_domain=given.set, file=given.source)
 
 
 def _with_options(step: DLCoT, options: dict[str, Any]) -> DLCoT:

@@ -37,14 +37,6 @@ from warmup_rl.interfaces.format import ResponseFormat
 Row = Mapping[str, Any]
 CONTENTS = ("question", "gold", "response", "thinking")
 """What is looked for in a row, keys of `warmup_rl.data.columns.COLUMNS`; gold and thinking are optional."""
-_MARK = re.compile(r"<\|(?:end|return|start|channel|call|im_start|im_end)\|>(?:assistant)?|<channel\|>")
-_CHANNEL = re.compile(
-    r"<\|(?:channel\|?|im_start\|(?=>(?:think|answer)\b))>[ \t]*(\w+)(?:[^\n]{0,100}?<\|message\|>|[ \t]*\n)"
-    rf"(.*?)(?={_MARK.pattern}|\Z)",
-    re.DOTALL,
-)
-"""A message in a channel: its name and its text."""
-_FINAL = ("final", "answer")
 _ROW, _PATHS = "row", "paths"
 _AROUND = 40
 """Characters beside a passage by which its place is told."""
@@ -109,7 +101,7 @@ class ForeignTraces:
             yield trace.meta[_ROW] if row is None else row
         if left:
             print(
-                f"{left:,} changed trace{'s' * (left > 1)} left as they were: what was cut does not stand in their "
+                f"{left:,} changed trace{'s' * (left > 1)} unchanged in the output: what was cut does not stand in the "
                 "text word for word, for example since it goes over a think tag.",
                 file=sys.stderr,
             )
@@ -214,8 +206,6 @@ class ForeignTraces:
                     f"{place}: {paths[content]!r} is of type {type(text).__name__}, but a text is needed. Name the text"
                     f" inside it, such as --columns {content}=messages[assistant]."
                 )
-        if texts[0] and texts[1] is None:
-            texts = [*_of_channels(texts[0])]
         return parse_completion(texts[0] or "", "auto", self.response_format, thinking=texts[1])
 
     def _require_one_text(self, place: str, row: Row, paths: Mapping[str, str], parsed: ParsedCompletion) -> None:
@@ -285,20 +275,6 @@ def without_passages(text: str, before: str, after: str) -> str | None:
         place = max(place, end)
     ends = [*(start for start, _ in found[1:]), len(text)]
     return "".join(text[end:start] for (_, end), start in zip(found, ends, strict=True)) if kept == len(after) else None
-
-
-def _of_channels(text: str) -> tuple[str, str | None]:
-    """Answer and thinking of a text in channels, such as gpt-oss's `<|channel|>analysis<|message|>...<|end|>`, Gemma's
-    `<|channel>thought ...<channel|>` or s1's `<|im_start|>think ...`; other texts unchanged, without thinking.
-
-    The answer is in the last channel `final` or `answer`, else behind the last one; the thinking is in all others.
-    """
-    found = [*_CHANNEL.finditer(text)]
-    if not found:
-        return text, None
-    final = [message[2] for message in found if message[1] in _FINAL]
-    thinking = "\n\n".join(message[2].strip() for message in found if message[1] not in _FINAL)
-    return (final[-1] if final else _MARK.sub("", text[found[-1].end() :])).strip(), thinking
 
 
 def _rewritten(value: Any, copies: Mapping[str, str], thinking: str, cleaned: str) -> Any:

@@ -20,6 +20,7 @@ from warmup_rl.base.types import Grade, Problem, Score, Split
 from warmup_rl.cli.arguments import Arguments, configured_domain
 from warmup_rl.data.columns import locate, value_at
 from warmup_rl.data.datasets import Source
+from warmup_rl.engines.teacher_output import of_channels
 from warmup_rl.interfaces.domain import Domain, fields_of, grading
 from warmup_rl.interfaces.format import THINK_CLOSE, THINK_OPEN, ResponseFormat
 from warmup_rl.interfaces.grading_checks import graded_kinds
@@ -59,7 +60,7 @@ def _grader(given: argparse.Namespace) -> tuple[Domain, ResponseFormat]:
     if given.recipe is None:
         if given.domain is None:
             raise UserError("python -m warmup_rl grade: --domain NAME or --recipe RECIPE is needed.")
-        return configured_domain(given.domain, given.set), ResponseFormat()
+        return configured_domain(given.domain, given.set, given.rows), ResponseFormat()
     if given.set:
         raise UserError("python -m warmup_rl grade: --set is for a --domain by its type; the recipe has its own keys.")
     from warmup_rl.recipe import load_recipe
@@ -146,19 +147,21 @@ def _verdict(
 def _text_and_fields(row: Mapping[str, Any], answers: bool, place: str) -> tuple[str, dict[str, Any]]:
     """The text to grade, and the other fields, in which the question and the reference answer are looked for."""
     key = "answer" if answers else "completion"
-    value = row.get(key)
+    value, thinking = row.get(key), None
     others = {name: field for name, field in row.items() if name != key}
     if not answers and not isinstance(value, str | int | float):
         paths = locate(row, {})
         others.pop(paths.get("response", ""), None)
         value, thinking = (value_at(row, paths.get(content, "")) for content in ("response", "thinking"))
-        value = f"{THINK_OPEN}\n{thinking}\n{THINK_CLOSE}\n{value}" if thinking and value else value
         named = {content: value_at(row, paths[content]) for content in ("question", "gold") if content in paths}
         others |= {content: found for content, found in named.items() if found is not None}
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         hint = " (--answers grades `answer`)" if key == "completion" and "answer" in row else ""
         raise DataError(f"{place}: {key!r} is needed as text{hint} ({fields_of(row)}).")
-    return str(value), others
+    text = str(value)
+    if thinking is None and not answers:
+        text, thinking = of_channels(text)
+    return f"{THINK_OPEN}\n{thinking}\n{THINK_CLOSE}\n{text}" if thinking and text else text, others
 
 
 def _score(domain: Domain, text: str, problem: Problem, form: ResponseFormat | None, think: str) -> Score:

@@ -8,70 +8,48 @@ from collections.abc import Sequence, Set
 
 from warmup_rl.base.types import Problem, Trace
 from warmup_rl.dlcot.labels import label_last, label_text
-from warmup_rl.dlcot.markers import CORRECTS, affirms, at_words
-from warmup_rl.dlcot.repeats import DOUBTS, MOSTLY_NEW, RECENT
+from warmup_rl.dlcot.markers import CORRECTS, DENIES, affirms, at_words, move
+from warmup_rl.dlcot.repeats import DOUBTS, GUESSES, MOSTLY_NEW, RECENT
 from warmup_rl.dlcot.structure import Cut, Span
 from warmup_rl.dlcot.text import Text, prose_sentences, read_text, values_in
 from warmup_rl.interfaces.domain import Domain
 from warmup_rl.interfaces.format import ResponseFormat
 
-_HESITATES = r"(?:[\W_]*\b(?:but|and|wait|okay|ok|hm+|now|well|yes|oh|hold on|actually)\b)*[\W_]*"
-_ANNOUNCED = at_words(
-    "let me", "let['’]s", "i['’]ll", "i (?:will|should|need to|want to|have to|can|could)", "alternatively",
-    "another (?:way|approach|method)", "different (?:way|approach|method)", "maybe", "perhaps", "double-?check",
-    "verify", "to be (?:safe|sure)", "to check", "to confirm",
-)  # fmt: skip
-_ANNOUNCES = re.compile(rf"(?:{_ANNOUNCED})\b[^=]*$")
-"""A sentence, in lower case, that announces what comes next."""
-_TURNS_TO = re.compile(
-    r"\W*(?:(?:but|so|wait|now|and|okay|hmm+)\W+)*let(?: me|['’]s) (?:\w+ )?(?:check|verify|confirm|see|double"
-    r"|make sure|consider)\b[^:;]*$"
+_UNDECIDED = re.compile(
+    r"\b(?:i|me|my|let|may|might|could|maybe|perhaps|however|though|although)\b|[:,;=(]$|^#|^\*\*.*\*\*$"
 )
-"""The same, where it is all that the sentence says."""
-_POINTS_BACK = re.compile(
-    rf"{_HESITATES}(?:so\b\W*)?(?:(?:also|too|then|similarly|likewise|again|in the same way|the same|same|these|those"
-    r"|they|both|neither|which|the (?:other|latter|former|second|third|remaining)|as (?:before|above)"
-    r"|(?:going|coming|getting) back|returning|given (?:that|this)|(?:what|how) about)\b"
-    r"|(?:this|that)\b(?! works out\b)|[^.,:;]*\bwhich (?:one|of|is)\b)",
-    re.IGNORECASE,
+"""What leaves a sentence, in lower case, open: the first person, which plans or doubts; a guess, an objection; the end
+of a line that announces the next one."""
+_HESITATES = r"(?:[\W_]*\b(?:but|and|so|wait|okay|ok|hm+|now|well|yes|oh|hold on|actually)\b)*[\W_]*"
+_LEANS = re.compile(
+    r"\b(?:these|those|they|them|their|both|n?either|others?|also|too|same|similarly|likewise|earlier|previous(?:ly)?"
+    r"|second|third|fourth|next|last|remaining|former|latter)\b"
 )
-"""The beginning of a sentence that points back to the one before it."""
-_DOUBTS_ON = re.compile(
-    r"\W*(?:wait|hmm)\b\W*(?:but|so)\b(?!\W*(?:i )?(?:let|just|is|are|does|did|to|should|what|how)\b)", re.IGNORECASE
-)
-"""The beginning of a doubt that goes on, and not of another check."""
-_OBJECTS = re.compile(r"\W*(?:but|however)\b(?!\W*(?:wait|let)\b)", re.IGNORECASE)
-"""A sentence that speaks against the one before it."""
-_ANOTHER = re.compile(rf"{_HESITATES}another\b", re.IGNORECASE)
-_VARIES = re.compile(rf"{_HESITATES}alternatively\b", re.IGNORECASE)
-_DEAD_END = re.compile(r"\bbut (?:that|this|it)\b.{0,12}?(?:\bnot\b|n['’]t\b)")
-"""What a sentence, in lower case, gives up."""
-_LATER = re.compile(rf"{_HESITATES}(?:(?:the|my) )?(?:second|third|fourth|next|last|other|remaining)\b", re.IGNORECASE)
-"""The beginning of a later part of what was announced as several."""
-_FOLLOWS = re.compile(rf"{_HESITATES}(?:so|therefore|thus|hence|then)\b", re.IGNORECASE)
-_ITEM = re.compile(rf"{_HESITATES}(\w+)\s+(?:\d+|[A-Z])\b", re.IGNORECASE)
-"""A numbered or lettered thing, such as `Layer 6` or `Option F`."""
-_LISTED = re.compile(r"^[ \t]*\(?(\d+|[a-zA-Z])[.)]\s", re.MULTILINE)
-_LATER_ITEM = re.compile(r"\s*(?:[-*•+]\s|\(?(?:[2-9]|\d\d|[b-z])[.)]\s)")
-_LABEL = re.compile(r"^(?:[-*•] +)?[A-Z][\w'’]*(?: [\w'’]+){0,3}:", re.MULTILINE)
-"""What names the part of a list, such as `Friday:` or `Second method:`, at the beginning of a line."""
+"""Words by which a sentence, in lower case, leans on another one: pronouns, and what compares, adds or counts."""
+_POINTS = re.compile(rf"{_HESITATES}(?:this|that|it|its|then|again|another|such|which|given|as|what|how)\b")
+"""The same at its beginning."""
+_ITEM = re.compile(r"[ \t]*(?:[-*•+]\s|\(?(?:\d+|[a-zA-Z])[.)]\s|[a-z])")
+"""The beginning of an item of a list, or of what is no whole sentence."""
+_FOLLOWS = re.compile(rf"{_HESITATES}(?:so|therefore|thus|hence)\b|[#*\s]*final answer|[\W_]*\\boxed")
+_SO = re.compile(r", (?:so|therefore|thus|hence)\b")
+_QUOTED = re.compile(r"[\"“][^\"”\n]*[\"”]")
+_STARTS = ("verify", "conclude", "suppose", "case")
+"""What a sentence opens that goes on with nothing."""
 _SEVERAL = ("ways", "methods", "approaches", "checks", "results", "calculations")
 _ALL = at_words(
     "both", "all (?:three|four|these|of these|the)?", "the (?:two|three)", "my (?:two|three)", "these (?:two|three)"
 )
 _MENTION = re.compile(rf"(?:{_ALL}) ?(?:of (?:these|them|my) )?(?:different )?(?:{'|'.join(_SEVERAL)})\b")
 _NOUN = re.compile(r"\b(?:the|this|that|these|those|our|my|same) (?:\w+ )?([a-z]{5,})\b")
-_ANSWERS = re.compile(r"answer(?: \w+)? (?:is|be)|\\boxed")
-"""What a sentence, in lower case, states as the answer."""
 _NEAR = 600
 """Characters after a seam in which a noun may point back into what was cut."""
 _REST_OF_WORD = re.compile(r"(?<=[^\W\d_])[^\W\d_]+")
 _FEW = 3
-"""Values up to which a passage is compared by its words."""
+"""Numbers up to which a passage is compared by its words."""
 _STATED = 3
 """Last sentences before a verification, besides the lines of an answer, that must state the answer."""
 _LITTLE_NEW = 0.25
-"""Share of the words of a confirmation that may be new where words after it may point back."""
+"""Share of the words that may be new in a confirmation, or where few numbers tell."""
 
 
 class Refused(Exception):
@@ -116,8 +94,7 @@ def coherent(
             groups.append([cut])
     source, asked = read_text(text), read_text(question)
     mentioned = _last_mention(source.low)
-    given, known_words = asked.hard(0, len(question)), asked.words(0, len(question))
-    known = set(given)
+    known, known_words = asked.hard(0, len(question)), asked.words(0, len(question))
     read, made, left = 0, list[Cut](), list[tuple[Span, str]]()
     for group in groups:
         span = Span(group[0].span.start, group[-1].span.end)
@@ -126,13 +103,13 @@ def coherent(
         said, words, read = source.hard(*span), source.words(*span), span.end
         repeated = repeats and all(cut.reason == "redundant" for cut in group)
         ends = not repeats or all(cut.reason != "redundant" for cut in group)
-        fault = _seam_fault(source, span, made[-1].span.end if made else 0, said, words, ends=ends)
+        confirms = _confirms(source, span, said)
+        fault = _before_fault(source, span, made[-1].span.end if made else 0, confirms=confirms)
+        fault = fault or _after_fault(source, span, said, asked, ends=ends, confirms=confirms)
         fault = fault or _reference_fault(source, span, said - known, words - known_words)
         if not fault and repeated:
-            facts, old = (said, known) if len(said) > _FEW else (words, known_words)
-            fault = _use_fault(source, span, said, given)
-            fault = fault or _answer_fault(source, span, said)
-            fault = fault or (len(facts - old) > MOSTLY_NEW * len(facts)) * "it says something new"
+            fault = _says_more(said, known, words, known_words) * "it says something new"
+            fault = fault or (not confirms) * _repeat_fault(source, span)
         if not fault and group[0].reason == "verification" and CORRECTS.search(source.low, *span):
             fault = "it corrects something"
         if not fault and mentioned >= span.end:
@@ -162,87 +139,104 @@ def _reference_fault(source: Text, span: Span, new: Set[str], new_words: Set[str
     return "a word after it points back" if points else ""
 
 
-def _use_fault(source: Text, span: Span, said: Set[str], asked: Set[str]) -> str:
-    """Whether the sentence after a repetition uses a value of it, or follows from any, that does not stand near; what
-    comes as an alternative and uses any but those of the question varies it."""
-    first_end = source.first_end(span.end, min(len(source.text), span.end + _NEAR))
-    used = set(source.values(span.end, first_end))
-    used = used if _FOLLOWS.match(source.text, span.end, first_end) else used & said
-    far = used and used - source.hard(*_recent(source, span))
-    if used and _VARIES.match(source.text, span.end, first_end):
-        far |= used - asked
-    return "a value or symbol of it is used after it" if far else ""
-
-
-def _answer_fault(source: Text, span: Span, said: Set[str]) -> str:
-    """Whether the last answer before a repetition is another than that of the whole text, which stands in it."""
-    end = len(source.text)
-    before, last = _answer(source, *_recent(source, span)), _answer(source, max(span.end, end - RECENT), end)
-    return "the answer changes in it" if before and last and last <= said and last.isdisjoint(before) else ""
-
-
-def _answer(source: Text, start: int, end: int) -> set[str]:
-    """The values of a stretch from the last sentence on that speaks of the answer and has some."""
-    for said in reversed([*_ANSWERS.finditer(source.low, start, end)]):
-        begun = source.last_start(start, said.end())
-        if source.values(begun, source.first_end(said.start(), end)):
-            return set(source.values(begun, end))
-    return set()
-
-
-def _recent(source: Text, span: Span) -> tuple[int, int]:
-    """What stands right before it, from the beginning of a word on."""
-    start = max(0, span.start - RECENT)
+def _recent(source: Text, span: Span, most: int = RECENT) -> tuple[int, int]:
+    """The last characters before it, from the beginning of a word on."""
+    start = max(0, span.start - most)
     rest = _REST_OF_WORD.match(source.low, start, span.start)
     return rest.end() if rest else start, span.start
 
 
-def _seam_fault(source: Text, span: Span, since: int, said: Set[str], words: Set[str], *, ends: bool) -> str:
-    """What breaks the text at a seam; empty if nothing does.
-
-    Args:
-        since: where the text before the seam begins.
-        said, words: of what goes.
-        ends: whether the text may end with the cut.
-    """
-    text, since = source.text, max(since, span.start - _NEAR)
-    if not text[since : span.start].strip():
-        return "nothing would stand before it"
-    last_start = source.last_start(since, span.start)
-    last, low = text[last_start : span.start].strip(), source.low[last_start : span.start].strip()
-    first_end = source.first_end(span.end, min(len(text), span.end + _NEAR))
-    first, gone = text[span.end : first_end], text[slice(*span)]
-    if not first.strip() and not ends:
-        return "nothing would stand after it"
-    if last.endswith((":", ",", ";", "=", "(")):
-        return "a sentence before it breaks off"
-    if last.startswith("#") or last.startswith("**") and last.endswith("**"):
-        return "a heading before it would be empty"
-    if _ANNOUNCES.search(low) or _TURNS_TO.match(low):
-        return "a sentence before it announces it"
-    if DOUBTS.search(low) or _DEAD_END.search(low) or _OBJECTS.match(last) and _FOLLOWS.match(first):
-        return "a doubt before it would stay open"
-    item, listed = _ITEM.match(first), _LISTED.search(gone)
-    goes_on = listed and listed[1] not in ("1", "a", "A", "i", "I") and _LISTED.search(text, since, span.start)
-    if goes_on or _LATER.match(gone):
-        return "a list before it goes on in it"
-    if _LATER_ITEM.match(first) or item and re.search(rf"\b{item[1]}\s+(?:\d+|[A-Z])\b", gone, re.IGNORECASE):
-        return "a list goes on after it"
-    if _LABEL.match(first) and not _FOLLOWS.match(first) and _LABEL.search(gone):
-        return "a list goes on after it"
-    if first[:1].islower() or affirms(source.low[span.end : first_end]) or _ANOTHER.match(first):
-        return "a sentence after it points back"
-    points = _POINTS_BACK.match(first) or _OBJECTS.match(first) or _DOUBTS_ON.match(first)
-    return "a sentence after it points back" if points and not _confirms(source, span, said, words) else ""
+def _says_more(said: Set[str], known: Set[str], words: Set[str], known_words: Set[str]) -> bool:
+    """Whether much of what goes is new: its values, or, where few are numbers, its words."""
+    if sum(any(map(str.isdigit, value)) for value in said) > _FEW:
+        return len(said - known) > MOSTLY_NEW * len(said)
+    return len(words - known_words) > _LITTLE_NEW * len(words)
 
 
-def _confirms(source: Text, span: Span, said: Set[str], words: Set[str]) -> bool:
-    """Whether what goes only says what stands right before it, so that words after it may point back."""
+def _confirms(source: Text, span: Span, said: Set[str]) -> bool:
+    """Whether what goes only says what stands right before it, so that what follows it can follow that as well."""
+    near, words = _recent(source, span, 2 * (span.end - span.start)), source.words(*span)
     return (
         affirms(source.low[source.last_start(*span) : span.end])
-        and said <= source.hard(*_recent(source, span))
-        and len(words - source.words(*_recent(source, span))) <= _LITTLE_NEW * len(words)
+        and said <= source.hard(*near)
+        and len(words - source.words(*near)) <= _LITTLE_NEW * len(words)
     )
+
+
+def _repeat_fault(source: Text, span: Span) -> str:
+    """Whether a repetition begins as a further part of what stands before it, or ends in another result."""
+    first = Span(span.start, source.first_end(*span))
+    if _ITEM.match(source.text, *first) or _LEANS.search(source.low, *first):
+        return "it adds to what stands before it"
+    return "" if _ends_alike(source, span) else "it ends in something else"
+
+
+def _ends_alike(source: Text, span: Span) -> bool:
+    """Whether what goes comes to the result that stands right before it."""
+    near = _recent(source, span)
+    if _is_open(source, *span):
+        return False
+    before, gone = _result(source, *near), _result(source, *span)
+    if before and gone:
+        return gone[-1] in before and before[-1] in gone
+    return before == gone and source.words(source.last_start(*span), span.end) <= source.words(*near)
+
+
+def _result(source: Text, start: int, end: int) -> list[str]:
+    """The values of the last sentence of a stretch that has any."""
+    said = (source.values(*sentence) for sentence in reversed(source.sentences(start, end)))
+    return next(filter(None, said), [])
+
+
+def _is_open(source: Text, start: int, end: int, *, denies: bool = True) -> bool:
+    """Whether the last sentence of a stretch, or its conclusion, doubts, guesses, plans, breaks off, or denies."""
+    said = _SO.split(_QUOTED.sub("", source.low[source.last_start(start, end) : end]))[-1].strip()
+    faults = (_UNDECIDED, DOUBTS, DENIES)[: 2 + denies]
+    return not affirms(said) and any(fault.search(said) for fault in faults)
+
+
+def _before_fault(source: Text, span: Span, since: int, *, confirms: bool) -> str:
+    """Whether the sentence before a seam leaves something open; the text before it begins at `since`."""
+    if not source.text[since : span.start].strip():
+        return "nothing would stand before it"
+    opens_up = _is_open(source, max(since, span.start - _NEAR), span.start, denies=not confirms)
+    return "the sentence before it leaves something open" if opens_up else ""
+
+
+def _after_fault(source: Text, span: Span, said: Set[str], asked: Text, *, ends: bool, confirms: bool) -> str:
+    """Whether the sentence after a seam leans on what goes. It has to begin something, or to say nothing but what the
+    question and the text right before the seam say.
+
+    Args:
+        said: the values of what goes.
+        ends: whether the text may end with the cut.
+        confirms: whether what goes says nothing of its own.
+    """
+    stop = min(len(source.text), span.end + _NEAR)
+    first = Span(span.end, source.first_end(span.end, stop))
+    low = source.low[slice(*first)]
+    if not low.strip():
+        return "" if ends else "nothing would stand after it"
+    leans = _ITEM.match(source.text, *first) or affirms(low)
+    leans = leans or not confirms and (_LEANS.search(low) or _needs(source, span, first, said, asked))
+    return "the sentence after it leans on it" if leans else ""
+
+
+def _needs(source: Text, span: Span, first: Span, said: Set[str], asked: Text) -> bool:
+    """Whether the sentence after a seam has values or words that stand neither in the question nor near before it."""
+    near, whole = _recent(source, span), (0, len(asked.text))
+    values, given = source.hard(*near), asked.hard(*whole)
+    used, opened = set(source.values(*first)), move(source.low, *first)
+    if used and _FOLLOWS.match(source.low, *first):
+        return not used <= values | given
+    if _POINTS.match(source.low, *first):
+        return True
+    if opened == "alternative":
+        return not used & said <= given or bool(GUESSES.search(source.low, *span))
+    if opened in _STARTS:
+        return not used & said <= values | given
+    words = source.words(*first)
+    return not words or not words <= source.words(*near) | asked.words(*whole) or _is_open(source, *first)
 
 
 def require_answer(

@@ -123,7 +123,8 @@ _AFFIRMS = re.compile(
     r"|confirmed|good|indeed|agrees?|valid)\b[^,;:]{0,40}$)"
 )
 _AFFIRMATION = re.compile(rf"[\W_]*(?:{_YES}|(?:that|this|it)\b)")
-_DENIES = re.compile(r"n['’]t\b|\bn(?:o|ot|ever)\b|wrong|mistake|error|\bbut\b|however|\?")
+DENIES = re.compile(r"n['’]t\b|\bn(?:o|ot|ever)\b|wrong|mistake|error|\bbut\b|however|\?")
+"""What denies or objects, in lower case."""
 _LONGEST_AFFIRMATION = 90
 
 
@@ -148,6 +149,6 @@ def move(text: str, start: int, end: int) -> Move:
 def affirms(sentence: str) -> bool:
     """Whether a sentence only confirms the previous result, as in `Yes, that still holds.`"""
     sentence = sentence.strip().rstrip(".!✓✔ ")
-    if len(sentence) > _LONGEST_AFFIRMATION or not _AFFIRMATION.match(sentence) or _DENIES.search(sentence):
+    if len(sentence) > _LONGEST_AFFIRMATION or not _AFFIRMATION.match(sentence) or DENIES.search(sentence):
         return False
     return bool(_AFFIRMS.fullmatch(sentence))

@@ -14,6 +14,8 @@ from warmup_rl.dlcot.text import Contents, Text, read_text
 _PLANS = re.compile(r"\b(?:let me|let['’]s|consider|need to|can be|try|maybe|perhaps)\b")
 _BEGINS = re.compile(r"[\W_]*(?:wait|hm+|hold on|alternatively|another)\b", re.IGNORECASE)
 """The beginning of a passage that does not go on with what stands before it."""
+GUESSES = re.compile(r"\b(?:alternatively|maybe|perhaps|another|different)\b")
+"""What announces another guess or way, in lower case."""
 _ASKS = re.compile(r"[^.!?\n]*\?")
 _HYPOTHESES = (
     "suppose", "assum(?:e|ing)", "try the hypothesis", "let['’]s say", r"alternatively, (?:\w+ ){0,3}if",
@@ -97,7 +99,8 @@ def doubt_before(text: str, start: int) -> int:
     for _ in range(_DOUBTING):
         begin = source.last_start(since, start)
         said = source.low[begin:start]
-        if begin == since or "=" in said or '"' in said or not (DOUBTS.search(said.strip()) or _RECHECKS.search(said)):
+        states = begin == since or '"' in said or source.values(begin, start)
+        if states or not (DOUBTS.search(said.strip()) or _RECHECKS.search(said)):
             break
         start = begin
     return start
@@ -180,7 +183,10 @@ def _ends(source: Text, passage: Passage, after: Passage, start: int) -> bool:
 
 
 def _derived(run: _Gathered, seen: _Gathered, fewest: int) -> bool:
-    """Whether most of what is derived in a run stands before it; pairs of values that were asked are no proof of it."""
+    """Whether most of what is derived in a run stands before it; pairs of values that were asked are no proof of it.
+
+    Another guess or way may come to the same values, so that one needs the same wording, too.
+    """
     pairs = run.all("pairs") - seen.asked.pairs[0]
     if len(pairs) < fewest or seen.share("pairs", pairs) < _SAME_PAIRS:
         return False
@@ -191,7 +197,10 @@ def _derived(run: _Gathered, seen: _Gathered, fewest: int) -> bool:
         return False
     values = {value.lstrip("-") for pair in seen.all("pairs") for value in pair}
     saturated = len(seen.all("pairs")) > _SATURATED * len(values) ** 2
-    return not saturated or seen.share("phrases", run.all("phrases")) >= _SAME_WORDING
+    source, opening = run.contents.source, run.contents.spans[run.places[0]]
+    guesses = GUESSES.search(source.low, opening.start, source.first_end(*opening))
+    wording = _SAME_PHRASES if guesses else _SAME_WORDING if saturated else 0
+    return not wording or seen.share("phrases", run.all("phrases")) >= wording
 
 
 def _said_before(place: int, seen: _Gathered) -> bool:

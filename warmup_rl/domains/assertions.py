@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -17,17 +18,19 @@ _REASON = "with tests that cannot be used"
 
 
 class _Assertion(NamedTuple):
-    """One test: the call, the expected value, how both are compared, and the relative tolerance."""
+    """One test: an expression with the call, the expected value, how both are compared, and the tolerances."""
 
-    call: ast.Call
+    found: ast.expr
     expected: ast.expr
     oracle: Oracle = "equal"
-    tolerance: float = 0.0
+    relative: float = 0.0
+    absolute: float = 0.0
 
 
 @lru_cache(maxsize=1024)
 def read_assertions(source: str, place: str, seconds: float = 3.0) -> Tests:
-    """The tests in lines such as `assert f(1) == 2`, `assert set(f(x)) == {1}`, `assert not f(x)` or
+    """The tests in lines such as `assert f(1) == 2`, `assert set(f(x)) == {1}`, `assert tuple(f(x)) == (1, 2)`,
+    `assert Solution().f(1) == 2`, `assert not f(x)`, `assert abs(f(x) - 0.5) < 1e-6` or
     `assert math.isclose(f(x), 0.5, rel_tol=0.01)`.
 
     Arguments and expected values that are not literals, such as `list(range(9))`, are evaluated in the sandbox.
@@ -42,26 +45,38 @@ def read_assertions(source: str, place: str, seconds: float = 3.0) -> Tests:
         raise DataError(f"{place}: the tests are not valid Python ({error.msg}, line {error.lineno}).") from None
     nodes = [node for node in nodes if not isinstance(node, ast.Import | ast.ImportFrom)]
     tests = [_assertion(node, place) for node in nodes]
-    functions = {ast.unparse(test.call.func) for test in tests}
+    calls = [call for test in tests if (call := _call_in(test.found))]
+    functions = {ast.unparse(call.func) for call in calls}
     if len(functions) != 1:
         found = ", ".join(sorted(functions)) or "none"
         raise DataError(f"{place}: the tests must call one function, found {found}.")
-    oracles = {test.oracle for test in tests}
-    if len(oracles) > 1:
+    if len({test.oracle for test in tests}) > 1:
         raise RowLeftOut(f"{place}: some tests compare sets and some do not.", _REASON)
-    values = _values([*(ast.List(test.call.args) for test in tests), *(test.expected for test in tests)], place)
+    values = _values([*(ast.List(call.args) for call in calls), *(test.expected for test in tests)], place)
     inputs, expected = values[: len(tests)], values[len(tests) :]
-    tolerance = max(
-        (test.tolerance * abs(value) for test, value in zip(tests, expected, strict=True) if test.tolerance),
-        default=0.0,
-    )
-    return Tests(functions.pop(), inputs, expected, tolerance, oracles.pop(), seconds=seconds)
+    tolerances = [
+        max(test.absolute, test.relative and test.relative * abs(value))
+        for test, value in zip(tests, expected, strict=True)
+    ]
+    for call in calls:
+        call.args = [ast.Starred(ast.Name("arguments"))]
+    compared = {ast.unparse(test.found) for test in tests}
+    if len(compared) > 1:
+        raise RowLeftOut(
+            f"{place}: the tests must use the value in one way, found {', '.join(sorted(compared))}.", _REASON
+        )
+    function, expression = functions.pop().partition("(")[0], compared.pop()
+    return Tests(
+        function.partition("(")[0], inputs, expected, max(tolerances), tests[0].oracle, seconds=seconds,
+        expression=expression if expression != f"{function}(*arguments)" else "",
+    )  # fmt: skip
 
 
 def _assertion(node: ast.stmt, place: str) -> _Assertion:
     test = node.test if isinstance(node, ast.Assert) else None
     found = _compared(test) if test is not None else None
-    if found is None or found.call.keywords:
+    call = found and _call_in(found.found)
+    if found is None or call is None or call.keywords:
         raise RowLeftOut(
             f"{place}: a test must read `assert FUNCTION(...) == VALUE`, found {ast.unparse(node)!r}.", _REASON
         )
@@ -70,26 +85,39 @@ def _assertion(node: ast.stmt, place: str) -> _Assertion:
 
 def _compared(test: ast.expr) -> _Assertion | None:
     """The parts of a test; None if it has another form."""
-    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not) and isinstance(test.operand, ast.Call):
-        return _Assertion(test.operand, ast.Constant(False))
-    if isinstance(test, ast.Call):
-        name = ast.unparse(test.func)
-        if name not in ("math.isclose", "isclose"):
+    match test:
+        case ast.UnaryOp(ast.Not(), ast.Call() as call):
+            return _Assertion(call, ast.Constant(False))
+        case ast.Call(ast.Name("isclose") | ast.Attribute(ast.Name("math"), "isclose"), [call, expected], keywords):
+            given = {key.arg: key.value for key in keywords}
+            match given.get("rel_tol", ast.Constant(1e-9)), given.get("abs_tol", ast.Constant(0.0)):
+                case ast.Constant(float() | int() as relative), ast.Constant(float() | int() as absolute):
+                    return _Assertion(call, expected, relative=relative, absolute=absolute)
+        case ast.Call():
             return _Assertion(test, ast.Constant(True))
-        if len(test.args) != 2 or not isinstance(test.args[0], ast.Call):
-            return None
-        given = {key.arg: key.value for key in test.keywords}
-        relative = given.get("rel_tol", ast.Constant(1e-9))
-        if not isinstance(relative, ast.Constant) or not isinstance(relative.value, float | int) or "abs_tol" in given:
-            return None
-        return _Assertion(test.args[0], test.args[1], tolerance=float(relative.value))
-    if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not isinstance(test.ops[0], ast.Eq | ast.Is):
-        return None
-    left, right = test.left, test.comparators[0]
-    if not isinstance(left, ast.Call):
-        return None
-    inner = left.args[0] if ast.unparse(left.func) == "set" and len(left.args) == 1 else None
-    return _Assertion(inner, right, "set") if isinstance(inner, ast.Call) else _Assertion(left, right)
+        case ast.Compare(
+            ast.Call(ast.Name("abs"), [ast.BinOp(call, ast.Sub(), expected)]),
+            [ast.Lt() | ast.LtE()],
+            [ast.Constant(float() | int() as absolute)],
+        ):
+            call, expected = (call, expected) if isinstance(call, ast.Call) else (expected, call)
+            return _Assertion(call, expected, absolute=absolute)
+        case ast.Compare(ast.Call(ast.Name("set"), [ast.Call() as call]), [ast.Eq() | ast.Is()], [expected]):
+            return _Assertion(call, expected, "set")
+        case ast.Compare(ast.Call(), [ast.Eq() | ast.Is()], [expected]):
+            return _Assertion(test.left, expected)
+    return None
+
+
+def _call_in(expression: ast.expr) -> ast.Call | None:
+    """The call of the function under test in an expression such as `f(1)`, `sorted(f(1))` or `Solution().f(1)`; None in
+    others."""
+    match expression:
+        case ast.Call(ast.Name(name), [inner, *_]) if hasattr(builtins, name):
+            return _call_in(inner)
+        case ast.Call(ast.Name() | ast.Attribute(ast.Call(ast.Name(), [], []))):
+            return expression
+    return None
 
 
 def _values(expressions: Sequence[ast.expr], place: str) -> list[Any]:

@@ -34,6 +34,16 @@ _ANNOUNCEMENT = re.compile(
     re.I | re.M,
 )
 """`Final Answer:`, `the answer is`, a heading."""
+_MARK = re.compile(r"<\|(?:end|return|start|channel|call|im_start|im_end)\|>(?:assistant)?|<channel\|>")
+_CHANNEL = re.compile(
+    r"<\|(?:channel\|?|im_start\|(?=>(?:think|answer)\b))>[ \t]*(\w+)(?:[^\n]{0,100}?<\|message\|>|[ \t]*\n)"
+    rf"(.*?)(?={_MARK.pattern}|\Z)",
+    re.DOTALL,
+)
+"""A message in a channel: its name and its text."""
+_FINAL = ("final", "answer")
+_WITHOUT_MARKS = re.compile(r"analysis(?=\S)(.*)assistantfinal(.*)", re.DOTALL)
+"""Channels of gpt-oss as they are decoded without special tokens."""
 _PARAGRAPH = re.compile(r"\n\s*\n")
 _ITEM = re.compile(r"[ \t]*(?:[-*•]|\(?\d+[.)]|\*\*|\|)\s*\S")
 
@@ -61,6 +71,8 @@ def parse_completion(
         text: what the teacher wrote; only the answer part if `thinking` is given separately.
         truncated: the token budget ended it: only the recipe's own format can then show an answer.
     """
+    if thinking is None:
+        text, thinking = of_channels(text)
     whole = text if thinking is None else f"{thinking}\n{text}"
     if teacher_format == "recipe":
         parts = response_format.split(text)
@@ -83,6 +95,22 @@ def parse_completion(
         found = list(_candidates(tail))
     answers = tuple(dict.fromkeys(filter(None, map(_plain, found))))
     return ParsedCompletion(without_tags(head if answers else whole), answers)
+
+
+def of_channels(text: str) -> tuple[str, str | None]:
+    """Answer and thinking of a text in channels, such as gpt-oss's `<|channel|>analysis<|message|>...<|end|>`, Gemma's
+    `<|channel>thought ...<channel|>` or s1's `<|im_start|>think ...`; other texts unchanged, without thinking.
+
+    The answer is in the last channel `final` or `answer`, else behind the last one; the thinking is in all others.
+    """
+    if stripped := _WITHOUT_MARKS.fullmatch(text.strip()):
+        return stripped[2].strip(), stripped[1].strip()
+    found = [*_CHANNEL.finditer(text)]
+    if not found:
+        return text, None
+    final = [message[2] for message in found if message[1] in _FINAL]
+    thinking = "\n\n".join(message[2].strip() for message in found if message[1] not in _FINAL)
+    return (final[-1] if final else _MARK.sub("", text[found[-1].end() :])).strip(), thinking
 
 
 def without_tags(text: str) -> str:

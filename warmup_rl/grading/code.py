@@ -51,6 +51,7 @@ _SPECIAL = re.compile(r"<\|[\w/ ]{2,40}\|>|</?s>|<[be]os>")
 """Begins or ends a text: a token that a tokenizer left in it."""
 _FIRST_LINE = re.compile(r"^(?:import |from |def |class |async def |@)", re.MULTILINE)
 _PROSE_CUTS = 5
+_COMPARED = "value_to_compare"
 _BUILTINS = frozenset(dir(builtins))
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
 
@@ -69,6 +70,8 @@ class Tests:
         preamble: source whose definitions a program may use, such as imports that the question shows.
         seconds: time limit of a program.
         prompt: signature and docstring that precede an answer that is only a function body.
+        expression: what is compared in place of `function(*arguments)`, such as `sorted(function(*arguments))`, or
+            `function().method(*arguments)` of a class.
     """
 
     function: str
@@ -79,6 +82,7 @@ class Tests:
     preamble: str = ""
     seconds: float = SECONDS
     prompt: str = ""
+    expression: str = ""
 
 
 def grade_program(answer: str, tests: Tests) -> Grade:
@@ -100,8 +104,10 @@ def grade_program(answer: str, tests: Tests) -> Grade:
         return Grade("wrong", source[:200], f"longer than {MAX_LENGTH} characters")
     order = list(range(len(tests.inputs)))
     random.Random(repr(tests.inputs[:3])).shuffle(order)
-    calls = [Call(tests.function, tests.inputs[i]) for i in order]
-    ran = run_program(Program(source, calls, timeout_s=tests.seconds))
+    called = _COMPARED if tests.expression else tests.function
+    compared = f"\n\n\ndef {called}(*arguments):\n    return {tests.expression}\n" if tests.expression else ""
+    calls = [Call(called, tests.inputs[i]) for i in order]
+    ran = run_program(Program(source + compared, calls, timeout_s=tests.seconds))
     if ran.status == "timeout":
         return Grade("timeout", source, f"not finished within {tests.seconds:g} s")
     for place, value in zip(order, ran.values, strict=False):

@@ -108,7 +108,8 @@ class Trial:
         wanted = self.recipe.format_of(self.arm)
         domains, evaluation = self.recipe.seen_by(stage, self.fold)
         used = {name: domains[name] for name in sorted(stage.domains_used(evaluation, domains))}
-        own, examples = self.seed_of(stage), self.recipe.seed_of("examples", self.seed)
+        own = self.seed_of(stage)
+        examples = self.recipe.seed_of("examples", self.seed) if used else own
         data = data_files([stage, *used.values()])
         settings = key_of(
             {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -140,7 +140,7 @@ class Pretrain(TrainerStage):
 
 
 def pack(
-    documents: Iterable[Document], tokenizer: PreTrainedTokenizerBase, length: int, rng: random.Random
+    documents: Sequence[Document], tokenizer: PreTrainedTokenizerBase, length: int, rng: random.Random
 ) -> list[Row]:
     """Rows of exactly `length` tokens, each a random mix of whole documents.
 
@@ -152,15 +152,16 @@ def pack(
     """
     full: list[list[Piece]] = []
     filling: list[list[Piece]] = []
-    for document in documents:
-        ids = tokenizer(document.text).input_ids
+    texts = tokenizer([document.text for document in documents]).input_ids
+    prompts = tokenizer([document.prompt for document in documents]).input_ids
+    for document, ids, prompt in zip(documents, texts, prompts, strict=True):
         if len(ids) > length:
             raise UserError(f"row_length: {length} is too short for a {document.kind} document of {len(ids)} tokens.")
         home = next((row for row in filling if sum(len(piece) for piece, _ in row) + len(ids) <= length), None)
         if home is None:
             home = []
             filling.append(home)
-        home.append((ids, max(1, len(tokenizer(document.prompt).input_ids))))
+        home.append((ids, max(1, len(prompt))))
         if len(filling) > OPEN_ROWS:
             full.append(filling.pop(0))
     full += filling
