@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 _OPTION = re.compile(r"^\s{0,8}\(?([A-Z])[.):]\s+(.*)$", re.MULTILINE)
 _PHRASE_START = r"(?<![\w.+-])(?<!\b[A-Z][.):]\s)(?:(?:the|an?)\s)?"
@@ -47,10 +48,15 @@ def plain_option(text: str) -> str:
 
 def told(behind: str, own: str) -> int:
     """The end of the text of an option behind its letter, with any marks between its words; 0 if it is not there."""
-    words = [re.escape(word) for word in re.split(f"{_GAP}+", own) if word]
-    edges = _GAP if words and len(words[0]) > 1 else r"[\s)\]}'.:,;(]"  # `B-C` are two letters, whatever B says
-    found = re.match(rf"{edges}*{f'{_GAP}+'.join(words)}(?!\w)", behind, re.IGNORECASE) if words else None
+    found = _own_text(own).match(behind)
     return found.end() if found else 0
+
+
+@lru_cache(maxsize=64)
+def _own_text(own: str) -> re.Pattern[str]:
+    words = [re.escape(word) for word in re.split(f"{_GAP}+", own) if word] or ["(?!)"]
+    edges = _GAP if len(words[0]) > 1 else r"[\s)\]}'.:,;(]"  # `B-C` are two letters, whatever B says
+    return re.compile(rf"{edges}*{f'{_GAP}+'.join(words)}(?!\w)", re.IGNORECASE)
 
 
 def with_letters(text: str, options: Mapping[str, str]) -> str:
