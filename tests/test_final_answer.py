@@ -5,6 +5,7 @@ import pytest
 from warmup_rl.base.types import Problem
 from warmup_rl.domains.graders import ChoiceGrader, CodeGrader, ExactGrader, MathGrader, NumberGrader
 from warmup_rl.domains.kk import KnightsKnaves
+from warmup_rl.domains.text_graders import LabelGrader
 from warmup_rl.grading.code import extract_code
 from warmup_rl.grading.final_answer import stated, stated_mathematics
 from warmup_rl.interfaces.format import ResponseFormat
@@ -74,6 +75,31 @@ MATHEMATICS = [
     ("It could be 11, or maybe the answer is 12", None),
     ("As x is 3 or 4, the answer is 12.", "12"),
     ("It takes 5 steps. " * 200 + "So she has 9.", "9"),
+    ("#### Step 2: Result\n\nShe has 9 left.", "9"),
+    ("#### 2. Result\n- 7 and 2\n\nShe has 9 left.", "9"),
+    ("#### **2) Result**\n\nShe has 9 left.", "9"),
+    ("#### 3 cases\n\nShe has 9 left.", "9"),
+    ("#### Final Answer\n\n9", "9"),
+    ("#### 3. The rest\n\n\\[\n7 + 2 = 9\n\\]", "7 + 2 = 9"),
+    ("7 and 2 are 9 #### 9\n\nI hope that helps.", "9"),
+    ("#### **9 clips**\nDone.", "9"),
+    ("#### \\frac{1}{2}\n\nDone.", "\\frac{1}{2}"),
+    ("It is a line.\n#### x = 5", "x = 5"),
+    ("So she has **9** clips.\n\n---", "9"),
+    ("So she has 9 clips.\n\n***\n</s>", "9"),
+    ("So she has 9 clips.<|im_end|>\n", "9"),
+    ("<|start|>assistant<|channel|>final<|message|>9<|return|>", "9"),
+    ("Ann says the answer is 7, but that is wrong.", None),
+    ("Ann says the answer is 7.\n\nSo she has 9 clips.", "9"),
+    ("The answer is 9. Ann says the answer is 7.", "9"),
+    ("The answer is 7, but that is wrong.", None),
+    ("I think the answer is 9.", "9"),
+    ("\u7b54\u3048: 21", "21"),
+    ("**\u7b54\u6848\uff1a21**", "21"),
+    ("\u0989\u09a4\u09cd\u09a4\u09b0: 21", "21"),
+    ("\u7b54\u3048: 3:4", "3:4"),
+    ("21 \u4e07", "21 \u4e07"),
+    ("\u0394: 21", "\u0394: 21"),
 ]
 
 
@@ -143,6 +169,14 @@ SCORED = [
     ("a number in a cut text", rows(MathGrader()), number("7"), "it is 7", True, "none"),
     ("a sentence", rows(MathGrader()), number("7"), "The result is 7 apples.", False, "correct"),
     ("another number", rows(MathGrader()), number("7"), "It is 7. Then 8 are left.", False, "wrong"),
+    ("a word", rows(MathGrader()), number("\\text{Maya}"), "Maya is fast.\n\nANSWER: Maya\nSure: 9", False, "correct"),
+    ("a word in a sentence", rows(MathGrader()), number("\\text{Maya}"), "The answer is Maya.", False, "correct"),
+    ("another word", rows(MathGrader()), number("\\text{Maya}"), "The answer is Noah.", False, "wrong"),
+    ("words for a word", rows(MathGrader()), number("\\text{Maya}"), "Maya runs ahead of Noah.", False, "none"),
+    ("a word for a number", rows(MathGrader()), number("7"), "The answer is Maya.", False, "none"),
+    ("a heading", rows(MathGrader()), number("2"), "#### 2. Result\n\nIt is 7.", False, "wrong"),
+    ("a label before a rule", rows(LabelGrader(labels=["red", "blue"])),
+     Problem("l", "l", "?", "red", {"labels": ["red", "blue"]}), "#### Which\n\nIt is red.\n\n---", False, "correct"),
     ("number with a unit", rows(NumberGrader(units=["km"])), number("7"), "The trip takes 7 km.", False, "correct"),
     ("answer tags, never closed", rows(MathGrader()), number("7"), "so <answer> 7 </answer>", False, "correct"),
     ("answer tags in a cut text", rows(MathGrader()), number("7"), "<answer> 7 </answer> and then", True, "correct"),

@@ -266,7 +266,8 @@ FRAGMENTS = [
     "```json\n", "\\[", "\\(", "\\pm", "\\cup", " or ", " and ", "<b>", "1,234", "5 km ", "\\begin{cases}", "####",
     "99!", "SELECT ", "'a", "not ", "[1,", "\\sum_{k=1}^{999}k^", "9^{9", "yes", "is wrong. ", "\u200b", "\u221a",
     "\u00b2", "A) ", "Option ", ",,", " , ", ". .", "The note says ",
-    "that ", "Answer: B\n",
+    "that ", "Answer: B\n", "\n#### 3 ", "---\n", "<|end|>", "\u300c", "\u300d", "\u2705", "B. y", "\u7b54: ",
+    " but that ", "\u0663",
 ]  # fmt: skip
 GRADERS = [
     (MathGrader(), "\\frac{1}{2}", {}),

@@ -59,6 +59,8 @@ def test_what_means_the_reference_is_correct(gold: str, answer: str) -> None:
         ("72", "#### 72 (48+24)", "#### 72 (48+25)"),
         ("42", "#### $42", "#### not 42"),
         ("1200", "#### 1,200 dollars", "#### 1,200 or 1,300"),
+        ("272", "\\boxed{\u09e8\u09ed\u09e8}", "\\boxed{\u09e8\u09ed\u09e9}"),
+        ("\\frac{1}{2}", "\\frac{\u0661}{\u0662}", "\\frac{\u0662}{\u0661}"),
     ],
 )
 def test_names_of_functions_and_marks_of_answers_are_read(gold: str, answer: str, other: str) -> None:

@@ -23,7 +23,7 @@ from warmup_rl.grading.choice import choose, final_choice
 from warmup_rl.grading.code import extract_code, grade_program, run_program, shown_before
 from warmup_rl.grading.final_answer import boxed, last_block, stated, stated_mathematics
 from warmup_rl.grading.letters import letters_in, option_letters
-from warmup_rl.grading.math import final_answer, same_answer, unusable
+from warmup_rl.grading.math import final_answer, said_in_words, same_answer, unusable
 from warmup_rl.grading.math_value import rational
 from warmup_rl.grading.math_words import read_answer
 from warmup_rl.grading.plain import final_items, same_json, same_number, same_set, same_text
@@ -59,8 +59,9 @@ class MathGrader(Grader):
         return same_answer(gold=problem.gold, answer=answer, question=problem.question)
 
     def final_answer(self, text: str, problem: Problem) -> str | None:
-        """The last box, else the last formula or number in what is stated as the answer or in the last line."""
-        return stated_mathematics(text)
+        """The last box, else the last formula or number in what is stated as the answer or in the last line; where the
+        reference is words and there is none, a statement of no more words."""
+        return stated_mathematics(text) or said_in_words(text, problem.gold)
 
     def reference(self, problem: Problem) -> str:
         return f"\\boxed{{{problem.gold}}}"

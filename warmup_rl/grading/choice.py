@@ -9,18 +9,23 @@ import re
 import string
 import unicodedata
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 from warmup_rl.base.types import Grade
-from warmup_rl.grading.reported import is_reported, without_quotations
+from warmup_rl.grading.final_answer import said_lines, without_chat_marks
+from warmup_rl.grading.letters import option_texts, plain_option, told, with_letters
+from warmup_rl.grading.reported import REASON, is_reported, is_taken_back, without_quotations
 
 MAX_LENGTH = 20_000
 """Last characters of an answer that are read."""
 _BEFORE, _BEHIND = 80, 300
 """Characters around a claim that are read."""
 _MARKUP = re.compile(
-    r"\\(?:text|textbf|textit|mathrm|mathbf|textsf|mathsf|rm|bf)\s?(?=\{)|</?[a-z]{1,6}>|[*_`$\"\u201c\u201d]"
+    r"\\(?:text|textbf|textit|mathrm|mathbf|textsf|mathsf|rm|bf)\s?(?=\{)|</?[a-z]{1,6}>|[*_`$\"\u201c\u201d\u300c-\u300f]"
+    r"|[\u2611\u2705\u2713\u2714]\ufe0f?"
 )
+"""Emphasis, quotation marks and ticks."""
 _EDGES = " \t\n({[])}.,:;'!-"
 _NAMED = r"(?i:(?:option|choice|answer)\s{0,3})?"
 _ADVERBS = (
@@ -29,12 +34,12 @@ _ADVERBS = (
 )
 """Up to three adverbs, each after a space; none that denies or reports."""
 _CLAIM = re.compile(
-    r"\b(?i:(?:(answer|(?-i:(?<![^\n])A(?=:)))(?:\s(?:choice|option|letter)\b)?|(option|choice)"
+    r"\b(?i:(?:(answer|(?-i:(?<![^\n])A(?=:)))\b(?:\s(?:choice|option|letter)\b)?|(option|choice)\b"
     r"|(?:correct|right|best) (?!answer|option|choice)[a-z]{3,20}(?= (?:is|must|should|would)\b))"
     r"(?:\s(?:here|(?:(?:to|for)\s(?:the|this|that)|in\sthis)(?:\s[\w-]{1,20}){1,5}?)(?=\s))?"
     rf"{_ADVERBS}\s{{0,3}}(is|(?:must|should|would){_ADVERBS}\sbe|[a-z]{{2,9}}s(?:\sout)?\sto\sbe|[:=-])?{_ADVERBS}"
     r"(?::?\s{0,3}(?:the\s)?(?:(?:correct|right|best)\s)?(?:option|choice|answer|letter)\b){0,2}\s{0,3}:?)"
-    r"[\s'({\[-]{0,6}(?:\\boxed\s?\{{1,2})?[\s({]{0,4}(?:([A-Z])(?!\w|'\w|[+?]|\s?=)|([a-z])(?=[\s'\])}.]{0,6}\Z))"
+    r"[\s'({\[-]{0,6}(?:\\boxed\s?\{{1,2})?[\s({]{0,4}(?:([A-Z])(?!\w|'\w|[+?]|\s?=)|([a-z])(?=[\s'\])}.]{0,6}\Z|(?<=\(\w)\)))"
 )
 _NO_OPTION = re.compile(
     r"\b(?:answer\s{0,3}(?:is|:)\s{0,3}(?:not|none|neither|nothing|unclear|unknown)"
@@ -71,7 +76,7 @@ _REFUSED = re.compile(r"\b(?:not(?!\s\(?[A-Z]\b)|wrong|false|incorrect|impossibl
 _LAST_LINE = 400
 """Characters of the last line in which a letter is called right."""
 _CLAUSE = re.compile(
-    r"[.,;:!?\n]|\b(?:so|then|therefore|thus|hence|but|(?:answer|option|choice)\s(?:is|would\sbe)(?=\sthe\s$))\b",
+    r"[.,;:!?\n]|\b(?:so|then|therefore|thus|hence|but|(?:answer|option|choice)\s(?:is|would\sbe)(?=\sthe\s(?:\w+\s)?$))\b",
     re.IGNORECASE,
 )
 _DENIED = re.compile(
@@ -89,25 +94,14 @@ _PRAISE = frozenset(
     "correct right best final true only most likely appropriate accurate suitable closest nearest the my our this is "
     "so overall probable reasonable plausible single actual remaining valid logical and".split()
 )
-"""Words between `the` and `answer` that leave a claim one."""
+"""Words between `the` and `answer` that leave a claim one; behind `most` and `best` any word does."""
 _SENTENCE_END = re.compile(r"(?<!\.)[.!?](?=\s|$)|\n")
-_REASON = re.compile(r"\b(?:because|since|(?<!well )as(?! well)|due|for|whereas|while|where)\b", re.IGNORECASE)
-_TAKEN_BACK = re.compile(
-    r"[\s')\]}]*(?:(?:is|was)\s(?:wrong|false|incorrect|not)|if|unless)\b"
-    r"|[^.(\n]*\b(?:but|however)\b[^.(\n]*(?:\b(?:not|wrong|incorrect|false)\b|n't\b)"
-    r"|[^.\n]{0,80}\.\s+(?:but|however),?\s+(?:this|that|it)\b[^.,\n]{0,20}"
-    r"\b(?:wrong|incorrect|false|not (?:right|correct))\b(?!\s+(?:to|that)\b)",
-    re.IGNORECASE,
-)
 _NEXT = r"[^.!\n]{0,200}[.!\n]\s{0,3}"
 _SECOND_THOUGHTS = "actually|wait|hmm|sorry|correction|oops|on second"
 _CORRECTED = re.compile(rf"{_NEXT}(?:{_SECOND_THOUGHTS}|no)\b", re.IGNORECASE)
 _WITHDRAWN = re.compile(rf"{_NEXT}(?:{_SECOND_THOUGHTS})\b", re.IGNORECASE)
 """What takes a claim back where another follows; a bare "No" between two claims leaves both."""
-_PHRASE_START = r"(?<![\w.+-])(?:(?:the|an?)\s)?"
-_PHRASE_END = r"(?=\s*(?:$|[\n,;!?)\]}]|\.(?!\d))|\s(?:is|must|because|since|as|and|or|alone|remains|survives)\b)"
 _DASH = re.compile(r"[\s)\]}'.:]*(?:-\s)?\s*")
-_OPTION = re.compile(r"^\s{0,8}\(?([A-Z])[.):]\s+(.*)$", re.MULTILINE)
 _LONE = re.compile(r"^\W*(?:(?:option|choice)\W+)?[a-z]\W*$", re.MULTILINE | re.IGNORECASE)
 _ARTICLE = re.compile(r"\s+(?!(?:is|because|since|as|or|and|with|which|if|unless|to|rather)\b)[a-z]")
 _FINAL_START = re.compile(r"[^\w\n]*(?:[A-Za-z]+,? ){0,6}")
@@ -154,9 +148,9 @@ def choose(*, gold: str, answer: str, letters: str, question: str = "") -> Grade
         question: contains a line such as `B. south` for each option, if their texts are to be compared.
     """
     text = _plain_text(answer)
-    options = _options(question)
+    options = option_texts(_MARKUP.sub("", question))
     claims = _claims(text, letters, options)
-    if not any(claim.letters for claim in claims) and (lettered := _lettered(text, options)) != text:
+    if not any(claim.letters for claim in claims) and (lettered := with_letters(text, options)) != text:
         claims = _claims(lettered, letters, options)
     back = [place for place, claim in enumerate(claims[:-1], start=1) if _WITHDRAWN.match(claim.behind)]
     claims = claims[back[-1] if back else 0 :]
@@ -179,20 +173,25 @@ def choose(*, gold: str, answer: str, letters: str, question: str = "") -> Grade
 def final_choice(text: str, question: str = "") -> str:
     """The part of a text that states its choice: all of it where a letter, or the text of an option in the question, is
     boxed or called the answer, or where it only lists options, or a letter is the first paragraph and the last line
-    claims none; else the last line."""
-    plain = _plain_text(text)
-    for said in (plain, _lettered(plain, _options(question))):
-        if not said or _stated(said, string.ascii_uppercase, {}):
+    claims none; else the last line, unless that is one of several options and not called right."""
+    plain, options = _plain_text(text), option_texts(_MARKUP.sub("", question))
+    for said in (plain, with_letters(plain, options)):
+        if not said or _stated(said, string.ascii_uppercase, options):
             return text
-    lines = [line.strip() for line in plain.splitlines() if line.strip()]
+    lines = said_lines(plain) or [""]
     judged = any(_REFUSED.search(line) or re.search(_RIGHT, line) for line in lines)
     listed = len(lines) > 1 and all(map(_LISTED.match, lines)) and not judged
-    headed = _heading(plain) and not (_alone(lines[-1]) or _called_right(lines[-1], string.ascii_uppercase, {}))
-    return text if listed or headed else lines[-1]
+    claims = _alone(lines[-1], options) or _called_right(lines[-1], string.ascii_uppercase, options)
+    if listed or _heading(plain) and not claims:
+        return text
+    before, last = (_LISTED.match(line) for line in ["", *lines][-2:])
+    in_list = before and last and _letter(before) < _letter(last)
+    right = re.search(_RIGHT, lines[-1]) and not _REFUSED.search(lines[-1])
+    return "" if in_list and not right else lines[-1]
 
 
 def _plain_text(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text[-MAX_LENGTH:])
+    text = unicodedata.normalize("NFKC", without_chat_marks(text[-MAX_LENGTH:]))
     text = "".join(one for one in text if one.isascii() or unicodedata.category(one) != "Cf")
     return _MARKUP.sub("", without_quotations(text, _says_an_answer)).strip()
 
@@ -202,25 +201,9 @@ def _says_an_answer(quotation: str) -> bool:
     return any(pattern.search(said) for pattern in (_CLAIM, _BOX, _CALLED_RIGHT))
 
 
-def _options(question: str) -> dict[str, str]:
-    """The texts of the options in a question, by letter."""
-    return {letter: _plain(wording) for letter, wording in _OPTION.findall(_MARKUP.sub("", question))}
-
-
 def _claims(text: str, letters: str, options: dict[str, str]) -> list[_Claim]:
-    found = _stated(text, letters, options) or _alone(text) or _called_right(text, letters, options)
+    found = _stated(text, letters, options) or _alone(text, options) or _called_right(text, letters, options)
     return found or _heading(text)
-
-
-def _lettered(text: str, options: dict[str, str]) -> str:
-    """The text with the letter of an option in place of its whole wording, where that is a phrase of its own; wordings
-    that two options share stay."""
-    found = {wording: letter for letter, wording in options.items() if [*options.values()].count(wording) == 1}
-    patterns = [r"\s+".join(map(re.escape, wording.split())) for wording in sorted(found, key=len, reverse=True)]
-    if not any(patterns):
-        return text
-    whole = re.compile(rf"{_PHRASE_START}({'|'.join(filter(None, patterns))}){_PHRASE_END}", re.IGNORECASE)
-    return whole.sub(lambda match: found.get(_plain(match[1]), match[1]), text)
 
 
 def _boxed(text: str) -> Iterator[_Said]:
@@ -245,17 +228,19 @@ def _stated(text: str, letters: str, options: dict[str, str]) -> list[_Claim]:
         if match[1] == "A" and (not whole or "\n" in behind.rstrip()):
             continue
         right = _CALLED_RIGHT.match(text, match.start(match.lastindex or 0))
+        if match[5] and not whole:
+            continue
         if match[1] and not (match[3] or whole or right or _CLOSED.match(behind)):  # `answer B is unlikely`
             continue
         if not match[1] and (not match[3] or "\n" in head):  # "option" and "choice" need a verb
             continue
         if letter in "AI" and _ARTICLE.match(behind) or not _affirmed(before, behind):
             continue
-        if _TAKEN_BACK.match(behind):
+        if is_taken_back(behind[told(behind, own) :]):
             found.append(_Said(match.start(), match.end(), _Claim(""), denied=letter))
             continue
         claimed = letter + "".join(_further(letter, behind, letters, options))
-        final = not _CORRECTED.match(behind) or bool(own) and _wording(behind).startswith(own)
+        final = not _CORRECTED.match(behind) or told(behind, own) > 0
         start = before.rpartition("\n")[2]
         ends = match[1] and (_FINAL_MARK.fullmatch(head) or match[3] and whole and not _OPEN.search(start + head))
         last_line = bool(ends and _FINAL_START.fullmatch(start))
@@ -284,13 +269,14 @@ def _before(text: str, match: re.Match[str]) -> str:
 def _affirmed(before: str, behind: str) -> bool:
     """Whether what stands before "answer is" in its clause neither denies, reports nor belittles it."""
     clause = _clause(before)
-    if _DENIED.search(clause) or _SUPPOSED.search(clause) and not _SPEAKER.search(clause):
+    denied = _DENIED.search(clause) or _REFUSED.search(clause)
+    if denied or _SUPPOSED.search(clause) and not _SPEAKER.search(clause):
         return False
     if is_reported(before, behind):
         return False
     described = _DESCRIBED.search(clause)
     words = described[0].lower().split() if described else []
-    return "most" in words or all(word in _PRAISE for word in words)
+    return all(word in _PRAISE for word in takewhile(lambda word: word not in ("most", "best"), words))
 
 
 def _clause(before: str) -> str:
@@ -303,15 +289,12 @@ def _further(letter: str, behind: str, letters: str, options: dict[str, str]) ->
     sentence, *_ = _SENTENCE_END.split(behind, maxsplit=1)
     rest = behind[len(sentence) :]
     own = options.get(letter, "")
-    start = _DASH.match(sentence)
-    assert start is not None
-    if own and _plain(sentence[start.end() :]).startswith(own):
-        sentence = sentence[start.end() + len(own) :]
+    if end := told(sentence, own):
+        sentence = sentence[end:]
     elif rest[:1] == "." and not sentence.strip(_EDGES):  # `B. south, C. east`
         sentence, *_ = _SENTENCE_END.split(rest[1:], maxsplit=1)
-        sentence = sentence if _plain(sentence).startswith(own) and own else ""
-        sentence = sentence.lstrip()[len(own) :] if own else sentence
-    if reason := _REASON.search(sentence):  # `B for some, C for others`
+        sentence = sentence[told(sentence, own) :] if told(sentence, own) else ""
+    if reason := REASON.search(sentence):  # `B for some, C for others`
         yield from re.findall(rf"[,;]\s(?:and\s|or\s)?\(?([A-Z])\)?\s{reason[0]}\b", sentence[reason.end() :])
         sentence = sentence[: reason.start()]
     for found in re.finditer(r"(?<!\w)([A-Z])(?![\w'])", sentence):
@@ -323,7 +306,7 @@ def _further(letter: str, behind: str, letters: str, options: dict[str, str]) ->
             yield found[1]
     lines = behind.split("\n", 2)
     if len(lines) > 1 and (listed := _LISTED.match(lines[1])) and not lines[0].rstrip().endswith((".", ":")):
-        yield listed[1] or listed[2]
+        yield _letter(listed)
 
 
 def _called_right(text: str, letters: str, options: dict[str, str]) -> list[_Claim]:
@@ -336,7 +319,7 @@ def _called_right(text: str, letters: str, options: dict[str, str]) -> list[_Cla
             continue
         if letter in letters and not _DENIED.search(_clause(before)) and not is_reported(before, behind):
             claimed = letter + "".join(_further(letter, behind, letters, options))
-            found.append(_Claim("" if _TAKEN_BACK.match(behind) else claimed, behind, not _CORRECTED.match(behind)))
+            found.append(_Claim("" if is_taken_back(behind) else claimed, behind, not _CORRECTED.match(behind)))
     return found or _left_over(line, letters, options)
 
 
@@ -349,8 +332,8 @@ def _left_over(line: str, letters: str, options: dict[str, str]) -> list[_Claim]
     before = line[: match[0].start()]
     sentence = before[max((end.end() for end in _SENTENCE_END.finditer(before)), default=0) :]
     own = options.get(letter, "")
-    closed = _CLOSED.match(behind) or own and _wording(behind).startswith(own)
-    reason = _REASON.split(behind, maxsplit=1)[0]
+    closed = _CLOSED.match(behind) or told(behind, own)
+    reason = REASON.split(behind, maxsplit=1)[0]
     if letter not in letters or not closed or _OPEN.search(sentence) or _REFUSED.search(reason):
         return []
     if _DENIED.search(_clause(sentence)) or is_reported(sentence[-_BEFORE:], behind):
@@ -359,29 +342,48 @@ def _left_over(line: str, letters: str, options: dict[str, str]) -> list[_Claim]
     return [_Claim(claimed, behind, not _CORRECTED.match(behind))]
 
 
-def _alone(text: str) -> list[_Claim]:
-    """The letter if it is the whole text, or starts it before words."""
+def _alone(text: str, options: dict[str, str]) -> list[_Claim]:
+    """The letter if it is the whole text, or starts it before words that choose it."""
     inner = text.strip(_EDGES)
     inner = re.sub(r"(?i)^(?:option|choice|answer)\b", "", inner).strip(_EDGES)
     if len(inner) == 1 and inner.isascii() and inner.isalpha() and "?" not in text:
         return [_Claim(inner.upper())]
     if match := _LISTED.match(text):
-        letter, behind = match[1] or match[2], text[match.end() : match.end() + _BEHIND]
+        letter, behind = _letter(match), text[match.end() : match.end() + _BEHIND]
         others = re.findall(r"(?:^|[\s(])\(?([A-Z])[).](?=\s|$)", behind.partition("\n\n")[0])
-        return [_Claim(letter + "".join(others), behind)]
+        if (below := _LISTED.match(text.partition("\n")[2].lstrip())) and _letter(below) > letter:
+            others.append(_letter(below))
+        return [_Claim(letter + "".join(others), behind)] if _chosen(letter, behind, options.get(letter, "")) else []
     return []
+
+
+def _letter(listed: re.Match[str]) -> str:
+    return str(listed[1] or listed[2])
+
+
+def _chosen(letter: str, behind: str, own: str) -> bool:
+    """Whether the words behind a letter that starts a text choose it: in one sentence with the text of the option
+    stands at most a reason, or that it is right; with other words nothing that denies it."""
+    rest = behind[told(behind, own) :]
+    sentence, *_ = _SENTENCE_END.split(rest, maxsplit=1)
+    if rest[len(sentence) : len(sentence) + 1] == "?" and "?" not in own:
+        return False
+    if rest == behind:
+        return bool(_REFUSED.search(own)) or not (_REFUSED.search(sentence) or _DENIED.search(sentence))
+    bare = all(unicodedata.category(one)[0] in "PZ" for one in sentence)
+    return bool(bare or REASON.match(sentence.lstrip(" ,")) or _CALLED_RIGHT.match(letter + sentence))
 
 
 def _heading(text: str) -> list[_Claim]:
     """The letter that is the first paragraph, where no other line is a letter, nor the text a question."""
     first, _, rest = text.partition("\n\n")
-    alone = _alone(first) if _LONE.fullmatch(first) and not _LONE.search(rest) and "?" not in text else []
+    alone = _alone(first, {}) if _LONE.fullmatch(first) and not _LONE.search(rest) and "?" not in text else []
     return [_Claim(claim.letters, "\n" + rest[:_BEHIND], not _CORRECTED.match("\n" + rest)) for claim in alone]
 
 
 def _is_whole(behind: str, own: str) -> bool:
     """Whether nothing but the text of the option stands behind a letter in its line."""
-    return _plain(behind.partition("\n")[0].strip(_EDGES)) in ("", own)
+    return plain_option(behind.partition("\n")[0].strip(_EDGES)) in ("", own)
 
 
 def _wording(behind: str) -> str:
@@ -389,8 +391,4 @@ def _wording(behind: str) -> str:
     start = _DASH.match(behind)
     assert start is not None
     line = behind[start.end() :].partition("\n")[0]
-    return _plain(re.split(r"\.\s", line, maxsplit=1)[0])
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.lower().split()).strip(" .,;:()")
+    return plain_option(re.split(r"\.\s", line, maxsplit=1)[0])

@@ -1,7 +1,7 @@
 """The answer that a whole text states, for completions whose answer stands in no tags.
 
 One rule for all kinds of answers, which graders of special kinds refine: the last box; else what follows the last
-`answer is`, `answer:` or `####`; else the last line.
+`answer is`, `answer:` or `#### 18`; else the last line.
 """
 
 from __future__ import annotations
@@ -9,11 +9,29 @@ from __future__ import annotations
 import re
 import textwrap
 
+from warmup_rl.grading.reported import is_reported, is_taken_back
+
 _LINE = 2_000
 """Characters of a line that are read."""
-_STATED = re.compile(
-    r"####|\banswer\s{0,3}(?:\b(?:is|should be|must be|would be|equals)\b\s{0,3}:?|[:=])", re.IGNORECASE
+_BEFORE, _BEHIND = 80, 300
+"""Characters around a mark that say whose answer it is."""
+MARK = re.compile(
+    r"####(?=[^\w\n]{0,9}(?:(?<=\\)[a-z]{1,20}[^\w\n]{0,9}){0,2}\d)(?![^\w\n]{0,9}\d{1,3}[.):][^\S\n]+\S)"
+    r"(?!(?<=^####)(?>[^\n]*?(?<!\\)\b[^\W\d_]{3})(?>[^\n]*)\n\s*\n)|^####(?=[^\n]*\Z)",
+    re.MULTILINE,
 )
+"""The mark of GSM8K before a number, unless that numbers a heading or begins one of a paragraph; or before the last
+line."""
+_STATED = re.compile(
+    rf"{MARK.pattern}|\banswer\s{{0,3}}(?:\b(?:is|should be|must be|would be|equals)\b\s{{0,3}}:?|[:=])",
+    re.IGNORECASE | re.MULTILINE,
+)
+_CHAT = re.compile(r"<[|\uff5c][^<>\n]{1,40}[|\uff5c]>")
+"""A mark of a chat template, such as `<|im_end|>`."""
+_NO_LINE = re.compile(r"[-*_=~\s]*|</?\w{1,20}>")
+"""A line that is empty, a rule, or a tag."""
+_LABEL = re.compile(r"\A[^\x00-\u03ff](?:[^\x00-\u03ff]|\s){0,40}?[:\uff1a]\s*")
+"""Words in a script other than Latin or Greek before a colon, which are no mathematics."""
 _OR_THE = re.compile(
     r"\bor\s{1,3}(?:[a-z]{1,20}\s{1,3})?(?:the\s{1,3})?(?:[a-z]{1,20}\s{1,3})?answer\s{0,3}(?:\w{2,6}(?:\sbe)?)?\s{0,3}:?$"
 )
@@ -50,6 +68,16 @@ _WORDS = re.compile(r"(?<!\\)\b(?:[^\W\d_]{3,}|[A-Z][a-z])\b")
 _REMARK = re.compile(r"(?<=\w)\s{1,3}\([^()]{0,200}(?<![\\\w])[^\W\d_]{3}[^()]{0,200}\)\W{0,3}$")
 """Words in brackets behind an answer."""
 _FENCE = re.compile(r"^( {0,3})```[ \t]{0,4}([\w.+#-]{0,40})[ \t]{0,4}$", re.MULTILINE)
+
+
+def without_chat_marks(text: str) -> str:
+    """The text with a line break for each mark of a chat template, such as `<|im_end|>`."""
+    return _CHAT.sub("\n", text)
+
+
+def said_lines(text: str) -> list[str]:
+    """The lines of a text, stripped, without those that are empty, a rule such as `---`, or a tag."""
+    return [line for line in map(str.strip, text.splitlines()) if not _NO_LINE.fullmatch(line)]
 
 
 def boxed(text: str) -> str | None:
@@ -113,19 +141,29 @@ def last_block(text: str) -> str | None:
 
 
 def stated(text: str) -> str:
-    """What follows the last `answer is`, `answer:` or `####`, up to the end of its line; else, and where the first of
-    several steps follows, the last line.
+    """What follows the last `answer is`, `answer:` or `#### 18`, up to the end of its line; else, and where the first
+    of several steps follows, the last line that is no rule, tag or mark of a chat template.
 
     Markdown emphasis and a final full stop are removed; a displayed formula counts as part of the line before. Empty
-    where the text is, and where `or` joins the last mark to another answer.
+    where the text is, where `or` joins the last mark to another answer, and where the answer is taken back or, in the
+    last line, only reported (`Tom says the answer is 7`).
     """
-    text = _DISPLAY.sub(lambda found: found[0].replace("\n", " "), _EMPHASIS.sub("", text)).strip()
-    found = [match.end() for match in _STATED.finditer(text)]
-    after = text[found[-1] :].strip() if found else ""
+    text = _DISPLAY.sub(lambda found: found[0].replace("\n", " "), _EMPHASIS.sub("", without_chat_marks(text))).strip()
+    marks, end = [*_STATED.finditer(text)], len(text)
+    while marks and _is_reported(marks[-1]):
+        end = marks.pop().start()
+    after = text[marks[-1].end() : end].strip() if marks else ""
     if not after or _STEP.match(after) and "\n" in after:
-        return (text.splitlines() or [""])[-1].removeprefix("A:")[-_LINE:].strip().removesuffix(".").strip()
-    hedged = _OR_THE.search(text, max(0, found[-1] - _NEAR), found[-1])
+        *_, line = ["", *said_lines(text)]
+        reported = end < len(text) and _STATED.search(line)
+        return "" if reported else line.lstrip("# ").removeprefix("A:")[-_LINE:].strip().removesuffix(".").strip()
+    start = marks[-1].end()
+    hedged = _OR_THE.search(text, max(0, start - _NEAR), start) or is_taken_back(after[:_BEHIND])
     return "" if hedged else after.splitlines()[0][:_LINE].strip().removesuffix(".").strip()
+
+
+def _is_reported(mark: re.Match[str]) -> bool:
+    return mark[0] != "####" and is_reported(mark.string[max(0, mark.start() - _BEFORE) : mark.start()])
 
 
 def stated_mathematics(text: str) -> str | None:
@@ -137,7 +175,7 @@ def stated_mathematics(text: str) -> str | None:
     """
     if last_box(text) is not None:
         return boxes(text)
-    line = _REMARK.sub("", stated(text))
+    line = _LABEL.sub("", _REMARK.sub("", stated(text)))
     if formulas := [*FORMULA.finditer(line)]:
         last = formulas[-1]
         formula, behind = _inner(last), line[last.end() :]

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from warmup_rl.base.types import Grade
-from warmup_rl.grading.final_answer import boxed
+from warmup_rl.grading.final_answer import MARK, boxed, said_lines, without_chat_marks
 
 _NAMED = re.compile(
     r"\b(?:answer|label|category|class|intent|sentiment|topic|type|verdict|prediction|classification)\b"
-    r"\s*(?:\b(?:is|should be|must be|would be)\b\s*:?|[:=])|####",
-    re.IGNORECASE,
+    rf"\s*(?:\b(?:is|should be|must be|would be)\b\s*:?|[:=])|{MARK.pattern}",
+    re.IGNORECASE | re.MULTILINE,
 )
 _SENTENCE_END = re.compile(r"(?<=[\w)\"'])[.!?](?=\s|$)")
 _MARKUP = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf)\s*(?=\{)|[*`{}\"\u201c\u201d]|(?<!\w)_+|_+(?!\w)")
@@ -29,12 +29,12 @@ def final_label_statement(text: str) -> str:
     like, else the last line."""
     if (content := boxed(text)) is not None:
         return content
-    plain = _MARKUP.sub("", text).strip()
+    plain = _MARKUP.sub("", without_chat_marks(text)).strip()
     if found := list(_NAMED.finditer(plain)):
         after = plain[found[-1].end() :].strip()
         line = after.splitlines()[0] if after else ""
         return _SENTENCE_END.split(line, maxsplit=1)[0].strip()
-    return (plain.splitlines() or [""])[-1].strip()
+    return ["", *said_lines(plain)][-1]
 
 
 def same_label(*, gold: str, answer: str, labels: Sequence[str]) -> Grade:

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from warmup_rl.base.errors import Unscorable
 from warmup_rl.base.types import Grade
-from warmup_rl.grading.final_answer import boxed, boxes
+from warmup_rl.grading.final_answer import MARK, boxed, boxes, stated
 from warmup_rl.grading.math_copies import copied
 from warmup_rl.grading.math_matrices import folded
 from warmup_rl.grading.math_remarks import without_remark
@@ -79,9 +79,16 @@ def same_answer(*, gold: str, answer: str, question: str = "") -> Grade:
 
 
 def final_answer(text: str) -> str | None:
-    """The content of the last balanced `\\boxed{}`; without a box what stands behind the last `####` (the mark of
+    """The content of the last balanced `\\boxed{}`; without a box what stands behind the last `#### 18` (the mark of
     GSM8K), else the text itself. None if that is empty."""
-    return boxed(text) if _has_box(text) else text.rpartition("####")[2].strip() or None
+    return boxed(text) if _has_box(text) else MARK.split(text.strip())[-1].strip() or None
+
+
+def said_in_words(text: str, gold: str) -> str | None:
+    """What a text without a box states, where that and the reference are words and it has no more of them."""
+    said = "" if _has_box(text) else stated(text)
+    words, expected = read_answer(said).words, read_answer(final_answer(gold) or gold).words
+    return said if words and expected and len(words.split()) <= len(expected.split()) else None
 
 
 def _whole_answer(text: str) -> str | None:

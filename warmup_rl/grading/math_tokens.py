@@ -260,11 +260,12 @@ def _with_round(found: re.Match[str]) -> str:
 
 
 def _plain_scripts(text: str) -> str:
-    """Unicode mathematics as LaTeX."""
+    """Unicode mathematics as LaTeX, and the digits of all scripts as those of ASCII."""
     if text.isascii():
         return text
     text = _SCRIPTS.sub(_script, text)
-    return unicodedata.normalize("NFKC", text.translate(_UNICODE))
+    text = unicodedata.normalize("NFKC", text.translate(_UNICODE))
+    return re.sub(r"\d", lambda digit: str(unicodedata.decimal(digit[0])), text)
 
 
 def _script(found: re.Match[str]) -> str:

@@ -1,4 +1,5 @@
-"""What a text says that others say: a claim inside a quotation, or one whose verb of saying has another subject."""
+"""What a text says that others say (a claim inside a quotation, or one whose verb of saying has another subject), and
+what it takes back."""
 
 from __future__ import annotations
 
@@ -28,6 +29,18 @@ _ENDED = re.compile(
 _QUOTED = re.compile(
     r"(?<!\w)(?:\"([^\"\n]{1,300})\"|\u201c([^\u201c\u201d\n]{1,300})\u201d|`([^`\n]{1,300})`"
     r"|['\u2018](?=\S)((?:[^'\u2018\u2019\n]|(?<=\w)['\u2019](?=\w)){1,300})(?<=\S)['\u2019])(?!\w)"
+    r"|[\u300c\u300e]([^\u300c-\u300f\n]{1,300})[\u300d\u300f]"
+)
+REASON = re.compile(r"\b(?:because|since|(?<!well )as(?! well)|due|for|whereas|while|where)\b", re.IGNORECASE)
+_TAKEN_BACK = re.compile(
+    r"[\s')\]}]*(?:(?:is|was)\s(?:wrong|false|incorrect|not)|if|unless)\b"
+    r"|[^.(\n]*\b(?:but|however)\b[^.(\n]*(?:\b(?:not|wrong|incorrect|false)\b|n't\b)",
+    re.IGNORECASE,
+)
+_TAKEN_BACK_LATER = re.compile(
+    r"[^.\n]{0,80}[.,;]\s+(?:but|however),?\s+(?:this|that|it)\b[^.,\n]{0,20}"
+    r"\b(?:wrong|incorrect|false|not (?:right|correct))\b(?!\s+(?:to|that)\b)",
+    re.IGNORECASE,
 )
 _EDGES = " \t\n*_>.:!"
 _CONCLUDED = re.compile(
@@ -48,6 +61,11 @@ def is_reported(before: str, behind: str = "") -> bool:
         return False
     own = _OWN.search(before[: said[0].start()])
     return not own or bool(own[1]) and not said[0][1]
+
+
+def is_taken_back(behind: str) -> bool:
+    """Whether what stands behind a claim takes it back: `but that is wrong`. Its reason may deny anything else."""
+    return bool(_TAKEN_BACK.match(REASON.split(behind, maxsplit=1)[0]) or _TAKEN_BACK_LATER.match(behind))
 
 
 def without_quotations(text: str, claims: Callable[[str], object]) -> str:
