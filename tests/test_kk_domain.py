@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -65,6 +66,13 @@ def test_unclear_answers_are_refused_with_a_reason(answer):
 )
 def test_a_role_that_is_given_by_comparison_counts(answer, found):
     assert verdict(answer) == found
+
+
+@pytest.mark.parametrize("part", ["Ann ", "Ann is ", "Ann, ", "is ", ". "])
+def test_long_answers_take_linear_time(part):
+    started = time.process_time()
+    read_answer(f"Jack is a knight. {part * 20_000}", NAMES, Roles())
+    assert time.process_time() - started < 5, "milliseconds; a quadratic scan takes minutes"
 
 
 @pytest.mark.parametrize("answer", NOTHING.values(), ids=NOTHING)

@@ -219,14 +219,17 @@ def _alike(tokens: Sequence[_Token], position: int) -> tuple[list[int], int]:
 
 def _too(tokens: Sequence[_Token], start: int) -> tuple[list[int], int]:
     """The people of a clause that says only that they are the same, such as `Hal is too`, and its end; else nobody."""
+    people, said = list[int](), set[str]()
     for end in range(start, len(tokens) + 1):
         token = tokens[end] if end < len(tokens) else _Token("end", "")
-        if token.kind in ("role", "doubt", "nobody"):
-            break
-        people = [one.person for one in tokens[start:end] if one.kind == "person"]
-        said = {one.text for one in tokens[start:end] if one.kind not in ("person", "and")}
-        if (token.kind in ("and", "end") or token.text == "but") and people and said & _TOO and said <= _TOO | _COPULAS:
+        if (token.kind in ("and", "end") or token.text == "but") and people and said & _TOO:
             return people, end
+        if token.kind == "person":
+            people.append(token.person)
+        elif token.kind != "and":
+            said.add(token.text)
+        if not said <= _TOO | _COPULAS:
+            break
     return [], start
 
 
