@@ -100,10 +100,10 @@ def test_our_traces_become_our_traces_and_the_table_adds_up(tmp_path, own, capsy
     assert (found["kept"], found["dropped"]) == (len(kept), len(dropped))
     assert found["dropped"] == found["answer wrong"] + found["duplicate"] > 0
     assert found["words of kept traces"] > found["after cleaning"] > 0
-    assert len(rows(tmp_path / "audit.jsonl")) == len(kept) and "<html" in (tmp_path / "audit.html").read_text()
+    assert len(rows(tmp_path / "clean.audit.jsonl")) == len(kept) and "<html" in (tmp_path / "audit.html").read_text()
     assert own.read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == {
-        "clean.jsonl", "clean.dropped.jsonl", "problems.jsonl", "audit.html", "audit.jsonl"
+        "clean.jsonl", "clean.dropped.jsonl", "problems.jsonl", "audit.html", "clean.audit.jsonl"
     }  # fmt: skip
 
 

@@ -700,6 +700,26 @@ def test_values_that_recur_are_no_repetition_by_themselves(question, thinking):
 
 
 @pytest.mark.parametrize(
+    ("before", "check"),
+    [
+        (
+            "Let me try n = 3 first: 9 - 9 = 0, so 3 is a root.",
+            "Let me check n = 5: 25 - 9 = 16. No. So only 3 is a root.",
+        ),
+        ("So 3 is a root.", "Let me check n = 3: the left side is 9, the right side is 9."),
+        ("There are 12 squares in all.", "But it asks for sizes. Let me verify: three sizes, so the answer is 12."),
+        ("Now I put 4 + 5 into it.", "To verify, 4 + 5 = 9."),
+    ],
+    ids=["another candidate", "another end", "no check", "the last step"],
+)
+def test_a_verification_that_is_more_than_a_check_is_kept(before, check):
+    text = f"{BEFORE}{before}\n\n{check}"
+    start = len(text) - len(check)
+    made, left = coherent(text, (Cut(Span(start, len(text)), "verification"),), "Which n solve n^2 - 9 = 0?")
+    assert not made and left
+
+
+@pytest.mark.parametrize(
     ("check", "why"), [("Let me check: 3 + 4 = 7.", ""), ("Let me check: 3 + 5 = 8, which doesn't match.", "corrects")]
 )
 def test_a_verification_that_fails_is_kept(check, why):

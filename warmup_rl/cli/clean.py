@@ -84,7 +84,7 @@ def _parser() -> Arguments:
     add = parser.add_argument
     steps = ", ".join(UNLIMITED)
     for name, value, about in (
-        ("--audit", "PAGE", ".html: the changes to each trace; the same as .jsonl next to it"),
+        ("--audit", "PAGE", ".html: the changes to each trace; as rows in FILE with .audit before its ending"),
         ("--steps", "STEP,...", f"cleaners in order, by name or as {{type: length, max_tokens: 4096}} ({steps})"),
         ("--recipe", "RECIPE", "take steps, domains and format from a recipe, and the problems that it evaluates on"),
         ("--stage", "ID", "which clean stage of the recipe, if it has several"),
@@ -117,7 +117,7 @@ def _check_paths(given: argparse.Namespace) -> None:
         if path is not None and path.suffix != suffix:
             raise UserError(f"clean: {name} must end with {suffix}, got {path}.")
     inputs = {real(given.source), real(given.source.with_name(PROBLEMS_FILE))}
-    for path in (given.out, _beside(given, "dropped"), _beside(given, "judge")):
+    for path in (given.out, *(_beside(given, what) for what in ("dropped", "judge", "audit"))):
         if real(path) in inputs:
             raise UserError(f"clean: {path} would overwrite the input. Give another --out.")
 
@@ -197,7 +197,7 @@ def _run(given: argparse.Namespace, settings: Settings) -> None:
         page = write_audit(counts, settings.steps, folder, subtitle=given.source.name, unit=unit)
         assert page is not None
         page.replace(given.audit)
-        (folder / AUDIT).replace(_audit_rows(given))
+        (folder / AUDIT).replace(_beside(given, "audit"))
     if foreign:
         write_jsonl(_beside(given, "dropped"), foreign.dropped(folder / DROPPED))
         write_jsonl(given.out, foreign.kept(folder / TRACES))
@@ -289,17 +289,10 @@ def _add_problems(problems: Path, given: argparse.Namespace) -> None:
 
 
 def _beside(given: argparse.Namespace, what: str) -> Path:
-    """A further file of the output: `dropped` traces; the replies of a `judge`, which another variant asks again."""
+    """A further file of the output: `dropped` traces; the rows of the `audit`; the replies of a `judge`, which another
+    variant asks again."""
     out: Path = given.out
     return out.with_name(f"{out.stem}.{what}{out.suffix}")
-
-
-def _audit_rows(given: argparse.Namespace) -> Path:
-    """The file for the rows of the audit: next to the page, under its name unless that is taken."""
-    page: Path = given.audit
-    taken = {real(path) for path in (given.source, given.out, _beside(given, "dropped"))}
-    beside = page.with_suffix(".jsonl")
-    return page.with_suffix(".audit.jsonl") if real(beside) in taken else beside
 
 
 def _summary(given: argparse.Namespace, counts: Counts, unit: str) -> Iterator[str]:
@@ -325,6 +318,6 @@ def _summary(given: argparse.Namespace, counts: Counts, unit: str) -> Iterator[s
     yield f"cleaned: {given.out}"
     yield f"dropped: {_beside(given, 'dropped')}"
     if given.audit:
-        yield f"audit:   {given.audit}, {_audit_rows(given)}"
+        yield f"audit:   {given.audit}, {_beside(given, 'audit')}"
     if _beside(given, "judge").is_file():
         yield f"judge:   {_beside(given, 'judge')}"

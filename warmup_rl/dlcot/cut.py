@@ -110,8 +110,8 @@ def coherent(
         if not fault and repeated:
             fault = _says_more(said, known, words, known_words) * "it says something new"
             fault = fault or (not confirms) * _repeat_fault(source, span)
-        if not fault and group[0].reason == "verification" and CORRECTS.search(source.low, *span):
-            fault = "it corrects something"
+        if not fault and group[0].reason == "verification":
+            fault = "it corrects something" if CORRECTS.search(source.low, *span) else _check_fault(source, span, asked)
         if not fault and mentioned >= span.end:
             fault = "what remains speaks of it"
         if fault:
@@ -169,6 +169,16 @@ def _repeat_fault(source: Text, span: Span) -> str:
     if _ITEM.match(source.text, *first) or _LEANS.search(source.low, *first):
         return "it adds to what stands before it"
     return "" if _ends_alike(source, span) else "it ends in something else"
+
+
+def _check_fault(source: Text, span: Span, asked: Text) -> str:
+    """Whether a verification does not begin as a check of the result before it, or is no repetition of it."""
+    first = Span(span.start, source.first_end(*span))
+    given = asked.hard(0, len(asked.text)).union(_result(source, *_recent(source, span)))
+    if move(source.low, *first) != "verify" or not given.issuperset(source.values(*first)):
+        return "it does not begin as a check of what stands before it"
+    announced = source.low.find(":", *first) + 1
+    return _repeat_fault(source, Span(announced or span.start, span.end))
 
 
 def _ends_alike(source: Text, span: Span) -> bool:
