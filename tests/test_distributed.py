@@ -176,10 +176,11 @@ def test_two_processes_measure_a_warmup_keep_a_model_and_distill_as_one(distribu
         )
         assert first == second
         if name == "heldout_loss":
-            kept = next(row["loss"] for row in first["probe"] if row["step"] == first["kept_step"])
+            kept = min((row for row in first["probe"] if row["step"]), key=lambda row: row["loss"])
             again = context(folders["two"], "again", folders["two"] / name / "model")
             measured = warmup_case.STAGES[name].model_copy(update={"args": {"learning_rate": 0.0}, "epochs": 1})
-            assert first["kept_step"] == 4 and measured.run(again)["probe"][0]["loss"] == pytest.approx(kept, rel=1e-4)
+            assert first["kept_step"] == kept["step"], "which it is depends on the processor: the training diverges"
+            assert measured.run(again)["probe"][0]["loss"] == pytest.approx(kept["loss"], rel=1e-4)
             continue
         tolerance = 0.05 if name == "opd" else 2e-3  # TRL's trainer draws other answers on other ranks
         told = [losses(folder / name / "log.jsonl") for folder in folders.values()]
