@@ -188,12 +188,15 @@ class ForeignTraces:
             scored = ((answer, self._score(parsed.thinking, answer, problem)) for answer in parsed.answers or ("",))
             first = next(scored)
             answer, score = next((pair for pair in chain([first], scored) if pair[1].verdict != "none"), first)
-        except (NoGold, Unscorable) as error:
-            unusable += [f"{place}: {error}."] if isinstance(error, Unscorable) else []
-            score, answer = Score("none", None, False), (parsed.answers or ("",))[0]
-            return Trace(NO_GOLD, self.domain.name, (), parsed.thinking, answer, score, teacher, number, meta)
-        prompt = self.domain.prompt(problem)
-        return Trace(problem.id, problem.domain, prompt, parsed.thinking, answer, score, teacher, number, meta)
+        except NoGold:
+            pass
+        except Unscorable as error:
+            unusable.append(f"{place}: {error}.")
+        else:
+            prompt = self.domain.prompt(problem)
+            return Trace(problem.id, problem.domain, prompt, parsed.thinking, answer, score, teacher, number, meta)
+        score, answer = Score("none", None, False), (parsed.answers or ("",))[0]
+        return Trace(NO_GOLD, self.domain.name, (), parsed.thinking, answer, score, teacher, number, meta)
 
     def _score(self, thinking: str, answer: str, problem: Problem) -> Score:
         text = self.response_format.render(thinking=thinking, answer=answer) if answer else thinking

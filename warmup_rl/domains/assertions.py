@@ -44,8 +44,8 @@ def read_assertions(source: str, place: str, seconds: float = 3.0) -> Tests:
     except SyntaxError as error:
         raise DataError(f"{place}: the tests are not valid Python ({error.msg}, line {error.lineno}).") from None
     nodes = [node for node in nodes if not isinstance(node, ast.Import | ast.ImportFrom)]
-    tests = [_assertion(node, place) for node in nodes]
-    calls = [call for test in tests if (call := _call_in(test.found))]
+    read = [_assertion(node, place) for node in nodes]
+    tests, calls = [test for test, _ in read], [call for _, call in read]
     functions = {ast.unparse(call.func) for call in calls}
     if len(functions) != 1:
         found = ", ".join(sorted(functions)) or "none"
@@ -67,12 +67,13 @@ def read_assertions(source: str, place: str, seconds: float = 3.0) -> Tests:
         )
     function, expression = functions.pop().partition("(")[0], compared.pop()
     return Tests(
-        function.partition("(")[0], inputs, expected, max(tolerances), tests[0].oracle, seconds=seconds,
+        function, inputs, expected, max(tolerances), tests[0].oracle, seconds=seconds,
         expression=expression if expression != f"{function}(*arguments)" else "",
     )  # fmt: skip
 
 
-def _assertion(node: ast.stmt, place: str) -> _Assertion:
+def _assertion(node: ast.stmt, place: str) -> tuple[_Assertion, ast.Call]:
+    """A test, and the call in it."""
     test = node.test if isinstance(node, ast.Assert) else None
     found = _compared(test) if test is not None else None
     call = found and _call_in(found.found)
@@ -80,7 +81,7 @@ def _assertion(node: ast.stmt, place: str) -> _Assertion:
         raise RowLeftOut(
             f"{place}: a test must read `assert FUNCTION(...) == VALUE`, found {ast.unparse(node)!r}.", _REASON
         )
-    return found
+    return found, call
 
 
 def _compared(test: ast.expr) -> _Assertion | None:

@@ -293,7 +293,7 @@ def _further(letter: str, behind: str, letters: str, options: dict[str, str]) ->
         sentence = sentence[end:]
     elif rest[:1] == "." and not sentence.strip(_EDGES):  # `B. south, C. east`
         sentence, *_ = _SENTENCE_END.split(rest[1:], maxsplit=1)
-        sentence = sentence[told(sentence, own) :] if told(sentence, own) else ""
+        sentence = sentence[end:] if (end := told(sentence, own)) else ""
     if reason := REASON.search(sentence):  # `B for some, C for others`
         yield from re.findall(rf"[,;]\s(?:and\s|or\s)?\(?([A-Z])\)?\s{reason[0]}\b", sentence[reason.end() :])
         sentence = sentence[: reason.start()]
