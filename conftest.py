@@ -17,7 +17,7 @@ TRAIN = (
     "ablation batches cache clean_command clean_stage conformance contamination distill_clean evaluate example_plugins "
     "examples export folds generation given_models golden gpu_benchmark grade_command init kills leaks live_report "
     "main_job math_grading openai_engine puzzles report resume run scaling_benchmark self_teacher shipped_recipes "
-    "split_clean teachers tracking training vllm"
+    "muon split_clean teachers tracking training vllm"
 )
 """Files that train, start processes, or take whole commands and runs through the program."""
 TIERS = {

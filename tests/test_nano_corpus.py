@@ -12,7 +12,6 @@ import pytest
 from warmup_rl.base.errors import UserError
 from warmup_rl.interfaces.corpus import Document
 from warmup_rl.interfaces.domain import split_of
-from warmup_rl.interfaces.plugins import load
 from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.terse import parse_terse
 from warmup_rl.nano.corpus import ASSISTANT, BOOK, END, FAMILIES, LONGEST, USER, Nano, vocabulary
@@ -55,10 +54,10 @@ def test_every_word_is_known_and_decodes_to_itself(setting: str) -> None:
 def test_only_train_problems_are_read(setting: str) -> None:
     held_out = {
         problem.question
-        for name, family in FAMILIES.items()
+        for kind, span, settings in FAMILIES.values()
         for length in range(1, 4)
         for split in ("validation", "test")
-        for problem in load("domain", name)(**family.settings, **{family.length: (length, length)}).take(split, 0, 5)
+        for problem in kind(**settings, **{span: (length, length)}).take(split, 0, 5)
     }
     for document in documents(setting):
         assert question(document) not in held_out
@@ -93,12 +92,12 @@ def test_the_absent_world_holds_no_step_of_a_target_domain() -> None:
 
 
 def test_the_answer_of_a_document_is_the_right_one() -> None:
-    family = FAMILIES["sums"]
+    _, _, settings = FAMILIES["sums"]
     for document in documents("latent"):
         if document.kind.startswith("sums/"):
             words = question(document).split()
             total = int(words[2]) + sum(int(word) for word in words if re.fullmatch(r"[+-]\d", word))
-            assert document.text.endswith(f"<answer> {total % family.settings['modulus']} </answer> {END}")
+            assert document.text.endswith(f"<answer> {total % settings['modulus']} </answer> {END}")
 
 
 def test_the_chat_template_renders_turns_and_ends_each_answer() -> None:

@@ -30,11 +30,11 @@ def weights(folder: Path) -> bytes:
     return (folder / "model" / "model.safetensors").read_bytes()
 
 
-def pretraining(epochs: float = 1.0) -> Any:
+def pretraining(epochs: float = 1.0, muon: float | None = None) -> Any:
     shape = {"model_type": "qwen3", "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
     shape |= {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 384}
     corpus = {"type": "nano", "setting": "absent", "share": 0.01}
-    return build("stage", {"type": "pretrain", "corpus": corpus, "model": shape, "epochs": epochs})
+    return build("stage", {"type": "pretrain", "corpus": corpus, "model": shape, "epochs": epochs, "muon": muon})
 
 
 STAGES = {
@@ -68,10 +68,11 @@ def test_a_killed_training_ends_as_if_it_had_not_been_killed(name: str, start: P
     assert logs(parts.folder) == logs(whole.folder)
 
 
-def test_a_killed_pretraining_ends_as_if_it_had_not_been_killed(start: Path) -> None:
-    stage = with_checkpoints(pretraining())
+@pytest.mark.parametrize("muon", [None, 0.01])
+def test_a_killed_pretraining_ends_as_if_it_had_not_been_killed(muon: float | None, start: Path) -> None:
+    stage = with_checkpoints(pretraining(muon=muon))
     whole, parts = (
-        replace(context(start, f"pretrain {name}", start), inputs=Artifacts()) for name in ("whole", "parts")
+        replace(context(start, f"pretrain {name} {muon}", start), inputs=Artifacts()) for name in ("whole", "parts")
     )
     expected = stage.run(whole)
     with dying_at(4), pytest.raises(Killed):

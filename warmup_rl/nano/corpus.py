@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
+from warmup_rl.base.config import Config
 from warmup_rl.interfaces.corpus import Corpus, Document
 from warmup_rl.interfaces.domain import split_of
 from warmup_rl.interfaces.format import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
@@ -38,9 +38,6 @@ USER, ASSISTANT, BOOK, END, PAD, UNKNOWN = "<|user|>", "<|assistant|>", "<|doc|>
 MAX_PEOPLE, MAX_ANCHORS = 4, 40
 LONGEST = 288
 """Maximum number of words in a document; longer ones are made again with one case fewer."""
-KK_LEMMAS = 9_000
-"""Number of lemmas: textbook documents that check a few consecutive cases of a Knights & Knaves puzzle, but never all
-cases up to the solution."""
 KK_PEOPLE, KK_CASES, KK_DEEPER = (2, 3), (2, 5), 0.3
 """People per puzzle and cases per lemma, [min, max]; share of statements that may be one operator deeper."""
 
@@ -54,23 +51,32 @@ CHAT_TEMPLATE = (
 )
 
 
-@dataclass(frozen=True)
-class Family:
-    """The numbers of documents of one target domain, its settings, and its field for the range of lengths."""
-
-    settings: dict[str, Any]
-    length: str
-    chat: int
-    textbook: int
-
-
 _TERSE = {"phrasing": "terse"}
-_DOMAINS: Mapping[str, Any] = {"sums": Sums, "registers": Registers, "compass": Compass}
-FAMILIES = {
-    "sums": Family({**_TERSE, "modulus": 6}, "operations", 4_500, 5_000),
-    "registers": Family({**_TERSE, "modulus": 6, "registers": 4}, "updates", 4_500, 8_000),
-    "compass": Family(_TERSE, "turns", 4_500, 6_000),
+FAMILIES: Mapping[str, tuple[Any, str, dict[str, Any]]] = {
+    "sums": (Sums, "operations", {**_TERSE, "modulus": 6}),
+    "registers": (Registers, "updates", {**_TERSE, "modulus": 6, "registers": 4}),
+    "compass": (Compass, "turns", _TERSE),
 }
+"""The target domains: class, its field for the range of lengths, and settings."""
+
+
+class Chats(Config):
+    """Numbers of chat documents by domain; those of K&K show at most one case."""
+
+    sums: int = Field(default=4_500, ge=0)
+    registers: int = Field(default=4_500, ge=0)
+    compass: int = Field(default=4_500, ge=0)
+    kk: int = Field(default=2_500, ge=0)
+
+
+class Textbooks(Config):
+    """Numbers of textbook documents by domain; those of K&K are lemmas, which check a few consecutive cases of a puzzle
+    but never all cases up to the solution."""
+
+    sums: int = Field(default=5_000, ge=0)
+    registers: int = Field(default=8_000, ge=0)
+    compass: int = Field(default=6_000, ge=0)
+    kk: int = Field(default=9_000, ge=0)
 
 
 class Nano(Corpus):
@@ -78,7 +84,7 @@ class Nano(Corpus):
 
     type: ClassVar[str] = "nano"
     is_terse: ClassVar[bool] = True
-    renamed_keys: ClassVar[Mapping[str, str]] = {"world": "setting"}
+    renamed_keys: ClassVar[Mapping[str, str]] = {"world": "setting", "kk_chats": "chats.kk"}
 
     setting: Literal["latent", "absent"] = "latent"
     """`latent`: textbooks work step by step, chats rarely do; `absent`: all documents of the target domains are chats
@@ -93,26 +99,27 @@ class Nano(Corpus):
     """Relative frequencies of problems of length 1, 2, ... in chat documents."""
     textbook_lengths: Weights = (6, 5, 4, 3, 2, 1)
     """The same in textbook documents."""
-    kk_chats: int = Field(default=2_500, ge=0)
-    """Number of Knights & Knaves chats, with at most one case."""
+    chats: Chats = Chats()
+    textbooks: Textbooks = Textbooks()
     share: float = Field(default=1.0, gt=0, le=1)
     """Share of the documents to pretrain on; a smaller share is faster, but the model learns less."""
 
     def documents(self, seed: int) -> Iterator[Document]:
         documents = [*self._knights(random.Random(f"nano/kk/{seed}"))]
-        for name, family in FAMILIES.items():
-            documents += self._family(name, family, random.Random(f"nano/{name}/{seed}"), seed)
+        for name in FAMILIES:
+            documents += self._family(name, random.Random(f"nano/{name}/{seed}"), seed)
         random.Random(f"nano/order/{seed}").shuffle(documents)
         yield from documents
 
-    def _family(self, name: str, family: Family, rng: random.Random, seed: int) -> Iterator[Document]:
-        chat, textbook = family.chat, family.textbook
+    def _family(self, name: str, rng: random.Random, seed: int) -> Iterator[Document]:
+        kind, span, settings = FAMILIES[name]
+        chat, textbook = getattr(self.chats, name), getattr(self.textbooks, name)
         if self.setting == "absent":
             chat, textbook = chat + textbook, 0
         chat, textbook = self._part(chat), self._part(textbook)
         pools = []
         for length in range(1, max(len(self.chat_lengths), len(self.textbook_lengths)) + 1):
-            domain = _DOMAINS[name](**family.settings, **{family.length: (length, length)})
+            domain = kind(**settings, **{span: (length, length)})
             pools.append((domain, cycle(islice(domain.problems("train", seed), chat + textbook))))
         for domain, problems in rng.choices(pools[: len(self.chat_lengths)], self.chat_lengths, k=chat):
             problem = next(problems)
@@ -124,10 +131,10 @@ class Nano(Corpus):
 
     def _knights(self, rng: random.Random) -> Iterator[Document]:
         puzzles = _puzzles(rng)
-        for puzzle in islice(puzzles, self._part(self.kk_chats)):
+        for puzzle in islice(puzzles, self._part(self.chats.kk)):
             question, answer = terse.render_terse(puzzle), terse.answer_terse(puzzle)
             yield self._chat("kk/chat", question, terse.case_sentences(puzzle, 1), answer, rng)
-        for puzzle in islice(puzzles, self._part(KK_LEMMAS)):
+        for puzzle in islice(puzzles, self._part(self.textbooks.kk)):
             cases = rng.randint(*KK_CASES)
             lemma = _lemma(puzzle, cases, rng)
             while len(lemma.text.split()) > LONGEST:
@@ -147,7 +154,7 @@ class Nano(Corpus):
         return _document(kind, USER, question, [*thought, f"{terse.SO} {answer}"], answer)
 
     def _part(self, count: int) -> int:
-        """The share of a number of documents; at least one document."""
+        """The share of a number of documents; at least one document of some."""
         return math.ceil(count * self.share)
 
     def tokenizer(self) -> PreTrainedTokenizerFast:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.errors import RunError, UserError
@@ -94,6 +95,23 @@ def trainer_options(
     if launch_env.device == "cpu" and options.deepspeed_plugin is not None:
         options.deepspeed_plugin.deepspeed_config["zero_force_ds_cpu_optimizer"] = False  # it would be compiled, too
     return options
+
+
+@contextmanager
+def without_zero(context: Context) -> Iterator[Context]:
+    """The same processes without ZeRO, for a training that needs its parameters whole on each of them."""
+    env = context.launch_env
+    if not env.distribution.startswith("zero"):
+        yield context
+        return
+    import deepspeed  # noqa: F401  # otherwise hidden below, and transformers' trainer, once loaded, stays without it
+
+    hidden = os.environ.pop("ACCELERATE_USE_DEEPSPEED", None)
+    try:
+        yield replace(context, launch_env=replace(env, distribution="ddp" if env.size > 1 else "single"))
+    finally:
+        if hidden is not None:
+            os.environ["ACCELERATE_USE_DEEPSPEED"] = hidden
 
 
 def _tracker(context: Context) -> dict[str, Any]:

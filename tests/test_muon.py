@@ -1,0 +1,83 @@
+"""The optimizer Muon of pretraining, against torch's, which computes in bfloat16."""
+
+import copy
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, TrainingArguments
+
+from warmup_rl.stages.training.muon import ITERATIONS, MOMENTUM, Muon, orthogonalized, with_muon
+
+SHAPES = [(16, 40), (40, 16), (16, 16), (40, 16), (7,)]
+
+
+def parameters(seed=0):
+    torch.manual_seed(seed)
+    return [torch.nn.Parameter(torch.randn(shape)) for shape in SHAPES]
+
+
+def muon(weights):
+    return Muon(weights[:4], 0.01, torch.optim.AdamW(weights[4:], lr=0.02))
+
+
+def take_steps(weights, optimizers, seeds):
+    for seed in seeds:
+        torch.manual_seed(seed)
+        for weight in weights:
+            weight.grad = torch.randn_like(weight)
+        for optimizer in optimizers:
+            optimizer.step()
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 6), (3, 16, 40), (2, 1, 9)])
+def test_singular_values_come_near_one_and_their_vectors_stay(shape):
+    torch.manual_seed(0)
+    given = torch.randn(shape)
+    made = orthogonalized(given)
+    values = torch.linalg.svdvals(made)
+    assert 0.6 < values.min() and values.max() < 1.3
+    left, _, right = torch.linalg.svd(given, full_matrices=False)
+    turned = left.mT @ made @ right.mT
+    assert torch.allclose(turned, torch.diag_embed(torch.diagonal(turned, dim1=-2, dim2=-1)), atol=1e-4)
+
+
+def test_a_gradient_of_zeros_moves_nothing():
+    assert not orthogonalized(torch.zeros(2, 3, 4)).any()
+
+
+def test_steps_are_those_of_torch():
+    ours, theirs = parameters(), parameters()
+    take_steps(ours, [muon(ours)], range(5))
+    rest = torch.optim.AdamW(theirs[4:], lr=0.02)
+    peer = torch.optim.Muon(theirs[:4], 0.01, weight_decay=0, momentum=MOMENTUM, ns_steps=ITERATIONS)
+    take_steps(theirs, [peer, rest], range(5))
+    for mine, other, start in zip(ours[:4], theirs[:4], parameters(), strict=False):
+        assert (mine - other).abs().max() < 0.02 * (mine - start).abs().max()
+    assert torch.equal(ours[4], theirs[4])
+
+
+def test_a_loaded_state_goes_on():
+    whole, parts = parameters(), parameters()
+    take_steps(whole, [muon(whole)], range(6))
+    first = muon(parts)
+    take_steps(parts, [first], range(3))
+    second = muon(parts)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    take_steps(parts, [second], range(3, 6))
+    assert all(torch.equal(one, other) for one, other in zip(whole, parts, strict=True))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_matrices_of_layers_alone_are_orthogonalized(tied, tmp_path):
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(
+        "qwen3", vocab_size=50, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, head_dim=8, tie_word_embeddings=tied,
+    ))  # fmt: skip
+    options = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, learning_rate=0.5)
+    optimizer = with_muon(model, 0.01, options)
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    matrices, rest = ({names[id(weight)] for weight in group["params"]} for group in optimizer.param_groups)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.01, 0.5]
+    assert len(matrices) == 14 and all(".mlp." in name or "_proj" in name for name in matrices)
+    assert rest == set(names.values()) - matrices and "model.embed_tokens.weight" in rest
+    assert ("lm_head.weight" in rest) is not tied

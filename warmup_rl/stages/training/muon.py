@@ -1,0 +1,96 @@
+"""Muon (https://kellerjordan.github.io/posts/muon/) for the matrices of a model's layers, beside another optimizer."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from transformers import PreTrainedModel, Trainer, TrainingArguments
+
+MOMENTUM = 0.9
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Coefficients of the quintic iteration that draws singular values towards 1, as published."""
+ITERATIONS = 3
+"""Published are five; on nano three gave the same loss in a sixth less time a step."""
+
+
+class Muon(Optimizer):
+    """Steps along the orthogonalized momentum of matrices, and as another optimizer for all other parameters.
+
+    `torch.optim.Muon` takes one matrix after the other, in bfloat16, which processors without it multiply fifteen times
+    as slowly; here equal shapes are one batch, in the parameters' own type.
+    """
+
+    def __init__(self, matrices: Iterable[Tensor], lr: float, rest: Optimizer) -> None:
+        """
+        Args:
+            matrices: parameters of two dimensions, whole on this process.
+            rest: the optimizer of all other parameters; its groups become groups of this one.
+        """
+        super().__init__([{"params": matrices, "lr": lr}, *rest.param_groups], {})
+        self._rest = rest
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        shapes: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
+        for matrix in self.param_groups[0]["params"]:
+            if matrix.grad is not None:
+                shapes[tuple(sorted(matrix.shape))].append(matrix)
+        for matrices in shapes.values():
+            moved = orthogonalized(torch.stack([_wide(self._momentum(matrix)) for matrix in matrices]))
+            for matrix, direction in zip(matrices, moved, strict=True):
+                rows, columns = matrix.shape
+                size = self.param_groups[0]["lr"] * math.sqrt(max(1.0, rows / columns))
+                matrix.add_(direction.mT if rows > columns else direction, alpha=-size)
+        # A loaded state replaces both.
+        self._rest.param_groups, self._rest.state = self.param_groups[1:], self.state
+        self._rest.step()
+        return loss
+
+    def _momentum(self, matrix: Tensor) -> Tensor:
+        """Nesterov's momentum of a matrix, with its gradient of this step."""
+        gradient, state = matrix.grad, self.state[matrix]
+        assert gradient is not None
+        average = state.setdefault("momentum_buffer", torch.zeros_like(gradient))
+        average.lerp_(gradient, 1 - MOMENTUM)
+        return gradient.lerp(average, MOMENTUM)
+
+
+def with_muon(model: PreTrainedModel, lr: float, options: TrainingArguments) -> Muon:
+    """Muon for all matrices but embeddings and the language-model head, and for the rest the optimizer of `options`."""
+    tables = {
+        id(weight)
+        for module in (model.get_input_embeddings(), model.get_output_embeddings())
+        if module
+        for weight in module.parameters()
+    }
+    matrices: list[Tensor] = []
+    rest: list[Tensor] = []
+    for weight in model.parameters():
+        (matrices if weight.ndim == 2 and id(weight) not in tables else rest).append(weight)
+    kind, settings = Trainer.get_optimizer_cls_and_kwargs(options, model)
+    return Muon(matrices, lr, kind(rest, **settings))
+
+
+def orthogonalized(matrices: Tensor) -> Tensor:
+    """Matrices [batch, rows, columns], rows <= columns, with the same singular vectors, and singular values drawn near
+    1 by Newton-Schulz iterations; those that were tiny stay small."""
+    a, b, c = NEWTON_SCHULZ
+    matrices = matrices / matrices.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    for _ in range(ITERATIONS):
+        gram = matrices @ matrices.mT
+        matrices = torch.baddbmm(matrices, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), matrices, beta=a)
+    return matrices
+
+
+def _wide(matrix: Tensor) -> Tensor:
+    return matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix
