@@ -16,8 +16,8 @@ def parameters(seed=0):
     return [torch.nn.Parameter(torch.randn(shape)) for shape in SHAPES]
 
 
-def muon(weights):
-    return Muon(weights[:4], 0.01, torch.optim.AdamW(weights[4:], lr=0.02))
+def muon(weights, weight_decay=0.0):
+    return Muon(weights[:4], 0.01, torch.optim.AdamW(weights[4:], lr=0.02), weight_decay)
 
 
 def take_steps(weights, optimizers, seeds):
@@ -45,11 +45,12 @@ def test_a_gradient_of_zeros_moves_nothing():
     assert not orthogonalized(torch.zeros(2, 3, 4)).any()
 
 
-def test_steps_are_those_of_torch():
+@pytest.mark.parametrize("weight_decay", [0.0, 0.5])
+def test_steps_are_those_of_torch(weight_decay):
     ours, theirs = parameters(), parameters()
-    take_steps(ours, [muon(ours)], range(5))
+    take_steps(ours, [muon(ours, weight_decay)], range(5))
     rest = torch.optim.AdamW(theirs[4:], lr=0.02)
-    peer = torch.optim.Muon(theirs[:4], 0.01, weight_decay=0, momentum=MOMENTUM, ns_steps=ITERATIONS)
+    peer = torch.optim.Muon(theirs[:4], 0.01, weight_decay, momentum=MOMENTUM, ns_steps=ITERATIONS)
     take_steps(theirs, [peer, rest], range(5))
     for mine, other, start in zip(ours[:4], theirs[:4], parameters(), strict=False):
         assert (mine - other).abs().max() < 0.02 * (mine - start).abs().max()
@@ -73,11 +74,22 @@ def test_matrices_of_layers_alone_are_orthogonalized(tied, tmp_path):
         "qwen3", vocab_size=50, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
         num_key_value_heads=2, head_dim=8, tie_word_embeddings=tied,
     ))  # fmt: skip
-    options = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, learning_rate=0.5)
+    options = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, learning_rate=0.5, weight_decay=0.2)
     optimizer = with_muon(model, 0.01, options)
     names = {id(weight): name for name, weight in model.named_parameters()}
-    matrices, rest = ({names[id(weight)] for weight in group["params"]} for group in optimizer.param_groups)
-    assert [group["lr"] for group in optimizer.param_groups] == [0.01, 0.5]
+    matrices, tables, norms = ({names[id(weight)] for weight in group["params"]} for group in optimizer.param_groups)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.01, 0.5, 0.5]
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.2, 0.2, 0.0]
     assert len(matrices) == 14 and all(".mlp." in name or "_proj" in name for name in matrices)
-    assert rest == set(names.values()) - matrices and "model.embed_tokens.weight" in rest
-    assert ("lm_head.weight" in rest) is not tied
+    assert tables == {"model.embed_tokens.weight"} | ({"lm_head.weight"} if not tied else set())
+    assert norms == set(names.values()) - matrices - tables and all("norm" in name for name in norms)
+
+
+def test_tables_of_positions_are_not_orthogonalized(tmp_path):
+    model = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model("gpt2", vocab_size=50, n_embd=16, n_layer=1, n_head=2, n_positions=32)
+    )
+    optimizer = with_muon(model, 0.01, TrainingArguments(output_dir=str(tmp_path), use_cpu=True))
+    matrices = {id(weight) for weight in optimizer.param_groups[0]["params"]}
+    left = [name for name, weight in model.named_parameters() if weight.ndim == 2 and id(weight) not in matrices]
+    assert left == ["transformer.wte.weight", "transformer.wpe.weight"]

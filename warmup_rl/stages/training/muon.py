@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Embedding
 from torch.optim import Optimizer
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
@@ -26,13 +27,14 @@ class Muon(Optimizer):
     as slowly; here equal shapes are one batch, in the parameters' own type.
     """
 
-    def __init__(self, matrices: Iterable[Tensor], lr: float, rest: Optimizer) -> None:
+    def __init__(self, matrices: Iterable[Tensor], lr: float, rest: Optimizer, weight_decay: float = 0.0) -> None:
         """
         Args:
             matrices: parameters of two dimensions, whole on this process.
             rest: the optimizer of all other parameters; its groups become groups of this one.
+            weight_decay: of the matrices, decoupled from the gradient as that of AdamW.
         """
-        super().__init__([{"params": matrices, "lr": lr}, *rest.param_groups], {})
+        super().__init__([{"params": matrices, "lr": lr, "weight_decay": weight_decay}, *rest.param_groups], {})
         self._rest = rest
 
     @torch.no_grad()
@@ -42,6 +44,7 @@ class Muon(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         shapes: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
+        lr, decay = (self.param_groups[0][key] for key in ("lr", "weight_decay"))
         for matrix in self.param_groups[0]["params"]:
             if matrix.grad is not None:
                 shapes[tuple(sorted(matrix.shape))].append(matrix)
@@ -49,8 +52,8 @@ class Muon(Optimizer):
             moved = orthogonalized(torch.stack([_wide(self._momentum(matrix)) for matrix in matrices]))
             for matrix, direction in zip(matrices, moved, strict=True):
                 rows, columns = matrix.shape
-                size = self.param_groups[0]["lr"] * math.sqrt(max(1.0, rows / columns))
-                matrix.add_(direction.mT if rows > columns else direction, alpha=-size)
+                size = lr * math.sqrt(max(1.0, rows / columns))
+                matrix.mul_(1 - lr * decay).add_(direction.mT if rows > columns else direction, alpha=-size)
         # A loaded state replaces both.
         self._rest.param_groups, self._rest.state = self.param_groups[1:], self.state
         self._rest.step()
@@ -66,19 +69,20 @@ class Muon(Optimizer):
 
 
 def with_muon(model: PreTrainedModel, lr: float, options: TrainingArguments) -> Muon:
-    """Muon for all matrices but embeddings and the language-model head, and for the rest the optimizer of `options`."""
-    tables = {
-        id(weight)
-        for module in (model.get_input_embeddings(), model.get_output_embeddings())
-        if module
-        for weight in module.parameters()
-    }
+    """Muon for all matrices but embeddings and the language-model head, and for the rest the optimizer of `options`,
+    whose weight decay spares norms and biases."""
+    tables = [module for module in model.modules() if isinstance(module, Embedding)]
+    embedded = {id(weight) for module in (*tables, model.get_output_embeddings()) for weight in module.parameters()}
     matrices: list[Tensor] = []
     rest: list[Tensor] = []
     for weight in model.parameters():
-        (matrices if weight.ndim == 2 and id(weight) not in tables else rest).append(weight)
+        (matrices if weight.ndim == 2 and id(weight) not in embedded else rest).append(weight)
     kind, settings = Trainer.get_optimizer_cls_and_kwargs(options, model)
-    return Muon(matrices, lr, kind(rest, **settings))
+    groups = [
+        {"params": [weight for weight in rest if weight.ndim > 1], "weight_decay": options.weight_decay},
+        {"params": [weight for weight in rest if weight.ndim < 2], "weight_decay": 0.0},
+    ]
+    return Muon(matrices, lr, kind(groups, **settings), options.weight_decay)
 
 
 def orthogonalized(matrices: Tensor) -> Tensor:
