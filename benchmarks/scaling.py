@@ -2,8 +2,7 @@
 
 Each size is a process of its own. Seconds are those of the processor, start-up included, so that other work on the
 machine counts little. `BENCH_TENFOLDS=2 python -m benchmarks scaling` goes on to a hundred times the first size, to
-10^6 puzzles and 10^5 traces; the plot lies beside the figures. Processes of a data-parallel training are doubled up to
-the number of cores, and measured by the clock.
+10^6 puzzles and 10^5 traces; the plot lies beside the figures.
 """
 
 from __future__ import annotations
@@ -18,11 +17,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from benchmarks.figure import Figure, at_least, at_most
+from benchmarks.figure import Figure, at_most
 from benchmarks.solved import FORMAT, solved
-from benchmarks.trials import RECIPE
-from warmup_rl.base.jsonl import read_jsonl
-from warmup_rl.base.machine import cores
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.engines.solver import Solver
 
@@ -53,12 +49,7 @@ def figures() -> Iterator[Figure]:
             )
             growth = 1024 * (last.megabytes - before.megabytes) / (sizes[-1] - sizes[-2])
             yield at_most(f"{name}: memory a further {work.unit}", max(0.0, growth), "KB", work.kilobytes)
-        paces = {size: pace(Path(folder), size) for size in (2**power for power in range(cores().bit_length()))}
-    for size, steps in paces.items():
-        yield Figure(f"ranks: {size} with one thread each", steps, "steps/s")
-        if size > 1:
-            yield at_least(f"ranks: {size}, times as fast as {size // 2}", steps / paces[size // 2], "times", 1.5)
-    _draw(measured, paces)
+    _draw(measured)
 
 
 _MEASURE = """
@@ -78,21 +69,6 @@ def cost(command: list[str]) -> Cost:
     status, seconds, megabytes = map(float, done.stdout.split())
     assert status == 0, command
     return Cost(seconds, megabytes)
-
-
-def pace(folder: Path, processes: int, share: float = 0.2) -> float:
-    """Steps a second of pretraining by so many data-parallel processes, with one thread each and the same batch."""
-    changes = {"output_dir": folder / f"ranks-{processes}", "stages.pretrain.corpus.share": share}
-    changes |= {"stages.pretrain.batch_size": 32, "stages.pretrain.args.logging_steps": 1}
-    launch = ["--config_file", "launch/ddp.yaml", "--num_processes", str(processes), "-m", "warmup_rl.train"]
-    only = ["--arm", "warmup", "--until", "pretrain", "--threads", "1"]
-    command = [sys.executable, "-m", "accelerate.commands.launch", *launch, str(RECIPE), *only]
-    command += [f"{key}={value}" for key, value in changes.items()]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run(command, cwd=RECIPE.parent.parent, env=env, stdout=subprocess.DEVNULL, check=True)
-    (log,) = (folder / f"ranks-{processes}" / "cache").glob("pretrain-*/log.jsonl")
-    first, *_, last = list(read_jsonl(log))[1:]
-    return float((last["step"] - first["step"]) / (last["at"] - first["at"]))
 
 
 def _rows(folder: Path, size: int) -> Path:
@@ -180,13 +156,13 @@ WORK: Mapping[str, Work] = {
 }
 
 
-def _draw(measured: Mapping[str, Mapping[int, Cost]], paces: Mapping[int, float]) -> None:
+def _draw(measured: Mapping[str, Mapping[int, Cost]]) -> None:
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    figure, (seconds, memory, ranks) = pyplot.subplots(1, 3, figsize=(12, 3.5), layout="constrained")
+    figure, (seconds, memory) = pyplot.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
     for name, costs in measured.items():
         seconds.loglog(
             list(costs), [one.seconds for one in costs.values()], marker="o", label=f"{name} ({WORK[name].unit}s)"
@@ -196,10 +172,6 @@ def _draw(measured: Mapping[str, Mapping[int, Cost]], paces: Mapping[int, float]
     most = max(one.megabytes for costs in measured.values() for one in costs.values())
     memory.set(xlabel="size", ylabel="peak memory, MB", ylim=(0, 1.1 * most))
     seconds.legend(frameon=False)
-    ranks.plot(list(paces), [steps / paces[1] for steps in paces.values()], marker="o", label="pretraining")
-    ranks.plot(list(paces), list(paces), linestyle=":", color="gray", label="linear")
-    ranks.set(xlabel="processes", ylabel="times as fast as one", xticks=list(paces), ylim=(0, None))
-    ranks.legend(frameon=False)
     figure.savefig(_PLOT, dpi=110)
 
 

@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from benchmarks.__main__ import benchmark_names
-from benchmarks.scaling import WORK, cost, pace
+from benchmarks.ranks import pace
+from benchmarks.scaling import WORK, cost
 
 
 @pytest.mark.parametrize("name", WORK)
@@ -21,5 +22,5 @@ def test_the_pace_of_two_processes_is_read_from_their_log(tmp_path):
 
 def test_commands_of_their_own_are_no_benchmarks():
     names = benchmark_names()
-    assert {"scaling", "puzzles", "training"} <= set(names)
+    assert {"ranks", "scaling", "puzzles", "training"} <= set(names)
     assert not {"aa", "figure", "gpu", "health", "kills", "math_verify", "variance", "windtunnel"} & set(names)
