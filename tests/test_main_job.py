@@ -1,4 +1,4 @@
-"""The main job, by its literal command, on the shipped recipe made small: alone, and as two processes under ZeRO-2."""
+"""The main job, by its literal command, on the shipped recipe made small: alone, and as two processes under ZeRO."""
 
 import json
 import subprocess
@@ -112,11 +112,12 @@ def test_running_it_again_does_nothing_but_report(finished):
     assert before == {path: path.stat().st_mtime_ns for path in (folder / "cache").rglob("*")}
 
 
-def test_two_processes_do_the_whole_recipe(tmp_path):
-    launch(tmp_path, "--arm", "warmup", config="zero2.yaml")
+@pytest.mark.parametrize("distribution", ["zero2", "zero3"])
+def test_two_processes_do_the_whole_recipe(distribution, tmp_path):
+    launch(tmp_path, "--arm", "warmup", config=f"{distribution}.yaml")
     record, stages = trial(tmp_path, "warmup")
     assert record["state"] == "finished"
     launch_env = json.loads((stages["rlvr"] / "stage.json").read_text())["launch_env"]
-    assert (launch_env["size"], launch_env["distribution"]) == (2, "zero2")
+    assert (launch_env["size"], launch_env["distribution"]) == (2, distribution)
     assert len(list(read_jsonl(stages["rlvr"] / "rollouts.jsonl"))) == 48
     assert len(list(read_jsonl(stages["after_rlvr"] / "completions.jsonl"))) == 16

@@ -1,11 +1,13 @@
 """The optimizer Muon of pretraining, against torch's, which computes in bfloat16."""
 
 import copy
+from unittest.mock import patch
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, TrainingArguments
+from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainingArguments, get_scheduler
 
+from warmup_rl.base.errors import UserError
 from warmup_rl.stages.training.muon import ITERATIONS, MOMENTUM, Muon, orthogonalized, with_muon
 
 SHAPES = [(16, 40), (40, 16), (16, 16), (40, 16), (7,)]
@@ -77,9 +79,9 @@ def test_matrices_of_layers_alone_are_orthogonalized(tied, tmp_path):
     options = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, learning_rate=0.5, weight_decay=0.2)
     optimizer = with_muon(model, 0.01, options)
     names = {id(weight): name for name, weight in model.named_parameters()}
-    matrices, tables, norms = ({names[id(weight)] for weight in group["params"]} for group in optimizer.param_groups)
-    assert [group["lr"] for group in optimizer.param_groups] == [0.01, 0.5, 0.5]
-    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.2, 0.2, 0.0]
+    tables, norms, matrices = ({names[id(weight)] for weight in group["params"]} for group in optimizer.param_groups)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.5, 0.01]
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.2, 0.0, 0.2]
     assert len(matrices) == 14 and all(".mlp." in name or "_proj" in name for name in matrices)
     assert tables == {"model.embed_tokens.weight"} | ({"lm_head.weight"} if not tied else set())
     assert norms == set(names.values()) - matrices - tables and all("norm" in name for name in norms)
@@ -90,6 +92,27 @@ def test_tables_of_positions_are_not_orthogonalized(tmp_path):
         AutoConfig.for_model("gpt2", vocab_size=50, n_embd=16, n_layer=1, n_head=2, n_positions=32)
     )
     optimizer = with_muon(model, 0.01, TrainingArguments(output_dir=str(tmp_path), use_cpu=True))
-    matrices = {id(weight) for weight in optimizer.param_groups[0]["params"]}
+    matrices = {id(weight) for weight in optimizer.param_groups[-1]["params"]}
     left = [name for name, weight in model.named_parameters() if weight.ndim == 2 and id(weight) not in matrices]
     assert left == ["transformer.wte.weight", "transformer.wpe.weight"]
+
+
+@pytest.mark.parametrize(("schedule", "keywords"), [("polynomial", {}), ("cosine_with_min_lr", {"min_lr": 0.005})])
+def test_schedules_with_a_floor_scale_both_rates(schedule, keywords):
+    optimizer = muon(parameters())
+    rates = get_scheduler(
+        schedule, optimizer, num_warmup_steps=0, num_training_steps=4, scheduler_specific_kwargs=keywords
+    )
+    for _ in range(2):
+        optimizer.step()
+        rates.step()
+    rest, matrices = (group["lr"] for group in optimizer.param_groups)
+    assert 0 < rest < 0.02 and matrices == pytest.approx(rest / 2)
+
+
+def test_an_optimizer_that_takes_the_whole_model_is_refused(tmp_path):
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("gpt2", n_embd=16, n_layer=1, n_head=2))
+    options = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, optim="lomo")
+    with patch.object(Trainer, "get_optimizer_cls_and_kwargs", return_value=(torch.optim.SGD, {"model": model})):
+        with pytest.raises(UserError, match="args.optim lomo takes the whole model"):
+            with_muon(model, 0.01, options)

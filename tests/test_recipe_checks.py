@@ -114,6 +114,11 @@ CASES: list[tuple[str, list[str]]] = [
     ]),
     ("stages.pretrain.corpus={type: nano, world: absent}",
      ["stages.pretrain.corpus.world: unknown key (got 'absent'). This key was renamed: use 'setting'."]),
+    ("stages.pretrain.corpus.kk_chats=5",
+     ["stages.pretrain.corpus.kk_chats: unknown key (got 5). This key was renamed: use 'chats.kk'."]),
+    ("stages.pretrain.corpus={type: nano, chats: {sums: 0, registers: 0, compass: 0, kk: 0}, "
+     "textbooks: {sums: 0, registers: 0, compass: 0, kk: 0}}",
+     ["stages.pretrain.corpus.textbooks: no documents: a number here or in `chats` must be more than 0."]),
     ("stages.sft.lora={rank: 8, target: q}", [
         "stages.sft.lora.rank: unknown key (got 8). Did you mean 'r'?",
         "stages.sft.lora.target: unknown key (got 'q'). Did you mean 'target_modules'?",

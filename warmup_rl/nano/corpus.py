@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from warmup_rl.base.config import Config
 from warmup_rl.interfaces.corpus import Corpus, Document
@@ -104,6 +104,12 @@ class Nano(Corpus):
     share: float = Field(default=1.0, gt=0, le=1)
     """Share of the documents to pretrain on; a smaller share is faster, but the model learns less."""
 
+    @model_validator(mode="after")
+    def _has_documents(self) -> Nano:
+        if not any((*self.chats.model_dump().values(), *self.textbooks.model_dump().values())):
+            raise ValueError("textbooks: no documents: a number here or in `chats` must be more than 0")
+        return self
+
     def documents(self, seed: int) -> Iterator[Document]:
         documents = [*self._knights(random.Random(f"nano/kk/{seed}"))]
         for name in FAMILIES:
@@ -154,7 +160,7 @@ class Nano(Corpus):
         return _document(kind, USER, question, [*thought, f"{terse.SO} {answer}"], answer)
 
     def _part(self, count: int) -> int:
-        """The share of a number of documents; at least one document of some."""
+        """The share of a number of documents, rounded up."""
         return math.ceil(count * self.share)
 
     def tokenizer(self) -> PreTrainedTokenizerFast:

@@ -53,13 +53,17 @@ class Document:
         return ": ".join(filter(None, [origin.place, origin.shown, message]))
 
     def rename(self, address: Address, key: str) -> None:
-        """Gives a value another key, unless that is taken; its origin stays."""
+        """Gives a value another key, which may lie deeper (`chats.kk`), unless that is taken; its origin stays."""
         *above, old = address
         holder = value_at(self.data, tuple(above))
-        holder.setdefault(key, holder.pop(old))
+        value, (*between, last) = holder.pop(old), key.split(".")
+        for name in between:
+            holder = holder.setdefault(name, {})
+        if isinstance(holder, dict):
+            holder.setdefault(last, value)
         for known, origin in list(self.origins.items()):
             if known[: len(address)] == address:
-                self.origins.setdefault((*above, key, *known[len(address) :]), origin)
+                self.origins.setdefault((*above, *between, last, *known[len(address) :]), origin)
 
 
 def dotted(address: Address) -> str:

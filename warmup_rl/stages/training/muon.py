@@ -13,7 +13,10 @@ from torch.nn import Embedding
 from torch.optim import Optimizer
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
+from warmup_rl.base.errors import UserError
+
 MOMENTUM = 0.9
+"""Published is .95; the short trainings of nano, some thousand steps, learn more with less memory."""
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration that draws singular values towards 1, as published."""
 ITERATIONS = 3
@@ -34,7 +37,9 @@ class Muon(Optimizer):
             rest: the optimizer of all other parameters; its groups become groups of this one.
             weight_decay: of the matrices, decoupled from the gradient as that of AdamW.
         """
-        super().__init__([{"params": matrices, "lr": lr, "weight_decay": weight_decay}, *rest.param_groups], {})
+        own = {"params": matrices, "lr": lr, "weight_decay": weight_decay}
+        # The first group's learning rate is what trainers log; schedules with a floor read the default one.
+        super().__init__([*rest.param_groups, own], {"lr": rest.defaults["lr"]})
         self._rest = rest
 
     @torch.no_grad()
@@ -44,18 +49,19 @@ class Muon(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         shapes: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
-        lr, decay = (self.param_groups[0][key] for key in ("lr", "weight_decay"))
-        for matrix in self.param_groups[0]["params"]:
+        *others, own = self.param_groups
+        for matrix in own["params"]:
             if matrix.grad is not None:
                 shapes[tuple(sorted(matrix.shape))].append(matrix)
         for matrices in shapes.values():
             moved = orthogonalized(torch.stack([_wide(self._momentum(matrix)) for matrix in matrices]))
             for matrix, direction in zip(matrices, moved, strict=True):
                 rows, columns = matrix.shape
-                size = lr * math.sqrt(max(1.0, rows / columns))
-                matrix.mul_(1 - lr * decay).add_(direction.mT if rows > columns else direction, alpha=-size)
+                size = own["lr"] * math.sqrt(max(1.0, rows / columns))
+                matrix.mul_(1 - own["lr"] * own["weight_decay"])
+                matrix.add_(direction.mT if rows > columns else direction, alpha=-size)
         # A loaded state replaces both.
-        self._rest.param_groups, self._rest.state = self.param_groups[1:], self.state
+        self._rest.param_groups, self._rest.state = others, self.state
         self._rest.step()
         return loss
 
@@ -70,14 +76,16 @@ class Muon(Optimizer):
 
 def with_muon(model: PreTrainedModel, lr: float, options: TrainingArguments) -> Muon:
     """Muon for all matrices but embeddings and the language-model head, and for the rest the optimizer of `options`,
-    whose weight decay spares norms and biases."""
+    whose weight decay spares norms and biases. Raises `UserError` if that optimizer chooses its parameters itself."""
+    kind, settings = Trainer.get_optimizer_cls_and_kwargs(options, model)
+    if settings.keys() & {"params", "model", "optimizer_dict"}:
+        raise UserError(f"muon: args.optim {options.optim.value} takes the whole model. Leave one of the two out.")
     tables = [module for module in model.modules() if isinstance(module, Embedding)]
     embedded = {id(weight) for module in (*tables, model.get_output_embeddings()) for weight in module.parameters()}
     matrices: list[Tensor] = []
     rest: list[Tensor] = []
     for weight in model.parameters():
         (matrices if weight.ndim == 2 and id(weight) not in embedded else rest).append(weight)
-    kind, settings = Trainer.get_optimizer_cls_and_kwargs(options, model)
     groups = [
         {"params": [weight for weight in rest if weight.ndim > 1], "weight_decay": options.weight_decay},
         {"params": [weight for weight in rest if weight.ndim < 2], "weight_decay": 0.0},

@@ -59,7 +59,9 @@ def model_without_weights(source: str, revision: str | None, options: Any, place
     be built so."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
+    unset_hf_deepspeed_config()  # a config for ZeRO-3 has models that are built after it split over the processes
     keywords = dict(getattr(options, "model_init_kwargs", None) or {})
     attention = keywords.pop("attn_implementation", None)
     where = f"{place}.args.model_init_kwargs" if attention or keywords else source
