@@ -12,6 +12,7 @@ from transformers import (
     GPT2Config,
     LlamaConfig,
     Qwen3Config,
+    Qwen3MoeConfig,
     Trainer,
     TrainingArguments,
 )
@@ -47,6 +48,14 @@ CONFIGS = {
     "gpt2, learned positions": GPT2Config(
         **IDS, vocab_size=len(TOKENIZER), n_embd=32, n_layer=2, n_head=2, n_positions=128, initializer_range=0.3
     ),
+    "mixture of experts": Qwen3MoeConfig(
+        **{key: size for key, size in SIZES.items() if key != "head_dim"},
+        **IDS,
+        vocab_size=len(TOKENIZER),
+        num_experts=4,
+        num_experts_per_tok=2,
+        moe_intermediate_size=16,
+    ),
 }
 
 
@@ -70,7 +79,7 @@ MODEL = random_model(CONFIGS["qwen3"])
 PROMPTS = prompts(20)
 
 
-@pytest.mark.parametrize(("name", "end_bias"), zip(CONFIGS, (2.0, 2.0, 5.0, 0.5), strict=True))
+@pytest.mark.parametrize(("name", "end_bias"), zip(CONFIGS, (2.0, 2.0, 5.0, 0.5, 2.0), strict=True))
 def test_greedy_equals_transformers_generate_prompt_by_prompt(name, end_bias):
     model, stop = random_model(CONFIGS[name], end_bias=end_bias), TOKENIZER.eos_token_id
     results = generate(model, TOKENIZER, PROMPTS, Sampling(max_tokens=24), batch_size=7, seed=0)
@@ -83,6 +92,13 @@ def test_greedy_equals_transformers_generate_prompt_by_prompt(name, end_bias):
         assert found.text == TOKENIZER.decode(wanted[:-1] if ended else wanted, skip_special_tokens=True)
         assert (found.tokens, found.truncated) == (len(wanted), not ended)
     assert len({found.tokens for found in results}) > 2, "rows must end at different times for this to say anything"
+
+
+def test_completions_of_a_mixture_of_experts_do_not_need_its_balancing_loss():
+    model = random_model(CONFIGS["mixture of experts"], end_bias=2.0)
+    wanted = generate(model, TOKENIZER, PROMPTS, Sampling(max_tokens=12), batch_size=7, seed=0)
+    model.config.output_router_logits = True  # as TRL leaves it
+    assert generate(model, TOKENIZER, PROMPTS, Sampling(max_tokens=12), batch_size=7, seed=0) == wanted
 
 
 @pytest.mark.parametrize(

@@ -242,6 +242,23 @@ def test_a_saved_model_with_a_missing_or_infinite_weight_is_refused(tmp_path: Pa
         check_saved(folder)
 
 
+def test_a_mixture_of_experts_is_saved_with_an_expert_each(tmp_path: Path) -> None:
+    """Its experts are one tensor in memory and many in the file."""
+    from safetensors.torch import load_file, save_file
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    shape = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 8}
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "num_key_value_heads": 2}
+    config = AutoConfig.for_model("qwen3_moe", **shape, **experts)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    check_saved(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["model.layers.0.mlp.experts.2.down_proj.weight"]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(RunError, match="incomplete: mismatched .*experts"):
+        check_saved(tmp_path)
+
+
 # Reinforcement learning
 
 

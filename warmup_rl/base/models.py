@@ -134,8 +134,8 @@ def with_adapter(base: PreTrainedModel, adapter: Path) -> PreTrainedModel:
         return PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
 
 
-def weights_in(folder: Path) -> Iterator[tuple[str, tuple[int, ...], bool]]:
-    """Name and shape of each tensor in the safetensors files of a folder, and whether all of its values are finite."""
+def weights_in(folder: Path) -> Iterator[tuple[str, bool]]:
+    """The name of each tensor in the safetensors files of a folder, and whether all of its values are finite."""
     import torch
     from safetensors import SafetensorError, safe_open
 
@@ -143,8 +143,7 @@ def weights_in(folder: Path) -> Iterator[tuple[str, tuple[int, ...], bool]]:
         try:
             with safe_open(str(file), framework="pt") as weights:
                 for name in weights.keys():
-                    tensor = weights.get_tensor(name)
-                    yield name, tuple(tensor.shape), bool(torch.isfinite(tensor).all())
+                    yield name, bool(torch.isfinite(weights.get_tensor(name)).all())
         except SafetensorError as error:
             raise UserError(
                 f"{file}: the weights cannot be read ({error}). The file is damaged: take another copy."
@@ -167,7 +166,7 @@ def require_finite(folder: Path) -> None:
     names it."""
     if fault := pickled_only(folder):
         raise UserError(fault)
-    for name, _, finite in weights_in(folder):
+    for name, finite in weights_in(folder):
         if not finite:
             raise UserError(
                 f"{folder}: the weights {name} have values that are not finite (NaN or infinite), so every output "

@@ -86,6 +86,9 @@ def decode(
     positions = (mask[:, :width].cumsum(-1) - 1).clamp(min=0)
     cache = DynamicCache(config=model.config)
     cache.layers = [_RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    # TRL switches on the loss of a mixture's routers, which expects a mask as long as the input.
+    routed = hasattr(model.config.get_text_config(), "output_router_logits")
+    options = {"output_router_logits": False} if routed else {}
     completions: list[list[int]] = [[] for _ in prompts_ids]
     rows, live = list(range(len(prompts_ids))), [True] * len(prompts_ids)
     for step in range(sampling.max_tokens):
@@ -96,6 +99,7 @@ def decode(
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
+            **options,
         ).logits[:, -1]
         if not step and len(places) < len(prompts_ids):  # equal prompts are read once
             each = torch.tensor([places[tuple(ids)] for ids in prompts_ids], device=device)

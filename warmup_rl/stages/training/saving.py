@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from warmup_rl.base.config import ADAPTER_FILE
-from warmup_rl.base.errors import RunError
+from warmup_rl.base.errors import RunError, first_line
 from warmup_rl.base.models import load_model, weights_in, with_adapter
 from warmup_rl.interfaces import chat as contract
 from warmup_rl.interfaces.format import ResponseFormat
@@ -158,28 +158,27 @@ def _complete_config(folder: Path, tokenizer: PreTrainedTokenizerBase, dtype: st
 
     config = AutoConfig.from_pretrained(str(folder))
     config.dtype, config.use_cache = dtype, True
+    if hasattr(text := config.get_text_config(), "output_router_logits"):
+        text.output_router_logits = False
     config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
     config.save_pretrained(str(folder))
 
 
 def check_saved(folder: Path) -> None:
-    """Raises `RunError` unless the weights in a folder have the model's names and shapes and are all finite."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    """Raises `RunError` unless all weights in a folder are finite and transformers finds those of the model, with their
+    shapes, and no others."""
+    from transformers import AutoModelForCausalLM
 
-    found: dict[str, tuple[int, ...]] = {}
-    for name, shape, finite in weights_in(folder):
-        found[name] = shape
+    for name, finite in weights_in(folder):
         if not finite:
             raise RunError(f"{folder}: {name} has values that are not finite. Lower args.learning_rate.")
     if (folder / ADAPTER_FILE).is_file():
         return
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(str(folder)))
-    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    tied = set(model.all_tied_weights_keys)
-    wrong = [name for name, shape in found.items() if wanted.get(name) != shape]
-    missing = wanted.keys() - found.keys() - tied
-    if wrong or missing:
-        names = f"wrong {sorted(wrong)[:3]}, missing {sorted(missing)[:3]}"
-        raise RunError(f"{folder}: the saved model is incomplete: {names}.")
+    options = {"device_map": "meta", "ignore_mismatched_sizes": True, "output_loading_info": True}
+    try:
+        _, report = AutoModelForCausalLM.from_pretrained(str(folder), **options)
+    except RuntimeError as error:  # weights that are saved in parts do not fit together
+        raise RunError(f"{folder}: the saved model is incomplete: {first_line(error)}") from None
+    faults = [f"{kind.removesuffix('_keys')} {sorted(map(str, names))[:3]}" for kind, names in report.items() if names]
+    if faults:
+        raise RunError(f"{folder}: the saved model is incomplete: {', '.join(faults)}.")
