@@ -28,7 +28,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-demo: install ## the main job on nano: arms, control and report, about three and a half minutes on two cores
+demo: install ## the main job on nano: arms, control and report, under three and a half minutes on two cores
 	$(TRAIN) $(RECIPE) $(TRIALS)
 
 absent: install ## the setting in which warmup must not help: the targets' skill is not in pretraining

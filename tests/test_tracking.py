@@ -31,7 +31,7 @@ from warmup_rl_extras.dashboard import workspace
 ROOT = Path(__file__).parent.parent
 DOCUMENT = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
 SMALL = [
-    "stages.pretrain.corpus.share=0.01", "stages.distill.problems=12", "stages.sft.epochs=1",
+    "stages.pretrain.corpus.share=0.02", "stages.distill.problems=12", "stages.sft.epochs=1",
     "stages.sft.probe={points: 2, traces: 4}", "stages.rlvr.problems=6", "stages.rlvr.steps=3",
     "stages.rlvr.prompts_per_step=4", "stages.rlvr.generations=4", "stages.rlvr.sampling.max_tokens=16",
     "stages.rlvr.args.beta=0.01", "stages.rlvr.reward={correct: 1, overlong: 0.1}", "stages.before.prompts=[open]",
