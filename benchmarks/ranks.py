@@ -27,11 +27,11 @@ def figures() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         rounds = [{size: pace(Path(folder, str(turn)), size) for size in sizes} for turn in range(_ROUNDS)]
     for size in sizes:
-        yield Figure.over(f"{size} processes", [paces[size] for paces in rounds], "steps/s")
+        yield Figure.over(f"processes: {size}", [paces[size] for paces in rounds], "steps/s")
     for size in sizes[1:]:
         gains = [paces[size] / paces[size // 2] for paces in rounds]
         median = Figure.over("", gains, "times").value
-        yield at_least(f"{size} processes: times as fast as {size // 2}", median, "times", 1.5).within(gains)
+        yield at_least(f"processes: {size}, times as fast as {size // 2}", median, "times", 1.5).within(gains)
 
 
 def pace(folder: Path, processes: int, share: float = 0.2) -> float:
