@@ -80,8 +80,9 @@ def with_muon(model: PreTrainedModel, lr: float, options: TrainingArguments) -> 
     kind, settings = Trainer.get_optimizer_cls_and_kwargs(options, model)
     if settings.keys() & {"params", "model", "optimizer_dict"}:
         raise UserError(f"muon: args.optim {options.optim.value} takes the whole model. Leave one of the two out.")
-    tables = [module for module in model.modules() if isinstance(module, Embedding)]
-    embedded = {id(weight) for module in (*tables, model.get_output_embeddings()) for weight in module.parameters()}
+    output = model.get_output_embeddings()
+    tables = [module for module in model.modules() if module is output or isinstance(module, Embedding)]
+    embedded = {id(weight) for module in tables for weight in module.parameters()}
     matrices: list[Tensor] = []
     rest: list[Tensor] = []
     for weight in model.parameters():
