@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from itertools import chain, count, cycle, islice
-from time import process_time
+from time import perf_counter, process_time
 
 from benchmarks.figure import Figure, at_least, at_most
 
@@ -24,14 +25,10 @@ _SECONDS = 1.0
 _TURNS = 3
 _MEMORY = """
 import resource, sys
-from itertools import islice
-from pathlib import Path
-from warmup_rl.domains.kk import KnightsKnaves
-from warmup_rl.knights.published import row_file, row_schema, to_row
-with row_file(Path(sys.argv[2]), row_schema) as write:
-    for drawn in islice(KnightsKnaves(people=4).draw(None, 0), int(sys.argv[1])):
-        write(to_row(drawn.puzzle, drawn.question, index=drawn.index, id=drawn.id, split=drawn.split))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+from warmup_rl.cli.puzzles import main
+main(["--people", "4", "--size", sys.argv[1], "--out", sys.argv[2]])
+kinds = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
+print(max(resource.getrusage(kind).ru_maxrss for kind in kinds) / 1024)
 """
 
 
@@ -41,6 +38,7 @@ def figures() -> Iterator[Figure]:
         yield from _generators(people)
     for people in (3, 8):
         yield Figure(f"{people} people: texts read and solved", _reading(people), "puzzles/s")
+    yield from _writing()
     yield from _memory()
 
 
@@ -99,15 +97,26 @@ def _rate(make: Callable[[int], int]) -> float:
     return made / passed
 
 
+def _writing() -> Iterator[Figure]:
+    """Rows with all published columns, written to a file by the command, in real time."""
+    number, seconds = 60_000, []
+    with tempfile.TemporaryDirectory() as folder:
+        made = ["--people", "5", "--size", str(number), "--out", f"{folder}/puzzles.jsonl"]
+        for _ in range(_TURNS):
+            begun = perf_counter()
+            subprocess.run([sys.executable, "-m", "warmup_rl", "puzzles", *made], check=True, capture_output=True)
+            seconds.append(perf_counter() - begun)
+    yield Figure("5 people: written with all columns, start included", number / min(seconds), "puzzles/s")
+
+
 def _memory() -> Iterator[Figure]:
     """Peak memory of a process that writes a Parquet file, at two lengths."""
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         counts, peaks = (20_000, 100_000), []
         for number in counts:
             command = [sys.executable, "-c", _MEMORY, str(number), f"{folder}/puzzles.parquet"]
-            peaks.append(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            peaks.append(float(output.split()[-1]))
     growth = max(peaks[1] - peaks[0], 0.0) * 1024 * 1024 / (counts[1] - counts[0])
     yield Figure(f"peak memory while {counts[1]:,} puzzles are written", peaks[1], "MB")
     yield at_most("memory a further puzzle", growth, "bytes", 100)

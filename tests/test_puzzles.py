@@ -21,7 +21,7 @@ from warmup_rl.knights.difficulty import Difficulty, difficulty
 from warmup_rl.knights.grammar import Grammar, Roles, draw_puzzle
 from warmup_rl.knights.parse_quiz import parse_english, parse_quiz
 from warmup_rl.knights.parse_statement import parse_statement
-from warmup_rl.knights.published import assumption_chain, check_file, read_puzzles, to_row
+from warmup_rl.knights.published import assumption_chain, check_file, read_puzzles, to_rows
 from warmup_rl.knights.space import all_keys
 
 KNOWS = Roles("knight", "knave")
@@ -264,6 +264,16 @@ def test_a_file_holds_what_the_domain_draws(tmp_path):
     assert {row["split"] for row in rows} == {"test"}
 
 
+def test_rows_made_in_other_processes_are_in_order(tmp_path, monkeypatch):
+    _, at_once = make(tmp_path, "--people", "4", "--size", "60", name="one.jsonl")
+    monkeypatch.setattr("warmup_rl.cli.puzzles.ROWS_PER_BATCH", 7)
+    assert make(tmp_path, "--people", "4", "--size", "60", name="many.jsonl")[1] == at_once
+    _, table = make(tmp_path, "--people", "4", "--size", "60", name="many.parquet")
+    assert [(row["id"], row["cot_repeat_steps"]) for row in table] == [
+        (row["id"], row["cot_repeat_steps"]) for row in at_once
+    ]
+
+
 @pytest.mark.parametrize("name", ["kk.jsonl", "kk.parquet"])
 def test_a_file_of_all_splits_is_right_throughout(tmp_path, capsys, name):
     code, rows = make(tmp_path, "--people", "3-7", "--size", "200", "--roles", "all", "--deeper", "0.2", name=name)
@@ -459,7 +469,8 @@ def test_the_published_chain_ends_at_the_solution(puzzle):
 
 
 def test_a_row_of_a_puzzle_is_the_published_one():
-    told = to_row(parse_english(row()["quiz"]), row()["quiz"], index=7, id="x", split="train")
+    further = {"quiz": row()["quiz"], "index": 7, "id": "x", "split": "train"}
+    (told,) = to_rows([(parse_english(row()["quiz"]), further)])
     assert {key: told[key] for key in ("names", "solution", "solution_text", "solution_text_format", "index")} == {
         "names": ["Ann", "Bob"],
         "solution": [True, False],

@@ -52,7 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 a test failed, 2 something given was wrong (printed once on stderr), 130 interrupted.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    return run_command(lambda: _run(*(given or [""])))
+    try:
+        return run_command(lambda: _run(*(given or [""])))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
 def _run(name: str, *rest: str) -> int:

@@ -21,6 +21,7 @@ MAX_GROWTH = 200
 """How many times larger than a gzip file the text in it may be; real rows shrink by less than 30 times."""
 LEAST_ROW = 32
 """Characters that a line counts for at least in that comparison: empty lines take time, too."""
+_plain = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
@@ -45,7 +46,7 @@ def append_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 def json_line(value: Any) -> bytes:
     """A JSON value as one line of UTF-8; text that UTF-8 cannot encode (a lone surrogate) is escaped."""
     try:
-        return json.dumps(value, ensure_ascii=False).encode() + b"\n"
+        return _plain(value).encode() + b"\n"
     except UnicodeEncodeError:
         return json.dumps(value).encode() + b"\n"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from warmup_rl.base.types import SPLITS, Split
 from warmup_rl.cli.arguments import Arguments, build, option
 from warmup_rl.interfaces.domain import split_of
 from warmup_rl.knights.perturb import PERTURBATIONS
-from warmup_rl.knights.published import check_file, check_suffix, row_file, row_schema, to_row
+from warmup_rl.knights.published import ROWS_PER_BATCH, check_file, check_suffix, write_rows
 from warmup_rl.knights.space import all_keys, estimate_space
 from warmup_rl.recipe.document import parse_value
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from warmup_rl.domains.kk import KnightsKnaves
     from warmup_rl.domains.kk_puzzles import Tally
+    from warmup_rl.knights.grammar import Puzzle
 
 _ABOUT = (
     "Makes Knights & Knaves puzzles with exactly one solution in the columns of the published data, no two of them the "
@@ -110,18 +111,21 @@ def _make(domain: KnightsKnaves, given: argparse.Namespace) -> None:
     split: Split | None = None if given.split == "all" else given.split
     tally, made = Tally(), Counter[str]()
     source = domain.draw(None if given.source else split, given.seed, tally)
-    wanted = (drawn for drawn in source if split in (None, drawn.split))
-    with row_file(given.out, row_schema) as write, progress_bar("puzzles") as bar:
-        advance = bar(size) if bar else lambda count: None
-        for drawn in islice(wanted, size):
-            pair = {"original": drawn.original, "perturbation": drawn.perturbation} if drawn.original else {}
-            write(to_row(drawn.puzzle, drawn.question, index=drawn.index, id=drawn.id, split=drawn.split, **pair))
-            made[drawn.split] += 1
-            advance(1)
+    wanted = islice((drawn for drawn in source if split in (None, drawn.split)), size)
+
+    def batches() -> Iterator[list[tuple[Puzzle, Mapping[str, Any]]]]:
+        while batch := list(islice(wanted, ROWS_PER_BATCH)):
+            made.update(drawn.split for drawn in batch)
+            yield [(drawn.puzzle, drawn.columns) for drawn in batch]
+            advance(len(batch))
         if not made:
             where = f"{given.source} has" if given.source else "these settings have"
             what = f" with a variant ({domain.perturb})" if domain.perturb else ""
             raise SpaceError(f"puzzles: {where} no puzzle{what} in split {given.split}; nothing is written.")
+
+    with progress_bar("puzzles") as bar:
+        advance = bar(size) if bar else lambda count: None
+        write_rows(given.out, batches())
     total = sum(made.values())
     shares = ", ".join(f"{made[split]:,} {split}" for split in SPLITS if made[split])
     if given.perturb:

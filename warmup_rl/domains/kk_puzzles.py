@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.types import Split
@@ -66,6 +66,12 @@ class Drawn:
     @property
     def id(self) -> str:
         return problem_id(["kk", self.question])
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What a row of a file holds besides the puzzle."""
+        own = {"quiz": self.question, "index": self.index, "id": self.id, "split": self.split}
+        return own | ({"original": self.original, "perturbation": self.perturbation} if self.original else {})
 
 
 def draw(domain: KnightsKnaves, split: Split | None, seed: int, tally: Tally) -> Iterator[Drawn]:

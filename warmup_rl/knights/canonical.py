@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
-from warmup_rl.knights.statements import COMMUTATIVE, LIAR, TRUTHFUL, Statement
+from warmup_rl.knights.statements import CACHED, COMMUTATIVE, LIAR, TRUTHFUL, Statement
 
 Colours = list[int]
 """A number for each person, equal for people that could not be distinguished so far."""
@@ -41,10 +42,7 @@ def _refine(statements: Sequence[Statement], colours: Colours) -> Colours:
         marks = [str(colour) for colour in colours]
         said, named = [], [[] for _ in range(people)]  # type: list[str], list[list[str]]
         for speaker, statement in enumerate(statements):
-            mentions: list[Mention] = []
-            marks[speaker] += "s"
-            text = _encode(statement, marks, "", mentions)
-            marks[speaker] = marks[speaker][:-1]
+            text, mentions = _said(statement, speaker, marks) if any(colours) else _first(statement, speaker, people)
             said.append(text)
             for person, place in mentions:
                 named[person].append(place + text)
@@ -56,6 +54,16 @@ def _refine(statements: Sequence[Statement], colours: Colours) -> Colours:
         if len(ranks) in (known, people):
             return colours
         known = len(ranks)
+
+
+def _said(statement: Statement, speaker: int, marks: Sequence[str]) -> tuple[str, list[Mention]]:
+    mentions: list[Mention] = []
+    return _encode(statement, [*marks[:speaker], f"{marks[speaker]}s", *marks[speaker + 1 :]], "", mentions), mentions
+
+
+@lru_cache(maxsize=CACHED)
+def _first(statement: Statement, speaker: int, people: int) -> tuple[str, list[Mention]]:
+    return _said(statement, speaker, ["0"] * people)
 
 
 def _unlike(statements: Sequence[Statement], tied: Sequence[int]) -> list[int]:

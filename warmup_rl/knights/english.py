@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from warmup_rl.knights.grammar import Puzzle, Roles
 from warmup_rl.knights.statements import AND, IFF, IMPLIES, LEAVES, NOT, OR, TRUTHFUL, Statement
@@ -38,8 +38,7 @@ _NEGATION = "It is not the case that "
 _JOINTS = {AND: " and ", OR: " or ", IFF: " if and only if "}
 
 
-@dataclass(frozen=True, slots=True)
-class Quiz:
+class Quiz(NamedTuple):
     """A puzzle with the speeches that tell it in English.
 
     Attributes:
@@ -83,6 +82,7 @@ def role_text(puzzle: Puzzle, person: int, truthful: bool) -> str:
     return f"{puzzle.names[person]} is {with_article(puzzle.roles.of(truthful))}"
 
 
+@lru_cache(maxsize=64)
 def with_article(word: str) -> str:
     """`a knight`, `an angel`."""
     return f"{'an' if word[:1].lower() in 'aeiou' else 'a'} {word}"

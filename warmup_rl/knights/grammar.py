@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from typing import NamedTuple
 
 from warmup_rl.base.errors import DataError, SpaceError
 from warmup_rl.knights.solver import assignment, full_table, person_tables, solutions, table
@@ -25,8 +25,7 @@ _MOST_TABLED = 8
 """Number of people up to which all statements of the published grammar are kept in memory (some MB for 8 people)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Roles:
+class Roles(NamedTuple):
     """A puzzle's two words: for people who tell the truth, and for people who lie."""
 
     truthful: str = "knight"
@@ -39,8 +38,7 @@ class Roles:
 KNIGHTS = Roles()
 
 
-@dataclass(frozen=True, slots=True)
-class Puzzle:
+class Puzzle(NamedTuple):
     """People, what each of them says, and the only solution.
 
     Attributes:
@@ -58,8 +56,7 @@ class Puzzle:
         return len(self.names)
 
 
-@dataclass(frozen=True, slots=True)
-class Grammar:
+class Grammar(NamedTuple):
     """Which statements are possible; the defaults are those of the published data.
 
     Attributes:

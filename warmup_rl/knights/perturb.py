@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Literal, get_args
 
 from warmup_rl.knights.english import ROLES, Quiz
@@ -56,23 +55,23 @@ def perturb(
     if kind in CHANGES_ANSWER:
         found = _statements(puzzle, grammar or grammar_of(puzzle), rng) if kind == "statement" else _leaves(puzzle, rng)
         variant = next(filter(accept, _other_answers(puzzle, found)), None)
-        return None if variant is None else replace(quiz, puzzle=variant)
+        return None if variant is None else quiz._replace(puzzle=variant)
     if kind == "reordered":
         order = quiz.speeches
         while order == quiz.speeches and puzzle.people > 1:
             order = tuple(rng.sample(quiz.speeches, len(quiz.speeches)))
-        return replace(quiz, speeches=order) if puzzle.people > 1 else None
+        return quiz._replace(speeches=order) if puzzle.people > 1 else None
     if kind == "names":
         pool = [name for name in names if name not in puzzle.names]
         if len(pool) < puzzle.people:
             return None
-        return replace(quiz, puzzle=replace(puzzle, names=tuple(rng.sample(pool, puzzle.people))))
+        return quiz._replace(puzzle=puzzle._replace(names=tuple(rng.sample(pool, puzzle.people))))
     if kind == "flipped":
         roles = Roles(puzzle.roles.liar, puzzle.roles.truthful)
     else:
         words = {puzzle.roles.truthful, puzzle.roles.liar}
         roles = rng.choice([pair for pair in ROLES if {pair.truthful, pair.liar} != words])
-    return replace(quiz, puzzle=replace(puzzle, roles=roles))
+    return quiz._replace(puzzle=puzzle._replace(roles=roles))
 
 
 def grammar_of(puzzle: Puzzle) -> Grammar:
@@ -85,7 +84,7 @@ def _other_answers(puzzle: Puzzle, variants: Iterator[tuple[Statement, ...]]) ->
     for statements in variants:
         found = solutions(statements)
         if len(found) == 1 and found[0] != puzzle.solution:
-            yield replace(puzzle, statements=statements, solution=found[0])
+            yield puzzle._replace(statements=statements, solution=found[0])
 
 
 def _said(puzzle: Puzzle, speaker: int, statement: Statement) -> tuple[Statement, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from warmup_rl.knights.statements import AND, IMPLIES, LIAR, NOT, OR, TRUTHFUL, Statement
+from warmup_rl.knights.statements import AND, CACHED, IMPLIES, LIAR, NOT, OR, TRUTHFUL, Statement
 
 
 @lru_cache(maxsize=64)
@@ -21,6 +21,7 @@ def full_table(people: int) -> int:
     return (1 << (1 << people)) - 1
 
 
+@lru_cache(maxsize=CACHED)
 def table(statement: Statement, people: int) -> int:
     """Truth table of a statement: bit a is set if it is true in assignment a."""
     return _table(statement, person_tables(people), full_table(people))

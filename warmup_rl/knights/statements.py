@@ -12,6 +12,8 @@ TRUTHFUL, LIAR = "telling-truth", "lying"
 LEAVES = (TRUTHFUL, LIAR)
 NOT, AND, OR, IMPLIES, IFF = "not", "and", "or", "->", "<=>"
 COMMUTATIVE = frozenset((AND, OR, IFF))
+CACHED = 1 << 14
+"""Statements that a cache keeps; the published grammar has some 3,000 for 8 people."""
 
 _OPERANDS = {NOT: range(1, 2), AND: range(2, 100), OR: range(2, 100), IMPLIES: range(2, 3), IFF: range(2, 3)}
 
@@ -51,11 +53,12 @@ def leaves(speaker: int, people: int) -> tuple[Statement, ...]:
     return (*((TRUTHFUL, person) for person in range(people)), *lying)
 
 
-def mentioned(statement: Statement) -> list[int]:
+@lru_cache(maxsize=CACHED)
+def mentioned(statement: Statement) -> tuple[int, ...]:
     """People that a statement is about, each once, in order of appearance."""
-    if is_leaf(statement):
-        return [statement[1]]
-    return list(dict.fromkeys(person for part in statement[1:] for person in mentioned(part)))
+    found: dict[int, None] = {}
+    _mention(statement, found)
+    return tuple(found)
 
 
 def relabel(statement: Statement, new_number: Sequence[int]) -> Statement:
@@ -83,3 +86,11 @@ def statement_from_json(value: Any, people: int) -> Statement:
     if len(parts) not in _OPERANDS[operator]:
         raise DataError(f"operator {operator!r} cannot have {len(parts)} operands: {value!r}.")
     return (operator, *(statement_from_json(part, people) for part in parts))
+
+
+def _mention(statement: Statement, found: dict[int, None]) -> None:
+    if statement[0] in LEAVES:
+        found[statement[1]] = None
+    else:
+        for part in statement[1:]:
+            _mention(part, found)
