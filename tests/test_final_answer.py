@@ -7,6 +7,7 @@ from warmup_rl.domains.graders import ChoiceGrader, CodeGrader, ExactGrader, Mat
 from warmup_rl.domains.kk import KnightsKnaves
 from warmup_rl.domains.text_graders import LabelGrader
 from warmup_rl.grading.code import extract_code
+from warmup_rl.grading.ending import ends_in
 from warmup_rl.grading.final_answer import stated, stated_mathematics
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.nano.registers import Registers
@@ -243,3 +244,26 @@ def test_a_cut_text_counts_only_with_a_closed_block():
     grader = CodeGrader()
     assert grader.answer_if_cut("```python\ndef add(a, b):\n    return a", FUNCTION) is None
     assert grader.answer_if_cut(f"{USAGE}and so", FUNCTION)
+
+
+@pytest.mark.parametrize(
+    ("text", "gold", "right"),
+    [
+        ("... which is 18 apples a day.\n#### 18", "18", True),
+        ("She makes $1,018.00 in all.", "1018", True),
+        ("The answer is 18, as 2 * 9 is more than 17.", "18", False),
+        ("minus four, that is -4", "-4", True),
+        ("I do not know", "18", False),
+        ("so </think><answer> B </answer>", "B", True),
+        ("The answer is (B) Mars.", "B", True),
+        ("A is wrong, hence the answer is C", "B", False),
+        ("so it faces North . </answer>", "north", True),
+        ("north, or south", "north", False),
+        ("x = \\boxed{\\frac{3}{4}}", "\\frac{3}{4}", True),
+        ("anything", "(1) Ann is a knight\n(2) Bob is a knave", None),
+        ("anything", "", None),
+        ("anything", "1 2 3 4 5 6 7 8 9", None),
+    ],
+)
+def test_what_stands_last_is_the_answer_of_the_coarse_reading(text, gold, right):
+    assert ends_in(text, gold) is right

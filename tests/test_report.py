@@ -286,7 +286,7 @@ def test_domains_get_corrected_p_values_from_six_seeds_on(tmp_path: Path) -> Non
     )
 
 
-def test_several_completions_a_problem_give_average_majority_and_any(tmp_path: Path) -> None:
+def test_several_completions_a_problem_give_average_majority_cover_and_any(tmp_path: Path) -> None:
     folder = write_run(tmp_path, [Trial("main", 0, {"sums": 0.5})])
     (path,) = folder.parent.glob("cache/evaluate-*/completions.jsonl")
     answers = {"p": ["7", "7", "3"], "q": ["1", "1", "7"], "r": ["1", "2", "3"]}
@@ -302,9 +302,26 @@ def test_several_completions_a_problem_give_average_majority_and_any(tmp_path: P
     cells = json.loads(record.read_text(encoding="utf-8"))["summary"]["cells"]
     edit_json(record, summary={"cells": [{**cell, "samples": 3} for cell in cells]})
     text = report(folder).read_text(encoding="utf-8")
-    assert "| main | sums | greedy | 3 | .33 ± .19 | .33 | .67 |" in text
+    assert "| main | sums | greedy | 3 | .33 ± .19 | .33 | .33 | .67 |" in text
     edit_json(record, summary={"cells": [{**cell, "samples": 3, "chance": 0.25} for cell in cells]})
-    assert "| main | sums | greedy | 3 | .33 ± .19 | .33 | – |" in report(folder).read_text(encoding="utf-8")
+    assert "| main | sums | greedy | 3 | .33 ± .19 | .33 | .33 | – |" in report(folder).read_text(encoding="utf-8")
+
+
+def test_claims_are_shown_under_other_readings_and_samplings(tmp_path: Path) -> None:
+    """The completions of a synthetic run all end in the reference answer, so that the arms do not differ by it."""
+    folder = write_run(tmp_path, pair(), samplings=("greedy", "sampled"))
+    text = report(folder).read_text(encoding="utf-8")
+    assert "| left - right | where | greedy, lenient | greedy, strict | greedy, last words | sampled, lenient |" in text
+    summary = json.loads((folder / "report" / "summary.json").read_text(encoding="utf-8"))
+    found = {
+        (one["sampling"], one["reading"]): {claim["id"]: claim for claim in one["claims"]}
+        for one in summary["instruments"]
+    }
+    own, last = found["greedy", "lenient"], found["greedy", "last words"]
+    assert own["transfer.recipe_prompt"] == summary["claims"][0]
+    assert own["transfer.recipe_prompt"]["verdict"] == "above"
+    assert last["transfer.recipe_prompt"]["estimate"] == 0
+    assert found["sampled", "lenient"].keys() == found["greedy", "strict"].keys() == own.keys()
 
 
 def test_labels_are_counted_once_by_domain_arm_and_use(tmp_path: Path) -> None:

@@ -222,6 +222,8 @@ def _end_points(run: Run, target: str) -> list[Claim]:
         step, is_end = measures.claim_step(run, seed)
         if is_end:
             return measures.arm_accuracy(run, arm, "end", (target,), seed)
+        if run.sampling or run.reading != "lenient":
+            raise NotMeasured("the held-out curve has one sampling and one reading")
         return measures.read_off(measures.curve(run, arm, seed), SPENT["steps"], step)
 
     def on_all(arm: str, seed: int) -> float:

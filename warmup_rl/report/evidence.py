@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from typing_extensions import TypedDict
 
@@ -15,15 +15,20 @@ from warmup_rl.base.jsonl import read_json
 from warmup_rl.base.stats import MIN_SEEDS, bootstrap, holm, mean, standard_error, t_test
 from warmup_rl.base.untrusted import shaped
 from warmup_rl.report import measures
-from warmup_rl.report.claims import Claim, compare, share
+from warmup_rl.report.claims import Claim, claims, compare, share
 from warmup_rl.report.load import Run
 from warmup_rl.report.measures import When, teacher_flops
 from warmup_rl.report.models import Row
-from warmup_rl.report.outputs import Graded
+from warmup_rl.report.outputs import Graded, Reading
 from warmup_rl.run.provenance import claims_digest
 
 GUESSED = 0.5
 """pass@k is left out where k guesses reach it."""
+COVER = 0.5
+_COMPARED = (
+    "transfer.recipe_prompt", "transfer.best_prompt", "transfer.format_only", "end.steps.target", "end.steps.mean",
+    "retention.base.trained", "retention.warmup.trained", "retention.warmup.mean",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,31 @@ def _within(run: Run, claim: Claim, when: When) -> tuple[float, float] | None:
 
 
 @dataclass(frozen=True)
+class Instrument:
+    """A way to measure accuracy, and what the main claims come to under it, by their ids."""
+
+    sampling: str
+    reading: Reading
+    claims: Mapping[str, Claim]
+
+    @property
+    def name(self) -> str:
+        return f"{self.sampling}, {self.reading}"
+
+
+def instruments(run: Run) -> tuple[Instrument, ...]:
+    """The report's own instrument, the other readings of the same completions, and the other samplings."""
+    ways = [(run.headline, reading) for reading in get_args(Reading)]
+    ways += [(sampling, "lenient") for sampling in run.samplings if sampling != run.headline]
+    found = []
+    for sampling, reading in ways:
+        other = replace(run, sampling="" if sampling == run.headline else sampling, reading=reading)
+        by_id = {claim.id: claim for claim in claims(other)}
+        found.append(Instrument(sampling, reading, {id: by_id[id] for id in _COMPARED if id in by_id}))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
 class Samples:
     """Several completions a problem of one model on one domain, mean over seeds.
 
@@ -81,6 +111,7 @@ class Samples:
         average: avg@k.
         error: its standard error, over seeds from 3 seeds on, otherwise over the problems of a model.
         majority: share of problems whose most frequent answer is correct; the first sampled wins ties.
+        cover: Cover@`COVER` (arXiv 2510.08325): share of problems with at least that share of correct completions.
         any: pass@k; None where guessing alone would come to `GUESSED`.
     """
 
@@ -91,6 +122,7 @@ class Samples:
     average: float
     error: float
     majority: float
+    cover: float
     any: float | None
 
 
@@ -121,7 +153,8 @@ def _sampled(place: tuple[str, str, str, int], seeds: Sequence[Graded], chance: 
     guessed = 1 - (1 - chance) ** place[3]
     passed = mean([mean([share > 0 for share in shares]) for shares in right]) if guessed <= GUESSED else None
     majority = mean([mean([_majority(one) for one in problems]) for problems in by_seed])
-    return Samples(*place, mean(averages), standard_error(errors), majority, passed)
+    cover = mean([mean([share >= COVER for share in shares]) for shares in right])
+    return Samples(*place, mean(averages), standard_error(errors), majority, cover, passed)
 
 
 def _majority(rows: Sequence[Mapping[str, Any]]) -> bool:

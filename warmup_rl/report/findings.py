@@ -12,7 +12,16 @@ from typing import Any
 from warmup_rl.base.stats import mean
 from warmup_rl.report import measures
 from warmup_rl.report.claims import Claim, Meeting, claims, compare, meeting
-from warmup_rl.report.evidence import Cost, DomainTest, Samples, costs, domain_tests, samples
+from warmup_rl.report.evidence import (
+    Cost,
+    DomainTest,
+    Instrument,
+    Samples,
+    costs,
+    domain_tests,
+    instruments,
+    samples,
+)
 from warmup_rl.report.load import Run, Trial
 from warmup_rl.report.measures import Gain, gains, models
 from warmup_rl.report.models import Accuracy, Row, average, model_rows
@@ -228,6 +237,7 @@ class Findings:
     courses: tuple[Course, ...]
     labels: tuple[Labels, ...]
     domains: tuple[DomainTest, ...]
+    instruments: tuple[Instrument, ...]
     samples: tuple[Samples, ...]
     costs: tuple[Cost, ...]
 
@@ -240,5 +250,6 @@ def compute(run: Run) -> Findings:
     """The findings of a run. Raises `DataError` if a file is broken."""
     rows = model_rows(run)
     measured = claims(run), meeting(run), gains(run)
-    evidence = domain_tests(run) if run.compares else (), samples(run, rows), costs(run)
-    return Findings(run, provenance(run), rows, *measured, ablation(run), courses(run), labels(run), *evidence)
+    compared = (domain_tests(run), instruments(run)) if run.compares else ((), ())
+    described = ablation(run), courses(run), labels(run)
+    return Findings(run, provenance(run), rows, *measured, *described, *compared, samples(run, rows), costs(run))

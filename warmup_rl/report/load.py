@@ -14,7 +14,7 @@ from warmup_rl.base.jsonl import read_json
 from warmup_rl.base.untrusted import shaped
 from warmup_rl.interfaces.measurement import read_record
 from warmup_rl.recipe import ClaimSettings, RecipeRecord, read_recipe_record, trial_name
-from warmup_rl.report.outputs import Model, StageOutput, pooled_model, pooled_training
+from warmup_rl.report.outputs import Model, Reading, StageOutput, pooled_model, pooled_training
 from warmup_rl.run.cache import RECORD, CacheEntry
 from warmup_rl.run.provenance import StageEntry, TrialRecord, missing_outputs, require_run_folder, trial_records
 
@@ -59,6 +59,8 @@ class Run:
     Attributes:
         public, for_warmup: domains with published problems, and those (Knights & Knaves) that do not count as transfer.
         trials: by arm, then seed.
+        sampling: the one that tables and claims use, in place of the recipe's.
+        reading: what counts as a right answer to them.
     """
 
     folder: Path
@@ -66,6 +68,8 @@ class Run:
     public: tuple[str, ...]
     for_warmup: tuple[str, ...]
     trials: Mapping[str, Mapping[int, Trial]]
+    sampling: str = ""
+    reading: Reading = "lenient"
 
     @property
     def claims(self) -> ClaimSettings:
@@ -79,7 +83,7 @@ class Run:
     @property
     def headline(self) -> str:
         """The sampling that tables and claims use."""
-        return self.recipe.evaluation.headline
+        return self.sampling or self.recipe.evaluation.headline
 
     @cached_property
     def samplings(self) -> list[str]:

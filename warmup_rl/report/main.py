@@ -104,7 +104,8 @@ def compose(found: Findings, pictures: Collection[str] = ()) -> Document:
     sections[-1] = sections[-1].and_(narrative.LIMITS)
     sections.append(tables.reference_table(run, found.claims))
     sections.append(tables.courses_table(run, found.courses))
-    sections += [tables.domains_table(found.domains), Section("Retention", plots("retention"))]
+    sections += [tables.domains_table(found.domains), tables.instruments_table(found.instruments)]
+    sections += [Section("Retention", plots("retention"))]
     sections += [tables.gains_table(found.gains), Section("Problem by problem", plots("problems"))]
     for domain in run.measured:
         by_group = tables.groups_table(run, rows, domain)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NotRequired
+from typing import Any, Literal, NotRequired
 
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
@@ -16,10 +16,13 @@ from warmup_rl.base.errors import DataError
 from warmup_rl.base.jsonl import read_json, read_jsonl
 from warmup_rl.base.stats import mean
 from warmup_rl.base.untrusted import shaped
+from warmup_rl.grading.ending import ends_in
 from warmup_rl.interfaces.measurement import Cell, CurvePoint, cells, read_record, recorded_cells
 
 Graded = Mapping[tuple[str, int], Mapping[str, Any]]
-"""Verdict, truncation and extracted answer of completions, by problem id and sample."""
+"""Verdict, truncation, extracted answer and coarse reading of completions, by problem id and sample."""
+Reading = Literal["lenient", "strict", "last words"]
+"""What counts as right: the lenient verdict; that and the form; what stands last (see `ends_in`)."""
 OUTCOMES = ("correct", "wrong", "no answer", "cut off")
 
 
@@ -168,6 +171,14 @@ class Model:
         found = (cell for cell in self.cells if (cell.domain, cell.sampling, cell.split) == wanted)
         return next((cell for cell in found if cell.prompt == (prompt or self.style)), None)
 
+    def accuracy(self, cell: Cell, reading: Reading) -> float | None:
+        """One of its test measurements under a reading; None where the reference answers are not of its kind."""
+        if reading != "last words":
+            return cell.lenient if reading == "lenient" else cell.strict
+        rows = self.graded.get((cell.sampling, cell.prompt, cell.domain), {}).values()
+        found = [row[reading] for row in rows]
+        return None if None in found or not found else mean(found)
+
     def prompts(self, *, split: str = "test") -> tuple[str, ...]:
         """Prompt styles it was measured under, that of its arm first."""
         found = (cell.prompt for cell in self.cells if cell.split == split)
@@ -179,7 +190,10 @@ class Model:
         found: dict[tuple[str, str, str], dict[tuple[str, int], Mapping[str, Any]]] = defaultdict(dict)
         for row in (row for stage in self.evaluations for row in stage.completions() if row["split"] == "test"):
             kept = {"verdict": row["score"]["verdict"], "truncated": row["truncated"]}
-            answer = {"extracted": row["score"].get("extracted")}
+            answer = {
+                "extracted": row["score"].get("extracted"),
+                "last words": ends_in(str(row.get("text", "")), str(row.get("gold", ""))),
+            }
             place = row["problem_id"], row["sample"]
             found[row["sampling"], row["prompt"], row["domain"]].setdefault(place, kept | answer)
         return found

@@ -16,6 +16,7 @@ from warmup_rl.report.findings import Findings, Labels, Meeting, Outcome, Proven
 from warmup_rl.report.load import Run
 from warmup_rl.report.measures import Gain
 from warmup_rl.report.models import Row
+from warmup_rl.report.outputs import Reading
 
 Interval = tuple[float, float]
 
@@ -59,6 +60,14 @@ class ModelJson(TypedDict):
     domains: dict[str, DomainJson]
 
 
+class InstrumentJson(TypedDict):
+    """The main claims under one sampling and one reading of the answers."""
+
+    sampling: str
+    reading: Reading
+    claims: list[ClaimJson]
+
+
 class Summary(TypedDict):
     """`summary.json`. Accuracies are shares of 1, also in differences in points."""
 
@@ -77,6 +86,7 @@ class Summary(TypedDict):
     models: list[ModelJson]
     gains: list[Gain]
     domains: list[TestJson]
+    instruments: list[InstrumentJson]
     samples: list[Samples]
     costs: list[Cost]
     labels: list[Labels]
@@ -108,6 +118,14 @@ def summary(found: Findings) -> dict[str, Any]:
         "models": [_model(found, row, sampling) for row in found.rows for sampling in run.samplings],
         "gains": [asdict(gain) for gain in found.gains],
         "domains": [{**one.claim.to_json(), "p": one.p, "within": one.within} for one in found.domains],
+        "instruments": [
+            {
+                "sampling": one.sampling,
+                "reading": one.reading,
+                "claims": [each.to_json() for each in one.claims.values()],
+            }
+            for one in found.instruments
+        ],
         "samples": [asdict(one) for one in found.samples],
         "costs": [asdict(one) for one in found.costs],
         "labels": [asdict(one) for one in found.labels],

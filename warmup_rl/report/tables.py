@@ -10,7 +10,7 @@ from warmup_rl.base.stats import MIN_SEEDS, MIN_SEEDS_P, mean
 from warmup_rl.interfaces.stage import Use
 from warmup_rl.report.claims import Claim, Side, share
 from warmup_rl.report.document import Section, Table
-from warmup_rl.report.evidence import Cost, DomainTest, Samples
+from warmup_rl.report.evidence import Cost, DomainTest, Instrument, Samples
 from warmup_rl.report.findings import Course, Labels, Outcome
 from warmup_rl.report.load import Run
 from warmup_rl.report.measures import PARTS, Gain
@@ -187,20 +187,40 @@ def domains_table(tests: Sequence[DomainTest]) -> Section:
     return section("By domain", header, body, caption)
 
 
+def instruments_table(found: Sequence[Instrument]) -> Section:
+    """The main differences under other readings of the answers and other samplings."""
+    body = []
+    for id, own in found[0].claims.items() if found else ():
+        claims = [one.claims[id] for one in found]
+        if not own.untestable and not all(claim.untestable for claim in claims[1:]):
+            cells = (NOTHING if claim.untestable else brief(claim) for claim in claims)
+            body.append((own.question, own.where, *cells))
+    caption = (
+        "The same differences, measured otherwise: a right answer counts only in the form that was asked for (strict), "
+        "or only where the last number of a completion is the reference answer, or the completion ends in its words "
+        "(last words, as coarse as the extraction of public harnesses; not for long answers). A difference that one "
+        "column alone shows is a matter of the instrument. A gain that training brings at a high temperature and not "
+        "at 0 sharpens what the model could do before."
+    )
+    header = ("left - right", "where", *(one.name for one in found))
+    return section("Under other instruments", header, body, caption)
+
+
 def samples_table(found: Sequence[Samples]) -> Section:
     """Several completions a problem: their mean, the answer of the majority, and whether any is correct."""
     body = [
         (one.model, one.domain, one.sampling, str(one.samples), f"{share(one.average)} ± {share(one.error)}",
-         share(one.majority), NOTHING if one.any is None else share(one.any))
+         share(one.majority), share(one.cover), NOTHING if one.any is None else share(one.any))
         for one in found
     ]  # fmt: skip
     caption = (
         "avg@k: mean over completions and seeds ± standard error (over seeds from 3 seeds on, else over the problems "
-        "of one model, which says nothing about other seeds). maj@k: the most frequent answer is correct. pass@k: any "
-        "is correct; left out where guessing alone would reach .50."
+        "of one model, which says nothing about other seeds). maj@k: the most frequent answer is correct. cover@.50: "
+        "at least half of a problem's answers are correct (Cover@τ, arXiv 2510.08325). pass@k: any is correct; left "
+        "out where guessing alone would reach .50."
     )
-    return section("Several completions a problem", ("model", "domain", "sampling", "k", "avg@k", "maj@k", "pass@k"),
-                   body, caption)  # fmt: skip
+    header = ("model", "domain", "sampling", "k", "avg@k", "maj@k", "cover@.50", "pass@k")
+    return section("Several completions a problem", header, body, caption)
 
 
 def costs_table(found: Sequence[Cost]) -> Section:
