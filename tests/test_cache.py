@@ -193,6 +193,7 @@ def test_the_content_of_the_files_that_a_plugin_names_is_in_the_key_and_their_ti
 
 @pytest.mark.parametrize(("wanted", "message"), [("was changed", "7"), ("is not there any more", None)])
 def test_verify_names_a_data_file_that_has_changed(reading, tmp_path, capsys, wanted, message):
+    claim_run_folder(reading().recipe)
     run(reading())
     file, folder = tmp_path / "rows.jsonl", str(reading().run_folder)
     assert main(["verify", folder, "--files-only"]) == 0
@@ -244,6 +245,7 @@ def test_a_damaged_input_is_named_with_the_folder_to_delete(trial, damage, messa
 
 
 def test_verify_finds_what_was_changed_and_says_where(trial, capsys):
+    claim_run_folder(trial.recipe)
     run(trial)
     folder = str(trial.run_folder)
     (trial.run_folder / "recipe.yaml").write_text("run_name: small\n")
@@ -297,7 +299,48 @@ def test_an_output_folder_without_its_record_is_made_anew(trial):
     assert trial.done and not trial.entry(trial.stages[0]).part.exists()
 
 
+def edit(path, change):
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
+
+
+def of_another_stage(record):
+    record["stages"][2] |= {"folder": record["stages"][1]["folder"]}
+
+
+EDITS = [
+    (
+        "run.json",
+        lambda record: record["registered"]["claims"].update(threshold=0.1),
+        1,
+        "claims do not match their SHA",
+    ),
+    ("long/seed-0/run.json", of_another_stage, 1, "third: .* holds another output than was recorded"),
+    ("long/seed-0/run.json", lambda record: record.update(seed=1), 2, "is the record of long/seed-1"),
+]
+
+
+@pytest.mark.parametrize(("place", "change", "code", "message"), EDITS)
+def test_verify_names_an_edited_record_of_a_run_or_trial(trial, capsys, place, change, code, message):
+    claim_run_folder(trial.recipe)
+    run(trial)
+    edit(trial.run_folder / place, change)
+    assert main(["verify", str(trial.run_folder)]) == code
+    assert re.search(message, "".join(capsys.readouterr()))
+
+
+def test_a_run_folder_without_its_record_is_none(trial, capsys):
+    claim_run_folder(trial.recipe)
+    run(trial)
+    (trial.run_folder / "run.json").unlink()
+    for command in ("verify", "report"):
+        assert main([command, str(trial.run_folder)]) == 2
+        assert "not a run folder (no run.json)" in capsys.readouterr().err
+
+
 def test_verify_of_a_copied_run_folder_says_what_to_move(trial, tmp_path, capsys):
+    claim_run_folder(trial.recipe)
     run(trial)
     alone = tmp_path / "elsewhere" / "small"
     shutil.copytree(trial.run_folder, alone, symlinks=True)

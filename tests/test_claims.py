@@ -121,7 +121,10 @@ def test_the_increment_compares_gains_and_needs_room_at_both_starts(tmp_path: Pa
 def test_a_domain_without_room_is_left_out_of_the_mean_increment_by_name(tmp_path: Path) -> None:
     start = {**flat(0.7), "compass": 0.95}
     found = computed(tmp_path, [replace(warmup_trial(), start=start), base_trial()])["increment.mean"]
-    assert (found.where, found.notes) == ("mean of sums, registers", ("without compass: a start is above .92",))
+    assert (found.where, found.notes) == (
+        "mean of sums, registers",
+        ("gains are without compass: a start is above .92",),
+    )
     assert found.estimate == pytest.approx(0.2 - 0.5)
 
 
@@ -180,7 +183,9 @@ def test_a_warmup_that_starts_above_the_threshold_counts_as_no_step(tmp_path: Pa
     for unit, spent in {"steps": 12.0, "rollouts": 128 * 12.0, "tokens": 1000 * 12.0}.items():
         claim = computed(tmp_path / unit, pair(), {"threshold": 0.5})[f"efficiency.{unit}"]
         assert claim.values == dict.fromkeys((0, 1, 2), spent) and set(claim.right.values.values()) == {0}
-        assert claim.notes[0].startswith(f"above the threshold, so with 0 {unit}: warmup starts at .50 in seed 0")
+        assert claim.notes[0].startswith(
+            "above the threshold from the start, so nothing is needed: warmup starts at .50 in seed 0"
+        )
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_the_first_line_says_it_where_a_better_prompt_does_as_well_as_warmup(tmp
     base = replace(base_trial(), prompts={"few_shot": (flat(0.8), flat(0.8))})
     text = text_of(tmp_path, [warmup_trial(), base])
     assert text.splitlines()[0].startswith(
-        "**Warmup does not beat the base with its best prompt here (the prompt style"
+        "**Warmup is not ahead of the base with its best prompt here, too few seeds to tell (the prompt style"
     )
     assert "does best on validation problems: few-shot): -10.0 points" in text.splitlines()[0]
     assert "base, best prompt (picked on validation: few-shot)" in text
@@ -254,13 +254,30 @@ def test_claims_are_printed_as_registered_beside_what_is_reported(tmp_path: Path
     edit_json(folder / "run.json", registered={**record, "sha256": claims_digest(fixed)})
     text = report(folder).read_text(encoding="utf-8")
     assert "Registered before the first stage ran, 2026-11-01T10:00:00+00:00, revision abc, SHA-256 " in text
-    assert "Reported as registered." in text and "does not match" not in text
+    assert "warmup arm warmup, base arm base, threshold 0.6, seeds 0. Reported as registered." in text
+    assert "does not match" not in text and "Not as registered" not in text
     edit_json(folder / "run.json", registered={**record, "claims": {**fixed, "threshold": 0.9}, "sha256": "0" * 64})
     text = report(folder).read_text(encoding="utf-8")
-    assert "Deviations: threshold 0.9 → 0.6." in text and "The record does not match its SHA-256." in text
+    deviations = "threshold 0.9 → 0.6; the record does not match its SHA-256."
+    assert f"Deviations: {deviations}" in text and f"> **Warning.** Not as registered: {deviations}" in text
     edit_json(folder / "run.json", registered={**record, "seeds": [1, 2], "sha256": claims_digest(fixed)})
     text = report(folder).read_text(encoding="utf-8")
     assert "seeds that were not planned: 0; planned seeds without a trial: 1, 2." in text
+
+
+def test_a_caption_names_the_seeds_that_each_row_has(tmp_path: Path) -> None:
+    text = report(write_run(tmp_path, [*pair(2), base_trial(2)])).read_text(encoding="utf-8")
+    rows = "Mean over 3 seeds (0, 1, 2): base; base + RLVR. Mean over 2 seeds (0, 1): warmup; warmup + RLVR."
+    assert text.count(rows) > 1 and f"\n\n{rows} 95% interval: " in text
+    assert "Mean over 3 seeds (0, 1, 2). 95% interval: " in report(write_run(tmp_path / "all", pair())).read_text()
+
+
+def test_an_arm_alone_has_no_seed_with_both_arms_and_no_spread_has_no_power(tmp_path: Path) -> None:
+    alone = write_run(tmp_path / "one", pair())
+    shutil.rmtree(alone / "base")
+    assert "0 seeds with both arms: 3 are needed" in report(alone).read_text(encoding="utf-8")
+    equal = [one for seed in range(3) for one in (warmup_trial(seed), base_trial(seed))]
+    assert "4 of 5 such runs" not in text_of(tmp_path / "equal", equal)
 
 
 def test_each_arm_is_charged_for_its_teacher_its_training_and_its_rollouts(tmp_path: Path) -> None:

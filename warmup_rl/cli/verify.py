@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import groupby, islice
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from warmup_rl.base.console import counted
 from warmup_rl.base.errors import DataError, RunError
-from warmup_rl.base.jsonl import read_jsonl
+from warmup_rl.base.jsonl import read_json, read_jsonl
 from warmup_rl.base.types import Problem, Score, to_json, trace_from_json
 from warmup_rl.cli.arguments import Arguments
 from warmup_rl.data.datasets import file_digest
@@ -19,7 +20,13 @@ from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.measurement import cells
 from warmup_rl.recipe import load_recipe
 from warmup_rl.run.cache import CacheEntry
-from warmup_rl.run.provenance import TrialRecord, missing_outputs, trial_records
+from warmup_rl.run.provenance import (
+    TrialRecord,
+    claims_digest,
+    missing_outputs,
+    require_run_folder,
+    trial_records,
+)
 from warmup_rl.run.trial import PlannedStage, Trial
 
 _CHUNK = 512
@@ -56,12 +63,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("run", type=Path, help="folder of a run, such as outputs/kk-warmup")
     parser.add_argument("--files-only", action="store_true", help="check sizes and hashes, grade nothing again")
     given = parser.read(arguments)
+    require_run_folder(given.run)
     records = trial_records(given.run)
     missing = missing_outputs(given.run, records)
     if missing:
         print(missing)
     outputs = list(_outputs(given.run, records))
     wrong = bool(missing)
+    for line in (*_registered_otherwise(given.run), *_of_others(records)):
+        wrong = True
+        print(line)
     if outputs:
         wrong = _check_files(outputs) or wrong
     if not wrong:
@@ -71,10 +82,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _outputs(run: Path, records: Mapping[Path, TrialRecord]) -> Iterator[Output]:
-    """The finished outputs of all trials, each once, with the first trial that uses it. Raises `RunError` if there are
-    none."""
+    """The finished outputs of all trials, each once, with the first trial that uses it. Raises `RunError` if there is
+    no trial."""
     if not records:
-        raise RunError(f"{run}: not a run folder (no ARM/seed-N/run.json). Give the folder of a run: outputs/RUN_NAME.")
+        raise RunError(f"{run}: no trial has begun (no ARM/seed-N/run.json).")
     seen: set[Path] = set()
     for path, record in records.items():
         for stage in record["stages"]:
@@ -82,6 +93,25 @@ def _outputs(run: Path, records: Mapping[Path, TrialRecord]) -> Iterator[Output]
             if stage["done"] and entry.done and entry.folder not in seen:
                 seen.add(entry.folder)
                 yield (record["arm"], record["seed"], record.get("fold")), stage["id"], entry
+
+
+def _registered_otherwise(run: Path) -> Iterator[str]:
+    """A line if the claims that a run registered were edited."""
+    registered = read_json(run / "run.json", delete=run).get("registered") or {}
+    if registered and claims_digest(registered.get("claims") or {}) != registered.get("sha256"):
+        yield f"{run / 'run.json'}: the registered claims do not match their SHA-256"
+
+
+def _of_others(records: Mapping[Path, TrialRecord]) -> Iterator[str]:
+    """A line for each finished stage of a trial whose output is not the recorded one."""
+    for path, record in records.items():
+        for stage in record["stages"]:
+            entry = CacheEntry((path.parent / stage["folder"]).resolve())
+            if stage["done"] and entry.done:
+                with suppress(DataError):  # which is said with the file
+                    made = entry.record()
+                    if (made["key"], made.get("inputs")) != (stage["key"], stage["inputs"]):
+                        yield f"{path}: {stage['id']}: {entry.folder} holds another output than was recorded"
 
 
 def _check_files(outputs: Sequence[Output]) -> bool:
@@ -104,6 +134,7 @@ def _check_files(outputs: Sequence[Output]) -> bool:
             print(f"{name}: to make the output again, delete {entry.folder} and run the recipe")
     state = "DAMAGED" if damaged else "all intact"
     print(f"files: {count:,} in {counted(len(outputs), 'output')}, {size / 1e6:,.1f} MB; {state}")
+    print("not checked: logs of trials, cards of models, and the report, which is made again from these files")
     return damaged
 
 
@@ -151,7 +182,7 @@ def _regrade(
     trial: Trial, planned: PlannedStage, entry: CacheEntry, record: Mapping[str, Any]
 ) -> Iterator[tuple[str, Regraded]]:
     """The result of grading each file of scored completions of a stage again."""
-    named = ["rollouts.jsonl", "traces.jsonl"]
+    named = ["rollouts.jsonl", "curve_completions.jsonl", "traces.jsonl"]
     named = ["completions.jsonl", *named] if "cells" in record.get("summary", {}) else named
     if not (files := [entry.folder / name for name in named if (entry.folder / name).is_file()]):
         return

@@ -143,7 +143,9 @@ def compare(
         except NotMeasured as error:
             lefts.pop(seed, None)
             absent.setdefault(str(error), []).append(seed)
-    left_out = tuple(f"seed {', '.join(map(str, seeds))} left out: {why}" for why, seeds in absent.items())
+    left_out = tuple(
+        f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))} left out: {why}" for why, seeds in absent.items()
+    )
     untestable = closed or ("" if lefts else _once(absent) or "no seed has been run")
     sides = Side(left[0], lefts), Side(right[0], rights)
     return Claim(id, question, where, *sides, untestable=untestable, notes=(*notes, *(left_out if lefts else ())))
@@ -266,7 +268,7 @@ def _increments(run: Run, target: str) -> list[Claim]:
 
     listed = ", ".join(f"{arm} {share(value)}" for arm, value in starts[target].items())
     everywhere = f"{above} in every domain" if run.transfer and not room else ""
-    notes = [f"without {', '.join(left_out)}: {above}"] if left_out and room else []
+    notes = [f"gains are without {', '.join(left_out)}: {above}"] if left_out and room else []
     return [
         claim("target", target, (target,), f"{above}: {listed}" if target in full else ""),
         claim("mean", mean_of(room or run.transfer), room or run.transfer, everywhere, notes),
@@ -333,7 +335,7 @@ def _efficiency(run: Run, target: str) -> list[Claim]:
             for arm in (base, warmup)
         }
         why = f"the threshold is not above the start: {'; '.join(high[base])}" if high[base] else claim.untestable
-        there = f"above the threshold, so with 0 {unit}: {'; '.join(high[warmup])}"
+        there = f"above the threshold from the start, so nothing is needed: {'; '.join(high[warmup])}"
         notes = (*claim.notes, *([there] if high[warmup] and not why else []))
         return replace(claim, unit=unit, untestable=why, left=left, right=right, notes=notes)
 

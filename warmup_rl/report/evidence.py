@@ -213,30 +213,52 @@ class _Registered(TypedDict):
     sha256: str
 
 
-def registration(run: Run) -> str:
-    """When the claims were fixed, and how they differ from those reported; empty if the run did not record it."""
+@dataclass(frozen=True)
+class Registration:
+    """What a run fixed before its first stage ran.
+
+    Attributes:
+        stated: when, by which revision, and what.
+        deviations: what is reported otherwise, and a record that was edited; `grave` are those that are not merely
+            trials to come.
+    """
+
+    stated: str
+    deviations: tuple[str, ...]
+    grave: tuple[str, ...]
+
+    def __str__(self) -> str:
+        changed = f"Deviations: {'; '.join(self.deviations)}." if self.deviations else "Reported as registered."
+        return f"{self.stated} {changed}"
+
+
+def registration(run: Run) -> Registration | None:
+    """None if the run compares nothing, or did not record it."""
     path = run.folder / "run.json"
-    given = read_json(path, delete=run.folder).get("registered") if path.is_file() else None
-    if not given:
-        return ""
+    given = read_json(path, delete=run.folder).get("registered")
+    if not given or not run.compares:
+        return None
     record = shaped(_Registered, given, path, "Run the recipe again to rewrite it.")
     fixed, now = record["claims"], run.claims.model_dump(mode="json")
-    changed = [f"{key} {fixed.get(key)} → {value}" for key, value in now.items() if fixed.get(key) != value]
-    for what, left, right in (
-        ("seeds that were not planned", run.seeds, record["seeds"]),
-        ("planned seeds without a trial", record["seeds"], run.seeds),
-    ):
-        if rest := sorted(set(left) - set(right)):
-            changed.append(f"{what}: {', '.join(map(str, rest))}")
+    grave = [f"{key} {fixed.get(key)} → {value}" for key, value in now.items() if fixed.get(key) != value]
+    if added := sorted(set(run.seeds) - set(record["seeds"])):
+        grave.append(f"seeds that were not planned: {', '.join(map(str, added))}")
+    if claims_digest(fixed) != record["sha256"]:
+        grave.append("the record does not match its SHA-256")
+    absent = sorted(set(record["seeds"]) - set(run.seeds))
+    missing = [f"planned seeds without a trial: {', '.join(map(str, absent))}"] if absent else []
     revision = f", revision {record['revision']}" if record["revision"] else ""
-    intact = "" if claims_digest(record["claims"]) == record["sha256"] else " The record does not match its SHA-256."
-    stated = {**fixed, "seeds": record["seeds"]}
-    listed = ", ".join(f"{key} {value}" for key, value in stated.items() if value is not None)
-    deviations = f"Deviations: {'; '.join(changed)}." if changed else "Reported as registered."
-    return (
-        f"Registered before the first stage ran, {record['utc']}{revision}, SHA-256 {record['sha256'][:12]}: {listed}. "
-        f"{deviations}{intact}"
+    roles = {"warmup": "warmup arm", "base": "base arm", "format_only": "control arm"}
+    listed = [
+        f"{roles.get(key, key)} {value}"
+        for key, value in fixed.items()
+        if value is not None and (key not in roles or value in run.recipe.arms)
+    ]
+    stated = (
+        f"Registered before the first stage ran, {record['utc']}{revision}, SHA-256 {record['sha256'][:12]}: "
+        f"{', '.join(listed)}, seeds {', '.join(map(str, record['seeds']))}."
     )
+    return Registration(stated, (*grave, *missing), tuple(grave if run.unfinished else [*grave, *missing]))
 
 
 def contamination(run: Run) -> list[str]:

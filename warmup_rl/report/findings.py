@@ -20,6 +20,7 @@ from warmup_rl.report.evidence import (
     costs,
     domain_tests,
     instruments,
+    registration,
     samples,
 )
 from warmup_rl.report.load import Run, Trial
@@ -200,7 +201,10 @@ def provenance(run: Run) -> Provenance:
     listed = [f"{one} ({', '.join(f'{count} {type}' for type, count in of.items())})" for one, of in revisions.items()]
     mixed = [f"{name} ({', '.join(sorted(found))})" for name, found in libraries.items() if len(found) > 1]
     dirty = [revision for revision in revisions if revision.endswith("-dirty")]
+    registered = registration(run)
+    changed = registered.grave if registered else ()
     warnings: dict[str, Any] = {
+        f"Not as registered: {'; '.join(changed)}.": changed,
         f"The stages were made by {len(revisions)} revisions of the code: {'; '.join(listed)}.": len(revisions) > 1,
         f"Made with uncommitted changes, which no revision records: {', '.join(dirty)}.": dirty,
         f"The stages were made with several versions of {', '.join(mixed)}.": mixed,

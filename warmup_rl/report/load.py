@@ -165,7 +165,7 @@ def load(folder: Path) -> Run:
     for arm, seed in sorted({name[:2] for name in found}, key=lambda name: (order.get(name[0], len(order)), name)):
         folds = {fold: one for (a, s, fold), one in found.items() if (a, s) == (arm, seed) and fold is not None}
         trials.setdefault(arm, {})[seed] = replace(found.get((arm, seed, None)) or Trial(arm, seed), folds=folds)
-    own = read_json(folder / "run.json", delete=folder) if (folder / "run.json").is_file() else {}
+    own = read_json(folder / "run.json", delete=folder)
     fix = "Run the recipe again to rewrite it."
     public, for_warmup = (
         shaped(tuple[str, ...], own.get(name) or (), folder / "run.json", fix) for name in ("public", "for_warmup")

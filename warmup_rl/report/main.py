@@ -113,7 +113,7 @@ def compose(found: Findings, pictures: Collection[str] = ()) -> Document:
     sections += [tables.form_table(run, rows).and_(*plots("tokens")), tables.samples_table(found.samples)]
     sections += [tables.accuracy_table(run, rows, sampling) for sampling in run.samplings if sampling != run.headline]
     sections += [tables.costs_table(found.costs), tables.labels_table(found.labels), narrative.asked(run)]
-    sections.append(Section("How it was made", (registration(run), _audits(run), str(found.provenance))))
+    sections.append(Section("How it was made", (str(registration(run) or ""), _audits(run), str(found.provenance))))
     return Document(run.recipe.run_name, verdict, warnings, thin, [one for one in sections if any(one.blocks)])
 
 

@@ -51,7 +51,9 @@ def verdict(found: Findings) -> tuple[str, ...]:
         return (f"Whether warmup helps is {_cannot(lift)}.",)
     prompt = f"the prompt style that does best on validation problems: {best_prompt(run)}"
     if lift is best and lift.estimate <= 0:
-        line = f"Warmup does not beat the base with its best prompt here ({prompt}): {amount(lift)}, {lift.where}."
+        few = ", too few seeds to tell" if lift.interval is None else ""
+        verb = "is not ahead of" if few else "does not beat"
+        line = f"Warmup {verb} the base with its best prompt here{few} ({prompt}): {amount(lift)}, {lift.where}."
         return tuple(part for part in (line, _broken_form(found)) if part)
     word = {"above": "helps here", "below": "hurts here", "unclear": "may or may not help here"}.get(lift.verdict)
     before = f", before {run.method}" if run.stages("target") else ""
@@ -72,7 +74,8 @@ def thin(found: Findings) -> list[str]:
     if run.unfinished and run.compares:
         texts.append(f"Not finished: {counted(len(run.unfinished), 'trial')}.")
     if run.compares and found.rows:
-        pairs = max((len(claim.values) for claim in found.claims), default=0)
+        both = [claim for claim in found.claims if not claim.id.startswith("retention.")]
+        pairs = max((len(claim.values) for claim in both), default=0)
         if pairs < MIN_SEEDS:
             texts.append(f"{counted(pairs, 'seed')} with both arms: {MIN_SEEDS} are needed for an interval.")
         if (why := found.by_id["transfer.best_prompt"].untestable) and run.transfer:
@@ -132,7 +135,7 @@ def _power(found: Findings) -> str:
     parts = [
         f"{100 * detectable(list(claim.values.values())):.1f} points {words}"
         for words, claim in claims.items()
-        if len(claim.values) >= MIN_SEEDS
+        if len(claim.values) >= MIN_SEEDS and len(set(claim.values.values())) > 1
     ]
     return (
         f"With their spread, 4 of 5 such runs would tell a difference of {' and '.join(parts)} from 0." if parts else ""

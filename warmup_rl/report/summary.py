@@ -110,7 +110,7 @@ def summary(found: Findings) -> dict[str, Any]:
         "headline": run.headline,
         "first_line": " ".join(narrative.verdict(found)) or None,
         "thin": narrative.thin(found),
-        "registration": registration(run) or None,
+        "registration": str(registration(run) or "") or None,
         "set_up": narrative.set_up(run),
         "sentences": narrative.sentences(found),
         "claims": [claim.to_json() for claim in found.claims],

@@ -39,46 +39,48 @@ def accuracy_table(run: Run, rows: Sequence[Row], sampling: str, brief: bool = F
     if len(run.transfer) > 1:
         header.append(f"mean{without_puzzles(run)}")
         columns.append(run.transfer)
+    seeds: dict[str, Iterable[int]] = {}
     for row in rows:
         found = [row.accuracy(domains, sampling) for domains in columns]
         if any(found):
             body.append((row.name, *map(accuracy_text, found)))
+            seeds[row.name] = {seed for one in found if one for seed in one.by_seed}
     kind = "Wilson over the problems of one seed; it says nothing about other seeds"
     if len(run.seeds) >= MIN_SEEDS:
         kind = "Student's t over seeds; Wilson over the problems where a row has fewer than 3"
-    caption = f"Mean over {_seeds(run)} [95% interval: {kind}]."
+    caption = f"{_averaged(seeds)} 95% interval: {kind}."
     return section(f"Accuracy, {sampling}, lenient", ("model", *header), body, caption, brief)
 
 
 def form_table(run: Run, rows: Sequence[Row]) -> Section:
     """Form, truncation, thinking and length of completions under the headline sampling."""
     names, body = ("lenient", "strict", "well_formed", "truncated", "shows_work"), []
+    seeds: dict[str, set[int]] = {}
     for row in (row for row in rows if row.role != "best prompt"):
         for domain in run.measured:
-            cells = list(row.cells(domain, run.headline).values())
-            if cells:
+            by_seed = row.cells(domain, run.headline)
+            if cells := list(by_seed.values()):
+                seeds.setdefault(row.name, set()).update(by_seed)
                 shares = (_share(average(cells, name)) for name in names)
                 body.append((row.name, domain, *shares, f"{average(cells, 'tokens'):,.0f}"))
     header = ("model", "domain", *(name.replace("_", " ") for name in names), "tokens")
-    return section(f"Form and length, {run.headline}", header, body, f"Mean over {_seeds(run)}.")
+    return section(f"Form and length, {run.headline}", header, body, _averaged(seeds))
 
 
 def claims_table(claims: Sequence[Claim]) -> Section:
     """All claims with estimate, interval and seeds, or the reason why they are not testable."""
     body, part = [], ""
-    notes: dict[str, list[str]] = {}
+    notes = dict.fromkeys(f"{note[:1].upper()}{note[1:]}." for claim in claims for note in claim.notes)
     for claim in claims:
         lead = (claim.part if claim.part != part else "", claim.question, claim.where)
         part = claim.part
-        for note in claim.notes:
-            notes.setdefault(note, []).append(claim.id)
         if claim.untestable:
             body.append((*lead, NOTHING, NOTHING, f"not testable here: {claim.untestable}", NOTHING))
         else:
             sides = (_side_text(claim, claim.left), _side_text(claim, claim.right))
             body.append((*lead, *sides, amount(claim), _by_seed(claim)))
     header = ("claim", "left - right", "where", "left", "right", "difference [95% interval]", "by seed")
-    return section("Claims", header, body, " ".join(f"{', '.join(ids)}: {note}." for note, ids in notes.items()))
+    return section("Claims", header, body, " ".join(notes))
 
 
 def gains_table(gains: Sequence[Gain]) -> Section:
@@ -98,7 +100,8 @@ def groups_table(run: Run, rows: Sequence[Row], domain: str) -> Section:
     groups = group_names(by_row.values())
     body = [(name, *(accuracy_text(found.get(one)) for one in groups)) for name, found in by_row.items() if found]
     title = f"{domain} by difficulty, {run.headline}, lenient"
-    return section(title, ("model", *groups.values()), body, f"Mean over {_seeds(run)}.")
+    seeds = {name: {seed for one in found.values() for seed in one.by_seed} for name, found in by_row.items() if found}
+    return section(title, ("model", *groups.values()), body, _averaged(seeds))
 
 
 def group_names(found: Iterable[Mapping[str, Accuracy]]) -> dict[str, str]:
@@ -143,7 +146,7 @@ def courses_table(run: Run, courses: Sequence[Course]) -> Section:
         body.append((one.arm, "loss", *(f"{value:.2f}" for value in one.loss)))
     shares = (f"{place / (points - 1):.0%}" for place in range(1, points))
     caption = (
-        f"By share of the training; accuracy on held-out problems, loss of held-out traces, mean over {_seeds(run)}. "
+        "By share of the training; accuracy on held-out problems, loss of held-out traces, mean over seeds. "
         "Accuracy that falls and rises again is the dip that arXiv 2604.06628 reports. The probe has few problems: a "
         "few points from one column to the next may be chance."
     )
@@ -193,7 +196,7 @@ def instruments_table(found: Sequence[Instrument]) -> Section:
     for id, own in found[0].claims.items() if found else ():
         claims = [one.claims[id] for one in found]
         if not own.untestable and not all(claim.untestable for claim in claims[1:]):
-            cells = (NOTHING if claim.untestable else brief(claim) for claim in claims)
+            cells = (NOTHING if one.untestable or one.where != own.where else brief(one) for one in claims)
             body.append((own.question, own.where, *cells))
     caption = (
         "The same differences, measured otherwise: a right answer counts only in the form that was asked for (strict), "
@@ -325,5 +328,13 @@ def _range(counts: Mapping[int, int]) -> str:
     return "-".join(f"{end:,}" for end in ends) or NOTHING
 
 
-def _seeds(run: Run) -> str:
-    return f"{counted(len(run.seeds), 'seed')} ({', '.join(map(str, run.seeds))})"
+def _averaged(seeds: Mapping[str, Iterable[int]]) -> str:
+    """`Mean over 2 seeds (0, 1).`, given the seeds of each row; with the names of the rows where these differ."""
+    rows: dict[tuple[int, ...], list[str]] = {}
+    for name, mine in seeds.items():
+        rows.setdefault(tuple(sorted(mine)), []).append(name)
+    texts = []
+    for one, names in rows.items():
+        of = f": {'; '.join(names)}" if len(rows) > 1 else ""
+        texts.append(f"Mean over {counted(len(one), 'seed')} ({', '.join(map(str, one))}){of}.")
+    return " ".join(texts)

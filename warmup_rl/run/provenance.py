@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 
 from warmup_rl import __version__
 from warmup_rl.base.console import counted
-from warmup_rl.base.errors import RunError
+from warmup_rl.base.errors import DataError, RunError
 from warmup_rl.base.jsonl import json_line, read_json, write_json
 from warmup_rl.base.untrusted import shaped
 from warmup_rl.interfaces.plugins import data_digests, data_files
@@ -154,16 +154,24 @@ def versions() -> Mapping[str, str]:
 
 
 def trial_records(run_folder: Path) -> dict[Path, TrialRecord]:
-    """The records of a run's trials, those of folds included, by their file `run.json`. Raises `DataError`."""
+    """The records of a run's trials, those of folds included, by their file `run.json`. Raises `DataError`, also where
+    one lies in the folder of another trial."""
     paths = [*run_folder.glob("*/seed-*/run.json"), *run_folder.glob("*/seed-*/fold-*/run.json")]
-    fix = "Run the recipe again to rewrite it."
-    return {path: shaped(TrialRecord, read_json(path, delete=path.parent), path, fix) for path in sorted(paths)}
+    found: dict[Path, TrialRecord] = {}
+    for path in sorted(paths):
+        record = shaped(TrialRecord, read_json(path, delete=path.parent), path, "Run the recipe again to rewrite it.")
+        mine = record["arm"], f"seed-{record['seed']}"
+        if path.relative_to(run_folder).parts[:2] != mine:
+            raise DataError(f"{path} is the record of {'/'.join(mine)}. Move the folder there, or out of the run.")
+        found[path] = record
+    return found
 
 
 def require_run_folder(folder: Path) -> None:
     """Raises `RunError` if a folder is not that of a run."""
-    if not (folder / "recipe.yaml").is_file():
-        raise RunError(f"{folder}: not a run folder (no recipe.yaml). Give the folder of a run: outputs/RUN_NAME.")
+    for name in ("recipe.yaml", "run.json"):
+        if not (folder / name).is_file():
+            raise RunError(f"{folder}: not a run folder (no {name}). Give the folder of a run: outputs/RUN_NAME.")
 
 
 def missing_outputs(run_folder: Path, records: Mapping[Path, TrialRecord]) -> str:
