@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -222,6 +223,8 @@ def test_a_run_of_which_nothing_is_measured_yet_is_reported_without_numbers(tmp_
     undo(folder, "ev-pre0")
     text = report(folder).read_text(encoding="utf-8")
     assert "- base, seed 0: running, 1 stage done" in text
+    (folder / "base" / "seed-0" / ".lock.pid").write_text(f"{2**30} on {socket.gethostname()}", encoding="utf-8")
+    assert "- base, seed 0: killed, 1 stage done" in report(folder).read_text(encoding="utf-8")
     assert "The recipe has one arm, base, so there is nothing to compare." in text
 
 

@@ -169,6 +169,21 @@ def test_two_runs_are_laid_over_each_other(tmp_path: Path) -> None:
     assert "made-up: base" in columns and "other: warmup" in columns
 
 
+def test_claims_of_two_runs_at_other_thresholds_have_rows_of_their_own(tmp_path: Path) -> None:
+    first = write_run(tmp_path / "a", pair(), claims={"threshold": 0.6})
+    second = write_run(tmp_path / "b", pair(2), claims={"threshold": 0.7})
+    text = beside(first, second).with_name("report.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| steps to accuracy")]
+    assert "accuracy .60" in rows[0] and rows[0].endswith("| – | – |") and "accuracy .70" in rows[1]
+    assert "The recipes differ in: claims.threshold." in text and "paired by the seeds that both have: 0, 1." in text
+
+
+def test_a_strip_has_no_dot_for_a_seed_that_reached_the_threshold_in_no_arm(tmp_path: Path) -> None:
+    html = written(write_run(tmp_path, pair(), claims={"threshold": 0.95}))
+    part = html.partition("steps to accuracy .95")[2].partition("rollouts to accuracy")[0]
+    assert ">open<" in part and "<ellipse" not in part and "<ellipse" in html
+
+
 def test_two_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
     first, second = (write_run(tmp_path / name, pair(1)) for name in ("old", "new"))
     text = beside(first, second).with_name("report.md").read_text(encoding="utf-8")

@@ -41,6 +41,7 @@ def compose(runs: Sequence[Findings], pictures: Sequence[Block] = ()) -> Documen
     named = {found.run.recipe.run_name: found for found in runs}
     one, other = (found.run.recipe.model_dump(mode="json") for found in runs)
     changed = [place for place in differences(one, other) if place != "run_name"]
+    changed += [f"claims.{key}" for key in differences(one["claims"], other["claims"])]
     sections = [
         Section("", [f"The recipes differ in: {', '.join(changed)}." if changed else "The recipes do not differ."]),
         _claims(runs, list(named)),
@@ -58,20 +59,24 @@ def compose(runs: Sequence[Findings], pictures: Sequence[Block] = ()) -> Documen
 
 def _claims(runs: Sequence[Findings], names: Sequence[str]) -> Section:
     """The claims that one of the runs tested, and how they differ in the seeds that both have."""
-    body = []
-    for id, left in runs[0].by_id.items():
-        right = runs[1].by_id.get(id)
-        if right is None or left.untestable and right.untestable:
-            continue
-        cells = [tables.NOTHING if one.untestable else tables.brief(one) for one in (left, right)]
-        body.append((left.question, left.where, *cells, _between(left, right)))
-    caption = f"Difference: {names[1]} - {names[0]} in points, paired by seed [95% t-interval], on the same domains."
+    pairs: dict[tuple[str, str], list[Claim | None]] = {}
+    for place, found in enumerate(runs):
+        for claim in (one for one in found.claims if not one.untestable):
+            pairs.setdefault((claim.question, claim.where), [None, None])[place] = claim
+    body = [
+        (*what, *(tables.brief(one) if one else tables.NOTHING for one in pair), _between(*pair))
+        for what, pair in pairs.items()
+    ]
+    seeds = sorted(set(runs[0].run.seeds) & set(runs[1].run.seeds))
+    caption = (
+        f"Difference: {names[1]} - {names[0]} in points [95% t-interval], on domains of the same name, paired by the "
+        f"seeds that both have: {', '.join(map(str, seeds)) or 'none'}."
+    )
     return tables.section("Claims", ("left - right", "where", *names, "difference"), body, caption)
 
 
-def _between(left: Claim, right: Claim) -> str:
-    seeds = left.values.keys() & right.values.keys()
-    if not seeds or left.unit != "points" or left.where != right.where:
+def _between(left: Claim | None, right: Claim | None) -> str:
+    if not left or not right or left.unit != "points" or not (seeds := left.values.keys() & right.values.keys()):
         return tables.NOTHING
     changes = [100 * (right.values[seed] - left.values[seed]) for seed in sorted(seeds)]
     interval = t_interval(changes)

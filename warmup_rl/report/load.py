@@ -15,7 +15,7 @@ from warmup_rl.base.untrusted import shaped
 from warmup_rl.interfaces.measurement import read_record
 from warmup_rl.recipe import ClaimSettings, RecipeRecord, read_recipe_record, trial_name
 from warmup_rl.report.outputs import Model, Reading, StageOutput, pooled_model, pooled_training
-from warmup_rl.run.cache import RECORD, CacheEntry
+from warmup_rl.run.cache import RECORD, CacheEntry, lost_process
 from warmup_rl.run.provenance import StageEntry, TrialRecord, missing_outputs, require_run_folder, trial_records
 
 NOT_STARTED = "not started"
@@ -191,7 +191,7 @@ def _trial(path: Path, record: TrialRecord) -> Trial:
     return Trial(
         arm=record["arm"],
         seed=record["seed"],
-        state=record["state"],
+        state="killed" if record["state"] == "running" and lost_process(path.parent) is not None else record["state"],
         reason=record.get("reason", ""),
         stages=stages,
         start=start,

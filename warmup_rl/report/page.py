@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmup_rl.base.console import duration
+from warmup_rl.base.console import counted, duration
 from warmup_rl.base.jsonl import json_line
 from warmup_rl.base.page import embedded, packed, template
 from warmup_rl.base.stats import mean
@@ -111,8 +111,8 @@ def _figures(found: Findings) -> list[dict[str, str]]:
     tested = {name: claim for name, claim in claims.items() if claim and not claim.untestable}
     figures = [{"name": name, "value": brief(claim), "note": claim.where} for name, claim in tested.items()]
     seconds = sum(stage.seconds for stage in {stage.folder: stage for stage in found.run.stages()}.values())
-    size = f"{len(found.run.trials)} arms, {len(found.run.seeds)} seeds"
-    return [*figures[:3], {"name": "Whole run", "value": duration(seconds), "note": size}]
+    size = f"{counted(len(found.run.trials), 'arm')}, {counted(len(found.run.seeds), 'seed')}"
+    return [*figures[:3], {"name": "All stages, one after the other", "value": duration(seconds), "note": size}]
 
 
 def _strips(claims: Sequence[Claim]) -> dict[str, list[dict[str, Any]]]:
@@ -124,8 +124,10 @@ def _strips(claims: Sequence[Claim]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _strip(claim: Claim) -> dict[str, Any]:
-    """A claim as a line of words and a strip: 0, a dot for each seed, the mean and its interval."""
-    values, estimate, interval = list(claim.values.values()), claim.estimate, claim.interval or ()
+    """A claim as a line of words and a strip: 0, a dot for each seed that has a value, the mean and its interval."""
+    open_seeds = set(claim.left.censored) & set(claim.right.censored)
+    values = [value for seed, value in claim.values.items() if seed not in open_seeds]
+    estimate, interval = claim.estimate, claim.interval or ()
     ends = [0.0, *values, *interval]
     low, high = min(ends), max(ends)
     room = 0.06 * (high - low) or 1.0

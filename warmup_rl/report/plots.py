@@ -181,13 +181,14 @@ def curves(runs: Sequence[Run], met: Meeting | None = None) -> Figure | None:
     from matplotlib import pyplot
 
     figure, panels = pyplot.subplots(1, len(SPENT), figsize=(10, 4.2), layout="constrained", sharey=True)
-    threshold = runs[0].claims.threshold
+    thresholds = sorted({run.claims.threshold for run in runs})
     for axes, (unit, spent) in zip(panels, SPENT.items(), strict=True):
         for run, arm in [(one, arm) for one in runs for arm in arms_in_order(one)]:
             name = f"{run.recipe.run_name}: " * (len(runs) > 1) + trained_name(run, arm)
             seeds = [one.target.curve for one in run.trials[arm].values() if one.target and one.target.curve]
             _lines(axes, name, arm_colors(run.claims, run.trials)[arm], "-" if run is runs[0] else "--", seeds, spent)
-        axes.axhline(threshold, color=GREY, linestyle=DOTTED, linewidth=1.4, label=f"threshold {share(threshold)}")
+        for one in thresholds:
+            axes.axhline(one, color=GREY, linestyle=DOTTED, linewidth=1.4, label=f"threshold {share(one)}")
         axes.set_xlabel({"steps": f"{runs[0].method} step", "tokens": "generated tokens"}.get(unit, unit))
         axes.margins(x=0.02)
         _accuracy_axis(axes, named=axes is panels[0])
@@ -195,7 +196,7 @@ def curves(runs: Sequence[Run], met: Meeting | None = None) -> Figure | None:
         panels[0].axvline(met.step, color=GREY, linewidth=1)
         side = "right" if met.step > panels[0].get_xlim()[1] / 2 else "left"
         panels[0].text(met.step, 0.02, f" arms meet: step {met.step} ", color=GREY, fontsize=10, ha=side)
-    problems = ", ".join(map(str, sorted({point.problems for stage in measured for point in stage.curve})))
+    problems = " or ".join(map(str, sorted({point.problems for stage in measured for point in stage.curve})))
     domains = ", ".join(dict.fromkeys(stage.domain for stage in measured))
     panels[0].set_title(f"Held-out accuracy on {domains} ({problems} problems)")
     _legend_above(figure, panels[0], last="threshold")
@@ -325,12 +326,14 @@ def _legend_above(figure: Figure, axes: Axes, last: str = "") -> None:
     """One legend above the whole figure, with the entry `last` at the end."""
     named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     names = sorted(named, key=lambda name: bool(last) and name.startswith(last))
+    texts = [name.partition(" (")[0] for name in names]
+    widths, room = [len(text) + 5 for text in texts], int(13 * figure.get_figwidth())
     figure.legend(
         [named[name] for name in names],
-        [name.partition(" (")[0] for name in names],
+        texts,
         loc="outside upper left",
-        ncols=len(names) if len(names) <= 7 else 4,
-        fontsize=10 if len(names) == 7 else 10.5,
+        ncols=len(names) if sum(widths) <= room else max(1, room // max(widths)),
+        fontsize=10.5,
         handlelength=1.2,
         handletextpad=0.5,
         columnspacing=1.2,
