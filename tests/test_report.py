@@ -268,6 +268,12 @@ def test_claims_are_printed_as_registered_beside_what_is_reported(tmp_path: Path
     assert "seeds that were not planned: 0; planned seeds without a trial: 1, 2." in text
 
 
+@pytest.mark.parametrize(("start", "place"), [(0.3, "behind"), (0.4, "level"), (0.5, "ahead")])
+def test_the_first_line_of_a_single_seed_says_where_warmup_is(tmp_path: Path, start: float, place: str) -> None:
+    text = text_of(tmp_path, [warmup_trial(start=start), base_trial(start=0.4)])
+    assert text.startswith(f"**Warmup is {place} here, too few seeds to tell: {100 * (start - 0.4):+.1f} points (no ")
+
+
 def test_a_caption_names_the_seeds_that_each_row_has(tmp_path: Path) -> None:
     text = report(write_run(tmp_path, [*pair(2), base_trial(2)])).read_text(encoding="utf-8")
     rows = "Mean over 3 seeds (0, 1, 2): base; base + RLVR. Mean over 2 seeds (0, 1): warmup; warmup + RLVR."
@@ -561,7 +567,7 @@ def test_published_figures_stand_beside_ours_as_those_of_another_run(tmp_path: P
     assert "|  | where | this run | published: Qwen2.5-3B, arXiv 2505.13718 | source |" in part
     assert "| warmup | sums | .75 [.63, .87] | .54 | Table 2 |" in part
     assert "| base + RLVR | sums | .70 [.70, .70] | .58 | derived |" in part
-    assert "| +20.0 points [20.0, 20.0] | -5.0 points | Figure 3 |" in part
+    assert "| +20.0 points in each of 3 seeds | -5.0 points | Figure 3 |" in part
     assert "| efficiency.nothing | – | – | +10.0 points | nowhere |" in part
     assert "Targets, not results: figures of Qwen2.5-3B, arXiv 2505.13718" in part
     assert "published" not in report(write_run(tmp_path / "without", pair())).read_text(encoding="utf-8")

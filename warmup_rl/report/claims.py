@@ -99,7 +99,7 @@ class Claim:
     @property
     def interval(self) -> tuple[float, float] | None:
         """95% t-interval over seeds; None for the reason in `no_interval`."""
-        return None if self.untestable or self.bound else t_interval(list(self.values.values()))
+        return None if self.no_interval else t_interval(list(self.values.values()))
 
     @property
     def no_interval(self) -> str:
@@ -109,7 +109,10 @@ class Claim:
         if self.bound:
             return "censored: some runs never reach the threshold"
         count = len(self.values)
-        return f"{counted(count, 'seed')}, {MIN_SEEDS} are needed" if count < MIN_SEEDS else ""
+        if count < MIN_SEEDS:
+            return f"{counted(count, 'seed')}, {MIN_SEEDS} are needed"
+        # equal seeds say that the measure is coarse, not that the difference is known exactly
+        return f"the same in all {count} seeds" if self.estimate and len(set(self.values.values())) == 1 else ""
 
     @property
     def verdict(self) -> Verdict:

@@ -33,7 +33,7 @@ PLACES: dict[Verdict, str] = {
     "above": "ahead",
     "below": "behind",
     "unclear": "not distinguishable",
-    "no interval": "too few seeds to tell",
+    "no interval": "without an interval",
     "not testable": "not testable",
 }
 FEW_PROBLEMS = 50
@@ -50,18 +50,17 @@ def verdict(found: Findings) -> tuple[str, ...]:
     if lift.estimate is None:
         return (f"Whether warmup helps is {_cannot(lift)}.",)
     prompt = f"the prompt style that does best on validation problems: {best_prompt(run)}"
+    few = ", too few seeds to tell" if len(lift.values) < MIN_SEEDS else ""
     if lift is best and lift.estimate <= 0:
-        few = ", too few seeds to tell" if lift.interval is None else ""
         verb = "is not ahead of" if few else "does not beat"
         line = f"Warmup {verb} the base with its best prompt here{few} ({prompt}): {amount(lift)}, {lift.where}."
         return tuple(part for part in (line, _broken_form(found)) if part)
     word = {"above": "helps here", "below": "hurts here", "unclear": "may or may not help here"}.get(lift.verdict)
     before = f", before {run.method}" if run.stages("target") else ""
     under = f"under {prompt}" if lift is best else "under the same prompt"
-    line = (
-        f"Warmup {word or 'is ahead here, too few seeds to tell'}: {amount(lift)} against the base {under} "
-        f"({lift.where}{before})"
-    )
+    place = "ahead" if lift.estimate > 0 else "behind" if lift.estimate < 0 else "level"
+    word = word or f"is {place} here{few}"
+    line = f"Warmup {word}: {amount(lift)} against the base {under} ({lift.where}{before})"
     end = claims.get("end.steps.target")
     if end is None or end.estimate is None:
         return (f"{line}.",)

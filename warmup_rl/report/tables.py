@@ -288,7 +288,9 @@ def brief(claim: Claim) -> str:
         return "open"
     if claim.interval:
         return f"{_estimate(claim)} [{', '.join(_number(claim, value) for value in claim.interval)}]"
-    return _estimate(claim) + ("" if claim.bound else f" in {counted(len(claim.values), 'seed')}, too few to tell")
+    count = len(claim.values)
+    seeds = f"{counted(count, 'seed')}, too few to tell" if count < MIN_SEEDS else f"each of {count} seeds"
+    return _estimate(claim) + ("" if claim.bound else f" in {seeds}")
 
 
 def _estimate(claim: Claim) -> str:
