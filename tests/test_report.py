@@ -138,10 +138,23 @@ def test_the_first_line_says_it_where_a_better_prompt_does_as_well_as_warmup(tmp
     base = replace(base_trial(), prompts={"few_shot": (flat(0.8), flat(0.8))})
     text = text_of(tmp_path, [warmup_trial(), base])
     assert text.splitlines()[0].startswith(
-        "**Warmup is not ahead of the base with its best prompt here, too few seeds to tell (the prompt style"
+        "**Warmup is behind the base with its best prompt here, too few seeds to tell (the prompt style"
     )
     assert "does best on validation problems: few-shot): -10.0 points" in text.splitlines()[0]
     assert "base, best prompt (picked on validation: few-shot)" in text
+
+
+@pytest.mark.parametrize(
+    ("losses", "verb"), [((0.1, 0.12, 0.11), "does not beat"), ((0.1, -0.2, 0.12), "is not shown to beat")]
+)
+def test_the_first_line_of_a_loss_is_as_sure_as_its_interval(
+    tmp_path: Path, losses: tuple[float, ...], verb: str
+) -> None:
+    base = [
+        replace(base_trial(n), prompts={"few_shot": (flat(0.8), flat(0.7 + loss))}) for n, loss in enumerate(losses)
+    ]
+    text = text_of(tmp_path, [*map(warmup_trial, range(3)), *base])
+    assert text.startswith(f"**Warmup {verb} the base with its best prompt here (")
 
 
 def test_a_best_prompt_that_is_the_recipes_own_gets_no_second_row(tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ def verdict(found: Findings) -> tuple[str, ...]:
     prompt = f"the prompt style that does best on validation problems: {best_prompt(run)}"
     few = ", too few seeds to tell" if len(lift.values) < MIN_SEEDS else ""
     if lift is best and lift.estimate <= 0:
-        verb = "is not ahead of" if few else "does not beat"
+        place = "is behind" if lift.estimate else "is level with"
+        verb = place if few else "is not shown to beat" if lift.verdict == "unclear" else "does not beat"
         line = f"Warmup {verb} the base with its best prompt here{few} ({prompt}): {amount(lift)}, {lift.where}."
         return tuple(part for part in (line, _broken_form(found)) if part)
     word = {"above": "helps here", "below": "hurts here", "unclear": "may or may not help here"}.get(lift.verdict)
