@@ -14,6 +14,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib import pyplot
 from pydantic import TypeAdapter
 
 from tests.synthetic_run import Trial, base_trial, edit_json, flat, pair, undo, warmup_trial, write_run
@@ -23,6 +24,7 @@ from warmup_rl.report.findings import compute
 from warmup_rl.report.load import load
 from warmup_rl.report.main import report
 from warmup_rl.report.measures import gains, split_gain
+from warmup_rl.report.plots import curves
 from warmup_rl.report.summary import Summary
 from warmup_rl.run.provenance import claims_digest
 
@@ -604,3 +606,18 @@ def test_a_report_says_what_its_seeds_vary(tmp_path: Path) -> None:
     assert (
         "3 seeds that vary rlvr, eval only, with world, examples, sft as in seed 0. Differences are in points" in text
     )
+
+
+@pytest.mark.parametrize("names", [("short", "other"), ("a-run-with-a-name-of-its-own", "and-another-one")])
+def test_the_legend_of_two_runs_is_within_the_plot(tmp_path: Path, names: tuple[str, str]) -> None:
+    loaded = [load(write_run(tmp_path / name, pair(1))) for name in names]
+    runs = [
+        replace(run, recipe=run.recipe.model_copy(update={"run_name": name}))
+        for run, name in zip(loaded, names, strict=True)
+    ]
+    figure = curves(runs)
+    assert figure
+    figure.draw_without_rendering()
+    legend = figure.legends[0].get_window_extent()
+    assert len(figure.legends[0].get_texts()) == 5 and legend.x1 <= figure.bbox.x1
+    pyplot.close(figure)

@@ -328,11 +328,13 @@ def _legend_above(figure: Figure, axes: Axes, last: str = "") -> None:
     names = sorted(named, key=lambda name: bool(last) and name.startswith(last))
     texts = [name.partition(" (")[0] for name in names]
     widths, room = [len(text) + 5 for text in texts], int(13 * figure.get_figwidth())
+    columns = len(names) if sum(widths) <= room else max(1, room // max(widths))
+    figure.set_figheight(figure.get_figheight() + 0.22 * ((len(names) - 1) // columns))
     figure.legend(
         [named[name] for name in names],
         texts,
         loc="outside upper left",
-        ncols=len(names) if sum(widths) <= room else max(1, room // max(widths)),
+        ncols=columns,
         fontsize=10.5,
         handlelength=1.2,
         handletextpad=0.5,
