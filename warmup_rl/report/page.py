@@ -116,20 +116,28 @@ def _figures(found: Findings) -> list[dict[str, str]]:
 
 
 def _strips(claims: Sequence[Claim]) -> dict[str, list[dict[str, Any]]]:
-    """The tested claims by part of the report."""
+    """The tested claims by part of the report; those of a part in one unit have one scale."""
     parts: dict[str, list[dict[str, Any]]] = {}
-    for claim in (one for one in claims if not one.untestable):
-        parts.setdefault(claim.part, []).append(_strip(claim))
+    scales: dict[tuple[str, str], list[float]] = {}
+    tested = [claim for claim in claims if not claim.untestable]
+    for claim in tested:
+        scales.setdefault((claim.part, claim.unit), [0.0]).extend((*_dots(claim), *(claim.interval or ())))
+    for claim in tested:
+        parts.setdefault(claim.part, []).append(_strip(claim, scales[claim.part, claim.unit]))
     return parts
 
 
-def _strip(claim: Claim) -> dict[str, Any]:
-    """A claim as a line of words and a strip: 0, a dot for each seed that has a value, the mean and its interval."""
-    open_seeds = set(claim.left.censored) & set(claim.right.censored)
-    values = [value for seed, value in claim.values.items() if seed not in open_seeds]
-    estimate, interval = claim.estimate, claim.interval or ()
-    ends = [0.0, *values, *interval]
-    low, high = min(ends), max(ends)
+def _dots(claim: Claim) -> list[float]:
+    """The values of seeds, without those that are censored on both sides."""
+    no_value = set(claim.left.censored) & set(claim.right.censored)
+    return [value for seed, value in claim.values.items() if seed not in no_value]
+
+
+def _strip(claim: Claim, shown: Sequence[float]) -> dict[str, Any]:
+    """A claim as a line of words and a strip that holds all values `shown`: 0, a dot for each seed that has a value,
+    the mean and its interval."""
+    values, estimate, interval = _dots(claim), claim.estimate, claim.interval or ()
+    low, high = min(shown), max(shown)
     room = 0.06 * (high - low) or 1.0
     low, high = low - room, high + room
 
