@@ -7,10 +7,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import (
     AutoModelForCausalLM,
+    BloomConfig,
     Gemma2Config,
     GenerationConfig,
     GPT2Config,
+    Lfm2Config,
     LlamaConfig,
+    MambaConfig,
     Qwen3Config,
     Qwen3MoeConfig,
     Trainer,
@@ -56,6 +59,15 @@ CONFIGS = {
         num_experts_per_tok=2,
         moe_intermediate_size=16,
     ),
+    "convolutions with states": Lfm2Config(
+        **SIZES, **IDS, vocab_size=len(TOKENIZER), layer_types=["conv", "full_attention"], conv_L_cache=3
+    ),
+    "states alone, by transformers": MambaConfig(
+        **IDS, vocab_size=len(TOKENIZER), hidden_size=32, state_size=4, num_hidden_layers=2, initializer_range=0.3
+    ),
+    "no positions, by transformers": BloomConfig(
+        **IDS, vocab_size=len(TOKENIZER), hidden_size=32, n_layer=2, n_head=2, initializer_range=0.3
+    ),
 }
 
 
@@ -79,7 +91,7 @@ MODEL = random_model(CONFIGS["qwen3"])
 PROMPTS = prompts(20)
 
 
-@pytest.mark.parametrize(("name", "end_bias"), zip(CONFIGS, (2.0, 2.0, 5.0, 0.5, 2.0), strict=True))
+@pytest.mark.parametrize(("name", "end_bias"), zip(CONFIGS, (2.0, 2.0, 5.0, 0.5, 2.0, 2.0, 2.0, 2.0), strict=True))
 def test_greedy_equals_transformers_generate_prompt_by_prompt(name, end_bias):
     model, stop = random_model(CONFIGS[name], end_bias=end_bias), TOKENIZER.eos_token_id
     results = generate(model, TOKENIZER, PROMPTS, Sampling(max_tokens=24), batch_size=7, seed=0)
@@ -104,9 +116,10 @@ def test_completions_of_a_mixture_of_experts_do_not_need_its_balancing_loss():
 @pytest.mark.parametrize(
     "sampling", [Sampling(max_tokens=30), Sampling(temperature=1.0, max_tokens=30)], ids=["greedy", "sampled"]
 )
-def test_a_completion_does_not_depend_on_what_else_is_generated(sampling):
+@pytest.mark.parametrize("name", ["qwen3", "convolutions with states", "no positions, by transformers"])
+def test_a_completion_does_not_depend_on_what_else_is_generated(name, sampling):
     names = [f"problem-{index}" for index in range(len(PROMPTS))]
-    model = random_model(CONFIGS["qwen3"], end_bias=2.0)
+    model = random_model(CONFIGS[name], end_bias=2.0)
     whole = generate(model, TOKENIZER, PROMPTS, sampling, batch_size=64, seed=3, names=names)
     assert len({found.tokens for found in whole}) > 2, "rows must end at different times for this to say anything"
     small = generate(model, TOKENIZER, PROMPTS, sampling, batch_size=3, seed=3, names=names)
@@ -119,6 +132,12 @@ def test_a_completion_does_not_depend_on_what_else_is_generated(sampling):
         for place, prompt in enumerate(repeated)
     ]
     assert together == [one for [one] in alone]
+
+
+def test_a_model_that_draws_prompt_by_prompt_is_refused_where_processes_keep_step():
+    model = random_model(CONFIGS["no positions, by transformers"])
+    with pytest.raises(UserError, match=r"BloomForCausalLM draws one prompt at a time.*zero2"):
+        generate(model, TOKENIZER, PROMPTS, Sampling(max_tokens=2), batch_size=8, seed=0, synced_gpus=True)
 
 
 def test_seed_decides_what_is_sampled():
@@ -140,8 +159,9 @@ def test_random_state_mode_and_generation_config_are_untouched(training):
     assert model.generation_config.to_dict() == kept
 
 
-def test_generation_options_of_the_model_do_not_leak():
-    model = random_model(CONFIGS["qwen3"])
+@pytest.mark.parametrize("name", ["qwen3", "states alone, by transformers"])
+def test_generation_options_of_the_model_do_not_leak(name):
+    model = random_model(CONFIGS[name])
     wanted = generate(model, TOKENIZER, PROMPTS, Sampling(max_tokens=20), batch_size=8, seed=0)
     model.generation_config.update(
         no_repeat_ngram_size=1, repetition_penalty=5.0, do_sample=True, top_k=1, max_length=3, min_new_tokens=19

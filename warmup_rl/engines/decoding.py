@@ -1,18 +1,23 @@
 """Decodes a batch of prompts; on small models several times faster than `generate` of transformers.
 
 `generate` copies the whole cache at every token and computes finished rows until the last one finishes. Here the cache
-has spare capacity, and finished rows leave the batch.
+has spare capacity, and finished rows leave the batch. Models for which that is not known to be right are left to
+`generate`, one prompt at a time.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from accelerate.utils import extract_model_from_parallel
+from transformers import GenerationConfig, LogitsProcessor
+from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer, LinearAttentionLayer
 
 from warmup_rl.base.config import Sampling
+from warmup_rl.base.errors import UserError
 from warmup_rl.engines.hf import most_over_ranks
 
 if TYPE_CHECKING:
@@ -20,6 +25,10 @@ if TYPE_CHECKING:
 
 _COMPACT_BELOW = 0.75
 """Finished rows are removed if the share of the others drops below this; each removal copies the cache once."""
+
+
+_NEEDED = {"position_ids", "past_key_values", "logits_to_keep"}
+"""What a model must take by name: those that count positions by columns take no padding before a prompt."""
 
 
 class _RoomyLayer(DynamicLayer):
@@ -43,8 +52,8 @@ class _RoomyLayer(DynamicLayer):
         self.keys, self.values = keys[:, :, :new], values[:, :, :new]
         return self.keys, self.values
 
-    def batch_select_indices(self, indices: torch.Tensor) -> None:
-        super().batch_select_indices(indices)
+    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
+        super().reorder_cache(beam_idx)  # unlike `batch_select_indices`, layers with other states have it, too
         self._buffers = None
 
     def _grown(self, held: torch.Tensor, states: torch.Tensor, length: int) -> torch.Tensor:
@@ -76,7 +85,20 @@ def decode(
         draws: for each prompt a source of uniform numbers in [0, 1), one per sampled token, so that a completion does
             not depend on the rest of the batch, up to rounding.
         on_step, synced: as `on_step` and `synced_gpus` of `engines.hf.stream`.
+
+    Raises:
+        UserError: `synced`, and the model can only be decoded by `generate`.
     """
+    bare = extract_model_from_parallel(model, keep_torch_compile=False)
+    bare = bare.get_base_model() if hasattr(bare, "get_base_model") else bare
+    if not _takes_batches(bare):
+        if synced:
+            raise UserError(
+                f"a {type(bare).__name__} draws one prompt at a time, which its processes cannot do in step while its "
+                "weights are split over them. Launch with launch/zero2.yaml."
+            )
+        yield from _one_by_one(bare, prompts_ids, sampling, stops, pad_id, draws, on_step)
+        return
     width, device = max(map(len, prompts_ids)), model.device
     places = {tuple(ids): place for place, ids in enumerate(dict.fromkeys(map(tuple, prompts_ids)))}
     inputs = torch.tensor([[pad_id] * (width - len(ids)) + list(ids) for ids in places], device=device)
@@ -104,7 +126,7 @@ def decode(
         if not step and len(places) < len(prompts_ids):  # equal prompts are read once
             each = torch.tensor([places[tuple(ids)] for ids in prompts_ids], device=device)
             logits, positions, mask = logits[each], positions[each], mask[each]
-            cache.batch_select_indices(each)
+            cache.reorder_cache(each)
         tokens = _next_tokens(logits, sampling, [draws[row] for row in rows])
         if on_step:
             on_step(sum(live))
@@ -125,8 +147,61 @@ def decode(
         if 0 < sum(live) < _COMPACT_BELOW * len(live):
             kept = torch.tensor([index for index, alive in enumerate(live) if alive], device=device)
             inputs, positions, mask = inputs[kept], positions[kept], mask[kept]
-            cache.batch_select_indices(kept)
+            cache.reorder_cache(kept)
             rows, live = [row for row, alive in zip(rows, live, strict=True) if alive], [True] * len(kept)
+
+
+def _takes_batches(model: PreTrainedModel) -> bool:
+    """Whether the rows of a batch with padding before shorter prompts are known to be decoded as if each were alone."""
+    if not _NEEDED <= inspect.signature(type(model).forward).parameters.keys():
+        return False
+    layers = DynamicCache(config=model.config).layers
+    known = all(
+        type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) or isinstance(layer, LinearAttentionLayer)
+        for layer in layers
+    )
+    return known and model._supports_default_dynamic_cache()
+
+
+class _Draw(LogitsProcessor):
+    """Leaves one token to `generate`: that of `_next_tokens`."""
+
+    def __init__(self, sampling: Sampling, draw: Callable[[], float], on_step: Callable[[int], None] | None) -> None:
+        self._sampling, self._draw, self._on_step = sampling, draw, on_step
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        if self._on_step:
+            self._on_step(1)
+        token = _next_tokens(scores, self._sampling, [self._draw])
+        return torch.full_like(scores, -torch.inf).index_fill_(-1, token, 0.0)  # type: ignore[return-value]
+
+
+def _one_by_one(
+    model: PreTrainedModel,
+    prompts_ids: Sequence[Sequence[int]],
+    sampling: Sampling,
+    stops: Collection[int],
+    pad_id: int,
+    draws: Sequence[Callable[[], float]],
+    on_step: Callable[[int], None] | None,
+) -> Iterator[dict[int, list[int]]]:
+    own = GenerationConfig(
+        max_new_tokens=sampling.max_tokens, eos_token_id=sorted(stops), pad_token_id=pad_id, do_sample=False
+    )
+    for row, ids in enumerate(prompts_ids):
+        prompt = torch.tensor([ids], device=model.device)
+        declared, model.generation_config = model.generation_config, GenerationConfig()  # else fills in what is unset
+        try:
+            found = model.generate(
+                prompt,
+                attention_mask=torch.ones_like(prompt),
+                generation_config=own,
+                logits_processor=[_Draw(sampling, draws[row], on_step)],
+                use_cache=True,
+            )
+        finally:
+            model.generation_config = declared
+        yield {row: found[0, len(ids) :].tolist()}
 
 
 def _next_tokens(logits_BV: torch.Tensor, sampling: Sampling, draws: list[Callable[[], float]]) -> torch.Tensor:
