@@ -14,10 +14,10 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")  # a busy machine is no fault of the code
 
 TRAIN = (
-    "ablation batches cache clean_command clean_stage conformance contamination distill_clean evaluate example_plugins "
-    "examples export folds generation given_models golden gpu_benchmark grade_command init kills leaks live_report "
-    "main_job math_grading openai_engine puzzles report resume run scaling_benchmark self_teacher shipped_recipes "
-    "muon split_clean teachers tracking training vllm"
+    "ablation architectures batches cache clean_command clean_stage conformance contamination distill_clean "
+    "evaluate example_plugins examples export folds generation given_models golden gpu_benchmark grade_command "
+    "init kills leaks live_report main_job math_grading openai_engine puzzles report resume run scaling_benchmark "
+    "self_teacher shipped_recipes muon split_clean teachers tracking training vllm"
 )
 """Files that train, start processes, or take whole commands and runs through the program."""
 TIERS = {

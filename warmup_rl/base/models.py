@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import shutil
 import tempfile
@@ -10,13 +11,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.config import ADAPTER_FILE
 from warmup_rl.base.errors import UserError, first_line, refused
 from warmup_rl.base.jsonl import parse_object, read_json, read_text, write_json
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -61,6 +63,24 @@ def load_model(
             "files, or the id of a hub model that is cached or can be downloaded."
         ) from None
     return model.to(device).eval()
+
+
+def bare(model: Any) -> Any:
+    """A model of transformers without what accelerate, torch and peft have put around it; the adapter stays in it."""
+    from accelerate.utils import extract_model_from_parallel
+
+    model = extract_model_from_parallel(model, keep_torch_compile=False)
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def takes(model: Any, *names: str) -> bool:
+    """Whether the forward pass of a model has parameters of these names."""
+    return set(names) <= inspect.signature(type(bare(model)).forward).parameters.keys()
+
+
+def positions(mask_BT: torch.Tensor) -> torch.Tensor:
+    """The position of each token in its row [batch, tokens], from a mask that is 0 at padding."""
+    return (mask_BT.cumsum(-1) - 1).clamp(min=0)
 
 
 def dtype_of(folder_or_id: str, revision: str | None = None) -> str:

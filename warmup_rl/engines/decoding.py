@@ -7,17 +7,16 @@ has spare capacity, and finished rows leave the batch. Models for which that is 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate.utils import extract_model_from_parallel
 from transformers import GenerationConfig, LogitsProcessor
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer, LinearAttentionLayer
 
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import UserError
+from warmup_rl.base.models import bare, positions, takes
 from warmup_rl.engines.hf import most_over_ranks
 
 if TYPE_CHECKING:
@@ -25,10 +24,6 @@ if TYPE_CHECKING:
 
 _COMPACT_BELOW = 0.75
 """Finished rows are removed if the share of the others drops below this; each removal copies the cache once."""
-
-
-_NEEDED = {"position_ids", "past_key_values", "logits_to_keep"}
-"""What a model must take by name: those that count positions by columns take no padding before a prompt."""
 
 
 class _RoomyLayer(DynamicLayer):
@@ -89,15 +84,13 @@ def decode(
     Raises:
         UserError: `synced`, and the model can only be decoded by `generate`.
     """
-    bare = extract_model_from_parallel(model, keep_torch_compile=False)
-    bare = bare.get_base_model() if hasattr(bare, "get_base_model") else bare
-    if not _takes_batches(bare):
+    if not _takes_batches(bare(model)):
         if synced:
             raise UserError(
-                f"a {type(bare).__name__} draws one prompt at a time, which its processes cannot do in step while its "
-                "weights are split over them. Launch with launch/zero2.yaml."
+                f"a {type(bare(model)).__name__} draws one prompt at a time, which processes cannot do in step while "
+                "the weights are split over them. Launch with launch/zero2.yaml."
             )
-        yield from _one_by_one(bare, prompts_ids, sampling, stops, pad_id, draws, on_step)
+        yield from _one_by_one(bare(model), prompts_ids, sampling, stops, pad_id, draws, on_step)
         return
     width, device = max(map(len, prompts_ids)), model.device
     places = {tuple(ids): place for place, ids in enumerate(dict.fromkeys(map(tuple, prompts_ids)))}
@@ -105,7 +98,7 @@ def decode(
     mask = torch.ones(len(places), width + sampling.max_tokens, dtype=torch.long, device=device)
     for row, ids in enumerate(places):
         mask[row, : width - len(ids)] = 0
-    positions = (mask[:, :width].cumsum(-1) - 1).clamp(min=0)
+    places_BT = positions(mask[:, :width])
     cache = DynamicCache(config=model.config)
     cache.layers = [_RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     # TRL switches on the loss of a mixture's routers, which expects a mask as long as the input.
@@ -117,7 +110,7 @@ def decode(
         logits = model(
             input_ids=inputs,
             attention_mask=mask[:, : width + step],
-            position_ids=positions,
+            position_ids=places_BT,
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
@@ -125,7 +118,7 @@ def decode(
         ).logits[:, -1]
         if not step and len(places) < len(prompts_ids):  # equal prompts are read once
             each = torch.tensor([places[tuple(ids)] for ids in prompts_ids], device=device)
-            logits, positions, mask = logits[each], positions[each], mask[each]
+            logits, places_BT, mask = logits[each], places_BT[each], mask[each]
             cache.reorder_cache(each)
         tokens = _next_tokens(logits, sampling, [draws[row] for row in rows])
         if on_step:
@@ -143,17 +136,17 @@ def decode(
         goes_on = int(any(live))
         if not (most_over_ranks(goes_on, device) if synced else goes_on):
             break
-        inputs, positions = tokens[:, None], positions[:, -1:] + 1
+        inputs, places_BT = tokens[:, None], places_BT[:, -1:] + 1
         if 0 < sum(live) < _COMPACT_BELOW * len(live):
             kept = torch.tensor([index for index, alive in enumerate(live) if alive], device=device)
-            inputs, positions, mask = inputs[kept], positions[kept], mask[kept]
+            inputs, places_BT, mask = inputs[kept], places_BT[kept], mask[kept]
             cache.reorder_cache(kept)
             rows, live = [row for row, alive in zip(rows, live, strict=True) if alive], [True] * len(kept)
 
 
 def _takes_batches(model: PreTrainedModel) -> bool:
     """Whether the rows of a batch with padding before shorter prompts are known to be decoded as if each were alone."""
-    if not _NEEDED <= inspect.signature(type(model).forward).parameters.keys():
+    if not takes(model, "position_ids", "past_key_values", "logits_to_keep"):
         return False
     layers = DynamicCache(config=model.config).layers
     known = all(

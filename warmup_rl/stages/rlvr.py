@@ -26,7 +26,7 @@ from warmup_rl.stages.training.base import OWNED, TrainerStage
 from warmup_rl.stages.training.checkpoints import checkpoints
 from warmup_rl.stages.training.memory import Load
 from warmup_rl.stages.training.options import Batch
-from warmup_rl.stages.training.preflight import context_length, low_adapter_rate
+from warmup_rl.stages.training.preflight import Together, context_length, low_adapter_rate
 from warmup_rl.stages.training.prompt_plan import prompt_plan, use_counts
 from warmup_rl.stages.training.rewards import Reward, Rewarder, Task, mean_reward, require_sound_golds
 from warmup_rl.stages.training.vllm_rollouts import OWNED_VLLM, VllmRollouts, model_options
@@ -230,6 +230,9 @@ class Rlvr(TrainerStage):
         super().prepare(context)
         if context.inputs.model is not None:
             self._require_room(context, self._longest_prompt(context))
+
+    def rows_together(self, options: Any) -> Together:
+        return "left-padded"
 
     def trainer_kind(self) -> Any:
         from warmup_rl.stages.training.grpo import trainer_class

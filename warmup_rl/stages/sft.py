@@ -25,7 +25,7 @@ from warmup_rl.interfaces.stage import Context, DataRequest, StagePreview
 from warmup_rl.stages.training import IGNORED
 from warmup_rl.stages.training.base import OWNED, TrainerStage
 from warmup_rl.stages.training.memory import Load
-from warmup_rl.stages.training.preflight import context_length, low_adapter_rate
+from warmup_rl.stages.training.preflight import Together, context_length, low_adapter_rate
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -146,6 +146,9 @@ class Sft(TrainerStage):
                 f"{context.stage_id}.max_tokens: {self.max_tokens} is more than the model's context of {limit}. Set at "
                 "most that, or leave it out."
             )
+
+    def rows_together(self, options: Any) -> Together:
+        return "packed" if options.packing or options.padding_free else "right-padded"
 
     def trainer_kind(self) -> Any:
         from trl import SFTTrainer

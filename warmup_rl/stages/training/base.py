@@ -33,10 +33,13 @@ from warmup_rl.stages.training.layout import Launch, require_agreement
 from warmup_rl.stages.training.memory import Load, Need, need, remedies, shape_of
 from warmup_rl.stages.training.options import Batch, split_batch, trainer_options
 from warmup_rl.stages.training.preflight import (
+    Together,
     adapted,
+    few_layers,
     missing_packages,
     model_without_weights,
     require_merge,
+    require_rows_apart,
     require_trainer,
 )
 from warmup_rl.stages.training.saving import Kept, whole_model
@@ -135,6 +138,8 @@ class TrainerStage(Stage):
             source, revision = str(context.inputs.model), context.inputs.model_revision
             model = model_without_weights(source, revision, options, context.stage_id)
             adapted(copy.deepcopy(model), adapter, context.stage_id)
+            if (put := self.rows_together(options)) and (small := few_layers(model.config)) is not None:
+                require_rows_apart(small, put, context.stage_id)
             if options.deepspeed_plugin is None:
                 tokenizer = chat.load_tokenizer(source, revision)
                 require_trainer(self.trainer_kind(), model, options, adapter, tokenizer, context.stage_id)
@@ -147,6 +152,11 @@ class TrainerStage(Stage):
         from transformers import Trainer
 
         return Trainer
+
+    def rows_together(self, options: Any) -> Together | None:
+        """How a trainer with this config puts rows together; a model for which that is not sound is refused. None where
+        the stage does not say."""
+        return None
 
     def memory_load(self, context: Context) -> Load | None:
         """What the training puts on a device at a time; None where the stage cannot tell."""
@@ -269,6 +279,7 @@ class TrainerStage(Stage):
             chosen: after the training, the file of `keep_weights` whose weights are saved in place of the last ones.
 
         Raises:
+            UserError: what the model says of a row depends on what the trainer puts beside it.
             RunError: loss or gradient were not finite three times in a row, the disk is full, the checkpoint is that of
                 another launch, or the saved model is incomplete.
         """
@@ -278,6 +289,8 @@ class TrainerStage(Stage):
         from warmup_rl.stages.training.callbacks import Health, Progress, Tracked
         from warmup_rl.stages.training.saving import parameter_count, save
 
+        if put := self.rows_together(trainer.args):
+            require_rows_apart(trainer.model, put, context.stage_id)
         resumed = _newest(context)
         trainer.remove_callback(PrinterCallback)
         finite = checkpointing.FiniteSteps(context, trainer)

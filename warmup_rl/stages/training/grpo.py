@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from trl import GRPOTrainer
 
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import UserError
+from warmup_rl.base.models import positions, takes
 from warmup_rl.engines.decoding import decode
 from warmup_rl.engines.hf import evaluating
 from warmup_rl.engines.vllm import VllmModel
@@ -119,8 +121,16 @@ class PlannedGRPOTrainer(GRPOTrainer):
         batch_size: int | None = None,
         **named: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        """As TRL's; without gradients (the policy that has drawn, the reference) in passes sorted by length."""
-        trl = super()._get_per_token_logps_and_entropies
+        """As TRL's, with the positions by which the rollouts were drawn; without gradients (the policy that has drawn,
+        the reference) in passes sorted by length."""
+        plain = super()._get_per_token_logps_and_entropies
+
+        def trl(model: Any, *given: Any, **more: Any) -> Any:
+            # TRL gives none, so a model with learned positions would count the padding before a prompt
+            return plain(partial(_with_positions, model), *given, **more)
+
+        if not takes(model, "position_ids") or any(isinstance(value, torch.Tensor) for value in named.values()):
+            trl = plain
         if torch.is_grad_enabled():
             return trl(model, input_ids, attention_mask, logits_to_keep, batch_size, **named)  # type: ignore[no-any-return]
         if any(value is not None for value in named.values()):
@@ -167,6 +177,10 @@ class PlannedGRPOTrainer(GRPOTrainer):
         skipped = self.accelerator.gather(1 - live.float().mean()).mean().item()
         self._metrics["train"]["skipped_rows"].append(skipped)
         return passes_over(update, live, len(passes), self.loss_type)
+
+
+def _with_positions(model: Any, **inputs: Any) -> Any:
+    return model(position_ids=positions(inputs["attention_mask"]), **inputs)
 
 
 def trainer_class(name: str, what: str, variants: Sequence[str] = ()) -> type[PlannedGRPOTrainer]:

@@ -9,10 +9,12 @@ import warnings
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from warmup_rl.base.errors import UserError, refused
 from warmup_rl.base.machine import hide_folders
+from warmup_rl.base.models import bare, positions, takes
+from warmup_rl.engines.hf import evaluating
 from warmup_rl.interfaces.stage import Context
 
 if TYPE_CHECKING:
@@ -34,6 +36,22 @@ _NAMED = (
 """Options of an adapter that name parts of the model."""
 _QUICK = 10**8
 """Weights of a model that is built in a second."""
+Together = Literal["packed", "left-padded", "right-padded"]
+"""How a trainer puts rows together."""
+_FAULTS: dict[Together, str] = {
+    "packed": (
+        "lets packed rows see each other, with this attention. Leave `packing` and `padding_free` out of `args`: rows "
+        "of similar length are then taken together."
+    ),
+    "left-padded": (
+        "reads a prompt otherwise behind padding, as in every batch of rollouts, so another policy than the one that "
+        "draws would be trained. Take a model of another architecture for `rlvr`."
+    ),
+    "right-padded": (
+        "reads tokens that stand behind, so it is no causal language model. Take one that is, or set `is_decoder: "
+        "true` in its config.json."
+    ),
+}
 _QUANTIZATION = ("load_in_4bit", "load_in_8bit", "quantization_config")
 
 
@@ -215,6 +233,67 @@ def require_model(config: PretrainedConfig, place: str) -> None:
         if (model := quick_model(config)) is not None:
             tokens = torch.ones(1, 8, dtype=torch.long)
             model.train()(input_ids=tokens, labels=tokens).loss.backward()
+
+
+def few_layers(config: PretrainedConfig) -> PreTrainedModel | None:
+    """A model with random weights of this config, with the first layers of each kind and few words; None where that is
+    still large, or cannot be built or run here."""
+    import torch
+
+    config = copy.deepcopy(config)
+    text = config.get_text_config()
+    kinds = list(getattr(text, "layer_types", None) or ())
+    layers = max(2, *(kinds.index(kind) + 1 for kind in {*kinds})) if kinds else 2
+    try:
+        if kinds:
+            text.layer_types = kinds[:layers]
+        text.num_hidden_layers = min(layers, text.num_hidden_layers)
+        text.vocab_size, text.pad_token_id = min(text.vocab_size, 256), None
+        model = quick_model(config)
+        if model is not None:
+            model.eval()(input_ids=torch.zeros(1, 2, dtype=torch.long))
+    except Exception:  # of whatever class the model or its kernels raise it; the whole model is asked later
+        return None
+    return model
+
+
+def require_rows_apart(model: Any, put: Together, place: str) -> None:
+    """Raises `UserError` if what a model says of a row depends on what the trainer puts beside it.
+
+    Nothing is found out of weights that are split over processes.
+    """
+    import torch
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    weights = list(model.parameters())
+    if any(weight.is_meta or not weight.numel() for weight in weights):
+        return
+    device, words = weights[0].device, min(256, bare(model).config.get_text_config().vocab_size)
+    draw = torch.Generator().manual_seed(0)
+    one, two = (torch.randint(0, words, (1, length), generator=draw).to(device) for length in (13, 21))
+    mask = torch.ones(1, one.shape[1] + two.shape[1], dtype=torch.long, device=device)
+    if put == "packed":
+        rows = [{"input_ids": ids[0].tolist(), "labels": ids[0].tolist()} for ids in (two, one)]
+        inputs = dict(DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)(rows))
+        inputs = {name: value.to(device) if hasattr(value, "to") else value for name, value in inputs.items()}
+        del inputs["labels"]
+        columns = slice(two.shape[1], None)
+    elif put == "left-padded":
+        mask[:, : two.shape[1]] = 0
+        inputs = {"input_ids": torch.cat([two, one], 1), "attention_mask": mask}
+        if takes(model, "position_ids"):
+            inputs["position_ids"] = positions(mask)
+        columns = slice(two.shape[1], None)
+    else:
+        inputs = {"input_ids": torch.cat([one, two], 1), "attention_mask": mask}
+        columns = slice(0, one.shape[1])
+    with evaluating(model), torch.no_grad(), refused(f"{place}: the model refuses {put} rows: "):
+        together = model(**inputs, use_cache=False).logits[:, columns].float()
+        alone = model(input_ids=one, attention_mask=torch.ones_like(one), use_cache=False).logits.float()
+    alone, together = (logits - logits.mean(-1, keepdim=True) for logits in (alone, together))
+    moved = ((together - alone).norm() / alone.norm()).item()
+    if moved > max(0.01, 16 * torch.finfo(weights[0].dtype).eps):
+        raise UserError(f"{place}: a {type(bare(model)).__name__} {_FAULTS[put]}")
 
 
 def context_length(context: Context) -> int | None:
