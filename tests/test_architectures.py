@@ -11,6 +11,8 @@ import pytest
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    BartConfig,
+    BartForConditionalGeneration,
     BertConfig,
     BloomConfig,
     GPT2Config,
@@ -22,7 +24,7 @@ from transformers import (
 )
 
 from tests.tiny import Adding, tiny_tokenizer
-from tests.training_case import FORMAT, RLVR, SFT, case, context
+from tests.training_case import EVALUATE, FORMAT, RLVR, SFT, case, context
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.types import Problem, Split
 from warmup_rl.interfaces import chat
@@ -87,6 +89,18 @@ def test_what_would_mix_packed_rows_is_found_before_anything_runs(tmp_path: Path
     with pytest.raises(UserError, match=r"sft: a BloomForCausalLM lets packed rows see each other.*Leave `packing`"):
         SFT.model_copy(update={"args": {"packing": True}}).prepare(given)
     SFT.prepare(given)
+
+
+@pytest.mark.parametrize("stage", [SFT, RLVR, EVALUATE], ids=lambda stage: stage.id)
+def test_a_model_with_an_encoder_is_refused(tmp_path: Path, stage: Any) -> None:
+    layers = {f"{side}_{what}": 2 for side in ("encoder", "decoder") for what in ("layers", "attention_heads")}
+    config = BartConfig(vocab_size=len(TOKENIZER), d_model=32, encoder_ffn_dim=48, decoder_ffn_dim=48, **layers)
+    folder = case(tmp_path)
+    BartForConditionalGeneration(config).save_pretrained(str(folder / "bart"))
+    chat.stamp(folder / "bart", tiny_tokenizer(), FORMAT)
+    given = context(folder, stage.id, folder / "bart")
+    with pytest.raises(UserError, match=r"bart: a model of type bart reads prompts with an encoder\."):
+        stage.run(given) if stage is EVALUATE else stage.prepare(given)
 
 
 class Uneven(Adding):

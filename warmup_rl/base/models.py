@@ -19,7 +19,7 @@ from warmup_rl.base.jsonl import parse_object, read_json, read_text, write_json
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 TAGS_FILE = "warmup_rl_tags.json"
@@ -54,6 +54,7 @@ def load_model(
         wanted = AutoConfig.from_pretrained(folder_or_id).dtype if dtype == "auto" else getattr(torch, dtype)
         return model.to(wanted).to(device).eval()
     try:
+        require_decoder(AutoConfig.from_pretrained(folder_or_id, revision=revision or "main"), folder_or_id)
         model = AutoModelForCausalLM.from_pretrained(
             folder_or_id, revision=revision or "main", dtype=dtype, trust_remote_code=False
         )
@@ -63,6 +64,15 @@ def load_model(
             "files, or the id of a hub model that is cached or can be downloaded."
         ) from None
     return model.to(device).eval()
+
+
+def require_decoder(config: PretrainedConfig, name: str) -> None:
+    """Raises `UserError` for the config of a model with an encoder, of which transformers would load the decoder alone,
+    and TRL would train all."""
+    if getattr(config, "is_encoder_decoder", False):
+        raise UserError(
+            f"{name}: a model of type {config.model_type} reads prompts with an encoder. Give a causal language model."
+        )
 
 
 def bare(model: Any) -> Any:

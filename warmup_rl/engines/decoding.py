@@ -179,7 +179,11 @@ def _one_by_one(
     on_step: Callable[[int], None] | None,
 ) -> Iterator[dict[int, list[int]]]:
     own = GenerationConfig(
-        max_new_tokens=sampling.max_tokens, eos_token_id=sorted(stops), pad_token_id=pad_id, do_sample=False
+        max_new_tokens=sampling.max_tokens,
+        eos_token_id=sorted(stops),
+        pad_token_id=pad_id,
+        do_sample=False,
+        use_cache=True,  # which a model in training has switched off
     )
     for row, ids in enumerate(prompts_ids):
         prompt = torch.tensor([ids], device=model.device)
@@ -190,7 +194,6 @@ def _one_by_one(
                 attention_mask=torch.ones_like(prompt),
                 generation_config=own,
                 logits_processor=[_Draw(sampling, draws[row], on_step)],
-                use_cache=True,
             )
         finally:
             model.generation_config = declared

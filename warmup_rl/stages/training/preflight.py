@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from warmup_rl.base.errors import UserError, refused
 from warmup_rl.base.machine import hide_folders
-from warmup_rl.base.models import bare, positions, takes
+from warmup_rl.base.models import bare, positions, require_decoder, takes
 from warmup_rl.engines.hf import evaluating
 from warmup_rl.interfaces.stage import Context
 
@@ -89,6 +89,7 @@ def model_without_weights(source: str, revision: str | None, options: Any, place
         )
         if unknown := sorted(unused.keys() - _LOADING):
             raise UserError(f"{place}.args.model_init_kwargs.{unknown[0]}: from_pretrained has no such option.")
+        require_decoder(config, source)
         with torch.device("meta"):
             model: PreTrainedModel = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
     model.config._name_or_path = source
