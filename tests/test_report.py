@@ -20,12 +20,14 @@ from pydantic import TypeAdapter
 from tests.synthetic_run import Trial, base_trial, edit_json, flat, pair, undo, warmup_trial, write_run
 from warmup_rl.base.errors import DataError, RunError
 from warmup_rl.base.jsonl import read_jsonl, write_json, write_jsonl
+from warmup_rl.report.claims import Claim, Side
 from warmup_rl.report.findings import compute
 from warmup_rl.report.load import load
 from warmup_rl.report.main import report
 from warmup_rl.report.measures import gains, split_gain
 from warmup_rl.report.plots import curves
 from warmup_rl.report.summary import Summary
+from warmup_rl.report.tables import brief
 from warmup_rl.run.provenance import claims_digest
 
 DRAWN = {"accuracy", "curve", "people", "problems", "retention", "tokens"}
@@ -346,6 +348,12 @@ def test_several_completions_a_problem_give_average_majority_cover_and_any(tmp_p
     assert "| main | sums | greedy | 3 | .33 ± .19 | .33 | .33 | .67 |" in text
     edit_json(record, summary={"cells": [{**cell, "samples": 3, "chance": 0.25} for cell in cells]})
     assert "| main | sums | greedy | 3 | .33 ± .19 | .33 | .33 | – |" in report(folder).read_text(encoding="utf-8")
+
+
+def test_nothing_is_minus_zero() -> None:
+    side = Side("a", dict.fromkeys(range(4), 0.5))
+    claim = Claim("x", "a - b", "sums", side, Side("b", {0: 0.5, 1: 0.5004, 2: 0.5, 3: 0.5001}))
+    assert brief(claim) == "+0.0 points [0.0, 0.0]"
 
 
 def test_claims_are_shown_under_other_readings_and_samplings(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def _between(left: Claim | None, right: Claim | None) -> str:
         return tables.NOTHING
     changes = [100 * (right.values[seed] - left.values[seed]) for seed in sorted(seeds)]
     interval = t_interval(changes)
-    return f"{mean(changes):+.1f}" + (f" [{interval[0]:.1f}, {interval[1]:.1f}]" if interval else "")
+    return f"{mean(changes):+z.1f}" + (f" [{interval[0]:z.1f}, {interval[1]:z.1f}]" if interval else "")
 
 
 def _accuracies(named: dict[str, Findings]) -> Section:

@@ -37,7 +37,7 @@ def retention(run: Run) -> Figure | None:
         trained = {one.target.domain for one in run.trials[arm].values() if one.target}
         for x, (domain, value) in enumerate(zip(run.measured, row, strict=True)):
             color = ON_DARK if value is not None and abs(value) > 32 else ON_LIGHT
-            axes.text(x + 0.5, y + 0.5, "–" if value is None else f"{value:+.1f}", ha="center", va="center",
+            axes.text(x + 0.5, y + 0.5, "–" if value is None else f"{value:+z.1f}", ha="center", va="center",
                       color=color)  # fmt: skip
             if domain in trained:
                 axes.add_patch(Rectangle((x + 0.04, y + 0.07), 0.92, 0.86, fill=False, edgecolor="#E69F00", lw=2))

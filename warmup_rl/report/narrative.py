@@ -229,7 +229,7 @@ def _ablation(run: Run, outcomes: Sequence[Outcome]) -> str:
         places: dict[str, list[str]] = {}
         for outcome in outcomes:
             if claim := outcome.differences.get(other):
-                difference = f"{outcome.arm} {100 * (claim.estimate or 0):+.1f}"
+                difference = f"{outcome.arm} {100 * (claim.estimate or 0):+z.1f}"
                 places.setdefault(PLACES[claim.verdict], []).append(difference)
         if places:
             parts = (f"{place}: {', '.join(arms)}" for place, arms in sorted(places.items()))
@@ -259,8 +259,8 @@ def _transfer(found: Findings, by_id: Mapping[str, Claim]) -> str:
     lift = _lift(found)
     if any(round(value, 1) for value in lift.values()):
         texts.append(
-            f"Of the {lift['total']:+.1f} points against the base under the same prompt, {lift['format']:+.1f} are "
-            f"format (no answer can be found), {lift['truncation']:+.1f} truncation, {lift['rest']:+.1f} the answers "
+            f"Of the {lift['total']:+z.1f} points against the base under the same prompt, {lift['format']:+z.1f} are "
+            f"format (no answer can be found), {lift['truncation']:+z.1f} truncation, {lift['rest']:+z.1f} the answers "
             "themselves."
         )
     return " ".join(filter(None, texts))
@@ -283,9 +283,9 @@ def _broken_form(found: Findings) -> str:
         cells = [cell for domain in run.transfer for cell in row.cells(domain, run.headline).values()]
         well_formed.append(f"{row.name} {share(average(cells, 'well_formed') or 0.0)}")
     return (
-        f"Against the base under the same prompt, {lost:+.1f} of {lift['total']:+.1f} points are form, not reasoning: "
-        f"{lift['format']:+.1f} no answer can be found, {lift['truncation']:+.1f} cut off; well-formed answers: "
-        f"{', '.join(well_formed)}."
+        f"Against the base under the same prompt, {lost:+z.1f} of {lift['total']:+z.1f} points are form, not "
+        f"reasoning: {lift['format']:+z.1f} no answer can be found, {lift['truncation']:+z.1f} cut off; "
+        f"well-formed answers: {', '.join(well_formed)}."
     )
 
 

@@ -246,7 +246,7 @@ def _outcomes(run: Run) -> Figure | None:
         of = {name: [mean([rows[step][name] for rows in seeds]) for step in steps] for name in (*OUTCOMES, "reward")}
         axes.stackplot(steps, [of[name] for name in OUTCOMES], labels=OUTCOMES, colors=OUTCOME_COLORS, lw=0)
         axes.plot(steps, [min(1.0, max(0.0, value)) for value in of["reward"]], color=INK, lw=1.3, label="mean reward")
-        axes.set_title(trained_name(run, arm), fontsize=11.5)
+        axes.set_title(trained_name(run, arm).replace(" (", "\n("), fontsize=11.5)
         axes.set_xlabel(f"{run.method} step")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.set_xlim(steps[0], max(steps[-1], steps[0] + 1))

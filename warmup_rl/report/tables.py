@@ -85,7 +85,7 @@ def claims_table(claims: Sequence[Claim]) -> Section:
 
 def gains_table(gains: Sequence[Gain]) -> Section:
     """Gains split into format, truncation and rest, in points."""
-    body = [(gain.name, gain.domain, *(f"{100 * getattr(gain, part):+.1f}" for part in PARTS)) for gain in gains]
+    body = [(gain.name, gain.domain, *(f"{100 * getattr(gain, part):+z.1f}" for part in PARTS)) for gain in gains]
     caption = (
         "Points, mean over seeds; the parts add up. Counted by problem: one that became correct counts as truncation "
         "if the old completion was cut off, as format if no answer could be found in it, otherwise "
@@ -174,7 +174,7 @@ def domains_table(tests: Sequence[DomainTest]) -> Section:
         claim = one.claim
         p = NOTHING if one.p is None else f"{one.p:.3f}".removeprefix("0") if one.p >= 0.001 else "< .001"
         sides = (_side_text(claim, claim.left), _side_text(claim, claim.right))
-        ends = one.within and f"[{', '.join(f'{100 * end:+.1f}' for end in one.within)}]"
+        ends = one.within and f"[{', '.join(f'{100 * end:+z.1f}' for end in one.within)}]"
         body.append((claim.question, claim.where, *sides, amount(claim), *([ends or NOTHING] if few else []), p))
     caption = (
         f"p: paired t-test over seeds, Holm's correction over the domains of a comparison; none below {MIN_SEEDS_P} "
@@ -250,7 +250,7 @@ def reference_table(run: Run, claims: Sequence[Claim]) -> Section:
             claim = by_id.get(figure.claim)
             named = (claim.question, claim.where) if claim else (figure.claim, NOTHING)
             here = NOTHING if claim is None or claim.untestable else brief(claim)
-            body.append((*named, here, f"{100 * figure.value:+.1f} points", figure.source))
+            body.append((*named, here, f"{100 * figure.value:+z.1f} points", figure.source))
         elif figure.arm is not None and figure.domain is not None:
             row = arm_row(run, figure.arm, trained=figure.trained)
             here = accuracy_text(row.accuracy([figure.domain], run.headline))
@@ -307,7 +307,7 @@ def _side_text(claim: Claim, side: Side) -> str:
         return NOTHING
     if claim.unit == "points":
         gains = claim.id.startswith(("increment", "retention.difference"))
-        return f"{value * 100:+.1f}" if gains else share(value)
+        return f"{value * 100:+z.1f}" if gains else share(value)
     return f"{'over ' if side.censored else ''}{_number(claim, value)}"
 
 
@@ -322,7 +322,7 @@ def _by_seed(claim: Claim) -> str:
 
 def _number(claim: Claim, value: float, sign: str = "") -> str:
     digits = 1 if claim.unit in ("points", "steps") else 0
-    return f"{value * 100 if claim.unit == 'points' else value:{sign},.{digits}f}"
+    return f"{value * 100 if claim.unit == 'points' else value:{sign}z,.{digits}f}"
 
 
 def _range(counts: Mapping[int, int]) -> str:
