@@ -98,10 +98,6 @@ FROM_SCRATCH = [
     ("stages.pretrain.model.head_dim=7", r"pretrain\.model: .*validate_rope.*an even rotary dimension"),
     ("stages.pretrain.model.hidden_act=quick", r"pretrain\.model: transformers refuses it: unknown 'quick'"),
     ("stages.pretrain.model.hiden_size=32", r"pretrain\.model\.hiden_size: .* 'hidden_size'"),
-    (
-        "stages.pretrain.model={model_type: mamba, hidden_size: 32, num_hidden_layers: 1, state_size: 4}",
-        r"pretrain\.model: .*batch_select_indices",
-    ),
     ("stages.pretrain.muon=0", r"pretrain\.muon: must be more than 0"),
     ("stages.pretrain.corpus.chat_lengths=[0, 0]", r"corpus\.chat_lengths: .*more than 0"),
     ("stages.pretrain.corpus.textbook_lengths=[-1, 2]", r"corpus\.textbook_lengths\.0: must be at least 0"),

@@ -66,8 +66,10 @@ def run(recipe, folds=(0, 1, 2, None)):
     for trial in trials(recipe):
         if trial.fold in folds:
             TrialRunner(trial, LaunchEnv(), lambda line: None).run()
-    (Path(recipe.output_dir) / "few" / "recipe.yaml").write_text(json.dumps(recipe.resolved()))
-    return Path(recipe.output_dir) / "few"
+    folder = Path(recipe.output_dir) / "few"
+    (folder / "recipe.yaml").write_text(json.dumps(recipe.resolved()))
+    (folder / "run.json").write_text(json.dumps({"public": [], "for_warmup": []}))
+    return folder
 
 
 def output(trial, stage):

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -86,6 +86,17 @@ def bare(model: Any) -> Any:
 def takes(model: Any, *names: str) -> bool:
     """Whether the forward pass of a model has parameters of these names."""
     return set(names) <= inspect.signature(type(bare(model)).forward).parameters.keys()
+
+
+@contextmanager
+def evaluating(model: PreTrainedModel) -> Iterator[None]:
+    """Evaluation mode, which also disables gradient checkpointing; the mode is restored afterwards."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
 
 
 def positions(mask_BT: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from warmup_rl.base.config import ModelName, Sampling
 from warmup_rl.base.errors import UserError
-from warmup_rl.base.models import load_model
+from warmup_rl.base.models import evaluating, load_model
 from warmup_rl.base.types import Completion, Request
 from warmup_rl.interfaces.chat import check, load_tokenizer, render_prompt, stop_ids
 from warmup_rl.interfaces.engine import Engine, EngineContext, Session
@@ -156,17 +156,6 @@ def require_room(limit: int | None, prompts_ids: list[list[int]], max_tokens: in
         f"tokens do not fit into the model's context of {limit}. {fix} the prompts shorter (fewer shots, easier "
         "problems)."
     )
-
-
-@contextmanager
-def evaluating(model: PreTrainedModel) -> Iterator[None]:
-    """Evaluation mode, which also disables gradient checkpointing; the mode is restored afterwards."""
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)
 
 
 def generated(completion_ids: list[int], stops: tuple[int, ...], tokenizer: PreTrainedTokenizerBase) -> Generated:

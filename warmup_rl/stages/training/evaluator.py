@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.console import REPORT_SECONDS, duration
 from warmup_rl.base.errors import Unscorable, UserError
-from warmup_rl.base.models import dtype_of, load_model
+from warmup_rl.base.models import dtype_of, evaluating, load_model
 from warmup_rl.base.types import Message, Problem, to_json
-from warmup_rl.engines.hf import Generated, evaluating, stream
+from warmup_rl.engines.hf import Generated, stream
 from warmup_rl.engines.vllm import VllmModel, evaluated, on_each_rank
 from warmup_rl.interfaces.chat import render_prompt
 from warmup_rl.interfaces.domain import Answered, Domain, score_all

@@ -19,9 +19,8 @@ from trl import GRPOTrainer
 
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import UserError
-from warmup_rl.base.models import positions, takes
+from warmup_rl.base.models import evaluating, positions, takes
 from warmup_rl.engines.decoding import decode
-from warmup_rl.engines.hf import evaluating
 from warmup_rl.engines.vllm import VllmModel
 from warmup_rl.interfaces.chat import ChatContract
 from warmup_rl.interfaces.plugins import import_class

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from warmup_rl.base.errors import UserError, refused
 from warmup_rl.base.machine import hide_folders
-from warmup_rl.base.models import bare, positions, require_decoder, takes
-from warmup_rl.engines.hf import evaluating
+from warmup_rl.base.models import bare, evaluating, positions, require_decoder, takes
 from warmup_rl.interfaces.stage import Context
 
 if TYPE_CHECKING:

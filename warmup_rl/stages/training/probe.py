@@ -11,9 +11,9 @@ import torch
 from transformers import TrainerCallback, TrainerState
 
 from warmup_rl.base.jsonl import append_jsonl
+from warmup_rl.base.models import evaluating
 from warmup_rl.base.stats import mean
 from warmup_rl.base.types import Problem
-from warmup_rl.engines.hf import evaluating
 from warmup_rl.interfaces.stage import Context
 from warmup_rl.stages.training import IGNORED
 from warmup_rl.stages.training.checkpoints import KEPT_WEIGHTS
