@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warmup_rl.base.errors import DataError, SpaceError
-from warmup_rl.knights import english, terse
+from warmup_rl.knights import english, solver, terse
 from warmup_rl.knights.canonical import canonical_key
 from warmup_rl.knights.chain import terse_chain
 from warmup_rl.knights.grammar import Grammar, Puzzle, Roles, draw_puzzle, make_puzzle
@@ -380,3 +380,9 @@ def test_a_story_is_several_hundred_words_long_and_wordings_vary():
     assert len(stories) == 20
     assert all(100 < len(story.split()) < 1000 for story in stories)
     assert all("knight" not in story for story in stories)
+
+
+def test_large_tables_are_not_kept():
+    before = solver._kept.cache_info().misses
+    assert solver.table(("lying", 0), 16).bit_length() == 1 << 16
+    assert solver._kept.cache_info().misses == before

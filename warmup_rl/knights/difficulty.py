@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 from warmup_rl.knights.solver import full_table, person_tables, table
-from warmup_rl.knights.statements import CACHED, Statement, mentioned
+from warmup_rl.knights.statements import Statement, mentioned
 
 
 class Difficulty(NamedTuple):
@@ -36,20 +35,19 @@ def difficulty(statements: Sequence[Statement]) -> Difficulty:
     """The difficulty of a puzzle with exactly one solution."""
     people = len(statements)
     tables, full = person_tables(people), full_table(people)
-    sentences = [_sentence(speaker, statement, people) for speaker, statement in enumerate(statements)]
+    sentences = [
+        (
+            full ^ tables[speaker] ^ table(statement, people),
+            tuple(tables[person] for person in {speaker, *mentioned(statement)}),
+        )
+        for speaker, statement in enumerate(statements)
+    ]
     for depth in range(people + 1):
         search = _Search(sentences, tables)
         known = search.close(full, depth)
         if not known & (known - 1):
             return Difficulty(search.hypotheses, depth)
     raise AssertionError("a puzzle has exactly one solution")
-
-
-@lru_cache(maxsize=CACHED)
-def _sentence(speaker: int, statement: Statement, people: int) -> _Sentence:
-    tables = person_tables(people)
-    fitting = full_table(people) ^ tables[speaker] ^ table(statement, people)
-    return fitting, tuple(tables[person] for person in {speaker, *mentioned(statement)})
 
 
 class _Search:

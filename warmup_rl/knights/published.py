@@ -29,6 +29,8 @@ PROCESSES = 2
 """They make rows; a row takes somewhat longer than to draw its puzzle."""
 NEEDED = (("quiz",), ("statements",), ("solution", "solution_text", "solution_text_format"))
 """A file must have at least one column of each group."""
+Puzzles = Sequence[tuple[Puzzle, Mapping[str, Any]]]
+"""Puzzles, each with its further columns: quiz, index, id, split, ..."""
 _DEEPEST = 100
 _WORDS = ("knight", "knave", "a_knight", "a_knave", "Knight", "Knave")
 _SPLITS = {"train": "train", "test": "test", **dict.fromkeys(("validation", "val", "valid", "dev"), "validation")}
@@ -66,12 +68,8 @@ class Check:
     disagree: list[int]
 
 
-def to_rows(puzzles: Sequence[tuple[Puzzle, Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """Rows with the published columns.
-
-    Args:
-        puzzles: each with its further columns: quiz, index, id, split, ...
-    """
+def to_rows(puzzles: Puzzles) -> list[dict[str, Any]]:
+    """Rows with the published columns."""
     # one column for all rows before the next: a quarter faster, as each one's code then stays in the processor's cache
     hardness = [difficulty(puzzle.statements) for puzzle, _ in puzzles]
     chains = [assumption_chain(puzzle) for puzzle, _ in puzzles]
@@ -126,7 +124,7 @@ def check_suffix(path: Path) -> None:
         raise DataError(f"{path}: the file name must end in {' or '.join(SUFFIXES)}.")
 
 
-def write_rows(path: Path, batches: Iterable[Sequence[tuple[Puzzle, Mapping[str, Any]]]]) -> None:
+def write_rows(path: Path, batches: Iterable[Puzzles]) -> None:
     """Writes the rows of all batches (see `to_rows`), which other processes make; the file gets its name at the end.
 
     Raises:
@@ -135,7 +133,7 @@ def write_rows(path: Path, batches: Iterable[Sequence[tuple[Puzzle, Mapping[str,
     check_suffix(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     parquet = path.suffix == ".parquet"
-    encode: Callable[[Sequence[tuple[Puzzle, Mapping[str, Any]]]], Any] = _table if parquet else _lines
+    encode: Callable[[Puzzles], Any] = _table if parquet else _lines
     with aside(path) as part, closing(in_processes(encode, batches, PROCESSES)) as made:
         if parquet:
             from pyarrow.parquet import ParquetWriter
@@ -148,13 +146,13 @@ def write_rows(path: Path, batches: Iterable[Sequence[tuple[Puzzle, Mapping[str,
                 file.writelines(made)
 
 
-def _table(batch: Sequence[tuple[Puzzle, Mapping[str, Any]]]) -> Any:
+def _table(batch: Puzzles) -> Any:
     from pyarrow import Table
 
     return Table.from_pylist(to_rows(batch), schema=row_schema())
 
 
-def _lines(batch: Sequence[tuple[Puzzle, Mapping[str, Any]]]) -> bytes:
+def _lines(batch: Puzzles) -> bytes:
     return b"".join(map(json_line, to_rows(batch)))
 
 

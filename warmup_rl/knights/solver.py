@@ -7,6 +7,9 @@ from functools import lru_cache
 
 from warmup_rl.knights.statements import AND, CACHED, IMPLIES, LIAR, NOT, OR, TRUTHFUL, Statement
 
+_MOST_KEPT = 8
+"""Number of people up to which tables are kept; one of 20 people has 128 KB."""
+
 
 @lru_cache(maxsize=64)
 def person_tables(people: int) -> tuple[int, ...]:
@@ -21,10 +24,9 @@ def full_table(people: int) -> int:
     return (1 << (1 << people)) - 1
 
 
-@lru_cache(maxsize=CACHED)
 def table(statement: Statement, people: int) -> int:
     """Truth table of a statement: bit a is set if it is true in assignment a."""
-    return _table(statement, person_tables(people), full_table(people))
+    return _kept(statement, people) if people <= _MOST_KEPT else _made(statement, people)
 
 
 def consistent(statements: Sequence[Statement]) -> int:
@@ -56,6 +58,13 @@ def assignment(index: int, people: int) -> tuple[bool, ...]:
 def assignment_index(truthful: Sequence[bool]) -> int:
     """Inverse of `assignment`."""
     return sum(1 << person for person, honest in enumerate(truthful) if not honest)
+
+
+def _made(statement: Statement, people: int) -> int:
+    return _table(statement, person_tables(people), full_table(people))
+
+
+_kept = lru_cache(maxsize=CACHED)(_made)
 
 
 def _table(statement: Statement, persons: Sequence[int], full: int) -> int:

@@ -91,14 +91,18 @@ class Instrument:
         return f"{self.sampling}, {self.reading}"
 
 
-def instruments(run: Run) -> tuple[Instrument, ...]:
-    """The report's own instrument, the other readings of the same completions, and the other samplings."""
+def instruments(run: Run, own: Sequence[Claim]) -> tuple[Instrument, ...]:
+    """The report's own instrument, the other readings of the same completions, and the other samplings.
+
+    Args:
+        own: the claims under the first of them.
+    """
     ways = [(run.headline, reading) for reading in get_args(Reading)]
     ways += [(sampling, "lenient") for sampling in run.samplings if sampling != run.headline]
-    found = []
+    found: list[Instrument] = []
     for sampling, reading in ways:
         other = replace(run, sampling="" if sampling == run.headline else sampling, reading=reading)
-        by_id = {claim.id: claim for claim in claims(other)}
+        by_id = {claim.id: claim for claim in (claims(other) if found else own)}
         found.append(Instrument(sampling, reading, {id: by_id[id] for id in _COMPARED if id in by_id}))
     return tuple(found)
 

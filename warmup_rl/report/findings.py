@@ -254,6 +254,6 @@ def compute(run: Run) -> Findings:
     """The findings of a run. Raises `DataError` if a file is broken."""
     rows = model_rows(run)
     measured = claims(run), meeting(run), gains(run)
-    compared = (domain_tests(run), instruments(run)) if run.compares else ((), ())
+    compared = (domain_tests(run), instruments(run, measured[0])) if run.compares else ((), ())
     described = ablation(run), courses(run), labels(run)
     return Findings(run, provenance(run), rows, *measured, *described, *compared, samples(run, rows), costs(run))
