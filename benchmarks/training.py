@@ -72,7 +72,7 @@ def stage_of(
 ) -> tuple[Any, Any]:
     """A stage of a recipe's warmup arm with settings changed, and its context in a new folder."""
     from warmup_rl.interfaces.stage import Artifacts, Context
-    from warmup_rl.recipe import load_recipe
+    from warmup_rl.recipe.load import load_recipe
 
     loaded = load_recipe(str(recipe), changes, world_size=1)
     stage = next(one for one in loaded.arm("warmup") if one.id == name)
@@ -88,7 +88,7 @@ def stage_of(
 
 
 def _found(kind: str) -> Path:
-    from warmup_rl.recipe import load_recipe
+    from warmup_rl.recipe.load import load_recipe
     from warmup_rl.run.trial import Trial
 
     trial = Trial(load_recipe(str(RECIPE), [], world_size=1), "warmup", 0)

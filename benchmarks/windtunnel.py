@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.trials import RECIPE, train
-from warmup_rl.recipe import Recipe, load_recipe
+from warmup_rl.recipe.load import load_recipe
+from warmup_rl.recipe.schema import Recipe
 from warmup_rl.report.load import load
 from warmup_rl_extras import contamination
 

@@ -11,7 +11,7 @@ from benchmarks.aa import ARM, SMALL, alarms, cost, experiments, quantities
 from benchmarks.trials import RECIPE
 from benchmarks.variance import ALL, shares, spread
 from tests.synthetic_run import pair, write_run
-from warmup_rl.recipe import load_recipe
+from warmup_rl.recipe.load import load_recipe
 from warmup_rl.report.load import load
 
 

@@ -36,7 +36,7 @@ from warmup_rl.knights.reasoning import Noise, think
 from warmup_rl.knights.story import tell
 from warmup_rl.knights.text import from_meta, to_meta
 from warmup_rl.nano.corpus import MAX_ANCHORS, Nano, vocabulary
-from warmup_rl.recipe import load_recipe
+from warmup_rl.recipe.load import load_recipe
 from warmup_rl.report.main import report
 from warmup_rl.stages.sft import IGNORED, Sft, encode, token_segments
 

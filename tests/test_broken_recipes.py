@@ -17,7 +17,7 @@ from warmup_rl.base.errors import UserError
 from warmup_rl.cli import check
 from warmup_rl.cli.check import plan
 from warmup_rl.interfaces.stage import LaunchEnv
-from warmup_rl.recipe import load_recipe
+from warmup_rl.recipe.load import load_recipe
 from warmup_rl.run.pipeline import TrialRunner
 from warmup_rl.run.trial import Trial
 from warmup_rl.stages.training import base

@@ -18,7 +18,7 @@ from tests.test_run import RECIPE
 from warmup_rl.__main__ import main
 from warmup_rl.base.errors import RunError
 from warmup_rl.interfaces.stage import LaunchEnv
-from warmup_rl.recipe import load_recipe
+from warmup_rl.recipe.load import load_recipe
 from warmup_rl.run import code_digest
 from warmup_rl.run.cache import RECORD, CacheEntry
 from warmup_rl.run.pipeline import TrialRunner
@@ -27,7 +27,7 @@ from warmup_rl.run.trial import Trial
 
 KEYS = """
 import json, sys
-from warmup_rl.recipe import load_recipe
+from warmup_rl.recipe.load import load_recipe
 from warmup_rl.run.trial import Trial
 print(json.dumps({p.stage.id: p.key for p in Trial(load_recipe(sys.argv[1]), "main", 0).stages}))
 """

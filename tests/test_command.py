@@ -20,7 +20,8 @@ from warmup_rl.cli.check import plan
 from warmup_rl.cli.command import Command, parse, selection
 from warmup_rl.cli.help import help_text
 from warmup_rl.interfaces.plugins import TABLE, Kind, load
-from warmup_rl.recipe import Recipe, load_recipe
+from warmup_rl.recipe.load import load_recipe
+from warmup_rl.recipe.schema import Recipe
 
 READ: list[tuple[str, str, Command]] = [
     ("bare recipe", "r.yaml", Command("r.yaml")),

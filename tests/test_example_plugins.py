@@ -17,7 +17,7 @@ from warmup_rl.interfaces.engine import EngineContext
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.plugins import load
 from warmup_rl.interfaces.stage import LaunchEnv
-from warmup_rl.recipe import load_recipe
+from warmup_rl.recipe.load import load_recipe
 from warmup_rl.run.pipeline import TrialRunner
 from warmup_rl.run.trial import Trial
 

@@ -14,7 +14,7 @@ from tests.tiny import tiny_model
 from tests.training_case import RLVR, SFT, case, context
 from warmup_rl.base.errors import RecipeError, UserError
 from warmup_rl.base.jsonl import read_jsonl
-from warmup_rl.recipe import load_recipe
+from warmup_rl.recipe.load import load_recipe
 from warmup_rl.run.trial import Trial
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,7 +15,7 @@ from warmup_rl.cli.command import Command, parse, selection
 from warmup_rl.interfaces.domain import each_fold
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.stage import LaunchEnv
-from warmup_rl.recipe import load_recipe
+from warmup_rl.recipe.load import load_recipe
 from warmup_rl.report.load import load
 from warmup_rl.report.main import report
 from warmup_rl.run.pipeline import TrialRunner

@@ -23,7 +23,7 @@ from warmup_rl.cli.check import plan
 from warmup_rl.cli.command import Command
 from warmup_rl.data.traces import read_traces
 from warmup_rl.interfaces import chat
-from warmup_rl.recipe import load_recipe
+from warmup_rl.recipe.load import load_recipe
 from warmup_rl.run.cache import model_key
 from warmup_rl.stages.evaluate import Evaluate
 from warmup_rl.stages.sft import IGNORED, encode

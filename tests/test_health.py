@@ -14,7 +14,7 @@ from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.interfaces.plugins import build
 from warmup_rl.interfaces.stage import LaunchEnv
-from warmup_rl.recipe import load_recipe
+from warmup_rl.recipe.load import load_recipe
 from warmup_rl.report.findings import provenance
 from warmup_rl.report.load import load
 from warmup_rl.run.pipeline import TrialRunner

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from warmup_rl.__main__ import main
-from warmup_rl.recipe import load_recipe
+from warmup_rl.recipe.load import load_recipe
 
 
 def table(path, header, rows):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warmup_rl.base.errors import DataError
-from warmup_rl.base.jsonl import append_jsonl, read_jsonl, write_jsonl
+from warmup_rl.base.jsonl import append_jsonl, json_line, read_jsonl, write_jsonl
 
 rows = st.lists(st.dictionaries(st.text(max_size=3), st.text(max_size=5) | st.integers() | st.none()), max_size=4)
 
@@ -22,6 +22,18 @@ def test_append_keeps_whole_rows_and_cuts_a_torn_one(tmp_path_factory, first, se
         file.write(torn)
     append_jsonl(path, second)
     assert list(read_jsonl(path)) == first + second
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("a", b'"a"'), ("é \U0001d4a9", '"é \U0001d4a9"'.encode()), (r"\underline", rb'"\\underline"'),
+        ("\x7f", b'"\x7f"'), ("\x00", rb'"\u0000"'), ("é\ud800", rb'"\u00e9\ud800"'),
+    ],
+)  # fmt: skip
+def test_text_is_written_as_it_is_where_utf8_can(text, written):
+    assert json_line(text) == written + b"\n"
+    assert json.loads(written) == text
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from warmup_rl.domains.mmlu_pro import MmluPro
 from warmup_rl.domains.overlap import Evaluated
 from warmup_rl.interfaces.domain import problem_id
 from warmup_rl.interfaces.stage import DataRequest, LaunchEnv
-from warmup_rl.recipe import load_recipe
 from warmup_rl.recipe.leaks import StageRequest, leaks, refuse
+from warmup_rl.recipe.load import load_recipe
 from warmup_rl.run.pipeline import PROBLEMS, TrialRunner
 from warmup_rl.run.provenance import refuse_leaks
 from warmup_rl.run.trial import Trial

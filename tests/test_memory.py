@@ -107,7 +107,7 @@ def test_a_rehearsal_measures_two_steps_of_each_training_and_leaves_nothing(
 ) -> None:
     from warmup_rl.cli.command import Command
     from warmup_rl.cli.rehearse import rehearse
-    from warmup_rl.recipe import load_recipe
+    from warmup_rl.recipe.load import load_recipe
 
     plan_of(tmp_path, str(tiny_model(tmp_path / "model", context=1024)))
     before = sorted(path.name for path in tmp_path.iterdir())

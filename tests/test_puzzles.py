@@ -1,9 +1,10 @@
 """Files of puzzles: the command, the published columns, public wordings read and checked, the measure of difficulty."""
 
+import gc
 import json
 import random
 import re
-from itertools import combinations
+from itertools import combinations, islice
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from warmup_rl.__main__ import main
 from warmup_rl.base.errors import DataError
 from warmup_rl.data.datasets import Source
 from warmup_rl.domains.kk import KnightsKnaves
+from warmup_rl.domains.kk_puzzles import Drawn
 from warmup_rl.interfaces.domain import split_of
 from warmup_rl.knights import english
 from warmup_rl.knights.canonical import canonical_key
@@ -200,6 +202,14 @@ def test_all_published_role_words_are_read_also_with_a_plain_s(roles, flipped):
     text = english.render_quiz(english.draw_quiz(puzzle, random.Random(2)))
     assert parse_english(text) == puzzle
     assert parse_english(text.replace("heroes", "heros").replace("Heroes", "Heros")) == puzzle
+
+
+def test_names_and_words_stand_in_a_statement_as_they_are():
+    statement = ("and", ("not", ("and", (L, 0), (L, 1))), ("->", (L, 1), ("not", (L, 0))))
+    said = english.statement_text(statement, ["If", "{Bo}"], Roles("{0}", "a{}b"))
+    assert said == (
+        "(it is not the case that (If is an a{}b and {Bo} is an a{}b)) and (if {Bo} is an a{}b then If is not an a{}b)"
+    )
 
 
 REFUSED = {
@@ -469,8 +479,8 @@ def test_the_published_chain_ends_at_the_solution(puzzle):
 
 
 def test_a_row_of_a_puzzle_is_the_published_one():
-    further = {"quiz": row()["quiz"], "index": 7, "id": "x", "split": "train"}
-    (told,) = to_rows([(parse_english(row()["quiz"]), further)])
+    puzzle = parse_english(row()["quiz"])
+    (told,) = to_rows([Drawn(english.Quiz(puzzle), "english", "train", 7, told=row()["quiz"])])
     assert {key: told[key] for key in ("names", "solution", "solution_text", "solution_text_format", "index")} == {
         "names": ["Ann", "Bob"],
         "solution": [True, False],
@@ -478,7 +488,20 @@ def test_a_row_of_a_puzzle_is_the_published_one():
         "solution_text_format": "(1) Ann is a knight\n(2) Bob is a knave",
         "index": 7,
     }
+    assert told["quiz"] == row()["quiz"]
     assert told["statements"] == row()["statements"]
+
+
+def test_rows_are_made_without_reference_cycles():
+    puzzles = list(islice(KnightsKnaves(people=5).draw(None, 0), 50))
+    to_rows(puzzles)
+    gc.collect()
+    gc.disable()  # as in the processes that make rows
+    try:
+        to_rows(puzzles)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_variants_of_a_file_are_no_puzzle_of_it_and_stay_in_their_split(tmp_path):

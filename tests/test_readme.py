@@ -5,7 +5,7 @@ from pathlib import Path
 
 from warmup_rl.interfaces.conformance import assert_conforms
 from warmup_rl.interfaces.plugins import load
-from warmup_rl.recipe import load_recipe
+from warmup_rl.recipe.load import load_recipe
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

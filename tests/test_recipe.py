@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from warmup_rl.base.errors import RecipeError
 from warmup_rl.interfaces.plugins import TABLE
-from warmup_rl.recipe import Recipe, dump, load_recipe
 from warmup_rl.recipe.document import parse_document, parse_value
+from warmup_rl.recipe.load import load_recipe
+from warmup_rl.recipe.schema import Recipe, dump
 
 PLUGINS = "tests.recipe_plugins"
 GOOD = f"""\

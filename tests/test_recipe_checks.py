@@ -16,7 +16,7 @@ from warmup_rl.__main__ import main
 from warmup_rl.base.config import existing_model
 from warmup_rl.base.errors import RecipeError
 from warmup_rl.interfaces.format import ResponseFormat
-from warmup_rl.recipe import load_recipe
+from warmup_rl.recipe.load import load_recipe
 
 RECIPE = """\
 run_name: x

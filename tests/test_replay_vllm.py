@@ -28,7 +28,7 @@ from warmup_rl.interfaces.stage import Artifacts, Context
 from warmup_rl.knights.grammar import Puzzle
 from warmup_rl.knights.statements import relabel
 from warmup_rl.knights.text import from_meta, quiz_of, render
-from warmup_rl.recipe import load_recipe
+from warmup_rl.recipe.load import load_recipe
 from warmup_rl.stages.distill import Distill
 
 LOGIC_RL = Path(__file__).parent.parent / "../shared/data/kk_logicrl_3ppl_train.parquet"

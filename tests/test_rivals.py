@@ -16,7 +16,7 @@ from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import UserError
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.interfaces.stage import Artifacts, Context
-from warmup_rl.recipe import load_recipe
+from warmup_rl.recipe.load import load_recipe
 from warmup_rl_extras.guided import Guide, GuidedRlvr
 from warmup_rl_extras.on_policy import OnPolicyDistillation, Teacher
 

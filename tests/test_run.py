@@ -18,7 +18,8 @@ from filelock import FileLock
 from warmup_rl.base.errors import RecipeError, RunError, UserError
 from warmup_rl.base.models import write_tags
 from warmup_rl.interfaces.stage import LaunchEnv
-from warmup_rl.recipe import dump, load_recipe
+from warmup_rl.recipe.load import load_recipe
+from warmup_rl.recipe.schema import dump
 from warmup_rl.run.cache import sole_process
 from warmup_rl.run.model_card import write_card
 from warmup_rl.run.parallel import device_groups, run_side_by_side, shared_prefix

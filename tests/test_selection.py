@@ -187,7 +187,7 @@ def test_a_training_takes_its_problems_from_a_triage(warm: Path) -> None:
 
 def test_a_pick_without_a_triage_is_refused(tmp_path: Path) -> None:
     from tests.test_examples import write
-    from warmup_rl.recipe import load_recipe
+    from warmup_rl.recipe.load import load_recipe
 
     recipe = write(tmp_path, "stages: [{type: rlvr, domain: adding, steps: 1, problems: 5, pick: hard}]")
     with pytest.raises(RecipeError, match="'rlvr' needs triage, but no earlier stage outputs any"):

@@ -20,7 +20,7 @@ from warmup_rl.base.errors import RecipeError
 from warmup_rl.base.jsonl import write_jsonl
 from warmup_rl.cli.check import plan
 from warmup_rl.interfaces.stage import Artifacts, Context
-from warmup_rl.recipe import load_recipe
+from warmup_rl.recipe.load import load_recipe
 from warmup_rl.recipe.shipped import shipped
 from warmup_rl.stages.rlvr import Rlvr
 

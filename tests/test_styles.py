@@ -9,7 +9,7 @@ import yaml
 from warmup_rl.base.errors import RecipeError
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.measurement import Cell, best_style
-from warmup_rl.recipe import load_recipe
+from warmup_rl.recipe.load import load_recipe
 from warmup_rl.run.trial import Trial
 
 RECIPE = {

@@ -30,7 +30,7 @@ from warmup_rl.interfaces.engine import Engine, EngineContext, Session
 from warmup_rl.interfaces.evaluation import EvaluationSettings
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.stage import Artifacts, Context
-from warmup_rl.recipe import load_recipe
+from warmup_rl.recipe.load import load_recipe
 from warmup_rl.run.trial import Trial
 from warmup_rl.stages.distill import Distill
 

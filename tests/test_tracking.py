@@ -21,7 +21,8 @@ from tests.wandb_files import WandbRun, read_run
 from warmup_rl.base.errors import RecipeError, RunError, UserError
 from warmup_rl.cli import sync
 from warmup_rl.interfaces.stage import Artifacts, Context, Tracking
-from warmup_rl.recipe import load_recipe, read_recipe_record
+from warmup_rl.recipe.load import load_recipe
+from warmup_rl.recipe.schema import read_recipe_record
 from warmup_rl.run import tracking
 from warmup_rl.stages.sft import Sft
 from warmup_rl.stages.training.tracking import track

@@ -304,6 +304,13 @@ def test_a_stage_whose_record_has_values_of_another_type_is_one_line(tmp_path, c
     assert re.search(rf"stage.json: {message}", shown.out + shown.err)
 
 
+@pytest.mark.parametrize("out", ["rows.jsonl/kk.jsonl", "rows.jsonl/folder/kk.jsonl"])
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path, capsys, out):
+    (tmp_path / "rows.jsonl").write_text("{}")
+    assert main(["puzzles", "--size", "2", "--out", str(tmp_path / out)]) == 2
+    assert "A file stands where a folder is needed: give another path." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("out", ["missing/out.jsonl", "."])
 def test_an_output_that_cannot_be_made_is_one_line(tmp_path, capsys, out):
     (rows := tmp_path / "rows.jsonl").write_text('{"question": "1 + 1", "gold": "2", "completion": "2"}\n')

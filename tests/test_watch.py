@@ -16,7 +16,7 @@ from tests.synthetic_run import edit_json, pair, undo, write_run
 from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import append_jsonl, write_jsonl
 from warmup_rl.cli.watch import Lane, lanes, main, sparkline, table
-from warmup_rl.recipe import read_recipe_record
+from warmup_rl.recipe.schema import read_recipe_record
 
 
 def going_on(root: Path) -> Path:

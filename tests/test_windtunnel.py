@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.trials import RECIPE
 from benchmarks.windtunnel import WORLDS, Compared, compare
-from warmup_rl.recipe import load_recipe
+from warmup_rl.recipe.load import load_recipe
 
 RESULTS = RECIPE.parents[1] / "docs" / "results"
 

@@ -21,7 +21,8 @@ from warmup_rl.base.errors import RunError, UserError
 from warmup_rl.base.machine import cores
 from warmup_rl.base.stopping import EXIT_STOPPED, Stopped, listen, stop_with
 from warmup_rl.cli.command import Command, explain, parse, selection
-from warmup_rl.recipe import Recipe, load_recipe
+from warmup_rl.recipe.load import load_recipe
+from warmup_rl.recipe.schema import Recipe
 from warmup_rl.recipe.shipped import find_launch_file
 
 if TYPE_CHECKING:

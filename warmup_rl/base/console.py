@@ -61,9 +61,11 @@ def run_command(command: Callable[[], int], *, quiet: bool = False) -> int:
         except OSError as error:
             if error.errno == errno.ENOENT or error.filename is None and error.errno not in DISK_FULL:
                 raise  # the code looks for files before it opens them
-            fix = (
-                " Finished work is kept: free some space and run the same command." if error.errno in DISK_FULL else ""
-            )
+            fix = ""
+            if error.errno in DISK_FULL:
+                fix = " Finished work is kept: free some space and run the same command."
+            elif error.errno in (errno.EEXIST, errno.ENOTDIR):
+                fix = " A file stands where a folder is needed: give another path."
             line = f"{f'{error.filename}: ' if error.filename else ''}{error.strerror}.{fix}"
         if not quiet:
             print(printable(line), file=sys.stderr)

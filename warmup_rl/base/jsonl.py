@@ -21,6 +21,7 @@ MAX_GROWTH = 200
 """How many times larger than a gzip file the text in it may be; real rows shrink by less than 30 times."""
 LEAST_ROW = 32
 """Characters that a line counts for at least in that comparison: empty lines take time, too."""
+_escaped = json.JSONEncoder().encode
 _plain = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -45,10 +46,13 @@ def append_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 def json_line(value: Any) -> bytes:
     """A JSON value as one line of UTF-8; text that UTF-8 cannot encode (a lone surrogate) is escaped."""
+    escaped = _escaped(value)
+    if "\\u" not in escaped:  # ASCII alone: the same text, and encoded a third faster
+        return escaped.encode() + b"\n"
     try:
         return _plain(value).encode() + b"\n"
     except UnicodeEncodeError:
-        return json.dumps(value).encode() + b"\n"
+        return escaped.encode() + b"\n"
 
 
 def read_text(path: Path) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import chain, islice
 from multiprocessing import get_context
 from typing import TypeVar
 
@@ -22,19 +24,18 @@ def in_processes(
 ) -> Generator[Made, None, None]:
     """What `make` makes of each batch, in order, while the next ones are drawn; a few batches are held at a time.
 
-    The first one is made here, so that a single batch starts no process.
+    One batch alone is made here, and starts no process.
 
     Args:
         make: a function of a module.
     """
-    batches, ahead = iter(batches), deque[Future[Made]]()
-    for batch in batches:
-        yield make(batch)
-        break
-    context = get_context("forkserver")
-    context.set_forkserver_preload([make.__module__])
-    with ProcessPoolExecutor(processes, context, _begin, (os.getpid(),)) as pool:
-        for batch in batches:
+    batches = iter(batches)
+    first, ahead = list(islice(batches, 2)), deque[Future[Made]]()
+    if len(first) == 1:
+        yield make(first[0])
+        return
+    with ProcessPoolExecutor(processes, get_context("spawn"), _begin, (os.getpid(),)) as pool:
+        for batch in chain(first, batches):
             ahead.append(pool.submit(make, batch))
             if len(ahead) > 2 * processes:
                 yield ahead.popleft().result()
@@ -45,4 +46,5 @@ def in_processes(
 def _begin(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.disable()  # what batches are made of has no cycles
-    stop_with([os.getppid(), parent])
+    stop_with([parent])
+    atexit.register(os._exit, 0)  # nothing is left to tidy up, which would take a quarter of a second

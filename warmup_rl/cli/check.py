@@ -25,7 +25,8 @@ from warmup_rl.interfaces.domain import Domain, each_fold
 from warmup_rl.interfaces.engine import Engine
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.stage import Context, Stage, StagePreview
-from warmup_rl.recipe import Recipe, load_recipe
+from warmup_rl.recipe.load import load_recipe
+from warmup_rl.recipe.schema import Recipe
 from warmup_rl.recipe.shipped import find_launch_file
 from warmup_rl.run.cache import keep_note
 from warmup_rl.run.drafts import checked_note

@@ -156,7 +156,7 @@ def _with_options(step: DLCoT, options: dict[str, Any]) -> DLCoT:
 
 
 def _from_recipe(path: str, stage_id: str | None) -> Settings:
-    from warmup_rl.recipe import load_recipe
+    from warmup_rl.recipe.load import load_recipe
 
     recipe = load_recipe(path, files=False)
     stages = {stage.id: stage for stage in recipe.stages if isinstance(stage, Clean)}

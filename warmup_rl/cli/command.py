@@ -13,8 +13,7 @@ from typing import Any
 from warmup_rl.base.errors import UserError
 from warmup_rl.cli.arguments import Arguments
 from warmup_rl.interfaces.plugins import suggestion
-from warmup_rl.recipe import Recipe
-from warmup_rl.recipe.schema import LAST_FOLD
+from warmup_rl.recipe.schema import LAST_FOLD, Recipe
 from warmup_rl.recipe.shipped import first_comment, shipped
 
 TRAIN = "accelerate launch -m warmup_rl.train"

@@ -13,7 +13,7 @@ from warmup_rl.base.errors import UserError
 from warmup_rl.base.files import free_bytes
 from warmup_rl.base.models import base_of
 from warmup_rl.interfaces.stage import Stage, StagePreview
-from warmup_rl.recipe import Recipe
+from warmup_rl.recipe.schema import Recipe
 from warmup_rl.run.trial import Trial
 from warmup_rl.stages.training.checkpoints import BYTES_PER_TRAINED, BYTES_PER_WEIGHT
 

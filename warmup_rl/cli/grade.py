@@ -63,7 +63,7 @@ def _grader(given: argparse.Namespace) -> tuple[Domain, ResponseFormat]:
         return configured_domain(given.domain, given.set, given.rows), ResponseFormat()
     if given.set:
         raise UserError("python -m warmup_rl grade: --set is for a --domain by its type; the recipe has its own keys.")
-    from warmup_rl.recipe import load_recipe
+    from warmup_rl.recipe.load import load_recipe
 
     recipe = load_recipe(given.recipe, files=False)
     names = [given.domain] if given.domain else [*recipe.domains]

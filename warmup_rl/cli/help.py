@@ -15,7 +15,7 @@ from warmup_rl.base.errors import UserError
 from warmup_rl.cli.command import options as command_options
 from warmup_rl.interfaces.plugins import TABLE, Kind, Plugin, import_class, load, suggestion
 from warmup_rl.interfaces.stage import Stage
-from warmup_rl.recipe import Recipe, dump
+from warmup_rl.recipe.schema import Recipe, dump
 from warmup_rl.recipe.trainer_args import Option, instead, options
 from warmup_rl.recipe.validation_errors import in_words, models_in
 

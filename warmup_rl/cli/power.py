@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from warmup_rl.base.console import counted
 from warmup_rl.base.stats import resolvable
 from warmup_rl.interfaces.domain import each_fold
-from warmup_rl.recipe import Recipe
+from warmup_rl.recipe.schema import Recipe
 
 
 def resolution(recipe: Recipe) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     import argparse
 
     from warmup_rl.domains.kk import KnightsKnaves
-    from warmup_rl.domains.kk_puzzles import Tally
-    from warmup_rl.knights.grammar import Puzzle
+    from warmup_rl.domains.kk_puzzles import Drawn, Tally
 
 _ABOUT = (
     "Makes Knights & Knaves puzzles with exactly one solution in the columns of the published data, no two of them the "
@@ -113,10 +112,10 @@ def _make(domain: KnightsKnaves, given: argparse.Namespace) -> None:
     source = domain.draw(None if given.source else split, given.seed, tally)
     wanted = islice((drawn for drawn in source if split in (None, drawn.split)), size)
 
-    def batches() -> Iterator[list[tuple[Puzzle, Mapping[str, Any]]]]:
+    def batches() -> Iterator[list[Drawn]]:
         while batch := list(islice(wanted, ROWS_PER_BATCH)):
             made.update(drawn.split for drawn in batch)
-            yield [(drawn.puzzle, drawn.columns) for drawn in batch]
+            yield batch
             advance(len(batch))
         if not made:
             where = f"{given.source} has" if given.source else "these settings have"

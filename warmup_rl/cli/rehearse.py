@@ -26,7 +26,7 @@ from warmup_rl.cli.disk import tokens_of
 from warmup_rl.data.traces import read_traces
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.stage import Artifacts, Context, Stage, Tracking, artifact_path
-from warmup_rl.recipe import Recipe
+from warmup_rl.recipe.schema import Recipe
 from warmup_rl.run.pipeline import TrialRunner
 from warmup_rl.run.trial import PlannedStage, Trial
 

@@ -18,7 +18,7 @@ from warmup_rl.data.datasets import file_digest
 from warmup_rl.interfaces.domain import Answered, Domain, score_all
 from warmup_rl.interfaces.format import ResponseFormat
 from warmup_rl.interfaces.measurement import cells
-from warmup_rl.recipe import load_recipe
+from warmup_rl.recipe.load import load_recipe
 from warmup_rl.run.cache import CacheEntry
 from warmup_rl.run.provenance import (
     TrialRecord,

@@ -14,7 +14,7 @@ from warmup_rl.base.errors import DataError
 from warmup_rl.base.jsonl import read_jsonl
 from warmup_rl.base.stats import mean
 from warmup_rl.cli.arguments import Arguments
-from warmup_rl.recipe import RecipeRecord, read_recipe_record
+from warmup_rl.recipe.schema import RecipeRecord, read_recipe_record
 from warmup_rl.run.cache import CacheEntry, lost_process
 from warmup_rl.run.provenance import require_run_folder, trial_records
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.types import Split
@@ -43,19 +43,20 @@ class Tally:
     without: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A puzzle with its question.
+class Drawn(NamedTuple):
+    """A puzzle with what its question is made of.
 
     Attributes:
-        index: number in the file, or in the order of drawing, from 0.
+        number: in the file, or in the order of drawing, from 0.
+        told: the question, where a file gives it.
         original: id of the puzzle that this one is a variant of.
     """
 
     quiz: english.Quiz
-    question: str
+    phrasing: text.Phrasing
     split: Split
-    index: int
+    number: int
+    told: str | None = None
     original: str | None = None
     perturbation: str | None = None
 
@@ -64,13 +65,18 @@ class Drawn:
         return self.quiz.puzzle
 
     @property
+    def question(self) -> str:
+        return self.told or text.render(self.quiz, self.phrasing)
+
+    @property
     def id(self) -> str:
-        return problem_id(["kk", self.question])
+        return _id(self.question)
 
     @property
     def columns(self) -> dict[str, Any]:
         """What a row of a file holds besides the puzzle."""
-        own = {"quiz": self.question, "index": self.index, "id": self.id, "split": self.split}
+        question = self.question
+        own = {"quiz": question, "index": self.number, "id": _id(question), "split": self.split}
         return own | ({"original": self.original, "perturbation": self.perturbation} if self.original else {})
 
 
@@ -107,7 +113,7 @@ def _generated(domain: KnightsKnaves, split: Split | None, seed: int, tally: Tal
         seen.add(hash(key))
         tally.made[people] += 1
         quiz = text.quiz_of(puzzle, domain.phrasing, rng)
-        yield Drawn(quiz, text.render(quiz, domain.phrasing), of_split, len(seen) - 1)
+        yield Drawn(quiz, domain.phrasing, of_split, len(seen) - 1)
 
 
 def _from_file(domain: KnightsKnaves, split: Split | None, seed: int) -> Iterator[Drawn]:
@@ -149,12 +155,16 @@ def _variants(originals: Iterator[Drawn], domain: KnightsKnaves, tally: Tally) -
         quiz = perturb(_quiz(original, phrasing, rng), kind, rng, grammar=grammar, names=names, accept=accept)
         if quiz:
             misses = 0
-            yield Drawn(quiz, text.render(quiz, phrasing), original.split, original.index, original.id, kind)
+            yield Drawn(quiz, phrasing, original.split, original.number, original=original.id, perturbation=kind)
             continue
         tally.without += 1
         misses += 1
         if misses == PATIENCE:
             return
+
+
+def _id(question: str) -> str:
+    return problem_id(["kk", question])
 
 
 def _within(puzzle: Puzzle, bounds: tuple[int, int] | None) -> bool:
@@ -178,7 +188,8 @@ def _rows(source: Source, digest: str) -> tuple[Drawn, ...]:
     found = []
     for row in {row.question: row for row in read_puzzles(source)}.values():
         split = cast(Split, row.split or split_of(canonical_key(row.puzzle.statements)))
-        found.append(Drawn(english.Quiz(row.puzzle), row.question, split, row.index, row.original, row.perturbation))
+        quiz = english.Quiz(row.puzzle)
+        found.append(Drawn(quiz, "english", split, row.index, row.question, row.original, row.perturbation))
     return tuple(found)
 
 

@@ -246,9 +246,12 @@ def grading(problem: Problem) -> Iterator[None]:
         raise Unscorable(f"problem {problem.id}: the grader raised {describe_exception(error)}") from error
 
 
+_sorted = json.JSONEncoder(sort_keys=True).encode
+
+
 def problem_id(content: Any) -> str:
     """Hash of JSON-serializable content: 16 hex digits, stable across runs and machines."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(_sorted(content).encode()).hexdigest()[:16]
 
 
 def fields_of(row: Mapping[str, Any]) -> str:

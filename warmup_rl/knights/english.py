@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from warmup_rl.knights.grammar import Puzzle, Roles
-from warmup_rl.knights.statements import AND, IFF, IMPLIES, LEAVES, NOT, OR, TRUTHFUL, Statement
+from warmup_rl.knights.grammar import MOST_PEOPLE, Puzzle, Roles
+from warmup_rl.knights.statements import AND, CACHED, IFF, IMPLIES, LEAVES, NOT, OR, TRUTHFUL, Statement
 
 SPEECH = (
     '{name} said, "{what}."', '{name} was heard saying, "{what}".', '{name} commented, "{what}".',
@@ -35,6 +35,7 @@ NAMES = tuple(
 """Names of the published data."""
 
 _NEGATION = "It is not the case that "
+_FIELDS = [f"{{{person}}}" for person in range(MOST_PEOPLE)]
 _JOINTS = {AND: " and ", OR: " or ", IFF: " if and only if "}
 
 
@@ -58,8 +59,7 @@ def draw_quiz(puzzle: Puzzle, rng: random.Random) -> Quiz:
 def render_quiz(quiz: Quiz) -> str:
     """The question."""
     names, roles = quiz.puzzle.names, quiz.puzzle.roles
-    words = _articled(roles)
-    said = [_text(statement, names, words) for statement in quiz.puzzle.statements]
+    said = [statement_text(statement, names, roles) for statement in quiz.puzzle.statements]
     speeches = [form.replace("{name}", names[person]).replace("{what}", said[person]) for person, form in quiz.speeches]
     opening, question = _frame(roles)
     listed = f"{', '.join(names[:-1])}, and {names[-1]}"
@@ -68,13 +68,23 @@ def render_quiz(quiz: Quiz) -> str:
 
 def statement_text(statement: Statement, names: Sequence[str], roles: Roles) -> str:
     """A statement in words, without full stop; operands that have operands themselves are in brackets."""
-    return _text(statement, names, _articled(roles))
+    return _form(statement, roles).format(*names)
 
 
 def answer_english(puzzle: Puzzle) -> str:
     """The answer, one numbered line for each person, e.g. `(1) Hal is a knight`."""
-    lines = (f"({i}) {role_text(puzzle, i - 1, puzzle.solution[i - 1])}" for i in range(1, puzzle.people + 1))
-    return "\n".join(lines)
+    return numbered(role_lines(puzzle))
+
+
+def numbered(lines: Sequence[str]) -> str:
+    """The lines, each after its number from 1 in brackets."""
+    return "\n".join([f"({i}) {line}" for i, line in enumerate(lines, 1)])
+
+
+def role_lines(puzzle: Puzzle) -> list[str]:
+    """The solution, a line for each person."""
+    words = with_article(puzzle.roles.liar), with_article(puzzle.roles.truthful)
+    return [f"{name} is {words[truthful]}" for name, truthful in zip(puzzle.names, puzzle.solution, strict=True)]
 
 
 def role_text(puzzle: Puzzle, person: int, truthful: bool) -> str:
@@ -98,10 +108,11 @@ def word_forms(word: str) -> tuple[str, str, str]:
     return word, plural(word), word + "s"
 
 
-@lru_cache(maxsize=64)
-def _articled(roles: Roles) -> tuple[str, str]:
-    """The role words for a liar and for a truthful person, with articles."""
-    return with_article(roles.liar), with_article(roles.truthful)
+@lru_cache(maxsize=CACHED)
+def _form(statement: Statement, roles: Roles) -> str:
+    """The statement as a format string, with the numbers of its people for their names."""
+    liar, truthful = (with_article(word).replace("{", "{{").replace("}", "}}") for word in (roles.liar, roles.truthful))
+    return _text(statement, _FIELDS, (liar, truthful))
 
 
 @lru_cache(maxsize=64)
@@ -116,7 +127,7 @@ def _frame(roles: Roles) -> tuple[str, str]:
 
 
 def _text(statement: Statement, names: Sequence[str], words: tuple[str, str]) -> str:
-    """The statement in words; `words` are those of `_articled`."""
+    """The statement in words; `words` are the roles of a liar and of a truthful person, with articles."""
     operator = statement[0]
     if operator in LEAVES:
         return f"{names[statement[1]]} is {words[operator == TRUTHFUL]}"

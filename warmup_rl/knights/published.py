@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from warmup_rl.base.errors import DataError
 from warmup_rl.base.files import aside
@@ -16,21 +17,19 @@ from warmup_rl.base.untrusted import literal
 from warmup_rl.data.datasets import Source
 from warmup_rl.knights.answers import read_solution
 from warmup_rl.knights.difficulty import difficulty
-from warmup_rl.knights.english import answer_english, role_text, statement_text, with_article
+from warmup_rl.knights.english import numbered, role_lines, statement_text, with_article
 from warmup_rl.knights.grammar import KNIGHTS, Puzzle, Roles, make_puzzle
 from warmup_rl.knights.parse_quiz import parse_english
-from warmup_rl.knights.solver import full_table, person_tables, table
+from warmup_rl.knights.solver import full_table, role_tables, table
 from warmup_rl.knights.statements import mentioned, statement_from_json
 
 SUFFIXES = (".parquet", ".jsonl")
-ROWS_PER_BATCH = 2_000
+ROWS_PER_BATCH = 1_000
 """Rows that are made at once, and those of a group in a Parquet file."""
 PROCESSES = 2
 """They make rows; a row takes somewhat longer than to draw its puzzle."""
 NEEDED = (("quiz",), ("statements",), ("solution", "solution_text", "solution_text_format"))
 """A file must have at least one column of each group."""
-Puzzles = Sequence[tuple[Puzzle, Mapping[str, Any]]]
-"""Puzzles, each with its further columns: quiz, index, id, split, ..."""
 _DEEPEST = 100
 _WORDS = ("knight", "knave", "a_knight", "a_knave", "Knight", "Knave")
 _SPLITS = {"train": "train", "test": "test", **dict.fromkeys(("validation", "val", "valid", "dev"), "validation")}
@@ -68,29 +67,45 @@ class Check:
     disagree: list[int]
 
 
-def to_rows(puzzles: Puzzles) -> list[dict[str, Any]]:
+class Told(Protocol):
+    """A puzzle and its further columns: quiz, index, id, split, ..."""
+
+    @property
+    def puzzle(self) -> Puzzle: ...
+
+    @property
+    def columns(self) -> Mapping[str, Any]: ...
+
+
+def to_rows(puzzles: Sequence[Told]) -> list[dict[str, Any]]:
     """Rows with the published columns."""
     # one column for all rows before the next: a quarter faster, as each one's code then stays in the processor's cache
-    hardness = [difficulty(puzzle.statements) for puzzle, _ in puzzles]
-    chains = [assumption_chain(puzzle) for puzzle, _ in puzzles]
+    hardness = [difficulty(one.puzzle.statements) for one in puzzles]
+    chains = [assumption_chain(one.puzzle) for one in puzzles]
     return [
-        {**further, **_told(puzzle), "cot_repeat_steps": chain, "difficulty": hard.hypotheses, "depth": hard.depth}
-        for (puzzle, further), hard, chain in zip(puzzles, hardness, chains, strict=True)
+        {**one.columns, **_columns(one.puzzle), "cot_repeat_steps": chain, "difficulty": hard[0], "depth": hard[1]}
+        for one, hard, chain in zip(puzzles, hardness, chains, strict=True)
     ]
 
 
-def _told(puzzle: Puzzle) -> dict[str, Any]:
-    roles = puzzle.roles
-    truthful, liar = with_article(roles.truthful), with_article(roles.liar)
-    lines = [role_text(puzzle, person, puzzle.solution[person]) for person in range(puzzle.people)]
-    words = (roles.truthful, roles.liar, truthful, liar, roles.truthful.capitalize(), roles.liar.capitalize())
-    head = f"I take one person after the other, first as {truthful}, then as {liar}, and drop what contradicts itself."
+def _columns(puzzle: Puzzle) -> dict[str, Any]:
+    lines = role_lines(puzzle)
+    head, words = _of_roles(puzzle.roles)
     return {
-        "names": list(puzzle.names), "knight_knave": dict(zip(_WORDS, words, strict=True)),
+        "names": list(puzzle.names), "knight_knave": words,
         "solution": list(puzzle.solution), "solution_text": f"{', '.join(lines[:-1])}, and {lines[-1]}.",
-        "solution_text_format": answer_english(puzzle), "cot_head": head,
+        "solution_text_format": numbered(lines), "cot_head": head,
         "cot_foot": "Nobody contradicts these roles, so they are the solution.", "statements": repr(puzzle.statements),
     }  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _of_roles(roles: Roles) -> tuple[str, dict[str, str]]:
+    """The columns `cot_head` and `knight_knave`."""
+    truthful, liar = with_article(roles.truthful), with_article(roles.liar)
+    words = (roles.truthful, roles.liar, truthful, liar, roles.truthful.capitalize(), roles.liar.capitalize())
+    head = f"I take one person after the other, first as {truthful}, then as {liar}, and drop what contradicts itself."
+    return head, dict(zip(_WORDS, words, strict=True))
 
 
 def row_schema() -> Any:
@@ -124,7 +139,7 @@ def check_suffix(path: Path) -> None:
         raise DataError(f"{path}: the file name must end in {' or '.join(SUFFIXES)}.")
 
 
-def write_rows(path: Path, batches: Iterable[Puzzles]) -> None:
+def write_rows(path: Path, batches: Iterable[Sequence[Told]]) -> None:
     """Writes the rows of all batches (see `to_rows`), which other processes make; the file gets its name at the end.
 
     Raises:
@@ -133,7 +148,7 @@ def write_rows(path: Path, batches: Iterable[Puzzles]) -> None:
     check_suffix(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     parquet = path.suffix == ".parquet"
-    encode: Callable[[Puzzles], Any] = _table if parquet else _lines
+    encode: Callable[[Sequence[Told]], Any] = _table if parquet else _lines
     with aside(path) as part, closing(in_processes(encode, batches, PROCESSES)) as made:
         if parquet:
             from pyarrow.parquet import ParquetWriter
@@ -146,13 +161,13 @@ def write_rows(path: Path, batches: Iterable[Puzzles]) -> None:
                 file.writelines(made)
 
 
-def _table(batch: Puzzles) -> Any:
+def _table(batch: Sequence[Told]) -> Any:
     from pyarrow import Table
 
     return Table.from_pylist(to_rows(batch), schema=row_schema())
 
 
-def _lines(batch: Puzzles) -> bytes:
+def _lines(batch: Sequence[Told]) -> bytes:
     return b"".join(map(json_line, to_rows(batch)))
 
 
@@ -277,44 +292,43 @@ def _numbered(value: Any, depth: int = 0) -> Any:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
-_Role = tuple[str, str, Sequence[int], Sequence[int]]
-"""A role's word with article, `true` or `false` as what is said with it, and for each person the tables of the
-assignments in which the person has it, and in which the statement fits it."""
+_Role = tuple[str, str, int, int]
+"""A role's word with article, `true` or `false` as what is said with it, and the tables (see `solver`) of the
+assignments in which a person has it, and in which their statement fits it."""
 _Assumed = tuple[int, str, int]
 """A person, whether what they say has to be true or false, and the table of the assignments in which it is."""
 
 
 class _Assumptions:
     def __init__(self, puzzle: Puzzle) -> None:
-        persons, full = person_tables(puzzle.people), full_table(puzzle.people)
-        truths = [table(statement, puzzle.people) for statement in puzzle.statements]
+        people, full = puzzle.people, full_table(puzzle.people)
+        knight, knave = with_article(puzzle.roles.truthful), with_article(puzzle.roles.liar)
         texts = [statement_text(statement, puzzle.names, puzzle.roles) for statement in puzzle.statements]
-        self.names, self.mentioned = puzzle.names, [mentioned(statement) for statement in puzzle.statements]
+        self.names, self.statements = puzzle.names, puzzle.statements
         self.claims = [f'"{text}", said by {name},' for text, name in zip(texts, puzzle.names, strict=True)]
-        lying = [[full ^ one for one in of] for of in (persons, truths)]
-        self.roles: tuple[_Role, _Role] = (
-            (with_article(puzzle.roles.truthful), "true", persons, truths),
-            (with_article(puzzle.roles.liar), "false", lying[0], lying[1]),
-        )
+        self.roles: list[tuple[_Role, _Role]] = []
+        for statement, (truthful, lying) in zip(puzzle.statements, role_tables(people), strict=True):
+            truth = table(statement, people)
+            self.roles.append(((knight, "true", truthful, truth), (knave, "false", lying, full ^ truth)))
         self.steps: list[str] = []
 
     def explore(self, left: list[int], cases: int, assumed: list[_Assumed]) -> bool:
         """Whether all people get a role; `cases` is the table of the assignments that agree with `assumed`."""
         if not left:
             return True
-        person, others = left[0], left[1:]
+        person, *others = left
         name = self.names[person]
-        for role, truth, persons, truths in self.roles:
-            held, roles = cases & persons[person], [*assumed, (person, truth, truths[person])]
-            for speaker, claimed, fitting in roles:
-                if not held & fitting:
-                    claim = f"{self.claims[speaker]} cannot be {claimed}"
+        for role, said, having, fitting in self.roles[person]:
+            held, supposed = cases & having, [*assumed, (person, said, fitting)]
+            for speaker, needed, fits in supposed:
+                if not held & fits:
+                    claim = f"{self.claims[speaker]} cannot be {needed}"
                     self.steps.append(f"{name} cannot be {role}: then {claim}, although it has to be.")
                     break
             else:
-                self.steps.append(f"Suppose {name} is {role}. {self.claims[person]} can be {truth}.")
-                named = [other for other in self.mentioned[person] if other in others]
-                if self.explore([*named, *(other for other in others if other not in named)], held, roles):
+                self.steps.append(f"Suppose {name} is {role}. {self.claims[person]} can be {said}.")
+                named = [other for other in mentioned(self.statements[person]) if other in others]
+                if self.explore(named + [other for other in others if other not in named], held, supposed):
                     return True
         if assumed:
             before = self.names[assumed[-1][0]]

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, wraps
+from typing import Any, ParamSpec, TypeVar, cast
 
 from warmup_rl.knights.statements import AND, CACHED, IMPLIES, LIAR, NOT, OR, TRUTHFUL, Statement
 
 _MOST_KEPT = 8
 """Number of people up to which tables are kept; one of 20 people has 128 KB."""
+RoleTables = tuple[int, int]
+"""The tables of the assignments in which a person tells the truth, and in which they lie."""
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
+
+
+def kept(make: Callable[Given, Made]) -> Callable[Given, Made]:
+    """A function, its last argument the number of people, that keeps what it makes while tables are small."""
+    cached: Callable[..., Made] = lru_cache(maxsize=CACHED)(make)
+
+    @wraps(make)
+    def made(*given: Any) -> Made:
+        return (cached if given[-1] <= _MOST_KEPT else cast(Callable[..., Made], make))(*given)
+
+    return cast(Callable[Given, Made], made)
 
 
 @lru_cache(maxsize=64)
@@ -19,14 +35,21 @@ def person_tables(people: int) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=64)
+def role_tables(people: int) -> list[RoleTables]:
+    """For each person the tables of telling the truth and of lying."""
+    return [(truthful, full_table(people) ^ truthful) for truthful in person_tables(people)]
+
+
+@lru_cache(maxsize=64)
 def full_table(people: int) -> int:
     """The table that is true in all 2^people assignments."""
     return (1 << (1 << people)) - 1
 
 
+@kept
 def table(statement: Statement, people: int) -> int:
     """Truth table of a statement: bit a is set if it is true in assignment a."""
-    return _kept(statement, people) if people <= _MOST_KEPT else _made(statement, people)
+    return _table(statement, person_tables(people), full_table(people))
 
 
 def consistent(statements: Sequence[Statement]) -> int:
@@ -58,13 +81,6 @@ def assignment(index: int, people: int) -> tuple[bool, ...]:
 def assignment_index(truthful: Sequence[bool]) -> int:
     """Inverse of `assignment`."""
     return sum(1 << person for person, honest in enumerate(truthful) if not honest)
-
-
-def _made(statement: Statement, people: int) -> int:
-    return _table(statement, person_tables(people), full_table(people))
-
-
-_kept = lru_cache(maxsize=CACHED)(_made)
 
 
 def _table(statement: Statement, persons: Sequence[int], full: int) -> int:

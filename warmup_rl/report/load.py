@@ -13,7 +13,7 @@ from warmup_rl.base.errors import RunError
 from warmup_rl.base.jsonl import read_json
 from warmup_rl.base.untrusted import shaped
 from warmup_rl.interfaces.measurement import read_record
-from warmup_rl.recipe import ClaimSettings, RecipeRecord, read_recipe_record, trial_name
+from warmup_rl.recipe.schema import ClaimSettings, RecipeRecord, read_recipe_record, trial_name
 from warmup_rl.report.outputs import Model, Reading, StageOutput, pooled_model, pooled_training
 from warmup_rl.run.cache import RECORD, CacheEntry, lost_process
 from warmup_rl.run.provenance import StageEntry, TrialRecord, missing_outputs, require_run_folder, trial_records

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from warmup_rl.base.stats import MIN_SEEDS, mean
 from warmup_rl.interfaces.measurement import CurvePoint
-from warmup_rl.recipe import ClaimSettings
+from warmup_rl.recipe.schema import ClaimSettings
 from warmup_rl.report.claims import SPENT, Meeting, share
 from warmup_rl.report.findings import Findings, Outcome
 from warmup_rl.report.heatmaps import problem_rates, retention

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from warmup_rl.base.config import Sampling
 from warmup_rl.base.errors import refused
 from warmup_rl.interfaces.chat import load_tokenizer
-from warmup_rl.recipe import Recipe, dump
+from warmup_rl.recipe.schema import Recipe, dump
 from warmup_rl.run.cache import key_of, note_of
 from warmup_rl.run.code_digest import code_digest
 from warmup_rl.run.provenance import versions

@@ -11,7 +11,7 @@ import yaml
 from warmup_rl.base.config import ADAPTER_FILE
 from warmup_rl.base.files import aside
 from warmup_rl.base.models import read_tags
-from warmup_rl.recipe import dump
+from warmup_rl.recipe.schema import dump
 from warmup_rl.run.cache import CARD
 from warmup_rl.run.provenance import versions
 

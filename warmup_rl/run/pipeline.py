@@ -18,7 +18,7 @@ from warmup_rl.base.jsonl import write_json
 from warmup_rl.base.models import require_finite
 from warmup_rl.interfaces.chat import load_tokenizer
 from warmup_rl.interfaces.stage import Artifacts, Context, LaunchEnv, Stage, artifact_path
-from warmup_rl.recipe import dump
+from warmup_rl.recipe.schema import dump
 from warmup_rl.run.cache import CacheEntry, keep_note
 from warmup_rl.run.drafts import checked_note, require_completions
 from warmup_rl.run.harm import silent_starts, stop_after_harm, warmup_alarms

@@ -21,8 +21,8 @@ from warmup_rl.base.errors import DataError, RunError
 from warmup_rl.base.jsonl import json_line, read_json, write_json
 from warmup_rl.base.untrusted import shaped
 from warmup_rl.interfaces.plugins import data_digests, data_files
-from warmup_rl.recipe import Recipe, trial_name
 from warmup_rl.recipe.leaks import leaks, refuse
+from warmup_rl.recipe.schema import Recipe, trial_name
 from warmup_rl.run.cache import POLL_SECONDS, CacheEntry, keep_note, note_of
 from warmup_rl.run.code_digest import LIBRARIES, code_digest, installed_version
 from warmup_rl.run.launch_env import launch_id

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from warmup_rl.interfaces.measurement import TRACKED
 from warmup_rl.interfaces.stage import Tracking
-from warmup_rl.recipe import RecipeRecord
-from warmup_rl.recipe.schema import stage_row
+from warmup_rl.recipe.schema import RecipeRecord, stage_row
 from warmup_rl.stages.training.tracking import to_wandb
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from warmup_rl.interfaces.format import STYLES, ResponseFormat
 from warmup_rl.interfaces.measurement import best_style
 from warmup_rl.interfaces.plugins import data_digests, data_files
 from warmup_rl.interfaces.stage import Stage
-from warmup_rl.recipe import Recipe, dump, trial_name
-from warmup_rl.recipe.schema import CACHE_FOLDER, SOURCES
+from warmup_rl.recipe.schema import CACHE_FOLDER, SOURCES, Recipe, dump, trial_name
 from warmup_rl.run.cache import CacheEntry, key_of, model_key, stale_key
 from warmup_rl.run.code_digest import code_digest
 from warmup_rl.run.provenance import addresses

@@ -13,7 +13,7 @@ from warmup_rl.base.errors import UserError
 from warmup_rl.base.jsonl import read_json
 from warmup_rl.cli.arguments import Arguments
 from warmup_rl.interfaces.plugins import load
-from warmup_rl.recipe import RecipeRecord, read_recipe_record
+from warmup_rl.recipe.schema import RecipeRecord, read_recipe_record
 from warmup_rl.report.plots import arm_colors
 from warmup_rl.run.provenance import require_run_folder
 

@@ -24,8 +24,8 @@ from warmup_rl.data.datasets import Source
 from warmup_rl.domains.jsonl import UserRows, filled, template_columns
 from warmup_rl.interfaces.domain import each_fold
 from warmup_rl.interfaces.plugins import suggestion
-from warmup_rl.recipe import load_recipe
 from warmup_rl.recipe.document import parse_value
+from warmup_rl.recipe.load import load_recipe
 from warmup_rl.stages.rlvr import MOST_PROBLEMS
 from warmup_rl_extras.column_guesses import (
     Column,
