@@ -39,16 +39,18 @@ def _refine(statements: Sequence[Statement], colours: Colours) -> Colours:
     """Splits colours by what people say and what is said about them until nothing changes; colours are ranks from 0."""
     people, known = len(statements), 0
     while True:
-        marks = [str(colour) for colour in colours]
-        said, named = [], [[] for _ in range(people)]  # type: list[str], list[list[str]]
-        for speaker, statement in enumerate(statements):
-            text, mentions = _said(statement, speaker, marks) if any(colours) else _first(statement, speaker, people)
-            said.append(text)
-            for person, place in mentions:
-                named[person].append(place + text)
+        if any(colours):
+            marks = [str(colour) for colour in colours]
+            heard = [_said(statement, speaker, marks) for speaker, statement in enumerate(statements)]
+        else:
+            heard = [_first(statement, speaker, people) for speaker, statement in enumerate(statements)]
+        named: list[list[str]] = [[] for _ in range(people)]
+        for _, mentions in heard:
+            for person, mention in mentions:
+                named[person].append(mention)
         for places in named:
             places.sort()
-        looks = [(colours[i], said[i], tuple(named[i])) for i in range(people)]
+        looks = [(colours[i], heard[i][0], tuple(named[i])) for i in range(people)]
         ranks = {look: rank for rank, look in enumerate(sorted(set(looks)))}
         colours = [ranks[look] for look in looks]
         if len(ranks) in (known, people):
@@ -58,7 +60,8 @@ def _refine(statements: Sequence[Statement], colours: Colours) -> Colours:
 
 def _said(statement: Statement, speaker: int, marks: Sequence[str]) -> tuple[str, list[Mention]]:
     mentions: list[Mention] = []
-    return _encode(statement, [*marks[:speaker], f"{marks[speaker]}s", *marks[speaker + 1 :]], "", mentions), mentions
+    text = _encode(statement, [*marks[:speaker], f"{marks[speaker]}s", *marks[speaker + 1 :]], "", mentions)
+    return text, [(person, place + text) for person, place in mentions]
 
 
 @lru_cache(maxsize=CACHED)
