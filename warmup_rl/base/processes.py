@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
 import os
-import signal
+import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain, islice
-from multiprocessing import get_context
-from typing import TypeVar
+from multiprocessing.connection import Connection, Pipe
+from queue import SimpleQueue
+from subprocess import Popen
+from traceback import format_exc
+from typing import Any, TypeVar, cast
 
+from warmup_rl.base.errors import UserError
 from warmup_rl.base.stopping import stop_with
 
 Batch = TypeVar("Batch")
@@ -24,27 +28,75 @@ def in_processes(
 ) -> Generator[Made, None, None]:
     """What `make` makes of each batch, in order, while the next ones are drawn; a few batches are held at a time.
 
-    One batch alone is made here, and starts no process.
+    One batch alone is made here, and starts no process. The processes do not import the script that runs here, as those
+    of `multiprocessing` do: it need not guard its `main`, and may be a terminal.
 
     Args:
         make: a function of a module.
+
+    Raises:
+        UserError: a process ended before its work, as one that the system kills.
     """
     batches = iter(batches)
-    first, ahead = list(islice(batches, 2)), deque[Future[Made]]()
+    first, ahead, free = list(islice(batches, 2)), deque[Future[Made]](), SimpleQueue[Connection]()
     if len(first) == 1:
         yield make(first[0])
         return
-    with ProcessPoolExecutor(processes, get_context("spawn"), _begin, (os.getpid(),)) as pool:
+
+    def ask(batch: Batch) -> Made:
+        worker = free.get()
+        try:
+            worker.send((make, batch))
+            made, error = worker.recv()
+        except (EOFError, OSError):
+            raise UserError(
+                "A process that this command had started ended before its work, often for lack of memory. Free some "
+                "and run the command again."
+            ) from None
+        finally:
+            free.put(worker)
+        if error:
+            raise error
+        return cast(Made, made)
+
+    with ExitStack() as started:
+        threads = started.enter_context(ThreadPoolExecutor(processes))  # left last, when the processes are gone
+        for _ in range(processes):
+            free.put(started.enter_context(_worker()))
         for batch in chain(first, batches):
-            ahead.append(pool.submit(make, batch))
+            ahead.append(threads.submit(ask, batch))
             if len(ahead) > 2 * processes:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
 
 
-def _begin(parent: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _worker() -> Iterator[Connection]:
+    """A process that serves a connection; it ends with it, and does not hear of Ctrl-C."""
+    ours, theirs = Pipe()
+    with theirs:
+        place = theirs.fileno()
+        serving = f"from {__name__} import serve; serve({place}, {os.getpid()})"
+        code = f"import sys; sys.path[:] = {sys.path!r}; {serving}"
+        process = Popen([sys.executable, "-c", code], pass_fds=[place], process_group=0)
+    try:
+        yield ours
+    finally:
+        process.kill()  # it has nothing to tidy up
+        process.wait()
+
+
+def serve(place: int, parent: int) -> None:
+    """Makes what the process `parent` asks for at a connection, given its file descriptor, until one of them ends."""
     gc.disable()  # what batches are made of has no cycles
     stop_with([parent])
-    atexit.register(os._exit, 0)  # nothing is left to tidy up, which would take a quarter of a second
+    with Connection(place) as asked, suppress(EOFError, OSError):
+        while True:
+            make, batch = asked.recv()
+            try:
+                answer: tuple[Any, Exception | None] = make(batch), None
+            except Exception as error:
+                error.add_note(format_exc())
+                answer = None, error
+            asked.send(answer)
