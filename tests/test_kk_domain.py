@@ -184,6 +184,8 @@ def test_a_small_space_ends_and_says_how_many_there_are():
         ({"names": ["Al", "al", "Bo"]}, "distinct"), ({"names": ["Al B", "Bo", "Cy"]}, "single words"),
         ({"names": ["Knave", "Bo", "Cy"]}, "role word"), ({"roles": [["x", "x"]]}, "differ"), ({"roles": []}, "roles"),
         ({"phrasing": "terse", "roles": "all"}, "terse"), ({"peple": 3}, "peple"),
+        ({"names": ["Al", "If", "words"]}, "names: with If, words a puzzle is not read"),
+        ({"roles": [["knight", ""], ["a", "b"], ["hero", "heroes"]]}, "roles: with knight/, hero/heroes a"),
     ],
 )  # fmt: skip
 def test_settings_that_cannot_work_are_refused(settings, message):

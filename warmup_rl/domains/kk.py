@@ -95,6 +95,10 @@ class KnightsKnaves(Domain):
             raise ValueError("roles: the two words of a pair must differ")
         if self.is_terse and self.role_pairs != (KNIGHTS,):
             raise ValueError("roles: the terse phrasing only has knight and knave; leave out the key, or use english")
+        own = self.names if isinstance(self.names, list) else []
+        if wrong := text.unreadable(own, self.role_pairs, self.phrasing):
+            key = "names" if wrong[0] in own else "roles"
+            raise ValueError(f"{key}: with {', '.join(wrong)} a puzzle is not read as it is meant; use other words")
         return self
 
     @property

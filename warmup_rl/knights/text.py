@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 from warmup_rl.base.errors import DataError
-from warmup_rl.knights.english import Quiz, answer_english, draw_quiz, render_quiz
-from warmup_rl.knights.grammar import Puzzle, Roles
+from warmup_rl.knights.english import NAMES, SPEECH, Quiz, answer_english, draw_quiz, render_quiz
+from warmup_rl.knights.grammar import Grammar, Puzzle, Roles, draw_puzzle
 from warmup_rl.knights.parse_quiz import parse_english
 from warmup_rl.knights.statements import statement_from_json
+from warmup_rl.knights.terse import NAMES as TERSE_NAMES
 from warmup_rl.knights.terse import answer_terse, parse_terse, render_terse
 
 Phrasing = Literal["english", "terse"]
@@ -33,6 +36,35 @@ def parse(text: str, phrasing: Phrasing) -> Puzzle:
 def answer(puzzle: Puzzle, phrasing: Phrasing) -> str:
     """The answer as text."""
     return answer_terse(puzzle) if phrasing == "terse" else answer_english(puzzle)
+
+
+def unreadable(names: Sequence[str], pairs: Sequence[Roles], phrasing: Phrasing) -> list[str]:
+    """The pairs of role words, or else the names, with which a puzzle is not read as it is meant: as a name `If`."""
+    ann, bob, cy = (NAMES if phrasing == "english" else TERSE_NAMES)[:3]
+    wrong = [f"{pair.truthful}/{pair.liar}" for pair in pairs if not _read(ann, bob, pair, phrasing)]
+    others = ((name, cy if name.lower() == bob.lower() else bob) for name in names)
+    return wrong or [name for name, other in others if not _read(name, other, pairs[0], phrasing)]
+
+
+@lru_cache(maxsize=256)
+def _read(name: str, other: str, roles: Roles, phrasing: Phrasing) -> bool:
+    for quiz in _told():
+        puzzle = quiz.puzzle._replace(names=(name, other), roles=roles)
+        try:
+            found = parse(render(quiz._replace(puzzle=puzzle), phrasing), phrasing)
+        except DataError:
+            return False
+        if found[:3] != puzzle[:3]:
+            return False
+    return True
+
+
+@lru_cache(maxsize=1)
+def _told() -> list[Quiz]:
+    """Puzzles of two people, each of whom speaks in every way."""
+    rng = random.Random("told")
+    puzzles = [draw_puzzle(rng, 2, Grammar(depth=3), NAMES) for _ in SPEECH]
+    return [Quiz(puzzle, ((0, SPEECH[i]), (1, SPEECH[i - 1]))) for i, puzzle in enumerate(puzzles)]
 
 
 def to_meta(puzzle: Puzzle, phrasing: Phrasing) -> dict[str, Any]:
