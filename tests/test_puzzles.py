@@ -390,6 +390,7 @@ def test_a_line_that_is_no_json_counts_as_unsolved(tmp_path):
         ([], "--out"), (["--out", "x.csv"], r"\.parquet or \.jsonl"), (["--check", "nowhere.jsonl"], "no such file"),
         (["--check", "nowhere.parquet"], "no such file"),
         (["--out", "x.jsonl", "--people", "4-3"], "lower bound must come first"),
+        (["--out", "x.jsonl", "--people", "3-"], r"N or N-M is needed \(got 3-\)"), (["--out", ""], "is empty"),
         (["--out", "x.jsonl", "--people", "many"], "whole number"), (["--out", "x.jsonl", "--size", "0"], "at least 1"),
         (["--out", "x.jsonl", "--depth", "1"], "at least 2"), (["--out", "x.jsonl", "--roles", "knight"], "pairs"),
         (["--out", "x.jsonl", "--in", "y.jsonl"], "--perturb"), (["--out", "x.jsonl", "--peple", "3"], "--people"),
@@ -407,11 +408,15 @@ def test_wrong_command_lines_end_with_one_clear_message(tmp_path, monkeypatch, c
     assert not list(tmp_path.iterdir()), "nothing is written"
 
 
-def test_missing_columns_are_named(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [(b'{"question": "?", "quiz": "?"}\n', "question, quiz"), (b"\xff\xfe{", "no row that can be read")],
+)
+def test_missing_columns_are_named(tmp_path, capsys, content, found):
     path = tmp_path / "other.jsonl"
-    path.write_text('{"question": "?", "quiz": "?"}\n')
+    path.write_bytes(content)
     assert main(["puzzles", "--check", str(path)]) == 2
-    assert "columns missing: statements, solution" in capsys.readouterr().err
+    assert re.search(rf"columns missing: .*statements, solution.* Found: {found}\.", capsys.readouterr().err)
 
 
 def test_an_exhausted_space_keeps_what_exists_and_says_how_much_that_is(tmp_path, capsys):

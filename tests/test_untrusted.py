@@ -20,6 +20,7 @@ from tests.tiny import Adding
 from warmup_rl.__main__ import main
 from warmup_rl.base.console import open_console, quiet_libraries, run_command
 from warmup_rl.base.errors import DataError, RecipeError, Unscorable, UserError
+from warmup_rl.base.files import aside
 from warmup_rl.base.jsonl import read_json, read_jsonl
 from warmup_rl.base.machine import cores
 from warmup_rl.base.types import Problem
@@ -232,6 +233,23 @@ def test_a_full_disk_is_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("pathlib.Path.replace", full)
     assert main(["grade", "--domain", "sums", "--in", str(rows), "--out", str(tmp_path / "a.jsonl")]) == 2
     assert "No space left on device. Finished work is kept" in capsys.readouterr().err
+
+
+def test_a_disk_that_gets_full_while_a_file_is_written_is_named_with_the_file(tmp_path, capsys):
+    def command():
+        with aside(tmp_path / "kk.jsonl"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert run_command(command) == 2
+    assert capsys.readouterr().err.startswith(f"{tmp_path / 'kk.jsonl'}: No space left on device. Finished work")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_command_needs_no_open_streams(monkeypatch, closed):
+    monkeypatch.setattr(sys, closed, None)
+    assert main(["--version"]) == 0
+    assert main(["nothing"]) == 2
 
 
 def test_an_error_of_the_code_keeps_its_traceback():

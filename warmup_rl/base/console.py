@@ -50,7 +50,7 @@ def run_command(command: Callable[[], int], *, quiet: bool = False) -> int:
     """
     share_cores()
     gc.set_threshold(_COLLECT_AFTER)
-    out, err = (one if isinstance(one, _Printable) else _Printable(one) for one in (sys.stdout, sys.stderr))
+    out, err = (one if isinstance(one, _Printable) else _Printable(one) for one in map(_open, (sys.stdout, sys.stderr)))
     with redirect_stdout(out), redirect_stderr(err):  # type: ignore[type-var]
         try:
             return command()
@@ -70,6 +70,11 @@ def run_command(command: Callable[[], int], *, quiet: bool = False) -> int:
         if not quiet:
             print(printable(line), file=sys.stderr)
         return 2
+
+
+def _open(stream: Any) -> Any:
+    """The stream, or one that leads nowhere in place of a closed one, which is None."""
+    return stream or open(os.devnull, "w", encoding="utf-8")
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def damage(folder: Path, recorded: Mapping[str, Mapping[str, Any]]) -> Iterator[
 @contextmanager
 def aside(path: Path) -> Iterator[Path]:
     """A temporary path, one for each process, that becomes `path` at the end: readers never see a partial file. Raises
-    `UserError` where no file can be made."""
+    `UserError` where no file can be made; an `OSError` of a full disk names the path."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         if path.is_dir():
@@ -59,6 +59,10 @@ def aside(path: Path) -> Iterator[Path]:
     try:
         yield part
         part.replace(path)
+    except OSError as error:
+        if error.errno in DISK_FULL and error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         part.unlink(missing_ok=True)
 

@@ -27,7 +27,9 @@ class Arguments(argparse.ArgumentParser):
 
     def read(self, arguments: Sequence[str], known: Iterable[str] = ()) -> argparse.Namespace:
         """The parsed command line; `known` names are suggested for an unknown option too. Raises `UserError` if it is
-        wrong."""
+        wrong, or one of the arguments is empty."""
+        if "" in arguments:
+            self.error("an argument is empty, as a variable of the shell without a value is. Give it a value.")
         found, unknown = self.parse_known_intermixed_args(list(arguments))
         if unknown:
             options = [name for action in self._actions for name in action.option_strings]

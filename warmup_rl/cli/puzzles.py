@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmup_rl.base.console import progress_bar
+from warmup_rl.base.console import counted, progress_bar
 from warmup_rl.base.errors import SpaceError, UserError
 from warmup_rl.base.files import real
 from warmup_rl.base.types import SPLITS, Split
@@ -88,7 +88,10 @@ def _domain(given: argparse.Namespace) -> KnightsKnaves:
     given_keys = {key: getattr(given, key) for key in ("depth", "width", "deeper")}
     keys |= {key: parse_value(text, option(key)) for key, text in given_keys.items() if text is not None}
     if given.people:
-        numbers = [parse_value(part, "--people") for part in given.people.split("-")]
+        bounds = given.people.split("-")
+        if "" in bounds:
+            raise UserError(f"puzzles: --people: N or N-M is needed (got {given.people}).")
+        numbers = [parse_value(bound, "--people") for bound in bounds]
         keys["people"] = numbers[0] if len(numbers) == 1 else numbers
     if given.names:
         keys["names"] = int(given.names) if given.names.isdecimal() else given.names.split(",")
@@ -128,9 +131,9 @@ def _make(domain: KnightsKnaves, given: argparse.Namespace) -> None:
     total = sum(made.values())
     shares = ", ".join(f"{made[split]:,} {split}" for split in SPLITS if made[split])
     if given.perturb:
-        print(f"{given.out}: {total:,} variants ({given.perturb}): {shares}; {tally.without:,} without one")
+        print(f"{given.out}: {counted(total, 'variant')} ({given.perturb}): {shares}; {tally.without:,} without one")
     else:
-        print(f"{given.out}: {total:,} puzzles: {shares}")
+        print(f"{given.out}: {counted(total, 'puzzle')}: {shares}")
         print("\n".join(_report(domain, tally, split)))
     if size is not None and total < size:
         widen = "." if given.source else ", or widen --people, --depth or --width."

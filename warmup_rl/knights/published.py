@@ -193,10 +193,10 @@ def check_file(path: Path) -> Check:
     Raises:
         DataError: the file is missing or lacks columns.
     """
-    columns: set[str] = set()
+    columns: dict[str, None] = {}
     solved: list[tuple[bool, bool]] = []
     for row in _rows(path):
-        columns.update(row)
+        columns.update(dict.fromkeys(row))
         solved.append((_solves(row, _from_statements), _solves(row, lambda row: parse_english(str(row.get("quiz"))))))
     try:
         _check_columns(columns)
@@ -231,7 +231,7 @@ def _check_columns(columns: Collection[str]) -> None:
     missing = [" or ".join(group) for group in NEEDED if not any(name in columns for name in group)]
     if missing:
         raise DataError(
-            f"columns missing: {', '.join(missing)}. Found: {', '.join(columns) or 'none'}. "
+            f"columns missing: {', '.join(missing)}. Found: {', '.join(columns) or 'no row that can be read'}. "
             f"The published data have quiz, names, statements (logic tuples) and solution (true: tells the truth)."
         )
 
