@@ -212,6 +212,13 @@ def test_names_and_words_stand_in_a_statement_as_they_are():
     )
 
 
+@pytest.mark.parametrize("form", english.SPEECH)
+def test_names_in_a_speech_are_no_part_of_its_form(form):
+    puzzle = draw_puzzle(random.Random(0), 2, Grammar(), ["{what}", "{name}"])
+    told = english.Quiz(puzzle, ((0, form), (1, form)))
+    assert parse_quiz(english.render_quiz(told)).puzzle == puzzle
+
+
 REFUSED = {
     "one is silent": quiz(REST),
     "one speaks twice": quiz(REST + ' Ann said, "Bob is a knight." Ann said, "Bob is a knight."'),

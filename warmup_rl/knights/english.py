@@ -60,7 +60,10 @@ def render_quiz(quiz: Quiz) -> str:
     """The question."""
     names, roles = quiz.puzzle.names, quiz.puzzle.roles
     said = [statement_text(statement, names, roles) for statement in quiz.puzzle.statements]
-    speeches = [form.replace("{name}", names[person]).replace("{what}", said[person]) for person, form in quiz.speeches]
+    speeches = [
+        said[person].join([part.replace("{name}", names[person]) for part in form.split("{what}")])
+        for person, form in quiz.speeches
+    ]
     opening, question = _frame(roles)
     listed = f"{', '.join(names[:-1])}, and {names[-1]}"
     return f"{opening} You meet {len(names)} inhabitants: {listed}. {' '.join(speeches)} {question}"
