@@ -179,7 +179,8 @@ def claims(run: Run) -> tuple[Claim, ...]:
 
 
 def meeting(run: Run) -> Meeting:
-    """The first measured step from which on base is at most `MEET` behind; means over seeds that have both curves."""
+    """The first of at least two measured steps from which on base is at most `MEET` behind; means over the seeds that
+    have both curves."""
 
     def curves(seed: int) -> list[dict[int, float]]:
         return [{p.step: p.lenient for p in measures.curve(run, arm, seed)} for arm in measures.compared(run)]
@@ -193,6 +194,8 @@ def meeting(run: Run) -> Meeting:
         return Meeting(None, f"warmup is not ahead when {run.method} starts")
     if behind[-1]:
         return Meeting(None, f"the curves do not meet within {steps[-1]} steps")
+    if behind[-2]:
+        return Meeting(None, f"the mean curves meet at step {steps[-1]}, the last one, and may part again")
     return Meeting(steps[max(index for index, is_behind in enumerate(behind) if is_behind) + 1])
 
 
