@@ -338,8 +338,8 @@ def _efficiency(run: Run, by_id: Mapping[str, Claim], met: Meeting) -> str:
     claim, method = by_id["efficiency.steps"], run.method
     meets = f"{_capital(met.why)}."
     if met.step is not None:
-        far = f"at most {MEET * 100:.0f} points below that of warmup + {method}"
-        meets = f"From step {met.step} on, the mean curve of base + {method} is {far}."
+        far = f"at most {MEET * 100:.0f} points below warmup + {method} on average"
+        meets = f"From step {met.step} on, base + {method} is {far}."
     if claim.untestable:
         return f"This is {_cannot(claim)}. {meets}"
     goal, sides = f"{share(run.claims.threshold)} on {claim.where}", (claim.left, claim.right)
