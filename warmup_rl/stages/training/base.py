@@ -293,8 +293,12 @@ class TrainerStage(Stage):
         from warmup_rl.stages.training.callbacks import Health, Progress, Tracked
         from warmup_rl.stages.training.saving import parameter_count, save
 
-        if put := self.rows_together(trainer.args):
+        args = trainer.args
+        if put := self.rows_together(args):
             require_rows_apart(trainer.model, put, context.stage_id)
+        if args.fp16 and not trainer.is_deepspeed_enabled and trainer.accelerator.scaler is None:
+            args.fp16 = False
+            context.say(f"args.fp16 has no effect on a {args.device.type}: trains in float32. args.bf16 has one there.")
         resumed = _newest(context)
         trainer.remove_callback(PrinterCallback)
         finite = checkpointing.FiniteSteps(context, trainer)
