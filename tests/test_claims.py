@@ -195,8 +195,16 @@ def test_a_warmup_that_starts_above_the_threshold_counts_as_no_step(tmp_path: Pa
         ({0: 0.2, 4: 0.69, 8: 0.6, 12: 0.89, 16: 0.88, 20: 0.95}, 12),
         ({0: 0.2, 4: 0.3, 8: 0.4, 12: 0.5, 16: 0.6, 20: 0.7}, None),
         ({0: 0.5, 4: 0.7, 8: 0.8, 12: 0.9, 16: 0.9, 20: 0.9}, None),
+        ({0: 0.2, 4: 0.69, 8: 0.6, 12: 0.8, 16: 0.8, 20: 0.95}, None),
+        ({0: 0.2, 4: 0.3, 8: 0.8, 12: 0.87, 16: 0.89, 20: 0.9}, 8),
     ],
-    ids=["level from 12 on, a touch at 4 does not count", "never", "level from the start"],
+    ids=[
+        "level from 12 on, a touch at 4 does not count",
+        "never",
+        "level from the start",
+        "at the last step only",
+        "level from 8 on, a dip at 12 counts with the others",
+    ],
 )
 def test_the_arms_meet_where_base_stays_level_for_good(
     tmp_path: Path, base: dict[int, float], step: int | None

@@ -143,9 +143,11 @@ def test_a_finished_run_is_left_alone(recipe):
 def test_stages_can_be_run_one_by_one(recipe):
     with pytest.raises(RunError, match="needs the model of stage 'second', which is not done"):
         run(recipe, "long", only="third")
-    run(recipe, "long", until="second")
+    trial, _ = run(recipe, "long", until="second")
+    assert json.loads((trial.folder / "run.json").read_text())["state"] == "waits"
     trial, _ = run(recipe, "long", only="third")
     assert trial.done
+    assert json.loads((trial.folder / "run.json").read_text())["state"] == "finished"
     with pytest.raises(RunError, match="no stage 'fourth'. Its stages: first, second, third"):
         run(recipe, "long", only="fourth")
 

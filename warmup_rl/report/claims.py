@@ -20,7 +20,7 @@ CEILING = 0.92
 FLOOR = 0.10
 """A start at most this far above chance has nothing to lose: retention is not testable there."""
 MEET = 0.02
-"""The arms have met where base stays at most this far below warmup."""
+"""The arms have met where base stays at most this far below warmup on average."""
 
 Unit = Literal["points", "steps", "rollouts", "tokens"]
 Verdict = Literal["above", "below", "unclear", "no interval", "not testable"]
@@ -179,7 +179,8 @@ def claims(run: Run) -> tuple[Claim, ...]:
 
 
 def meeting(run: Run) -> Meeting:
-    """The first measured step from which on base is at most `MEET` behind; means over seeds that have both curves."""
+    """The first measured step at which, and from which on on average, base is at most `MEET` behind; means over the
+    seeds that have both curves. The last step alone does not count: no step after it bears it out."""
 
     def curves(seed: int) -> list[dict[int, float]]:
         return [{p.step: p.lenient for p in measures.curve(run, arm, seed)} for arm in measures.compared(run)]
@@ -188,12 +189,15 @@ def meeting(run: Run) -> Meeting:
     if not both:
         return Meeting(None, "no seed has held-out curves of both arms")
     steps = sorted(set.intersection(*(set(curve) for pair in both for curve in pair)))
-    behind = [round(mean([warmup[step] - base[step] for warmup, base in both]), 9) > MEET for step in steps]
-    if not behind or not behind[0]:
+    gaps = [round(mean([warmup[step] - base[step] for warmup, base in both]), 9) for step in steps]
+    if not gaps or gaps[0] <= MEET:
         return Meeting(None, f"warmup is not ahead when {run.method} starts")
-    if behind[-1]:
-        return Meeting(None, f"the curves do not meet within {steps[-1]} steps")
-    return Meeting(steps[max(index for index, is_behind in enumerate(behind) if is_behind) + 1])
+    for index, step in enumerate(steps[:-1]):
+        if max(gaps[index], mean(gaps[index:])) <= MEET:
+            return Meeting(step)
+    if gaps[-1] <= MEET:
+        return Meeting(None, f"the mean curves meet at step {steps[-1]}, the last one, and may part again")
+    return Meeting(None, f"the curves do not meet within {steps[-1]} steps")
 
 
 def _transfer(run: Run) -> list[Claim]:

@@ -338,8 +338,8 @@ def _efficiency(run: Run, by_id: Mapping[str, Claim], met: Meeting) -> str:
     claim, method = by_id["efficiency.steps"], run.method
     meets = f"{_capital(met.why)}."
     if met.step is not None:
-        within = f"(within {MEET * 100:.0f} points)"
-        meets = f"From step {met.step} on, base + {method} has caught up with warmup + {method} {within}."
+        far = f"at most {MEET * 100:.0f} points below warmup + {method} on average"
+        meets = f"From step {met.step} on, base + {method} is {far}."
     if claim.untestable:
         return f"This is {_cannot(claim)}. {meets}"
     goal, sides = f"{share(run.claims.threshold)} on {claim.where}", (claim.left, claim.right)

@@ -70,7 +70,7 @@ class TrialRunner:
             state = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
             self._record(state, f"{type(error).__name__}: {error}")
             raise
-        self._record("finished" if self._trial.done else "running")
+        self._record("finished" if self._trial.done else "waits")
 
     def prepare(self, stages: Sequence[PlannedStage], drafts: Path) -> list[tuple[Stage, Context]]:
         """Finds what would stop a stage, without doing its work. Returns the stages with what they were prepared on.
