@@ -174,7 +174,7 @@ def require_step(kind: type[Trainer], small: PreTrainedModel, options: Any, adap
         if not fault:
             without = f"lora.exclude_modules: {spared.exclude_modules}" if spared else "lora: null"
             said = [without] * (lora is not adapter)
-            said += ["args.router_aux_loss_coef: 0 (the loss that balances experts)"] * bool(changed)
+            said += ["args.router_aux_loss_coef: 0.0 (the loss that balances experts)"] * bool(changed)
             remedy = f"Set {' and '.join(said)}."
             break
     if found:
@@ -187,16 +187,21 @@ def _fault(
 ) -> str:
     """What a step of a copy of a small model raises, or that TRL's output layer is not the model's; empty for none."""
     import torch
+    from transformers.utils import logging
 
     with TemporaryDirectory() as folder, torch.random.fork_rng(), warnings.catch_warnings(action="ignore"):
         alone = _harmless(options, folder)
         for name, value in {"beta": 0.0, "sync_ref_model": False, **changed}.items():
             if hasattr(alone, name):
                 setattr(alone, name, value)
+        verbosity = logging.get_verbosity()
+        logging.set_verbosity_error()  # its words are not the model's
         try:
             model = _take_step(kind, alone, _few_words(), copy.deepcopy(small), copy.deepcopy(adapter))
         except Exception as error:
             return first_line(error)
+        finally:
+            logging.set_verbosity(verbosity)
     if "forward" not in vars(model) or not takes(model, "labels"):
         return ""
     ids = (torch.arange(12, device=model.device) % small.config.get_text_config().vocab_size).view(2, 6)
