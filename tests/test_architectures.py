@@ -17,9 +17,12 @@ from transformers import (
     BloomConfig,
     GPT2Config,
     GptOssConfig,
+    GraniteMoeHybridConfig,
     Lfm2Config,
+    Llama4TextConfig,
     LlamaConfig,
     MambaConfig,
+    PhimoeConfig,
     RwkvConfig,
 )
 
@@ -58,6 +61,29 @@ REFUSED = [
 ]
 
 
+EXPERTS: dict[str, Any] = {"num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 16}
+MIXER: dict[str, Any] = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 8, "mamba_chunk_size": 8}
+GRANITE = GraniteMoeHybridConfig(**IDS, **HEADS, **EXPERTS, **MIXER, layer_types=["linear_attention", "full_attention"])
+LLAMA4 = Llama4TextConfig(**{**IDS, **HEADS, **EXPERTS, "num_hidden_layers": 16, "num_experts_per_tok": 1})
+PHI = PhimoeConfig(**IDS, **HEADS, **EXPERTS)
+DECODER = BertConfig(**IDS, **HEADS, is_decoder=True)
+NO_BALANCE = r"args\.router_aux_loss_coef: 0\.0 \(the loss that balances experts\)"
+OTHER = "Take a model of another architecture"
+STEPS: list[tuple[Any, dict[str, Any], str, dict[str, Any] | None]] = [
+    (GRANITE, {}, rf"GraniteMoeHybridForCausalLM fails: .*'num_experts'\. Set {NO_BALANCE}\.", {}),
+    (
+        PHI,
+        {"r": 2},
+        rf"'dtype'\. Set lora\.exclude_modules: \['router'\] and {NO_BALANCE}\.",
+        {"exclude_modules": ["router"]},
+    ),
+    (LLAMA4, {}, rf"Llama4ForCausalLM fails: .*'last_hidden_state'\. {OTHER}\.", None),
+    (DECODER, {}, rf"BertLMHeadModel fails: TRL does not know its output layer, .*\. {OTHER}\.", None),
+]
+"""Models of which a training step fails, with an adapter or without, what is said, and options of the adapter with
+which it trains as told."""
+
+
 def model_of(config: Any) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -72,7 +98,8 @@ def folder_of(config: Any, folder: Path) -> Path:
 
 @pytest.mark.parametrize(("config", "refused"), REFUSED, ids=[config.model_type for config, _ in REFUSED])
 def test_a_model_is_refused_where_rows_that_are_put_together_change_each_other(config: Any, refused: set[str]) -> None:
-    for model in (model_of(config), few_layers(config)):
+    whole = model_of(config)
+    for model in (whole, few_layers(whole)):
         if model is None:
             continue
         for put in PUT:
@@ -89,6 +116,32 @@ def test_what_would_mix_packed_rows_is_found_before_anything_runs(tmp_path: Path
     with pytest.raises(UserError, match=r"sft: a BloomForCausalLM lets packed rows see each other.*Leave `packing`"):
         SFT.model_copy(update={"args": {"packing": True}}).prepare(given)
     SFT.prepare(given)
+
+
+def test_the_first_layers_of_each_kind_stand_for_a_model() -> None:
+    small = few_layers(model_of(LLAMA4))
+    assert small is not None
+    assert small.config.layer_types == [*["chunked_attention"] * 3, "full_attention"]
+    assert small.config.no_rope_layers == [1, 1, 1, 0] and small.config.moe_layers == [0, 1, 2, 3]
+    dense_first = LLAMA4.to_dict() | {"moe_layers": [6, 10], "layer_types": None, "no_rope_layers": [1] * 16}
+    small = few_layers(model_of(Llama4TextConfig(**dense_first)))
+    assert small is not None and small.config.num_hidden_layers == 7
+
+
+@pytest.mark.parametrize("stage", [SFT, RLVR], ids=lambda stage: stage.id)
+@pytest.mark.parametrize(("config", "lora", "said", "helps"), STEPS, ids=[row[0].model_type for row in STEPS])
+def test_what_the_first_step_of_a_model_raises_is_said_before_anything_runs(
+    tmp_path: Path, stage: Any, config: Any, lora: dict[str, Any], said: str, helps: dict[str, Any] | None
+) -> None:
+    folder = case(tmp_path)
+    given = context(folder, stage.id, folder_of(config, folder / "model"), every=0)
+    with pytest.raises(UserError, match=rf"^{stage.id}: a training step of a .*{said}$"):
+        stage.model_copy(update={"lora": lora or None}).prepare(given)
+    if helps is not None:
+        args = {**stage.args, "router_aux_loss_coef": 0.0}
+        mended = stage.model_copy(update={"lora": {**lora, **helps} or None, "args": args, "steps": 1})
+        mended.prepare(given)
+        assert mended.run(given)["steps"] == 1
 
 
 @pytest.mark.parametrize("stage", [SFT, RLVR, EVALUATE], ids=lambda stage: stage.id)

@@ -59,6 +59,20 @@ def test_steps_are_those_of_torch(weight_decay):
     assert torch.equal(ours[4], theirs[4])
 
 
+def test_experts_in_one_tensor_and_transposed_matrices_step_as_matrices_of_their_own():
+    torch.manual_seed(0)
+    alone = [torch.nn.Parameter(torch.randn(40, 16)) for _ in range(3)]
+    experts = torch.nn.Parameter(torch.stack([matrix.detach() for matrix in alone]))
+    turned = torch.nn.Parameter(alone[0].detach().mT.clone())
+    for matrix in alone:
+        matrix.grad = torch.randn_like(matrix)
+    experts.grad, turned.grad = torch.stack([matrix.grad for matrix in alone]), alone[0].grad.mT.clone()
+    rest = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1)
+    Muon([*alone, experts, turned], 0.01, rest, 0.5, [turned]).step()
+    assert torch.allclose(experts, torch.stack(list(alone)), atol=1e-6)
+    assert torch.allclose(turned.mT, alone[0], atol=1e-6)
+
+
 def test_a_loaded_state_goes_on():
     whole, parts = parameters(), parameters()
     take_steps(whole, [muon(whole)], range(6))
@@ -87,14 +101,37 @@ def test_matrices_of_layers_alone_are_orthogonalized(tied, tmp_path):
     assert norms == set(names.values()) - matrices - tables and all("norm" in name for name in norms)
 
 
-def test_tables_of_positions_are_not_orthogonalized(tmp_path):
-    model = AutoModelForCausalLM.from_config(
-        AutoConfig.for_model("gpt2", vocab_size=50, n_embd=16, n_layer=1, n_head=2, n_positions=32)
-    )
+EXPERTS = {"num_local_experts": 3, "num_experts_per_tok": 1}
+SHAPE = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+LEFT_OUT = [
+    ("gpt2", {"n_embd": 16, "n_layer": 1, "n_head": 2}, {"wte.weight", "wpe.weight"}, {"c_attn", "c_fc", "c_proj"}),
+    ("mixtral", {**SHAPE, **EXPERTS, "num_key_value_heads": 2}, {"embed_tokens.weight", "lm_head.weight"}, set()),
+    (
+        "gpt_oss",
+        {**SHAPE, **EXPERTS, "num_key_value_heads": 2, "head_dim": 8},
+        {"embed_tokens.weight", "experts.gate_up_proj_bias", "experts.down_proj_bias", "lm_head.weight"},
+        {"experts"},
+    ),
+    (
+        "mamba",
+        {**SHAPE, "state_size": 4},
+        {"embeddings.weight", "mixer.A_log", "conv1d.weight"},
+        set(),
+    ),
+]
+"""Models, the parameters of several dimensions that are no matrices, and the modules that store [inputs, outputs]."""
+
+
+@pytest.mark.parametrize(("kind", "settings", "left", "turned"), LEFT_OUT, ids=[row[0] for row in LEFT_OUT])
+def test_matrices_are_told_from_tables_and_their_outputs_from_their_inputs(kind, settings, left, turned, tmp_path):
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **settings))
     optimizer = with_muon(model, 0.01, TrainingArguments(output_dir=str(tmp_path), use_cpu=True))
-    matrices = {id(weight) for weight in optimizer.param_groups[-1]["params"]}
-    left = [name for name, weight in model.named_parameters() if weight.ndim == 2 and id(weight) not in matrices]
-    assert left == ["transformer.wte.weight", "transformer.wpe.weight"]
+    names = {weight: name.split(".") for name, weight in model.named_parameters()}
+    matrices = optimizer.param_groups[-1]["params"]
+    others = {".".join(names[weight][-2:]) for weight in names if weight.ndim > 1 and weight not in set(matrices)}
+    assert others == left
+    assert {names[weight][-2] for weight in optimizer._transposed} == turned
+    assert any(weight.ndim == 3 for weight in matrices) == ("num_local_experts" in settings)
 
 
 @pytest.mark.parametrize(("schedule", "keywords"), [("polynomial", {}), ("cosine_with_min_lr", {"min_lr": 0.005})])

@@ -135,6 +135,16 @@ def test_packing_keeps_the_number_of_traces_a_step(warm: Path) -> None:
     assert said[0].startswith("packing: 32 traces in ")
 
 
+@pytest.mark.parametrize("half", ["fp16", "bf16"])
+def test_a_half_type_that_the_device_does_not_compute_in_is_named_before_training(warm: Path, half: str) -> None:
+    said: list[str] = []
+    update = {"steps": 1, "args": {**SFT.args, half: True}}
+    SFT.model_copy(update=update).run(context(warm, half, warm / "base", say=said.append))
+    named = [line for line in said if "float32" in line]
+    expected = "args.fp16 has no effect on a cpu: trains in float32. args.bf16 has one there."
+    assert named == ([expected] if half == "fp16" else []) and said[: len(named)] == named
+
+
 def test_an_adapter_is_merged_into_an_ordinary_model(warm: Path) -> None:
     import torch
     from safetensors.torch import load_file

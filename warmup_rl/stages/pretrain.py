@@ -57,9 +57,9 @@ class Pretrain(TrainerStage):
     epochs: float = Field(default=1.0, gt=0)
     """Passes over the corpus."""
     muon: float | None = Field(default=None, gt=0)
-    """Learning rate of Muon (https://kellerjordan.github.io/posts/muon/), which trains parameters of two dimensions but
-    embeddings and the output layer; the rest, and all without this key, follows `args`, whose schedule serves both.
-    Fewer tokens teach the same. Under ZeRO, which splits matrices, the stage runs as `ddp`."""
+    """Learning rate of Muon (https://kellerjordan.github.io/posts/muon/), which trains the layers' matrices, each
+    expert's too; the rest, and all without this key, follows `args`, whose schedule serves both. Fewer tokens teach the
+    same. Under ZeRO, which splits matrices, the stage runs as `ddp`."""
 
     def check(self, *, world_size: int) -> list[str]:
         missing = [] if "model_type" in self.model else ["model: `model_type` is missing, for example qwen3"]

@@ -40,6 +40,7 @@ from warmup_rl.stages.training.preflight import (
     model_without_weights,
     require_merge,
     require_rows_apart,
+    require_step,
     require_trainer,
 )
 from warmup_rl.stages.training.saving import Kept, whole_model
@@ -138,11 +139,14 @@ class TrainerStage(Stage):
             source, revision = str(context.inputs.model), context.inputs.model_revision
             model = model_without_weights(source, revision, options, context.stage_id)
             adapted(copy.deepcopy(model), adapter, context.stage_id)
-            if (put := self.rows_together(options)) and (small := few_layers(model.config)) is not None:
+            small = few_layers(model)
+            if small is not None and (put := self.rows_together(options)):
                 require_rows_apart(small, put, context.stage_id)
             if options.deepspeed_plugin is None:
                 tokenizer = chat.load_tokenizer(source, revision)
                 require_trainer(self.trainer_kind(), model, options, adapter, tokenizer, context.stage_id)
+                if small is not None:
+                    require_step(self.trainer_kind(), small, options, adapter, context.stage_id)
                 if adapter is not None and self.save != "adapter":
                     require_merge(adapter, tokenizer, context.stage_id)
         clean_up()
@@ -289,8 +293,12 @@ class TrainerStage(Stage):
         from warmup_rl.stages.training.callbacks import Health, Progress, Tracked
         from warmup_rl.stages.training.saving import parameter_count, save
 
-        if put := self.rows_together(trainer.args):
+        args = trainer.args
+        if put := self.rows_together(args):
             require_rows_apart(trainer.model, put, context.stage_id)
+        if args.fp16 and not trainer.is_deepspeed_enabled and trainer.accelerator.scaler is None:
+            args.fp16 = False
+            context.say(f"args.fp16 has no effect on a {args.device.type}: trains in float32. args.bf16 has one there.")
         resumed = _newest(context)
         trainer.remove_callback(PrinterCallback)
         finite = checkpointing.FiniteSteps(context, trainer)

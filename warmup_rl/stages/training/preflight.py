@@ -7,11 +7,11 @@ import importlib.util
 import inspect
 import warnings
 from collections.abc import Iterator, Mapping
-from itertools import chain
+from itertools import chain, product
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from warmup_rl.base.errors import UserError, refused
+from warmup_rl.base.errors import UserError, first_line, refused
 from warmup_rl.base.machine import hide_folders
 from warmup_rl.base.models import bare, evaluating, positions, require_decoder, takes
 from warmup_rl.interfaces.stage import Context
@@ -35,6 +35,10 @@ _NAMED = (
 """Options of an adapter that name parts of the model."""
 _QUICK = 10**8
 """Weights of a model that is built in a second."""
+_WORDS = 256
+"""Words of a model that stands for a larger one."""
+_OTHER_HEAD = 0.3
+"""Distance between log-probabilities, in parts of how much they vary, that is no rounding of half types."""
 Together = Literal["packed", "left-padded", "right-padded"]
 """How a trainer puts rows together."""
 _FAULTS: dict[Together, str] = {
@@ -132,9 +136,91 @@ def require_trainer(
             except (RuntimeError, ValueError) as error:
                 if "meta" not in str(error):  # a user's trainer may need weights
                     raise
-        if options.world_size == 1 and not options.torch_compile:  # compiling takes minutes
+        if _takes_steps(options):
             with refused(f"{place}: a step with these options fails: ", control=without_options):
                 _take_step(kind, _harmless(options, folder), tokenizer)
+
+
+def _takes_steps(options: Any) -> bool:
+    """Whether trainers with this config can take a step before a run; compiling would take minutes."""
+    return options.world_size == 1 and not options.torch_compile
+
+
+def require_step(kind: type[Trainer], small: PreTrainedModel, options: Any, adapter: Any, place: str) -> None:
+    """Has a small model of the kind that is trained take a step. Raises `UserError` with what it or a library raises,
+    and the settings that help, where one of a few does."""
+    from torch.nn import Linear
+
+    if not _takes_steps(options):
+        return
+    parts = small.named_modules()
+    odd = {name for name, part in parts if isinstance(part, Linear) and type(part).forward != Linear.forward}
+    spared = None  # peft wraps every linear layer, also one that returns more than a product
+    if adapter is not None:
+        adapter = copy.deepcopy(adapter)
+        adapter.init_lora_weights = False
+        try:
+            adapted(copy.deepcopy(small), adapter, place)
+        except UserError:  # it names layers or tokens that the small model does not have
+            return
+        if odd:
+            spared = copy.deepcopy(adapter)
+            spared.exclude_modules = sorted({name.rpartition(".")[2] for name in odd})
+    found = remedy = ""
+    adapters = [adapter] if adapter is None else [adapter, spared]
+    for lora, changed in product(adapters, ({}, {"router_aux_loss_coef": 0.0})):
+        fault = _fault(kind, small, options, lora, changed)
+        found = found or fault
+        if not fault:
+            without = f"lora.exclude_modules: {spared.exclude_modules}" if spared else "lora: null"
+            said = [without] * (lora is not adapter)
+            said += ["args.router_aux_loss_coef: 0.0 (the loss that balances experts)"] * bool(changed)
+            remedy = f"Set {' and '.join(said)}."
+            break
+    if found:
+        remedy = remedy or "Take a model of another architecture."
+        raise UserError(f"{place}: a training step of a {type(small).__name__} fails: {found}. {remedy}")
+
+
+def _fault(
+    kind: type[Trainer], small: PreTrainedModel, options: Any, adapter: Any, changed: Mapping[str, float]
+) -> str:
+    """What a step of a copy of a small model raises, or that TRL's output layer is not the model's; empty for none."""
+    import torch
+    from transformers.utils import logging
+
+    with TemporaryDirectory() as folder, torch.random.fork_rng(), warnings.catch_warnings(action="ignore"):
+        alone = _harmless(options, folder)
+        for name, value in {"beta": 0.0, "sync_ref_model": False, **changed}.items():
+            if hasattr(alone, name):
+                setattr(alone, name, value)
+        verbosity = logging.get_verbosity()
+        logging.set_verbosity_error()  # its words are not the model's
+        try:
+            model = _take_step(kind, alone, _few_words(), copy.deepcopy(small), copy.deepcopy(adapter))
+        except Exception as error:
+            return first_line(error)
+        finally:
+            logging.set_verbosity(verbosity)
+    if "forward" not in vars(model) or not takes(model, "labels"):
+        return ""
+    ids = (torch.arange(12, device=model.device) % small.config.get_text_config().vocab_size).view(2, 6)
+    with evaluating(model), torch.no_grad():
+        found = model(input_ids=ids, labels=ids, fused_lm_head=True).log_probs.float()
+        logits = model(input_ids=ids).logits[:, :-1].float() / getattr(alone, "temperature", 1.0)
+    wanted = logits.log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0]
+    apart, spread = (found - wanted).norm(), (wanted - wanted.mean()).norm()
+    is_other = bool(apart > _OTHER_HEAD * spread + 1e-3)
+    return "TRL does not know its output layer, and would train other probabilities" if is_other else ""
+
+
+def _few_words() -> PreTrainedTokenizerBase:
+    """A tokenizer with words that every model has."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(models.WordLevel({"?": 0, "!": 1, ".": 2}, unk_token="?"))
+    return PreTrainedTokenizerFast(tokenizer_object=words, unk_token="?", pad_token="!", eos_token=".")
 
 
 def _harmless(options: Any, folder: str) -> Any:
@@ -164,25 +250,38 @@ def _build(kind: type[Trainer], model: Any, options: Any, adapter: Any, tokenize
     return kind(model=model, args=options, train_dataset=Dataset.from_dict(data), processing_class=tokenizer, **more)
 
 
-def _take_step(kind: type[Trainer], options: Any, tokenizer: PreTrainedTokenizerBase) -> None:
-    """A whole optimizer step on a tiny model, rollouts included: some options are read at that time only."""
+def _take_step(
+    kind: type[Trainer],
+    options: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    model: PreTrainedModel | None = None,
+    adapter: Any = None,
+) -> PreTrainedModel:
+    """A whole optimizer step of a model, a tiny one where none is given, rollouts included: some options are read at
+    that time only. Returns the model without what was put around it."""
     from transformers import PrinterCallback
     from transformers.utils import logging
+    from trl import GRPOTrainer
+
+    from warmup_rl.stages.training.grpo import PlannedGRPOTrainer
 
     library = next(base for base in kind.__mro__ if base.__module__.partition(".")[0] in ("trl", "transformers"))
+    if library is GRPOTrainer:
+        library = type(library.__name__, (PlannedGRPOTrainer,), {"plan_SP": [[0]]})
     options.max_steps, options.per_device_train_batch_size, options.gradient_accumulation_steps = 1, 2, 1
     if hasattr(options, "num_generations"):
         options.num_generations = options.generation_batch_size = options.max_completion_length = 2
         options.steps_per_generation = options.num_iterations = 1
-    model = tiny_model(tokenizer)
+    model = model or tiny_model(tokenizer)
     if getattr(options, "beta", 0):
         logging.disable_progress_bar()
         model.save_pretrained(options.output_dir)
         model.config._name_or_path = options.output_dir  # where a reference is loaded from
-    trainer = _build(library, model, options, None, tokenizer)
+    trainer = _build(library, model, options, adapter, tokenizer)
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     logging.enable_progress_bar()
+    return bare(trainer.model)  # type: ignore[no-any-return]
 
 
 def tiny_model(tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
@@ -235,26 +334,34 @@ def require_model(config: PretrainedConfig, place: str) -> None:
             model.train()(input_ids=tokens, labels=tokens).loss.backward()
 
 
-def few_layers(config: PretrainedConfig) -> PreTrainedModel | None:
-    """A model with random weights of this config, with the first layers of each kind and few words; None where that is
-    still large, or cannot be built or run here."""
+def few_layers(model: PreTrainedModel) -> PreTrainedModel | None:
+    """A model with random weights of the config of `model`, which may have none, with its first layers up to one of
+    each kind and few words; None where that is still large, or cannot be built or run here."""
     import torch
 
-    config = copy.deepcopy(config)
-    text = config.get_text_config()
-    kinds = list(getattr(text, "layer_types", None) or ())
-    layers = max(2, *(kinds.index(kind) + 1 for kind in {*kinds})) if kinds else 2
     try:
-        if kinds:
-            text.layer_types = kinds[:layers]
-        text.num_hidden_layers = min(layers, text.num_hidden_layers)
-        text.vocab_size, text.pad_token_id = min(text.vocab_size, 256), None
-        model = quick_model(config)
-        if model is not None:
-            model.eval()(input_ids=torch.zeros(1, 2, dtype=torch.long))
+        config = copy.deepcopy(model.config)
+        text = config.get_text_config()
+        depth = text.num_hidden_layers
+        lists = {key: value for key, value in vars(text).items() if isinstance(value, list | tuple)}
+        by_layer = {key: value for key, value in lists.items() if len(value) == depth}
+        kinds = [list(map(str, part)) for part in model.modules() if isinstance(part, torch.nn.ModuleList)]
+        for value in by_layer.values():
+            names = list(map(str, value))
+            if isinstance(value[0], str) or len({*names}) < depth:  # else places, or widths, which the modules show
+                kinds.append(names)
+        first = [names.index(name) + 1 for names in kinds if len(names) == depth for name in {*names}]
+        layers = min(depth, max([2, *first]))
+        for key, value in by_layer.items():
+            setattr(text, key, value[:layers])
+        text.num_hidden_layers = layers
+        text.vocab_size, text.pad_token_id = min(text.vocab_size, _WORDS), None
+        small = quick_model(config)
+        if small is not None:
+            small.eval()(input_ids=torch.zeros(1, 2, dtype=torch.long))
     except Exception:  # of whatever class the model or its kernels raise it; the whole model is asked later
         return None
-    return model
+    return small
 
 
 def require_rows_apart(model: Any, put: Together, place: str) -> None:
@@ -268,7 +375,7 @@ def require_rows_apart(model: Any, put: Together, place: str) -> None:
     weights = list(model.parameters())
     if any(weight.is_meta or not weight.numel() for weight in weights):
         return
-    device, words = weights[0].device, min(256, bare(model).config.get_text_config().vocab_size)
+    device, words = weights[0].device, min(_WORDS, bare(model).config.get_text_config().vocab_size)
     draw = torch.Generator().manual_seed(0)
     one, two = (torch.randint(0, words, (1, length), generator=draw).to(device) for length in (13, 21))
     mask = torch.ones(1, one.shape[1] + two.shape[1], dtype=torch.long, device=device)
