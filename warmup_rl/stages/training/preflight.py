@@ -261,13 +261,10 @@ def _take_step(
     that time only. Returns the model without what was put around it."""
     from transformers import PrinterCallback
     from transformers.utils import logging
-    from trl import GRPOTrainer
-
-    from warmup_rl.stages.training.grpo import PlannedGRPOTrainer
 
     library = next(base for base in kind.__mro__ if base.__module__.partition(".")[0] in ("trl", "transformers"))
-    if library is GRPOTrainer:
-        library = type(library.__name__, (PlannedGRPOTrainer,), {"plan_SP": [[0]]})
+    if planned := [base for base in kind.__mro__ if "plan_SP" in vars(base).get("__annotations__", ())]:
+        library = type(library.__name__, (planned[-1],), {"plan_SP": [[0]]})
     options.max_steps, options.per_device_train_batch_size, options.gradient_accumulation_steps = 1, 2, 1
     if hasattr(options, "num_generations"):
         options.num_generations = options.generation_batch_size = options.max_completion_length = 2
